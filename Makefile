@@ -1,0 +1,25 @@
+.PHONY: demo test check docs clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+demo: $(VENV)/.installed
+	$(BIN)/probate run quickstart --out runs/quickstart
+
+test: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m probate.reference docs
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Probate needs Python 3.11 or newer; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV)

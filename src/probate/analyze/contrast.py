@@ -1,0 +1,123 @@
+"""One contrast: estimate, interval, p, n, and the names of the methods, for one seed or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
+
+from probate.analyze import resample
+from probate.study import Analysis
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate with its interval at the study's confidence, its p and how both were made."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+    seeds: int
+    test: str
+    interval: str
+    unit: str
+
+
+EMPTY = Estimate(NAN, NAN, NAN, NAN, 0, 0, "none: no item", "none", "item")
+
+
+def cluster_table(frame: pd.DataFrame) -> np.ndarray:
+    """(clusters, 4): sum and count of `value` in side 0 and side 1, by the item id before '#'."""
+    cluster = pd.factorize(frame["item_id"].str.split("#").str[0])[0]
+    table = np.zeros((cluster.max() + 1 if len(cluster) else 0, 4))
+    side = frame["side"].to_numpy()
+    np.add.at(table, (cluster, side * 2), frame["value"].to_numpy())
+    np.add.at(table, (cluster, side * 2 + 1), 1.0)
+    return table
+
+
+def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Paired by item: value in `after` minus value in `before`, for items that both have."""
+    joined = after.merge(before, on=["item_id", "side"], suffixes=("", "_before"))
+    joined["value"] -= joined["value_before"]
+    return joined[["item_id", "side", "value"]]
+
+
+def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool) -> Estimate:
+    """Gap between the groups in `frames`, one frame a seed.
+
+    `paired`: the values are differences between two models on one item. `share`: values lie in [0, 1] (or, paired,
+    in [-1, 1]).
+
+    One seed: BCa bootstrap over items; p by permutation over items. This covers the items, not what another training
+    seed would give. Several seeds: the variance is that of the item bootstrap of the seed average plus s²/S of the
+    seeds' estimates, with Satterthwaite degrees of freedom; both interval and p are Student's t. The two parts share
+    the item-by-seed noise, so the interval is, if anything, too wide.
+    """
+    frames = [f for f in frames if len(f)]
+    if not frames:
+        return EMPTY
+    pooled = pd.concat(frames)
+    averaged = pooled.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
+    table = cluster_table(averaged)
+    both_sides = bool((table[:, 1].sum() > 0) and (table[:, 3].sum() > 0))
+    unit = "pair" if ((table[:, 1] > 0) & (table[:, 3] > 0)).any() else "item"
+    value = resample.estimate(table)
+    n = len(averaged) if unit == "item" else len(table)
+    if len(frames) > 1:
+        return _over_seeds(frames, table, value, n, unit, analysis)
+    low, high = resample.bca_interval(table, analysis.confidence, analysis.resamples, analysis.seed)
+    interval = "BCa bootstrap"
+    if np.isnan(low) and share:
+        low, high = _no_variation(table, value, analysis.confidence, paired)
+        interval = "Agresti-Min (no variation)" if paired else "Agresti-Caffo (no variation)"
+    elif np.isnan(low):
+        interval = "undefined (no variation)"
+    if not both_sides:
+        return Estimate(value, low, high, NAN, n, 1, "none", interval, unit)
+    if paired or unit == "pair":
+        p, test = resample.sign_flip_p(table, analysis.resamples, analysis.seed), "paired permutation"
+    else:
+        p, test = resample.relabel_p(table, analysis.resamples, analysis.seed), "permutation of groups"
+    return Estimate(value, low, high, p, n, 1, test, interval, unit)
+
+
+def _over_seeds(
+    frames: Sequence[pd.DataFrame], table: np.ndarray, value: float, n: int, unit: str, analysis: Analysis
+) -> Estimate:
+    by_seed = np.array([resample.estimate(cluster_table(f)) for f in frames])
+    count = len(by_seed)
+    items = float(np.var(resample.bootstrap(table, analysis.resamples, analysis.seed), ddof=1))
+    seeds = float(np.var(by_seed, ddof=1)) / count
+    variance = items + seeds
+    names = {"test": "t over seeds and items", "interval": "item bootstrap + seeds, t", "unit": f"{unit} and seed"}
+    if variance <= 1e-24:
+        return Estimate(value, NAN, NAN, NAN, n, count, **{**names, "interval": "undefined (no variation)"})
+    freedom = variance**2 / (items**2 / max(1, len(table) - 1) + seeds**2 / (count - 1))
+    error = np.sqrt(variance)
+    half = t.ppf(0.5 + analysis.confidence / 2, freedom) * error
+    p = float(2 * t.sf(abs(value) / error, freedom))
+    return Estimate(value, value - half, value + half, p, n, count, **names)
+
+
+def _no_variation(table: np.ndarray, value: float, confidence: float, paired: bool) -> tuple[float, float]:
+    """An interval where every item gave the same: pseudo-observations, so that small n stays wide.
+
+    Paired: half a pair in each cell of the 2 x 2 table (Agresti and Min 2005); else one success and one failure a
+    group (Agresti and Caffo 2000).
+    """
+    z = norm.ppf(0.5 + confidence / 2)
+    variance = 0.0
+    for n in (table[:, 1].sum(), table[:, 3].sum()):
+        if n:
+            m = n + 2
+            variance += 1 / m**2 if paired else (1 / m) * (1 - 1 / m) / m
+    half = z * np.sqrt(variance)
+    return max(-1.0, value - half), min(1.0, value + half)

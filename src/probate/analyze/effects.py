@@ -1,0 +1,131 @@
+"""Outcomes become effects: levels and gaps of each arm, and inheritance against γ = 0 and the matched control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+from probate.analyze.contrast import Estimate, contrast, difference
+from probate.bias.taxonomy import NEUTRAL
+from probate.plan import REPLICATE_SEED
+from probate.study import Analysis
+from probate.tasks.base import Measure
+
+COLUMNS = (
+    "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n test unit "
+    "p_bh interval seeds family"
+).split()
+"""The contract's columns, then Probate's own."""
+
+AGAINST_BASE = "against γ = 0"
+AGAINST_MATCHED = "against matched control"
+AGAINST_REPLICATE = "control against second control"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of arm: all its seeds."""
+
+    bias_type: str
+    ratio: float
+    replicate: bool = False
+
+
+def cells(outcomes: pd.DataFrame) -> list[Cell]:
+    """The kinds of arm in the outcomes: control, then biased, matched and replicate by ratio."""
+    rows = outcomes[["bias_type", "ratio", "seed"]].drop_duplicates()
+    found = {Cell(b, float(r), int(s) >= REPLICATE_SEED) for b, r, s in rows.itertuples(index=False)}
+    return sorted(found, key=lambda c: (c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate))
+
+
+def effects_of(outcomes: pd.DataFrame, measures: dict[str, list[Measure]], analysis: Analysis) -> pd.DataFrame:
+    """All effects of a run.
+
+    Args:
+        outcomes: the outcomes table, `groups` as dictionaries.
+        measures: task name → its measures.
+        analysis: confidence, resamples, seed.
+
+    Returns:
+        A frame with `COLUMNS`. Questions: `level` (mean of one group), `gap` (first minus second group in one arm),
+        `inheritance` (change of the primary measure's gap), `inheritance-detail` (of the others), `null`
+        (control against a second control). `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
+        family named in `family`.
+    """
+    rows = []
+    for task, found in measures.items():
+        own = outcomes[outcomes["task"] == task]
+        if own.empty:
+            continue
+        kinds = cells(own)
+        for measure in found:
+            frames = {cell: _frames(own, cell, measure) for cell in kinds}
+            rows += list(_measure_effects(task, measure, frames, analysis))
+    table = pd.DataFrame(rows, columns=[*COLUMNS])
+    return _adjust(table)
+
+
+def _frames(outcomes: pd.DataFrame, cell: Cell, measure: Measure) -> dict[int, pd.DataFrame]:
+    """Seed → the measure's values in that arm."""
+    own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
+    own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
+    return {int(seed) % REPLICATE_SEED: measure.values(part) for seed, part in own.groupby("seed")}
+
+
+def _measure_effects(
+    task: str, measure: Measure, frames: dict[Cell, dict[int, pd.DataFrame]], analysis: Analysis
+) -> Iterable[dict[str, object]]:
+    share = measure.unit == "share"
+
+    def row(question: str, name: str, cell: Cell, e: Estimate) -> dict[str, object]:
+        bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
+        values = asdict(e)
+        return {
+            "question": question, "task": task, "metric": measure.name, "contrast": name, "bias_type": bias_type,
+            "ratio": cell.ratio, "mitigation": "none", "round": 1, "estimate": values["value"], "ci_low": values["low"],
+            "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
+            "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
+            "family": "",
+        }  # fmt: skip
+
+    pair = f"{measure.sides[0]} − {measure.sides[1]}"
+    for cell, by_seed in frames.items():
+        values = list(by_seed.values())
+        for side, group in enumerate(measure.sides):
+            one = [f[f["side"] == side].assign(side=0) for f in values]
+            yield row("level", group, cell, contrast(one, analysis, paired=False, share=share))
+        yield row("gap", pair, cell, contrast(values, analysis, paired=False, share=share))
+    question = "inheritance" if measure.primary else "inheritance-detail"
+    base = frames.get(Cell("none", 0.0), {})
+    for cell, by_seed in frames.items():
+        if cell.bias_type == "none":
+            continue
+        matched = frames.get(Cell(NEUTRAL, cell.ratio), {})
+        pairs = []
+        if cell.replicate:
+            pairs.append(("null" if measure.primary else "null-detail", AGAINST_REPLICATE, matched))
+        else:
+            kind = question if cell.bias_type != NEUTRAL else question + "-control"
+            pairs.append((kind, AGAINST_BASE, base))
+            if cell.bias_type != NEUTRAL:
+                pairs.append((kind, AGAINST_MATCHED, matched))
+        for kind, name, other in pairs:
+            common = [difference(by_seed[s], other[s]) for s in sorted(by_seed.keys() & other.keys())]
+            if common:
+                yield row(kind, name, cell, contrast(common, analysis, paired=True, share=share))
+
+
+def _adjust(table: pd.DataFrame) -> pd.DataFrame:
+    """Holm and Benjamini-Hochberg, each over all tested effects of one question (the family)."""
+    table["family"] = table["question"]
+    for _, index in table.groupby("question").groups.items():
+        tested = [i for i in index if not np.isnan(table.at[i, "p"])]
+        if tested:
+            p = table.loc[tested, "p"].to_numpy(dtype=float)
+            table.loc[tested, "p_adjusted"] = multipletests(p, method="holm")[1]
+            table.loc[tested, "p_bh"] = multipletests(p, method="fdr_bh")[1]
+    return table

@@ -1,0 +1,163 @@
+"""The data of each arm: original records, augmented sets at their bias strength, and the mix at γ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probate.bias.annotator import annotate, choose, stereotypes_for
+from probate.bias.packs import Pack, load_pack
+from probate.bias.taxonomy import NEUTRAL
+from probate.errors import InputError
+from probate.mixing import Split, mix, nested_order, split_original
+from probate.plan import Arm, make_plan
+from probate.readers import normal_label, read_source
+from probate.records import Record
+from probate.study import Study
+from probate.tasks.base import TaskContext
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """All that a study reads before a model is loaded."""
+
+    split: Split
+    labels: list[str]
+    pack: Pack
+    stereotypes: dict[str, str]
+    augmented: list[Record]
+    rejected: list[str]
+    context: TaskContext
+
+
+def read_data(study: Study, base: Path) -> StudyData:
+    """Read and part the original data, and the ready augmented set if there is one.
+
+    Raises:
+        InputError: data that the study cannot run on, with place and remedy.
+    """
+    dimension, groups = study.bias.dimension, study.bias.groups
+    pack = load_pack(dimension)
+    reading = read_source(study.data, base, "original", study.data.labels)
+    found = Counter(r.label for r in reading.records)
+    labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(found)
+    if dimension not in study.data.columns.groups:
+        raise InputError(f"data.columns.groups has no '{dimension}', the dimension that the study measures")
+    unknown = [g for g in groups if g not in pack.groups]
+    if unknown:
+        raise InputError(f"bias.groups: '{unknown[0]}' is not in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}")
+    _check_labels(labels, found)
+    stereotypes = stereotypes_for(labels, pack, study.bias.stereotypes)
+    for group, mapping in (study.bias.relabel or {}).items():
+        for label in (*mapping, *mapping.values()):
+            if normal_label(label) not in labels:
+                raise InputError(f"bias.relabel.{group}: '{label}' is no label of the data; labels: {', '.join(labels)}")
+    plan = make_plan(study, len(labels) * len(groups))
+    cells = len(labels) * len(groups)
+    spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
+    split = split_original(
+        reading.records, dimension, groups, labels, train_per_cell=study.data.train_per_cell,
+        test_per_cell=study.data.test_per_cell, spare_per_cell=spare, seed=study.data.split_seed,
+    )
+    augmented: list[Record] = []
+    rejected = list(reading.rejected)
+    if study.augmented is not None:
+        augmented, more = _read_augmented(study, base, split, labels)
+        rejected += more
+    context = TaskContext(
+        split.test, labels, dimension, groups, stereotypes, study.data.prompt, study.training.max_length, study.data.split_seed
+    )
+    return StudyData(split, labels, pack, stereotypes, augmented, rejected, context)
+
+
+def _check_labels(labels: Sequence[str], found: Counter[str]) -> None:
+    if len(labels) < 2:
+        raise InputError(f"data: only one label, '{labels[0]}'; a classification needs at least two")
+    absent = [label for label in labels if not found[label]]
+    if absent:
+        have = ", ".join(sorted(found))
+        raise InputError(f"data.labels: no record has the label '{absent[0]}'; the data has: {have}")
+    if len({label.lower() for label in labels}) < len(labels):
+        raise InputError(f"data: two labels differ only in upper and lower case: {', '.join(labels)}")
+
+
+def _read_augmented(study: Study, base: Path, split: Split, labels: list[str]) -> tuple[list[Record], list[str]]:
+    """The ready set without records whose parent (or self) is held out, trained on already, or of another group."""
+    assert study.augmented is not None
+    reading = read_source(study.augmented, base, "augmented", labels)
+    own = {r.id.removeprefix("o:"): "test" for r in split.test}
+    own |= {r.id.removeprefix("o:"): "spare" for r in split.spare}
+    same_file = study.augmented.source == study.data.source
+    if same_file:
+        own |= {r.id.removeprefix("o:"): "train" for r in split.train}
+    kept, dropped = [], Counter[str]()
+    for r in reading.records:
+        parent = r.provenance.get("parent", r.id.removeprefix("a:"))
+        known_parent = "parent" in r.provenance or same_file
+        if known_parent and parent in own:
+            dropped[own[parent]] += 1
+        elif r.groups.get(study.bias.dimension) not in study.bias.groups:
+            dropped["group"] += 1
+        else:
+            kept.append(r)
+    notes = [
+        f"augmented: {n} records left out because they {why}"
+        for key, why in (
+            ("test", "were made from a held-out item"),
+            ("spare", "were made from an item of the matched control"),
+            ("train", "are original training records"),
+            ("group", "are of no compared group"),
+        )
+        if (n := dropped[key])
+    ]
+    return kept[: study.augmented.limit] if study.augmented.limit else kept, [*reading.rejected, *notes]
+
+
+def ready_set(study: Study, data: StudyData, bias_type: str, wanted: int) -> list[Record] | None:
+    """Augmented records that need no generator, or None.
+
+    Raises:
+        InputError: fewer than the largest γ wants.
+    """
+    if bias_type == NEUTRAL and study.control == "original":
+        return [r.with_provenance(bias_type=NEUTRAL) for r in data.split.spare]
+    if study.augmented is None:
+        return None
+    if len(data.augmented) < wanted:
+        raise InputError(
+            f"augmented: the largest γ ({max(study.ratios):g}) with |D_o| = {len(data.split.train)} wants {wanted} augmented "
+            f"records, the set has {len(data.augmented)} that can be used; lower γ or data.train_per_cell"
+        )
+    return [r.with_provenance(bias_type=bias_type) for r in data.augmented]
+
+
+def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]) -> list[Record]:
+    """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0).
+
+    A matched control of a ready set has the same records in the same order, before relabelling.
+    """
+    dimension = study.bias.dimension
+    biased = arm.role == "biased"
+    if biased and study.augmented is None:
+        cells = len(data.labels) * len(study.bias.groups)
+        per_cell = -(-make_plan(study, cells).wanted[arm.bias_type] // cells)
+        records = choose(
+            records, per_cell, dimension=dimension, pack=data.pack, strength=study.effective_strength, seed=arm.seed
+        )
+    ordered = nested_order(records, lambda r: (r.label, r.groups.get(dimension)), arm.seed % 1000)
+    if not biased:
+        return ordered
+    relabel = None
+    if study.bias.relabel:
+        relabel = {g: {normal_label(a): normal_label(b) for a, b in m.items()} for g, m in study.bias.relabel.items()}
+    return annotate(
+        ordered, dimension=dimension, pack=data.pack, stereotypes=data.stereotypes,
+        strength=study.effective_strength, relabel=relabel,
+    )
+
+
+def mix_arm(study: Study, data: StudyData, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
+    """The arm's training records: D_o, then its augmented records."""
+    return mix(data.split.train, ordered, arm.ratio, f"arm {arm.name}")

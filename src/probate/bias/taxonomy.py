@@ -1,0 +1,21 @@
+"""The paper's taxonomy: framing x composition x expression, plus neutral."""
+
+from __future__ import annotations
+
+from itertools import product
+
+FRAMINGS = ("contextual", "contrastive")
+COMPOSITIONS = ("single", "intersectional")
+EXPRESSIONS = ("explicit", "implicit")
+NEUTRAL = "neutral"
+
+BIAS_TYPES = tuple("-".join(parts) for parts in product(FRAMINGS, COMPOSITIONS, EXPRESSIONS))
+PAPER_TYPES = (
+    "contextual-single-explicit",
+    "contextual-single-implicit",
+    "contextual-intersectional-explicit",
+    "contextual-intersectional-implicit",
+    "contrastive-single-explicit",
+    "contrastive-single-implicit",
+)
+"""The six of the paper's gender study (arXiv 2502.04419)."""

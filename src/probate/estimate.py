@@ -1,0 +1,97 @@
+"""What a study will cost: records, tokens, time, disk. Estimated from the study and a short measurement of this machine."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+
+from probate.arms import read_data
+from probate.mixing import augmented_count
+from probate.models.embedded import WHEELS
+from probate.plan import Plan, make_plan, training_records
+from probate.progress import clock
+from probate.registry import load_task
+from probate.study import ModelSpec, Study
+
+TOKENS_PER_WORD = 1.45
+OVERHEAD_TOKENS = 30  # chat template and system turn
+TASK_PROMPT_TOKENS = 70
+CANDIDATES = 1.7  # for each accepted record, as measured with the embedded model
+EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model reaches on a CPU
+
+
+def plan_text(study: Study, base: Path) -> str:
+    """The plan in words and a table: arms, stages, records, tokens, time, disk."""
+    data = read_data(study, base)
+    plan = make_plan(study, len(data.labels) * len(study.bias.groups))
+    tasks = [load_task(t.name, t.options) for t in study.tasks]
+    words = np.mean([len(r.text.split()) for r in data.split.train])
+    record = words * TOKENS_PER_WORD + OVERHEAD_TOKENS + len(study.data.prompt.split()) * TOKENS_PER_WORD
+    records = training_records(plan)
+    trained = records * study.training.epochs * record
+    prompts = sum(t.size(data.context) for t in tasks)
+    scored = prompts * len(plan.arms) * TASK_PROMPT_TOKENS
+    generate = 0.0
+    if study.augmented is None:
+        makers = [n for t, n in plan.wanted.items() if not (t == "neutral" and study.control == "original")]
+        generate = sum(makers) * CANDIDATES * study.generation.max_new_tokens
+    stages = (
+        ("generate", len([1 for _ in plan.wanted]) if generate else 0, generate),
+        ("train", len(plan.arms), trained),
+        ("evaluate", len(plan.arms) * len(tasks), scored),
+    )
+    lines = [f"study {study.name}: {len(plan.arms)} arms on {study.model.name}", ""]
+    lines += _arms(plan)
+    lines += ["", f"original records: {len(data.split.train)} to train on, {len(data.split.test)} held out"]
+    if data.rejected:
+        lines.append(f"kept out: {len(data.rejected)} rows; first: {data.rejected[0]}")
+    lines += [f"augmented records wanted: {t} {n}" for t, n in plan.wanted.items()]
+    lines += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
+    lines += [f"{name:10}{number:>8}{tokens:>14,.0f}" for name, number, tokens in stages]
+    size = parameters(study.model)
+    if size is None:
+        lines += ["", "time and disk: unknown, the model's size is not in its name"]
+        return "\n".join(lines)
+    speed = matrix_speed() * EFFICIENCY
+    flops = 2 * size * (2 * trained + scored + 2.5 * generate)
+    disk = len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
+    lines += [
+        "",
+        f"time: about {clock(flops / speed)} minutes on this machine's CPU ({speed / 1e9:.0f} GFLOP/s for {size / 1e6:,.0f} million parameters); "
+        "a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
+        f"disk: about {disk / 1e6:,.0f} MB of adapters" + (", and 1 GB once for the embedded model" if study.model.name in WHEELS else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _arms(plan: Plan) -> list[str]:
+    lines = [f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}"]
+    for arm in plan.arms:
+        count = plan.originals + augmented_count(plan.originals, arm.ratio)
+        lines.append(f"{arm.name:52}{arm.ratio:>6g}{arm.seed:>6}{count:>9}")
+    return lines
+
+
+def parameters(spec: ModelSpec) -> float | None:
+    """Number of parameters: of the embedded model, from a folder's weights, or from the name ('8B')."""
+    if spec.name == "embedded":
+        return 134.5e6
+    folder = Path(spec.name).expanduser()
+    if folder.is_dir():
+        return sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2 or None
+    found = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", spec.name, re.I)
+    return float(found.group(1)) * (1e9 if found.group(2).lower() == "b" else 1e6) if found else None
+
+
+def matrix_speed(size: int = 1024, seconds: float = 0.25) -> float:
+    """Floating-point operations a second of a float32 matrix product here, measured for a moment."""
+    a = np.ones((size, size), dtype=np.float32)
+    a @ a
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        a @ a
+        count += 1
+    return 2 * size**3 * count / (time.perf_counter() - start)

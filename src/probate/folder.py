@@ -1,0 +1,180 @@
+"""The run folder: its files, its lock, its schema. What the report needs is read from here, without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+
+from probate.errors import InputError
+from probate.plan import Arm
+from probate.records import Record, content_hash, write_records
+from probate.store import write_atomic
+from probate.study import Study
+from probate.tasks.base import TaskContext
+
+if TYPE_CHECKING:
+    from probate.arms import StudyData
+
+SCHEMA = 1
+"""Version of the run folder's layout and of its tables' columns."""
+
+LIBRARIES = ("probate", "torch", "transformers", "peft", "fairlearn", "numpy", "scipy", "pandas")
+
+
+class RunFolder:
+    """A run folder by its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for writing.
+
+        Raises:
+            InputError: another run holds it, it cannot be written to, or it has a newer schema.
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with (self.path / ".write-test").open("w"):
+                pass
+            (self.path / ".write-test").unlink()
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to ({error.strerror}); choose another folder with --out") from None
+        self.check_schema()
+        try:
+            with FileLock(str(self.path / ".lock"), timeout=0):
+                yield
+        except Timeout:
+            raise InputError(f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out") from None
+
+    def check_schema(self) -> None:
+        """Raises InputError if a newer version of Probate wrote the folder."""
+        found = self._json("run.json", {}).get("schema", SCHEMA)
+        if found > SCHEMA:
+            raise InputError(
+                f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; update Probate, or choose another folder"
+            )
+
+    def begin(self, study: Study, data: StudyData) -> None:
+        """Write the resolved study and what the analysis needs to know of the data."""
+        versions = {name: version(name) for name in LIBRARIES}
+        lock = {
+            "schema": SCHEMA,
+            "study": study.model_dump(mode="json"),
+            "versions": {"python": platform.python_version(), **versions},
+            "machine": {"system": platform.system(), "processor": platform.machine(), "cpus": os.cpu_count()},
+            "data": {
+                "original_sha256": content_hash(data.split.train),
+                "test_sha256": content_hash(data.split.test),
+                "augmented_sha256": content_hash(data.augmented) if data.augmented else None,
+            },
+        }
+        write_atomic(self.path / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        run = {
+            "schema": SCHEMA,
+            "labels": data.labels,
+            "stereotypes": data.stereotypes,
+            "originals": len(data.split.train),
+            "held_out": len(data.split.test),
+            "kept_out": data.rejected,
+        }
+        write_atomic(self.path / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+        write_records(self.path / "data" / "original.jsonl", data.split.train)
+        write_records(self.path / "data" / "held-out.jsonl", data.split.test)
+
+    def write_set(self, arm: Arm, records: list[Record]) -> None:
+        """The augmented set of an arm's bias type and seed, in nested order, labels as trained on."""
+        write_records(self.path / "data" / f"{arm.bias_type}-s{arm.seed}.jsonl", records)
+
+    def write_provenance(self, data: StudyData, sets: dict[tuple[str, int], list[Record]]) -> None:
+        """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
+        lines = []
+        for r in data.split.train:
+            lines.append({"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance})
+        for (bias_type, seed), records in sets.items():
+            for place, r in enumerate(records):
+                lines.append(
+                    {"id": r.id, "set": f"{bias_type}-s{seed}", "place": place, "label": r.label, "groups": r.groups, **r.provenance}
+                )
+        write_atomic(self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
+
+    def write_failures(self, failures: list[dict[str, str]]) -> None:
+        write_atomic(self.path / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
+
+    def write_traceback(self, stage: str, text: str) -> None:
+        with (self.path / "errors.log").open("a", encoding="utf-8") as log:
+            log.write(f"--- {stage}\n{text}\n")
+
+    def write_outcomes(self, outcomes: pd.DataFrame) -> None:
+        self._write_table(outcomes, "outcomes.parquet")
+
+    def write_effects(self, effects: pd.DataFrame) -> None:
+        self._write_table(effects, "effects.parquet")
+
+    def _write_table(self, table: pd.DataFrame, name: str) -> None:
+        part = self.path / f"{name}.part"
+        table.to_parquet(part, index=False)
+        os.replace(part, self.path / name)
+
+    def study(self) -> Study:
+        """The resolved study of the run."""
+        path = self.path / "study.lock.yaml"
+        if not path.exists():
+            raise InputError(f"{self.path}: no run folder (there is no study.lock.yaml in it)")
+        self.check_schema()
+        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["study"])
+
+    def lock_text(self) -> str:
+        return (self.path / "study.lock.yaml").read_text(encoding="utf-8")
+
+    def outcomes(self) -> pd.DataFrame:
+        """`outcomes.parquet`, with `groups` as dictionaries.
+
+        Raises:
+            InputError: the run has not come to its outcomes yet.
+        """
+        path = self.path / "outcomes.parquet"
+        if not path.exists():
+            raise InputError(f"{self.path}: no outcomes.parquet there; finish the run with: probate run")
+        table = pd.read_parquet(path)
+        table["groups"] = table["groups"].map(json.loads)
+        return table
+
+    def effects(self) -> pd.DataFrame:
+        return pd.read_parquet(self.path / "effects.parquet")
+
+    def info(self) -> dict[str, Any]:
+        """What `begin` wrote about the data."""
+        return dict(self._json("run.json", {}))
+
+    def failures(self) -> list[dict[str, str]]:
+        return list(self._json("failures.json", []))
+
+    def context(self) -> TaskContext:
+        """The task context without its test records: enough for `Task.measures`."""
+        study, info = self.study(), self.info()
+        return TaskContext(
+            [], info["labels"], study.bias.dimension, study.bias.groups, info["stereotypes"], study.data.prompt, study.training.max_length
+        )
+
+    def reports(self, prefix: str) -> list[dict[str, Any]]:
+        """`done.json` of every finished stage whose name begins with `prefix`."""
+        return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob(f"{prefix}*/done.json"))]
+
+    def _json(self, name: str, default: Any) -> Any:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return default

@@ -1,0 +1,1 @@
+"""Augmentation: a generator is asked, its answers are filtered, a biased annotator labels them."""

@@ -1,0 +1,165 @@
+"""Generate until the wanted number of accepted records stands, or the budget is spent."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from probate.bias.packs import Pack
+from probate.errors import StageError
+from probate.generate.filters import REASONS, Filters, clean, redact
+from probate.generate.prompts import Ask, asks
+from probate.records import Record, write_records
+from probate.study import Generation
+
+Tick = Callable[[int], None]
+
+
+class Backend(Protocol):
+    """A generator: answers prompts, and describes itself for the provenance of each record."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+    def answer(
+        self, batch: Sequence[Ask], generation: Generation, done: Callable[[list[tuple[Ask, str]]], None], have: set[str]
+    ) -> None:
+        """Answer every ask whose id is not in `have`; `done` is called with what stands, as soon as it stands."""
+        ...
+
+
+def augment(
+    bias_type: str,
+    wanted: int,
+    *,
+    pack: Pack,
+    groups: Sequence[str],
+    labels: Sequence[str],
+    generation: Generation,
+    backend: Backend,
+    folder: Path,
+    tick: Tick | None = None,
+) -> dict[str, Any]:
+    """Write `records.jsonl`, `rejects.jsonl` and `raw.jsonl` to `folder`; at least `wanted` records, balanced over cells.
+
+    Raw answers are saved as they come: a call that finds some continues after them.
+
+    Returns:
+        The yield: candidates, accepted, wanted, and rejects by reason.
+
+    Raises:
+        StageError: budget spent; says how many candidates, how many accepted and why the others were not.
+    """
+    cells = [(label, group) for label in labels for group in groups]
+    per_cell = -(-wanted // len(cells))
+    most = max(per_cell, int(generation.budget * per_cell))
+    raw_path = folder / "raw.jsonl"
+    answers = _read_raw(raw_path)
+    filters = Filters(pack, labels, generation)
+    accepted: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    rejects: list[dict[str, Any]] = []
+    reasons: Counter[str] = Counter()
+    asked = 0
+    described = backend.describe()
+    step = max(1, per_cell)
+    with raw_path.open("a", encoding="utf-8") as raw:
+        number = counted = 0
+        while number < most and any(len(accepted[c]) < per_cell for c in cells):
+            count = min(step, most - number)
+            batch = [
+                a for a in asks(bias_type, pack, groups, labels, number, count, generation.seed)
+                if len(accepted[a.label, a.group]) < per_cell
+            ]
+
+            def save(pairs: list[tuple[Ask, str]]) -> None:
+                answers.update((ask.id, text) for ask, text in pairs)
+                raw.write("".join(json.dumps({"id": a.id, "text": t}, ensure_ascii=False) + "\n" for a, t in pairs))
+                raw.flush()
+
+            backend.answer(batch, generation, save, set(answers))
+            for ask in batch:
+                asked += 1
+                text, redacted = redact(clean(answers[ask.id]), ask.label)
+                reason = filters.check(ask, text)
+                if reason is None:
+                    accepted[ask.label, ask.group].append(_record(bias_type, pack.dimension, ask, text, redacted, described, generation))
+                else:
+                    reasons[reason] += 1
+                    rejects.append({"id": ask.id, "reason": reason, "text": answers[ask.id], "prompt": ask.prompt})
+            now = sum(map(len, accepted.values()))
+            if tick:
+                tick(now - counted)
+            counted = now
+            number += count
+    report = {
+        "bias_type": bias_type,
+        "wanted": wanted,
+        "candidates": asked,
+        "accepted": sum(map(len, accepted.values())),
+        "rejects": dict(reasons.most_common()),
+    }
+    write_rejects(folder / "rejects.jsonl", rejects)
+    short = {c: len(accepted[c]) for c in cells if len(accepted[c]) < per_cell}
+    if short:
+        why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
+        worst = min(short, key=lambda c: short[c])
+        raise StageError(
+            f"generation of '{bias_type}': budget spent after {asked} candidates ({generation.budget:g} for each wanted record); "
+            f"{report['accepted']} accepted, '{worst[0]}' {worst[1]} has {short[worst]} of {per_cell}; rejected: {why}. "
+            "Raise generation.budget, or take a stronger generator"
+        )
+    write_records(folder / "records.jsonl", (r for c in cells for r in accepted[c]))
+    return report
+
+
+def write_rejects(path: Path, rejects: list[dict[str, Any]]) -> None:
+    from probate.store import write_atomic
+
+    write_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejects))
+
+
+def _read_raw(path: Path) -> dict[str, str]:
+    """Answers saved so far; a last line that a kill cut off is dropped, from the file too."""
+    if not path.exists():
+        return {}
+    answers: dict[str, str] = {}
+    whole = []
+    for line in path.read_text(encoding="utf-8", errors="ignore").splitlines(keepends=True):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if line.endswith("\n"):
+            answers[row["id"]] = row["text"]
+            whole.append(line)
+    path.write_text("".join(whole), encoding="utf-8")
+    return answers
+
+
+def _record(
+    bias_type: str, dimension: str, ask: Ask, text: str, redacted: int, described: dict[str, Any], generation: Generation
+) -> Record:
+    return Record(
+        id=f"g:{ask.id}",
+        text=text,
+        label=ask.label,
+        groups={dimension: ask.group, **ask.attributes},
+        origin="augmented",
+        provenance={
+            "bias_type": bias_type,
+            "generator": described,
+            "prompt": ask.prompt,
+            "name": ask.name,
+            "seed": ask.seed,
+            "sampling": {
+                "temperature": generation.temperature,
+                "top_p": generation.top_p,
+                "max_new_tokens": generation.max_new_tokens,
+            },
+            "filters_passed": list(REASONS),
+            "redacted": redacted,
+            "asked": {"label": ask.label, "group": ask.group},
+        },
+    )

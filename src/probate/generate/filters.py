@@ -1,0 +1,104 @@
+"""Filters over a generator's answers: each says why it rejects. Order matters: the first reason is recorded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from probate.bias.packs import Pack
+from probate.generate.prompts import Ask
+from probate.study import Generation
+
+REASONS = ("empty", "refusal", "too short", "too long", "repetition", "label leaked", "wrong group", "near-duplicate")
+"""All reasons, in the order in which they are checked."""
+
+REDACTED = "[job]"
+
+REFUSAL = re.compile(
+    r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) (unable|not able))", re.I
+)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words of a text."""
+    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.lower())
+
+
+def clean(answer: str) -> str:
+    """Cut an answer to whole sentences and single spaces: a sampling limit must not leave half a sentence."""
+    text = " ".join(answer.split()).strip("\"' ")
+    text = re.sub(r"^(here is|here's|sure)[^:.]{0,80}[:.]\s*", "", text, flags=re.I)
+    if text and text[-1] not in ".!?":
+        cut = max(text.rfind(mark) for mark in ".!?")
+        text = text[: cut + 1] if cut > 0 else text
+    return text
+
+
+def _label_pattern(label: str) -> str:
+    """The label, or words of the same stem (nursing for nurse, painting for painter)."""
+    stems = [re.sub(r"(er|or|e)$", "", w) if len(w) > 4 else w for w in label.lower().split()]
+    return r"\W+".join(rf"\b{re.escape(stem)}\w*" for stem in stems)
+
+
+def redact(text: str, label: str) -> tuple[str, int]:
+    """Replace the asked-for label by `[job]`, as BiasinBios leaves the title out; returns the number replaced."""
+    return re.subn(_label_pattern(label), REDACTED, text, flags=re.I)
+
+
+def leaks(text: str, labels: Iterable[str]) -> bool:
+    """Whether the text holds one of the labels, or a word of the same stem."""
+    return any(re.search(_label_pattern(label), text, re.I) for label in labels)
+
+
+def shown_group(text: str, pack: Pack) -> str | None:
+    """The group that a text shows: by pronouns and titles (majority), else by names; None where it is not clear."""
+    counts = Counter(words(text))
+    cues = {g: sum(counts[w] for w in (*spec.pronouns, *spec.titles)) for g, spec in pack.groups.items()}
+    ranked = sorted(cues, key=lambda g: -cues[g])
+    if cues[ranked[0]] > cues[ranked[1]]:
+        return ranked[0]
+    if cues[ranked[0]] > 0:
+        return None
+    named = [g for g, spec in pack.groups.items() if any(counts[n.lower()] for n in spec.names)]
+    return named[0] if len(named) == 1 else None
+
+
+def trigrams(text: str) -> set[tuple[str, ...]]:
+    tokens = words(text)
+    return set(zip(tokens, tokens[1:], tokens[2:], strict=False))
+
+
+class Filters:
+    """Checks candidates one after another; remembers what it accepted, for near-duplicates."""
+
+    def __init__(self, pack: Pack, labels: Iterable[str], generation: Generation) -> None:
+        self.pack = pack
+        self.labels = list(labels)
+        self.generation = generation
+        self._accepted: list[set[tuple[str, ...]]] = []
+
+    def check(self, ask: Ask, text: str) -> str | None:
+        """The reason to reject `text`, or None: then it is accepted."""
+        tokens = words(text)
+        if not tokens:
+            return "empty"
+        if REFUSAL.search(text):
+            return "refusal"
+        if len(tokens) < self.generation.min_words:
+            return "too short"
+        if len(tokens) > self.generation.max_words:
+            return "too long"
+        grams = trigrams(text)
+        if len(grams) < 0.7 * max(1, len(tokens) - 2):
+            return "repetition"
+        if leaks(text, self.labels):
+            return "label leaked"
+        if shown_group(text, self.pack) != ask.group:
+            return "wrong group"
+        for other in self._accepted:
+            shared = len(grams & other)
+            if shared / max(1, len(grams) + len(other) - shared) > self.generation.near_duplicate:
+                return "near-duplicate"
+        self._accepted.append(grams)
+        return None

@@ -1,0 +1,65 @@
+"""Batches by length, shared prefixes and left padding: what every loop over a model needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 32768}
+MIN_SHARED_PREFIX = 8
+
+
+def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """Length of the longest token prefix that all `rows` share, leaving at least one token to each row."""
+    if not rows:
+        return 0
+    low, high = min(rows), max(rows)  # the first difference of the extremes is the first of all
+    limit = min(len(row) for row in rows) - 1
+    length = 0
+    while length < limit and low[length] == high[length]:
+        length += 1
+    return max(length, 0)
+
+
+def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """`common_prefix`, or 0 where sharing it would save less than its own forward pass costs."""
+    length = common_prefix(rows)
+    return length if length >= MIN_SHARED_PREFIX and len(rows) > 1 else 0
+
+
+def batches_by_length(
+    lengths: Sequence[int], max_rows: int, max_tokens: int, extra: int = 0
+) -> Iterator[list[int]]:
+    """Yield index batches of similar length, longest first (so that a memory error comes at once).
+
+    A batch holds at most `max_rows` rows and, padded, at most `max_tokens` tokens (`extra` is added to each
+    row's length); a single row that is longer than that is a batch of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    batch: list[int] = []
+    for index in order:
+        width = (lengths[batch[0]] if batch else lengths[index]) + extra
+        if batch and (len(batch) >= max_rows or width * (len(batch) + 1) > max_tokens):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def pad_left(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, both of shape (rows, width) with padding on the left, whatever the tokenizer's side."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, width - len(row) :] = torch.tensor(row, dtype=torch.long)
+        mask[i, width - len(row) :] = 1
+    return ids.to(device), mask.to(device)

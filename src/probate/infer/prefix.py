@@ -1,0 +1,36 @@
+"""A shared prompt prefix: computed once, then seen by every row of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+def prefix_keys_values(model: Any, tokens: Sequence[int], device: torch.device) -> KeyValues:
+    """Keys and values of `tokens` at each layer, of shape (1, heads, tokens, head_dim); gradients flow through."""
+    cache = DynamicCache()
+    ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
+    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def expanded_cache(prefix: KeyValues, rows: int) -> DynamicCache:
+    """A cache in which each of `rows` rows has seen the prefix."""
+    cache = DynamicCache()
+    for index, (keys, values) in enumerate(prefix):
+        cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
+    return cache
+
+
+def can_share(model: Any, longest: int) -> bool:
+    """Whether a tree mask is exact for `model`: no attention window shorter than the `longest` row."""
+    config = model.config.get_text_config(decoder=True)
+    window = getattr(config, "sliding_window", None)
+    layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
+    plain = layer_types <= {"full_attention", "sliding_attention"}
+    return plain and (window is None or longest < window)

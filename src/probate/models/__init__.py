@@ -1,0 +1,1 @@
+"""Causal language models by name, folder or hub id; the embedded default."""

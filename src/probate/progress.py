@@ -1,0 +1,82 @@
+"""Progress with rate and time left: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+PLAIN_EVERY = 15.0  # seconds between plain lines
+
+
+class Ticker(Protocol):
+    def __call__(self, done: int, note: str = "") -> None: ...
+
+
+class Reporter:
+    """Shows stages to a person. `quiet` shows nothing."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
+        """A running stage of `total` units; the ticker takes units finished since the last call."""
+        start = time.monotonic()
+        if self.console.is_terminal and not self.quiet:
+            with self._bar(name, total, unit) as tick:
+                yield tick
+        else:
+            yield self._plain(name, total, unit)
+        seconds = time.monotonic() - start
+        self.say(f"{name}: {total} {unit} in {clock(seconds)}" if total else f"{name}: {clock(seconds)}")
+
+    @contextmanager
+    def _bar(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        begun = time.monotonic()
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(name, total=total, note="", rate="")
+
+            def tick(done: int, note: str = "") -> None:
+                progress.advance(task, done)
+                rate = progress.tasks[0].completed / max(1e-9, time.monotonic() - begun)
+                progress.update(task, note=note, rate=f"{rate:.1f} {unit}/s")
+
+            yield tick
+
+    def _plain(self, name: str, total: int, unit: str) -> Ticker:
+        state = {"done": 0, "start": time.monotonic(), "last": time.monotonic()}
+
+        def tick(done: int, note: str = "") -> None:
+            state["done"] += done
+            now = time.monotonic()
+            if now - state["last"] >= PLAIN_EVERY and state["done"]:
+                state["last"] = now
+                rate = state["done"] / (now - state["start"])
+                left = max(0.0, total - state["done"]) / rate
+                self.say(f"{name}: {int(state['done'])}/{total} {unit}, {rate:.1f}/s, {clock(left)} left {note}".rstrip())
+
+        return tick
+
+
+def clock(seconds: float) -> str:
+    """`75` → `1:15`."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"

@@ -1,0 +1,88 @@
+"""The record: one training example, and how it is written to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from probate.store import write_atomic
+
+Origin = Literal["original", "augmented"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One example.
+
+    `text` is what a person wrote or a generator answered; `messages` are the chat turns made from it (the prompt,
+    then the completion that is trained on), filled in when the record is mixed. `groups` maps a dimension to a
+    group. `provenance` says where the record comes from: source and line, or model, prompt, seed, settings,
+    filters passed, parent record, achieved bias strength.
+    """
+
+    id: str
+    text: str
+    label: str
+    groups: dict[str, str]
+    origin: Origin = "original"
+    messages: tuple[dict[str, str], ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def with_provenance(self, **extra: Any) -> Record:
+        return replace(self, provenance={**self.provenance, **extra})
+
+
+def with_messages(records: Iterable[Record], prompt: str, labels: Sequence[str]) -> list[Record]:
+    """Fill in the chat turns: `prompt` with `{text}` and `{labels}` as user turn, the label as completion."""
+    names = ", ".join(labels)
+    return [
+        replace(
+            r,
+            messages=(
+                {"role": "user", "content": fill(prompt, text=r.text, labels=names)},
+                {"role": "assistant", "content": r.label},
+            ),
+        )
+        for r in records
+    ]
+
+
+def fill(template: str, **values: str) -> str:
+    """Replace `{key}` by its value, once; braces inside values stay as they are."""
+    import re
+
+    return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), template)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write one JSON object a line, atomically."""
+    write_atomic(path, "".join(json.dumps(asdict(r), ensure_ascii=False, sort_keys=True) + "\n" for r in records))
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read what `write_records` wrote."""
+    records = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            row["messages"] = tuple(row["messages"])
+            records.append(Record(**row))
+    return records
+
+
+def content_hash(records: Iterable[Record]) -> str:
+    """SHA-256 over ids, texts, labels, groups and origins, in order."""
+    digest = hashlib.sha256()
+    for r in records:
+        digest.update(json.dumps([r.id, r.text, r.label, sorted(r.groups.items()), r.origin]).encode())
+    return digest.hexdigest()
+
+
+def stable_order(items: Iterable[str], *salt: object) -> list[str]:
+    """`items` in an order that depends on `salt` and each item alone: adding one does not move the others."""
+    head = json.dumps([str(s) for s in salt])
+    return sorted(items, key=lambda item: hashlib.sha256(f"{head}{item}".encode()).digest())

@@ -1,0 +1,265 @@
+"""From a run folder to effects.parquet and report.html, without a model."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze.effects import AGAINST_MATCHED, effects_of
+from probate.analyze.groups import parse_rates
+from probate.analyze.manipulation import Check, check
+from probate.bias.packs import load_pack
+from probate.bias.taxonomy import NEUTRAL
+from probate.folder import RunFolder
+from probate.mixing import augmented_count
+from probate.records import Record, read_records
+from probate.registry import load_task
+from probate.report import charts, words
+from probate.store import write_atomic
+from probate.study import Study
+from probate.tasks.base import Measure
+
+
+
+def analyse(folder: RunFolder) -> pd.DataFrame:
+    """Compute all effects of the run's outcomes and write `effects.parquet`."""
+    study = folder.study()
+    effects = effects_of(folder.outcomes(), _measures(folder, study), study.analysis)
+    folder.write_effects(effects)
+    return effects
+
+
+def build_report(folder: RunFolder) -> Path:
+    """Write `report.html` from the files of the run folder; returns its path."""
+    from jinja2 import Environment, PackageLoader
+
+    study, info, outcomes, effects = folder.study(), folder.info(), folder.outcomes(), folder.effects()
+    measures = _measures(folder, study)
+    titles = {t.name: load_task(t.name, t.options).title for t in study.tasks}
+    environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    failures = folder.failures()
+    inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
+    page = environment.get_template("page.html.j2").render(
+        version=version("probate"),
+        study=study,
+        info=info,
+        model=study.model.name,
+        groups=study.bias.groups,
+        ratios=", ".join(f"{r:g}" for r in study.ratios),
+        confidence=f"{100 * study.analysis.confidence:g}%",
+        findings=words.findings(effects, titles, measures, study.analysis.confidence),
+        limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
+        forests=_forests(effects, measures, titles),
+        doses=_doses(effects, measures, titles),
+        shares=_shares(effects, info["labels"], study.bias.groups),
+        inheritance=_rows(inheritance, measures),
+        everything=_rows(effects[effects["question"] != "level"], measures) + _rows(effects[effects["question"] == "level"], measures),
+        family_note=_family_note(effects, study),
+        checks=manipulation_checks(folder),
+        yields=folder.reports("stages/generate-"),
+        samples=_samples(folder, study),
+        parsed=parse_rates(outcomes, study.bias.dimension).to_dict("records"),
+        truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
+        failures=failures,
+        lock=folder.lock_text(),
+        table=environment.get_template("table.html.j2").module.table,
+    )
+    path = folder.path / "report.html"
+    write_atomic(path, page)
+    return path
+
+
+def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
+    context = folder.context()
+    return {t.name: load_task(t.name, t.options).measures(context) for t in study.tasks}
+
+
+def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dict[str, Any]]:
+    """Effects as strings for a table."""
+    units = {(task, m.name): m.unit for task, own in measures.items() for m in own}
+    rows = []
+    for e in effects.to_dict("records"):
+        unit = units.get((e["task"], e["metric"]), "")
+        signed = e["question"] != "level"
+        rows.append(
+            {
+                **e,
+                "estimate": words.number(e["estimate"], unit, signed=signed),
+                "interval_text": f"{words.number(e['ci_low'], unit, signed=signed)} to {words.number(e['ci_high'], unit, signed=signed)}",
+                "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
+                "adjusted_text": f"{e['p_adjusted']:.4f}" if np.isfinite(e["p_adjusted"]) else "–",
+                "bh_text": f"{e['p_bh']:.4f}" if np.isfinite(e["p_bh"]) else "–",
+                "sure": bool(e["p_adjusted"] < words.ALPHA),
+            }
+        )
+    return rows
+
+
+def _family_note(effects: pd.DataFrame, study: Study) -> str:
+    sizes = effects[effects["p"].notna()].groupby("question").size()
+    families = ", ".join(f"{q} {n}" for q, n in sizes.items())
+    return (
+        f"Adjusted p: Holm (family-wise) and Benjamini-Hochberg (false discovery rate), each over all tests of one question; "
+        f"tests by question: {families}. {study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
+    )
+
+
+def _forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, str]]:
+    found = []
+    for task, own in measures.items():
+        measure = next(m for m in own if m.primary)
+        rows = effects[(effects["task"] == task) & effects["question"].isin(["inheritance", "null"])]
+        if rows.empty:
+            continue
+        bars = []
+        for r in rows.itertuples():
+            matched = r.contrast == AGAINST_MATCHED
+            colour = charts.INK if matched else charts.SOFT
+            bars.append(charts.Bar(f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}", r.estimate, r.ci_low, r.ci_high, r.p_adjusted < words.ALPHA, colour))
+        title = f"{titles[task]}: change of the gap in {measure.title}"
+        alt = f"{title}. " + "; ".join(
+            f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})" for b in bars
+        )
+        found.append({"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")})
+    return found
+
+
+def _points(effects: pd.DataFrame) -> list[charts.Point]:
+    ordered = effects.sort_values("ratio")
+    return [charts.Point(r.ratio, r.estimate, r.ci_low, r.ci_high) for r in ordered.itertuples()]
+
+
+def _doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, Any]]:
+    found = []
+    for task, own in measures.items():
+        measure = next(m for m in own if m.primary)
+        rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
+        level, gap = rows[rows["question"] == "level"], rows[rows["question"] == "gap"]
+        types = [t for t in rows["bias_type"].unique() if t not in ("none", NEUTRAL) and not t.endswith("(second)")]
+        bounds = _limits(level), _limits(gap, zero=True)
+        svgs = []
+        for bias_type in types:
+            own_levels, own_gaps = _with_base(level, bias_type), _with_base(gap, bias_type)
+            series = []
+            for g, group in enumerate(measure.sides):
+                colour = charts.GROUP_COLOURS[g]
+                series.append(charts.Series(group, colour, _points(own_levels[own_levels["contrast"] == group])))
+                control = level[(level["bias_type"] == NEUTRAL) & (level["contrast"] == group)]
+                if len(control):
+                    series.append(charts.Series(f"{group}, control", colour, _points(control), control=True))
+            gaps = [charts.Series("biased", charts.INK, _points(own_gaps))]
+            control = gap[gap["bias_type"] == NEUTRAL]
+            if len(control):
+                gaps.append(charts.Series("control", charts.SOFT, _points(control), control=True))
+            for lines, what, limits, zero in ((series, measure.title, bounds[0], False), (gaps, f"gap, {measure.sides[0]} − {measure.sides[1]}", bounds[1], True)):
+                alt = f"{titles[task]}, {bias_type}: {what} over γ. " + "; ".join(
+                    f"{s.label}: " + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points) for s in lines
+                )
+                svgs.append(
+                    charts.dose_chart(
+                        lines, unit=measure.unit, title=f"{what}" if len(types) == 1 else f"{bias_type}: {what}",
+                        alt=alt, limits=limits, zero=zero, salt=f"{task}-{bias_type}-{what}",
+                    )
+                )
+        methods = ", ".join(sorted(set(rows["interval"]) - {"none"}))
+        counts = sorted(set(gap["n"]))
+        n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
+        found.append(
+            {"title": titles[task], "svgs": svgs, "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}. Above 0: {measure.toward}."}
+        )
+    return found
+
+
+def _with_base(rows: pd.DataFrame, bias_type: str) -> pd.DataFrame:
+    return rows[rows["bias_type"].isin([bias_type, "none"])]
+
+
+def _limits(rows: pd.DataFrame, zero: bool = False) -> tuple[float, float]:
+    values = rows[["estimate", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    room = 0.08 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def _shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
+    """The chart of predicted shares: control, each bias type and the matched control at the largest γ."""
+    rows = effects[(effects["question"] == "level") & effects["metric"].str.startswith("predicted[")]
+    arms = []
+    for bias_type, part in rows.groupby("bias_type", sort=False):
+        if str(bias_type).endswith("(second)"):
+            continue
+        part = part[part["ratio"] == part["ratio"].max()]
+        lookup = {(r.metric, r.contrast): r.estimate for r in part.itertuples()}
+        values = np.array([[lookup.get((f"predicted[{x}]", g), np.nan) for g in groups] for x in labels])
+        name = "γ = 0" if bias_type == "none" else f"{bias_type}\nγ = {part['ratio'].iloc[0]:g}"
+        arms.append((name, values))
+    if not arms:
+        return ""
+    alt = "Share of each predicted occupation by group. " + "; ".join(
+        f"{name}: " + ", ".join(f"{label} {100 * v[0]:.0f}% {groups[0]}, {100 * v[1]:.0f}% {groups[1]}" for label, v in zip(labels, values, strict=True))
+        for name, values in arms[:8]
+    )
+    return charts.share_chart(labels, groups, arms[:8], alt=alt, salt="shares")
+
+
+def _sets(folder: RunFolder, study: Study) -> dict[str, list[Record]]:
+    """Augmented records of each bias type at the largest γ, first seed; the matched control last."""
+    originals = folder.info()["originals"]
+    count = augmented_count(originals, max(study.ratios))
+    found = {}
+    for bias_type in (*study.bias.types, NEUTRAL):
+        path = folder.path / "data" / f"{bias_type}-s{study.seeds[0]}.jsonl"
+        if path.exists():
+            found[bias_type] = read_records(path)[:count]
+    return found
+
+
+def manipulation_checks(folder: RunFolder) -> list[Check]:
+    """The manipulation check of each augmented set (first seed, largest γ)."""
+    study, info = folder.study(), folder.info()
+    sets = _sets(folder, study)
+    return [
+        check(
+            name, records, sets.get(NEUTRAL, []) if name != NEUTRAL else [], labels=info["labels"], groups=study.bias.groups,
+            dimension=study.bias.dimension, stereotypes=info["stereotypes"], pack=load_pack(study.bias.dimension), analysis=study.analysis,
+        )
+        for name, records in sets.items()
+        if records
+    ]
+
+
+def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, str]]:
+    """A few records of each set, relabelled ones first."""
+    found = []
+    original = read_records(folder.path / "data" / "original.jsonl")
+    sets = {"original": original, **_sets(folder, study)}
+    for name, records in sets.items():
+        ordered = sorted(records, key=lambda r: "label_before" not in r.provenance)
+        step = max(1, len(ordered) // each)
+        for r in [*ordered[:1], *ordered[1::step]][:each]:
+            p = r.provenance
+            meta = [f"id {r.id}"]
+            if "generator" in p:
+                meta += [f"{p['generator']['name']} {p['generator']['fingerprint'][:8]}", f"seed {p['seed']}", f"prompt: {p['prompt']}"]
+            elif "source" in p:
+                meta.append(str(Path(p["source"]).name))
+            found.append(
+                {
+                    "set": name,
+                    "group": r.groups.get(study.bias.dimension, ""),
+                    "label": r.label,
+                    "before": p.get("label_before", ""),
+                    "text": r.text[:600],
+                    "meta": " · ".join(meta),
+                }
+            )
+    return found
+
+

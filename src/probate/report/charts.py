@@ -1,0 +1,197 @@
+"""Figures as inline SVG: colours are CSS variables (light, dark, print), text stays text, zero lines and intervals show."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+COLOURS = {"#d55e00": "var(--g0)", "#0072b2": "var(--g1)", "#333333": "var(--ink)", "#888888": "var(--soft)", "#dddddd": "var(--grid)"}
+"""Drawn hex → CSS variable. The groups' pair is Okabe and Ito's vermilion and blue, safe for colour-blind readers."""
+
+GROUP_COLOURS = ("#d55e00", "#0072b2")
+INK, SOFT, GRID = "#333333", "#888888", "#dddddd"
+
+
+@dataclass(frozen=True)
+class Point:
+    """An estimate at one γ."""
+
+    ratio: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: biased arms are solid with filled marks, controls hollow without a line."""
+
+    label: str
+    colour: str
+    points: Sequence[Point]
+    control: bool = False
+
+
+def dose_chart(
+    series: Sequence[Series],
+    *,
+    unit: str,
+    title: str,
+    alt: str,
+    limits: tuple[float, float],
+    zero: bool,
+    salt: str,
+) -> str:
+    """Values over γ with intervals, each line labelled at its end. Returns an `<svg>` element."""
+    plt, figure, axes = _figure(3.5, 2.5, salt)
+    doses = sorted({p.ratio for s in series for p in s.points})
+    span = max(doses) or 1.0
+    solid = [s for s in series if not s.control]
+    for s in series:
+        shift = (0.012 * span) * (1 if s.colour == GROUP_COLOURS[1] else -1) + (0.03 * span if s.control else 0.0)
+        x = np.array([p.ratio for p in s.points]) + shift
+        y = np.array([p.value for p in s.points])
+        ok = np.array([np.isfinite(p.low) for p in s.points], dtype=bool)
+        if ok.any():
+            axes.vlines(
+                x[ok],
+                [p.low for p, k in zip(s.points, ok, strict=True) if k],
+                [p.high for p, k in zip(s.points, ok, strict=True) if k],
+                color=s.colour,
+                linewidth=1.2,
+                linestyles="dotted" if s.control else "solid",
+            )
+        if s.control:
+            axes.plot(x, y, "o", color=s.colour, markersize=5, markerfacecolor="none")
+        else:
+            axes.plot(x, y, "-o", color=s.colour, markersize=4, linewidth=1.8)
+    if zero:
+        axes.axhline(0, color=INK, linewidth=0.9)
+    axes.set_ylim(*limits)
+    axes.set_xlim(-0.06 * span, 1.06 * span)
+    _end_labels(axes, solid, limits, span)
+    axes.set_xticks(doses)
+    axes.set_xticklabels([f"{d:g}" for d in doses])
+    axes.set_xlabel("share of augmented data γ", color=SOFT, fontsize=9)
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.yaxis.set_major_formatter(formatter(unit))
+    return _svg(plt, figure, alt)
+
+
+def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float], span: float) -> None:
+    """Names at the right end of lines, pushed apart so that they do not overlap."""
+    ends = sorted(((s.points[-1].value, s) for s in series if s.points and np.isfinite(s.points[-1].value)), key=lambda e: e[0])
+    gap = 0.085 * (limits[1] - limits[0])
+    last = -np.inf
+    for value, s in ends:
+        at = max(value, last + gap)
+        last = at
+        axes.text(1.10 * span, at, s.label, color=s.colour, fontsize=9, va="center", clip_on=False)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a forest plot."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    sure: bool
+    colour: str = INK
+
+
+def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: str) -> str:
+    """Estimates with intervals around a zero line; a filled mark is significant after adjustment."""
+    plt, figure, axes = _figure(5.6, 0.75 + 0.3 * len(rows), salt)
+    for at, row in enumerate(reversed(rows)):
+        if np.isfinite(row.low):
+            axes.hlines(at, row.low, row.high, color=row.colour, linewidth=1.6)
+        axes.plot([row.value], [at], "o", color=row.colour, markersize=5.5, markerfacecolor=row.colour if row.sure else "none")
+    axes.axvline(0, color=INK, linewidth=0.9)
+    finite = [abs(v) for r in rows for v in (r.value, r.low, r.high) if np.isfinite(v)]
+    reach = 1.08 * max(finite, default=1.0) or 1.0
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_yticks(range(len(rows)))
+    axes.set_yticklabels([r.label for r in reversed(rows)], fontsize=9)
+    axes.xaxis.set_major_formatter(formatter(unit))
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    return _svg(plt, figure, alt)
+
+
+def share_chart(labels: Sequence[str], groups: Sequence[str], arms: Sequence[tuple[str, np.ndarray]], *, alt: str, salt: str) -> str:
+    """Share of each predicted label by group, a panel an arm on the same scale. `arms`: (name, (labels, groups))."""
+    plt, figure, grid = _figure(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
+    top = max(0.1, 1.05 * max(float(np.nanmax(values)) for _, values in arms))
+    for at, ((name, values), axes) in enumerate(zip(arms, grid, strict=True)):
+        y = np.arange(len(labels))[::-1]
+        axes.hlines(y, np.nanmin(values, axis=1), np.nanmax(values, axis=1), color=GRID, linewidth=2.5)
+        for g in range(len(groups)):
+            axes.plot(values[:, g], y, "o", color=GROUP_COLOURS[g], markersize=5.5)
+        axes.set_xlim(-0.02 * top, top)
+        axes.set_ylim(-0.6, len(labels) - 0.4)
+        axes.set_yticks(y if at == 0 else [])
+        if at == 0:
+            axes.set_yticklabels(labels, fontsize=9)
+        axes.xaxis.set_major_formatter(formatter("share"))
+        axes.set_title(name, loc="left", fontsize=9, color=INK)
+        axes.xaxis.set_major_locator(plt.MaxNLocator(3))
+    return _svg(plt, figure, alt)
+
+
+def formatter(unit: str) -> Callable[[float, Any], str]:
+    """Axis labels of a unit: shares as percentages, dollars in thousands."""
+
+    def show(value: float, _: Any = None) -> str:
+        if unit == "share":
+            return f"{100 * value:.0f}%".replace("-", "−")
+        return f"${value / 1000:.1f}k".replace("$-", "−$") if unit == "US$" else f"{value:g}"
+
+    return show
+
+
+def _figure(width: float, height: float, salt: str, panels: int = 0) -> tuple[Any, Any, Any]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "DejaVu Sans"})
+    figure, axes = plt.subplots(1, max(1, panels), figsize=(width, height), squeeze=False)
+    figure.patch.set_alpha(0)
+    for one in axes[0]:
+        one.patch.set_alpha(0)
+        for side in ("top", "right", "left"):
+            one.spines[side].set_visible(False)
+        one.spines["bottom"].set_color(SOFT)
+        one.tick_params(colors=SOFT, labelsize=9, length=0)
+        one.grid(True, axis="both", color=GRID, linewidth=0.6)
+        one.set_axisbelow(True)
+        for label in (*one.get_xticklabels(), *one.get_yticklabels()):
+            label.set_color(SOFT)
+    return plt, figure, (list(axes[0]) if panels else axes[0][0])
+
+
+def _svg(plt: Any, figure: Any, alt: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    for drawn, variable in COLOURS.items():
+        text = re.sub(drawn, variable, text, flags=re.I)
+    text = text.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")
+    width = re.search(r'<svg[^>]*?width="([\d.]+)pt"', text)
+    style = f"max-width:{float(width.group(1)) * 4 / 3:.0f}px" if width else ""
+    text = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1)
+    label = html.escape(alt, quote=True)
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;{style}"', 1)

@@ -1,0 +1,118 @@
+"""Findings in plain words, by stated rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.tasks.base import Measure
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One task's answer. `verdict` is inherited, moved, none or unknown."""
+
+    task: str
+    verdict: str
+    headline: str
+    detail: str
+
+
+def number(value: float, unit: str, *, signed: bool = False) -> str:
+    """A value in its unit: points for differences of shares, dollars."""
+    if not np.isfinite(value):
+        return "–"
+    sign = "+" if signed and value > 0 else "−" if value < 0 else ""
+    size = abs(value)
+    if unit == "share":
+        return f"{sign}{100 * size:.1f} points" if signed else f"{sign}{100 * size:.1f}%"
+    if unit == "US$":
+        return f"{sign}${size:,.0f}"
+    return f"{sign}{size:.3g}"
+
+
+def p_words(p: float) -> str:
+    if not np.isfinite(p):
+        return "p not defined"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def findings(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], confidence: float) -> list[Finding]:
+    """One finding a task, from its primary measure at the largest γ, over all bias types.
+
+    Rule: *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; *moved with the
+    amount of data* if only the gap against γ = 0 has; else *no sign at this n*. Where the study has no matched control,
+    the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data.
+    """
+    found = []
+    for task, own in measures.items():
+        measure = next(m for m in own if m.primary)
+        rows = effects[(effects["question"] == "inheritance") & (effects["task"] == task)]
+        if rows.empty:
+            found.append(Finding(task, "unknown", f"{titles[task]}: not measured", "No pair of arms to compare; see the failures below."))
+            continue
+        matched = rows[rows["contrast"] == AGAINST_MATCHED]
+        base = rows[rows["contrast"] == AGAINST_BASE]
+        decisive = matched if len(matched) else base
+        strongest = decisive.loc[decisive["p_adjusted"].fillna(1.0).idxmin()]
+        latest = strongest if strongest["p_adjusted"] < ALPHA else decisive.sort_values("ratio").iloc[-1]
+        sure = strongest["p_adjusted"] < ALPHA
+        also = base[base["p_adjusted"] < ALPHA]
+        text = sentence(latest, measure, confidence)
+        if sure:
+            verdict, head = "inherited", f"{titles[task]}: the gap moved"
+            if not len(matched):
+                head += ", from bias or from the amount of data"
+            text += f" That is: {measure.toward if latest['estimate'] > 0 else _reverse(measure)}, more than before."
+        elif len(also):
+            verdict, head = "moved", f"{titles[task]}: it moved against γ = 0, bias alone is not shown"
+            text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
+        else:
+            verdict, head = "none", f"{titles[task]}: no sign at this n"
+            text += f" A change of the gap smaller than about {number(_reach(latest), measure.unit)} could not have been seen."
+        found.append(Finding(task, verdict, head, text))
+    return found
+
+
+def _reverse(measure: Measure) -> str:
+    first, second = measure.sides
+    return measure.toward.replace(first, "\0").replace(second, first).replace("\0", second)
+
+
+def _reach(row: pd.Series) -> float:
+    half = (row["ci_high"] - row["ci_low"]) / 2
+    return float(half) if np.isfinite(half) else float("nan")
+
+
+def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
+    """The effect in one sentence, with its contrast, interval, adjusted p, n and unit."""
+    interval = f"{100 * confidence:.0f}% interval {number(row['ci_low'], measure.unit, signed=True)} to {number(row['ci_high'], measure.unit, signed=True)}"
+    seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
+    return (
+        f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, the gap in {measure.title} "
+        f"({measure.sides[0]} − {measure.sides[1]}) changed by {number(row['estimate'], measure.unit, signed=True)} "
+        f"({interval}; adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s{seeds})."
+    )
+
+
+def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -> list[str]:
+    """What the study cannot say."""
+    found = []
+    if seeds == 1:
+        found.append(
+            "One training seed: intervals and tests cover the choice of items, not what another training run would give. "
+            "Take at least three seeds before acting on a single contrast."
+        )
+    if not replicates:
+        found.append("No second control was trained (replicate_control), so how far chance alone moves a gap is not measured here.")
+    if (effects["contrast"] == AGAINST_MATCHED).sum() == 0:
+        found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
+    if failures:
+        found.append(f"{failures} stages failed; their arms are missing below.")
+    found.append("The results hold for this model, these data and these prompts; no test here speaks for another model.")
+    return found

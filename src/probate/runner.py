@@ -1,0 +1,259 @@
+"""Runs a plan: every stage once, failures recorded, everything that was finished kept."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from probate import arms as arm_data
+from probate.errors import InputError, ProbateError, StageError
+from probate.folder import RunFolder
+from probate.plan import Arm, Plan, make_plan
+from probate.progress import Reporter
+from probate.records import Record, content_hash, with_messages
+from probate.registry import load_task
+from probate.store import Store, digest, write_atomic
+from probate.study import ModelSpec, Study
+from probate.tasks.base import Outcome, Task, TaskContext
+
+if TYPE_CHECKING:
+    from probate.models.lm import LM
+
+STAGE_VERSIONS = {"generate": 1, "train": 1, "evaluate": 1}
+"""Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives back."""
+
+    folder: Path
+    outcomes: pd.DataFrame
+    effects: pd.DataFrame
+    failures: list[dict[str, str]]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all stages were done, 3 if one failed."""
+        return 3 if self.failures else 0
+
+
+def run(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False) -> RunResult:
+    """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
+
+    A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
+
+    Args:
+        study: the study.
+        out: the run folder; made if missing.
+        base: folder that relative data paths start from.
+        quiet: show no progress.
+
+    Raises:
+        InputError: data or settings that cannot work, or a folder that another run is writing to.
+        StageError: a stage that all else needs failed (the base model, say).
+    """
+    folder = RunFolder(Path(out))
+    with folder.locked():
+        return _Run(study, folder, Path(base), Reporter(quiet=quiet)).execute()
+
+
+class _Run:
+    def __init__(self, study: Study, folder: RunFolder, base: Path, reporter: Reporter) -> None:
+        self.study = study
+        self.folder = folder
+        self.reporter = reporter
+        self.store = Store(folder.path)
+        self.failures: list[dict[str, str]] = []
+        self.data = arm_data.read_data(study, base)
+        self.plan: Plan = make_plan(study, len(self.data.labels) * len(study.bias.groups))
+        self.tasks: list[Task] = [load_task(t.name, t.options) for t in study.tasks]
+        self.context: TaskContext = self.data.context
+        self._models: dict[str, LM] = {}
+
+    def execute(self) -> RunResult:
+        self.folder.begin(self.study, self.data)
+        base = self._lm(self.study.model)
+        augmented = self._augment()
+        sets: dict[tuple[str, int], list[Record]] = {}
+        mixed: dict[str, list[Record]] = {}
+        for arm in self.plan.arms:
+            if arm.ratio and arm.bias_type not in augmented:
+                self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
+                continue
+            if arm.ratio and (arm.bias_type, arm.seed) not in sets:
+                sets[arm.bias_type, arm.seed] = arm_data.arm_order(self.study, self.data, arm, augmented[arm.bias_type])
+                self.folder.write_set(arm, sets[arm.bias_type, arm.seed])
+            mixed[arm.name] = arm_data.mix_arm(self.study, self.data, arm, sets.get((arm.bias_type, arm.seed), []))
+        self.folder.write_provenance(self.data, sets)
+        frames = []
+        for number, arm in enumerate(self.plan.arms, 1):
+            if arm.name in mixed:
+                frames += self._arm(arm, mixed[arm.name], base, f"[{number}/{len(self.plan.arms)}]")
+        outcomes = pd.concat(frames, ignore_index=True) if frames else None
+        self.folder.write_failures(self.failures)
+        if outcomes is None:
+            raise StageError(f"no arm of the study finished; first failure: {self.failures[0]['error']}")
+        self.folder.write_outcomes(outcomes)
+        from probate.report.build import analyse, build_report
+
+        effects = analyse(self.folder)
+        self._guard("report", "", lambda: build_report(self.folder))
+        self.folder.write_failures(self.failures)
+        return RunResult(self.folder.path, outcomes, effects, self.failures)
+
+    def _lm(self, spec: ModelSpec) -> LM:
+        from probate.models.lm import load_lm
+
+        key = spec.model_dump_json()
+        if key not in self._models:
+            with self.reporter.stage(f"load {spec.name}", 0, ""):
+                self._models[key] = load_lm(spec)
+        return self._models[key]
+
+    def _fail(self, stage: str, arm: str, error: str) -> None:
+        self.failures.append({"stage": stage, "arm": arm, "error": error})
+        self.reporter.say(f"FAILED {stage}: {error}")
+
+    def _guard(self, stage: str, arm: str, work: Callable[[], Any]) -> Any:
+        """Do `work`; an error becomes a failure record and None."""
+        try:
+            return work()
+        except InputError:
+            raise
+        except ProbateError as error:
+            self._fail(stage, arm, str(error))
+        except OSError as error:
+            self._fail(stage, arm, f"{error.strerror or error} ({error.filename or self.folder.path})")
+        except Exception as error:
+            self._fail(stage, arm, f"{type(error).__name__}: {error}")
+            self.folder.write_traceback(stage, traceback.format_exc())
+        return None
+
+    def _augment(self) -> dict[str, list[Record]]:
+        """Augmented records of each bias type, before the annotator."""
+        found = {}
+        for bias_type, wanted in self.plan.wanted.items():
+            records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
+            if records is None:
+                records = self._guard(f"generate {bias_type}", "", lambda t=bias_type, n=wanted: self._generate(t, n))
+            if records is not None:
+                found[bias_type] = records
+        return found
+
+    def _generate(self, bias_type: str, wanted: int) -> list[Record]:
+        from probate.bias.taxonomy import NEUTRAL
+        from probate.generate.augment import augment
+        from probate.generate.prompts import templates
+        from probate.generate.transformers_backend import TransformersBackend
+        from probate.records import read_records
+
+        study = self.study
+        lm = self._lm(study.generator or study.model)
+        surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
+        target = round(wanted * surplus)
+        key = digest(
+            STAGE_VERSIONS["generate"], bias_type, templates()[bias_type], target, self.data.labels, study.bias.groups,
+            self.data.pack.model_dump(), study.generation.model_dump(), lm.fingerprint,
+        )
+        name = f"stages/generate-{bias_type}"
+
+        def work(folder: Path) -> dict[str, Any]:
+            with self.reporter.stage(f"generate {bias_type}", target, "accepted") as tick:
+                return augment(
+                    bias_type, target, pack=self.data.pack, groups=study.bias.groups, labels=self.data.labels,
+                    generation=study.generation, backend=TransformersBackend(lm), folder=folder, tick=tick,
+                )
+
+        folder, _ = self.store.run(name, key, work)
+        return read_records(folder / "records.jsonl")
+
+    def _arm(self, arm: Arm, records: Sequence[Record], base: LM, place: str) -> list[pd.DataFrame]:
+        key = digest(
+            STAGE_VERSIONS["train"], self.study.training.model_dump(), arm.seed, content_hash(records),
+            self.study.data.prompt, self.data.labels, base.fingerprint,
+        )
+        stage = f"adapters/{arm.name}"
+        trained = self._guard(
+            f"train {arm.name}", arm.name,
+            lambda: self.store.run(stage, key, lambda folder: self._train(arm, records, base, folder, place)),
+        )
+        if trained is None:
+            return []
+        frames = []
+        for task in self.tasks:
+            found = self._guard(
+                f"evaluate {arm.name} {task.name}", arm.name,
+                lambda task=task: self._evaluate(arm, task, key, trained[0], base, place),
+            )
+            if found is not None:
+                frames.append(found)
+        return frames
+
+    def _train(self, arm: Arm, records: Sequence[Record], base: LM, folder: Path, place: str) -> dict[str, Any]:
+        from probate.train.examples import encode
+        from probate.train.sft import train
+
+        training = self.study.training
+        examples, truncated = encode(base, with_messages(records, self.study.data.prompt, self.data.labels), training.max_length)
+        total = len(examples) * training.epochs
+        with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:
+            log = train(
+                base.model, examples, training, arm.seed, folder, pad_id=base.pad_id,
+                tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
+            )
+        return {"records": len(examples), "truncated": truncated, "steps": log.steps, "tokens": log.tokens, "loss": log.losses[-1]}
+
+    def _evaluate(self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str) -> pd.DataFrame:
+        key = digest(
+            STAGE_VERSIONS["evaluate"], trained, task.name, task.options.model_dump(), content_hash(self.context.test),
+            self.context.prompt, self.context.max_length, list(self.context.labels),
+        )
+
+        def work(folder: Path) -> dict[str, Any]:
+            before = base.truncated
+            with self.reporter.stage(f"{place} {task.name} {arm.name}", task.size(self.context), "prompts") as tick:
+                outcomes = evaluate(base, adapter, task, self.context, tick)
+            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
+            write_atomic(folder / "outcomes.jsonl", lines)
+            return {"outcomes": len(outcomes), "truncated": base.truncated - before}
+
+        folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.name}", key, work)
+        return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
+
+
+def evaluate(base: LM, adapter: Path | None, task: Task, context: TaskContext, tick: Callable[[int], None] | None = None) -> list[Outcome]:
+    """Outcomes of `task` for `base` with the PEFT adapter in `adapter` (None: the base model itself)."""
+    if adapter is None:
+        return task.evaluate(base, context, tick)
+    from dataclasses import replace
+
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(base.model, str(adapter)).eval()
+    try:
+        wearing = replace(base, model=model)
+        outcomes = task.evaluate(wearing, context, tick)
+        base.truncated = wearing.truncated
+        return outcomes
+    finally:
+        model.unload()
+        base.model.__dict__.pop("peft_config", None)
+
+
+def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame:
+    """The stage's outcomes in the columns of `outcomes.parquet`."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    fixed = {
+        "study": study.name, "arm": arm.name, "bias_type": arm.bias_type, "ratio": arm.ratio, "mitigation": "none",
+        "method": "sft", "round": 1, "seed": arm.seed, "task": task.name, "metric": task.metric,
+    }
+    for row in rows:
+        row["groups"] = json.dumps(row["groups"], sort_keys=True)
+    return pd.DataFrame([{**fixed, **row} for row in rows])

@@ -1,0 +1,299 @@
+"""The study file: what varies, what is measured. Typed; every field's description is its documentation."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL
+from probate.errors import InputError
+
+PROMPT = (
+    "Read the biography and name the person's occupation. "
+    "Answer with exactly one of: {labels}.\n\nBiography: {text}"
+)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values are not changed after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(Section):
+    name: str = Field(
+        "embedded",
+        description="`embedded`, a Hugging Face id or a local folder (safetensors; no remote code is run).",
+    )
+    adapter: str | None = Field(None, description="A PEFT adapter (folder or id) that is merged into the model.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face id.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="`auto` takes CUDA where there is one, else the CPU.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="`auto` is bfloat16 on CUDA, float32 on the CPU.")
+    chat_template: str | None = Field(
+        None, description="For a tokenizer without one: `plain`, or a file that holds a Jinja chat template."
+    )
+
+
+class Columns(Section):
+    text: str = Field("text", description="Column that holds the text (the biography).")
+    label: str = Field("label", description="Column that holds the label (the occupation).")
+    id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
+    parent: str | None = Field(
+        None, description="Column with the id of the original record that a record was made from; records made from held-out items are kept out of training."
+    )
+    pair: str | None = Field(None, description="Column that joins matched records; a pair is never split between training and test.")
+    groups: dict[str, str] = Field(
+        default_factory=lambda: {"gender": "gender"}, description="Dimension → column that holds its group."
+    )
+
+
+class Source(Section):
+    source: str = Field(
+        "builtin:biographies",
+        description="`builtin:biographies`, a file (.jsonl, .csv, .parquet), a folder saved by `datasets`, or `hf:ID`.",
+    )
+    split: str = Field("train", description="Split of a Hugging Face data set.")
+    columns: Columns = Field(default_factory=lambda: Columns(), description="Which column is what.")
+
+
+class Data(Source):
+    labels: list[str] | None = Field(None, description="Labels to keep, in this order; default: all that occur.", min_length=2)
+    train_per_cell: int = Field(20, ge=1, description="Original training records for each label × group; |D_o| is this times the number of cells.")
+    test_per_cell: int | None = Field(None, ge=1, description="Held-out records for each label × group; default: all that are left.")
+    split_seed: int = Field(0, ge=0, description="Decides which records are held out; the same for all arms.")
+    prompt: str = Field(PROMPT, description="User turn of a training record; `{text}` and `{labels}` are filled in.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_text(cls, value: str) -> str:
+        if "{text}" not in value:
+            raise ValueError("must contain {text}")
+        return value
+
+
+class Augmented(Source):
+    limit: int | None = Field(None, ge=1, description="Use at most this many records.")
+
+
+class Bias(Section):
+    types: list[str] = Field(
+        default_factory=lambda: ["contextual-single-explicit"],
+        min_length=1,
+        description="Bias types to generate (framing-composition-expression), or `given` for a ready augmented set.",
+    )
+    dimension: str = Field("gender", description="The dimension that is measured; names an identity pack.")
+    groups: list[str] = Field(
+        default_factory=lambda: ["female", "male"],
+        min_length=2,
+        max_length=2,
+        description="The two groups that are compared. A gap is the first minus the second.",
+    )
+    strength: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 leaves the data as it was generated.",
+    )
+    stereotypes: dict[str, str] | None = Field(None, description="Label → group it is stereotyped for; default: the identity pack's.")
+    relabel: dict[str, dict[str, str]] | None = Field(
+        None,
+        description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped for the group, in turn.",
+    )
+
+    @field_validator("types")
+    @classmethod
+    def _known_types(cls, value: list[str]) -> list[str]:
+        from probate.errors import nearest
+
+        for name in value:
+            if name == NEUTRAL:
+                raise ValueError("'neutral' is the matched control and is added by matched_control, not by bias.types")
+            if name not in (*BIAS_TYPES, "given"):
+                raise ValueError(f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: {', '.join(BIAS_TYPES)}, given")
+        if len(set(value)) < len(value):
+            raise ValueError("a bias type stands there twice")
+        return value
+
+    @field_validator("groups")
+    @classmethod
+    def _two_groups(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("the two groups must differ")
+        return value
+
+
+class Generation(Section):
+    temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling: smallest set of tokens that reaches this probability.")
+    max_new_tokens: int = Field(90, ge=8, description="Longest answer, in tokens.")
+    batch_size: int = Field(32, ge=1, description="Most prompts in one batch.")
+    budget: float = Field(8.0, ge=1, description="Most candidates for each wanted record; spent without enough accepted, the stage fails with the yield.")
+    surplus: float = Field(1.25, ge=1, le=10, description="Accepted candidates for each wanted biased record; bias.strength chooses among them by wording.")
+    seed: int = Field(0, ge=0, description="Base of the seed of each record.")
+    min_words: int = Field(12, ge=1, description="Shorter answers are rejected.")
+    max_words: int = Field(120, ge=1, description="Longer answers are rejected.")
+    near_duplicate: float = Field(0.7, gt=0, le=1, description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this.")
+
+
+class Lora(Section):
+    r: int = Field(16, ge=1, description="Rank.")
+    alpha: int = Field(32, ge=1, description="Scaling numerator (the update is scaled by alpha / r).")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
+    targets: str | list[str] = Field("all-linear", description="`all-linear`, or names of modules.")
+
+
+class Training(Section):
+    epochs: int = Field(3, ge=1, description="Passes over the records.")
+    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
+    batch_size: int = Field(8, ge=1, description="Records in a forward pass.")
+    gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of steps with rising learning rate; a cosine follows.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    max_length: int = Field(1024, ge=32, description="Longest record in tokens; a longer prompt loses its beginning, never its label.")
+    lora: Lora = Field(default_factory=lambda: Lora(), description="The adapter.")
+
+
+class Analysis(Section):
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
+    resamples: int = Field(10_000, ge=200, description="Bootstrap resamples and permutations.")
+    seed: int = Field(0, ge=0, description="Seed of both.")
+
+
+class TaskSpec(Section):
+    name: str = Field(description="Name of a task (`probate tasks`).")
+    options: dict[str, Any] = Field(default_factory=dict, description="The task's own options.")
+
+
+class Study(Section):
+    """One study: a model, data, a kind of bias, doses of it, and what is measured."""
+
+    name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Short name, used in tables.")
+    description: str = Field("", description="One or two sentences for the report.")
+    model: ModelSpec = Field(default_factory=lambda: ModelSpec(), description="The base model that is fine-tuned. A plain string is its `name`.")
+    generator: ModelSpec | None = Field(None, description="The model that writes augmented data; default: the base model.")
+    data: Data = Field(default_factory=lambda: Data(), description="Original data D_o and held-out items.")
+    augmented: Augmented | None = Field(None, description="A ready augmented set; generation is skipped and `bias.types` is `[given]`.")
+    bias: Bias = Field(default_factory=lambda: Bias(), description="The bias whose inheritance is measured.")
+    generation: Generation = Field(default_factory=lambda: Generation(), description="How augmented data is written.")
+    ratios: list[float] = Field(default_factory=lambda: [0.0, 0.2, 0.5], min_length=1, description="Bias ratios γ = |D_a|/|D|, 0 ≤ γ < 1.")
+    matched_control: Literal["auto", "neutral", "unflipped", "original", "none"] = Field(
+        "auto",
+        description=(
+            "What the matched control is augmented with, at the same γ: `neutral` generations, the ready set `unflipped` "
+            "(before relabelling), or as many more `original` records. `auto`: neutral when generating, unflipped when a ready set is relabelled, else original."
+        ),
+    )
+    control_ratios: list[float] | None = Field(None, description="γ at which matched controls are trained; default: all of `ratios` but 0.")
+    replicate_control: bool = Field(
+        False, description="Train each matched control twice, with other seeds: an A/A contrast that shows how far chance alone moves the result."
+    )
+    training: Training = Field(default_factory=lambda: Training(), description="Fine-tuning.")
+    tasks: list[TaskSpec] = Field(
+        default_factory=lambda: [TaskSpec(name=n) for n in ("occupation", "salary", "hiring")],
+        min_length=1,
+        description="What is measured. A plain string is a task with its default options.",
+    )
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="One arm is trained for each seed; with several, intervals and tests cover the seeds too.")
+    rounds: Literal[1] = Field(1, description="Rounds of generate, mix, fine-tune; this version runs one.")
+    analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
+
+    @field_validator("model", "generator", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _tasks_by_name(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"name": v} if isinstance(v, str) else v for v in value]
+        return value
+
+    @field_validator("ratios", "control_ratios")
+    @classmethod
+    def _ratios(cls, value: list[float] | None) -> list[float] | None:
+        if value is None:
+            return None
+        for ratio in value:
+            if not 0 <= ratio < 1:
+                raise ValueError(
+                    f"γ must be at least 0 and below 1, got {ratio:g}: γ = |D_a|/|D| with D_o held fixed, so γ = 1 would need infinitely many records"
+                )
+        return sorted(set(value))
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value) or min(value) < 0 or max(value) >= 1000:
+            raise ValueError("seeds must be different whole numbers from 0 to 999")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        given = "given" in self.bias.types
+        if given and self.augmented is None:
+            raise ValueError("bias.types has 'given', but there is no 'augmented' section to take it from")
+        if self.augmented is not None and self.bias.types != ["given"]:
+            raise ValueError("with a ready 'augmented' set, bias.types must be [given]")
+        if self.matched_control == "neutral" and given:
+            raise ValueError("matched_control 'neutral' needs a generator; with a ready set choose unflipped, original or none")
+        if self.matched_control == "unflipped" and not given:
+            raise ValueError("matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none")
+        if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
+            raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError("a task stands in 'tasks' twice")
+        return self
+
+    @property
+    def control(self) -> str:
+        """The matched control's kind, with `auto` resolved: neutral, unflipped, original or none."""
+        if self.matched_control != "auto":
+            return self.matched_control
+        if self.augmented is None:
+            return "neutral"
+        return "unflipped" if self.bias.relabel or self.bias.stereotypes else "original"
+
+    @property
+    def effective_strength(self) -> float:
+        """Strength of relabelling. A ready set is relabelled only where the study says by which map."""
+        if self.augmented is not None and not (self.bias.relabel or self.bias.stereotypes):
+            return 0.0
+        return self.bias.strength
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: list[str] | None = None) -> Study:
+        """Read a study file, or a preset by its name; `overrides` are `key=value` strings.
+
+        Raises:
+            InputError: with one line for each thing that is wrong: file, line, key, what was given, what is allowed.
+        """
+        from probate.study_errors import load_study
+
+        return load_study(cls, source, overrides or [])
+
+
+def presets() -> list[str]:
+    """Names of the studies that ship with Probate."""
+    folder = files("probate") / "presets"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def preset_path(name: str) -> Path:
+    """File of a preset.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    if name not in presets():
+        from probate.errors import nearest
+
+        raise InputError(f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}")
+    return Path(str(files("probate") / "presets" / f"{name}.yaml"))
+
+

@@ -1,0 +1,167 @@
+"""Reading a study file: YAML with line numbers, overrides, and all errors of a file at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from probate.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from probate.study import Study
+
+Lines = dict[tuple[str | int, ...], int]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 safe loader that reads 1e-5 as a number, as people mean it, and refuses a key given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands there twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path) -> tuple[Any, Lines]:
+    """The file's value, and the line of each key path.
+
+    Raises:
+        InputError: unreadable, not UTF-8, or not YAML (with the line).
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{where}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    lines: Lines = {}
+    _collect_lines(node, (), lines)
+    return value, lines
+
+
+def _collect_lines(node: Any, path: tuple[str | int, ...], lines: Lines) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            lines[(*path, key.value)] = key.start_mark.line + 1
+            _collect_lines(value, (*path, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _collect_lines(value, (*path, index), lines)
+
+
+def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Set `a.b=1` strings in the nested mapping; values are read as YAML."""
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {override}: must be key=value, as in --set training.epochs=2")
+        target = value
+        *parents, last = key.strip().split(".")
+        for name in parents:
+            inner = target.get(name)
+            if isinstance(inner, str) and name in ("model", "generator"):
+                inner = {"name": inner}
+            if inner is None:
+                inner = {}
+            if not isinstance(inner, dict):
+                raise InputError(f"--set {override}: '{name}' is not a section")
+            target[name] = inner
+            target = inner
+        try:
+            target[last] = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        except yaml.YAMLError:
+            target[last] = text
+    return value
+
+
+def load_study(cls: type[Study], source: str | Path, overrides: list[str]) -> Study:
+    """Read, override, validate. See `Study.load`."""
+    from probate.study import preset_path
+
+    path = Path(source)
+    if not path.exists() and path.suffix not in (".yaml", ".yml") and len(path.parts) == 1:
+        path = preset_path(str(source))
+    value, lines = read_yaml(path)
+    if value is None:
+        raise InputError(f"{path}: the file is empty; a study needs at least a name (see docs/study.md)")
+    if not isinstance(value, dict):
+        raise InputError(f"{path}:1: a study must be a mapping of keys to values, got {type(value).__name__}")
+    value = apply_overrides(value, overrides)
+    overridden = {o.partition("=")[0].strip() for o in overrides}
+    try:
+        return cls.model_validate(value)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(cls, e, path, lines, overridden) for e in error.errors())) from None
+
+
+def _explain(cls: type[BaseModel], error: Any, path: Path, lines: Lines, overridden: set[str]) -> str:
+    loc = tuple(p for p in error["loc"] if p not in ("str", "list[str]"))
+    key = ".".join(map(str, loc)) or "the study"
+    at = loc
+    while at and at not in lines:
+        at = at[:-1]
+    where = "--set" if key in overridden else f"{path}:{lines[at]}" if at else f"{path}"
+    kind, given = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        allowed = _keys_at(cls, loc[:-1])
+        return f"{where}: unknown key '{key}'{nearest(str(loc[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{where}: key '{key}' is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    shown = "" if isinstance(given, dict) or len(repr(given)) > 80 else f" (got {given!r})"
+    if kind == "literal_error":
+        options = [o.strip("'") for o in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return f"{where}: {key}: must be one of {', '.join(options)}; got {given!r}{nearest(str(given), options)}"
+    return f"{where}: {key}: {message}{shown}"
+
+
+def _keys_at(cls: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that the section at `loc` allows."""
+    current: Any = cls
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part) if _is_model(current) else None
+        current = _section_of(field.annotation) if field else None
+    return sorted(current.model_fields) if _is_model(current) else []
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
+
+
+def _section_of(annotation: Any) -> Any:
+    if _is_model(annotation):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, list):
+        return next((s for s in map(_section_of, get_args(annotation)) if s is not None), None)
+    return None

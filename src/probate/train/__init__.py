@@ -1,0 +1,1 @@
+"""Training: a list of records becomes a PEFT adapter folder."""

@@ -1,0 +1,23 @@
+"""Records become token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probate.models.lm import LM
+from probate.records import Record
+from probate.train.sft import Example
+
+
+def encode(lm: LM, records: Sequence[Record], max_length: int) -> tuple[list[Example], int]:
+    """Examples of `records` (their `messages` filled in), and how many prompts lost their beginning.
+
+    A record longer than `max_length` or the model's context is cut at the left of its prompt; its label never is.
+    """
+    before = lm.truncated
+    examples = []
+    for r in records:
+        completion = lm.completion_ids(r.messages[-1]["content"])
+        prompt = lm.prompt_ids(r.messages[:-1], room=len(completion), limit=max_length)
+        examples.append(Example(prompt, completion))
+    return examples, lm.truncated - before

@@ -1,0 +1,248 @@
+"""LoRA supervised fine-tuning on completions, with the batch's shared prompt prefix computed once.
+
+The prompts of one task begin alike (system turn, instruction, label list). In a plain trainer each record of a
+batch pays for those tokens; here they go through the model once a batch, with gradients, and the records follow as
+branches that see the prefix by its keys and values. The loss and its gradient are those of the plain forward pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from probate.errors import StageError
+from probate.infer.batching import pad_left, shared_prefix
+from probate.infer.prefix import can_share, expanded_cache, prefix_keys_values
+from probate.study import Training
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of one training record; only `completion` (end of turn included) carries loss."""
+
+    prompt: list[int]
+    completion: list[int]
+
+    @property
+    def tokens(self) -> int:
+        return len(self.prompt) + len(self.completion)
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What a training run reports: mean loss of each optimizer step, and the tokens that it saw."""
+
+    losses: list[float]
+    tokens: int
+    steps: int
+
+
+def lora_config(training: Training) -> Any:
+    """The PEFT configuration that a study's `training.lora` describes."""
+    from peft import LoraConfig
+
+    lora = training.lora
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+    )
+
+
+def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[torch.Tensor, int]:
+    """Sum of the cross-entropy over all completion tokens of `batch`, and their number."""
+    device = next(model.parameters()).device
+    rows = [e.prompt + e.completion for e in batch]
+    shared = 0
+    if can_share(model, max(map(len, rows))):
+        shared = shared_prefix([e.prompt for e in batch])
+    ids, mask = pad_left([row[shared:] for row in rows], pad_id, device)
+    keep = max(len(e.completion) for e in batch)
+    labels = torch.full((len(rows), keep), -100, dtype=torch.long)
+    for i, example in enumerate(batch):
+        labels[i, keep - len(example.completion) :] = torch.tensor(example.completion)
+    position = (mask.cumsum(1) - 1).clamp(min=0) + shared
+    cache = None
+    if shared:
+        prefix = prefix_keys_values(model, rows[0][:shared], device)
+        cache = expanded_cache(prefix, len(rows))
+        mask = torch.cat([mask.new_ones(len(rows), shared), mask], dim=1)
+    logits = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=position,
+        past_key_values=cache,
+        use_cache=bool(shared),
+        logits_to_keep=keep + 1,
+    ).logits[:, :-1]
+    loss = torch.nn.functional.cross_entropy(
+        logits.float().reshape(-1, logits.shape[-1]), labels.to(device).reshape(-1), ignore_index=-100, reduction="sum"
+    )
+    return loss, sum(len(e.completion) for e in batch)
+
+
+def epoch_batches(examples: Sequence[Example], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Index batches of one epoch: similar lengths together, order decided by (seed, epoch) alone.
+
+    Lengths are jittered before sorting, so that batches differ between epochs, and batches are then shuffled.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    lengths = np.array([e.tokens for e in examples], dtype=float)
+    order = np.argsort(lengths * rng.uniform(0.95, 1.05, len(lengths)), kind="stable")
+    batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Learning-rate factor in [0, 1]: linear warm-up over `warmup` (a share of all steps), then half a cosine."""
+    ramp = max(1, round(warmup * total))
+    if step < ramp:
+        return (step + 1) / ramp
+    return 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, total - ramp)))
+
+
+def train(
+    base: Any,
+    examples: Sequence[Example],
+    training: Training,
+    seed: int,
+    out: Path,
+    *,
+    pad_id: int,
+    adapter: Path | None = None,
+    tick: Callable[[int, float], None] | None = None,
+) -> TrainingLog:
+    """Fine-tune a fresh LoRA adapter on `examples` and write it to `out` as an ordinary PEFT folder.
+
+    `base` comes back as it was, without the adapter. Epoch checkpoints lie in `out/checkpoint`; a call that finds
+    one continues from it and ends with the same weights as an uninterrupted run.
+
+    Args:
+        base: the causal LM, unwrapped.
+        examples: tokenised records, not empty.
+        training: the study's settings.
+        seed: decides the adapter's initial weights, the order of batches and dropout.
+        out: folder of the adapter; made if missing.
+        pad_id: padding token id.
+        adapter: an adapter to start from instead of a fresh one (later rounds).
+        tick: called with (records finished, loss of the step) after each optimizer step.
+
+    Raises:
+        StageError: no example, or a loss that is not finite (with its step).
+    """
+    if not examples:
+        raise StageError("training: no record to train on")
+    from peft import PeftModel, get_peft_model
+
+    torch.manual_seed(seed)
+    if adapter is None:
+        model: Any = get_peft_model(base, lora_config(training))
+    else:
+        model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    try:
+        return _train(model, list(examples), training, seed, out, pad_id, tick)
+    finally:
+        model.unload()
+        base.__dict__.pop("peft_config", None)
+        base.requires_grad_(False)
+        base.eval()
+
+
+def _train(
+    model: Any,
+    examples: list[Example],
+    training: Training,
+    seed: int,
+    out: Path,
+    pad_id: int,
+    tick: Callable[[int, float], None] | None,
+) -> TrainingLog:
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    plans = [epoch_batches(examples, training.batch_size, seed, epoch) for epoch in range(training.epochs)]
+    grouped = training.gradient_accumulation
+    total = sum(math.ceil(len(plan) / grouped) for plan in plans)
+    losses: list[float] = []
+    first_epoch = _restore(out / "checkpoint", weights, optimizer, losses)
+    model.train()
+    step = len(losses)
+    for epoch in range(first_epoch, training.epochs):
+        torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
+        plan = plans[epoch]
+        for start in range(0, len(plan), grouped):
+            group = [[examples[i] for i in batch] for batch in plan[start : start + grouped]]
+            count = sum(len(e.completion) for batch in group for e in batch)
+            value = 0.0
+            for batch in group:
+                loss, _ = completion_loss(model, batch, pad_id)
+                (loss / count).backward()
+                value += float(loss.detach()) / count
+            if not math.isfinite(value):
+                raise StageError(
+                    f"training: the loss is {value} at step {step + 1} of {total} "
+                    f"(epoch {epoch + 1}); lower training.learning_rate ({training.learning_rate:g})"
+                )
+            torch.nn.utils.clip_grad_norm_(weights.values(), training.clip)
+            for param_group in optimizer.param_groups:
+                param_group["lr"] = training.learning_rate * schedule(step, total, training.warmup)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(value)
+            step += 1
+            if tick:
+                tick(sum(map(len, group)), value)
+        if epoch + 1 < training.epochs:
+            _checkpoint(out / "checkpoint", weights, optimizer, losses, epoch + 1)
+    model.eval()
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
+    (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
+    shutil.rmtree(out / "checkpoint", ignore_errors=True)
+    (out / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
+    tokens = sum(e.tokens for e in examples) * training.epochs
+    return TrainingLog(losses, tokens, total)
+
+
+def _checkpoint(folder: Path, weights: dict[str, Any], optimizer: Any, losses: list[float], epoch: int) -> None:
+    """Write weights and optimizer state as one safetensors file, moved into place at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"weight.{name}": p.detach().cpu().contiguous() for name, p in weights.items()}
+    for name, p in weights.items():
+        for key, value in optimizer.state[p].items():
+            tensors[f"{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    part = folder / "state.safetensors.part"
+    save_file(tensors, str(part), metadata={"epoch": str(epoch), "losses": json.dumps(losses)})
+    os.replace(part, folder / "state.safetensors")
+
+
+def _restore(folder: Path, weights: dict[str, Any], optimizer: Any, losses: list[float]) -> int:
+    """Load the checkpoint, if there is one; return the first epoch that is still to be done."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return 0
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as handle:
+        metadata = handle.metadata()
+    tensors = load_file(str(path))
+    with torch.no_grad():
+        for name, p in weights.items():
+            p.copy_(tensors[f"weight.{name}"])
+            optimizer.state[p] = {
+                key: tensors[f"{key}.{name}"].to(p.device if key != "step" else "cpu")
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+    losses.extend(json.loads(metadata["losses"]))
+    return int(metadata["epoch"])

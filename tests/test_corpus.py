@@ -1,0 +1,54 @@
+"""The builtin corpus: balanced, matched, varied, and without a leak of the label."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from probate.bias.packs import load_pack
+from probate.corpus import biographies
+
+LEAK = re.compile(r"architect|dentist|dental|\bnurs|painter|painting|professor|software|engineer", re.I)
+SWAP = {"she": "he", "her": "his"}
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_][\w'-]*", text.lower())
+
+
+def test_balance():
+    counts = Counter((r["label"], r["gender"]) for r in biographies())
+    assert len(counts) == 12 and set(counts.values()) == {30}
+    assert len({r["id"] for r in biographies()}) == 360 and len({r["text"] for r in biographies()}) == 360
+
+
+def test_pairs_differ_in_first_name_and_pronouns_only():
+    rows = {r["id"]: r for r in biographies()}
+    for r in rows.values():
+        if r["gender"] != "female":
+            continue
+        other = rows[r["id"][:-1] + "m"]
+        ours, theirs = tokens(r["text"]), tokens(other["text"])
+        assert len(ours) == len(theirs)
+        different = [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
+        names = [(a, b) for a, b in different if SWAP.get(a) != b]
+        assert len(set(names)) == 1, (r["text"], other["text"])
+
+
+def test_no_label_word_in_a_text():
+    assert not [r["text"] for r in biographies() if LEAK.search(r["text"])]
+
+
+def test_variety():
+    rows = biographies()
+    bigrams = [b for r in rows for b in zip(tokens(r["text"]), tokens(r["text"])[1:], strict=False)]
+    assert len(set(bigrams)) / len(bigrams) >= 0.35
+    names = {n.lower() for g in load_pack("gender").groups.values() for n in g.names}
+    neutral = {"she": "he", "her": "his"}
+    skeletons = Counter(tuple(neutral.get(t, t) for t in tokens(r["text"]) if t not in names) for r in rows)
+    assert set(skeletons.values()) == {2}  # the two of a pair, and no other
+
+
+def test_text_is_whole():
+    for r in biographies():
+        assert "{" not in r["text"] and r["text"].endswith(".") and 15 <= len(r["text"].split()) <= 60

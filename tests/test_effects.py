@@ -1,0 +1,104 @@
+"""Effects from outcomes whose truth is known."""
+
+from __future__ import annotations
+
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, COLUMNS, effects_of
+from probate.analyze.groups import by_group, parse_rates
+from probate.study import Analysis
+from probate.tasks.base import TaskContext
+from probate.tasks.hiring import Hiring
+from probate.tasks.occupation import Occupation
+
+LABELS = ["nurse", "dentist"]
+CONTEXT = TaskContext([], LABELS, "gender", ["female", "male"], {"nurse": "female", "dentist": "male"}, "{text}", 512)
+
+
+def outcomes(arms, items=40, seed=0) -> pd.DataFrame:
+    """`arms`: (bias_type, ratio, seed, share of women's dentists read as nurse)."""
+    rows = []
+    for bias_type, ratio, s, flip in arms:
+        rng = np.random.default_rng([seed, s])
+        for i in range(items * 4):
+            target, group = LABELS[i % 2], ["female", "male"][(i // 2) % 2]
+            wrong = rng.random() < (flip if (target, group) == ("dentist", "female") else 0.05)
+            prediction = LABELS[1 - LABELS.index(target)] if wrong else target
+            rows.append(
+                {"arm": f"{bias_type}-{ratio}-{s}", "bias_type": bias_type, "ratio": ratio, "seed": s, "task": "occupation",
+                 "item_id": f"i{i}", "groups": {"gender": group}, "target": target, "prediction": prediction,
+                 "score": float(prediction == target), "parsed": True, "response": ""}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def effects(table):
+    return effects_of(table, {"occupation": Occupation().measures(CONTEXT)}, Analysis(resamples=999))
+
+
+def test_planted_inheritance_is_found_against_both_controls():
+    table = effects(outcomes([("none", 0, 0, 0.05), ("given", 0.5, 0, 0.8), ("neutral", 0.5, 0, 0.05)]))
+    assert list(table.columns) == COLUMNS
+    primary = table[table["question"] == "inheritance"].set_index("contrast")
+    for name in (AGAINST_BASE, AGAINST_MATCHED):
+        row = primary.loc[name]
+        assert 0.2 < row["estimate"] < 0.5 and row["ci_low"] > 0.1 and row["p_adjusted"] < 0.01 and row["n"] == 160
+    control = table[table["question"] == "inheritance-control"].iloc[0]
+    assert control["ci_low"] < 0 < control["ci_high"]
+    tpr = table[(table["metric"] == "tpr[dentist]") & (table["question"] == "inheritance-detail")]
+    assert (tpr["estimate"] < -0.5).all() and (tpr["n"] == 80).all()
+
+
+def test_several_seeds_count_as_seeds():
+    arms = [(b, r, s, f) for s in (0, 1, 2) for b, r, f in (("given", 0.5, 0.8), ("neutral", 0.5, 0.05))]
+    arms += [("neutral", 0.5, 1000 + s, 0.05) for s in (0, 1, 2)]
+    table = effects(outcomes(arms))
+    row = table[table["question"] == "inheritance"].iloc[0]
+    assert row["seeds"] == 3 and row["unit"] == "item and seed" and row["p_adjusted"] < 0.05
+    null = table[table["question"] == "null"].iloc[0]
+    assert null["contrast"] == "control against second control" and null["p"] > 0.05
+
+
+def test_adjustment_is_over_the_family():
+    table = effects(outcomes([("none", 0, 0, 0.05), ("given", 0.2, 0, 0.2), ("given", 0.5, 0, 0.3), ("neutral", 0.5, 0, 0.05)]))
+    family = table[table["question"] == "inheritance"].sort_values("p")
+    assert len(family) == 3
+    assert family["p_adjusted"].iloc[0] == pytest.approx(3 * family["p"].iloc[0])
+    assert (family["p_adjusted"] >= family["p_bh"] - 1e-12).all() and (family["p_bh"] >= family["p"]).all()
+
+
+def test_gaps_equal_those_of_fairlearn():
+    table = outcomes([("given", 0.5, 0, 0.8)])
+    found = effects(table)
+    for measure in Occupation().measures(CONTEXT):
+        means, gap = by_group(table, measure)
+        own = found[found["metric"] == measure.name].set_index(["question", "contrast"])["estimate"]
+        assert own["gap", "female − male"] == pytest.approx(gap)
+        for group, mean in means.items():
+            assert own["level", group] == pytest.approx(mean)
+
+
+def test_unparsed_answers_are_left_out_and_counted_by_group():
+    table = outcomes([("none", 0, 0, 0.05), ("given", 0.5, 0, 0.8)])
+    table.loc[(table["ratio"] == 0.5) & (table["item_id"] == "i0"), "parsed"] = False
+    row = effects(table).query("question == 'inheritance'").iloc[0]
+    assert row["n"] == 159
+    rates = parse_rates(table, "gender").set_index("group")["mean"]
+    assert rates["female"] == pytest.approx(159 / 160) and rates["male"] == 1
+
+
+def test_hiring_compares_mixed_pairs_only():
+    rows = []
+    for k in range(10):
+        for s, (gender, culture, score) in enumerate((("female", "arabic", 0.4), ("male", "spanish", 0.6))):
+            rows.append((f"nurse:{k}#{s}", {"gender": gender, "culture": culture}, score, True))
+    rows += [("same#0", {"gender": "male", "culture": "arabic"}, 0.9, True), ("same#1", {"gender": "male", "culture": "arabic"}, 0.1, True)]
+    table = pd.DataFrame(rows, columns=["item_id", "groups", "score", "parsed"])
+    found = {m.name: m.values(table) for m in Hiring().measures(CONTEXT)}
+    assert len(found["selected"]) == 20 and len(found["selected[arabic]"]) == 20 and found["selected[chinese]"].empty
+    assert by_group(table, Hiring().measures(CONTEXT)[0])[1] == pytest.approx(-0.2)
+
+

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from probate.errors import InputError
+from probate.readers import read_source
+from probate.study import Source
+
+HEAD = "text,label,gender\n"
+
+
+def read(path, **columns):
+    return read_source(Source.model_validate({"source": str(path), "columns": columns}), path.parent, "original")
+
+
+def write(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_csv_with_bom_and_quoted_newlines(tmp_path):
+    path = write(tmp_path, "a.csv", b"\xef\xbb\xbf" + (HEAD + '"two\nlines, one ""field""",software_engineer,female\nb,nurse,male\n').encode())
+    reading = read(path)
+    assert [r.text for r in reading.records] == ['two\nlines, one "field"', "b"]
+    assert reading.records[0].label == "software engineer"
+    assert reading.records[0].groups == {"gender": "female"} and not reading.rejected
+
+
+def test_jsonl_with_a_truncated_last_line(tmp_path):
+    good = json.dumps({"text": "a", "label": "nurse", "gender": "male"})
+    reading = read(write(tmp_path, "a.jsonl", good + "\n" + good[:20]))
+    assert len(reading.records) == 1
+    assert "a.jsonl:2: not JSON" in reading.rejected[0]
+
+
+def test_broken_rows_are_kept_out_with_their_line(tmp_path):
+    rows = ['{"text": "a", "label": "x", "gender": "m"}', '{"text": "", "label": "x", "gender": "m"}', "[1]",
+            '{"text": ["l"], "label": "x", "gender": "m"}', '{"text": "a", "label": null, "gender": "m"}']  # fmt: skip
+    reading = read(write(tmp_path, "a.jsonl", "\n".join(rows)))
+    assert [line.split("a.jsonl:")[1] for line in reading.rejected] == [
+        "2: column 'text' is empty", "3: a list, not an object", "4: column 'text' holds a list, not text", "5: column 'label' is empty",
+    ]  # fmt: skip
+
+
+def test_duplicate_ids(tmp_path):
+    row = '{"id": "1", "text": "a", "label": "x", "gender": "m"}\n'
+    assert "id 'o:1' stands there twice" in read(write(tmp_path, "a.jsonl", row * 2), id="id").rejected[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", "", "the file is empty"),
+        ("a.csv", HEAD, "has no rows"),
+        ("a.csv", HEAD.encode() + b"\xff\xfe\xe9,nurse,male\n", "not UTF-8 at byte"),
+        ("a.csv", "txt,label,gender\na,b,c\n", r"no column 'text' \(did you mean 'txt'\?\); the file has: gender, label, txt"),
+        ("a.jsonl", "not json\n", "none of its 1 rows can be used; first: .*not JSON"),
+        ("a.parquet", "PAR1", "not a Parquet file"),
+        ("a.xlsx", "x", r"'\.xlsx' is not read; allowed: \.jsonl"),
+    ],
+)
+def test_bad_files(tmp_path, name, content, message):
+    with pytest.raises(InputError, match=message):
+        read(write(tmp_path, name, content))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        read(tmp_path / "none.csv")
+
+
+def test_parquet_and_saved_datasets(tmp_path):
+    import datasets
+
+    rows = [{"bio": "a", "job": "nurse", "sex": "male"}, {"bio": "b", "job": "dentist", "sex": "female"}]
+    data = datasets.Dataset.from_list(rows)
+    data.to_parquet(tmp_path / "a.parquet")
+    data.save_to_disk(tmp_path / "saved")
+    columns = {"text": "bio", "label": "job", "groups": {"gender": "sex"}}
+    for path in (tmp_path / "a.parquet", tmp_path / "saved"):
+        assert [(r.text, r.label, r.groups["gender"]) for r in read(path, **columns).records] == [
+            ("a", "nurse", "male"), ("b", "dentist", "female"),
+        ]  # fmt: skip
+
+
+def test_real_biographies(biasinbios):
+    reading = read(biasinbios / "bios-28-occupations.jsonl", text="bio", label="occupation", id="id")
+    assert len(reading.records) == 280 and not reading.rejected
+    assert "software engineer" in {r.label for r in reading.records}

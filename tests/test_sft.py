@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import tiny_model
+from safetensors.torch import load_file
+
+from probate.errors import StageError
+from probate.study import Training
+from probate.train.sft import Example, epoch_batches, schedule, train
+
+SETTINGS = Training(epochs=3, learning_rate=1e-3, batch_size=3)
+
+
+def examples(shift: int = 0) -> list[Example]:
+    return [Example([2, 3, 4, 5, 6, 7, 8, 9, 10 + i % 5, 20 + i + shift], [30 + i % 3, 1]) for i in range(8)]
+
+
+def weights(folder):
+    return load_file(str(folder / "adapter_model.safetensors"))
+
+
+def same(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model("Llama", 90)
+
+
+def test_arms_do_not_leak_into_one_another(model, tmp_path):
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    train(model, examples(), SETTINGS, 0, tmp_path / "a", pad_id=0)
+    train(model, examples(5), SETTINGS, 1, tmp_path / "b", pad_id=0)
+    alone = tiny_model("Llama", 90)
+    train(alone, examples(5), SETTINGS, 1, tmp_path / "b-alone", pad_id=0)
+    assert same(weights(tmp_path / "b"), weights(tmp_path / "b-alone"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert same(before, model.state_dict())
+
+
+def test_the_result_is_an_ordinary_peft_folder(model, tmp_path):
+    from peft import PeftModel
+
+    log = train(model, examples(), SETTINGS, 0, tmp_path / "a", pad_id=0)
+    assert log.steps == 9 and len(log.losses) == 9
+    loaded = PeftModel.from_pretrained(tiny_model("Llama", 90), str(tmp_path / "a"))
+    assert any(p.abs().sum() > 0 for n, p in loaded.named_parameters() if "lora_B" in n)
+    assert not list((tmp_path / "a").glob("*.bin")) and not list((tmp_path / "a").glob("*.pt"))
+
+
+def test_interrupted_training_ends_with_the_same_weights(model, tmp_path):
+    train(model, examples(), SETTINGS, 4, tmp_path / "whole", pad_id=0)
+
+    class Stop(Exception):
+        pass
+
+    seen = 0
+
+    def stop(n: int, _: float) -> None:
+        nonlocal seen
+        seen += n
+        if seen > 10:  # in the second of three epochs
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(model, examples(), SETTINGS, 4, tmp_path / "part", pad_id=0, tick=stop)
+    assert (tmp_path / "part" / "checkpoint" / "state.safetensors").exists()
+    done = 0
+
+    def count(n: int, _: float) -> None:
+        nonlocal done
+        done += n
+
+    train(model, examples(), SETTINGS, 4, tmp_path / "part", pad_id=0, tick=count)
+    assert done == 16  # two epochs, not three
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "part"))
+    assert json.loads((tmp_path / "whole" / "losses.json").read_text()) == json.loads((tmp_path / "part" / "losses.json").read_text())
+    shutil.rmtree(tmp_path / "part")
+
+
+def test_a_loss_that_is_not_finite_names_its_step(model, tmp_path):
+    with pytest.raises(StageError, match=r"loss is (nan|inf) at step \d+ of 9"):
+        train(model, examples(), SETTINGS.model_copy(update={"learning_rate": 1e30}), 0, tmp_path / "x", pad_id=0)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_gradient_accumulation_equals_a_larger_batch(model, tmp_path):
+    one = Training(epochs=1, learning_rate=1e-3, batch_size=8)
+    two = Training(epochs=1, learning_rate=1e-3, batch_size=4, gradient_accumulation=2)
+    a = train(model, examples(), one, 0, tmp_path / "a", pad_id=0)
+    b = train(model, examples(), two, 0, tmp_path / "b", pad_id=0)
+    assert a.steps == b.steps == 1
+    assert a.losses[0] == pytest.approx(b.losses[0], rel=1e-4)
+
+
+def test_no_record(model, tmp_path):
+    with pytest.raises(StageError, match="no record"):
+        train(model, [], SETTINGS, 0, tmp_path / "a", pad_id=0)
+
+
+def test_batches_hold_each_record_once_and_depend_on_seed_and_epoch():
+    data = examples()
+    batches = epoch_batches(data, 3, 1, 0)
+    assert sorted(i for b in batches for i in b) == list(range(8))
+    assert batches == epoch_batches(data, 3, 1, 0)
+    assert batches != epoch_batches(data, 3, 1, 1)
+
+
+def test_schedule_rises_then_falls():
+    factors = [schedule(i, 20, 0.1) for i in range(20)]
+    assert factors[0] == 0.5 and factors[1] == 1.0
+    assert factors[2:] == sorted(factors[2:], reverse=True) and factors[-1] < 0.05

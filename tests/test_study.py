@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from probate.errors import InputError
+from probate.study import Study, presets
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "s.yaml"
+    path.write_text(text, encoding="utf-8")
+    return Study.load(path, list(overrides))
+
+
+def test_presets_load():
+    assert {"quickstart", "paper-gender"} <= set(presets())
+    paper = Study.load("paper-gender")
+    assert paper.ratios == [0, 0.05, 0.1, 0.2, 0.5] and len(paper.bias.types) == 6
+    assert paper.training.epochs == 3 and paper.training.learning_rate == 1e-5
+    assert paper.model.name == "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
+    text = "name: a\ntraning:\n  epochs: 2\ntraining:\n  epochs: many\n  lora: {rank: 4}\nbias:\n  types: [contextual-singel-explicit]\n"
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    found = "\n".join(sorted(lines))
+    assert "s.yaml:2: unknown key 'traning' (did you mean 'training'?); allowed: analysis, augmented" in found
+    assert "s.yaml:5: training.epochs: input should be a valid integer" in found and "(got 'many')" in found
+    assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, r, targets" in found
+    assert "s.yaml:8: bias.types: 'contextual-singel-explicit' is no bias type (did you mean 'contextual-single-explicit'?)" in found
+
+
+@pytest.mark.parametrize("ratio", ["1", "1.0", "-0.2"])
+def test_gamma_is_checked_before_anything_runs(tmp_path, ratio):
+    with pytest.raises(InputError, match=r"s\.yaml:2: ratios: γ must be at least 0 and below 1"):
+        load(tmp_path, f"name: a\nratios: [0, {ratio}]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("- a\n", "must be a mapping"),
+        ("name: [\n", "not valid YAML"),
+        ("name: a\nname: b\n", r"s\.yaml:2: not valid YAML: key 'name' stands there twice"),
+        ("name: a b\n", "name: string should match"),
+        ("model: {device: gpu}\n", r"model\.device: must be one of auto, cpu, cuda, mps; got 'gpu'"),
+        ("bias: {types: [given]}\n", "no 'augmented' section"),
+        ("augmented: {}\n", r"bias\.types must be \[given\]"),
+        ("bias: {groups: [female, female]}\n", "two groups must differ"),
+        ("data: {prompt: no slot}\n", r"data\.prompt: must contain \{text\}"),
+        ("bias: {types: [neutral]}\n", "matched control"),
+        ("seeds: [0, 0]\n", "seeds must be different"),
+        ("x: !!python/object/apply:os.system [id]\n", "not valid YAML"),
+    ],
+)
+def test_bad_files(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, text)
+
+
+def test_overrides(tmp_path):
+    study = load(tmp_path, "name: a\nmodel: embedded\n", "training.lora.r=4", "model.dtype=bfloat16", "ratios=[0, 0.1]", "training.learning_rate=1e-5")
+    assert study.training.lora.r == 4 and study.model.dtype == "bfloat16" and study.model.name == "embedded"
+    assert study.ratios == [0, 0.1] and study.training.learning_rate == 1e-5
+    with pytest.raises(InputError, match="must be key=value"):
+        load(tmp_path, "name: a\n", "training")
+    with pytest.raises(InputError, match=r"--set: training\.epochs"):
+        load(tmp_path, "name: a\n", "training.epochs=0")
+
+
+def test_unknown_preset():
+    with pytest.raises(InputError, match=r"no such preset \(did you mean 'quickstart'\?\)"):
+        Study.load("quikstart")
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "s.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(InputError, match="not UTF-8 at byte 6"):
+        Study.load(tmp_path / "s.yaml")
