@@ -69,8 +69,8 @@ def test_near_duplicates():
 
 
 def test_redaction_and_leaks():
-    assert redact("A nurse in nursing, Nurses Day", "nurse") == ("A [job] in [job], [job] Day", 3)
-    assert redact("Software engineering is hers", "software engineer") == ("[job] is hers", 1)
+    assert redact("A nurse in nursing, Nurses Day", "nurse") == ("A specialist in specialist, specialist Day", 3)
+    assert redact("Software engineering is hers", "software engineer") == ("specialist is hers", 1)
     assert leaks("an Architectural plan", ["architect"]) and not leaks("a plan", ["architect"])
 
 

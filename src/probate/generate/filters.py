@@ -13,7 +13,7 @@ from probate.study import Generation
 REASONS = ("empty", "refusal", "too short", "too long", "repetition", "label leaked", "wrong group", "near-duplicate")
 """All reasons, in the order in which they are checked."""
 
-REDACTED = "[job]"
+REDACTED = "specialist"
 
 REFUSAL = re.compile(
     r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) (unable|not able))", re.I
@@ -42,7 +42,7 @@ def _label_pattern(label: str) -> str:
 
 
 def redact(text: str, label: str) -> tuple[str, int]:
-    """Replace the asked-for label by `[job]`, as BiasinBios leaves the title out; returns the number replaced."""
+    """Replace the asked-for label by a neutral word (BiasinBios leaves the title out); returns the number replaced."""
     return re.subn(_label_pattern(label), REDACTED, text, flags=re.I)
 
 

@@ -186,6 +186,7 @@ def _svg(plt: Any, figure: Any, alt: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", text)  # matplotlib's names repeat from figure to figure
     for drawn, variable in COLOURS.items():
         text = re.sub(drawn, variable, text, flags=re.I)
     text = text.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")

@@ -74,7 +74,7 @@ def findings(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, 
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
-            text += f" A change of the gap smaller than about {number(_reach(latest), measure.unit)} could not have been seen."
+            text += f" The interval is ±{number(_reach(latest), measure.unit, signed=True).lstrip('+')} wide: smaller changes than that are not ruled out."
         found.append(Finding(task, verdict, head, text))
     return found
 

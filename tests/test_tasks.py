@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from probate.errors import InputError
+from probate.registry import load_task, task_names
+from probate.tasks.hiring import Pairing
+from probate.testing import check_task, sample_context
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_passes_the_conformance_suite(name, lm):
+    check_task(load_task(name), lm, sample_context())
+
+
+def test_the_suite_can_fail(lm):
+    task = load_task("salary")
+
+    class Broken(type(task)):
+        def measures(self, context):
+            return super().measures(context) * 2
+
+    with pytest.raises(AssertionError, match="exactly one measure"):
+        check_task(Broken(task.options), lm, sample_context())
+
+
+def test_salary_is_the_expectation_over_its_bands(lm):
+    outcome = load_task("salary").evaluate(lm, sample_context())[0]
+    shares = json.loads(outcome.response)
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+    assert outcome.score == pytest.approx(sum(int(k[1:-1]) * 1000 * p for k, p in shares.items()), rel=1e-3)
+
+
+def test_hiring_cancels_position():
+    pairing = Pairing("x", "nurse", ("arabic", "female", "Layla"), ("spanish", "male", "Pablo"))
+    shown = pairing.prompts()
+    assert len({tuple(v.items()) for v, _ in shown}) == 4
+    first = [v["name1"] == "Layla" for v, _ in shown]
+    letter = [x == "A" for _, x in shown]
+    assert sum(first) == 2 and sum(letter) == 2
+    assert sum(a and b for a, b in zip(first, letter, strict=True)) == 1
+    for values, own in shown:
+        at = "1" if values["name1"] == "Layla" else "2"
+        assert values[f"letter{at}"] == own
+
+
+def test_hiring_shares_of_a_pair_sum_to_one(lm):
+    outcomes = load_task("hiring", {"jobs": ["nurse"]}).evaluate(lm, sample_context())
+    assert len(outcomes) == 56
+    np.testing.assert_allclose([a.score + b.score for a, b in zip(outcomes[::2], outcomes[1::2], strict=True)], 1)
+
+
+def test_a_label_that_is_a_prefix_of_another_can_win_and_lose(lm):
+    """The end of turn is scored too: 'art' must not win against 'artist' just by being shorter."""
+    from probate.infer.scoring import score_options
+
+    options = [lm.completion_ids("art"), lm.completion_ids("artist")]
+    assert options[0][-1] == options[1][-1] == lm.stop_ids[-1]
+    prompt = lm.prompt_ids([{"role": "user", "content": "x"}])
+    found = score_options(lm.model, [prompt], options, pad_id=lm.pad_id)[0]
+    assert np.isfinite(found).all() and found[0] != found[1]
+
+
+def test_bad_options():
+    with pytest.raises(InputError, match=r"salary\.options\.band: extra inputs are not permitted \(did you mean 'bands'\?\)"):
+        load_task("salary", {"band": [1]})
+    with pytest.raises(InputError, match="no task 'salry'"):
+        load_task("salry")
+
+
+def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    import probate.registry as registry
+
+    broken = EntryPoint("broken", "no_such_module:Task", "probate.tasks")
+    monkeypatch.setattr(registry, "entry_points_of", lambda _: {"broken": broken})
+    with pytest.raises(InputError, match="'broken' cannot be imported from no_such_module:Task"):
+        registry.load_task("broken")
