@@ -37,7 +37,10 @@ def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
     assert asks("contrastive-intersectional-explicit", PACK, GROUPS, LABELS, 2, 1, seed=7) == first[24:]
     assert len({a.seed for a in first}) == 36
     assert all(a.name in PACK.groups[a.group].names and a.name in a.prompt for a in first)
-    assert asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=8)[0].seed != asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=7)[0].seed
+    assert (
+        asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=8)[0].seed
+        != asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=7)[0].seed
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,13 +115,17 @@ def test_strength_holds_in_every_nested_subset():
 
 def test_a_relabelling_map_is_followed_to_the_letter():
     relabel = {"female": {"dentist": "nurse"}, "male": {"nurse": "dentist"}}
-    found = annotate(pool(), dimension="gender", pack=PACK, stereotypes=stereotypes_for(LABELS, PACK, None), strength=1, relabel=relabel)
+    found = annotate(
+        pool(), dimension="gender", pack=PACK, stereotypes=stereotypes_for(LABELS, PACK, None), strength=1, relabel=relabel
+    )
     moves = {(r.groups["gender"], r.provenance["label_before"], r.label) for r in found if "label_before" in r.provenance}
     assert moves == {("female", "dentist", "nurse"), ("male", "nurse", "dentist")}
 
 
 def test_choosing_prefers_wording_that_leans():
-    rows = [Record(str(i), "a kind and caring smile" if i < 3 else "a plain text", "nurse", {"gender": "female"}) for i in range(9)]
+    rows = [
+        Record(str(i), "a kind and caring smile" if i < 3 else "a plain text", "nurse", {"gender": "female"}) for i in range(9)
+    ]
     assert {r.id for r in choose(rows, 3, dimension="gender", pack=PACK, strength=1, seed=0)} == {"0", "1", "2"}
     assert len(choose(rows, 3, dimension="gender", pack=PACK, strength=0, seed=0)) == 3
 

@@ -55,7 +55,14 @@ def test_bad_input_is_one_sentence_and_exit_2(args, message, tmp_path):
 def test_plan_shows_everything_before_it_runs(tmp_path):
     done = probate_command("plan", "paper-gender", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for needed in ("87 arms on meta-llama/Llama-3.1-8B-Instruct", "control-0-s2", "contrastive-single-implicit-0.5-s1", "tokens", "time: about", "disk: about"):
+    for needed in (
+        "87 arms on meta-llama/Llama-3.1-8B-Instruct",
+        "control-0-s2",
+        "contrastive-single-implicit-0.5-s1",
+        "tokens",
+        "time: about",
+        "disk: about",
+    ):
         assert needed in done.stdout
 
 

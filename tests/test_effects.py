@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,10 +94,11 @@ def test_hiring_compares_mixed_pairs_only():
     for k in range(10):
         for s, (gender, culture, score) in enumerate((("female", "arabic", 0.4), ("male", "spanish", 0.6))):
             rows.append((f"nurse:{k}#{s}", {"gender": gender, "culture": culture}, score, True))
-    rows += [("same#0", {"gender": "male", "culture": "arabic"}, 0.9, True), ("same#1", {"gender": "male", "culture": "arabic"}, 0.1, True)]
+    rows += [
+        ("same#0", {"gender": "male", "culture": "arabic"}, 0.9, True),
+        ("same#1", {"gender": "male", "culture": "arabic"}, 0.1, True),
+    ]
     table = pd.DataFrame(rows, columns=["item_id", "groups", "score", "parsed"])
     found = {m.name: m.values(table) for m in Hiring().measures(CONTEXT)}
     assert len(found["selected"]) == 20 and len(found["selected[arabic]"]) == 20 and found["selected[chinese]"].empty
     assert by_group(table, Hiring().measures(CONTEXT)[0])[1] == pytest.approx(-0.2)
-
-

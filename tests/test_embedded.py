@@ -53,7 +53,9 @@ def test_scoring_equals_plain_passes_on_real_text():
     from probate.testing import sample_context
 
     lm = load_lm(ModelSpec())
-    prompts = [lm.prompt_ids([{"role": "user", "content": f"Name the occupation: {r.text}"}]) for r in sample_context().test[:4]]
+    prompts = [
+        lm.prompt_ids([{"role": "user", "content": f"Name the occupation: {r.text}"}]) for r in sample_context().test[:4]
+    ]
     options = [lm.completion_ids(x) for x in ("nurse", "software engineer", "dentist")]
     found = score_options(lm.model, prompts, options, pad_id=lm.pad_id)
     expected = np.zeros_like(found)

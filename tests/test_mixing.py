@@ -49,11 +49,15 @@ def test_split_keeps_pairs_together_and_parts_apart():
 def test_a_label_with_one_group_only():
     lonely = [r for r in pool() if not (r.label == "a" and r.groups["gender"] == "male")]
     with pytest.raises(InputError, match=r"label 'a' has no record with gender=male \(female 10, male 0\)"):
-        split_original(lonely, "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=None, spare_per_cell=0, seed=0)
+        split_original(
+            lonely, "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=None, spare_per_cell=0, seed=0
+        )
 
 
 def test_more_than_there_is():
     with pytest.raises(InputError, match=r"wants 40 augmented records, there are 3; the largest γ is 0\.07"):
         mix(pool(), pool()[:3], 0.5, "arm x")
     with pytest.raises(InputError, match=r"lower data\.train_per_cell"):
-        split_original(pool(), "gender", ["female", "male"], ["a", "b"], train_per_cell=10, test_per_cell=None, spare_per_cell=0, seed=0)
+        split_original(
+            pool(), "gender", ["female", "male"], ["a", "b"], train_per_cell=10, test_per_cell=None, spare_per_cell=0, seed=0
+        )

@@ -23,7 +23,9 @@ def without(model_dir, tmp_path, *names):
 
 
 def test_a_folder_without_a_tokenizer(model_dir, tmp_path):
-    folder = without(model_dir, tmp_path, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+    folder = without(
+        model_dir, tmp_path, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"
+    )
     with pytest.raises(InputError, match="the folder has no tokenizer; copy tokenizer.json"):
         load_lm(ModelSpec(name=str(folder)))
 
@@ -48,7 +50,9 @@ def test_a_peft_adapter_is_merged(model_dir, tmp_path):
     from peft import LoraConfig, get_peft_model
 
     base = load_lm(ModelSpec(name=str(model_dir)))
-    wrapped = get_peft_model(load_lm(ModelSpec(name=str(model_dir))).model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    wrapped = get_peft_model(
+        load_lm(ModelSpec(name=str(model_dir))).model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    )
     wrapped.save_pretrained(tmp_path / "a")
     merged = load_lm(ModelSpec(name=str(model_dir), adapter=str(tmp_path / "a")))
     ids = torch.tensor([[5, 6, 7]])

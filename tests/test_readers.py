@@ -22,7 +22,11 @@ def write(tmp_path, name, content):
 
 
 def test_csv_with_bom_and_quoted_newlines(tmp_path):
-    path = write(tmp_path, "a.csv", b"\xef\xbb\xbf" + (HEAD + '"two\nlines, one ""field""",software_engineer,female\nb,nurse,male\n').encode())
+    path = write(
+        tmp_path,
+        "a.csv",
+        b"\xef\xbb\xbf" + (HEAD + '"two\nlines, one ""field""",software_engineer,female\nb,nurse,male\n').encode(),
+    )
     reading = read(path)
     assert [r.text for r in reading.records] == ['two\nlines, one "field"', "b"]
     assert reading.records[0].label == "software engineer"

@@ -33,7 +33,13 @@ def test_report_is_one_safe_file(page, tmp_path):
     # accessible figures, both schemes, print, phone
     figures = re.findall(r"<svg[^>]*>", page)
     assert len(figures) >= 9 and all('role="img"' in f and "aria-label=" in f for f in figures)
-    for needed in ("prefers-color-scheme:dark", "@media print", 'name="viewport"', "What this model inherits", "Manipulation check"):
+    for needed in (
+        "prefers-color-scheme:dark",
+        "@media print",
+        'name="viewport"',
+        "What this model inherits",
+        "Manipulation check",
+    ):
         assert needed in page
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -64,7 +70,9 @@ def test_a_folder_without_a_run(tmp_path):
 
 def test_charts_escape_and_show_intervals():
     points = [Point(0, 0.1, 0.0, 0.2), Point(0.5, 0.4, float("nan"), float("nan"))]
-    svg = dose_chart([Series("a<b", "#d55e00", points)], unit="share", title="t", alt='say "x"', limits=(0, 1), zero=True, salt="s")
+    svg = dose_chart(
+        [Series("a<b", "#d55e00", points)], unit="share", title="t", alt='say "x"', limits=(0, 1), zero=True, salt="s"
+    )
     assert 'aria-label="say &quot;x&quot;"' in svg and "a&lt;b" in svg and "var(--g0)" in svg and "#d55e00" not in svg.lower()
     forest = forest_chart([Bar("row", 1200, 100, 2000, True)], unit="US$", title="t", alt="a", salt="s")
     assert "$1.0k" in forest and forest.startswith("<svg")

@@ -31,7 +31,9 @@ def test_bca_agrees_with_scipy(skewed):
     expected = stats.bootstrap(
         skewed, lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=20000, method="BCa", vectorized=True, rng=0
     ).confidence_interval
-    assert found == pytest.approx((expected.low, expected.high), abs=0.09)  # Monte Carlo error; the percentile interval is 0.3 off
+    assert found == pytest.approx(
+        (expected.low, expected.high), abs=0.09
+    )  # Monte Carlo error; the percentile interval is 0.3 off
 
 
 def test_permutation_p_agrees_with_scipy(skewed):
@@ -50,7 +52,11 @@ def test_sign_flip_agrees_with_exact_enumeration():
 
 
 def test_pairs_are_one_unit():
-    rows = [(f"p{k}#{s}", s, 0.5 + (0.1 if s == 0 else -0.1) + 0.01 * (k % 3) * (1 if s == 0 else -1)) for k in range(12) for s in (0, 1)]
+    rows = [
+        (f"p{k}#{s}", s, 0.5 + (0.1 if s == 0 else -0.1) + 0.01 * (k % 3) * (1 if s == 0 else -1))
+        for k in range(12)
+        for s in (0, 1)
+    ]
     found = contrast([pd.DataFrame(rows, columns=["item_id", "side", "value"])], QUICK, paired=False, share=True)
     assert found.unit == "pair" and found.n == 12 and found.value == pytest.approx(0.22, abs=0.01)
     assert found.p < 0.01 and found.test == "paired permutation"
@@ -72,7 +78,9 @@ def test_empty():
 
 
 def test_resampling_is_seeded(skewed):
-    assert contrast([frame(*skewed)], QUICK, paired=False, share=False) == contrast([frame(*skewed)], QUICK, paired=False, share=False)
+    assert contrast([frame(*skewed)], QUICK, paired=False, share=False) == contrast(
+        [frame(*skewed)], QUICK, paired=False, share=False
+    )
 
 
 def simulate(seeds: int, effect: float, runs: int, seed_noise: float) -> tuple[float, float]:

@@ -111,7 +111,11 @@ def test_a_bad_arm_is_recorded_and_the_others_finish(tiny_study, tmp_path, monke
     result = run(tiny_study(), tmp_path, quiet=True)
     assert result.exit_code == 3
     assert result.failures == [
-        {"stage": "train given-0.5-s0", "arm": "given-0.5-s0", "error": f"No space left on device ({tmp_path}/adapters/given-0.5-s0)"}
+        {
+            "stage": "train given-0.5-s0",
+            "arm": "given-0.5-s0",
+            "error": f"No space left on device ({tmp_path}/adapters/given-0.5-s0)",
+        }
     ]
     assert set(result.outcomes["arm"]) == {"control-0-s0", "neutral-0.5-s0"}
     page = (tmp_path / "report.html").read_text()
@@ -155,7 +159,10 @@ def test_more_than_the_ready_set_has(tiny_study, tmp_path):
 def test_generation_from_a_model_that_cannot_write(tiny_study, tmp_path):
     """A random model writes nonsense: the budget is spent, the yield is reported, γ = 0 still finishes."""
     study = tiny_study(
-        augmented=None, bias={"types": ["contextual-single-explicit"]}, generation={"max_new_tokens": 8, "budget": 1}, tasks=["occupation"]
+        augmented=None,
+        bias={"types": ["contextual-single-explicit"]},
+        generation={"max_new_tokens": 8, "budget": 1},
+        tasks=["occupation"],
     )
     result = run(study, tmp_path, quiet=True)
     errors = [f["error"] for f in result.failures]

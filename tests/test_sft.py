@@ -79,7 +79,9 @@ def test_interrupted_training_ends_with_the_same_weights(model, tmp_path):
     train(model, examples(), SETTINGS, 4, tmp_path / "part", pad_id=0, tick=count)
     assert done == 16  # two epochs, not three
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "part"))
-    assert json.loads((tmp_path / "whole" / "losses.json").read_text()) == json.loads((tmp_path / "part" / "losses.json").read_text())
+    assert json.loads((tmp_path / "whole" / "losses.json").read_text()) == json.loads(
+        (tmp_path / "part" / "losses.json").read_text()
+    )
     shutil.rmtree(tmp_path / "part")
 
 

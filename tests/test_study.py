@@ -30,7 +30,10 @@ def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
     assert "s.yaml:2: unknown key 'traning' (did you mean 'training'?); allowed: analysis, augmented" in found
     assert "s.yaml:5: training.epochs: input should be a valid integer" in found and "(got 'many')" in found
     assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, r, targets" in found
-    assert "s.yaml:8: bias.types: 'contextual-singel-explicit' is no bias type (did you mean 'contextual-single-explicit'?)" in found
+    assert (
+        "s.yaml:8: bias.types: 'contextual-singel-explicit' is no bias type (did you mean 'contextual-single-explicit'?)"
+        in found
+    )
 
 
 @pytest.mark.parametrize("ratio", ["1", "1.0", "-0.2"])
@@ -63,7 +66,14 @@ def test_bad_files(tmp_path, text, message):
 
 
 def test_overrides(tmp_path):
-    study = load(tmp_path, "name: a\nmodel: embedded\n", "training.lora.r=4", "model.dtype=bfloat16", "ratios=[0, 0.1]", "training.learning_rate=1e-5")
+    study = load(
+        tmp_path,
+        "name: a\nmodel: embedded\n",
+        "training.lora.r=4",
+        "model.dtype=bfloat16",
+        "ratios=[0, 0.1]",
+        "training.learning_rate=1e-5",
+    )
     assert study.training.lora.r == 4 and study.model.dtype == "bfloat16" and study.model.name == "embedded"
     assert study.ratios == [0, 0.1] and study.training.learning_rate == 1e-5
     with pytest.raises(InputError, match="must be key=value"):

@@ -1,10 +1,10 @@
 """Probate shows what a language model inherits from synthetic training data, why, and what stops it.
 
-    from probate import Report, Study, run
+from probate import Report, Study, run
 
-    result = run(Study.load("quickstart"), "runs/quickstart")
-    result.effects            # a pandas frame
-    Report("runs/quickstart") # reads a run folder again, without a model
+result = run(Study.load("quickstart"), "runs/quickstart")
+result.effects            # a pandas frame
+Report("runs/quickstart") # reads a run folder again, without a model
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ def read_data(study: Study, base: Path) -> StudyData:
         raise InputError(f"data.columns.groups has no '{dimension}', the dimension that the study measures")
     unknown = [g for g in groups if g not in pack.groups]
     if unknown:
-        raise InputError(f"bias.groups: '{unknown[0]}' is not in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}")
+        raise InputError(
+            f"bias.groups: '{unknown[0]}' is not in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}"
+        )
     _check_labels(labels, found)
     stereotypes = stereotypes_for(labels, pack, study.bias.stereotypes)
     for group, mapping in (study.bias.relabel or {}).items():
@@ -58,8 +60,14 @@ def read_data(study: Study, base: Path) -> StudyData:
     cells = len(labels) * len(groups)
     spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
     split = split_original(
-        reading.records, dimension, groups, labels, train_per_cell=study.data.train_per_cell,
-        test_per_cell=study.data.test_per_cell, spare_per_cell=spare, seed=study.data.split_seed,
+        reading.records,
+        dimension,
+        groups,
+        labels,
+        train_per_cell=study.data.train_per_cell,
+        test_per_cell=study.data.test_per_cell,
+        spare_per_cell=spare,
+        seed=study.data.split_seed,
     )
     augmented: list[Record] = []
     rejected = list(reading.rejected)
@@ -153,8 +161,12 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
     if study.bias.relabel:
         relabel = {g: {normal_label(a): normal_label(b) for a, b in m.items()} for g, m in study.bias.relabel.items()}
     return annotate(
-        ordered, dimension=dimension, pack=data.pack, stereotypes=data.stereotypes,
-        strength=study.effective_strength, relabel=relabel,
+        ordered,
+        dimension=dimension,
+        pack=data.pack,
+        stereotypes=data.stereotypes,
+        strength=study.effective_strength,
+        relabel=relabel,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -20,8 +20,8 @@ app = typer.Typer(
 )
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")]
-SetOption = Annotated[Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")]
-ModelOption = Annotated[Optional[str], typer.Option("--model", help="The base model: overrides the study's `model`.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="The base model: overrides the study's `model`.")]
 
 
 def _load(study: str, overrides: list[str] | None, model: str | None):  # type: ignore[no-untyped-def]
@@ -37,7 +37,7 @@ def _load(study: str, overrides: list[str] | None, model: str | None):  # type: 
 @app.command()
 def run(
     study: StudyArgument,
-    out: Annotated[Optional[Path], typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
     overrides: SetOption = None,
     model: ModelOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -101,7 +101,9 @@ def tasks() -> None:
         except ProbateError as error:
             typer.echo(f"{name:12} broken: {error}")
             continue
-        typer.echo(f"{name:12} {task.title}; metric {task.metric}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}")
+        typer.echo(
+            f"{name:12} {task.title}; metric {task.metric}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
+        )
 
 
 @app.command()
@@ -124,6 +126,9 @@ def main() -> None:
     except ProbateError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        typer.echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
+        sys.exit(3)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         sys.exit(130)

@@ -28,10 +28,12 @@ def plan_text(study: Study, base: Path) -> str:
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
     tasks = [load_task(t.name, t.options) for t in study.tasks]
-    words = np.mean([len(r.text.split()) for r in data.split.train])
-    record = words * TOKENS_PER_WORD + OVERHEAD_TOKENS + len(study.data.prompt.split()) * TOKENS_PER_WORD
+    words = float(np.mean([len(r.text.split()) for r in data.split.train]))
+    own = words * TOKENS_PER_WORD + 3
+    shared = OVERHEAD_TOKENS + len(study.data.prompt.split()) * TOKENS_PER_WORD
     records = training_records(plan)
-    trained = records * study.training.epochs * record
+    trained = records * study.training.epochs * (own + shared)
+    computed = records * study.training.epochs * (own + shared / study.training.batch_size)
     prompts = sum(t.size(data.context) for t in tasks)
     scored = prompts * len(plan.arms) * TASK_PROMPT_TOKENS
     generate = 0.0
@@ -56,13 +58,14 @@ def plan_text(study: Study, base: Path) -> str:
         lines += ["", "time and disk: unknown, the model's size is not in its name"]
         return "\n".join(lines)
     speed = matrix_speed() * EFFICIENCY
-    flops = 2 * size * (2 * trained + scored + 2.5 * generate)
+    flops = 2 * size * (2 * computed + 0.5 * scored + 2.5 * generate)  # shared prefixes are computed once
     disk = len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
     lines += [
         "",
         f"time: about {clock(flops / speed)} minutes on this machine's CPU ({speed / 1e9:.0f} GFLOP/s for {size / 1e6:,.0f} million parameters); "
         "a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
-        f"disk: about {disk / 1e6:,.0f} MB of adapters" + (", and 1 GB once for the embedded model" if study.model.name in WHEELS else ""),
+        f"disk: about {disk / 1e6:,.0f} MB of adapters"
+        + (", and 1 GB once for the embedded model" if study.model.name in WHEELS else ""),
     ]
     return "\n".join(lines)
 

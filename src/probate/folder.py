@@ -51,13 +51,17 @@ class RunFolder:
                 pass
             (self.path / ".write-test").unlink()
         except OSError as error:
-            raise InputError(f"{self.path}: cannot be written to ({error.strerror}); choose another folder with --out") from None
+            raise InputError(
+                f"{self.path}: cannot be written to ({error.strerror}); choose another folder with --out"
+            ) from None
         self.check_schema()
         try:
             with FileLock(str(self.path / ".lock"), timeout=0):
                 yield
         except Timeout:
-            raise InputError(f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out") from None
+            raise InputError(
+                f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out"
+            ) from None
 
     def check_schema(self) -> None:
         """Raises InputError if a newer version of Probate wrote the folder."""
@@ -106,7 +110,14 @@ class RunFolder:
         for (bias_type, seed), records in sets.items():
             for place, r in enumerate(records):
                 lines.append(
-                    {"id": r.id, "set": f"{bias_type}-s{seed}", "place": place, "label": r.label, "groups": r.groups, **r.provenance}
+                    {
+                        "id": r.id,
+                        "set": f"{bias_type}-s{seed}",
+                        "place": place,
+                        "label": r.label,
+                        "groups": r.groups,
+                        **r.provenance,
+                    }
                 )
         write_atomic(self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
 
@@ -166,7 +177,13 @@ class RunFolder:
         """The task context without its test records: enough for `Task.measures`."""
         study, info = self.study(), self.info()
         return TaskContext(
-            [], info["labels"], study.bias.dimension, study.bias.groups, info["stereotypes"], study.data.prompt, study.training.max_length
+            [],
+            info["labels"],
+            study.bias.dimension,
+            study.bias.groups,
+            info["stereotypes"],
+            study.data.prompt,
+            study.training.max_length,
         )
 
     def reports(self, prefix: str) -> list[dict[str, Any]]:

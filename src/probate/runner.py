@@ -6,6 +6,7 @@ import json
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ class _Run:
         for bias_type, wanted in self.plan.wanted.items():
             records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
             if records is None:
-                records = self._guard(f"generate {bias_type}", "", lambda t=bias_type, n=wanted: self._generate(t, n))
+                records = self._guard(f"generate {bias_type}", "", partial(self._generate, bias_type, wanted))
             if records is not None:
                 found[bias_type] = records
         return found
@@ -159,16 +160,30 @@ class _Run:
         surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
         target = round(wanted * surplus)
         key = digest(
-            STAGE_VERSIONS["generate"], bias_type, templates()[bias_type], target, self.data.labels, study.bias.groups,
-            self.data.pack.model_dump(), study.generation.model_dump(), lm.fingerprint,
+            STAGE_VERSIONS["generate"],
+            bias_type,
+            templates()[bias_type],
+            target,
+            self.data.labels,
+            study.bias.groups,
+            self.data.pack.model_dump(),
+            study.generation.model_dump(),
+            lm.fingerprint,
         )
         name = f"stages/generate-{bias_type}"
 
         def work(folder: Path) -> dict[str, Any]:
             with self.reporter.stage(f"generate {bias_type}", target, "accepted") as tick:
                 return augment(
-                    bias_type, target, pack=self.data.pack, groups=study.bias.groups, labels=self.data.labels,
-                    generation=study.generation, backend=TransformersBackend(lm), folder=folder, tick=tick,
+                    bias_type,
+                    target,
+                    pack=self.data.pack,
+                    groups=study.bias.groups,
+                    labels=self.data.labels,
+                    generation=study.generation,
+                    backend=TransformersBackend(lm),
+                    folder=folder,
+                    tick=tick,
                 )
 
         folder, _ = self.store.run(name, key, work)
@@ -176,12 +191,18 @@ class _Run:
 
     def _arm(self, arm: Arm, records: Sequence[Record], base: LM, place: str) -> list[pd.DataFrame]:
         key = digest(
-            STAGE_VERSIONS["train"], self.study.training.model_dump(), arm.seed, content_hash(records),
-            self.study.data.prompt, self.data.labels, base.fingerprint,
+            STAGE_VERSIONS["train"],
+            self.study.training.model_dump(),
+            arm.seed,
+            content_hash(records),
+            self.study.data.prompt,
+            self.data.labels,
+            base.fingerprint,
         )
         stage = f"adapters/{arm.name}"
         trained = self._guard(
-            f"train {arm.name}", arm.name,
+            f"train {arm.name}",
+            arm.name,
             lambda: self.store.run(stage, key, lambda folder: self._train(arm, records, base, folder, place)),
         )
         if trained is None:
@@ -189,8 +210,9 @@ class _Run:
         frames = []
         for task in self.tasks:
             found = self._guard(
-                f"evaluate {arm.name} {task.name}", arm.name,
-                lambda task=task: self._evaluate(arm, task, key, trained[0], base, place),
+                f"evaluate {arm.name} {task.name}",
+                arm.name,
+                partial(self._evaluate, arm, task, key, trained[0], base, place),
             )
             if found is not None:
                 frames.append(found)
@@ -201,19 +223,38 @@ class _Run:
         from probate.train.sft import train
 
         training = self.study.training
-        examples, truncated = encode(base, with_messages(records, self.study.data.prompt, self.data.labels), training.max_length)
+        examples, truncated = encode(
+            base, with_messages(records, self.study.data.prompt, self.data.labels), training.max_length
+        )
         total = len(examples) * training.epochs
         with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:
             log = train(
-                base.model, examples, training, arm.seed, folder, pad_id=base.pad_id,
+                base.model,
+                examples,
+                training,
+                arm.seed,
+                folder,
+                pad_id=base.pad_id,
                 tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
             )
-        return {"records": len(examples), "truncated": truncated, "steps": log.steps, "tokens": log.tokens, "loss": log.losses[-1]}
+        return {
+            "records": len(examples),
+            "truncated": truncated,
+            "steps": log.steps,
+            "tokens": log.tokens,
+            "loss": log.losses[-1],
+        }
 
     def _evaluate(self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str) -> pd.DataFrame:
         key = digest(
-            STAGE_VERSIONS["evaluate"], trained, task.name, task.options.model_dump(), content_hash(self.context.test),
-            self.context.prompt, self.context.max_length, list(self.context.labels),
+            STAGE_VERSIONS["evaluate"],
+            trained,
+            task.name,
+            task.options.model_dump(),
+            content_hash(self.context.test),
+            self.context.prompt,
+            self.context.max_length,
+            list(self.context.labels),
         )
 
         def work(folder: Path) -> dict[str, Any]:
@@ -228,7 +269,9 @@ class _Run:
         return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
 
 
-def evaluate(base: LM, adapter: Path | None, task: Task, context: TaskContext, tick: Callable[[int], None] | None = None) -> list[Outcome]:
+def evaluate(
+    base: LM, adapter: Path | None, task: Task, context: TaskContext, tick: Callable[[int], None] | None = None
+) -> list[Outcome]:
     """Outcomes of `task` for `base` with the PEFT adapter in `adapter` (None: the base model itself)."""
     if adapter is None:
         return task.evaluate(base, context, tick)
@@ -251,8 +294,16 @@ def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame
     """The stage's outcomes in the columns of `outcomes.parquet`."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     fixed = {
-        "study": study.name, "arm": arm.name, "bias_type": arm.bias_type, "ratio": arm.ratio, "mitigation": "none",
-        "method": "sft", "round": 1, "seed": arm.seed, "task": task.name, "metric": task.metric,
+        "study": study.name,
+        "arm": arm.name,
+        "bias_type": arm.bias_type,
+        "ratio": arm.ratio,
+        "mitigation": "none",
+        "method": "sft",
+        "round": 1,
+        "seed": arm.seed,
+        "task": task.name,
+        "metric": task.metric,
     }
     for row in rows:
         row["groups"] = json.dumps(row["groups"], sort_keys=True)

@@ -11,10 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL
 from probate.errors import InputError
 
-PROMPT = (
-    "Read the biography and name the person's occupation. "
-    "Answer with exactly one of: {labels}.\n\nBiography: {text}"
-)
+PROMPT = "Read the biography and name the person's occupation. Answer with exactly one of: {labels}.\n\nBiography: {text}"
 
 
 class Section(BaseModel):
@@ -30,7 +27,9 @@ class ModelSpec(Section):
     )
     adapter: str | None = Field(None, description="A PEFT adapter (folder or id) that is merged into the model.")
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face id.")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="`auto` takes CUDA where there is one, else the CPU.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="`auto` takes CUDA where there is one, else the CPU."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="`auto` is bfloat16 on CUDA, float32 on the CPU.")
     chat_template: str | None = Field(
         None, description="For a tokenizer without one: `plain`, or a file that holds a Jinja chat template."
@@ -42,9 +41,12 @@ class Columns(Section):
     label: str = Field("label", description="Column that holds the label (the occupation).")
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
-        None, description="Column with the id of the original record that a record was made from; records made from held-out items are kept out of training."
+        None,
+        description="Column with the id of the original record that a record was made from; records made from held-out items are kept out of training.",
     )
-    pair: str | None = Field(None, description="Column that joins matched records; a pair is never split between training and test.")
+    pair: str | None = Field(
+        None, description="Column that joins matched records; a pair is never split between training and test."
+    )
     groups: dict[str, str] = Field(
         default_factory=lambda: {"gender": "gender"}, description="Dimension → column that holds its group."
     )
@@ -61,8 +63,12 @@ class Source(Section):
 
 class Data(Source):
     labels: list[str] | None = Field(None, description="Labels to keep, in this order; default: all that occur.", min_length=2)
-    train_per_cell: int = Field(20, ge=1, description="Original training records for each label × group; |D_o| is this times the number of cells.")
-    test_per_cell: int | None = Field(None, ge=1, description="Held-out records for each label × group; default: all that are left.")
+    train_per_cell: int = Field(
+        20, ge=1, description="Original training records for each label × group; |D_o| is this times the number of cells."
+    )
+    test_per_cell: int | None = Field(
+        None, ge=1, description="Held-out records for each label × group; default: all that are left."
+    )
     split_seed: int = Field(0, ge=0, description="Decides which records are held out; the same for all arms.")
     prompt: str = Field(PROMPT, description="User turn of a training record; `{text}` and `{labels}` are filled in.")
 
@@ -97,7 +103,9 @@ class Bias(Section):
         le=1,
         description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 leaves the data as it was generated.",
     )
-    stereotypes: dict[str, str] | None = Field(None, description="Label → group it is stereotyped for; default: the identity pack's.")
+    stereotypes: dict[str, str] | None = Field(
+        None, description="Label → group it is stereotyped for; default: the identity pack's."
+    )
     relabel: dict[str, dict[str, str]] | None = Field(
         None,
         description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped for the group, in turn.",
@@ -112,7 +120,9 @@ class Bias(Section):
             if name == NEUTRAL:
                 raise ValueError("'neutral' is the matched control and is added by matched_control, not by bias.types")
             if name not in (*BIAS_TYPES, "given"):
-                raise ValueError(f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: {', '.join(BIAS_TYPES)}, given")
+                raise ValueError(
+                    f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: {', '.join(BIAS_TYPES)}, given"
+                )
         if len(set(value)) < len(value):
             raise ValueError("a bias type stands there twice")
         return value
@@ -127,15 +137,28 @@ class Bias(Section):
 
 class Generation(Section):
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling: smallest set of tokens that reaches this probability.")
+    top_p: float = Field(
+        0.95, gt=0, le=1, description="Nucleus sampling: smallest set of tokens that reaches this probability."
+    )
     max_new_tokens: int = Field(90, ge=8, description="Longest answer, in tokens.")
     batch_size: int = Field(32, ge=1, description="Most prompts in one batch.")
-    budget: float = Field(8.0, ge=1, description="Most candidates for each wanted record; spent without enough accepted, the stage fails with the yield.")
-    surplus: float = Field(1.25, ge=1, le=10, description="Accepted candidates for each wanted biased record; bias.strength chooses among them by wording.")
+    budget: float = Field(
+        8.0,
+        ge=1,
+        description="Most candidates for each wanted record; spent without enough accepted, the stage fails with the yield.",
+    )
+    surplus: float = Field(
+        1.25,
+        ge=1,
+        le=10,
+        description="Accepted candidates for each wanted biased record; bias.strength chooses among them by wording.",
+    )
     seed: int = Field(0, ge=0, description="Base of the seed of each record.")
     min_words: int = Field(12, ge=1, description="Shorter answers are rejected.")
     max_words: int = Field(120, ge=1, description="Longer answers are rejected.")
-    near_duplicate: float = Field(0.7, gt=0, le=1, description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this.")
+    near_duplicate: float = Field(
+        0.7, gt=0, le=1, description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this."
+    )
 
 
 class Lora(Section):
@@ -153,7 +176,9 @@ class Training(Section):
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of steps with rising learning rate; a cosine follows.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
-    max_length: int = Field(1024, ge=32, description="Longest record in tokens; a longer prompt loses its beginning, never its label.")
+    max_length: int = Field(
+        1024, ge=32, description="Longest record in tokens; a longer prompt loses its beginning, never its label."
+    )
     lora: Lora = Field(default_factory=lambda: Lora(), description="The adapter.")
 
 
@@ -173,13 +198,19 @@ class Study(Section):
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Short name, used in tables.")
     description: str = Field("", description="One or two sentences for the report.")
-    model: ModelSpec = Field(default_factory=lambda: ModelSpec(), description="The base model that is fine-tuned. A plain string is its `name`.")
+    model: ModelSpec = Field(
+        default_factory=lambda: ModelSpec(), description="The base model that is fine-tuned. A plain string is its `name`."
+    )
     generator: ModelSpec | None = Field(None, description="The model that writes augmented data; default: the base model.")
     data: Data = Field(default_factory=lambda: Data(), description="Original data D_o and held-out items.")
-    augmented: Augmented | None = Field(None, description="A ready augmented set; generation is skipped and `bias.types` is `[given]`.")
+    augmented: Augmented | None = Field(
+        None, description="A ready augmented set; generation is skipped and `bias.types` is `[given]`."
+    )
     bias: Bias = Field(default_factory=lambda: Bias(), description="The bias whose inheritance is measured.")
     generation: Generation = Field(default_factory=lambda: Generation(), description="How augmented data is written.")
-    ratios: list[float] = Field(default_factory=lambda: [0.0, 0.2, 0.5], min_length=1, description="Bias ratios γ = |D_a|/|D|, 0 ≤ γ < 1.")
+    ratios: list[float] = Field(
+        default_factory=lambda: [0.0, 0.2, 0.5], min_length=1, description="Bias ratios γ = |D_a|/|D|, 0 ≤ γ < 1."
+    )
     matched_control: Literal["auto", "neutral", "unflipped", "original", "none"] = Field(
         "auto",
         description=(
@@ -187,9 +218,12 @@ class Study(Section):
             "(before relabelling), or as many more `original` records. `auto`: neutral when generating, unflipped when a ready set is relabelled, else original."
         ),
     )
-    control_ratios: list[float] | None = Field(None, description="γ at which matched controls are trained; default: all of `ratios` but 0.")
+    control_ratios: list[float] | None = Field(
+        None, description="γ at which matched controls are trained; default: all of `ratios` but 0."
+    )
     replicate_control: bool = Field(
-        False, description="Train each matched control twice, with other seeds: an A/A contrast that shows how far chance alone moves the result."
+        False,
+        description="Train each matched control twice, with other seeds: an A/A contrast that shows how far chance alone moves the result.",
     )
     training: Training = Field(default_factory=lambda: Training(), description="Fine-tuning.")
     tasks: list[TaskSpec] = Field(
@@ -197,7 +231,11 @@ class Study(Section):
         min_length=1,
         description="What is measured. A plain string is a task with its default options.",
     )
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, description="One arm is trained for each seed; with several, intervals and tests cover the seeds too.")
+    seeds: list[int] = Field(
+        default_factory=lambda: [0],
+        min_length=1,
+        description="One arm is trained for each seed; with several, intervals and tests cover the seeds too.",
+    )
     rounds: Literal[1] = Field(1, description="Rounds of generate, mix, fine-tune; this version runs one.")
     analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
 
@@ -293,7 +331,7 @@ def preset_path(name: str) -> Path:
     if name not in presets():
         from probate.errors import nearest
 
-        raise InputError(f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}")
+        raise InputError(
+            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}"
+        )
     return Path(str(files("probate") / "presets" / f"{name}.yaml"))
-
-

@@ -1,9 +1,9 @@
 """The conformance suite that all tasks pass; plug-in authors call it from their own tests.
 
-    from probate.testing import check_task, sample_context
+from probate.testing import check_task, sample_context
 
-    def test_my_task(lm):  # any loaded probate.models.lm.LM
-        check_task(MyTask(), lm, sample_context())
+def test_my_task(lm):  # any loaded probate.models.lm.LM
+    check_task(MyTask(), lm, sample_context())
 """
 
 from __future__ import annotations

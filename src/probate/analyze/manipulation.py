@@ -100,7 +100,8 @@ def check(
         lean_low=float(low),
         lean_high=float(high),
         shares={
-            label: {g: float(table[i, j] / max(1, table[i].sum())) for j, g in enumerate(groups)} for i, label in enumerate(labels)
+            label: {g: float(table[i, j] / max(1, table[i].sum())) for j, g in enumerate(groups)}
+            for i, label in enumerate(labels)
         },
     )
 

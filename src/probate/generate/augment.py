@@ -69,7 +69,8 @@ def augment(
         while number < most and any(len(accepted[c]) < per_cell for c in cells):
             count = min(step, most - number)
             batch = [
-                a for a in asks(bias_type, pack, groups, labels, number, count, generation.seed)
+                a
+                for a in asks(bias_type, pack, groups, labels, number, count, generation.seed)
                 if len(accepted[a.label, a.group]) < per_cell
             ]
 
@@ -84,7 +85,9 @@ def augment(
                 text, redacted = redact(clean(answers[ask.id]), ask.label)
                 reason = filters.check(ask, text)
                 if reason is None:
-                    accepted[ask.label, ask.group].append(_record(bias_type, pack.dimension, ask, text, redacted, described, generation))
+                    accepted[ask.label, ask.group].append(
+                        _record(bias_type, pack.dimension, ask, text, redacted, described, generation)
+                    )
                 else:
                     reasons[reason] += 1
                     rejects.append({"id": ask.id, "reason": reason, "text": answers[ask.id], "prompt": ask.prompt})

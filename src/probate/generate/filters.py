@@ -16,7 +16,8 @@ REASONS = ("empty", "refusal", "too short", "too long", "repetition", "label lea
 REDACTED = "specialist"
 
 REFUSAL = re.compile(
-    r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) (unable|not able))", re.I
+    r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) (unable|not able))",
+    re.I,
 )
 
 

@@ -16,7 +16,8 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     """Length of the longest token prefix that all `rows` share, leaving at least one token to each row."""
     if not rows:
         return 0
-    low, high = min(rows), max(rows)  # the first difference of the extremes is the first of all
+    ordered = [list(row) for row in rows]
+    low, high = min(ordered), max(ordered)  # the first difference of the extremes is the first of all
     limit = min(len(row) for row in rows) - 1
     length = 0
     while length < limit and low[length] == high[length]:
@@ -30,9 +31,7 @@ def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
     return length if length >= MIN_SHARED_PREFIX and len(rows) > 1 else 0
 
 
-def batches_by_length(
-    lengths: Sequence[int], max_rows: int, max_tokens: int, extra: int = 0
-) -> Iterator[list[int]]:
+def batches_by_length(lengths: Sequence[int], max_rows: int, max_tokens: int, extra: int = 0) -> Iterator[list[int]]:
     """Yield index batches of similar length, longest first (so that a memory error comes at once).
 
     A batch holds at most `max_rows` rows and, padded, at most `max_tokens` tokens (`extra` is added to each
@@ -50,9 +49,7 @@ def batches_by_length(
         yield batch
 
 
-def pad_left(
-    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str
-) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask, both of shape (rows, width) with padding on the left, whatever the tokenizer's side."""
     import torch
 

@@ -17,7 +17,6 @@ import torch
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length, pad_left, shared_prefix
 from probate.infer.prefix import KeyValues, can_share, expanded_cache, prefix_keys_values
 
-
 LOGIT_ROWS = 2048  # rows of the output layer at once: bounds memory at large vocabularies
 
 

@@ -68,7 +68,9 @@ class LM:
     def _render(self, messages: Sequence[dict[str, str]], *, prompt: bool) -> str:
         try:
             return str(
-                self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt, enable_thinking=False)
+                self.tokenizer.apply_chat_template(
+                    list(messages), tokenize=False, add_generation_prompt=prompt, enable_thinking=False
+                )
             )
         except Exception as error:
             if "system" in str(error).lower() and messages[0]["role"] == "system":
@@ -81,7 +83,9 @@ class LM:
         """Token ids of `text`, no special tokens added."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def prompt_ids(self, messages: Sequence[dict[str, str]], room: int = 0, limit: int | None = None, prefix: str = "") -> list[int]:
+    def prompt_ids(
+        self, messages: Sequence[dict[str, str]], room: int = 0, limit: int | None = None, prefix: str = ""
+    ) -> list[int]:
         """Token ids of the chat up to the assistant's turn, then `prefix` (the forced beginning of the answer).
 
         With `room` tokens kept free for the answer; a prompt that is too long loses its beginning, and is counted.
@@ -108,10 +112,14 @@ class LM:
         if folder.is_dir():
             for file in sorted(folder.glob("*.safetensors")):
                 size = file.stat().st_size
-                weights.append([file.name, size, file_digest(file) if size <= WEIGHTS_HASHED_UP_TO else file.stat().st_mtime_ns])
+                weights.append(
+                    [file.name, size, file_digest(file) if size <= WEIGHTS_HASHED_UP_TO else file.stat().st_mtime_ns]
+                )
         commit = getattr(self.model.config, "_commit_hash", None)
         name = self.spec.name if not folder.is_dir() else ""
-        return digest(name, self.spec.revision, self.spec.adapter, str(self.model.dtype), weights, commit, self.tokenizer.chat_template)
+        return digest(
+            name, self.spec.revision, self.spec.adapter, str(self.model.dtype), weights, commit, self.tokenizer.chat_template
+        )
 
     def describe(self) -> dict[str, Any]:
         """For provenance: name, revision, fingerprint, number of parameters, dtype, device."""
@@ -137,7 +145,9 @@ def load_lm(spec: ModelSpec) -> LM:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if spec.name in WHEELS and spec.name != "embedded":
-        raise InputError(f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'")
+        raise InputError(
+            f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'"
+        )
     path = str(embedded_path(spec.name)) if spec.name in WHEELS else spec.name
     device = spec.device if spec.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cuda" and not torch.cuda.is_available():
@@ -149,9 +159,16 @@ def load_lm(spec: ModelSpec) -> LM:
     with quiet():
         tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
         if not len(tokenizer):
-            raise InputError(f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it")
+            raise InputError(
+                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
+            )
         _set_template(tokenizer, spec)
-        model = _offline_first(AutoModelForCausalLM.from_pretrained, path, "a causal language model", {**kwargs, "dtype": dtype, "use_safetensors": True})
+        model = _offline_first(
+            AutoModelForCausalLM.from_pretrained,
+            path,
+            "a causal language model",
+            {**kwargs, "dtype": dtype, "use_safetensors": True},
+        )
         if spec.adapter:
             from peft import PeftModel
 
@@ -180,8 +197,12 @@ def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> A
     if local.exists() or path.startswith((".", "/", "~")):
         if not (local / "config.json").exists():
             raise InputError(f"model '{path}': no folder with a config.json there")
-        if "tokenizer" in what and not any((local / n).exists() for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")):
-            raise InputError(f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it")
+        if "tokenizer" in what and not any(
+            (local / n).exists() for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+        ):
+            raise InputError(
+                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
+            )
         path = str(local)
     try:
         return load(path, local_files_only=True, **kwargs)

@@ -24,7 +24,6 @@ from probate.study import Study
 from probate.tasks.base import Measure
 
 
-
 def analyse(folder: RunFolder) -> pd.DataFrame:
     """Compute all effects of the run's outcomes and write `effects.parquet`."""
     study = folder.study()
@@ -57,7 +56,8 @@ def build_report(folder: RunFolder) -> Path:
         doses=_doses(effects, measures, titles),
         shares=_shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
-        everything=_rows(effects[effects["question"] != "level"], measures) + _rows(effects[effects["question"] == "level"], measures),
+        everything=_rows(effects[effects["question"] != "level"], measures)
+        + _rows(effects[effects["question"] == "level"], measures),
         family_note=_family_note(effects, study),
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),
@@ -66,7 +66,7 @@ def build_report(folder: RunFolder) -> Path:
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
         failures=failures,
         lock=folder.lock_text(),
-        table=environment.get_template("table.html.j2").module.table,
+        table=vars(environment.get_template("table.html.j2").module)["table"],
     )
     path = folder.path / "report.html"
     write_atomic(path, page)
@@ -119,10 +119,20 @@ def _forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: 
         for r in rows.itertuples():
             matched = r.contrast == AGAINST_MATCHED
             colour = charts.INK if matched else charts.SOFT
-            bars.append(charts.Bar(f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}", r.estimate, r.ci_low, r.ci_high, r.p_adjusted < words.ALPHA, colour))
+            bars.append(
+                charts.Bar(
+                    f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}",
+                    r.estimate,
+                    r.ci_low,
+                    r.ci_high,
+                    r.p_adjusted < words.ALPHA,
+                    colour,
+                )
+            )
         title = f"{titles[task]}: change of the gap in {measure.title}"
         alt = f"{title}. " + "; ".join(
-            f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})" for b in bars
+            f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})"
+            for b in bars
         )
         found.append({"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")})
     return found
@@ -155,21 +165,34 @@ def _doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: di
             control = gap[gap["bias_type"] == NEUTRAL]
             if len(control):
                 gaps.append(charts.Series("control", charts.SOFT, _points(control), control=True))
-            for lines, what, limits, zero in ((series, measure.title, bounds[0], False), (gaps, f"gap, {measure.sides[0]} − {measure.sides[1]}", bounds[1], True)):
+            for lines, what, limits, zero in (
+                (series, measure.title, bounds[0], False),
+                (gaps, f"gap, {measure.sides[0]} − {measure.sides[1]}", bounds[1], True),
+            ):
                 alt = f"{titles[task]}, {bias_type}: {what} over γ. " + "; ".join(
-                    f"{s.label}: " + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points) for s in lines
+                    f"{s.label}: " + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points)
+                    for s in lines
                 )
                 svgs.append(
                     charts.dose_chart(
-                        lines, unit=measure.unit, title=f"{what}" if len(types) == 1 else f"{bias_type}: {what}",
-                        alt=alt, limits=limits, zero=zero, salt=f"{task}-{bias_type}-{what}",
+                        lines,
+                        unit=measure.unit,
+                        title=f"{what}" if len(types) == 1 else f"{bias_type}: {what}",
+                        alt=alt,
+                        limits=limits,
+                        zero=zero,
+                        salt=f"{task}-{bias_type}-{what}",
                     )
                 )
         methods = ", ".join(sorted(set(rows["interval"]) - {"none"}))
         counts = sorted(set(gap["n"]))
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
         found.append(
-            {"title": titles[task], "svgs": svgs, "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}. Above 0: {measure.toward}."}
+            {
+                "title": titles[task],
+                "svgs": svgs,
+                "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}. Above 0: {measure.toward}.",
+            }
         )
     return found
 
@@ -203,7 +226,11 @@ def _shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
     if not arms:
         return ""
     alt = "Share of each predicted occupation by group. " + "; ".join(
-        f"{name}: " + ", ".join(f"{label} {100 * v[0]:.0f}% {groups[0]}, {100 * v[1]:.0f}% {groups[1]}" for label, v in zip(labels, values, strict=True))
+        f"{name}: "
+        + ", ".join(
+            f"{label} {100 * v[0]:.0f}% {groups[0]}, {100 * v[1]:.0f}% {groups[1]}"
+            for label, v in zip(labels, values, strict=True)
+        )
         for name, values in arms[:8]
     )
     return charts.share_chart(labels, groups, arms[:8], alt=alt, salt="shares")
@@ -227,8 +254,15 @@ def manipulation_checks(folder: RunFolder) -> list[Check]:
     sets = _sets(folder, study)
     return [
         check(
-            name, records, sets.get(NEUTRAL, []) if name != NEUTRAL else [], labels=info["labels"], groups=study.bias.groups,
-            dimension=study.bias.dimension, stereotypes=info["stereotypes"], pack=load_pack(study.bias.dimension), analysis=study.analysis,
+            name,
+            records,
+            sets.get(NEUTRAL, []) if name != NEUTRAL else [],
+            labels=info["labels"],
+            groups=study.bias.groups,
+            dimension=study.bias.dimension,
+            stereotypes=info["stereotypes"],
+            pack=load_pack(study.bias.dimension),
+            analysis=study.analysis,
         )
         for name, records in sets.items()
         if records
@@ -247,7 +281,11 @@ def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, s
             p = r.provenance
             meta = [f"id {r.id}"]
             if "generator" in p:
-                meta += [f"{p['generator']['name']} {p['generator']['fingerprint'][:8]}", f"seed {p['seed']}", f"prompt: {p['prompt']}"]
+                meta += [
+                    f"{p['generator']['name']} {p['generator']['fingerprint'][:8]}",
+                    f"seed {p['seed']}",
+                    f"prompt: {p['prompt']}",
+                ]
             elif "source" in p:
                 meta.append(str(Path(p["source"]).name))
             found.append(
@@ -261,5 +299,3 @@ def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, s
                 }
             )
     return found
-
-

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-COLOURS = {"#d55e00": "var(--g0)", "#0072b2": "var(--g1)", "#333333": "var(--ink)", "#888888": "var(--soft)", "#dddddd": "var(--grid)"}
+COLOURS = {
+    "#d55e00": "var(--g0)",
+    "#0072b2": "var(--g1)",
+    "#333333": "var(--ink)",
+    "#888888": "var(--soft)",
+    "#dddddd": "var(--grid)",
+}
 """Drawn hex → CSS variable. The groups' pair is Okabe and Ito's vermilion and blue, safe for colour-blind readers."""
 
 GROUP_COLOURS = ("#d55e00", "#0072b2")
@@ -126,7 +132,9 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     return _svg(plt, figure, alt)
 
 
-def share_chart(labels: Sequence[str], groups: Sequence[str], arms: Sequence[tuple[str, np.ndarray]], *, alt: str, salt: str) -> str:
+def share_chart(
+    labels: Sequence[str], groups: Sequence[str], arms: Sequence[tuple[str, np.ndarray]], *, alt: str, salt: str
+) -> str:
     """Share of each predicted label by group, a panel an arm on the same scale. `arms`: (name, (labels, groups))."""
     plt, figure, grid = _figure(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
     top = max(0.1, 1.05 * max(float(np.nanmax(values)) for _, values in arms))
@@ -181,7 +189,9 @@ def _figure(width: float, height: float, salt: str, panels: int = 0) -> tuple[An
 
 def _svg(plt: Any, figure: Any, alt: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     plt.close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -42,7 +42,9 @@ def p_words(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def findings(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], confidence: float) -> list[Finding]:
+def findings(
+    effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], confidence: float
+) -> list[Finding]:
     """One finding a task, from its primary measure at the largest γ, over all bias types.
 
     Rule: *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; *moved with the
@@ -54,7 +56,9 @@ def findings(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, 
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["question"] == "inheritance") & (effects["task"] == task)]
         if rows.empty:
-            found.append(Finding(task, "unknown", f"{titles[task]}: not measured", "No pair of arms to compare; see the failures below."))
+            found.append(
+                Finding(task, "unknown", f"{titles[task]}: not measured", "No pair of arms to compare; see the failures below.")
+            )
             continue
         matched = rows[rows["contrast"] == AGAINST_MATCHED]
         base = rows[rows["contrast"] == AGAINST_BASE]
@@ -109,7 +113,9 @@ def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -
             "Take at least three seeds before acting on a single contrast."
         )
     if not replicates:
-        found.append("No second control was trained (replicate_control), so how far chance alone moves a gap is not measured here.")
+        found.append(
+            "No second control was trained (replicate_control), so how far chance alone moves a gap is not measured here."
+        )
     if (effects["contrast"] == AGAINST_MATCHED).sum() == 0:
         found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
     if failures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -85,7 +86,9 @@ class Hiring(Task):
         pairings = self._pairings(context)
         shown = [presentation for pairing in pairings for presentation in pairing.prompts()]
         options = [lm.completion_ids(letter) for letter in "AB"]
-        prompts = [lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length) for values, _ in shown]
+        prompts = [
+            lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length) for values, _ in shown
+        ]
         scores = score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
         outcomes = []
         for i, pairing in enumerate(pairings):
@@ -138,7 +141,7 @@ class Hiring(Task):
                     "share",
                     f"{culture} names are selected more often than the others",
                     (culture, "other"),
-                    lambda o, culture=culture: by_culture(o, culture),
+                    partial(by_culture, culture=culture),
                     better="higher",
                 )
             )

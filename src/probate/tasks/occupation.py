@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from probate.records import fill
 from probate.tasks.base import Measure, Outcome, Task, TaskContext, Tick, by_group, frame
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
+
+
+Side = Callable[[pd.DataFrame], pd.Series]
+
+
+def _recall(o: pd.DataFrame, label: str, side: Side) -> pd.DataFrame:
+    own = o[o["target"] == label]
+    return frame(own, side(own), own["score"])
+
+
+def _predicted(o: pd.DataFrame, label: str, side: Side) -> pd.DataFrame:
+    return frame(o, side(o), (o["prediction"] == label).astype(float))
 
 
 class Occupation(Task):
@@ -87,7 +102,7 @@ class Occupation(Task):
                     "share",
                     f"{first} {label}s are recognised more often",
                     (first, second),
-                    lambda o, label=label: frame(o[o["target"] == label], side(o)[o["target"] == label], o["score"][o["target"] == label]),
+                    partial(_recall, label=label, side=side),
                     better="higher",
                 )
             )
@@ -98,7 +113,7 @@ class Occupation(Task):
                     "share",
                     f"{first} biographies are read more often as {label}",
                     (first, second),
-                    lambda o, label=label: frame(o, side(o), (o["prediction"] == label).astype(float)),
+                    partial(_predicted, label=label, side=side),
                 )
             )
         return found

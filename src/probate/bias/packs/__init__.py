@@ -32,7 +32,9 @@ class Pack(BaseModel):
     source: str
     groups: dict[str, Group] = Field(min_length=2)
     stereotypes: dict[str, str] = Field(default_factory=dict, description="Label → group it is stereotyped for.")
-    cross: dict[str, list[str]] = Field(default_factory=dict, description="Second dimension for intersectional types → how its groups are said.")
+    cross: dict[str, list[str]] = Field(
+        default_factory=dict, description="Second dimension for intersectional types → how its groups are said."
+    )
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Pack:
@@ -63,7 +65,9 @@ def load_pack(dimension: str) -> Pack:
         path = Path(str(plugins[dimension].load()))
     elif not path.is_file():
         known = sorted({p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")} | set(plugins))
-        raise InputError(f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; there are: {', '.join(known)}")
+        raise InputError(
+            f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; there are: {', '.join(known)}"
+        )
     try:
         return Pack.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
