@@ -1,4 +1,4 @@
-.PHONY: demo test check docs clean
+.PHONY: demo test docs picture clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,11 @@ test: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m probate.reference docs
+
+# The README's picture: the head of a real report. Needs Chromium.
+picture: demo
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1120 \
+	    --user-data-dir=$(CURDIR)/runs/.chromium --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/runs/quickstart/report.html
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Probate needs Python 3.11 or newer; set PYTHON=python3.11")'

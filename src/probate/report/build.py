@@ -41,16 +41,18 @@ def build_report(folder: RunFolder) -> Path:
     titles = {t.name: load_task(t.name, t.options).title for t in study.tasks}
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
+    found = words.findings(effects, titles, measures, study.analysis.confidence)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
     page = environment.get_template("page.html.j2").render(
         version=version("probate"),
         study=study,
         info=info,
-        model=study.model.name,
+        model=_model_title(study),
         groups=study.bias.groups,
         ratios=", ".join(f"{r:g}" for r in study.ratios),
         confidence=f"{100 * study.analysis.confidence:g}%",
-        findings=words.findings(effects, titles, measures, study.analysis.confidence),
+        findings=found,
+        summary=words.summary(found),
         limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
         forests=_forests(effects, measures, titles),
         doses=_doses(effects, measures, titles),
@@ -76,6 +78,13 @@ def build_report(folder: RunFolder) -> Path:
 def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
     context = folder.context()
     return {t.name: load_task(t.name, t.options).measures(context) for t in study.tasks}
+
+
+def _model_title(study: Study) -> str:
+    from probate.models.embedded import WHEELS
+
+    wheel = WHEELS.get(study.model.name)
+    return wheel.model.split(" (")[0] if wheel else study.model.name
 
 
 def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dict[str, Any]]:

@@ -27,8 +27,9 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
     """A value in its unit: points for differences of shares, dollars."""
     if not np.isfinite(value):
         return "–"
-    sign = "+" if signed and value > 0 else "−" if value < 0 else ""
     size = abs(value)
+    shown = round(100 * size, 1) if unit == "share" else round(size) if unit == "US$" else size
+    sign = "" if shown == 0 else "+" if signed and value > 0 else "−" if value < 0 else ""
     if unit == "share":
         return f"{sign}{100 * size:.1f} points" if signed else f"{sign}{100 * size:.1f}%"
     if unit == "US$":
@@ -78,9 +79,27 @@ def findings(
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
-            text += f" The interval is ±{number(_reach(latest), measure.unit, signed=True).lstrip('+')} wide: smaller changes than that are not ruled out."
+            text += f" The interval reaches {number(_reach(latest), measure.unit, signed=True).lstrip('+')} to either side: changes within it are not ruled out."
         found.append(Finding(task, verdict, head, text))
     return found
+
+
+def summary(found: list[Finding]) -> str:
+    """The answer in one line."""
+    total = len(found)
+    words = {
+        "inherited": "the gap between the groups moved",
+        "moved": "it moved, but not shown to be from bias",
+        "none": "no sign at this n",
+        "unknown": "not measured",
+    }
+    parts = []
+    for verdict, text in words.items():
+        count = sum(f.verdict == verdict for f in found)
+        if count:
+            parts.append(f"in {count} of {total} task{'s' if total > 1 else ''} {text}")
+    line = "; ".join(parts) + "."
+    return line[:1].upper() + line[1:]
 
 
 def _reverse(measure: Measure) -> str:

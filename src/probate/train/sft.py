@@ -146,11 +146,15 @@ def train(
         raise StageError("training: no record to train on")
     from peft import PeftModel, get_peft_model
 
+    from probate.models.quiet import quiet
+
     torch.manual_seed(seed)
-    if adapter is None:
-        model: Any = get_peft_model(base, lora_config(training))
-    else:
-        model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    model: Any
+    with quiet():
+        if adapter is None:
+            model = get_peft_model(base, lora_config(training))
+        else:
+            model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
     try:
         return _train(model, list(examples), training, seed, out, pad_id, tick)
     finally:
