@@ -172,7 +172,7 @@ class _Run:
             self.data.labels,
             study.bias.groups,
             self.data.pack.model_dump(),
-            study.generation.model_dump(),
+            study.generation.model_dump(exclude={"budget"}),
             lm.fingerprint,
         )
         name = f"stages/generate-{bias_type}"
