@@ -17,7 +17,7 @@ docs: $(VENV)/.installed
 
 # The README's picture: the head of a real report. Needs Chromium.
 picture: demo
-	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1120 \
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=0.75 --window-size=1000,1360 \
 	    --user-data-dir=$(CURDIR)/runs/.chromium --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/runs/quickstart/report.html
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from probate.analyze.contrast import Estimate, contrast, difference
+from probate.analyze.groups import group_means
 from probate.bias.taxonomy import NEUTRAL
 from probate.plan import REPLICATE_SEED
 from probate.study import Analysis
@@ -95,10 +96,13 @@ def _measure_effects(
     pair = f"{measure.sides[0]} − {measure.sides[1]}"
     for cell, by_seed in frames.items():
         values = list(by_seed.values())
+        means = [group_means(f, measure.sides) for f in values]
         for side, group in enumerate(measure.sides):
             one = [f[f["side"] == side].assign(side=0) for f in values]
-            yield row("level", group, cell, contrast(one, analysis, paired=False, share=share))
-        yield row("gap", pair, cell, contrast(values, analysis, paired=False, share=share))
+            level = float(np.mean([m.get(group, np.nan) for m, _ in means]))
+            yield row("level", group, cell, replace(contrast(one, analysis, paired=False, share=share), value=level))
+        gap = float(np.mean([g for _, g in means]))
+        yield row("gap", pair, cell, replace(contrast(values, analysis, paired=False, share=share), value=gap))
     question = "inheritance" if measure.primary else "inheritance-detail"
     base = frames.get(Cell("none", 0.0), {})
     for cell, by_seed in frames.items():

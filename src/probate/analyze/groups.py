@@ -7,23 +7,26 @@ import pandas as pd
 from probate.tasks.base import Measure
 
 
-def by_group(outcomes: pd.DataFrame, measure: Measure) -> tuple[dict[str, float], float]:
-    """Mean of the measure in each group, and their difference (first minus second), through MetricFrame."""
-    from fairlearn.metrics import MetricFrame, count, mean_prediction
+def group_means(frame: pd.DataFrame, sides: tuple[str, str]) -> tuple[dict[str, float], float]:
+    """Mean of `value` in each side of a frame of `Measure.values`, and their difference (first minus second)."""
+    from fairlearn.metrics import MetricFrame, mean_prediction
 
-    frame = measure.values(outcomes)
     if frame.empty:
         return {}, float("nan")
-    groups = frame["side"].map(dict(enumerate(measure.sides)))
     result = MetricFrame(
-        metrics={"mean": mean_prediction, "n": count},
+        metrics=mean_prediction,
         y_true=frame["value"],
         y_pred=frame["value"],
-        sensitive_features=groups,
+        sensitive_features=frame["side"].map(dict(enumerate(sides))),
     )
-    means = {g: float(result.by_group.loc[g, "mean"]) for g in measure.sides if g in result.by_group.index}
-    gap = means[measure.sides[0]] - means[measure.sides[1]] if len(means) == 2 else float("nan")
+    means = {group: float(result.by_group[group]) for group in sides if group in result.by_group.index}
+    gap = means[sides[0]] - means[sides[1]] if len(means) == 2 else float("nan")
     return means, gap
+
+
+def by_group(outcomes: pd.DataFrame, measure: Measure) -> tuple[dict[str, float], float]:
+    """`group_means` of one arm's outcomes."""
+    return group_means(measure.values(outcomes), measure.sides)
 
 
 def parse_rates(outcomes: pd.DataFrame, dimension: str) -> pd.DataFrame:

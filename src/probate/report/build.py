@@ -98,7 +98,7 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
             {
                 **e,
                 "estimate": words.number(e["estimate"], unit, signed=signed),
-                "interval_text": f"{words.number(e['ci_low'], unit, signed=signed)} to {words.number(e['ci_high'], unit, signed=signed)}",
+                "interval_text": f"{words.number(e['ci_low'], unit, signed=signed).removesuffix(' points')} to {words.number(e['ci_high'], unit, signed=signed)}",
                 "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
                 "adjusted_text": f"{e['p_adjusted']:.4f}" if np.isfinite(e["p_adjusted"]) else "–",
                 "bh_text": f"{e['p_bh']:.4f}" if np.isfinite(e["p_bh"]) else "–",

@@ -174,7 +174,10 @@ def _train(
     tick: Callable[[int, float], None] | None,
 ) -> TrainingLog:
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay)
+    on_cpu = next(iter(weights.values())).device.type == "cpu"
+    optimizer = torch.optim.AdamW(
+        weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_cpu or None
+    )
     plans = [epoch_batches(examples, training.batch_size, seed, epoch) for epoch in range(training.epochs)]
     grouped = training.gradient_accumulation
     total = sum(math.ceil(len(plan) / grouped) for plan in plans)
