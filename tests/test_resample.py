@@ -62,6 +62,17 @@ def test_pairs_are_one_unit():
     assert found.p < 0.01 and found.test == "paired permutation"
 
 
+def test_a_change_that_both_groups_share_is_not_noise():
+    rng = np.random.default_rng(0)
+    before = frame(rng.normal(0, 1, 60), rng.normal(0, 1, 60))
+    found = []
+    for shift in (0.0, -30.0):
+        after = before.assign(value=before["value"] + shift + np.where(before["side"] == 0, 1.0, 0.0) + rng.normal(0, 1, 120))
+        found.append(contrast([difference(after, before)], QUICK, paired=True, share=False))
+    assert all(f.p < 0.01 and f.low > 0 for f in found)
+    assert found[0].test == "permutation of groups over changes"
+
+
 def test_no_variation_stays_wide():
     same = frame([1.0] * 10, [1.0] * 10)
     found = contrast([same], QUICK, paired=False, share=True)
@@ -70,6 +81,15 @@ def test_no_variation_stays_wide():
     assert nothing.p == 1 and nothing.high - nothing.low > 0.1
     dollars = contrast([frame([70.0] * 9, [70.0] * 9)], QUICK, paired=False, share=False)
     assert np.isnan(dollars.low) and "no variation" in dollars.interval
+
+
+def test_intervals_of_shares_end_at_their_range():
+    noisy = [frame([1.0] * 5 + [s / 2], []) for s in (0, 1, 2)]
+    level = contrast(noisy, QUICK, paired=False, share=True)
+    assert level.low > 0 and level.high == 1
+    assert contrast(noisy, QUICK, paired=False, share=False).high > 1
+    gap = contrast([frame([1.0] * 5 + [s / 2], [0.0] * 5 + [1 - s / 2]) for s in (0, 1, 2)], QUICK, paired=False, share=True)
+    assert gap.value > 0.5 and gap.high == 1
 
 
 def test_empty():

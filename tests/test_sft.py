@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from probate.errors import StageError
 from probate.study import Training
-from probate.train.sft import Example, epoch_batches, schedule, train
+from probate.train.lora import lean_lora
+from probate.train.sft import Example, completion_loss, epoch_batches, lora_config, schedule, train
 
 SETTINGS = Training(epochs=3, learning_rate=1e-3, batch_size=3)
 
@@ -41,6 +42,36 @@ def test_arms_do_not_leak_into_one_another(model, tmp_path):
     assert same(weights(tmp_path / "b"), weights(tmp_path / "b-alone"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert same(before, model.state_dict())
+
+
+@pytest.mark.parametrize("architecture", ["Llama", "Qwen2"])  # Qwen2 has biases
+def test_the_lean_layer_equals_pefts(architecture):
+    from peft import get_peft_model
+
+    model = get_peft_model(tiny_model(architecture, 90), lora_config(SETTINGS))
+    trained = [p for n, p in model.named_parameters() if p.requires_grad]
+    for p in trained:
+        torch.nn.init.normal_(p, std=0.1)
+
+    def step():
+        model.zero_grad()
+        loss, _ = completion_loss(model, examples(), 0)
+        loss.backward()
+        return float(loss.detach()), [p.grad.clone() for p in trained]
+
+    plain, expected = step()
+    assert lean_lora(model) == len(trained) // 2
+    lean, found = step()
+    assert lean == pytest.approx(plain, rel=1e-5)
+    assert all(torch.allclose(x, y, rtol=1e-3, atol=1e-5) for x, y in zip(expected, found, strict=True))
+    assert any(x.abs().max() > 1e-3 for x in found)
+
+
+def test_dropout_keeps_pefts_layer():
+    from peft import get_peft_model
+
+    settings = SETTINGS.model_copy(update={"lora": SETTINGS.lora.model_copy(update={"dropout": 0.1})})
+    assert lean_lora(get_peft_model(tiny_model("Llama", 90), lora_config(settings))) == 0
 
 
 def test_the_result_is_an_ordinary_peft_folder(model, tmp_path):

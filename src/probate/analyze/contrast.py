@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ class Estimate:
     unit: str
 
 
+ROUNDING = 1e-12
+"""Estimates smaller than this are zero but for floating-point rounding."""
 EMPTY = Estimate(NAN, NAN, NAN, NAN, 0, 0, "none: no item", "none", "item")
 
 
@@ -56,14 +58,27 @@ def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool
     `paired`: the values are differences between two models on one item. `share`: values lie in [0, 1] (or, paired,
     in [-1, 1]).
 
-    One seed: BCa bootstrap over items; p by permutation over items. This covers the items, not what another training
+    One seed: BCa bootstrap over items; p by permutation: within pairs that hold both groups, else of the groups between
+    items (a change that both groups share then cancels; sign flips would count it as noise). This covers the items, not what another training
     seed would give. Several seeds: the variance is that of the item bootstrap of the seed average plus s²/S of the
     seeds' estimates, with Satterthwaite degrees of freedom; both interval and p are Student's t. The two parts share
-    the item-by-seed noise, so the interval is, if anything, too wide.
+    the item-by-seed noise, so the interval is, if anything, too wide. The interval of a share ends where its range
+    ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
     """
     frames = [f for f in frames if len(f)]
     if not frames:
         return EMPTY
+    found = _contrast(frames, analysis, paired, share)
+    found = replace(found, value=0.0 if abs(found.value) < ROUNDING else found.value)
+    if not share:
+        return found
+    sides = {side for f in frames for side in f["side"].unique()}
+    top = len(sides) if paired else 1
+    bottom = -top if paired or len(sides) > 1 else 0
+    return replace(found, low=float(np.clip(found.low, bottom, top)), high=float(np.clip(found.high, bottom, top)))
+
+
+def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, share: bool) -> Estimate:
     pooled = pd.concat(frames)
     averaged = pooled.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
     table = cluster_table(averaged)
@@ -82,10 +97,11 @@ def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool
         interval = "undefined (no variation)"
     if not both_sides:
         return Estimate(value, low, high, NAN, n, 1, "none", interval, unit)
-    if paired or unit == "pair":
+    if unit == "pair":
         p, test = resample.sign_flip_p(table, analysis.resamples, analysis.seed), "paired permutation"
     else:
-        p, test = resample.relabel_p(table, analysis.resamples, analysis.seed), "permutation of groups"
+        p = resample.relabel_p(table, analysis.resamples, analysis.seed)
+        test = "permutation of groups over changes" if paired else "permutation of groups"
     return Estimate(value, low, high, p, n, 1, test, interval, unit)
 
 

@@ -83,8 +83,7 @@ def bca_interval(table: Array, confidence: float, resamples: int, seed: int) -> 
 def sign_flip_p(table: Array, resamples: int, seed: int) -> float:
     """Two-sided p: under the null, each cluster's contribution is as likely with either sign.
 
-    For paired differences between two models (labels of the models exchanged within a cluster), and for clusters
-    that hold both groups. Exact in the limit of all flips; (1 + hits) / (1 + resamples).
+    For clusters that hold both groups (labels exchanged within a cluster). Exact in the limit of all flips; (1 + hits) / (1 + resamples).
     """
     total = table.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):

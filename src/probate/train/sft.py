@@ -24,6 +24,7 @@ from probate.errors import StageError
 from probate.infer.batching import pad_left, shared_prefix
 from probate.infer.prefix import can_share, expanded_cache, prefix_keys_values
 from probate.study import Training
+from probate.train.lora import lean_lora
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def train(
             model = get_peft_model(base, lora_config(training))
         else:
             model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+    lean_lora(model)
     try:
         return _train(model, list(examples), training, seed, out, pad_id, tick)
     finally:

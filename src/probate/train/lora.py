@@ -1,0 +1,62 @@
+"""LoRA layers with a lean forward and backward: the adapter's product is added in place, with no full-size temporaries."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+
+class _LoraLinear(torch.autograd.Function):
+    """y = x Wᵀ + bias + scaling · (x Aᵀ) Bᵀ (Hu et al. 2022), where W and bias are frozen."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, a: Any, b: Any, scaling: float) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        hidden = rows @ a.T
+        out = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)
+        out.addmm_(hidden, b.T, alpha=scaling)
+        ctx.save_for_backward(rows, weight, a, b, hidden)
+        ctx.scaling = scaling
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        rows, weight, a, b, hidden = ctx.saved_tensors
+        grad = grads[0].reshape(-1, grads[0].shape[-1])
+        through = (grad @ b).mul_(ctx.scaling)
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = (grad @ weight).addmm_(through, a).view(*grads[0].shape[:-1], a.shape[1])
+        return to_x, None, None, through.T @ rows, (grad.T @ hidden).mul_(ctx.scaling), None
+
+
+def lean_lora(model: Any) -> int:
+    """Give plain LoRA linear layers of a PEFT model the lean forward; return how many.
+
+    Left as PEFT has them: layers with dropout, variants such as DoRA, quantised layers, and adapters in another dtype
+    than their base. The change goes with the layers when PEFT unloads the adapter.
+    """
+    from peft.tuners.lora import Linear
+
+    count = 0
+    for layer in model.modules():
+        if type(layer) is not Linear or type(layer.base_layer) is not torch.nn.Linear:
+            continue
+        if len(layer.active_adapters) != 1 or layer.lora_variant:
+            continue
+        name = layer.active_adapters[0]
+        if name not in layer.lora_A:
+            continue
+        a, b, base = layer.lora_A[name], layer.lora_B[name], layer.base_layer
+        plain = isinstance(layer.lora_dropout[name], torch.nn.Identity) and a.bias is None and b.bias is None
+        if plain and a.weight.dtype == base.weight.dtype and not base.weight.requires_grad:
+            layer.forward = partial(_forward, base, a, b, layer.scaling[name])
+            count += 1
+    return count
+
+
+def _forward(base: Any, a: Any, b: Any, scaling: float, x: torch.Tensor) -> torch.Tensor:
+    out: torch.Tensor = _LoraLinear.apply(x, base.weight, base.bias, a.weight, b.weight, scaling)
+    return out
