@@ -117,3 +117,15 @@ def test_padding_side_of_the_tokenizer_does_not_matter(side, lm, tokenizer):
     options = [sided.completion_ids(x) for x in ("nurse", "dentist")]
     found = score_options(lm.model, rows, options, pad_id=sided.pad_id)
     np.testing.assert_allclose(found, [[plain_score(lm.model, r, o) for o in options] for r in rows], atol=2e-4)
+
+
+def test_items_with_options_of_their_own_equal_plain_passes(model):
+    from probate.infer.scoring import score_choices
+
+    rng = np.random.default_rng(1)
+    own = [[rng.integers(2, VOCAB, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 5))] for _ in range(9)]
+    ticks: list[int] = []
+    found = score_choices(model, prompts(9), own, pad_id=0, tick=ticks.append)
+    for prompt, options, row in zip(prompts(9), own, found, strict=True):
+        np.testing.assert_allclose(row, [plain_score(model, prompt, o) for o in options], atol=2e-4)
+    assert sum(ticks) == 9

@@ -12,7 +12,7 @@ from probate.records import Record
 from probate.study import Analysis
 
 PACK = load_pack("gender")
-STEREOTYPES = {"nurse": "female", "dentist": "male"}
+STEREOTYPES = {"nurse": ["female"], "dentist": ["male"]}
 
 
 def pool(text: str = "a plain text") -> list[Record]:

@@ -33,7 +33,7 @@ def test_contracts_of_the_run_folder(tiny_study, tmp_path):
     folder = tmp_path / "r"
     assert result.exit_code == 0 and not result.failures
     outcomes = pd.read_parquet(folder / "outcomes.parquet")
-    assert set(outcomes.columns) == set(CONTRACT)
+    assert set(outcomes.columns) == {*CONTRACT, "scoring"}
     assert set(outcomes["arm"]) == {"control-0-s0", "given-0.5-s0", "neutral-0.5-s0"}
     assert set(outcomes["task"]) == {"occupation", "salary", "hiring"}
     assert outcomes["parsed"].all() and json.loads(outcomes["groups"].iloc[0])["gender"] in ("female", "male")

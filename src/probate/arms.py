@@ -26,7 +26,7 @@ class StudyData:
     split: Split
     labels: list[str]
     pack: Pack
-    stereotypes: dict[str, str]
+    stereotypes: dict[str, list[str]]
     augmented: list[Record]
     rejected: list[str]
     context: TaskContext
@@ -75,7 +75,15 @@ def read_data(study: Study, base: Path) -> StudyData:
         augmented, more = _read_augmented(study, base, split, labels)
         rejected += more
     context = TaskContext(
-        split.test, labels, dimension, groups, stereotypes, study.data.prompt, study.training.max_length, study.data.split_seed
+        split.test,
+        labels,
+        dimension,
+        groups,
+        stereotypes,
+        study.data.prompt,
+        study.training.max_length,
+        study.data.split_seed,
+        base,
     )
     return StudyData(split, labels, pack, stereotypes, augmented, rejected, context)
 

@@ -27,7 +27,7 @@ def plan_text(study: Study, base: Path) -> str:
     """The plan in words and a table: arms, stages, records, tokens, time, disk."""
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
-    tasks = [load_task(t.name, t.options) for t in study.tasks]
+    tasks = [load_task(t.name, t.options, t.alias) for t in study.tasks]
     words = float(np.mean([len(r.text.split()) for r in data.split.train]))
     own = words * TOKENS_PER_WORD + 3
     shared = OVERHEAD_TOKENS + len(study.data.prompt.split()) * TOKENS_PER_WORD

@@ -22,7 +22,7 @@ def task_names() -> list[str]:
     return sorted(entry_points_of("probate.tasks"))
 
 
-def load_task(name: str, options: dict[str, object] | None = None) -> Task:
+def load_task(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
     """The task of that name, set up with a study's options.
 
     Raises:
@@ -35,7 +35,7 @@ def load_task(name: str, options: dict[str, object] | None = None) -> Task:
         cls = points[name].load()
     except Exception as error:
         raise InputError(f"tasks: '{name}' cannot be imported from {points[name].value} ({error})") from None
-    return cls.from_options(options or {})
+    return cls.from_options(options or {}, alias)
 
 
 def require(module: str, extra: str) -> object:

@@ -26,7 +26,7 @@ from probate.tasks.base import Outcome, Task, TaskContext
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-STAGE_VERSIONS = {"generate": 1, "train": 1, "evaluate": 1}
+STAGE_VERSIONS = {"generate": 1, "train": 1, "evaluate": 2}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 
 
@@ -74,7 +74,7 @@ class _Run:
         self.failures: list[dict[str, str]] = []
         self.data = arm_data.read_data(study, base)
         self.plan: Plan = make_plan(study, len(self.data.labels) * len(study.bias.groups))
-        self.tasks: list[Task] = [load_task(t.name, t.options) for t in study.tasks]
+        self.tasks: list[Task] = [load_task(t.name, t.options, t.alias) for t in study.tasks]
         self.context: TaskContext = self.data.context
         self._models: dict[str, LM] = {}
 
@@ -215,7 +215,7 @@ class _Run:
         frames = []
         for task in self.tasks:
             found = self._guard(
-                f"evaluate {arm.name} {task.name}",
+                f"evaluate {arm.name} {task.key}",
                 arm.name,
                 partial(self._evaluate, arm, task, key, trained[0], base, place),
             )
@@ -264,13 +264,13 @@ class _Run:
 
         def work(folder: Path) -> dict[str, Any]:
             before = base.truncated
-            with self.reporter.stage(f"{place} {task.name} {arm.name}", task.size(self.context), "prompts") as tick:
+            with self.reporter.stage(f"{place} {task.key} {arm.name}", task.size(self.context), "prompts") as tick:
                 outcomes = evaluate(base, adapter, task, self.context, tick)
             lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
             write_atomic(folder / "outcomes.jsonl", lines)
             return {"outcomes": len(outcomes), "truncated": base.truncated - before}
 
-        folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.name}", key, work)
+        folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.key}", key, work)
         return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
 
 
@@ -310,7 +310,7 @@ def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame
         "method": "sft",
         "round": 1,
         "seed": arm.seed,
-        "task": task.name,
+        "task": task.key,
         "metric": task.metric,
     }
     for row in rows:

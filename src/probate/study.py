@@ -92,8 +92,7 @@ class Bias(Section):
     groups: list[str] = Field(
         default_factory=lambda: ["female", "male"],
         min_length=2,
-        max_length=2,
-        description="The two groups that are compared. A gap is the first minus the second.",
+        description="The groups that are compared. Of two, a gap is the first minus the second; of more, each is compared with the rest, and the best with the worst.",
     )
     strength: float = Field(
         1.0,
@@ -101,8 +100,9 @@ class Bias(Section):
         le=1,
         description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 leaves the data as it was generated.",
     )
-    stereotypes: dict[str, str] | None = Field(
-        None, description="Label → group it is stereotyped for; default: the identity pack's."
+    stereotypes: dict[str, str | list[str]] | None = Field(
+        None,
+        description="Label → group or groups that it is stereotyped for (an empty list: none); default: the identity pack's.",
     )
     relabel: dict[str, dict[str, str]] | None = Field(
         None,
@@ -127,9 +127,9 @@ class Bias(Section):
 
     @field_validator("groups")
     @classmethod
-    def _two_groups(cls, value: list[str]) -> list[str]:
+    def _different_groups(cls, value: list[str]) -> list[str]:
         if len(set(value)) < len(value):
-            raise ValueError("the two groups must differ")
+            raise ValueError("the groups must differ")
         return value
 
 
@@ -188,7 +188,15 @@ class Analysis(Section):
 
 class TaskSpec(Section):
     name: str = Field(description="Name of a task (`probate tasks`).")
+    alias: str = Field(
+        "", pattern=r"^[A-Za-z0-9_.-]*$", description="What to call it; needed where one task is run on several data sets."
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="The task's own options.")
+
+    @property
+    def key(self) -> str:
+        """Its alias, else its name."""
+        return self.alias or self.name
 
 
 class Study(Section):
@@ -281,9 +289,10 @@ class Study(Section):
             raise ValueError("matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none")
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
             raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
-        names = [task.name for task in self.tasks]
-        if len(set(names)) < len(names):
-            raise ValueError("a task stands in 'tasks' twice")
+        names = [task.key for task in self.tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"a task stands in 'tasks' twice: {twice[0]}; give each an alias of its own")
         return self
 
     @property

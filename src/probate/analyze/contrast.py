@@ -52,6 +52,11 @@ def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     return joined[["item_id", "side", "value"]]
 
 
+def before_after(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """One group: its values after as side 0 and before as side 1, so that an item is a pair."""
+    return pd.concat([after.assign(side=0), before.assign(side=1)], ignore_index=True)
+
+
 def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool) -> Estimate:
     """Gap between the groups in `frames`, one frame a seed.
 
@@ -109,18 +114,24 @@ def _over_seeds(
     frames: Sequence[pd.DataFrame], table: np.ndarray, value: float, n: int, unit: str, analysis: Analysis
 ) -> Estimate:
     by_seed = np.array([resample.estimate(cluster_table(f)) for f in frames])
-    count = len(by_seed)
     items = float(np.var(resample.bootstrap(table, analysis.resamples, analysis.seed), ddof=1))
-    seeds = float(np.var(by_seed, ddof=1)) / count
+    low, high, p = seed_interval(value, items, by_seed, len(table), analysis.confidence)
+    interval = "undefined (no variation)" if np.isnan(low) else "item bootstrap + seeds, t"
+    return Estimate(value, low, high, p, n, len(by_seed), "t over seeds and items", interval, f"{unit} and seed")
+
+
+def seed_interval(
+    value: float, items: float, by_seed: np.ndarray, clusters: int, confidence: float
+) -> tuple[float, float, float]:
+    """Interval and p of a mean over seeds: variance of the item bootstrap (`items`) plus s²/S, Satterthwaite's t."""
+    seeds = float(np.var(by_seed, ddof=1)) / len(by_seed)
     variance = items + seeds
-    names = {"test": "t over seeds and items", "interval": "item bootstrap + seeds, t", "unit": f"{unit} and seed"}
     if variance <= 1e-24:
-        return Estimate(value, NAN, NAN, NAN, n, count, **{**names, "interval": "undefined (no variation)"})
-    freedom = variance**2 / (items**2 / max(1, len(table) - 1) + seeds**2 / (count - 1))
+        return NAN, NAN, NAN
+    freedom = variance**2 / (items**2 / max(1, clusters - 1) + seeds**2 / (len(by_seed) - 1))
     error = np.sqrt(variance)
-    half = t.ppf(0.5 + analysis.confidence / 2, freedom) * error
-    p = float(2 * t.sf(abs(value) / error, freedom))
-    return Estimate(value, value - half, value + half, p, n, count, **names)
+    half = t.ppf(0.5 + confidence / 2, freedom) * error
+    return value - half, value + half, float(2 * t.sf(abs(value) / error, freedom))
 
 
 def _no_variation(table: np.ndarray, value: float, confidence: float, paired: bool) -> tuple[float, float]:

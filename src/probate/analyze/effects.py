@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from probate.analyze.contrast import Estimate, contrast, difference
-from probate.analyze.groups import group_means
+from probate.analyze import compare
+from probate.analyze.contrast import Estimate
 from probate.bias.taxonomy import NEUTRAL
 from probate.plan import REPLICATE_SEED
 from probate.study import Analysis
@@ -18,7 +18,7 @@ from probate.tasks.base import Measure
 
 COLUMNS = (
     "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n test unit "
-    "p_bh interval seeds family"
+    "p_bh interval seeds family comparison"
 ).split()
 """The contract's columns, then Probate's own."""
 
@@ -52,9 +52,10 @@ def effects_of(outcomes: pd.DataFrame, measures: dict[str, list[Measure]], analy
         analysis: confidence, resamples, seed.
 
     Returns:
-        A frame with `COLUMNS`. Questions: `level` (mean of one group), `gap` (first minus second group in one arm),
-        `inheritance` (change of the primary measure's gap), `inheritance-detail` (of the others), `null`
-        (control against a second control). `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
+        A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
+        (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
+        `null` (control against a second control). `comparison` names the groups: first − second; with more than two,
+        each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
         family named in `family`.
     """
     rows = []
@@ -80,9 +81,7 @@ def _frames(outcomes: pd.DataFrame, cell: Cell, measure: Measure) -> dict[int, p
 def _measure_effects(
     task: str, measure: Measure, frames: dict[Cell, dict[int, pd.DataFrame]], analysis: Analysis
 ) -> Iterable[dict[str, object]]:
-    share = measure.unit == "share"
-
-    def row(question: str, name: str, cell: Cell, e: Estimate) -> dict[str, object]:
+    def row(question: str, name: str, cell: Cell, comparison: str, e: Estimate) -> dict[str, object]:
         bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
         values = asdict(e)
         return {
@@ -90,37 +89,31 @@ def _measure_effects(
             "ratio": cell.ratio, "mitigation": "none", "round": 1, "estimate": values["value"], "ci_low": values["low"],
             "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
             "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
-            "family": "",
+            "family": "", "comparison": comparison,
         }  # fmt: skip
 
-    pair = f"{measure.sides[0]} − {measure.sides[1]}"
     for cell, by_seed in frames.items():
-        values = list(by_seed.values())
-        means = [group_means(f, measure.sides) for f in values]
-        for side, group in enumerate(measure.sides):
-            one = [f[f["side"] == side].assign(side=0) for f in values]
-            level = float(np.mean([m.get(group, np.nan) for m, _ in means]))
-            yield row("level", group, cell, replace(contrast(one, analysis, paired=False, share=share), value=level))
-        gap = float(np.mean([g for _, g in means]))
-        yield row("gap", pair, cell, replace(contrast(values, analysis, paired=False, share=share), value=gap))
+        for question, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):
+            yield row(question, name, cell, comparison, e)
     question = "inheritance" if measure.primary else "inheritance-detail"
     base = frames.get(Cell("none", 0.0), {})
     for cell, by_seed in frames.items():
         if cell.bias_type == "none":
             continue
         matched = frames.get(Cell(NEUTRAL, cell.ratio), {})
-        pairs = []
+        others = []
         if cell.replicate:
-            pairs.append(("null" if measure.primary else "null-detail", AGAINST_REPLICATE, matched))
+            others.append(("null" if measure.primary else "null-detail", AGAINST_REPLICATE, matched))
         else:
             kind = question if cell.bias_type != NEUTRAL else question + "-control"
-            pairs.append((kind, AGAINST_BASE, base))
+            others.append((kind, AGAINST_BASE, base))
             if cell.bias_type != NEUTRAL:
-                pairs.append((kind, AGAINST_MATCHED, matched))
-        for kind, name, other in pairs:
-            common = [difference(by_seed[s], other[s]) for s in sorted(by_seed.keys() & other.keys())]
-            if common:
-                yield row(kind, name, cell, contrast(common, analysis, paired=True, share=share))
+                others.append((kind, AGAINST_MATCHED, matched))
+        for kind, name, other in others:
+            pairs = [(by_seed[s], other[s]) for s in sorted(by_seed.keys() & other.keys())]
+            if pairs:
+                for comparison, e in compare.changes(pairs, measure, analysis):
+                    yield row(kind, name, cell, comparison, e)
 
 
 def _adjust(table: pd.DataFrame) -> pd.DataFrame:

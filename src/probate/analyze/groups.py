@@ -7,8 +7,8 @@ import pandas as pd
 from probate.tasks.base import Measure
 
 
-def group_means(frame: pd.DataFrame, sides: tuple[str, str]) -> tuple[dict[str, float], float]:
-    """Mean of `value` in each side of a frame of `Measure.values`, and their difference (first minus second)."""
+def group_means(frame: pd.DataFrame, sides: tuple[str, ...]) -> tuple[dict[str, float], float]:
+    """Mean of `value` in each side of a frame of `Measure.values`, and their difference (first minus second; NaN unless there are two)."""
     from fairlearn.metrics import MetricFrame, mean_prediction
 
     if frame.empty:
@@ -20,7 +20,7 @@ def group_means(frame: pd.DataFrame, sides: tuple[str, str]) -> tuple[dict[str, 
         sensitive_features=frame["side"].map(dict(enumerate(sides))),
     )
     means = {group: float(result.by_group[group]) for group in sides if group in result.by_group.index}
-    gap = means[sides[0]] - means[sides[1]] if len(means) == 2 else float("nan")
+    gap = means[sides[0]] - means[sides[1]] if len(sides) == 2 and len(means) == 2 else float("nan")
     return means, gap
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from probate.bias.lean import lean
 from probate.bias.packs import Pack
 from probate.records import Record
 from probate.study import Analysis
+from probate.tasks.base import stereotyped_for
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def check(
     labels: Sequence[str],
     groups: Sequence[str],
     dimension: str,
-    stereotypes: dict[str, str],
+    stereotypes: Mapping[str, str | Sequence[str]],
     pack: Pack,
     analysis: Analysis,
 ) -> Check:
@@ -95,7 +96,7 @@ def check(
         cramers_v=point,
         v_low=float(v_low),
         v_high=float(v_high),
-        follow=float(np.mean([stereotypes[r.label] == r.groups[dimension] for r in own])) if n else NAN,
+        follow=float(np.mean([stereotyped_for(r.label, r.groups[dimension], stereotypes) for r in own])) if n else NAN,
         strength=float(own[0].provenance.get("strength", 0.0)) if n else NAN,
         relabelled=sum("label_before" in r.provenance for r in own),
         lean=float(leans.mean()) if n else NAN,

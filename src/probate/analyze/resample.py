@@ -29,7 +29,7 @@ def _difference(total: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _counts(size: int, resamples: int, seed: int) -> Array:
+def draw_counts(size: int, resamples: int, seed: int) -> Array:
     """How often each of `size` clusters is drawn, for each resample: (resamples, size)."""
     rng = np.random.default_rng([seed, size])
     return rng.multinomial(size, np.full(size, 1 / size), size=resamples).astype(np.float32)
@@ -45,7 +45,7 @@ def bootstrap(table: Array, resamples: int, seed: int) -> Array:
     """g of `resamples` bootstrap samples of the clusters, stratified by the groups they hold."""
     totals = np.zeros((resamples, 4))
     for number, index in enumerate(strata(table)):
-        totals += _counts(len(index), resamples, seed + number) @ table[index].astype(np.float64)
+        totals += draw_counts(len(index), resamples, seed + number) @ table[index].astype(np.float64)
     return _difference(totals)
 
 
@@ -91,7 +91,7 @@ def sign_flip_p(table: Array, resamples: int, seed: int) -> float:
     rng = np.random.default_rng([seed, 1, len(parts)])
     signs = rng.integers(0, 2, (resamples, len(parts)), dtype=np.int8).astype(np.float32) * 2 - 1
     null = np.abs(signs @ parts)
-    return _p(null, abs(parts.sum()))
+    return p_value(null, abs(parts.sum()))
 
 
 def relabel_p(table: Array, resamples: int, seed: int) -> float:
@@ -103,8 +103,9 @@ def relabel_p(table: Array, resamples: int, seed: int) -> float:
     order = rng.random((resamples, len(values)), dtype=np.float32).argsort(1)
     shuffled = values[order]
     null = np.abs(shuffled[:, :n0].mean(1) - shuffled[:, n0:].mean(1))
-    return _p(null, abs(values[first].mean() - values[~first].mean()))
+    return p_value(null, abs(values[first].mean() - values[~first].mean()))
 
 
-def _p(null: Array, observed: float) -> float:
+def p_value(null: Array, observed: float) -> float:
+    """Share of `null` (absolute values) that reaches `observed`, with one added to both counts."""
     return float((1 + np.sum(null >= observed - 1e-9 * max(1.0, observed))) / (1 + len(null)))

@@ -18,19 +18,20 @@ from probate.errors import InputError
 from probate.records import Record, stable_order
 
 
-def stereotypes_for(labels: Sequence[str], pack: Pack, given: Mapping[str, str] | None) -> dict[str, str]:
-    """Label → group it is stereotyped for, restricted to `labels`.
+def stereotypes_for(labels: Sequence[str], pack: Pack, given: Mapping[str, str | list[str]] | None) -> dict[str, list[str]]:
+    """Label → groups that it is stereotyped for (none: an empty list), restricted to `labels`.
 
     Raises:
         InputError: a label without one, or a group that is not in the pack.
     """
-    table = {k.replace("_", " "): v for k, v in (given or pack.stereotypes).items()}
+    source = pack.stereotypes if given is None else given
+    table = {k.replace("_", " "): [v] if isinstance(v, str) else list(v) for k, v in source.items()}
     missing = [label for label in labels if label not in table]
     if missing:
         raise InputError(
             f"bias.stereotypes: no group is given for {', '.join(missing)}; add 'label: group' for each label in the study"
         )
-    unknown = sorted({table[label] for label in labels} - set(pack.groups))
+    unknown = sorted({group for label in labels for group in table[label]} - set(pack.groups))
     if unknown:
         raise InputError(f"bias.stereotypes: no group '{unknown[0]}' in the pack; there are: {', '.join(pack.groups)}")
     return {label: table[label] for label in labels}
@@ -54,7 +55,7 @@ def annotate(
     *,
     dimension: str,
     pack: Pack,
-    stereotypes: Mapping[str, str],
+    stereotypes: Mapping[str, Sequence[str]],
     strength: float,
     relabel: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Record]:
@@ -63,8 +64,9 @@ def annotate(
     With `relabel` (group → {label: new label}) exactly the records that it names count as counter-stereotypical.
     """
     fitting: dict[str, list[str]] = defaultdict(list)
-    for label, group in stereotypes.items():
-        fitting[group].append(label)
+    for label, owners in stereotypes.items():
+        for group in owners:
+            fitting[group].append(label)
     turn: dict[tuple[str, str], int] = defaultdict(int)
     cells: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, r in enumerate(records):
@@ -72,7 +74,7 @@ def annotate(
         if relabel is not None:
             counter = r.label in relabel.get(group, {})
         else:
-            counter = stereotypes.get(r.label, group) != group and bool(fitting[group])
+            counter = bool(stereotypes.get(r.label)) and group not in stereotypes[r.label] and bool(fitting[group])
         if counter:
             cells[r.label, group].append(i)
     chosen: set[int] = set()

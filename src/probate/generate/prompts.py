@@ -46,8 +46,9 @@ def asks(
             for group in groups:
                 identity = f"{bias_type}:{label}:{group}:{number}"
                 digest = hashlib.sha256(f"{seed}:{identity}".encode()).digest()
-                draw = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8, 12)]
-                other = next(g for g in groups if g != group)
+                draw = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8, 12, 16)]
+                others = [g for g in groups if g != group]
+                other = others[draw[4] % len(others)]
                 name = pack.groups[group].names[draw[0] % len(pack.groups[group].names)]
                 attributes = {}
                 if "{cross}" in template and cross_values:

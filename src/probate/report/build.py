@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probate.analyze.compare import SPREAD
 from probate.analyze.effects import AGAINST_MATCHED, effects_of
 from probate.analyze.groups import parse_rates
 from probate.analyze.manipulation import Check, check
@@ -38,7 +39,7 @@ def build_report(folder: RunFolder) -> Path:
 
     study, info, outcomes, effects = folder.study(), folder.info(), folder.outcomes(), folder.effects()
     measures = _measures(folder, study)
-    titles = {t.name: load_task(t.name, t.options).title for t in study.tasks}
+    titles = {t.key: load_task(t.name, t.options, t.alias).title for t in study.tasks}
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
     found = words.findings(effects, titles, measures, study.analysis.confidence)
@@ -77,7 +78,7 @@ def build_report(folder: RunFolder) -> Path:
 
 def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
     context = folder.context()
-    return {t.name: load_task(t.name, t.options).measures(context) for t in study.tasks}
+    return {t.key: load_task(t.name, t.options, t.alias).measures(context) for t in study.tasks}
 
 
 def _model_title(study: Study) -> str:
@@ -125,12 +126,13 @@ def _forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: 
         if rows.empty:
             continue
         bars = []
+        many = rows["comparison"].nunique() > 1
         for r in rows.itertuples():
             matched = r.contrast == AGAINST_MATCHED
             colour = charts.INK if matched else charts.SOFT
             bars.append(
                 charts.Bar(
-                    f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}",
+                    f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}" + (f", {r.comparison}" if many else ""),
                     r.estimate,
                     r.ci_low,
                     r.ci_high,
@@ -138,13 +140,24 @@ def _forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: 
                     colour,
                 )
             )
-        title = f"{titles[task]}: change of the gap in {measure.title}"
+        title = f"{titles[task]}: change of the {_what(measure)}{measure.title}"
         alt = f"{title}. " + "; ".join(
             f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})"
             for b in bars
         )
         found.append({"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")})
     return found
+
+
+def _what(measure: Measure) -> str:
+    return "gap in " if len(measure.sides) > 1 else ""
+
+
+def _above(measure: Measure) -> str:
+    """What a gap above 0 means, where there are two groups."""
+    if len(measure.sides) != 2:
+        return ""
+    return f" Above 0: {measure.toward.replace('{a}', measure.sides[0]).replace('{b}', measure.sides[1])}."
 
 
 def _points(effects: pd.DataFrame) -> list[charts.Point]:
@@ -159,13 +172,15 @@ def _doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: di
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
         level, gap = rows[rows["question"] == "level"], rows[rows["question"] == "gap"]
         types = [t for t in rows["bias_type"].unique() if t not in ("none", NEUTRAL) and not t.endswith("(second)")]
+        shown = " − ".join(measure.sides) if len(measure.sides) == 2 else SPREAD
+        gap = gap[gap["comparison"] == shown]
         bounds = _limits(level), _limits(gap, zero=True)
         svgs = []
         for bias_type in types:
             own_levels, own_gaps = _with_base(level, bias_type), _with_base(gap, bias_type)
             series = []
             for g, group in enumerate(measure.sides):
-                colour = charts.GROUP_COLOURS[g]
+                colour = charts.group_colour(g)
                 series.append(charts.Series(group, colour, _points(own_levels[own_levels["contrast"] == group])))
                 control = level[(level["bias_type"] == NEUTRAL) & (level["contrast"] == group)]
                 if len(control):
@@ -176,8 +191,8 @@ def _doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: di
                 gaps.append(charts.Series("control", charts.SOFT, _points(control), control=True))
             for lines, what, limits, zero in (
                 (series, measure.title, bounds[0], False),
-                (gaps, f"gap, {measure.sides[0]} − {measure.sides[1]}", bounds[1], True),
-            ):
+                (gaps, f"gap, {shown}", bounds[1], True),
+            )[: 1 if len(measure.sides) == 1 else 2]:
                 alt = f"{titles[task]}, {bias_type}: {what} over γ. " + "; ".join(
                     f"{s.label}: " + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points)
                     for s in lines
@@ -194,13 +209,13 @@ def _doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: di
                     )
                 )
         methods = ", ".join(sorted(set(rows["interval"]) - {"none"}))
-        counts = sorted(set(gap["n"]))
+        counts = sorted(set((gap if len(gap) else level)["n"]))
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
         found.append(
             {
                 "title": titles[task],
                 "svgs": svgs,
-                "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}. Above 0: {measure.toward}.",
+                "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
             }
         )
     return found
@@ -223,6 +238,7 @@ def _limits(rows: pd.DataFrame, zero: bool = False) -> tuple[float, float]:
 def _shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
     """The chart of predicted shares: control, each bias type and the matched control at the largest γ."""
     rows = effects[(effects["question"] == "level") & effects["metric"].str.startswith("predicted[")]
+    rows = rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
     arms = []
     for bias_type, part in rows.groupby("bias_type", sort=False):
         if str(bias_type).endswith("(second)"):

@@ -14,13 +14,24 @@ import numpy as np
 COLOURS = {
     "#d55e00": "var(--g0)",
     "#0072b2": "var(--g1)",
+    "#009e73": "var(--g2)",
+    "#cc79a7": "var(--g3)",
+    "#e69f00": "var(--g4)",
+    "#56b4e9": "var(--g5)",
     "#333333": "var(--ink)",
     "#888888": "var(--soft)",
     "#dddddd": "var(--grid)",
 }
-"""Drawn hex → CSS variable. The groups' pair is Okabe and Ito's vermilion and blue, safe for colour-blind readers."""
+"""Drawn hex → CSS variable. The groups' colours are Okabe and Ito's, safe for colour-blind readers."""
 
-GROUP_COLOURS = ("#d55e00", "#0072b2")
+GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def group_colour(number: int) -> str:
+    """The drawn colour of a group by its place in the study; from the seventh on they repeat."""
+    return GROUP_COLOURS[number % len(GROUP_COLOURS)]
+
+
 INK, SOFT, GRID = "#333333", "#888888", "#dddddd"
 
 
@@ -60,7 +71,8 @@ def dose_chart(
     span = max(doses) or 1.0
     solid = [s for s in series if not s.control]
     for s in series:
-        shift = (0.012 * span) * (1 if s.colour == GROUP_COLOURS[1] else -1) + (0.03 * span if s.control else 0.0)
+        place = GROUP_COLOURS.index(s.colour) if s.colour in GROUP_COLOURS else 0
+        shift = (0.024 * place - 0.012) * span + (0.03 * span if s.control else 0.0)
         x = np.array([p.ratio for p in s.points]) + shift
         y = np.array([p.value for p in s.points])
         ok = np.array([np.isfinite(p.low) for p in s.points], dtype=bool)
@@ -142,7 +154,7 @@ def share_chart(
         y = np.arange(len(labels))[::-1]
         axes.hlines(y, np.nanmin(values, axis=1), np.nanmax(values, axis=1), color=GRID, linewidth=2.5)
         for g in range(len(groups)):
-            axes.plot(values[:, g], y, "o", color=GROUP_COLOURS[g], markersize=5.5)
+            axes.plot(values[:, g], y, "o", color=group_colour(g), markersize=5.5)
         axes.set_xlim(-0.02 * top, top)
         axes.set_ylim(-0.6, len(labels) - 0.4)
         axes.set_yticks(y if at == 0 else [])

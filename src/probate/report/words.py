@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from probate.analyze.compare import SPREAD
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
 from probate.tasks.base import Measure
 
@@ -70,10 +71,11 @@ def findings(
         also = base[base["p_adjusted"] < ALPHA]
         text = sentence(latest, measure, confidence)
         if sure:
-            verdict, head = "inherited", f"{titles[task]}: the gap moved"
+            verdict = "inherited"
+            head = f"{titles[task]}: the {'gap' if len(measure.sides) > 1 else 'level'} moved"
             if not len(matched):
                 head += ", from bias or from the amount of data"
-            text += f" That is: {measure.toward if latest['estimate'] > 0 else _reverse(measure)}, more than before."
+            text += f" That is: {toward(measure, latest)}, more than before."
         elif len(also):
             verdict, head = "moved", f"{titles[task]}: it moved against γ = 0, bias alone is not shown"
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
@@ -88,7 +90,7 @@ def summary(found: list[Finding]) -> str:
     """The answer in one line."""
     total = len(found)
     words = {
-        "inherited": "the gap between the groups moved",
+        "inherited": "the gap between the groups (or the level) moved",
         "moved": "it moved, but not shown to be from bias",
         "none": "no sign at this n",
         "unknown": "not measured",
@@ -102,9 +104,17 @@ def summary(found: list[Finding]) -> str:
     return line[:1].upper() + line[1:]
 
 
-def _reverse(measure: Measure) -> str:
-    first, second = measure.sides
-    return measure.toward.replace(first, "\0").replace(second, first).replace("\0", second)
+def toward(measure: Measure, row: pd.Series) -> str:
+    """In words, what the direction of a change means for the groups of its comparison."""
+    a, _, b = str(row["comparison"]).partition(" − ")
+    if not b:
+        return f"the {measure.title} {'rose' if row['estimate'] > 0 else 'fell'}"
+    if (a, b) == tuple(SPREAD.split(" − ")):
+        return f"the groups lie {'further apart' if row['estimate'] > 0 else 'closer together'} in {measure.title}"
+    b = "other" if b == "rest" else b
+    if row["estimate"] < 0:
+        a, b = b, a
+    return measure.toward.replace("{a}", a).replace("{b}", b)
 
 
 def _reach(row: pd.Series) -> float:
@@ -116,9 +126,9 @@ def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
     """The effect in one sentence, with its contrast, interval, adjusted p, n and unit."""
     interval = f"{100 * confidence:.0f}% interval {number(row['ci_low'], measure.unit, signed=True)} to {number(row['ci_high'], measure.unit, signed=True)}"
     seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
+    subject = f"the gap in {measure.title} ({row['comparison']})" if "−" in row["comparison"] else f"the {measure.title}"
     return (
-        f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, the gap in {measure.title} "
-        f"({measure.sides[0]} − {measure.sides[1]}) changed by {number(row['estimate'], measure.unit, signed=True)} "
+        f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, {subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
         f"({interval}; adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s{seeds})."
     )
 

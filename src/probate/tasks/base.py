@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,16 +22,20 @@ Tick = Callable[[int], None]
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What every task may use. `groups` are the two that are compared, the first minus the second."""
+    """What every task may use. `groups` are those that are compared: of two, the first minus the second; of more, each against the rest.
+
+    `stereotypes` maps a label to the groups that it is stereotyped for. `base` is where relative paths start.
+    """
 
     test: Sequence[Record]
     labels: Sequence[str]
     dimension: str
     groups: Sequence[str]
-    stereotypes: Mapping[str, str]
+    stereotypes: Mapping[str, str | Sequence[str]]
     prompt: str
     max_length: int
     seed: int = 0
+    base: Path = Path(".")
 
 
 @dataclass(frozen=True)
@@ -44,25 +49,30 @@ class Outcome:
     prediction: str
     score: float
     parsed: bool
+    scoring: str = ""
+    """How options were scored (`sum`, `bytes`, `pmi`), where the answer is a choice."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number with a value for each item, compared between two groups.
+    """A number with a value for each item, compared between groups.
 
-    `values` takes the task's outcomes and returns a frame with columns `item_id`, `side` (0 first group, 1 second)
-    and `value`; rows that do not count are left out. `toward` says in words what a gap above 0 means.
+    `values` takes the task's outcomes and returns a frame with columns `item_id`, `side` (index into `sides`) and
+    `value`; rows that do not count are left out. With one side there is no gap, and what is inherited is the change of
+    the level. `statistic` `macro_f1` needs the columns `target` and `prediction` instead of `value`, and one side.
+    `toward` says in words what a gap above 0 means, with `{a}` for the first group of the comparison and `{b}` for the other.
     """
 
     name: str
     title: str
     unit: str
     toward: str
-    sides: tuple[str, str]
+    sides: tuple[str, ...]
     values: Callable[[pd.DataFrame], pd.DataFrame]
     primary: bool = False
     better: str = "none"
     """`higher` or `lower` is better for a person in the group, or `none` where neither is."""
+    statistic: Literal["mean", "macro_f1"] = "mean"
 
 
 class Options(BaseModel):
@@ -84,12 +94,18 @@ class Task(ABC):
     option_type: ClassVar[type[Options]] = Options
 
     options: Any = field(default_factory=Options)
+    alias: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the task is called in a study: its alias, else its name."""
+        return self.alias or self.name
 
     @classmethod
-    def from_options(cls, options: Mapping[str, object]) -> Self:
+    def from_options(cls, options: Mapping[str, object], alias: str = "") -> Self:
         """Raises InputError for an option that the task does not take."""
         try:
-            return cls(cls.option_type.model_validate(dict(options)))
+            return cls(cls.option_type.model_validate(dict(options)), alias)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
@@ -112,12 +128,33 @@ class Task(ABC):
 
 
 def by_group(dimension: str, groups: Sequence[str]) -> Callable[[pd.DataFrame], pd.Series]:
-    """Side of each outcome: 0 for the first group, 1 for the second, missing for any other."""
+    """Side of each outcome: the index of its group, missing for any other."""
+    index = {group: number for number, group in enumerate(groups)}
 
     def side(outcomes: pd.DataFrame) -> pd.Series:
-        return outcomes["groups"].map(lambda g: {groups[0]: 0, groups[1]: 1}.get(g.get(dimension)))
+        return outcomes["groups"].map(lambda g: index.get(g.get(dimension)))
 
     return side
+
+
+def everyone(outcomes: pd.DataFrame) -> pd.Series:
+    """One side for all outcomes."""
+    return pd.Series(0, index=outcomes.index)
+
+
+def stereotyped_for(label: str, group: str, stereotypes: Mapping[str, str | Sequence[str]]) -> bool:
+    """Whether `label` is stereotyped for `group`."""
+    found = stereotypes.get(label, ())
+    return group == found if isinstance(found, str) else group in found
+
+
+def labels_frame(outcomes: pd.DataFrame, side: pd.Series) -> pd.DataFrame:
+    """What `Measure.values` returns for `macro_f1`."""
+    keep = outcomes["parsed"] & side.notna()
+    kept = outcomes[keep]
+    return pd.DataFrame(
+        {"item_id": kept["item_id"], "side": side[keep].astype(int), "target": kept["target"], "prediction": kept["prediction"]}
+    )
 
 
 def frame(outcomes: pd.DataFrame, side: pd.Series, value: pd.Series) -> pd.DataFrame:

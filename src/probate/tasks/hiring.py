@@ -107,7 +107,7 @@ class Hiring(Task):
         return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:
-        groups = tuple(context.groups) if context.dimension == "gender" else ("female", "male")
+        groups = tuple(context.groups[:2]) if context.dimension == "gender" else ("female", "male")
 
         def by_gender(o: pd.DataFrame) -> pd.DataFrame:
             gender = o["groups"].map(lambda g: g["gender"])
@@ -126,7 +126,7 @@ class Hiring(Task):
                 "selected",
                 "share selected",
                 "share",
-                f"{groups[0]} names are selected more often than {groups[1]} ones",
+                "{a} names are selected more often than {b} ones",
                 (groups[0], groups[1]),
                 by_gender,
                 primary=True,
@@ -139,7 +139,7 @@ class Hiring(Task):
                     f"selected[{culture}]",
                     f"share selected, {culture} names",
                     "share",
-                    f"{culture} names are selected more often than the others",
+                    "{a} names are selected more often than {b} ones",
                     (culture, "other"),
                     partial(by_culture, culture=culture),
                     better="higher",

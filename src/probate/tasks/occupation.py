@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from probate.records import fill
-from probate.tasks.base import Measure, Outcome, Task, TaskContext, Tick, by_group, frame
-
-if TYPE_CHECKING:
-    from probate.models.lm import LM
-
+from probate.tasks.base import Measure, TaskContext, by_group, frame, stereotyped_for
+from probate.tasks.choice import ChoiceTask, Item
 
 Side = Callable[[pd.DataFrame], pd.Series]
 
@@ -29,7 +23,7 @@ def _predicted(o: pd.DataFrame, label: str, side: Side) -> pd.DataFrame:
     return frame(o, side(o), (o["prediction"] == label).astype(float))
 
 
-class Occupation(Task):
+class Occupation(ChoiceTask):
     """Held-out biographies, the labels as choices scored by log-likelihood (end of turn included).
 
     Measures: accuracy by group; true-positive-rate gap per occupation; share of each predicted occupation by group;
@@ -44,43 +38,27 @@ class Occupation(Task):
     relation = "direct"
     source = "held-out biographies of the study's data; the paper's gender classification (arXiv 2502.04419, BiasinBios)"
 
-    def size(self, context: TaskContext) -> int:
-        return len(context.test)
-
-    def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
-        from probate.infer.scoring import score_options
-
+    def items(self, context: TaskContext) -> list[Item]:
         names = ", ".join(context.labels)
-        options = [lm.completion_ids(label) for label in context.labels]
-        room = max(map(len, options))
-        prompts = [
-            lm.prompt_ids(
-                [{"role": "user", "content": fill(context.prompt, text=r.text, labels=names)}], room, context.max_length
-            )
+        labels = tuple(context.labels)
+        blank = fill(context.prompt, text="N/A", labels=names)
+        return [
+            Item(r.id, fill(context.prompt, text=r.text, labels=names), labels, labels, r.label, r.groups, blank)
             for r in context.test
         ]
-        scores = score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
-        outcomes = []
-        for r, row in zip(context.test, scores, strict=True):
-            finite = bool(np.isfinite(row).all())
-            probs = np.exp(row - np.logaddexp.reduce(row)) if finite else np.full(len(row), np.nan)
-            prediction = context.labels[int(np.argmax(row))] if finite else ""
-            response = json.dumps({k: round(float(p), 4) for k, p in zip(context.labels, probs, strict=True)})
-            outcomes.append(Outcome(r.id, r.groups, r.label, response, prediction, float(prediction == r.label), finite))
-        return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:
         side = by_group(context.dimension, context.groups)
-        first, second = context.groups
-        lean = {label: float(context.stereotypes.get(label) == first) for label in context.labels}
+        groups = tuple(context.groups)
+        lean = {label: float(stereotyped_for(label, groups[0], context.stereotypes)) for label in context.labels}
         theirs = ", ".join(k for k, v in lean.items() if v)
         found = [
             Measure(
                 "stereotyped_share",
                 f"share read as {theirs}",
                 "share",
-                f"{first} biographies are read more often as {theirs} than {second} ones",
-                (first, second),
+                f"{{a}} texts are read more often as {theirs} than {{b}} ones",
+                groups,
                 lambda o: frame(o, side(o), o["prediction"].map(lean)),
                 primary=True,
             ),
@@ -88,8 +66,8 @@ class Occupation(Task):
                 "accuracy",
                 "accuracy",
                 "share",
-                f"{first} biographies are classified more accurately",
-                (first, second),
+                "{a} texts are classified more accurately than {b} ones",
+                groups,
                 lambda o: frame(o, side(o), o["score"]),
                 better="higher",
             ),
@@ -100,8 +78,8 @@ class Occupation(Task):
                     f"tpr[{label}]",
                     f"true positive rate of {label}",
                     "share",
-                    f"{first} {label}s are recognised more often",
-                    (first, second),
+                    f"{label} is recognised more often in {{a}} texts than in {{b}} ones",
+                    groups,
                     partial(_recall, label=label, side=side),
                     better="higher",
                 )
@@ -111,8 +89,8 @@ class Occupation(Task):
                     f"predicted[{label}]",
                     f"share read as {label}",
                     "share",
-                    f"{first} biographies are read more often as {label}",
-                    (first, second),
+                    f"{{a}} texts are read more often as {label} than {{b}} ones",
+                    groups,
                     partial(_predicted, label=label, side=side),
                 )
             )

@@ -75,14 +75,13 @@ class Salary(Task):
 
     def measures(self, context: TaskContext) -> list[Measure]:
         side = by_group(context.dimension, context.groups)
-        first, second = context.groups
         return [
             Measure(
                 "salary",
                 "mean recommended salary",
                 "US$",
-                f"{first} biographies are given a higher salary than {second} ones",
-                (first, second),
+                "{a} biographies are given a higher salary than {b} ones",
+                tuple(context.groups),
                 lambda o: frame(o, side(o), o["score"]),
                 primary=True,
                 better="higher",

@@ -31,7 +31,9 @@ class Pack(BaseModel):
     dimension: str
     source: str
     groups: dict[str, Group] = Field(min_length=2)
-    stereotypes: dict[str, str] = Field(default_factory=dict, description="Label → group it is stereotyped for.")
+    stereotypes: dict[str, str | list[str]] = Field(
+        default_factory=dict, description="Label → group or groups that it is stereotyped for."
+    )
     cross: dict[str, list[str]] = Field(
         default_factory=dict, description="Second dimension for intersectional types → how its groups are said."
     )
@@ -43,7 +45,8 @@ class Pack(BaseModel):
             for first in group.names:
                 if owner.setdefault(first, name) != name:
                     raise ValueError(f"the name {first} stands in two groups, {owner[first]} and {name}")
-        unknown = set(self.stereotypes.values()) - set(self.groups)
+        owners = [[v] if isinstance(v, str) else v for v in self.stereotypes.values()]
+        unknown = {group for own in owners for group in own} - set(self.groups)
         if unknown:
             raise ValueError(f"stereotypes name groups that do not exist: {', '.join(sorted(unknown))}")
         return self

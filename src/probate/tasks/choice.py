@@ -1,0 +1,107 @@
+"""Tasks whose answer is one of given options: written once, for every task, probe and data set of that kind."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+
+if TYPE_CHECKING:
+    from probate.models.lm import LM
+
+Scoring = Literal["sum", "bytes", "pmi"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question. `options` are the strings that are scored, `names` what they stand for, in the same order.
+
+    `blank` is the prompt without its content (for `pmi`). With `chat` false the prompt is not put into the chat
+    template: the options are continuations of plain text, and an empty prompt is the model's first token.
+    """
+
+    id: str
+    prompt: str
+    options: tuple[str, ...]
+    names: tuple[str, ...]
+    target: str
+    groups: dict[str, str]
+    blank: str = ""
+    chat: bool = True
+    end: bool = True
+    """Whether the end of turn is scored too: then an option that begins another one can win and lose."""
+
+
+class ChoiceOptions(Options):
+    scoring: Scoring = Field(
+        "sum",
+        description="`sum` of the option's log-probabilities; `bytes`: the sum for each UTF-8 byte; `pmi`: the sum minus that after a prompt without content.",
+    )
+
+
+class ChoiceTask(Task):
+    """A task whose items are choices. Subclasses give `items` and `measures`; evaluation is batched and shares prompts."""
+
+    option_type = ChoiceOptions
+
+    @abstractmethod
+    def items(self, context: TaskContext) -> Sequence[Item]:
+        """All questions, in a fixed order."""
+
+    def size(self, context: TaskContext) -> int:
+        return len(self.items(context))
+
+    def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
+        items = self.items(context)
+        scores = score_items(lm, items, context.max_length, self.options.scoring, tick)
+        return [outcome(item, row, self.options.scoring) for item, row in zip(items, scores, strict=True)]
+
+
+def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
+    """Token ids of the prompt and of each option."""
+    if not item.chat:
+        first = lm.tokenizer.bos_token_id
+        head = [lm.stop_ids[0] if first is None else int(first)]
+        return head + lm.text_ids(item.prompt), [lm.text_ids(option) for option in item.options]
+    options = [lm.completion_ids(option, end=item.end) for option in item.options]
+    room = max(map(len, options))
+    return lm.prompt_ids([{"role": "user", "content": item.prompt}], room, limit), options
+
+
+def score_items(
+    lm: LM, items: Sequence[Item], limit: int, scoring: Scoring = "sum", tick: Tick | None = None
+) -> list[np.ndarray]:
+    """Scores of each item's options; higher is likelier. See `ChoiceOptions.scoring` for the three kinds."""
+    from probate.infer.scoring import score_choices
+
+    encoded = [encode(lm, item, limit) for item in items]
+    prompts, options = [p for p, _ in encoded], [o for _, o in encoded]
+    scores = score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+    if scoring == "bytes":
+        return [
+            row / np.array([len(option.encode()) for option in item.options]) for item, row in zip(items, scores, strict=True)
+        ]
+    if scoring == "pmi":
+        before = lm.truncated
+        blanks = {(i.blank, i.options): Item("", i.blank, i.options, i.names, "", {}, chat=i.chat, end=i.end) for i in items}
+        found = score_items(lm, list(blanks.values()), limit)
+        lm.truncated = before
+        prior = dict(zip(blanks, found, strict=True))
+        return [row - prior[item.blank, item.options] for item, row in zip(items, scores, strict=True)]
+    return scores
+
+
+def outcome(item: Item, row: np.ndarray, scoring: str) -> Outcome:
+    """The outcome of one item: score 1 if the likeliest option is the target, else 0; shares over the options."""
+    finite = bool(np.isfinite(row).all())
+    shares = np.exp(row - np.logaddexp.reduce(row)) if finite else np.full(len(row), np.nan)
+    prediction = item.names[int(np.argmax(row))] if finite else ""
+    response = json.dumps({k: round(float(p), 4) for k, p in zip(item.names, shares, strict=True)}, ensure_ascii=False)
+    return Outcome(item.id, item.groups, item.target, response, prediction, float(prediction == item.target), finite, scoring)

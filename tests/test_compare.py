@@ -1,0 +1,105 @@
+"""Macro-F1 and comparisons of more than two groups, against what is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from probate.analyze import compare, macro_f1, spread
+from probate.study import Analysis
+from probate.tasks.base import Measure
+
+ANALYSIS = Analysis(resamples=999)
+
+
+def answers(accuracy: float, n: int = 200, seed: int = 0, labels: tuple[str, ...] = ("a", "b", "c")) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    target = [labels[i % len(labels)] for i in range(n)]
+    wrong = [rng.choice([*labels, "other"]) for _ in target]
+    prediction = [t if rng.random() < accuracy else w for t, w in zip(target, wrong, strict=True)]
+    return pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": 0, "target": target, "prediction": prediction})
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.4, 0.9, 1.0])
+def test_macro_f1_equals_scikit_learn(accuracy):
+    table = answers(accuracy)
+    expected = f1_score(table["target"], table["prediction"], labels=["a", "b", "c"], average="macro", zero_division=0)
+    found = macro_f1.level([table], ANALYSIS)
+    assert found.value == pytest.approx(expected, abs=1e-9)
+    assert found.low <= found.value + 1e-9 and found.high >= found.value - 1e-9 and found.n == 200
+
+
+def test_a_model_that_always_answers_one_label():
+    table = answers(1.0).assign(prediction="a")
+    assert macro_f1.level([table], ANALYSIS).value == pytest.approx(
+        f1_score(table["target"], table["prediction"], average="macro", zero_division=0)
+    )
+
+
+def test_change_of_macro_f1_is_found_and_none_is_not():
+    better, worse, same = answers(0.9, seed=1), answers(0.5, seed=2), answers(0.9, seed=3)
+    found = macro_f1.change([(better, worse)], ANALYSIS)
+    assert found.low > 0.1 and found.p < 0.01
+    none = macro_f1.change([(better, same)], ANALYSIS)
+    assert none.low < 0 < none.high and none.p > 0.05
+    shuffled = better.sample(frac=1, random_state=0)
+    assert macro_f1.change([(shuffled, worse)], ANALYSIS) == found
+    seeds = macro_f1.change([(answers(0.9, seed=s), answers(0.5, seed=10 + s)) for s in range(3)], ANALYSIS)
+    assert seeds.seeds == 3 and seeds.unit == "item and seed" and seeds.p < 0.05
+
+
+def test_macro_f1_interval_covers():
+    """Of 95% intervals from 120 samples of a known population, about 95% hold its value."""
+    truth = macro_f1.level([answers(0.6, n=60_000, seed=99)], Analysis(resamples=200)).value
+    hits = 0
+    for seed in range(120):
+        found = macro_f1.level([answers(0.6, n=150, seed=seed)], Analysis(resamples=400))
+        hits += found.low <= truth <= found.high
+    assert hits >= 107  # 5% quantile of a binomial with 120 trials at 0.93
+
+
+MEASURE = Measure("m", "m", "share", "{a} more than {b}", ("x", "y", "z"), lambda o: o, True, "higher")
+
+
+def groups(rates: tuple[float, ...], n: int = 300, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    side = np.arange(n) % len(rates)
+    value = (rng.random(n) < np.array(rates)[side]).astype(float)
+    return pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": side, "value": value})
+
+
+def test_three_groups_each_against_the_rest_and_best_against_worst():
+    table = groups((0.9, 0.5, 0.5))
+    rows = {(q, c): e for q, _, c, e in compare.levels([table], MEASURE, ANALYSIS)}
+    means = table.groupby("side")["value"].mean()
+    rest = table[table["side"] != 0]["value"].mean()
+    assert rows["gap", "x − rest"].value == pytest.approx(means[0] - rest)
+    assert rows["gap", "x − rest"].p < 0.01
+    assert rows["gap", compare.SPREAD].value == pytest.approx(means.max() - means.min())
+    worst = rows["worst-group", "worst group"]
+    assert worst.value == pytest.approx(means.min()) and worst.low <= worst.value <= worst.high
+
+
+def test_change_of_three_groups():
+    before, after = groups((0.5, 0.5, 0.5), seed=1), groups((0.9, 0.5, 0.5), seed=2)
+    found = dict(compare.changes([(after, before)], MEASURE, ANALYSIS))
+    assert set(found) == {"x − rest", "y − rest", "z − rest", compare.SPREAD}
+    assert found["x − rest"].low > 0 and found["x − rest"].p < 0.01
+    assert found[compare.SPREAD].p < 0.05
+    none = dict(compare.changes([(groups((0.5, 0.5, 0.5), seed=4), before)], MEASURE, ANALYSIS))
+    assert none[compare.SPREAD].p > 0.05
+
+
+def test_a_measure_without_groups_compares_levels():
+    measure = Measure("m", "m", "share", "", ("all",), lambda o: o, True, "higher")
+    before, after = groups((0.3,), seed=1), groups((0.8,), seed=2)
+    ((comparison, change),) = compare.changes([(after, before)], measure, ANALYSIS)
+    assert comparison == "all" and change.value == pytest.approx(after["value"].mean() - before["value"].mean())
+    assert change.low > 0.3 and change.p < 0.01
+
+
+def test_spread_of_equal_groups_is_zero():
+    table = pd.DataFrame({"item_id": ["a", "b"], "side": [0, 1], "value": [1.0, 1.0]})
+    assert spread.level([table], 2, spread.distance, ANALYSIS).value == 0
