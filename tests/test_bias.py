@@ -18,6 +18,7 @@ from probate.records import Record
 from probate.study import Generation
 
 PACK = load_pack("gender")
+CROSS = load_pack("age")
 LABELS = ["nurse", "painter", "architect", "dentist", "professor", "software engineer"]
 GROUPS = ["female", "male"]
 
@@ -32,14 +33,14 @@ def test_a_template_for_each_of_the_eight_types_and_neutral():
 
 
 def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
-    first = asks("contrastive-intersectional-explicit", PACK, GROUPS, LABELS, 0, 3, seed=7)
+    first = asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 0, 3, seed=7)
     assert len(first) == 36 and not any("{" in a.prompt for a in first)
-    assert asks("contrastive-intersectional-explicit", PACK, GROUPS, LABELS, 2, 1, seed=7) == first[24:]
+    assert asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 2, 1, seed=7) == first[24:]
     assert len({a.seed for a in first}) == 36
     assert all(a.name in PACK.groups[a.group].names and a.name in a.prompt for a in first)
     assert (
-        asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=8)[0].seed
-        != asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=7)[0].seed
+        asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=8)[0].seed
+        != asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=7)[0].seed
     )
 
 
@@ -58,13 +59,13 @@ def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
     ],
 )
 def test_each_filter_names_its_reason(text, reason):
-    ask = next(a for a in asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female")
+    ask = next(a for a in asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female")
     assert Filters(PACK, LABELS, Generation()).check(ask, text) == reason
     assert reason is None or reason in REASONS
 
 
 def test_near_duplicates():
-    ask = next(a for a in asks("neutral", PACK, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female")
+    ask = next(a for a in asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female")
     filters = Filters(PACK, LABELS, Generation())
     text = "She grew up by the sea and later worked in a big office with many windows and plants."
     assert filters.check(ask, text) is None
@@ -145,7 +146,7 @@ def test_packs_are_checked():
     group = {"noun": "x", "names": ["A"]}
     with pytest.raises(ValueError, match="the name A stands in two groups"):
         Pack.model_validate({"dimension": "d", "source": "s", "groups": {"a": group, "b": group}})
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="at least two"):
         Pack.model_validate({"dimension": "d", "source": "s", "groups": {"a": group}})
     with pytest.raises(InputError, match=r"no identity pack 'gendr' \(did you mean 'gender'\?\)"):
         load_pack("gendr")

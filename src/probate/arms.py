@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probate.bias.annotator import annotate, choose, stereotypes_for
-from probate.bias.packs import Pack, load_pack
+from probate.bias.packs import Pack, load_pack, read_pack
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
 from probate.mixing import Split, mix, nested_order, split_original
@@ -39,7 +39,7 @@ def read_data(study: Study, base: Path) -> StudyData:
         InputError: data that the study cannot run on, with place and remedy.
     """
     dimension, groups = study.bias.dimension, study.bias.groups
-    pack = load_pack(dimension)
+    pack = read_pack(base / study.bias.pack, dimension) if study.bias.pack else load_pack(dimension)
     reading = read_source(study.data, base, "original", study.data.labels)
     found = Counter(r.label for r in reading.records)
     labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(found)
@@ -84,6 +84,7 @@ def read_data(study: Study, base: Path) -> StudyData:
         study.training.max_length,
         study.data.split_seed,
         base,
+        pack,
     )
     return StudyData(split, labels, pack, stereotypes, augmented, rejected, context)
 

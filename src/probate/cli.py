@@ -107,6 +107,20 @@ def tasks() -> None:
 
 
 @app.command()
+def identities() -> None:
+    """List the identity packs that are installed."""
+    from probate.bias.packs import load_pack, pack_names
+
+    for name in pack_names():
+        try:
+            pack = load_pack(name)
+        except ProbateError as error:
+            typer.echo(f"{name:12} broken: {error}")
+            continue
+        typer.echo(f"{name:12} {', '.join(pack.groups)}; crossed with {pack.cross or 'nothing'}; {pack.source}")
+
+
+@app.command()
 def presets() -> None:
     """List the studies that ship with Probate."""
     import yaml

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
+from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
 from probate.plan import Arm
 from probate.records import Record, content_hash, write_records
@@ -90,6 +91,7 @@ class RunFolder:
             "schema": SCHEMA,
             "labels": data.labels,
             "stereotypes": data.stereotypes,
+            "pack": data.pack.model_dump(exclude_defaults=True),
             "originals": len(data.split.train),
             "held_out": len(data.split.test),
             "kept_out": data.rejected,
@@ -184,7 +186,13 @@ class RunFolder:
             info["stereotypes"],
             study.data.prompt,
             study.training.max_length,
+            pack=self.pack(),
         )
+
+    def pack(self) -> Pack:
+        """The identity pack that the run used."""
+        own = self.info().get("pack")
+        return Pack.model_validate(own) if own else load_pack(self.study().bias.dimension)
 
     def reports(self, prefix: str) -> list[dict[str, Any]]:
         """`done.json` of every finished stage whose name begins with `prefix`."""

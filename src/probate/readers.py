@@ -48,10 +48,8 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         columns = columns.model_copy(update={"id": "id", "pair": "pair"})
     elif name.startswith("builtin:"):
         raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies does")
-    elif name.startswith("hf:"):
-        rows = _hub_rows(name.removeprefix("hf:"), source.split)
     else:
-        rows = _file_rows((base / name).expanduser(), source.split)
+        rows = source_rows(name, source.split, base)
 
     reading = Reading([])
     wanted = {normal_label(label) for label in labels} if labels else None
@@ -79,6 +77,13 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         first = f"; first: {reading.rejected[0]}" if reading.rejected else ""
         raise InputError(f"{name}: none of its {reading.rows} rows can be used{first}")
     return reading
+
+
+def source_rows(name: str, split: str, base: Path) -> Iterator[Row]:
+    """Rows of a file, a folder saved by `datasets` or `hf:ID`, as they are."""
+    if name.startswith("hf:"):
+        return _hub_rows(name.removeprefix("hf:"), split)
+    return _file_rows((base / name).expanduser(), split)
 
 
 def normal_label(value: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from probate.errors import InputError, nearest
 
@@ -17,9 +19,15 @@ def entry_points_of(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
+def _text_files() -> dict[str, Path]:
+    """Probate's own tasks that are only data, by name."""
+    folder = Path(str(files("probate") / "tasks" / "texts"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
 def task_names() -> list[str]:
     """Names of all tasks that are installed."""
-    return sorted(entry_points_of("probate.tasks"))
+    return sorted({*entry_points_of("probate.tasks"), *_text_files()})
 
 
 def load_task(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
@@ -28,14 +36,28 @@ def load_task(name: str, options: dict[str, object] | None = None, alias: str = 
     Raises:
         InputError: no such task, a task that cannot be imported, or options that it does not take.
     """
-    points = entry_points_of("probate.tasks")
+    return task_class(name).from_options(options or {}, alias)
+
+
+def task_class(name: str) -> type[Task]:
+    """The class of a task. An entry point of the group `probate.tasks` names a class, or the path of a YAML file."""
+    points, texts = entry_points_of("probate.tasks"), _text_files()
     if name not in points:
-        raise InputError(f"tasks: no task '{name}'{nearest(name, list(points))}; there are: {', '.join(sorted(points))}")
+        if name not in texts:
+            known = task_names()
+            raise InputError(f"tasks: no task '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
+        from probate.tasks.text import text_task
+
+        return text_task(name, texts[name])
     try:
-        cls = points[name].load()
+        found = points[name].load()
     except Exception as error:
         raise InputError(f"tasks: '{name}' cannot be imported from {points[name].value} ({error})") from None
-    return cls.from_options(options or {}, alias)
+    if isinstance(found, (str, Path)):
+        from probate.tasks.text import text_task
+
+        return text_task(name, Path(found))
+    return cast("type[Task]", found)
 
 
 def require(module: str, extra: str) -> object:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from probate import arms as arm_data
+from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
 from probate.plan import Arm, Plan, make_plan
@@ -172,6 +173,7 @@ class _Run:
             self.data.labels,
             study.bias.groups,
             self.data.pack.model_dump(),
+            study.bias.cross,
             study.generation.model_dump(exclude={"budget"}),
             lm.fingerprint,
         )
@@ -183,6 +185,7 @@ class _Run:
                     bias_type,
                     target,
                     pack=self.data.pack,
+                    cross=self._cross(),
                     groups=study.bias.groups,
                     labels=self.data.labels,
                     generation=study.generation,
@@ -193,6 +196,10 @@ class _Run:
 
         folder, _ = self.store.run(name, key, work)
         return read_records(folder / "records.jsonl")
+
+    def _cross(self) -> Pack | None:
+        name = self.study.bias.cross or self.data.pack.cross
+        return load_pack(name) if name else None
 
     def _arm(self, arm: Arm, records: Sequence[Record], base: LM, place: str) -> list[pd.DataFrame]:
         key = digest(

@@ -89,6 +89,12 @@ class Bias(Section):
         description="Bias types to generate (framing-composition-expression), or `given` for a ready augmented set.",
     )
     dimension: str = Field("gender", description="The dimension that is measured; names an identity pack.")
+    pack: str | None = Field(
+        None, description="A YAML file with an identity pack of your own (`probate new identity` writes one)."
+    )
+    cross: str | None = Field(
+        None, description="Dimension that intersectional bias types cross with; default: the pack's `cross`."
+    )
     groups: list[str] = Field(
         default_factory=lambda: ["female", "male"],
         min_length=2,

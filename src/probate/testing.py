@@ -1,4 +1,4 @@
-"""The conformance suite that all tasks pass; plug-in authors call it from their own tests.
+"""The conformance suites that all tasks and identity packs pass; plug-in authors call them from their own tests.
 
 from probate.testing import check_task, sample_context
 
@@ -10,18 +10,29 @@ from __future__ import annotations
 
 import pandas as pd
 
+from probate.bias.packs import Pack, load_pack
 from probate.corpus import biographies
 from probate.models.lm import LM
 from probate.records import Record
 from probate.study import PROMPT
 from probate.tasks.base import Task, TaskContext
+from probate.tasks.choice import ChoiceTask, encode
 
 
 def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int = 3) -> TaskContext:
     """A small context from the builtin corpus: gender, two labels."""
     rows = [r for r in biographies() if r["label"] in labels and int(r["pair"].rsplit("-", 1)[1]) < per_cell]
     test = [Record(f"o:{r['id']}", r["text"], r["label"], {"gender": r["gender"]}) for r in rows]
-    return TaskContext(test, list(labels), "gender", ["female", "male"], {"nurse": "female", "dentist": "male"}, PROMPT, 512)
+    return TaskContext(
+        test,
+        list(labels),
+        "gender",
+        ["female", "male"],
+        {"nurse": "female", "dentist": "male"},
+        PROMPT,
+        512,
+        pack=load_pack("gender"),
+    )
 
 
 def check_task(task: Task, lm: LM, context: TaskContext) -> None:
@@ -49,13 +60,58 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
     for measure in measures:
         _expect(measure.better in ("higher", "lower", "none"), f"{measure.name}: better must be higher, lower or none")
         found = measure.values(table)
-        _expect(list(found.columns) == ["item_id", "side", "value"], f"{measure.name}: columns must be item_id, side, value")
-        _expect(set(found["side"]) <= {0, 1}, f"{measure.name}: side must be 0 or 1")
-        _expect(bool(found["value"].notna().all()), f"{measure.name}: a value is missing")
+        columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]
+        _expect(
+            list(found.columns) == ["item_id", "side", *columns],
+            f"{measure.name}: columns must be item_id, side, {', '.join(columns)}",
+        )
+        _expect(set(found["side"]) <= set(range(len(measure.sides))), f"{measure.name}: a side that is not declared")
+        _expect(bool(found[columns].notna().all(axis=None)), f"{measure.name}: a value is missing")
         unparsed = measure.values(table.assign(parsed=False))
         _expect(unparsed.empty, f"{measure.name}: unparsed outcomes must be left out")
     primary = next(m for m in measures if m.primary)
-    _expect(set(primary.values(table)["side"]) == {0, 1}, "the primary measure sees one group only in a balanced context")
+    _expect(
+        set(primary.values(table)["side"]) == set(range(len(primary.sides))),
+        "the primary measure does not see every group in a balanced context",
+    )
+    if isinstance(task, ChoiceTask):
+        _check_choices(task, lm, context)
+
+
+def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
+    for item in task.items(context):
+        _expect(len(item.options) == len(item.names) >= 2, f"{item.id}: options and names must be as many, at least two")
+        _expect(item.target in item.names, f"{item.id}: the target '{item.target}' is not among the names")
+        _expect(bool(item.prompt.strip()) or not item.chat, f"{item.id}: the prompt is empty")
+        _expect(
+            len({" ".join(o.lower().split()) for o in item.options}) == len(item.options),
+            f"{item.id}: two options are equal once case and spaces are set aside",
+        )
+    for item in {i.options: i for i in task.items(context)}.values():
+        for option, ids in zip(item.options, encode(lm, item, context.max_length)[1], strict=True):
+            _expect(lm.decode(ids).strip() == option.strip(), f"the tokens of option '{option}' do not spell it")
+
+
+def check_pack(pack: Pack) -> None:
+    """Check that an identity pack can be generated and measured with.
+
+    Raises:
+        AssertionError: what it lacks: two groups, a noun with article, a source, names, ways to say it implicitly, words
+            to cross it with.
+    """
+    _expect(len(pack.groups) >= 2, "a pack needs at least two groups")
+    _expect(bool(pack.dimension and pack.source), "dimension and source must be given")
+    for name, group in pack.groups.items():
+        _expect(bool(group.noun.strip()), f"{name}: no noun")
+        _expect(len(pack.named(name)) >= 4, f"{name}: fewer than four names")
+        _expect(bool(group.names or group.implicit), f"{name}: neither names of its own nor an implicit hint")
+        _expect(bool(group.modifier), f"{name}: no modifier, so that it cannot be crossed with another pack")
+        for dimension, parts in group.by.items():
+            loose = sorted({n for names in parts.values() for n in names} - set(group.names))
+            _expect(not loose, f"{name}: by.{dimension} has names that are not among the group's: {', '.join(loose)}")
+        for language, spelled in group.written.items():
+            missing = sorted(set(group.names) - set(spelled))
+            _expect(not missing, f"{name}: written.{language} lacks {', '.join(missing)}")
 
 
 def _expect(condition: bool, message: str) -> None:

@@ -35,6 +35,7 @@ def augment(
     wanted: int,
     *,
     pack: Pack,
+    cross: Pack | None = None,
     groups: Sequence[str],
     labels: Sequence[str],
     generation: Generation,
@@ -52,6 +53,7 @@ def augment(
     Raises:
         StageError: budget spent; says how many candidates, how many accepted and why the others were not.
     """
+    pack = pack.only(groups)
     cells = [(label, group) for label in labels for group in groups]
     per_cell = -(-wanted // len(cells))
     most = max(per_cell, int(generation.budget * per_cell))
@@ -70,7 +72,7 @@ def augment(
             count = min(step, most - number)
             batch = [
                 a
-                for a in asks(bias_type, pack, groups, labels, number, count, generation.seed)
+                for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed)
                 if len(accepted[a.label, a.group]) < per_cell
             ]
 

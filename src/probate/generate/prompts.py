@@ -35,11 +35,22 @@ def templates() -> dict[str, str]:
 
 
 def asks(
-    bias_type: str, pack: Pack, groups: Sequence[str], labels: Sequence[str], first: int, count: int, seed: int
+    bias_type: str,
+    pack: Pack,
+    cross: Pack | None,
+    groups: Sequence[str],
+    labels: Sequence[str],
+    first: int,
+    count: int,
+    seed: int,
 ) -> list[Ask]:
-    """Candidates `first` to `first + count` for each label x group. Deterministic: each depends on its number alone."""
+    """Candidates `first` to `first + count` for each label x group. Deterministic: each depends on its number alone.
+
+    An intersectional type states a group of the pack `cross` beside the name, and draws the name from those that
+    signal both groups where the pack says which do. Where no name signals the group, an implicit type adds the pack's hint.
+    """
     template = templates()[bias_type]
-    cross_name, cross_values = next(iter(pack.cross.items()), ("", []))
+    crossed = cross if "{cross}" in template else None
     result = []
     for number in range(first, first + count):
         for label in labels:
@@ -49,19 +60,30 @@ def asks(
                 draw = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8, 12, 16)]
                 others = [g for g in groups if g != group]
                 other = others[draw[4] % len(others)]
-                name = pack.groups[group].names[draw[0] % len(pack.groups[group].names)]
-                attributes = {}
-                if "{cross}" in template and cross_values:
-                    attributes[cross_name] = cross_values[draw[1] % len(cross_values)]
+                attributes, names, modifier = {}, pack.named(group), ""
+                if crossed:
+                    second = list(crossed.groups)[draw[1] % len(crossed.groups)]
+                    attributes[crossed.dimension] = second
+                    names = pack.groups[group].by.get(crossed.dimension, {}).get(second) or names
+                    modifier = crossed.groups[second].modifier
+                name = names[draw[0] % len(names)]
+                other_names = [n for n in pack.named(other) if n != name]
+                other_name = other_names[draw[2] % len(other_names)]
+                hint = bias_type.endswith("implicit")
                 prompt = fill(
                     template,
                     label=label,
                     article="an" if label[:1].lower() in "aeiou" else "a",
-                    name=name,
+                    name=_hinted(name, pack, group, hint),
                     noun=pack.groups[group].noun,
-                    cross=attributes.get(cross_name, ""),
-                    other_name=pack.groups[other].names[draw[2] % len(pack.groups[other].names)],
+                    cross=modifier,
+                    other_name=_hinted(other_name, pack, other, hint),
                     other_noun=pack.groups[other].noun,
                 )
                 result.append(Ask(identity, " ".join(prompt.split()), label, group, name, draw[3], attributes))
     return result
+
+
+def _hinted(name: str, pack: Pack, group: str, hint: bool) -> str:
+    spec = pack.groups[group]
+    return f"{name} ({spec.implicit})" if hint and spec.implicit and not spec.names else name

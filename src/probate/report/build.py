@@ -13,7 +13,6 @@ from probate.analyze.compare import SPREAD
 from probate.analyze.effects import AGAINST_MATCHED, effects_of
 from probate.analyze.groups import parse_rates
 from probate.analyze.manipulation import Check, check
-from probate.bias.packs import load_pack
 from probate.bias.taxonomy import NEUTRAL
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
@@ -286,7 +285,7 @@ def manipulation_checks(folder: RunFolder) -> list[Check]:
             groups=study.bias.groups,
             dimension=study.bias.dimension,
             stereotypes=info["stereotypes"],
-            pack=load_pack(study.bias.dimension),
+            pack=folder.pack(),
             analysis=study.analysis,
         )
         for name, records in sets.items()

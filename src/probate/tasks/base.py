@@ -15,6 +15,7 @@ from probate.errors import InputError, nearest
 from probate.records import Record
 
 if TYPE_CHECKING:
+    from probate.bias.packs import Pack
     from probate.models.lm import LM
 
 Tick = Callable[[int], None]
@@ -36,6 +37,7 @@ class TaskContext:
     max_length: int
     seed: int = 0
     base: Path = Path(".")
+    pack: Pack | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,15 @@ class Group(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     noun: str = Field(description="With article, as in 'a woman'.")
-    names: list[str] = Field(min_length=1, description="First names that signal the group.")
+    modifier: str = Field("", description="After a noun, as in 'who is blind': for crossing with another pack.")
+    implicit: str = Field("", description="A hint after a noun, for groups that a name does not signal.")
+    names: list[str] = Field(default_factory=list, description="First names that signal the group.")
+    by: dict[str, dict[str, list[str]]] = Field(
+        default_factory=dict, description="Other dimension → its group → those of `names` that signal it too."
+    )
+    written: dict[str, dict[str, str]] = Field(default_factory=dict, description="Language → name → the name in its script.")
+    language: str = Field("", description="The group's own language (ISO 639-1).")
+    countries: list[str] = Field(default_factory=list, description="Countries of the group in opinion surveys.")
     pronouns: list[str] = Field(default_factory=list, description="Lower-case words that show the group in a text.")
     titles: list[str] = Field(default_factory=list, description="Lower-case titles and kinship words that show it.")
     wording: list[str] = Field(default_factory=list, description="Word beginnings that lean toward the group's stereotype.")
@@ -30,16 +39,28 @@ class Pack(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     dimension: str
     source: str
-    groups: dict[str, Group] = Field(min_length=2)
+    groups: dict[str, Group]
     stereotypes: dict[str, str | list[str]] = Field(
         default_factory=dict, description="Label → group or groups that it is stereotyped for."
     )
-    cross: dict[str, list[str]] = Field(
-        default_factory=dict, description="Second dimension for intersectional types → how its groups are said."
-    )
+    names: list[str] = Field(default_factory=list, description="First names that say nothing of the group.")
+    cross: str = Field("", description="The pack that intersectional bias types cross this one with.")
+
+    def named(self, group: str) -> list[str]:
+        """First names for a group: its own, else the pack's."""
+        return self.groups[group].names or self.names
+
+    def only(self, groups: Sequence[str]) -> Pack:
+        """The pack with these groups alone."""
+        return self.model_copy(update={"groups": {g: self.groups[g] for g in groups}})
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Pack:
+        if len(self.groups) < 2:
+            raise ValueError("a pack needs at least two groups")
+        nameless = [name for name, group in self.groups.items() if not group.names and not self.names]
+        if nameless:
+            raise ValueError(f"groups.{nameless[0]} has no names, and the pack has none for all groups")
         owner: dict[str, str] = {}
         for name, group in self.groups.items():
             for first in group.names:
@@ -52,6 +73,14 @@ class Pack(BaseModel):
         return self
 
 
+def pack_names() -> list[str]:
+    """Names of all identity packs that are installed."""
+    from probate.registry import entry_points_of
+
+    own = {p.name.removesuffix(".yaml") for p in (files("probate") / "bias" / "packs").iterdir() if p.name.endswith(".yaml")}
+    return sorted(own | set(entry_points_of("probate.identities")))
+
+
 @cache
 def load_pack(dimension: str) -> Pack:
     """The identity pack of a dimension: Probate's own, or an entry point of group `probate.identities`.
@@ -61,18 +90,35 @@ def load_pack(dimension: str) -> Pack:
     """
     from probate.registry import entry_points_of
 
-    folder = files("probate") / "bias" / "packs"
-    path: Any = folder / f"{dimension}.yaml"
+    path: Any = files("probate") / "bias" / "packs" / f"{dimension}.yaml"
     plugins = entry_points_of("probate.identities")
     if dimension in plugins:
-        path = Path(str(plugins[dimension].load()))
+        try:
+            path = Path(str(plugins[dimension].load()))
+        except Exception as error:
+            raise InputError(
+                f"identity pack '{dimension}' cannot be imported from {plugins[dimension].value} ({error})"
+            ) from None
     elif not path.is_file():
-        known = sorted({p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")} | set(plugins))
+        known = pack_names()
         raise InputError(
             f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; there are: {', '.join(known)}"
         )
+    return read_pack(path, dimension)
+
+
+def read_pack(path: Path, dimension: str) -> Pack:
+    """The identity pack in a YAML file.
+
+    Raises:
+        InputError: no such file, or a pack that breaks the rules (which).
+    """
     try:
         return Pack.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"bias.pack: {path}: {error.strerror or error}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"identity pack '{dimension}' ({path}): not YAML ({str(error).splitlines()[0]})") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the pack"

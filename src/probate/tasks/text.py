@@ -1,0 +1,305 @@
+"""Text classification: a task that is only data is one YAML file; this is the code that all of them share."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from probate.bias.packs import Pack, load_pack
+from probate.errors import InputError, nearest
+from probate.records import fill, stable_order
+from probate.tasks.base import Measure, TaskContext, by_group, everyone, frame, labels_frame
+from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
+
+
+class Wording(BaseModel):
+    """How a task is asked in one language."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    prompt: str = Field(description="User turn with {text} and {labels}.")
+    labels: dict[str, str] = Field(description="Label → the words that are scored.")
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> Wording:
+        seen: dict[str, str] = {}
+        for label, words in self.labels.items():
+            same = seen.setdefault(" ".join(words.lower().split()), label)
+            if same != label:
+                raise ValueError(f"the labels '{same}' and '{label}' are the same words once case and spaces are set aside")
+        if "{text}" not in self.prompt:
+            raise ValueError("the prompt must contain {text}")
+        return self
+
+
+class TextSpec(BaseModel):
+    """The YAML of one text classification task."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    title: str
+    relation: Literal["direct", "indirect"]
+    source: str
+    positive: str = Field(description="The label whose share is compared between groups.")
+    languages: dict[str, Wording] = Field(min_length=1)
+    items: dict[str, list[str]] = Field(description="Label → texts with {who}, filled in with each group in turn.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> TextSpec:
+        for language, wording in self.languages.items():
+            if set(wording.labels) != set(self.items):
+                raise ValueError(f"languages.{language}.labels must be the labels of the items: {', '.join(self.items)}")
+        if self.positive not in self.items:
+            raise ValueError(f"positive: '{self.positive}' is no label; labels: {', '.join(self.items)}")
+        if len(self.items) < 2:
+            raise ValueError("items: a classification needs at least two labels")
+        empty = [label for label, texts in self.items.items() if not texts or not all(t.strip() for t in texts)]
+        if empty:
+            raise ValueError(f"items.{empty[0]}: an item has no text")
+        return self
+
+
+class TextColumns(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    text: str = Field("text", description="Column of the text.")
+    label: str = Field("label", description="Column of the label.")
+    id: str | None = Field(None, description="Column of a unique id.")
+    groups: dict[str, str] = Field(default_factory=dict, description="Dimension → column of its group, where there is one.")
+
+
+class TextOptions(ChoiceOptions):
+    data: str | None = Field(
+        None, description="A data set in place of the bundled items: a file, a `datasets` folder or `hf:ID` (see data.source)."
+    )
+    split: str = Field("test", description="Split of a Hugging Face data set.")
+    columns: TextColumns = Field(default_factory=lambda: TextColumns(), description="Which column is what.")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Label in the data → the task's label (offensive, fine, …)."
+    )
+    relation: Literal["direct", "indirect"] | None = Field(None, description="Overrides the task's relation to the bias.")
+    language: str = Field("en", description="Language of the prompt and of the label words.")
+    words: dict[str, str] = Field(default_factory=dict, description="Task's label → words to score in place of its own.")
+    prompt: str | None = Field(None, description="User turn in place of the task's own, with {text} and {labels}.")
+    limit: int | None = Field(None, ge=2, description="At most this many items, drawn evenly over the labels (seeded).")
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_text(cls, value: str | None) -> str | None:
+        if value is not None and "{text}" not in value:
+            raise ValueError("must contain {text}")
+        return value
+
+
+class TextTask(ChoiceTask):
+    """Text classification of the bundled items, or of any data set.
+
+    The bundled items hold a place for a person, filled in with each compared group in turn (a name where the identity
+    pack has names, else its words): a matched set, in which only the group differs. The primary measure is then the
+    share that is read as the positive label, by group. A data set without groups has macro-F1 as primary measure.
+    Macro-F1 is in [0, 1], higher is better.
+    """
+
+    name = "text"
+    title = "Text classification"
+    metric = "macro_f1"
+    relation = "direct"
+    source = "a data set of the user"
+    option_type = TextOptions
+    spec: ClassVar[TextSpec]
+
+    def _grouped(self, context: TaskContext) -> bool:
+        return self.options.data is None or context.dimension in self.options.columns.groups
+
+    def _wording(self) -> Wording:
+        own = self.spec.languages
+        language = self.options.language
+        if language not in own:
+            raise InputError(
+                f"tasks: {self.key}.options.language: '{language}' is not there{nearest(language, list(own))}; "
+                f"it has: {', '.join(own)}. Give options.prompt and options.words for another"
+            )
+        wording = own[language]
+        words = {**wording.labels, **self.options.words}
+        unknown = set(words) - set(wording.labels)
+        if unknown:
+            raise InputError(f"tasks: {self.key}.options.words: no label '{min(unknown)}'; labels: {', '.join(wording.labels)}")
+        try:
+            return Wording(prompt=self.options.prompt or wording.prompt, labels=words)
+        except ValidationError as error:
+            raise InputError(f"tasks: {self.key}.options: {_said(error)}") from None
+
+    def items(self, context: TaskContext) -> list[Item]:
+        wording = self._wording()
+        names = tuple(self.spec.items)
+        words = tuple(wording.labels[n] for n in names)
+        listed = ", ".join(words)
+        blank = fill(wording.prompt, text="N/A", labels=listed)
+        rows = self._read(context) if self.options.data else self._bundled(context)
+        return [
+            Item(key, fill(wording.prompt, text=text, labels=listed), words, names, label, groups, blank)
+            for key, text, label, groups in rows
+        ]
+
+    def _bundled(self, context: TaskContext) -> list[tuple[str, str, str, dict[str, str]]]:
+        pack = context.pack or load_pack(context.dimension)
+        rows = []
+        for label, texts in self.spec.items.items():
+            kept = texts[: -(-self.options.limit // len(self.spec.items))] if self.options.limit else texts
+            for number, text in enumerate(kept):
+                for place, group in enumerate(context.groups):
+                    filled = fill(text, who=who(pack, group, number))
+                    rows.append(
+                        (f"{label}-{number:02d}#{place}", filled[:1].upper() + filled[1:], label, {context.dimension: group})
+                    )
+        return rows
+
+    def _read(self, context: TaskContext) -> list[tuple[str, str, str, dict[str, str]]]:
+        options = self.options
+        rows, rejected = read_labelled(
+            options.data, options.split, options.columns, options.labels, tuple(self.spec.items), context.base
+        )
+        if not rows:
+            raise InputError(
+                f"tasks: {self.key}: {options.data}: no row can be used; first: {rejected[0] if rejected else 'none'}"
+            )
+        if rejected and len(rejected) > len(rows):
+            raise InputError(
+                f"tasks: {self.key}: {options.data}: {len(rejected)} of {len(rejected) + len(rows)} rows cannot be used; first: {rejected[0]}"
+            )
+        if options.limit and options.limit < len(rows):
+            rows = _balanced(rows, options.limit, context.seed)
+        return rows
+
+    def measures(self, context: TaskContext) -> list[Measure]:
+        positive = self.spec.positive
+        grouped = self._grouped(context)
+        found = []
+        if grouped:
+            side = by_group(context.dimension, context.groups)
+            groups = tuple(context.groups)
+            found = [
+                Measure(
+                    "flagged",
+                    f"share read as {positive}",
+                    "share",
+                    f"texts about {{a}} are read more often as {positive} than those about {{b}}",
+                    groups,
+                    lambda o: frame(o, side(o), (o["prediction"] == positive).astype(float)),
+                    primary=True,
+                ),
+                Measure(
+                    "accuracy",
+                    "accuracy",
+                    "share",
+                    "texts about {a} are classified more accurately than those about {b}",
+                    groups,
+                    lambda o: frame(o, side(o), o["score"]),
+                    better="higher",
+                ),
+            ]
+        return [
+            *found,
+            Measure(
+                "macro_f1",
+                "macro-F1",
+                "share",
+                "",
+                ("all",),
+                lambda o: labels_frame(o, everyone(o)),
+                primary=not grouped,
+                better="higher",
+                statistic="macro_f1",
+            ),
+        ]
+
+
+def who(pack: Pack, group: str, number: int) -> str:
+    """A person of the group for item `number`: a first name if the pack has names, else its words with 'the'."""
+    spec = pack.groups[group]
+    if spec.names:
+        return spec.names[number % len(spec.names)]
+    head, _, rest = spec.noun.partition(" ")
+    return f"the {rest}" if head in ("a", "an") else spec.noun
+
+
+def read_labelled(
+    data: str, split: str, columns: TextColumns, mapping: dict[str, str], labels: tuple[str, ...], base: Path
+) -> tuple[list[tuple[str, str, str, dict[str, str]]], list[str]]:
+    """(id, text, label, groups) of each usable row, and why the others are not.
+
+    Raises:
+        InputError: no such file or column, or a label that is not declared.
+    """
+    from probate.readers import source_rows
+
+    unknown = sorted(set(mapping.values()) - set(labels))
+    if unknown:
+        raise InputError(f"{data}: labels: '{unknown[0]}' is no label of the task; it has: {', '.join(labels)}")
+    rows, rejected, seen = [], [], set()
+    for number, (where, row) in enumerate(source_rows(data, split, base), 1):
+        if isinstance(row, str):
+            rejected.append(f"{where}: {row}")
+            continue
+        for column in (columns.text, columns.label, *columns.groups.values()):
+            if column not in row:
+                raise InputError(
+                    f"{where}: no column '{column}'{nearest(column, list(row))}; the file has: {', '.join(map(str, row))}"
+                )
+        text = str(row[columns.text] if row[columns.text] is not None else "").strip()
+        raw = str(row[columns.label]).strip()
+        label = mapping.get(raw, raw if raw in labels and not mapping else None)
+        key = str(row[columns.id]) if columns.id and row.get(columns.id) is not None else f"row-{number}"
+        if label is None:
+            raise InputError(
+                f"{where}: the label '{raw}' is not declared; map it in options.labels to one of: {', '.join(labels)}"
+            )
+        if not text:
+            rejected.append(f"{where}: the text is empty")
+        elif key in seen:
+            rejected.append(f"{where}: id '{key}' stands there twice")
+        else:
+            seen.add(key)
+            rows.append(
+                (key.replace("#", "_"), text, label, {d: str(row[c]) for d, c in columns.groups.items()} or {"set": "all"})
+            )
+    return rows, rejected
+
+
+def _balanced(rows: list[Any], limit: int, seed: int) -> list[Any]:
+    """`limit` rows, the labels in turn."""
+    by_label: dict[str, list[Any]] = {}
+    for row in rows:
+        by_label.setdefault(row[2], []).append(row)
+    queues = []
+    for members in by_label.values():
+        known = {row[0]: row for row in members}
+        queues.append([known[k] for k in stable_order(known, "limit", seed)])
+    chosen = [row for turn in range(limit) for queue in queues if turn < len(queue) for row in [queue[turn]]]
+    return chosen[:limit]
+
+
+def _said(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    text = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {text}" if where else text
+
+
+@cache
+def text_task(name: str, path: Path) -> type[TextTask]:
+    """The task class of a YAML file.
+
+    Raises:
+        InputError: the file breaks the rules (which).
+    """
+    try:
+        spec = TextSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise InputError(f"task '{name}' ({path.name}): {_said(error)}") from None
+    body = {
+        "name": name, "title": spec.title, "relation": spec.relation, "source": spec.source,
+        "languages": tuple(spec.languages), "spec": spec, "__doc__": TextTask.__doc__,
+    }  # fmt: skip
+    return type(f"TextTask_{name}", (TextTask,), body)
