@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from probate.errors import ProbateError
+from probate.errors import InputError, ProbateError
 
 app = typer.Typer(
     name="probate",
@@ -118,6 +118,55 @@ def identities() -> None:
             typer.echo(f"{name:12} broken: {error}")
             continue
         typer.echo(f"{name:12} {', '.join(pack.groups)}; crossed with {pack.cross or 'nothing'}; {pack.source}")
+
+
+@app.command()
+def probes() -> None:
+    """List the probes that are installed: published benchmarks and ability checks."""
+    from probate.registry import entry_points_of, probe_names
+
+    for name in probe_names():
+        try:
+            probe = entry_points_of("probate.probes")[name].load()
+        except Exception as error:
+            typer.echo(f"{name:14} broken: {error}")
+            continue
+        typer.echo(f"{name:14} {probe.title}; metric {probe.metric}; {', '.join(probe.languages)}; {probe.source}")
+
+
+@app.command()
+def export(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task or probe whose answers are choices.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the YAML and its items.")],
+    study: Annotated[str, typer.Option("--study", help="The study that gives data and groups.")] = "quickstart",
+    overrides: SetOption = None,
+) -> None:
+    """Write a task for lm-evaluation-harness, which runs it unchanged."""
+    loaded, base = _load(study, overrides, None)
+    from probate.arms import read_data
+    from probate.interchange.harness import export as write
+    from probate.registry import load_any
+    from probate.tasks.choice import ChoiceTask
+
+    options = {t.key: t for t in (*loaded.tasks, *loaded.probes)}
+    found = load_any(options[task].name, options[task].options, options[task].alias) if task in options else load_any(task)
+    if not isinstance(found, ChoiceTask):
+        raise InputError(f"export: '{task}' is not a choice among options; the harness has no counterpart")
+    path = write(found, read_data(loaded, base).context, out)
+    typer.echo(f"{path}\nlm_eval --model hf --tasks {path.stem} --include_path {out} --apply_chat_template")
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="task or identity")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the package is written.")] = Path("."),
+) -> None:
+    """Write a package with a working, tested task or identity pack of your own."""
+    from probate.skeleton import write_skeleton
+
+    for path in write_skeleton(kind, name, out):
+        typer.echo(path)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
 from probate.plan import Plan, make_plan, training_records
 from probate.progress import clock
-from probate.registry import load_task
+from probate.registry import load_probe, load_task
 from probate.study import ModelSpec, Study
 
 TOKENS_PER_WORD = 1.45
@@ -28,6 +28,7 @@ def plan_text(study: Study, base: Path) -> str:
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
     tasks = [load_task(t.name, t.options, t.alias) for t in study.tasks]
+    tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
     words = float(np.mean([len(r.text.split()) for r in data.split.train]))
     own = words * TOKENS_PER_WORD + 3
     shared = OVERHEAD_TOKENS + len(study.data.prompt.split()) * TOKENS_PER_WORD

@@ -39,8 +39,34 @@ def load_task(name: str, options: dict[str, object] | None = None, alias: str = 
     return task_class(name).from_options(options or {}, alias)
 
 
+def probe_names() -> list[str]:
+    """Names of all probes that are installed."""
+    return sorted(entry_points_of("probate.probes"))
+
+
+def load_probe(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
+    """The probe of that name; errors as `load_task`."""
+    points = entry_points_of("probate.probes")
+    if name not in points:
+        raise InputError(f"probes: no probe '{name}'{nearest(name, list(points))}; there are: {', '.join(sorted(points))}")
+    try:
+        found = cast("type[Task]", points[name].load())
+    except Exception as error:
+        raise InputError(f"probes: '{name}' cannot be imported from {points[name].value} ({error})") from None
+    return found.from_options(options or {}, alias)
+
+
+def load_any(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
+    """A task or a probe by its name."""
+    return (load_probe if name in probe_names() else load_task)(name, options, alias)
+
+
 def task_class(name: str) -> type[Task]:
     """The class of a task. An entry point of the group `probate.tasks` names a class, or the path of a YAML file."""
+    if name.startswith("lm_eval:"):
+        from probate.interchange.harness import harness_task
+
+        return harness_task(name)
     points, texts = entry_points_of("probate.tasks"), _text_files()
     if name not in points:
         if name not in texts:

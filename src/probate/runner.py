@@ -19,7 +19,7 @@ from probate.folder import RunFolder
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
 from probate.records import Record, content_hash, with_messages
-from probate.registry import load_task
+from probate.registry import load_probe, load_task
 from probate.store import Store, digest, write_atomic
 from probate.study import ModelSpec, Study
 from probate.tasks.base import Outcome, Task, TaskContext
@@ -76,6 +76,7 @@ class _Run:
         self.data = arm_data.read_data(study, base)
         self.plan: Plan = make_plan(study, len(self.data.labels) * len(study.bias.groups))
         self.tasks: list[Task] = [load_task(t.name, t.options, t.alias) for t in study.tasks]
+        self.tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
         self.context: TaskContext = self.data.context
         self._models: dict[str, LM] = {}
 

@@ -243,6 +243,10 @@ class Study(Section):
         min_length=1,
         description="What is measured. A plain string is a task with its default options.",
     )
+    probes: list[TaskSpec] = Field(
+        default_factory=list,
+        description="Published benchmarks and ability checks run on the same adapters (`probate probes`), reported beside the tasks.",
+    )
     seeds: list[int] = Field(
         default_factory=lambda: [0],
         min_length=1,
@@ -256,7 +260,7 @@ class Study(Section):
     def _model_by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
-    @field_validator("tasks", mode="before")
+    @field_validator("tasks", "probes", mode="before")
     @classmethod
     def _tasks_by_name(cls, value: Any) -> Any:
         if isinstance(value, list):
@@ -295,10 +299,10 @@ class Study(Section):
             raise ValueError("matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none")
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
             raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
-        names = [task.key for task in self.tasks]
+        names = [task.key for task in (*self.tasks, *self.probes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"a task stands in 'tasks' twice: {twice[0]}; give each an alias of its own")
+            raise ValueError(f"a task or probe stands there twice: {twice[0]}; give each an alias of its own")
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -43,13 +43,16 @@ def cells(outcomes: pd.DataFrame) -> list[Cell]:
     return sorted(found, key=lambda c: (c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate))
 
 
-def effects_of(outcomes: pd.DataFrame, measures: dict[str, list[Measure]], analysis: Analysis) -> pd.DataFrame:
+def effects_of(
+    outcomes: pd.DataFrame, measures: dict[str, list[Measure]], analysis: Analysis, probes: Collection[str] = ()
+) -> pd.DataFrame:
     """All effects of a run.
 
     Args:
         outcomes: the outcomes table, `groups` as dictionaries.
         measures: task name → its measures.
         analysis: confidence, resamples, seed.
+        probes: names among the tasks whose changes are the question `probe`, a family of its own.
 
     Returns:
         A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
@@ -66,7 +69,7 @@ def effects_of(outcomes: pd.DataFrame, measures: dict[str, list[Measure]], analy
         kinds = cells(own)
         for measure in found:
             frames = {cell: _frames(own, cell, measure) for cell in kinds}
-            rows += list(_measure_effects(task, measure, frames, analysis))
+            rows += list(_measure_effects(task, measure, frames, analysis, "probe" if task in probes else "inheritance"))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     return _adjust(table)
 
@@ -79,7 +82,7 @@ def _frames(outcomes: pd.DataFrame, cell: Cell, measure: Measure) -> dict[int, p
 
 
 def _measure_effects(
-    task: str, measure: Measure, frames: dict[Cell, dict[int, pd.DataFrame]], analysis: Analysis
+    task: str, measure: Measure, frames: dict[Cell, dict[int, pd.DataFrame]], analysis: Analysis, question: str
 ) -> Iterable[dict[str, object]]:
     def row(question: str, name: str, cell: Cell, comparison: str, e: Estimate) -> dict[str, object]:
         bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
@@ -95,7 +98,7 @@ def _measure_effects(
     for cell, by_seed in frames.items():
         for question, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):
             yield row(question, name, cell, comparison, e)
-    question = "inheritance" if measure.primary else "inheritance-detail"
+    question = question if measure.primary else f"{question}-detail"
     base = frames.get(Cell("none", 0.0), {})
     for cell, by_seed in frames.items():
         if cell.bias_type == "none":

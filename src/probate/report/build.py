@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,24 @@ import pandas as pd
 from probate.analyze.compare import SPREAD
 from probate.analyze.effects import AGAINST_MATCHED, effects_of
 from probate.analyze.groups import parse_rates
+from probate.analyze.information import information
 from probate.analyze.manipulation import Check, check
 from probate.bias.taxonomy import NEUTRAL
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
-from probate.registry import load_task
+from probate.registry import load_probe, load_task
 from probate.report import charts, words
 from probate.store import write_atomic
 from probate.study import Study
-from probate.tasks.base import Measure
+from probate.tasks.base import Measure, Task
 
 
 def analyse(folder: RunFolder) -> pd.DataFrame:
     """Compute all effects of the run's outcomes and write `effects.parquet`."""
     study = folder.study()
-    effects = effects_of(folder.outcomes(), _measures(folder, study), study.analysis)
+    probes = {t.key for t in study.probes}
+    effects = effects_of(folder.outcomes(), _measures(folder, study), study.analysis, probes)
     folder.write_effects(effects)
     return effects
 
@@ -38,10 +41,13 @@ def build_report(folder: RunFolder) -> Path:
 
     study, info, outcomes, effects = folder.study(), folder.info(), folder.outcomes(), folder.effects()
     measures = _measures(folder, study)
-    titles = {t.key: load_task(t.name, t.options, t.alias).title for t in study.tasks}
+    tasks = _tasks(study)
+    titles = {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
+    probes = {t.key for t in study.probes}
+    own = {key: found for key, found in measures.items() if key not in probes}
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
-    found = words.findings(effects, titles, measures, study.analysis.confidence)
+    found = words.findings(effects, titles, own, study.analysis.confidence)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
     page = environment.get_template("page.html.j2").render(
         version=version("probate"),
@@ -54,8 +60,11 @@ def build_report(folder: RunFolder) -> Path:
         findings=found,
         summary=words.summary(found),
         limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
-        forests=_forests(effects, measures, titles),
-        doses=_doses(effects, measures, titles),
+        forests=_forests(effects, own, titles),
+        doses=_doses(effects, own, titles),
+        information=_told(outcomes, study, titles),
+        probes=_rows(effects[effects["question"].str.startswith("probe")], measures),
+        probe_levels=_rows(effects[effects["task"].isin(probes) & (effects["question"] == "level")], measures),
         shares=_shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         everything=_rows(effects[effects["question"] != "level"], measures)
@@ -77,7 +86,21 @@ def build_report(folder: RunFolder) -> Path:
 
 def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
     context = folder.context()
-    return {t.key: load_task(t.name, t.options, t.alias).measures(context) for t in study.tasks}
+    return {key: task.measures(context) for key, task in _tasks(study).items()}
+
+
+def _tasks(study: Study) -> dict[str, Task]:
+    found = {t.key: load_task(t.name, t.options, t.alias) for t in study.tasks}
+    return found | {t.key: load_probe(t.name, t.options, t.alias) for t in study.probes}
+
+
+def _told(outcomes: pd.DataFrame, study: Study, titles: dict[str, str]) -> list[dict[str, Any]]:
+    """What each choice task tells in each arm of the first seed."""
+    first = outcomes[outcomes["seed"] == study.seeds[0]]
+    return [
+        {**asdict(i), "title": titles[i.task], "groups": ", ".join(f"{g} {100 * v:.0f}%" for g, v in i.by_group.items())}
+        for i in information(first, study.bias.dimension, study.analysis)
+    ]
 
 
 def _model_title(study: Study) -> str:

@@ -75,7 +75,7 @@ def findings(
             head = f"{titles[task]}: the {'gap' if len(measure.sides) > 1 else 'level'} moved"
             if not len(matched):
                 head += ", from bias or from the amount of data"
-            text += f" That is: {toward(measure, latest)}, more than before."
+            text += f" That is: {toward(measure, latest)}{', more than before' if len(measure.sides) == 2 else ''}."
         elif len(also):
             verdict, head = "moved", f"{titles[task]}: it moved against γ = 0, bias alone is not shown"
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)

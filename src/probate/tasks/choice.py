@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -49,7 +49,7 @@ class ChoiceOptions(Options):
 class ChoiceTask(Task):
     """A task whose items are choices. Subclasses give `items` and `measures`; evaluation is batched and shares prompts."""
 
-    option_type = ChoiceOptions
+    option_type: ClassVar[type[Options]] = ChoiceOptions
 
     @abstractmethod
     def items(self, context: TaskContext) -> Sequence[Item]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError, nearest
 from probate.records import fill, stable_order
-from probate.tasks.base import Measure, TaskContext, by_group, everyone, frame, labels_frame
+from probate.tasks.base import Measure, Options, TaskContext, by_group, everyone, frame, labels_frame
 from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
 
 
@@ -106,7 +106,7 @@ class TextTask(ChoiceTask):
     metric = "macro_f1"
     relation = "direct"
     source = "a data set of the user"
-    option_type = TextOptions
+    option_type: ClassVar[type[Options]] = TextOptions
     spec: ClassVar[TextSpec]
 
     def _grouped(self, context: TaskContext) -> bool:

@@ -1,0 +1,96 @@
+"""Does a task tell anything at this model size? Answers, calibration and balanced accuracy of each arm, by group."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze.resample import draw_counts
+from probate.study import Analysis
+
+ONE_ANSWER = 0.95
+"""A task in which one answer is given for at least this share of the items carries no information."""
+
+
+@dataclass(frozen=True)
+class Information:
+    """One task in one arm (first seed). `by_group`: share of the commonest answer in each group."""
+
+    task: str
+    arm: str
+    n: int
+    answer: str
+    share: float
+    by_group: dict[str, float]
+    recall: float
+    low: float
+    high: float
+    chance: float
+    ece: float
+    verdict: str
+
+
+def information(outcomes: pd.DataFrame, dimension: str, analysis: Analysis) -> list[Information]:
+    """For every task whose answer is a choice with a known target (`scoring` is declared), in every arm.
+
+    Balanced accuracy is the mean recall over the targets, in [0, 1], higher is better; 1 / labels is chance. Its interval
+    is a percentile bootstrap over items. ECE is the expected calibration error (Guo et al. 2017): ten bins of
+    equal width over the probability of the chosen option, in [0, 1], lower is better.
+    """
+    found: list[Information] = []
+    if "scoring" not in outcomes:
+        return found
+    choices = outcomes[(outcomes["scoring"] != "") & outcomes["parsed"]]
+    for (task, arm), own in choices.groupby(["task", "arm"], sort=False):
+        if own["target"].nunique() > 1:
+            found.append(_one(str(task), str(arm), own, dimension, analysis))
+    return found
+
+
+def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analysis) -> Information:
+    shares = own["prediction"].value_counts(normalize=True)
+    answer, share = str(shares.index[0]), float(shares.iloc[0])
+    groups = own["groups"].map(lambda g: g.get(dimension, "all"))
+    labels = sorted(set(own["target"]))
+    cluster = pd.factorize(own["item_id"].str.split("#").str[0])[0]
+    index = own["target"].map({label: i for i, label in enumerate(labels)}).to_numpy()
+    table = np.zeros((cluster.max() + 1, 2, len(labels)))
+    np.add.at(table, (cluster, 0, index), own["score"].to_numpy())
+    np.add.at(table, (cluster, 1, index), 1.0)
+    recall = float(_recall(table.sum(0)[None])[0])
+    draws = _recall(
+        (draw_counts(len(table), analysis.resamples, analysis.seed) @ table.reshape(len(table), -1)).reshape(-1, 2, len(labels))
+    )
+    tail = (1 - analysis.confidence) / 2
+    low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))
+    chance = 1 / len(labels)
+    if share >= ONE_ANSWER:
+        verdict = f"no information: {answer} is the answer to {100 * share:.0f}% of the items"
+    elif low <= chance:
+        verdict = "not distinguishable from guessing"
+    else:
+        verdict = "above chance"
+    by_group = (own["prediction"] == answer).groupby(groups).mean()
+    return Information(
+        task, arm, len(own), answer, share, {str(k): float(v) for k, v in by_group.items()}, recall, low, high, chance,
+        expected_calibration_error(own), verdict,
+    )  # fmt: skip
+
+
+def _recall(total: np.ndarray) -> np.ndarray:
+    """(…, 2, labels) sums and counts → mean recall."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nanmean(np.where(total[:, 1] > 0, total[:, 0] / total[:, 1], np.nan), axis=1)
+
+
+def expected_calibration_error(outcomes: pd.DataFrame, bins: int = 10) -> float:
+    """Mean distance of accuracy and confidence over `bins` bins of equal width, weighted by their items."""
+    confidence = outcomes["response"].map(lambda r: max(json.loads(r).values())).to_numpy(dtype=float)
+    hit = outcomes["score"].to_numpy(dtype=float)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    gap = np.abs(np.bincount(place, hit, bins) - np.bincount(place, confidence, bins))
+    return float(gap.sum() / count.sum()) if count.sum() else float("nan")

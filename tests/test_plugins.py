@@ -1,0 +1,54 @@
+"""Third parties: a package from `probate new`, installed, listed, conforming, in a report, with no edit here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from probate.errors import InputError
+from probate.skeleton import write_skeleton
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [("tusk", "a", "'tusk' is neither"), ("task", "A b", "lower-case letters"), ("task", "mine", "is there already")],
+)
+def test_bad_skeletons(tmp_path, kind, name, message):
+    (tmp_path / "probate-mine").mkdir()
+    with pytest.raises(InputError, match=message):
+        write_skeleton(kind, name, tmp_path)
+
+
+CHECK = """
+from probate.bias.packs import load_pack, pack_names
+from probate.registry import load_task, task_names
+from probate.testing import check_pack, sample_context
+assert "greeting" in task_names() and "guild" in pack_names() and "broken" in task_names()
+check_pack(load_pack("guild"))
+assert load_task("greeting").size(sample_context()) == 8
+"""
+
+
+def test_an_installed_package_is_found(tmp_path, tmp_path_factory):
+    target = tmp_path / "site"
+    for kind, name in (("task", "greeting"), ("identity", "guild"), ("task", "broken")):
+        write_skeleton(kind, name, tmp_path)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), "--upgrade", str(tmp_path / f"probate-{name}")],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    (target / "probate_broken" / "__init__.py").write_text("raise RuntimeError('boom')\n")
+    env = {"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", CHECK], check=True, env=env)
+    listed = subprocess.run(
+        [sys.executable, "-m", "probate.cli", "tasks"], check=True, capture_output=True, text=True, env=env
+    ).stdout
+    assert (
+        "greeting     Greeting" in listed and "broken       broken:" in listed and "boom" in listed and "occupation" in listed
+    )
+    identities = subprocess.run(
+        [sys.executable, "-m", "probate.cli", "identities"], check=True, capture_output=True, text=True, env=env
+    )
+    assert "guild        first, second" in identities.stdout
