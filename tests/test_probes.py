@@ -150,7 +150,7 @@ def test_harness_tasks_that_cannot_be_had(tmp_path):
     with pytest.raises(InputError, match="has no task 'nothing_such'"):
         load_task("lm_eval:nothing_such").size(sample_context())
     (tmp_path / "far.yaml").write_text(
-        "task: far\ndataset_path: nobody-at-all/no-such-set\ntest_split: test\noutput_type: multiple_choice\n"
+        "task: far\ndataset_path: json\ndataset_kwargs: {data_files: {test: /nowhere/at-all.jsonl}}\ntest_split: test\noutput_type: multiple_choice\n"
         "doc_to_text: a\ndoc_to_choice: b\ndoc_to_target: c\n"
     )
     with pytest.raises(InputError, match="cannot load its data"):

@@ -96,9 +96,11 @@ def _measure_effects(
         }  # fmt: skip
 
     for cell, by_seed in frames.items():
-        for question, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):
-            yield row(question, name, cell, comparison, e)
-    question = question if measure.primary else f"{question}-detail"
+        for kind, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):
+            yield row(kind, name, cell, comparison, e)
+    null = "null" if question == "inheritance" else f"{question}-null"
+    if not measure.primary:
+        question, null = f"{question}-detail", f"{null}-detail"
     base = frames.get(Cell("none", 0.0), {})
     for cell, by_seed in frames.items():
         if cell.bias_type == "none":
@@ -106,7 +108,7 @@ def _measure_effects(
         matched = frames.get(Cell(NEUTRAL, cell.ratio), {})
         others = []
         if cell.replicate:
-            others.append(("null" if measure.primary else "null-detail", AGAINST_REPLICATE, matched))
+            others.append((null, AGAINST_REPLICATE, matched))
         else:
             kind = question if cell.bias_type != NEUTRAL else question + "-control"
             others.append((kind, AGAINST_BASE, base))

@@ -105,7 +105,9 @@ def harness_task(name: str) -> type[HarnessTask]:
 @cache
 def _load(name: str, folder: str) -> Any:
     tasks: Any = require("lm_eval.tasks", "harness")
-    manager = tasks.TaskManager(include_path=folder or None)
+    manager = tasks.TaskManager(include_path=folder, include_defaults=False) if folder else None
+    if manager is None or name not in manager.all_tasks:
+        manager = tasks.TaskManager(include_path=folder or None)  # takes seconds: it reads all of the harness's tasks
     if name not in manager.all_tasks:
         raise InputError(f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or give options.path")
     try:
