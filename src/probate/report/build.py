@@ -21,6 +21,7 @@ from probate.mixing import augmented_count
 from probate.records import Record, read_records
 from probate.registry import load_probe, load_task
 from probate.report import charts, words
+from probate.report.heatmap import heat_map, moved_items
 from probate.store import write_atomic
 from probate.study import Study
 from probate.tasks.base import Measure, Task
@@ -45,6 +46,8 @@ def build_report(folder: RunFolder) -> Path:
     titles = {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
     probes = {t.key for t in study.probes}
     own = {key: found for key, found in measures.items() if key not in probes}
+    relations = {key: tasks[key].related for key in own}
+    columns, heat = heat_map(effects, own, titles, relations)
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
     found = words.findings(effects, titles, own, study.analysis.confidence)
@@ -60,6 +63,9 @@ def build_report(folder: RunFolder) -> Path:
         findings=found,
         summary=words.summary(found),
         limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
+        columns=columns,
+        heat=heat,
+        moved=moved_items(outcomes, own, study.seeds[0]),
         forests=_forests(effects, own, titles),
         doses=_doses(effects, own, titles),
         information=_told(outcomes, study, titles),
@@ -235,6 +241,7 @@ def _doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: di
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
         found.append(
             {
+                "task": task,
                 "title": titles[task],
                 "svgs": svgs,
                 "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",

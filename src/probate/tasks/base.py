@@ -103,6 +103,11 @@ class Task(ABC):
         """What the task is called in a study: its alias, else its name."""
         return self.alias or self.name
 
+    @property
+    def related(self) -> str:
+        """`direct` or `indirect`: whether the task measures the bias itself. The study may say otherwise for a data set."""
+        return getattr(self.options, "relation", None) or self.relation
+
     @classmethod
     def from_options(cls, options: Mapping[str, object], alias: str = "") -> Self:
         """Raises InputError for an option that the task does not take."""
