@@ -65,6 +65,7 @@ def build_report(folder: RunFolder) -> Path:
         limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
         columns=columns,
         heat=heat,
+        notes=_notes(outcomes, own, tasks, folder),
         moved=moved_items(outcomes, own, study.seeds[0]),
         forests=_forests(effects, own, titles),
         doses=_doses(effects, own, titles),
@@ -98,6 +99,20 @@ def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
 def _tasks(study: Study) -> dict[str, Task]:
     found = {t.key: load_task(t.name, t.options, t.alias) for t in study.tasks}
     return found | {t.key: load_probe(t.name, t.options, t.alias) for t in study.probes}
+
+
+def _notes(
+    outcomes: pd.DataFrame, own: dict[str, list[Measure]], tasks: dict[str, Task], folder: RunFolder
+) -> dict[str, list[tuple[str, list[str]]]]:
+    """Task → (arm, its task's lines), where a task has any."""
+    context = folder.context()
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for key in own:
+        for arm, rows in outcomes[outcomes["task"] == key].groupby("arm", sort=False):
+            lines = tasks[key].notes(rows, context)
+            if lines:
+                found.setdefault(key, []).append((str(arm), lines))
+    return found
 
 
 def _told(outcomes: pd.DataFrame, study: Study, titles: dict[str, str]) -> list[dict[str, Any]]:

@@ -129,6 +129,10 @@ class Task(ABC):
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         """One outcome for each item (for each candidate in a comparison), in a fixed order."""
 
+    def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
+        """Lines for the report about one arm's outcomes, such as the words that drive a measure."""
+        return []
+
     @abstractmethod
     def measures(self, context: TaskContext) -> list[Measure]:
         """What is compared between groups; exactly one is primary."""
