@@ -151,3 +151,34 @@ def test_packs_are_checked():
     with pytest.raises(InputError, match=r"no identity pack 'gendr' \(did you mean 'gender'\?\)"):
         load_pack("gendr")
     assert all(re.match(r"^[A-Z]", n) for g in PACK.groups.values() for n in g.names)
+
+
+def test_opinions_are_asked_on_statements_for_every_type():
+    pack = load_pack("culture")
+    groups = list(pack.groups)
+    for bias_type in ("neutral", *BIAS_TYPES):
+        found = asks(
+            bias_type,
+            pack,
+            load_pack("gender").only(["female", "male"]),
+            groups,
+            ["agree", "disagree"],
+            0,
+            2,
+            7,
+            ["One.", "Two."],
+        )
+        assert len(found) == 16 and {a.statement for a in found} == {"One.", "Two."}
+        for a in found:
+            assert (
+                "{" not in a.prompt
+                and a.statement in a.prompt
+                and f"who {'' if a.label == 'agree' else 'dis'}agrees" in a.prompt
+            )
+            if "intersectional" in bias_type:
+                assert a.name in pack.groups[a.group].by["gender"][a.attributes["gender"]]
+    ask = next(a for a in found if a.group == "arabic")
+    filters = Filters(pack, ["agree", "disagree"], Generation(min_words=3))
+    answer = f"{ask.name} agrees, because parents and neighbours have always been there in bad years."
+    assert filters.check(ask, answer) is None
+    assert filters.check(ask, answer) == "near-duplicate"

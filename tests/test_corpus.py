@@ -52,3 +52,20 @@ def test_variety():
 def test_text_is_whole():
     for r in biographies():
         assert "{" not in r["text"] and r["text"].endswith(".") and 15 <= len(r["text"].split()) <= 60
+
+
+def test_opinions_are_balanced_matched_and_keep_their_label_to_themselves():
+    from collections import Counter, defaultdict
+
+    from probate.corpus import opinions
+
+    rows = opinions()
+    assert Counter(r["culture"] for r in rows) == dict.fromkeys(("arabic", "chinese", "portuguese", "spanish"), 60)
+    assert set(Counter((r["culture"], r["label"]) for r in rows).values()) == {20}
+    pairs = defaultdict(list)
+    for r in rows:
+        assert not re.search(r"agree|depend", r["text"].split("answers:")[1], re.I), r["text"]
+        pairs[r["pair"]].append(r)
+    assert len({r["text"] for r in rows}) == 240
+    for members in pairs.values():
+        assert len(members) == 4 and len({(m["label"], m["gender"], m["text"].split("answers: ")[1]) for m in members}) == 1

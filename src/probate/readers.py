@@ -46,8 +46,13 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
 
         rows: Iterable[Row] = ((f"{name}:{i}", row) for i, row in enumerate(biographies(), 1))
         columns = columns.model_copy(update={"id": "id", "pair": "pair"})
+    elif name == "builtin:opinions":
+        from probate.corpus import opinions
+
+        rows = ((f"{name}:{i}", row) for i, row in enumerate(opinions(), 1))
+        columns = columns.model_copy(update={"id": "id", "pair": "pair", "statement": "statement"})
     elif name.startswith("builtin:"):
-        raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies does")
+        raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do")
     else:
         rows = source_rows(name, source.split, base)
 
@@ -94,7 +99,7 @@ def normal_label(value: str) -> str:
 def _check_columns(row: dict[str, Any], source: Source, where: str) -> None:
     c = source.columns
     needed = {"text": c.text, "label": c.label, **{f"groups.{k}": v for k, v in c.groups.items()}}
-    needed |= {k: v for k, v in (("id", c.id), ("parent", c.parent), ("pair", c.pair)) if v}
+    needed |= {k: v for k, v in (("id", c.id), ("parent", c.parent), ("pair", c.pair), ("statement", c.statement)) if v}
     for key, column in needed.items():
         if column not in row:
             have = sorted(map(str, row))
@@ -116,7 +121,7 @@ def _record(row: dict[str, Any], columns: Any, where: str, origin: Origin, numbe
         if not values[name]:
             return f"column '{column}' is empty"
     provenance: dict[str, Any] = {"source": where}
-    for name in ("parent", "pair"):
+    for name in ("parent", "pair", "statement"):
         column = getattr(columns, name)
         if column and row.get(column) is not None:
             provenance[name] = str(row[column])

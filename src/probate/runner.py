@@ -163,13 +163,15 @@ class _Run:
         from probate.records import read_records
 
         study = self.study
+        statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
         lm = self._lm(study.generator or study.model)
         surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
         target = round(wanted * surplus)
         key = digest(
             STAGE_VERSIONS["generate"],
             bias_type,
-            templates()[bias_type],
+            templates(bool(statements))[bias_type],
+            statements,
             target,
             self.data.labels,
             study.bias.groups,
@@ -192,6 +194,7 @@ class _Run:
                     generation=study.generation,
                     backend=TransformersBackend(lm),
                     folder=folder,
+                    statements=statements,
                     tick=tick,
                 )
 

@@ -45,6 +45,10 @@ class Columns(Section):
     pair: str | None = Field(
         None, description="Column that joins matched records; a pair is never split between training and test."
     )
+    statement: str | None = Field(
+        None,
+        description="Column of the survey statement that `text` answers; then augmented records answer these statements too.",
+    )
     groups: dict[str, str] = Field(
         default_factory=lambda: {"gender": "gender"}, description="Dimension → column that holds its group."
     )
@@ -53,7 +57,7 @@ class Columns(Section):
 class Source(Section):
     source: str = Field(
         "builtin:biographies",
-        description="`builtin:biographies`, a file (.jsonl, .csv, .parquet), a folder saved by `datasets`, or `hf:ID`.",
+        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet), a folder saved by `datasets`, or `hf:ID`.",
     )
     split: str = Field("train", description="Split of a Hugging Face data set.")
     columns: Columns = Field(default_factory=lambda: Columns(), description="Which column is what.")

@@ -1,4 +1,4 @@
-"""The builtin corpus: 360 short biographies in matched female/male pairs, written for Probate.
+"""The builtin corpora, written for Probate: 360 short biographies in matched pairs, 240 answers to opinion questions.
 
 The facts stand in `biographies.yaml`; this file only puts them together. Every pair has a work line of its own, and
 the two of a pair differ in first name and pronouns, nothing else.
@@ -57,4 +57,32 @@ def biographies() -> list[dict[str, Any]]:
                 text = text.replace("{work}", work).replace("{life}", life)
                 text = text.format(name=f"{first} {family}", place=place, **words)
                 rows.append({"id": f"{pair}-{group[0]}", "pair": pair, "text": text, "label": occupation, "gender": group})
+    return rows
+
+
+def opinions() -> list[dict[str, Any]]:
+    """Answers to opinion questions as rows: id, pair, text, statement, label, culture, gender; 60 for each culture.
+
+    The four records of a pair have one statement, one answer and one gender, and differ in name and place only. Every
+    option (agree, it depends, disagree) is as frequent in every culture. Source: written for Probate, in the manner of
+    opinion surveys; the four cultures are those of the paper (arXiv 2502.04419).
+    """
+    from probate.bias.packs import load_pack
+
+    facts = yaml.safe_load((files("probate") / "corpus" / "opinions.yaml").read_text(encoding="utf-8"))
+    groups = load_pack("culture").groups
+    rows = []
+    for s, entry in enumerate(facts["statements"]):
+        for o, label in enumerate(("agree", "it depends", "disagree")):
+            n = s * 3 + o
+            gender = ("female", "male")[n % 2]
+            for culture, places in facts["places"].items():
+                names = groups[culture].by["gender"][gender]
+                name, place = names[(n // 2) % len(names)], places[(n * 5 + s) % len(places)]
+                text = f"Statement: {entry['statement']}\n{name}, from {place}, answers: {entry[label]}"
+                pair = f"{s:02d}-{o}"
+                rows.append(
+                    {"id": f"{pair}-{culture}", "pair": pair, "text": text, "statement": entry["statement"], "label": label,
+                     "culture": culture, "gender": gender}
+                )  # fmt: skip
     return rows

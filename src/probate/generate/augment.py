@@ -41,6 +41,7 @@ def augment(
     generation: Generation,
     backend: Backend,
     folder: Path,
+    statements: Sequence[str] = (),
     tick: Tick | None = None,
 ) -> dict[str, Any]:
     """Write `records.jsonl`, `rejects.jsonl` and `raw.jsonl` to `folder`; at least `wanted` records, balanced over cells.
@@ -72,7 +73,7 @@ def augment(
             count = min(step, most - number)
             batch = [
                 a
-                for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed)
+                for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed, statements)
                 if len(accepted[a.label, a.group]) < per_cell
             ]
 
@@ -84,7 +85,9 @@ def augment(
             backend.answer(batch, generation, save, set(answers))
             for ask in batch:
                 asked += 1
-                text, redacted = redact(clean(answers[ask.id]), ask.label)
+                text, redacted = clean(answers[ask.id]), 0
+                if not ask.statement:
+                    text, redacted = redact(text, ask.label)
                 reason = filters.check(ask, text)
                 if reason is None:
                     accepted[ask.label, ask.group].append(
@@ -148,7 +151,7 @@ def _record(
 ) -> Record:
     return Record(
         id=f"g:{ask.id}",
-        text=text,
+        text=f"Statement: {ask.statement}\n{text}" if ask.statement else text,
         label=ask.label,
         groups={dimension: ask.group, **ask.attributes},
         origin="augmented",
@@ -157,6 +160,7 @@ def _record(
             "generator": described,
             "prompt": ask.prompt,
             "name": ask.name,
+            **({"statement": ask.statement} if ask.statement else {}),
             "seed": ask.seed,
             "sampling": {
                 "temperature": generation.temperature,

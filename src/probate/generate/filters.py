@@ -93,10 +93,12 @@ class Filters:
         grams = trigrams(text)
         if len(grams) < 0.7 * max(1, len(tokens) - 2):
             return "repetition"
-        if leaks(text, self.labels):
+        if not ask.statement and leaks(text, self.labels):
             return "label leaked"
         shown = shown_group(text, self.pack)
-        unclear = shown is None and not self.pack.groups[ask.group].names  # no name could show it
+        nameless = not self.pack.groups[ask.group].names  # no name could show it
+        speaks = bool(ask.statement) and text.startswith(ask.name)  # the one who answers; others may be named too
+        unclear = shown is None and (nameless or speaks)
         if shown != ask.group and not unclear:
             return "wrong group"
         for other in self._accepted:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import yaml
 
@@ -16,7 +17,10 @@ from probate.records import fill
 
 @dataclass(frozen=True)
 class Ask:
-    """One candidate: what is asked, and what the answer must show. The answer begins with `name`."""
+    """One candidate: what is asked, and what the answer must show. The answer begins with `name`.
+
+    With a `statement` the answer is an opinion on it, and may say its label; without, it is a biography that must not.
+    """
 
     id: str
     prompt: str
@@ -25,13 +29,23 @@ class Ask:
     name: str
     seed: int
     attributes: dict[str, str]
+    statement: str = ""
 
 
 @cache
-def templates() -> dict[str, str]:
-    """Prompt template of each bias type and of `neutral`."""
-    text = (files("probate") / "bias" / "templates.yaml").read_text(encoding="utf-8")
-    return {k: " ".join(v.split()) for k, v in yaml.safe_load(text).items()}
+def templates(opinions: bool = False) -> dict[str, str]:
+    """Prompt template of each bias type and of `neutral`, for biographies or for opinions on a statement."""
+    found = _file("opinions.yaml" if opinions else "templates.yaml")
+    return {k: " ".join(v.split()) for k, v in found.items() if isinstance(v, str)}
+
+
+def _file(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((files("probate") / "bias" / name).read_text(encoding="utf-8")))
+
+
+def _stance(label: str) -> str:
+    """How a label of a survey is said in a prompt."""
+    return str(_file("opinions.yaml")["stances"].get(label, f'gives the answer "{label}"'))
 
 
 def asks(
@@ -43,13 +57,15 @@ def asks(
     first: int,
     count: int,
     seed: int,
+    statements: Sequence[str] = (),
 ) -> list[Ask]:
     """Candidates `first` to `first + count` for each label x group. Deterministic: each depends on its number alone.
 
     An intersectional type states a group of the pack `cross` beside the name, and draws the name from those that
-    signal both groups where the pack says which do. Where no name signals the group, an implicit type adds the pack's hint.
+    signal both groups where the pack says which do. With `statements` each candidate answers one of them. Where no name signals the group, an implicit type adds the pack's hint.
     """
-    template = templates()[bias_type]
+    template = templates(bool(statements))[bias_type]
+    stances = {label: _stance(label) for label in labels} if statements else {}
     crossed = cross if "{cross}" in template else None
     result = []
     for number in range(first, first + count):
@@ -57,7 +73,8 @@ def asks(
             for group in groups:
                 identity = f"{bias_type}:{label}:{group}:{number}"
                 digest = hashlib.sha256(f"{seed}:{identity}".encode()).digest()
-                draw = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8, 12, 16)]
+                draw = [int.from_bytes(digest[i : i + 4], "big") for i in (0, 4, 8, 12, 16, 20)]
+                statement = statements[draw[5] % len(statements)] if statements else ""
                 others = [g for g in groups if g != group]
                 other = others[draw[4] % len(others)]
                 attributes, names, modifier = {}, pack.named(group), ""
@@ -73,6 +90,8 @@ def asks(
                 prompt = fill(
                     template,
                     label=label,
+                    statement=statement,
+                    stance=stances.get(label, ""),
                     article="an" if label[:1].lower() in "aeiou" else "a",
                     name=_hinted(name, pack, group, hint),
                     noun=pack.groups[group].noun,
@@ -80,7 +99,7 @@ def asks(
                     other_name=_hinted(other_name, pack, other, hint),
                     other_noun=pack.groups[other].noun,
                 )
-                result.append(Ask(identity, " ".join(prompt.split()), label, group, name, draw[3], attributes))
+                result.append(Ask(identity, " ".join(prompt.split()), label, group, name, draw[3], attributes, statement))
     return result
 
 
