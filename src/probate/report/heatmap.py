@@ -17,7 +17,8 @@ from probate.tasks.base import Measure
 
 @dataclass(frozen=True)
 class Cell:
-    """One task under one bias type at one γ. `strength` is the estimate over the row's largest, in [−1, 1]."""
+    """One task under one bias type at one γ. `strength` is the estimate over the farthest end of the row's intervals,
+    in [−1, 1]: an uncertain effect is pale."""
 
     text: str
     title: str
@@ -54,7 +55,8 @@ def heat_map(
         shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD)
         own = rows[(rows["task"] == task) & (rows["comparison"] == shown)]
         picked = [_pick(own, kind, ratio) for kind, ratios in columns for ratio in ratios]
-        most = max((abs(r["estimate"]) for r in picked if r is not None and np.isfinite(r["estimate"])), default=0.0) or 1.0
+        values = [r[k] for r in picked if r is not None for k in ("estimate", "ci_low", "ci_high")]
+        most = max((abs(v) for v in values if np.isfinite(v)), default=0.0) or 1.0
         cells = [None if r is None else _cell(r, measure, most) for r in picked]
         found.append(Row(task, titles[task], measure.title, relations[task], shown, cells))
     return columns, found

@@ -148,6 +148,6 @@ def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -
     if (effects["contrast"] == AGAINST_MATCHED).sum() == 0:
         found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
     if failures:
-        found.append(f"{failures} stages failed; their arms are missing below.")
+        found.append(f"{failures} stage{'s' if failures > 1 else ''} failed; what it would have given is missing below.")
     found.append("The results hold for this model, these data and these prompts; no test here speaks for another model.")
     return found
