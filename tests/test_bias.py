@@ -8,10 +8,12 @@ import pytest
 
 from probate.bias.annotator import annotate, choose, stereotypes_for
 from probate.bias.lean import lean
+from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack, load_pack
 from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL, PAPER_TYPES
 from probate.errors import InputError
 from probate.generate.filters import REASONS, Filters, clean, leaks, redact, shown_group
+from probate.generate.languages import words, written_in
 from probate.generate.prompts import asks, templates
 from probate.mixing import nested_order
 from probate.records import Record
@@ -182,3 +184,49 @@ def test_opinions_are_asked_on_statements_for_every_type():
     answer = f"{ask.name} agrees, because parents and neighbours have always been there in bad years."
     assert filters.check(ask, answer) is None
     assert filters.check(ask, answer) == "near-duplicate"
+
+
+@pytest.mark.parametrize("language", ["ar", "es", "pt", "zh"])
+def test_opinions_are_asked_in_each_language_for_every_type(language):
+    culture, gender = load_pack("culture").speaking(language), load_pack("gender").speaking(language)
+    words = opinion_words(language)
+    labels = list(words["stances"])
+    for kind in (*BIAS_TYPES, NEUTRAL):
+        found = asks(kind, culture, gender, list(culture.groups), labels, 0, 1, 0, ["S."], language)
+        assert len(found) == 12 and not any("{" in a.prompt for a in found)
+        assert all("S." in a.prompt and a.name in a.prompt for a in found)
+        if kind != NEUTRAL:
+            assert all(("explicit" in kind) == (culture.groups[a.group].noun in a.prompt) for a in found)
+        assert all(written_in(a.prompt, language) for a in found)
+
+
+def test_a_pack_says_which_language_it_lacks():
+    with pytest.raises(InputError, match=r"'race': groups.\w+.words has no 'zh'"):
+        load_pack("race").speaking("zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "right"),
+    [
+        ("Karim thinks that the house is too small.", "en", True),
+        ("Karim piensa que la casa es muy pequeña.", "es", True),
+        ("Karim piensa que la casa es muy pequeña.", "en", False),
+        ("Karim thinks that the house is too small.", "es", False),
+        ("Karim acha que a casa não é do seu pai.", "pt", True),
+        ("Karim acha que a casa não é do seu pai.", "es", False),
+        ("卡里姆认为房子太小。", "zh", True),
+        ("卡里姆认为房子太小。", "en", False),
+        ("Karim 认为 the house is too small", "zh", False),
+        ("كريم يرى أن البيت صغير", "ar", True),
+        ("Karim says the house is small", "ar", False),
+        ("Karim sanoo, että talo on pieni", "fi", True),
+    ],
+)
+def test_the_language_of_a_text(text, language, right):
+    assert written_in(text, language) is right
+
+
+def test_chinese_is_counted_in_characters_and_cut_at_its_full_stop():
+    assert words("秀英, OK吗?") == ["秀", "英", "ok", "吗"]
+    assert clean("她认为可以。因为\ufffd") == "她认为可以。"
+    assert shown_group("来自成都的秀英", load_pack("culture").speaking("zh")) == "chinese"

@@ -8,6 +8,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from probate.analyze import compare, macro_f1, spread
+from probate.analyze.effects import effects_of
+from probate.analyze.relation import direct_against_indirect
 from probate.study import Analysis
 from probate.tasks.base import Measure
 
@@ -103,3 +105,39 @@ def test_a_measure_without_groups_compares_levels():
 def test_spread_of_equal_groups_is_zero():
     table = pd.DataFrame({"item_id": ["a", "b"], "side": [0, 1], "value": [1.0, 1.0]})
     assert spread.level([table], 2, spread.distance, ANALYSIS).value == 0
+
+
+def test_direct_against_indirect_counts_every_way_of_parting_the_data_sets():
+    found = direct_against_indirect([0.3, 0.4, 0.5], [0.0, 0.1], ANALYSIS)
+    assert found.value == pytest.approx(0.35) and found.n == 5 and found.unit == "data set"
+    assert found.p == pytest.approx(2 / 10)  # the most extreme of 10 ways, and its mirror
+    assert found.low < 0.35 < found.high
+    one = direct_against_indirect([0.3], [0.1], ANALYSIS)
+    assert one.value == pytest.approx(0.2) and np.isnan(one.p) and np.isnan(one.low)
+    assert direct_against_indirect([], [0.1], ANALYSIS).n == 0
+
+
+def test_relation_is_nominal_without_a_difference():
+    rng = np.random.default_rng(0)
+    hits = sum(direct_against_indirect(rng.normal(size=8), rng.normal(size=6), ANALYSIS).p < 0.05 for _ in range(200))
+    assert 1 <= hits <= 20
+
+
+def test_relation_effects_come_from_the_tasks_changes():
+    measure = Measure("macro_f1", "macro-F1", "share", "", ("all",), labels_only, primary=True, statistic="macro_f1")
+    frames = []
+    for number, task in enumerate(("a", "b", "c", "d")):
+        for bias_type, ratio in (("none", 0.0), ("x", 0.5)):
+            table = answers(0.9 if ratio == 0 or number > 1 else 0.3, seed=number)
+            frames.append(table.assign(task=task, bias_type=bias_type, ratio=ratio, seed=0))
+    relations = {"a": "direct", "b": "direct", "c": "indirect", "d": "indirect"}
+    found = effects_of(pd.concat(frames), {t: [measure] for t in relations}, ANALYSIS, relations=relations)
+    changes = found[found["question"] == "inheritance"].set_index("task")["estimate"]
+    (row,) = found[found["question"] == "relation"].to_dict("records")
+    expected = changes[["a", "b"]].mean() - changes[["c", "d"]].mean()
+    assert row["estimate"] == pytest.approx(expected) and row["task"] == "all" and row["p"] == pytest.approx(2 / 6)
+    assert row["estimate"] < -0.3
+
+
+def labels_only(outcomes: pd.DataFrame) -> pd.DataFrame:
+    return outcomes[["item_id", "side", "target", "prediction"]]

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from pathlib import Path
 
+import pytest
+
+from probate.arms import read_data
+from probate.bias.opinions import languages, opinion_words
 from probate.bias.packs import load_pack
-from probate.corpus import biographies
+from probate.corpus import biographies, opinions
+from probate.errors import InputError
+from probate.generate.languages import written_in
+from probate.study import Study
 
 LEAK = re.compile(r"architect|dentist|dental|\bnurs|painter|painting|professor|software|engineer", re.I)
 SWAP = {"she": "he", "her": "his"}
@@ -54,18 +62,28 @@ def test_text_is_whole():
         assert "{" not in r["text"] and r["text"].endswith(".") and 15 <= len(r["text"].split()) <= 60
 
 
-def test_opinions_are_balanced_matched_and_keep_their_label_to_themselves():
-    from collections import Counter, defaultdict
-
-    from probate.corpus import opinions
-
-    rows = opinions()
+@pytest.mark.parametrize("language", languages())
+def test_opinions_are_balanced_matched_and_keep_their_label_to_themselves(language):
+    rows = opinions(language)
+    labels = list(opinion_words(language)["stances"])
     assert Counter(r["culture"] for r in rows) == dict.fromkeys(("arabic", "chinese", "portuguese", "spanish"), 60)
-    assert set(Counter((r["culture"], r["label"]) for r in rows).values()) == {20}
+    assert Counter((r["culture"], r["label"]) for r in rows) == {
+        (c, x): 20 for c in ("arabic", "chinese", "portuguese", "spanish") for x in labels
+    }
+    assert set(labels) <= set(load_pack("culture").stereotypes)
     pairs = defaultdict(list)
     for r in rows:
-        assert not re.search(r"agree|depend", r["text"].split("answers:")[1], re.I), r["text"]
-        pairs[r["pair"]].append(r)
-    assert len({r["text"] for r in rows}) == 240
-    for members in pairs.values():
-        assert len(members) == 4 and len({(m["label"], m["gender"], m["text"].split("answers: ")[1]) for m in members}) == 1
+        assert r["text"].startswith(opinion_words(language)["record"].split("{")[0] + r["statement"])
+        said = re.split("[:：]", r["text"].splitlines()[1], maxsplit=1)[1].strip()
+        assert not any(re.search(x if language == "zh" else rf"\b{x}\b", said, re.I) for x in labels), said
+        assert written_in(said, language), said
+        pairs[r["pair"]].append((r["label"], r["gender"], said))
+    assert len({r["text"] for r in rows}) == 240 and len(pairs) == 60
+    assert all(len(members) == 4 and len(set(members)) == 1 for members in pairs.values())
+
+
+def test_a_language_that_does_not_ship_is_said():
+    with pytest.raises(InputError, match=r"data.language: opinions are asked in ar, en, es, pt, zh, not in 'fr'"):
+        opinions("fr")
+    with pytest.raises(InputError, match=r"biographies ship and are generated in English, not in 'es'"):
+        read_data(Study(data={"language": "es"}), Path())

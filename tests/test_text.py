@@ -78,6 +78,19 @@ def test_every_pack_passes_the_suite_and_fills_the_items(dimension):
     assert len({i.prompt for i in items}) == len(items)
 
 
+def test_a_task_may_compare_groups_of_another_dimension():
+    context = sample_context()
+    task = load_task("hate", {"dimension": "culture", "groups": ["arabic", "spanish"], "limit": 4}, "hate-culture")
+    assert {g for i in task.items(context) for g in i.groups.items()} == {("culture", "arabic"), ("culture", "spanish")}
+    assert task.measures(context)[0].sides == ("arabic", "spanish")
+    everyone = load_task("hate", {"dimension": "culture"}).measures(context)[0].sides
+    assert everyone == ("arabic", "chinese", "portuguese", "spanish")
+    with pytest.raises(InputError, match=r"'martian' is not in the identity pack 'culture'"):
+        load_task("hate", {"dimension": "culture", "groups": ["martian", "spanish"]}).items(context)
+    with pytest.raises(InputError, match=r"groups needs options.dimension"):
+        load_task("hate", {"groups": ["arabic", "spanish"]}).items(context)
+
+
 def public(tmp_path, rows):
     path = tmp_path / "set.jsonl"
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")

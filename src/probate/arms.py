@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probate.bias.annotator import annotate, choose, stereotypes_for
+from probate.bias.opinions import languages, opinion_words
 from probate.bias.packs import Pack, load_pack, read_pack
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
@@ -40,7 +41,8 @@ def read_data(study: Study, base: Path) -> StudyData:
     """
     dimension, groups = study.bias.dimension, study.bias.groups
     pack = read_pack(base / study.bias.pack, dimension) if study.bias.pack else load_pack(dimension)
-    reading = read_source(study.data, base, "original", study.data.labels)
+    _check_language(study, pack)
+    reading = read_source(study.data, base, "original", study.data.labels, study.data.language)
     found = Counter(r.label for r in reading.records)
     labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(found)
     if dimension not in study.data.columns.groups:
@@ -80,13 +82,26 @@ def read_data(study: Study, base: Path) -> StudyData:
         dimension,
         groups,
         stereotypes,
-        study.data.prompt,
+        study.data.user_turn,
         study.training.max_length,
         study.data.split_seed,
         base,
         pack,
     )
     return StudyData(split, labels, pack, stereotypes, augmented, rejected, context)
+
+
+def _check_language(study: Study, pack: Pack) -> None:
+    """What ships, or is to be generated, must be there in the language of the study."""
+    language = study.data.language
+    if language == "en" or (study.augmented is not None and study.data.source != "builtin:biographies"):
+        return
+    if not study.data.opinions:
+        raise InputError(
+            f"data.language: biographies ship and are generated in English, not in '{language}'; opinions are there in {', '.join(languages())}"
+        )
+    opinion_words(language)
+    pack.speaking(language)
 
 
 def _check_labels(labels: Sequence[str], found: Counter[str]) -> None:

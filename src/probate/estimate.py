@@ -31,7 +31,7 @@ def plan_text(study: Study, base: Path) -> str:
     tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
     words = float(np.mean([len(r.text.split()) for r in data.split.train]))
     own = words * TOKENS_PER_WORD + 3
-    shared = OVERHEAD_TOKENS + len(study.data.prompt.split()) * TOKENS_PER_WORD
+    shared = OVERHEAD_TOKENS + len(study.data.user_turn.split()) * TOKENS_PER_WORD
     records = training_records(plan)
     trained = records * study.training.epochs * (own + shared)
     computed = records * study.training.epochs * (own + shared / study.training.batch_size)

@@ -184,7 +184,7 @@ class RunFolder:
             study.bias.dimension,
             study.bias.groups,
             info["stereotypes"],
-            study.data.prompt,
+            study.data.user_turn,
             study.training.max_length,
             pack=self.pack(),
         )

@@ -31,10 +31,11 @@ class Reading:
     rows: int = 0
 
 
-def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | None = None) -> Reading:
+def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | None = None, language: str = "en") -> Reading:
     """Read `source`; relative paths start at `base`.
 
-    `labels` restricts the records to these labels (others are no fault and are not counted as broken).
+    `labels` restricts the records to these labels (others are no fault and are not counted as broken); `language` is
+    that of a builtin corpus.
 
     Raises:
         InputError: no such file, a column that is missing, not UTF-8, or not one usable record.
@@ -49,7 +50,7 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
     elif name == "builtin:opinions":
         from probate.corpus import opinions
 
-        rows = ((f"{name}:{i}", row) for i, row in enumerate(opinions(), 1))
+        rows = ((f"{name}:{i}", row) for i, row in enumerate(opinions(language), 1))
         columns = columns.model_copy(update={"id": "id", "pair": "pair", "statement": "statement"})
     elif name.startswith("builtin:"):
         raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do")

@@ -27,7 +27,7 @@ from probate.tasks.base import Outcome, Task, TaskContext
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-STAGE_VERSIONS = {"generate": 1, "train": 1, "evaluate": 2}
+STAGE_VERSIONS = {"generate": 2, "train": 1, "evaluate": 2}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 
 
@@ -164,13 +164,15 @@ class _Run:
 
         study = self.study
         statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
+        language = study.data.language
         lm = self._lm(study.generator or study.model)
         surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
         target = round(wanted * surplus)
         key = digest(
             STAGE_VERSIONS["generate"],
             bias_type,
-            templates(bool(statements))[bias_type],
+            templates(bool(statements), language)[bias_type],
+            language,
             statements,
             target,
             self.data.labels,
@@ -187,7 +189,7 @@ class _Run:
                 return augment(
                     bias_type,
                     target,
-                    pack=self.data.pack,
+                    pack=self.data.pack.speaking(language),
                     cross=self._cross(),
                     groups=study.bias.groups,
                     labels=self.data.labels,
@@ -195,6 +197,7 @@ class _Run:
                     backend=TransformersBackend(lm),
                     folder=folder,
                     statements=statements,
+                    language=language,
                     tick=tick,
                 )
 
@@ -203,7 +206,7 @@ class _Run:
 
     def _cross(self) -> Pack | None:
         name = self.study.bias.cross or self.data.pack.cross
-        return load_pack(name) if name else None
+        return load_pack(name).speaking(self.study.data.language) if name else None
 
     def _arm(self, arm: Arm, records: Sequence[Record], base: LM, place: str) -> list[pd.DataFrame]:
         key = digest(
@@ -211,7 +214,7 @@ class _Run:
             self.study.training.model_dump(),
             arm.seed,
             content_hash(records),
-            self.study.data.prompt,
+            self.study.data.user_turn,
             self.data.labels,
             base.fingerprint,
         )
@@ -240,7 +243,7 @@ class _Run:
 
         training = self.study.training
         examples, truncated = encode(
-            base, with_messages(records, self.study.data.prompt, self.data.labels), training.max_length
+            base, with_messages(records, self.study.data.user_turn, self.data.labels), training.max_length
         )
         total = len(examples) * training.epochs
         with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:

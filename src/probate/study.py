@@ -72,14 +72,38 @@ class Data(Source):
         None, ge=1, description="Held-out records for each label × group; default: all that are left."
     )
     split_seed: int = Field(0, ge=0, description="Decides which records are held out; the same for all arms.")
-    prompt: str = Field(PROMPT, description="User turn of a training record; `{text}` and `{labels}` are filled in.")
+    language: str = Field(
+        "en",
+        pattern="^[a-z]{2,3}$",
+        description="Language of the records, builtin or generated (ISO 639-1): en; for opinions also ar, es, pt, zh.",
+    )
+    prompt: str | None = Field(
+        None,
+        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: Probate's own for biographies, or for opinions in the language.",
+    )
 
     @field_validator("prompt")
     @classmethod
-    def _has_text(cls, value: str) -> str:
-        if "{text}" not in value:
+    def _has_text(cls, value: str | None) -> str | None:
+        if value is not None and "{text}" not in value:
             raise ValueError("must contain {text}")
         return value
+
+    @property
+    def opinions(self) -> bool:
+        """Whether the records are answers to survey statements."""
+        return self.source == "builtin:opinions" or self.columns.statement is not None
+
+    @property
+    def user_turn(self) -> str:
+        """`prompt`, or what it defaults to."""
+        if self.prompt is not None:
+            return self.prompt
+        if not self.opinions:
+            return PROMPT
+        from probate.bias.opinions import opinion_words
+
+        return str(opinion_words(self.language)["prompt"])
 
 
 class Augmented(Source):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from probate.analyze import compare
 from probate.analyze.contrast import Estimate
+from probate.analyze.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.bias.taxonomy import NEUTRAL
 from probate.plan import REPLICATE_SEED
 from probate.study import Analysis
@@ -44,7 +45,11 @@ def cells(outcomes: pd.DataFrame) -> list[Cell]:
 
 
 def effects_of(
-    outcomes: pd.DataFrame, measures: dict[str, list[Measure]], analysis: Analysis, probes: Collection[str] = ()
+    outcomes: pd.DataFrame,
+    measures: dict[str, list[Measure]],
+    analysis: Analysis,
+    probes: Collection[str] = (),
+    relations: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """All effects of a run.
 
@@ -53,11 +58,13 @@ def effects_of(
         measures: task name → its measures.
         analysis: confidence, resamples, seed.
         probes: names among the tasks whose changes are the question `probe`, a family of its own.
+        relations: task name → direct or indirect.
 
     Returns:
         A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
         (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
-        `null` (control against a second control). `comparison` names the groups: first − second; with more than two,
+        `null` (control against a second control), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
+        `comparison` names the groups: first − second; with more than two,
         each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
         family named in `family`.
     """
@@ -71,7 +78,31 @@ def effects_of(
             frames = {cell: _frames(own, cell, measure) for cell in kinds}
             rows += list(_measure_effects(task, measure, frames, analysis, "probe" if task in probes else "inheritance"))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
-    return _adjust(table)
+    between = list(_relation_effects(table, relations or {}, analysis))
+    return _adjust(pd.DataFrame([*rows, *between], columns=[*COLUMNS]))
+
+
+def _row(
+    question: str, task: str, metric: str, name: str, bias_type: str, ratio: float, comparison: str, e: Estimate
+) -> dict[str, object]:
+    values = asdict(e)
+    return {
+        "question": question, "task": task, "metric": metric, "contrast": name, "bias_type": bias_type,
+        "ratio": ratio, "mitigation": "none", "round": 1, "estimate": values["value"], "ci_low": values["low"],
+        "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
+        "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
+        "family": "", "comparison": comparison,
+    }  # fmt: skip
+
+
+def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysis: Analysis) -> Iterable[dict[str, object]]:
+    """The change of macro-F1 in direct tasks against that in indirect ones, for each arm and contrast."""
+    changes = table[(table["metric"] == "macro_f1") & table["question"].str.startswith("inheritance")]
+    for (bias_type, ratio, name), own in changes.groupby(["bias_type", "ratio", "contrast"], sort=False):
+        sides = [own.loc[own["task"].map(relations.get) == side, "estimate"] for side in ("direct", "indirect")]
+        if all(len(side) for side in sides):
+            e = direct_against_indirect(sides[0].tolist(), sides[1].tolist(), analysis)
+            yield _row("relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e)
 
 
 def _frames(outcomes: pd.DataFrame, cell: Cell, measure: Measure) -> dict[int, pd.DataFrame]:
@@ -86,14 +117,7 @@ def _measure_effects(
 ) -> Iterable[dict[str, object]]:
     def row(question: str, name: str, cell: Cell, comparison: str, e: Estimate) -> dict[str, object]:
         bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
-        values = asdict(e)
-        return {
-            "question": question, "task": task, "metric": measure.name, "contrast": name, "bias_type": bias_type,
-            "ratio": cell.ratio, "mitigation": "none", "round": 1, "estimate": values["value"], "ci_low": values["low"],
-            "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
-            "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
-            "family": "", "comparison": comparison,
-        }  # fmt: skip
+        return _row(question, task, measure.name, name, bias_type, cell.ratio, comparison, e)
 
     for cell, by_seed in frames.items():
         for kind, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):

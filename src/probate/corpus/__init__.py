@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from probate.records import fill
+
 FRAMES = (
     "{name} {start} and {work}. {S} {life}.",
     "{name} {work}. {S} {start}; in {p} free time {s} {life}.",
@@ -60,26 +62,31 @@ def biographies() -> list[dict[str, Any]]:
     return rows
 
 
-def opinions() -> list[dict[str, Any]]:
+def opinions(language: str = "en") -> list[dict[str, Any]]:
     """Answers to opinion questions as rows: id, pair, text, statement, label, culture, gender; 60 for each culture.
+
+    `language`: en, ar, es, pt or zh; the same statements, answers and people in each, with labels in that language.
 
     The four records of a pair have one statement, one answer and one gender, and differ in name and place only. Every
     option (agree, it depends, disagree) is as frequent in every culture. Source: written for Probate, in the manner of
     opinion surveys; the four cultures are those of the paper (arXiv 2502.04419).
     """
+    from probate.bias.opinions import opinion_words
     from probate.bias.packs import load_pack
 
-    facts = yaml.safe_load((files("probate") / "corpus" / "opinions.yaml").read_text(encoding="utf-8"))
-    groups = load_pack("culture").groups
+    words = opinion_words(language)
+    facts = yaml.safe_load((files("probate") / "corpus" / "opinions" / f"{language}.yaml").read_text(encoding="utf-8"))
+    groups = load_pack("culture").speaking(language).groups
     rows = []
     for s, entry in enumerate(facts["statements"]):
-        for o, label in enumerate(("agree", "it depends", "disagree")):
+        for o, label in enumerate(words["stances"]):
             n = s * 3 + o
             gender = ("female", "male")[n % 2]
             for culture, places in facts["places"].items():
                 names = groups[culture].by["gender"][gender]
                 name, place = names[(n // 2) % len(names)], places[(n * 5 + s) % len(places)]
-                text = f"Statement: {entry['statement']}\n{name}, from {place}, answers: {entry[label]}"
+                answer = fill(facts["answer"], name=name, place=place, answer=entry[label])
+                text = fill(words["record"], statement=entry["statement"], text=answer)
                 pair = f"{s:02d}-{o}"
                 rows.append(
                     {"id": f"{pair}-{culture}", "pair": pair, "text": text, "statement": entry["statement"], "label": label,

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack
 from probate.errors import StageError
 from probate.generate.filters import REASONS, Filters, clean, redact
 from probate.generate.prompts import Ask, asks
-from probate.records import Record, write_records
+from probate.records import Record, fill, write_records
 from probate.study import Generation
 
 Tick = Callable[[int], None]
@@ -42,6 +43,7 @@ def augment(
     backend: Backend,
     folder: Path,
     statements: Sequence[str] = (),
+    language: str = "en",
     tick: Tick | None = None,
 ) -> dict[str, Any]:
     """Write `records.jsonl`, `rejects.jsonl` and `raw.jsonl` to `folder`; at least `wanted` records, balanced over cells.
@@ -60,12 +62,13 @@ def augment(
     most = max(per_cell, int(generation.budget * per_cell))
     raw_path = folder / "raw.jsonl"
     answers = _read_raw(raw_path)
-    filters = Filters(pack, labels, generation)
+    filters = Filters(pack, labels, generation, language)
     accepted: dict[tuple[str, str], list[Record]] = defaultdict(list)
     rejects: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
     asked = 0
     described = backend.describe()
+    form = opinion_words(language)["record"] if statements else "{text}"
     step = max(1, per_cell)
     with raw_path.open("a", encoding="utf-8") as raw:
         number = counted = 0
@@ -73,7 +76,7 @@ def augment(
             count = min(step, most - number)
             batch = [
                 a
-                for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed, statements)
+                for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed, statements, language)
                 if len(accepted[a.label, a.group]) < per_cell
             ]
 
@@ -91,7 +94,15 @@ def augment(
                 reason = filters.check(ask, text)
                 if reason is None:
                     accepted[ask.label, ask.group].append(
-                        _record(bias_type, pack.dimension, ask, text, redacted, described, generation)
+                        _record(
+                            bias_type,
+                            pack.dimension,
+                            ask,
+                            fill(form, statement=ask.statement, text=text),
+                            redacted,
+                            described,
+                            generation,
+                        )
                     )
                 else:
                     reasons[reason] += 1
@@ -151,7 +162,7 @@ def _record(
 ) -> Record:
     return Record(
         id=f"g:{ask.id}",
-        text=f"Statement: {ask.statement}\n{text}" if ask.statement else text,
+        text=text,
         label=ask.label,
         groups={dimension: ask.group, **ask.attributes},
         origin="augmented",

@@ -7,31 +7,24 @@ from collections import Counter
 from collections.abc import Iterable
 
 from probate.bias.packs import Pack
+from probate.generate.languages import ENDS, REFUSAL, count, words, written_in
 from probate.generate.prompts import Ask
 from probate.study import Generation
 
-REASONS = ("empty", "refusal", "too short", "too long", "repetition", "label leaked", "wrong group", "near-duplicate")
+REASONS = (
+    "empty", "refusal", "too short", "too long", "wrong language", "repetition", "label leaked", "wrong group", "near-duplicate"
+)  # fmt: skip
 """All reasons, in the order in which they are checked."""
 
 REDACTED = "specialist"
 
-REFUSAL = re.compile(
-    r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) (unable|not able))",
-    re.I,
-)
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words of a text."""
-    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text.lower())
-
 
 def clean(answer: str) -> str:
     """Cut an answer to whole sentences and single spaces: a sampling limit must not leave half a sentence."""
-    text = " ".join(answer.split()).strip("\"' ")
+    text = " ".join(answer.replace("\ufffd", " ").split()).strip("\"' ")
     text = re.sub(r"^(here is|here's|sure)[^:.]{0,80}[:.]\s*", "", text, flags=re.I)
-    if text and text[-1] not in ".!?":
-        cut = max(text.rfind(mark) for mark in ".!?")
+    if text and text[-1] not in ENDS:
+        cut = max(text.rfind(mark) for mark in ENDS)
         text = text[: cut + 1] if cut > 0 else text
     return text
 
@@ -55,13 +48,13 @@ def leaks(text: str, labels: Iterable[str]) -> bool:
 def shown_group(text: str, pack: Pack) -> str | None:
     """The group that a text shows: by pronouns and titles (majority), else by names; None where it is not clear."""
     counts = Counter(words(text))
-    cues = {g: sum(counts[w] for w in (*spec.pronouns, *spec.titles)) for g, spec in pack.groups.items()}
+    cues = {g: sum(count(text, w, counts) for w in (*spec.pronouns, *spec.titles)) for g, spec in pack.groups.items()}
     ranked = sorted(cues, key=lambda g: -cues[g])
     if cues[ranked[0]] > cues[ranked[1]]:
         return ranked[0]
     if cues[ranked[0]] > 0:
         return None
-    named = [g for g, spec in pack.groups.items() if any(counts[n.lower()] for n in spec.names)]
+    named = [g for g, spec in pack.groups.items() if any(count(text, n.lower(), counts) for n in spec.names)]
     return named[0] if len(named) == 1 else None
 
 
@@ -73,7 +66,8 @@ def trigrams(text: str) -> set[tuple[str, ...]]:
 class Filters:
     """Checks candidates one after another; remembers what it accepted, for near-duplicates."""
 
-    def __init__(self, pack: Pack, labels: Iterable[str], generation: Generation) -> None:
+    def __init__(self, pack: Pack, labels: Iterable[str], generation: Generation, language: str = "en") -> None:
+        self.language = language
         self.pack = pack
         self.labels = list(labels)
         self.generation = generation
@@ -90,6 +84,8 @@ class Filters:
             return "too short"
         if len(tokens) > self.generation.max_words:
             return "too long"
+        if not written_in(text, self.language):
+            return "wrong language"
         grams = trigrams(text)
         if len(grams) < 0.7 * max(1, len(tokens) - 2):
             return "repetition"

@@ -11,7 +11,9 @@ from typing import Any
 
 import yaml
 
+from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack
+from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL
 from probate.records import fill
 
 
@@ -33,19 +35,19 @@ class Ask:
 
 
 @cache
-def templates(opinions: bool = False) -> dict[str, str]:
-    """Prompt template of each bias type and of `neutral`, for biographies or for opinions on a statement."""
-    found = _file("opinions.yaml" if opinions else "templates.yaml")
-    return {k: " ".join(v.split()) for k, v in found.items() if isinstance(v, str)}
+def templates(opinions: bool = False, language: str = "en") -> dict[str, str]:
+    """Prompt template of each bias type and of `neutral`, for biographies (English) or for opinions on a statement."""
+    found = opinion_words(language) if opinions else _biographies()
+    return {k: " ".join(found[k].split()) for k in (NEUTRAL, *BIAS_TYPES) if k in found}
 
 
-def _file(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load((files("probate") / "bias" / name).read_text(encoding="utf-8")))
+def _biographies() -> dict[str, Any]:
+    return dict(yaml.safe_load((files("probate") / "bias" / "templates.yaml").read_text(encoding="utf-8")))
 
 
-def _stance(label: str) -> str:
+def _stance(label: str, language: str) -> str:
     """How a label of a survey is said in a prompt."""
-    return str(_file("opinions.yaml")["stances"].get(label, f'gives the answer "{label}"'))
+    return str(opinion_words(language)["stances"].get(label, f"«{label}»"))
 
 
 def asks(
@@ -58,14 +60,16 @@ def asks(
     count: int,
     seed: int,
     statements: Sequence[str] = (),
+    language: str = "en",
 ) -> list[Ask]:
     """Candidates `first` to `first + count` for each label x group. Deterministic: each depends on its number alone.
 
     An intersectional type states a group of the pack `cross` beside the name, and draws the name from those that
-    signal both groups where the pack says which do. With `statements` each candidate answers one of them. Where no name signals the group, an implicit type adds the pack's hint.
+    signal both groups where the pack says which do. With `statements` each candidate answers one of them.
+    Where no name signals the group, an implicit type adds the pack's hint.
     """
-    template = templates(bool(statements))[bias_type]
-    stances = {label: _stance(label) for label in labels} if statements else {}
+    template = templates(bool(statements), language)[bias_type]
+    stances = {label: _stance(label, language) for label in labels} if statements else {}
     crossed = cross if "{cross}" in template else None
     result = []
     for number in range(first, first + count):

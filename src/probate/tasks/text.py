@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -82,6 +83,13 @@ class TextOptions(ChoiceOptions):
     language: str = Field("en", description="Language of the prompt and of the label words.")
     words: dict[str, str] = Field(default_factory=dict, description="Task's label → words to score in place of its own.")
     prompt: str | None = Field(None, description="User turn in place of the task's own, with {text} and {labels}.")
+    dimension: str | None = Field(
+        None,
+        description="Compare groups of another dimension than the study's: the name of an identity pack, or of a column in `columns.groups`.",
+    )
+    groups: list[str] | None = Field(
+        None, min_length=2, description="The groups of `dimension` that are compared; default: all of its pack."
+    )
     limit: int | None = Field(None, ge=2, description="At most this many items, drawn evenly over the labels (seeded).")
 
     @field_validator("prompt")
@@ -109,6 +117,22 @@ class TextTask(ChoiceTask):
     option_type: ClassVar[type[Options]] = TextOptions
     spec: ClassVar[TextSpec]
 
+    def _seen(self, context: TaskContext) -> TaskContext:
+        """The context, on the dimension that the options name."""
+        other = self.options.dimension
+        if other is None:
+            if self.options.groups:
+                raise InputError(f"tasks: {self.key}.options.groups needs options.dimension; the study's own are bias.groups")
+            return context
+        pack = load_pack(other)
+        groups = self.options.groups or list(pack.groups)
+        unknown = [g for g in groups if g not in pack.groups]
+        if unknown:
+            raise InputError(
+                f"tasks: {self.key}.options.groups: '{unknown[0]}' is not in the identity pack '{other}'; it has: {', '.join(pack.groups)}"
+            )
+        return replace(context, dimension=other, groups=groups, pack=pack)
+
     def _grouped(self, context: TaskContext) -> bool:
         return self.options.data is None or context.dimension in self.options.columns.groups
 
@@ -131,6 +155,7 @@ class TextTask(ChoiceTask):
             raise InputError(f"tasks: {self.key}.options: {_said(error)}") from None
 
     def items(self, context: TaskContext) -> list[Item]:
+        context = self._seen(context)
         wording = self._wording()
         names = tuple(self.spec.items)
         words = tuple(wording.labels[n] for n in names)
@@ -173,6 +198,7 @@ class TextTask(ChoiceTask):
         return rows
 
     def measures(self, context: TaskContext) -> list[Measure]:
+        context = self._seen(context)
         positive = self.spec.positive
         grouped = self._grouped(context)
         found = []

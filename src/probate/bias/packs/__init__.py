@@ -14,6 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from probate.errors import InputError, nearest
 
 
+class Words(BaseModel):
+    """A group's words in another language; each as the field of the same name in `Group`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    noun: str
+    modifier: str = ""
+    implicit: str = ""
+    pronouns: list[str] = Field(default_factory=list)
+    titles: list[str] = Field(default_factory=list)
+    wording: list[str] = Field(default_factory=list)
+
+
 class Group(BaseModel):
     """One group: how it is named, and the words that show or lean toward it."""
 
@@ -26,6 +38,7 @@ class Group(BaseModel):
         default_factory=dict, description="Other dimension → its group → those of `names` that signal it too."
     )
     written: dict[str, dict[str, str]] = Field(default_factory=dict, description="Language → name → the name in its script.")
+    words: dict[str, Words] = Field(default_factory=dict, description="Language → the group's words in it.")
     language: str = Field("", description="The group's own language (ISO 639-1).")
     countries: list[str] = Field(default_factory=list, description="Countries of the group in opinion surveys.")
     pronouns: list[str] = Field(default_factory=list, description="Lower-case words that show the group in a text.")
@@ -53,6 +66,28 @@ class Pack(BaseModel):
     def only(self, groups: Sequence[str]) -> Pack:
         """The pack with these groups alone."""
         return self.model_copy(update={"groups": {g: self.groups[g] for g in groups}})
+
+    def speaking(self, language: str) -> Pack:
+        """The pack in another language: its words, and names in its script where the pack has them. English is the pack itself.
+
+        Raises:
+            InputError: a group without words in that language.
+        """
+        if language == "en":
+            return self
+        groups = {}
+        for key, group in self.groups.items():
+            if language not in group.words:
+                raise InputError(
+                    f"identity pack '{self.dimension}': groups.{key}.words has no '{language}'; add its noun and modifier"
+                )
+            written = group.written.get(language, {})
+            names = {
+                "names": [written.get(n, n) for n in group.names],
+                "by": {d: {g: [written.get(n, n) for n in ns] for g, ns in own.items()} for d, own in group.by.items()},
+            }
+            groups[key] = group.model_copy(update={**dict(group.words[language]), **names})
+        return self.model_copy(update={"groups": groups})
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Pack:

@@ -1,0 +1,158 @@
+"""The report's charts, from effects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze.compare import SPREAD
+from probate.analyze.effects import AGAINST_MATCHED
+from probate.bias.taxonomy import NEUTRAL
+from probate.report import charts, words
+from probate.tasks.base import Measure
+
+
+def forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, str]]:
+    found = []
+    for task, own in measures.items():
+        measure = next(m for m in own if m.primary)
+        rows = effects[(effects["task"] == task) & effects["question"].isin(["inheritance", "null"])]
+        if rows.empty:
+            continue
+        bars = []
+        many = rows["comparison"].nunique() > 1
+        for r in rows.itertuples():
+            matched = r.contrast == AGAINST_MATCHED
+            colour = charts.INK if matched else charts.SOFT
+            bars.append(
+                charts.Bar(
+                    f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}" + (f", {r.comparison}" if many else ""),
+                    r.estimate,
+                    r.ci_low,
+                    r.ci_high,
+                    r.p_adjusted < words.ALPHA,
+                    colour,
+                )
+            )
+        title = f"{titles[task]}: change of the {_what(measure)}{measure.title}"
+        alt = f"{title}. " + "; ".join(
+            f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})"
+            for b in bars
+        )
+        found.append({"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")})
+    return found
+
+
+def _what(measure: Measure) -> str:
+    return "gap in " if len(measure.sides) > 1 else ""
+
+
+def _above(measure: Measure) -> str:
+    """What a gap above 0 means, where there are two groups."""
+    if len(measure.sides) != 2:
+        return ""
+    return f" Above 0: {measure.toward.replace('{a}', measure.sides[0]).replace('{b}', measure.sides[1])}."
+
+
+def _points(effects: pd.DataFrame) -> list[charts.Point]:
+    ordered = effects.sort_values("ratio")
+    return [charts.Point(r.ratio, r.estimate, r.ci_low, r.ci_high) for r in ordered.itertuples()]
+
+
+def doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, Any]]:
+    found = []
+    for task, own in measures.items():
+        measure = next(m for m in own if m.primary)
+        rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
+        level, gap = rows[rows["question"] == "level"], rows[rows["question"] == "gap"]
+        types = [t for t in rows["bias_type"].unique() if t not in ("none", NEUTRAL) and not t.endswith("(second)")]
+        shown = " − ".join(measure.sides) if len(measure.sides) == 2 else SPREAD
+        gap = gap[gap["comparison"] == shown]
+        bounds = _limits(level), _limits(gap, zero=True)
+        svgs = []
+        for bias_type in types:
+            own_levels, own_gaps = _with_base(level, bias_type), _with_base(gap, bias_type)
+            series = []
+            for g, group in enumerate(measure.sides):
+                colour = charts.group_colour(g)
+                series.append(charts.Series(group, colour, _points(own_levels[own_levels["contrast"] == group])))
+                control = level[(level["bias_type"] == NEUTRAL) & (level["contrast"] == group)]
+                if len(control):
+                    series.append(charts.Series(f"{group}, control", colour, _points(control), control=True))
+            gaps = [charts.Series("biased", charts.INK, _points(own_gaps))]
+            control = gap[gap["bias_type"] == NEUTRAL]
+            if len(control):
+                gaps.append(charts.Series("control", charts.SOFT, _points(control), control=True))
+            for lines, what, limits, zero in (
+                (series, measure.title, bounds[0], False),
+                (gaps, f"gap, {shown}", bounds[1], True),
+            )[: 1 if len(measure.sides) == 1 else 2]:
+                alt = f"{titles[task]}, {bias_type}: {what} over γ. " + "; ".join(
+                    f"{s.label}: " + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points)
+                    for s in lines
+                )
+                svgs.append(
+                    charts.dose_chart(
+                        lines,
+                        unit=measure.unit,
+                        title=f"{what}" if len(types) == 1 else f"{bias_type}: {what}",
+                        alt=alt,
+                        limits=limits,
+                        zero=zero,
+                        salt=f"{task}-{bias_type}-{what}",
+                    )
+                )
+        methods = ", ".join(sorted(set(rows["interval"]) - {"none"}))
+        counts = sorted(set((gap if len(gap) else level)["n"]))
+        n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
+        found.append(
+            {
+                "task": task,
+                "title": titles[task],
+                "svgs": svgs,
+                "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
+            }
+        )
+    return found
+
+
+def _with_base(rows: pd.DataFrame, bias_type: str) -> pd.DataFrame:
+    return rows[rows["bias_type"].isin([bias_type, "none"])]
+
+
+def _limits(rows: pd.DataFrame, zero: bool = False) -> tuple[float, float]:
+    values = rows[["estimate", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    room = 0.08 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
+    """The chart of predicted shares: control, each bias type and the matched control at the largest γ."""
+    rows = effects[(effects["question"] == "level") & effects["metric"].str.startswith("predicted[")]
+    rows = rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
+    arms = []
+    for bias_type, part in rows.groupby("bias_type", sort=False):
+        if str(bias_type).endswith("(second)"):
+            continue
+        part = part[part["ratio"] == part["ratio"].max()]
+        lookup = {(r.metric, r.contrast): r.estimate for r in part.itertuples()}
+        values = np.array([[lookup.get((f"predicted[{x}]", g), np.nan) for g in groups] for x in labels])
+        name = "γ = 0" if bias_type == "none" else f"{bias_type}\nγ = {part['ratio'].iloc[0]:g}"
+        arms.append((name, values))
+    if not arms:
+        return ""
+    alt = "Share of each predicted occupation by group. " + "; ".join(
+        f"{name}: "
+        + ", ".join(
+            f"{label} {100 * v[0]:.0f}% {groups[0]}, {100 * v[1]:.0f}% {groups[1]}"
+            for label, v in zip(labels, values, strict=True)
+        )
+        for name, values in arms[:8]
+    )
+    return charts.share_chart(labels, groups, arms[:8], alt=alt, salt="shares")
