@@ -56,17 +56,23 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do")
     else:
         rows = source_rows(name, source.split, base)
+    if source.format == "survey":
+        from probate.surveys import survey_rows
+
+        rows = survey_rows(rows)
 
     reading = Reading([])
     wanted = {normal_label(label) for label in labels} if labels else None
     seen: set[str] = set()
+    checked = False
     for where, row in rows:
         reading.rows += 1
         if isinstance(row, str):
             reading.rejected.append(f"{where}: {row}")
             continue
-        if reading.rows == 1:
+        if not checked:
             _check_columns(row, source, where)
+            checked = True
         record = _record(row, columns, where, origin, reading.rows)
         if isinstance(record, str):
             reading.rejected.append(f"{where}: {record}")
@@ -86,10 +92,16 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
 
 
 def source_rows(name: str, split: str, base: Path) -> Iterator[Row]:
-    """Rows of a file, a folder saved by `datasets` or `hf:ID`, as they are."""
+    """Rows of a file (or of several, with `*` in the name), a folder saved by `datasets` or `hf:ID`, as they are."""
     if name.startswith("hf:"):
         return _hub_rows(name.removeprefix("hf:"), split)
-    return _file_rows((base / name).expanduser(), split)
+    path = (base / name).expanduser()
+    if "*" not in path.name:
+        return _file_rows(path, split)
+    files = sorted(path.parent.glob(path.name))
+    if not files:
+        raise InputError(f"{path}: no file has such a name")
+    return (row for file in files for row in _file_rows(file, split))
 
 
 def normal_label(value: str) -> str:

@@ -57,7 +57,11 @@ class Columns(Section):
 class Source(Section):
     source: str = Field(
         "builtin:biographies",
-        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet), a folder saved by `datasets`, or `hf:ID`.",
+        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet; `*` for several), a folder saved by `datasets`, or `hf:ID`.",
+    )
+    format: Literal["records", "survey"] = Field(
+        "records",
+        description="`records`: a column each for text, label and groups. `survey`: chat `messages` that answer numbered survey questions in the style of CultureLLM; they become text, label (agree, it depends, disagree), statement and culture.",
     )
     split: str = Field("train", description="Split of a Hugging Face data set.")
     columns: Columns = Field(default_factory=lambda: Columns(), description="Which column is what.")
@@ -99,6 +103,10 @@ class Data(Source):
         """`prompt`, or what it defaults to."""
         if self.prompt is not None:
             return self.prompt
+        if self.format == "survey":
+            from probate.surveys import PROMPT as SURVEY
+
+            return SURVEY
         if not self.opinions:
             return PROMPT
         from probate.bias.opinions import opinion_words
