@@ -1,59 +1,45 @@
-"""Adjectives in a text, found by a part-of-speech tagger, and what they say of a person, by a lexicon."""
+"""What the adjectives of a text say of a person: a tagger finds them, a lexicon judges them."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from functools import cache
-from importlib.resources import files
-from typing import Any
 
-import yaml
-
-from probate.errors import InputError
-from probate.registry import require
-
-TAGGERS = {"en": "morphmodel_en.pgz"}
-"""Language → the model that HanTa carries in its package (Wartena 2019; LGPL). Others have no tagger here yet."""
-
-WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*|[.,;:!?]")
+from probate.tasks.lexicons import lexicon
+from probate.tasks.taggers import tagger
 
 
 @cache
-def lexicon() -> dict[str, tuple[str, str]]:
-    """Adjective → its dimension (agency, beliefs, communion) and pole (positive, negative)."""
-    table = yaml.safe_load((files("probate") / "tasks" / "adjectives.yaml").read_text(encoding="utf-8"))
-    return {
-        word: (dimension, pole) for dimension, poles in table.items() for pole, words in poles.items() for word in words.split()
-    }
+def _keys(language: str) -> dict[str, str]:
+    """What a tagger may give → the word in the lexicon."""
+    if language != "ar":
+        return {word: word for word in lexicon(language)}
+    from probate.tasks.taggers.arabic import spelled
+
+    return {spelled(word): word for word in lexicon(language)}
 
 
-@cache
-def _tagger(language: str) -> Any:
-    if language not in TAGGERS:
-        raise InputError(
-            f"tasks: story.options.language: '{language}' has no part-of-speech tagger here; there is one for: {', '.join(TAGGERS)}"
-        )
-    hanta: Any = require("HanTa.HanoverTagger", "stories")
-    return hanta.HanoverTagger(TAGGERS[language])
+def listed(forms: tuple[str, ...], language: str) -> str | None:
+    """The lexicon's word that one of the forms is, if any."""
+    known = _keys(language)
+    return next((known[form] for form in forms if form in known), None)
 
 
 def adjectives(text: str, language: str = "en") -> list[str]:
-    """The adjectives of a text in lower case, in order; comparatives and superlatives as their base form.
+    """The adjectives of a text as they stand there, in lower case and in order (in Arabic: all its words).
 
     Raises:
         InputError: a language without a tagger, or the extra that brings the tagger is not installed.
     """
-    tagger = _tagger(language)
-    found = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        words = WORD.findall(sentence)
-        if words:
-            found += [lemma.lower() for _, lemma, tag in tagger.tag_sent(words) if tag.startswith("AJ")]
-    return found
+    return [forms[0] for forms in tagger(language)(text)]
 
 
-def judged(text: str, language: str = "en") -> Counter[tuple[str, str, str]]:
-    """How often a text has each (adjective, dimension, pole) of the lexicon."""
-    known = lexicon()
-    return Counter((word, *known[word]) for word in adjectives(text, language) if word in known)
+def judged(text: str, language: str = "en", name: str = "") -> Counter[tuple[str, str, str]]:
+    """How often a text has each (adjective, dimension, pole) of the lexicon.
+
+    `name`: the person's, never counted (Karim means generous). Irony, negation and quotation are not seen, nor who is meant.
+    """
+    found = tagger(language)(text)
+    places = lexicon(language)
+    words = [listed(forms, language) for forms in found if forms[0] != name.lower()]
+    return Counter((word, *places[word]) for word in words if word)
