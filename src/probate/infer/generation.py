@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length, pad_left
+from probate.infer.prefix import cache_argument
 
 
 @torch.inference_mode()
@@ -73,9 +74,9 @@ def _generate_batch(
             input_ids=ids,
             attention_mask=mask,
             position_ids=position,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **cache_argument(model, cache),
         )
         noise = torch.stack([torch.rand((), generator=generators[i], dtype=torch.float64) for i in rows])
         tokens = sample(out.logits[:, -1].float(), noise.to(device), temperature, top_p)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +16,14 @@ def prefix_keys_values(model: Any, tokens: Sequence[int], device: torch.device) 
     """Keys and values of `tokens` at each layer, of shape (1, heads, tokens, head_dim); gradients flow through."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
-    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    model(input_ids=ids, use_cache=True, logits_to_keep=1, **cache_argument(model, cache))
     return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def cache_argument(model: Any, cache: DynamicCache | None) -> dict[str, DynamicCache | None]:
+    """The keyword under which `model` takes a cache: `past_key_values`, or `cache` as transformers calls it from 5.24 on."""
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return {"cache" if "cache" in inspect.signature(plain.forward).parameters else "past_key_values": cache}
 
 
 def expanded_cache(prefix: KeyValues, rows: int) -> DynamicCache:

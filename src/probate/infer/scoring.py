@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length, pad_left, shared_prefix
-from probate.infer.prefix import KeyValues, can_share, expanded_cache, prefix_keys_values
+from probate.infer.prefix import KeyValues, cache_argument, can_share, expanded_cache, prefix_keys_values
 
 LOGIT_ROWS = 2048  # rows of the output layer at once: bounds memory at large vocabularies
 
@@ -171,9 +171,9 @@ def _tree_pass(
         input_ids=ids,
         attention_mask=bias,
         position_ids=position,
-        past_key_values=expanded_cache(prefix, count) if shared else None,
         use_cache=bool(shared),
         logits_to_keep=branch + 1,
+        **cache_argument(model, expanded_cache(prefix, count) if shared else None),
     ).logits
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from probate.errors import StageError
 from probate.infer.batching import pad_left, shared_prefix
-from probate.infer.prefix import can_share, expanded_cache, prefix_keys_values
+from probate.infer.prefix import cache_argument, can_share, expanded_cache, prefix_keys_values
 from probate.study import Training
 from probate.train.lora import lean_lora
 
@@ -84,9 +84,9 @@ def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[
         input_ids=ids,
         attention_mask=mask,
         position_ids=position,
-        past_key_values=cache,
         use_cache=bool(shared),
         logits_to_keep=keep + 1,
+        **cache_argument(model, cache),
     ).logits[:, :-1]
     loss = torch.nn.functional.cross_entropy(
         logits.float().reshape(-1, logits.shape[-1]), labels.to(device).reshape(-1), ignore_index=-100, reduction="sum"
