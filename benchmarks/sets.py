@@ -2,7 +2,7 @@
 
 python benchmarks/sets.py FOLDER [--limit N] [--out results.jsonl]
 
-FOLDER holds manifest.json and the sets. A finished set is not done again; the table is printed as Markdown.
+FOLDER holds the sets of studies/culture-sets.yaml. A finished set is not done again; the table is printed as Markdown.
 """
 
 from __future__ import annotations
@@ -18,55 +18,37 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze import macro_f1
+from probate.analyze.relation import direct_against_indirect
 from probate.models.lm import LM, load_lm
 from probate.registry import load_task
-from probate.study import Analysis, ModelSpec
+from probate.study import Analysis, ModelSpec, Study
 from probate.tasks.base import Task
 from probate.tasks.choice import score_items
 from probate.testing import sample_context
 
-TASKS = {
-    "offensive language": ("offensive", {"OFF": "offensive", "NOT": "fine"}),
-    "misogyny / offence": ("offensive", {"OFF": "offensive", "NOT": "fine"}),
-    "vulgar speech": ("offensive", {"V": "offensive", "-": "fine"}),
-    "improper language": ("offensive", {"1": "offensive", "0": "fine"}),
-    "hate speech": ("hate", {"HS": "hate", "NOT_HS": "none"}),
-    "misogyny": ("hate", {"1": "hate", "0": "none"}),
-    "gender bias in dialogue": ("stereotype", {"1": "stereotype", "0": "none"}),
-    "stereotype": ("stereotype", {"1": "stereotype", "0": "none"}),
-    "insult": ("toxicity", {"1": "toxic", "0": "fine"}),
-    "spam": ("spam", {"Spam": "spam", "Ham": "ham"}),
-    "negative stance": ("stance", {"1": "against", "0": "other"}),
-}
-LANGUAGES = {"arabic": "ar", "chinese": "zh", "portuguese": "pt", "spanish": "es"}
+STUDY = Path(__file__).parents[1] / "studies" / "culture-sets.yaml"
 
 
-def task_of(entry: dict[str, Any], folder: Path, **options: object) -> Task:
-    """The task of one row of the manifest: a mapping of its labels, no code."""
-    name, labels = TASKS[entry["task"]]
-    alias = entry["file"].removesuffix(".jsonl").replace("/", "-")
-    given = {
-        "data": str(folder / entry["file"]),
-        "columns": {"id": "id"},
-        "labels": labels,
-        "relation": entry["relation"],
-        "language": LANGUAGES[entry["culture"]],
-    }
-    return load_task(name, {**given, **options}, alias)
+def tasks_of(folder: Path, **options: object) -> list[Task]:
+    """The tasks of the study, which maps each set's labels; `folder` holds the sets."""
+    return [
+        load_task(spec.name, {**spec.options, "data": str(folder / spec.options["data"]), **options}, spec.alias)
+        for spec in Study.load(STUDY).tasks
+    ]
 
 
-def measure(lm: LM, entry: dict[str, Any], folder: Path, limit: int | None) -> dict[str, Any]:
+def measure(lm: LM, task: Task) -> dict[str, Any]:
     """One set: rows, rows a second, and for each scoring macro-F1 with interval and the commonest predicted label."""
     context = sample_context()
-    items = task_of(entry, folder, **({"limit": limit} if limit else {})).items(context)
+    items = task.items(context)
     start = time.perf_counter()
     plain = score_items(lm, items, context.max_length)
     seconds = time.perf_counter() - start
     prior = score_items(lm, [replace(items[0], prompt=items[0].blank)], context.max_length)[0]
     sizes = np.array([len(o.encode()) for o in items[0].options])
     found: dict[str, Any] = {
-        "set": entry["file"],
-        "relation": entry["relation"],
+        "set": task.key,
+        "relation": task.related,
         "rows": len(items),
         "rate": len(items) / seconds,
     }
@@ -87,9 +69,9 @@ def main() -> None:
     args = parser.parse_args()
     done = [json.loads(x) for x in args.out.read_text().splitlines()] if args.out.exists() else []
     lm = load_lm(ModelSpec(name=args.model))
-    for entry in json.loads((args.folder / "manifest.json").read_text()):
-        if entry["file"] not in {d["set"] for d in done}:
-            done.append(measure(lm, entry, args.folder, args.limit))
+    for task in tasks_of(args.folder, **({"limit": args.limit} if args.limit else {})):
+        if task.key not in {d["set"] for d in done}:
+            done.append(measure(lm, task))
             args.out.write_text("".join(json.dumps(d) + "\n" for d in done))
     print("| set | relation | rows | rows/s | sum | bytes | pmi | largest share predicted (sum, bytes, pmi) |")
     print("|---|---|---|---|---|---|---|---|")
@@ -97,8 +79,15 @@ def main() -> None:
         scores = [f"{d[s][0]:.3f} [{d[s][1]:.3f}, {d[s][2]:.3f}]" for s in ("sum", "bytes", "pmi")]
         shares = ", ".join(f"{100 * d[s][3]:.0f}%" for s in ("sum", "bytes", "pmi"))
         print(f"| {d['set']} | {d['relation']} | {d['rows']} | {d['rate']:.1f} | {' | '.join(scores)} | {shares} |")
-    means = {s: np.mean([d[s][0] for d in done]) for s in ("sum", "bytes", "pmi")}
-    print("\nmean macro-F1: " + ", ".join(f"{s} {m:.3f}" for s, m in means.items()))
+    groups = {"all": done} | {
+        c: [d for d in done if d["set"].startswith(c)] for c in ("arabic", "chinese", "portuguese", "spanish")
+    }
+    for name, own in groups.items():
+        means = ", ".join(f"{s} {np.mean([d[s][0] for d in own]):.3f}" for s in ("sum", "bytes", "pmi"))
+        print(f"\n{name}: {len(own)} sets, {sum(d['rows'] for d in own)} rows, mean macro-F1 {means}")
+    direct, indirect = ([d["sum"][0] for d in done if d["relation"] == side] for side in ("direct", "indirect"))
+    e = direct_against_indirect(direct, indirect, Analysis())
+    print(f"\ndirect − indirect (sum): {e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}], p {e.p:.2f}, {e.test}")
 
 
 if __name__ == "__main__":

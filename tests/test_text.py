@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -145,13 +146,19 @@ def test_the_21_real_sets_load():
     manifest = SHARED / "culture" / "manifest.json"
     if not manifest.exists():
         pytest.skip("the public test sets are not here")
-    task_of = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "sets.py"))["task_of"]
-
+    tasks = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "sets.py"))["tasks_of"](SHARED / "culture")
+    entries = {e["file"].removesuffix(".jsonl").replace("/", "-"): e for e in json.loads(manifest.read_text())}
+    assert {t.key for t in tasks} == set(entries)
     total = 0
-    for entry in json.loads(manifest.read_text()):
-        task = task_of(entry, SHARED / "culture")
+    for task in tasks:
         items = task.items(sample_context())
         total += len(items)
-        assert len(items) == entry["rows"], entry["file"]
+        assert len(items) == entries[task.key]["rows"] and task.related == entries[task.key]["relation"]
         assert sorted(set(i.target for i in items)) == sorted(task.spec.items)
+        assert Counter(i.target for i in items) == _mapped(entries[task.key], task)
     assert total > 21_000
+
+
+def _mapped(entry, task):
+    """The manifest's label counts, under the task's labels."""
+    return Counter({task.options.labels[raw]: n for raw, n in entry["labels"].items()})

@@ -22,16 +22,20 @@ app = typer.Typer(
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="The base model: overrides the study's `model`.")]
+BaseOption = Annotated[
+    Path | None, typer.Option("--base", help="Folder that relative data paths start from; default: the study file's.")
+]
 
 
-def _load(study: str, overrides: list[str] | None, model: str | None):  # type: ignore[no-untyped-def]
+def _load(study: str, overrides: list[str] | None, model: str | None, base: Path | None = None):  # type: ignore[no-untyped-def]
     from probate.study import Study
 
     loaded = Study.load(study, overrides)
     if model:
         loaded = loaded.model_copy(update={"model": loaded.model.model_copy(update={"name": model})})
-    base = Path(study).parent if Path(study).exists() else Path(".")
-    return loaded, base
+    if base is not None and not base.is_dir():
+        raise InputError(f"--base {base}: no such folder")
+    return loaded, base or (Path(study).parent if Path(study).exists() else Path("."))
 
 
 @app.command()
@@ -40,13 +44,14 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
     overrides: SetOption = None,
     model: ModelOption = None,
+    base: BaseOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Run a study, or continue it, and write its report."""
-    loaded, base = _load(study, overrides, model)
+    loaded, start = _load(study, overrides, model, base)
     from probate.runner import run as run_study
 
-    result = run_study(loaded, out or Path("runs") / loaded.name, base=base, quiet=quiet)
+    result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     typer.echo(f"report: {result.folder / 'report.html'}")
     if result.failures:
         typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
@@ -54,12 +59,12 @@ def run(
 
 
 @app.command()
-def plan(study: StudyArgument, overrides: SetOption = None, model: ModelOption = None) -> None:
+def plan(study: StudyArgument, overrides: SetOption = None, model: ModelOption = None, base: BaseOption = None) -> None:
     """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
-    loaded, base = _load(study, overrides, model)
+    loaded, start = _load(study, overrides, model, base)
     from probate.estimate import plan_text
 
-    typer.echo(plan_text(loaded, base))
+    typer.echo(plan_text(loaded, start))
 
 
 @app.command()
@@ -179,7 +184,7 @@ def presets() -> None:
 
     for name in names():
         text = yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))
-        typer.echo(f"{name:14} {' '.join(text['description'].split())}")
+        typer.echo(f"{name:20} {' '.join(text['description'].split())}")
 
 
 def main() -> None:

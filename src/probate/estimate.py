@@ -12,7 +12,7 @@ from probate.arms import read_data
 from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
 from probate.plan import Plan, make_plan, training_records
-from probate.progress import clock
+from probate.progress import spoken
 from probate.registry import load_probe, load_task
 from probate.study import ModelSpec, Study
 
@@ -63,7 +63,7 @@ def plan_text(study: Study, base: Path) -> str:
     disk = len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
     lines += [
         "",
-        f"time: about {clock(flops / speed)} minutes on this machine's CPU ({speed / 1e9:.0f} GFLOP/s for {size / 1e6:,.0f} million parameters); "
+        f"time: about {spoken(flops / speed)} on this machine's CPU ({speed / 1e9:.0f} GFLOP/s for {size / 1e6:,.0f} million parameters); "
         "a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
         f"disk: about {disk / 1e6:,.0f} MB of adapters"
         + (", and 1 GB once for the embedded model" if study.model.name in WHEELS else ""),

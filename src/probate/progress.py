@@ -77,6 +77,15 @@ class Reporter:
 
 
 def clock(seconds: float) -> str:
-    """`75` → `1:15`."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
+    """`75` → `1:15`, `7384` → `2:03:04`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def spoken(seconds: float) -> str:
+    """A rough time in words: `10 minutes`, `3.5 hours`, `12 days`."""
+    for unit, length, most in (("minutes", 60, 120), ("hours", 3600, 48)):
+        if seconds < most * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds / 86400:,.0f} days"

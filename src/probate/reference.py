@@ -18,6 +18,8 @@ INTRO = """# The study file
 
 A study is one YAML file. Every key has a default, so a study names only what differs. Unknown keys, wrong types and
 values are errors, all reported at once with their line. `probate run STUDY --set section.key=value` overrides one key.
+`extends: NAME` (a preset, or another study file) takes over all that the file does not name; lists are replaced whole.
+Relative paths start from the study file's folder, or from `--base DIR`.
 
 This page is made from the code by `make docs`; do not edit it.
 """

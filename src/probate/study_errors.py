@@ -13,11 +13,12 @@ from pydantic import BaseModel, ValidationError
 from probate.errors import InputError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
-Lines = dict[tuple[str | int, ...], int]
+Lines = dict[tuple[str | int, ...], str]
+"""Key path → `file:line`."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 safe loader that reads 1e-5 as a number, as people mean it, and refuses a key given twice."""
+    """YAML as people mean it: 1e-5 is a number, on, off, yes and no are words (OFF is a label of many sets), no key stands twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -29,6 +30,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in known if first in "tTfF" or not tag.endswith(":bool")]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
@@ -37,7 +42,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> tuple[Any, Lines]:
-    """The file's value, and the line of each key path.
+    """The file's value, and where each key path stands (`file:line`).
 
     Raises:
         InputError: unreadable, not UTF-8, or not YAML (with the line).
@@ -60,19 +65,19 @@ def read_yaml(path: Path) -> tuple[Any, Lines]:
     except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     lines: Lines = {}
-    _collect_lines(node, (), lines)
+    _collect_lines(node, (), lines, path)
     return value, lines
 
 
-def _collect_lines(node: Any, path: tuple[str | int, ...], lines: Lines) -> None:
+def _collect_lines(node: Any, key: tuple[str | int, ...], lines: Lines, file: Path) -> None:
+    inner: list[tuple[Any, Any, Any]] = []
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            lines[(*path, key.value)] = key.start_mark.line + 1
-            _collect_lines(value, (*path, key.value), lines)
+        inner = [(name.value, name.start_mark, value) for name, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[(*path, index)] = value.start_mark.line + 1
-            _collect_lines(value, (*path, index), lines)
+        inner = [(index, value.start_mark, value) for index, value in enumerate(node.value)]
+    for name, mark, value in inner:
+        lines[(*key, name)] = f"{file}:{mark.line + 1}"
+        _collect_lines(value, (*key, name), lines, file)
 
 
 def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -100,18 +105,51 @@ def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, An
     return value
 
 
-def load_study(cls: type[Model], source: str | Path, overrides: list[str]) -> Model:
-    """Read, override, validate. See `Study.load`."""
+def _path_of(source: str | Path, folder: Path = Path()) -> Path:
+    """A file, looked for from `folder`, or the preset of that name."""
     from probate.presets import preset_path
 
-    path = Path(source)
-    if not path.exists() and path.suffix not in (".yaml", ".yml") and len(path.parts) == 1:
-        path = preset_path(str(source))
+    path = folder / source
+    if not path.exists() and path.suffix not in (".yaml", ".yml") and len(Path(source).parts) == 1:
+        return preset_path(str(source))
+    return path
+
+
+def read_whole(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
+    """A study file as a mapping, laid over the study that it `extends`, key by key; a list replaces a list."""
     value, lines = read_yaml(path)
     if value is None:
         raise InputError(f"{path}: the file is empty; a study needs at least a name (see docs/study.md)")
     if not isinstance(value, dict):
         raise InputError(f"{path}:1: a study must be a mapping of keys to values, got {type(value).__name__}")
+    parent = value.pop("extends", None)
+    if parent is None:
+        return value, lines
+    where = lines[("extends",)]
+    if not isinstance(parent, str):
+        raise InputError(f"{where}: extends: must be a preset's name or a study file, got {parent!r}")
+    if path.resolve() in seen:
+        raise InputError(f"{where}: extends: the study extends itself")
+    try:
+        below, lines_below = read_whole(_path_of(parent, path.parent), (*seen, path.resolve()))
+    except InputError as error:
+        raise InputError(f"{where}: extends: {error}") from None
+    return laid_over(below, value), {**lines_below, **lines}
+
+
+def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, key by key."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def load_study(cls: type[Model], source: str | Path, overrides: list[str]) -> Model:
+    """Read, override, validate. See `Study.load`."""
+    path = _path_of(source)
+    value, lines = read_whole(path)
     value = apply_overrides(value, overrides)
     overridden = {o.partition("=")[0].strip() for o in overrides}
     try:
@@ -126,7 +164,7 @@ def _explain(cls: type[BaseModel], error: Any, path: Path, lines: Lines, overrid
     at = loc
     while at and at not in lines:
         at = at[:-1]
-    where = "--set" if key in overridden else f"{path}:{lines[at]}" if at else f"{path}"
+    where = "--set" if key in overridden else lines[at] if at else f"{path}"
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
         allowed = _keys_at(cls, loc[:-1])

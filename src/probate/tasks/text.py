@@ -80,7 +80,7 @@ class TextOptions(ChoiceOptions):
         default_factory=dict, description="Label in the data → the task's label (offensive, fine, …)."
     )
     relation: Literal["direct", "indirect"] | None = Field(None, description="Overrides the task's relation to the bias.")
-    language: str = Field("en", description="Language of the prompt and of the label words.")
+    language: str = Field("en", description="Language of the prompt and of the label words; the bundled items are English.")
     words: dict[str, str] = Field(default_factory=dict, description="Task's label → words to score in place of its own.")
     prompt: str | None = Field(None, description="User turn in place of the task's own, with {text} and {labels}.")
     dimension: str | None = Field(
