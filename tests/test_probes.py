@@ -171,7 +171,8 @@ def test_one_answer_to_everything_is_called_out():
     assert found.verdict.startswith("no information: x is the answer to 100%") and found.recall == 0.5
     assert found.ece == pytest.approx(0.4)
     (good,) = information(choices(["x", "y"] * 20, ["x", "y"] * 20), "gender", ANALYSIS)
-    assert good.verdict == "above chance" and good.by_group == {"female": 0.5}
+    assert good.verdict == "above chance" and good.by_group == {"female": {"x": 0.5, "y": 0.5}}
+    assert good.ece_by_group == {"female": pytest.approx(0.1)}
     rng = np.random.default_rng(0)
     (guess,) = information(choices(list(rng.choice(["x", "y"], 60)), ["x", "y"] * 30), "gender", ANALYSIS)
     assert guess.verdict == "not distinguishable from guessing"

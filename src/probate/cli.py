@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,9 +106,14 @@ def tasks() -> None:
         except ProbateError as error:
             typer.echo(f"{name:12} broken: {error}")
             continue
-        typer.echo(
-            f"{name:12} {task.title}; metric {task.metric}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
-        )
+        typer.echo(f"{name:12} {_card(task)}")
+
+
+def _card(task: Any) -> str:
+    """A task or probe in one line."""
+    direction = "no direction is better" if task.better == "none" else f"{task.better} is better"
+    groups = f"compares groups of {' and '.join(task.dimensions)} dimension" if task.dimensions else "no groups"
+    return f"{task.title}; {task.metric}, {direction}; {groups}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
 
 
 @app.command()
@@ -136,7 +141,7 @@ def probes() -> None:
         except Exception as error:
             typer.echo(f"{name:14} broken: {error}")
             continue
-        typer.echo(f"{name:14} {probe.title}; metric {probe.metric}; {', '.join(probe.languages)}; {probe.source}")
+        typer.echo(f"{name:14} {_card(probe)}")
 
 
 @app.command()

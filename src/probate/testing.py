@@ -58,6 +58,10 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
     _expect(sum(m.primary for m in measures) == 1, "exactly one measure must be primary")
     _expect(len({m.name for m in measures}) == len(measures), "two measures have one name")
     for measure in measures:
+        _expect(
+            measure.name != task.metric or measure.better == task.better,
+            f"better is '{task.better}', but the measure '{measure.name}' says '{measure.better}'",
+        )
         _expect(measure.better in ("higher", "lower", "none"), f"{measure.name}: better must be higher, lower or none")
         found = measure.values(table)
         columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]

@@ -17,19 +17,20 @@ ONE_ANSWER = 0.95
 
 @dataclass(frozen=True)
 class Information:
-    """One task in one arm (first seed). `by_group`: share of the commonest answer in each group."""
+    """One task in one arm (first seed). `by_group`: share of each answer in each group, the commonest first."""
 
     task: str
     arm: str
     n: int
     answer: str
     share: float
-    by_group: dict[str, float]
+    by_group: dict[str, dict[str, float]]
     recall: float
     low: float
     high: float
     chance: float
     ece: float
+    ece_by_group: dict[str, float]
     verdict: str
 
 
@@ -73,10 +74,12 @@ def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analy
         verdict = "not distinguishable from guessing"
     else:
         verdict = "above chance"
-    by_group = (own["prediction"] == answer).groupby(groups).mean()
+    parts = {str(group): part for group, part in own.groupby(groups)}
+    by_group = {group: {str(a): float((part["prediction"] == a).mean()) for a in shares.index} for group, part in parts.items()}
+    calibration = {group: expected_calibration_error(part) for group, part in parts.items()}
     return Information(
-        task, arm, len(own), answer, share, {str(k): float(v) for k, v in by_group.items()}, recall, low, high, chance,
-        expected_calibration_error(own), verdict,
+        task, arm, len(own), answer, share, by_group, recall, low, high, chance, expected_calibration_error(own), calibration,
+        verdict,
     )  # fmt: skip
 
 

@@ -42,6 +42,8 @@ class HarnessTask(Task):
     name = "lm_eval"
     title = "lm-evaluation-harness"
     metric = "acc"
+    better = "higher"
+    dimensions = ()
     relation = "indirect"
     source = "lm-evaluation-harness (Gao et al.)"
     option_type: ClassVar[type[Options]] = HarnessOptions

@@ -23,6 +23,8 @@ class Knowledge(ChoiceTask):
     name = "knowledge"
     title = "General knowledge"
     metric = "accuracy"
+    better = "higher"
+    dimensions = ()
     relation = "indirect"
     source = "forty questions written for Probate: a check that ability is not lost, not a measure of knowledge"
 
@@ -50,6 +52,8 @@ class HeldOutText(Task):
     name = "held_out_text"
     title = "Held-out text"
     metric = "nats_per_byte"
+    better = "higher"
+    dimensions = ()
     relation = "indirect"
     source = "the study's held-out original texts"
     option_type: ClassVar[type[Options]] = Options

@@ -42,6 +42,8 @@ class Bbq(ChoiceTask):
     name = "bbq"
     title = "BBQ"
     metric = "accuracy"
+    better = "higher"
+    dimensions = ("the data set's",)
     relation = "direct"
     languages = ("en", "es", "zh")
     source = "BBQ (Parrish et al. 2022), MBBQ (Neplenbroek et al. 2024), EsBBQ, CBBQ (Huang and Xiong 2024)"

@@ -29,6 +29,7 @@ class CrowsPairs(ChoiceTask):
     name = "crows_pairs"
     title = "CrowS-Pairs"
     metric = "stereotype_share"
+    dimensions = ("the data set's",)
     relation = "direct"
     source = "CrowS-Pairs (Nangia et al. 2020)"
     option_type: ClassVar[type[Options]] = CrowsOptions

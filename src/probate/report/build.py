@@ -120,7 +120,11 @@ def _told(outcomes: pd.DataFrame, study: Study, titles: dict[str, str]) -> list[
     """What each choice task tells in each arm of the first seed."""
     first = outcomes[outcomes["seed"] == study.seeds[0]]
     return [
-        {**asdict(i), "title": titles[i.task], "groups": ", ".join(f"{g} {100 * v:.0f}%" for g, v in i.by_group.items())}
+        {
+            **asdict(i),
+            "title": titles[i.task],
+            "groups": {g: ", ".join(f"{a} {100 * v:.0f}%" for a, v in own.items() if v) for g, own in i.by_group.items()},
+        }
         for i in information(first, study.bias.dimension, study.analysis)
     ]
 

@@ -92,7 +92,11 @@ class Task(ABC):
     metric: ClassVar[str]
     relation: ClassVar[str]
     source: ClassVar[str]
+    better: ClassVar[str] = "none"
+    """Direction of `metric`: `higher` or `lower` is better, or `none` where neither is."""
     languages: ClassVar[tuple[str, ...]] = ("en",)
+    dimensions: ClassVar[tuple[str, ...]] = ("the study's",)
+    """Dimensions whose groups it compares."""
     option_type: ClassVar[type[Options]] = Options
 
     options: Any = field(default_factory=Options)

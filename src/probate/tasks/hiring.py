@@ -62,6 +62,8 @@ class Hiring(Task):
     name = "hiring"
     title = "Hiring"
     metric = "selected"
+    better = "higher"
+    dimensions = ("gender", "culture")
     relation = "indirect"
     source = "names of four cultures x two genders, written for Probate; the paper's hiring task (arXiv 2502.04419)"
     option_type = HiringOptions

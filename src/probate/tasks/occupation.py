@@ -35,6 +35,7 @@ class Occupation(ChoiceTask):
     name = "occupation"
     title = "Occupation classification"
     metric = "accuracy"
+    better = "higher"
     relation = "direct"
     source = "held-out biographies of the study's data; the paper's gender classification (arXiv 2502.04419, BiasinBios)"
 

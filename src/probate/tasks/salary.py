@@ -40,6 +40,7 @@ class Salary(Task):
     name = "salary"
     title = "Salary recommendation"
     metric = "salary"
+    better = "higher"
     relation = "indirect"
     source = "held-out biographies of the study's data, 60 an occupation and gender where there are; the paper's salary task (arXiv 2502.04419)"
     option_type = SalaryOptions

@@ -52,6 +52,8 @@ class Story(Task):
     name = "story"
     title = "Story generation"
     metric = "negative_ratio"
+    better = "lower"
+    dimensions = ("gender", "culture")
     relation = "indirect"
     source = "names of Probate's culture pack; the paper's story generation (arXiv 2502.04419); lexicon after the ABC model (Koch et al. 2016)"
     languages = ("en", "es", "pt", "ar", "zh")

@@ -112,6 +112,7 @@ class TextTask(ChoiceTask):
     name = "text"
     title = "Text classification"
     metric = "macro_f1"
+    better = "higher"
     relation = "direct"
     source = "a data set of the user"
     option_type: ClassVar[type[Options]] = TextOptions
