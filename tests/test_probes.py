@@ -15,7 +15,9 @@ from probate.errors import InputError
 from probate.interchange.harness import export
 from probate.probes.bbq import read_bbq
 from probate.registry import load_probe, load_task, probe_names
+from probate.report import words
 from probate.study import Analysis
+from probate.tasks.base import Measure, everyone, frame
 from probate.tasks.choice import score_items
 from probate.testing import check_task, sample_context
 
@@ -166,6 +168,9 @@ def choices(prediction: list[str], target: list[str], confidence: float = 0.9) -
     )  # fmt: skip
 
 
+MEASURE = Measure("m", "share", "share", "", ("all",), lambda o: frame(o, everyone(o), o["score"]), True)
+
+
 def test_one_answer_to_everything_is_called_out():
     (found,) = information(choices(["x"] * 40, ["x", "y"] * 20), "gender", ANALYSIS)
     assert found.verdict.startswith("no information: x is the answer to 100%") and found.recall == 0.5
@@ -173,9 +178,24 @@ def test_one_answer_to_everything_is_called_out():
     (good,) = information(choices(["x", "y"] * 20, ["x", "y"] * 20), "gender", ANALYSIS)
     assert good.verdict == "above chance" and good.by_group == {"female": {"x": 0.5, "y": 0.5}}
     assert good.ece_by_group == {"female": pytest.approx(0.1)}
+    assert found.silent and not good.silent and good.chance == 0.5
+    each = choices(["x", "y"] * 20, ["x", "y"] * 20)
+    each["response"] = [json.dumps({"x": 0.9, "y": 0.1} | {f"z{i}": 0.0, "w": 0.0}) for i in range(40)]
+    assert information(each, "gender", ANALYSIS)[0].chance == 0.25
     rng = np.random.default_rng(0)
     (guess,) = information(choices(list(rng.choice(["x", "y"], 60)), ["x", "y"] * 30), "gender", ANALYSIS)
     assert guess.verdict == "not distinguishable from guessing"
+
+
+def test_the_finding_of_a_silent_task_says_so():
+    told = information(choices(["x"] * 40, ["x", "y"] * 20), "gender", ANALYSIS)
+    (found,) = words.findings(pd.DataFrame({"question": [], "task": []}), {"t": "T"}, {"t": [MEASURE]}, 0.95, told)
+    assert found.verdict == "unknown"
+    assert "carries no information in all arms: x is the answer to nearly every item" in words._silent("t", told)
+    assert words._silent("other", told) == ""
+    assert words.summary([found], told).endswith(
+        "1 of these give one answer to nearly every item in some arm, and can show no gap there."
+    )
 
 
 def test_calibration_error_of_a_calibrated_model_is_small():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from probate.tasks.base import Measure
@@ -29,7 +31,12 @@ def by_group(outcomes: pd.DataFrame, measure: Measure) -> tuple[dict[str, float]
     return group_means(measure.values(outcomes), measure.sides)
 
 
-def parse_rates(outcomes: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """Share of parsed responses for each task and group, with counts: dropping the rest silently is itself a bias."""
-    table = outcomes.assign(group=outcomes["groups"].map(lambda g: g.get(dimension, "")))
+def parse_rates(outcomes: pd.DataFrame, dimension: str, own: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Share of parsed responses for each task and group, with counts: dropping the rest silently is itself a bias.
+
+    `own`: task → its dimension, where that is not `dimension`.
+    """
+    dimensions = outcomes["task"].map(lambda task: (own or {}).get(task, dimension))
+    groups = [g.get(d, "") for g, d in zip(outcomes["groups"], dimensions, strict=True)]
+    table = outcomes.assign(group=groups)
     return table.groupby(["task", "group"])["parsed"].agg(["mean", "size"]).reset_index()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,21 +34,29 @@ class Information:
     ece_by_group: dict[str, float]
     verdict: str
 
+    @property
+    def silent(self) -> bool:
+        """Whether one answer is given to nearly every item: then no gap can show."""
+        return self.share >= ONE_ANSWER
 
-def information(outcomes: pd.DataFrame, dimension: str, analysis: Analysis) -> list[Information]:
+
+def information(
+    outcomes: pd.DataFrame, dimension: str, analysis: Analysis, own: Mapping[str, str] | None = None
+) -> list[Information]:
     """For every task whose answer is a choice with a known target (`scoring` is declared), in every arm.
 
-    Balanced accuracy is the mean recall over the targets, in [0, 1], higher is better; 1 / labels is chance. Its interval
-    is a percentile bootstrap over items. ECE is the expected calibration error (Guo et al. 2017): ten bins of
+    `own`: task → its dimension, where that is not `dimension`. Balanced accuracy is the mean recall over the targets, in
+    [0, 1], higher is better; chance is 1 / labels, or where each item has options of its own the mean of 1 / options. Its
+    interval is a percentile bootstrap over items. ECE is the expected calibration error (Guo et al. 2017): ten bins of
     equal width over the probability of the chosen option, in [0, 1], lower is better.
     """
     found: list[Information] = []
     if "scoring" not in outcomes:
         return found
     choices = outcomes[(outcomes["scoring"] != "") & outcomes["parsed"]]
-    for (task, arm), own in choices.groupby(["task", "arm"], sort=False):
-        if own["target"].nunique() > 1:
-            found.append(_one(str(task), str(arm), own, dimension, analysis))
+    for (task, arm), rows in choices.groupby(["task", "arm"], sort=False):
+        if rows["target"].nunique() > 1:
+            found.append(_one(str(task), str(arm), rows, (own or {}).get(str(task), dimension), analysis))
     return found
 
 
@@ -67,7 +76,7 @@ def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analy
     )
     tail = (1 - analysis.confidence) / 2
     low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))
-    chance = 1 / len(labels)
+    chance = _chance(own["response"], len(labels))
     if share >= ONE_ANSWER:
         verdict = f"no information: {answer} is the answer to {100 * share:.0f}% of the items"
     elif low <= chance:
@@ -81,6 +90,11 @@ def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analy
         task, arm, len(own), answer, share, by_group, recall, low, high, chance, expected_calibration_error(own), calibration,
         verdict,
     )  # fmt: skip
+
+
+def _chance(responses: pd.Series, labels: int) -> float:
+    options = responses.map(lambda response: tuple(sorted(json.loads(response))))
+    return 1 / labels if options.nunique() == 1 else float((1 / options.map(len)).mean())
 
 
 def _recall(total: np.ndarray) -> np.ndarray:

@@ -50,7 +50,10 @@ def build_report(folder: RunFolder) -> Path:
     columns, heat = heat_map(effects, own, titles, relations)
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
-    found = words.findings(effects, titles, own, study.analysis.confidence)
+    other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
+    first = outcomes[outcomes["seed"] == study.seeds[0]]
+    told = information(first, study.bias.dimension, study.analysis, other)
+    found = words.findings(effects, titles, own, study.analysis.confidence, told)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
     page = environment.get_template("page.html.j2").render(
         version=version("probate"),
@@ -61,7 +64,7 @@ def build_report(folder: RunFolder) -> Path:
         ratios=", ".join(f"{r:g}" for r in study.ratios),
         confidence=f"{100 * study.analysis.confidence:g}%",
         findings=found,
-        summary=words.summary(found),
+        summary=words.summary(found, told),
         limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
         columns=columns,
         heat=heat,
@@ -69,7 +72,7 @@ def build_report(folder: RunFolder) -> Path:
         moved=moved_items(outcomes, own, study.seeds[0]),
         forests=figures.forests(effects, own, titles),
         doses=figures.doses(effects, own, titles),
-        information=_told(outcomes, study, titles),
+        information=[{**asdict(i), "title": titles[i.task], "groups": words.answers(i)} for i in told],
         probes=_rows(effects[effects["question"].str.startswith("probe")], measures),
         probe_levels=_rows(effects[effects["task"].isin(probes) & (effects["question"] == "level")], measures),
         shares=figures.shares(effects, info["labels"], study.bias.groups),
@@ -81,7 +84,7 @@ def build_report(folder: RunFolder) -> Path:
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),
         samples=_samples(folder, study),
-        parsed=parse_rates(outcomes, study.bias.dimension).to_dict("records"),
+        parsed=parse_rates(outcomes, study.bias.dimension, other).to_dict("records"),
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
         failures=failures,
         lock=folder.lock_text(),
@@ -114,19 +117,6 @@ def _notes(
             if lines:
                 found.setdefault(key, []).append((str(arm), lines))
     return found
-
-
-def _told(outcomes: pd.DataFrame, study: Study, titles: dict[str, str]) -> list[dict[str, Any]]:
-    """What each choice task tells in each arm of the first seed."""
-    first = outcomes[outcomes["seed"] == study.seeds[0]]
-    return [
-        {
-            **asdict(i),
-            "title": titles[i.task],
-            "groups": {g: ", ".join(f"{a} {100 * v:.0f}%" for a, v in own.items() if v) for g, own in i.by_group.items()},
-        }
-        for i in information(first, study.bias.dimension, study.analysis)
-    ]
 
 
 def _model_title(study: Study) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from probate.analyze.compare import SPREAD
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.analyze.information import Information
 from probate.tasks.base import Measure
 
 ALPHA = 0.05
@@ -45,13 +47,18 @@ def p_words(p: float) -> str:
 
 
 def findings(
-    effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], confidence: float
+    effects: pd.DataFrame,
+    titles: dict[str, str],
+    measures: dict[str, list[Measure]],
+    confidence: float,
+    told: Sequence[Information] = (),
 ) -> list[Finding]:
     """One finding a task, from its primary measure at the largest γ, over all bias types.
 
     Rule: *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; *moved with the
     amount of data* if only the gap against γ = 0 has; else *no sign at this n*. Where the study has no matched control,
-    the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data.
+    the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data. `told` adds
+    in which arms one answer is given to nearly all items: where it is in all, the task says nothing.
     """
     found = []
     for task, own in measures.items():
@@ -82,11 +89,33 @@ def findings(
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
             text += f" The interval reaches {number(_reach(latest), measure.unit, signed=True).lstrip('+')} to either side: changes within it are not ruled out."
-        found.append(Finding(task, verdict, head, text))
+        found.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
     return found
 
 
-def summary(found: list[Finding]) -> str:
+def _silent(task: str, told: Sequence[Information]) -> str:
+    """In which arms the task carries no information, as a sentence."""
+    own = [i for i in told if i.task == task]
+    silent = [i for i in own if i.silent]
+    if not silent:
+        return ""
+    where = "all arms" if len(silent) == len(own) else f"{len(silent)} of {len(own)} arms ({', '.join(i.arm for i in silent)})"
+    answers = " or ".join(sorted({i.answer for i in silent}))
+    return (
+        f" It carries no information in {where}: {answers} is the answer to nearly every item, so that no gap can show there."
+    )
+
+
+def answers(told: Information, most: int = 6) -> dict[str, str]:
+    """Group → share of each answer, the commonest first."""
+    found = {}
+    for group, shares in told.by_group.items():
+        given = [f"{a} {100 * v:.0f}%" for a, v in shares.items() if v]
+        found[group] = ", ".join(given[:most]) + (f" and {len(given) - most} more" if len(given) > most else "")
+    return found
+
+
+def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
     """The answer in one line."""
     total = len(found)
     words = {
@@ -100,6 +129,9 @@ def summary(found: list[Finding]) -> str:
         count = sum(f.verdict == verdict for f in found)
         if count:
             parts.append(f"in {count} of {total} task{'s' if total > 1 else ''} {text}")
+    silent = {i.task for i in told if i.silent} & {f.task for f in found}
+    if silent:
+        parts.append(f"{len(silent)} of these give one answer to nearly every item in some arm, and can show no gap there")
     line = "; ".join(parts) + "."
     return line[:1].upper() + line[1:]
 
