@@ -145,6 +145,20 @@ def probes() -> None:
 
 
 @app.command()
+def mitigations() -> None:
+    """List the mitigations that are installed."""
+    from probate.registry import load_mitigation, mitigation_names
+
+    for name in mitigation_names():
+        try:
+            found = load_mitigation(name)
+        except ProbateError as error:
+            typer.echo(f"{name:14} broken: {error}")
+            continue
+        typer.echo(f"{name:14} {found.title}; {found.source}")
+
+
+@app.command()
 def export(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A task or probe whose answers are choices.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the YAML and its items.")],

@@ -1,4 +1,4 @@
-"""Finding tasks and identity packs: Probate's own by name, others by entry point. Nothing is imported until used."""
+"""Finding tasks, identity packs, probes and mitigations: Probate's own by name, others by entry point. Nothing is imported until used."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from probate.errors import InputError, nearest
 
 if TYPE_CHECKING:
+    from probate.mitigate.base import Mitigation
     from probate.tasks.base import Task
 
 
@@ -54,6 +55,24 @@ def load_probe(name: str, options: dict[str, object] | None = None, alias: str =
     except Exception as error:
         raise InputError(f"probes: '{name}' cannot be imported from {points[name].value} ({error})") from None
     return found.from_options(options or {}, alias)
+
+
+def mitigation_names() -> list[str]:
+    """Names of all mitigations that are installed."""
+    return sorted(entry_points_of("probate.mitigations"))
+
+
+def load_mitigation(name: str, options: dict[str, object] | None = None) -> Mitigation:
+    """The mitigation of that name; errors as `load_task`."""
+    points = entry_points_of("probate.mitigations")
+    if name not in points:
+        known = mitigation_names()
+        raise InputError(f"mitigations: no mitigation '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
+    try:
+        found = cast("type[Mitigation]", points[name].load())
+    except Exception as error:
+        raise InputError(f"mitigations: '{name}' cannot be imported from {points[name].value} ({error})") from None
+    return found.from_options(options or {})
 
 
 def load_any(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:

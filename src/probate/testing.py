@@ -1,4 +1,4 @@
-"""The conformance suites that all tasks and identity packs pass; plug-in authors call them from their own tests.
+"""The conformance suites that all tasks, identity packs and mitigations pass; plug-in authors call them from their own tests.
 
 from probate.testing import check_task, sample_context
 
@@ -8,10 +8,13 @@ def test_my_task(lm):  # any loaded probate.models.lm.LM
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from probate.bias.packs import Pack, load_pack
 from probate.corpus import biographies
+from probate.mitigate.base import Mitigation, MitigationContext, mitigate
 from probate.models.lm import LM
 from probate.records import Record
 from probate.study import PROMPT
@@ -116,6 +119,51 @@ def check_pack(pack: Pack) -> None:
         for language, spelled in group.written.items():
             missing = sorted(set(group.names) - set(spelled))
             _expect(not missing, f"{name}: written.{language} lacks {', '.join(missing)}")
+
+
+def sample_records() -> tuple[list[Record], MitigationContext]:
+    """Original and augmented records of the builtin corpus, and what a mitigation is given."""
+    context = sample_context(per_cell=4)
+    records = [
+        r if number % 3 == 0 else replace(r, id=f"a:{r.id}", origin="augmented") for number, r in enumerate(context.test)
+    ]
+    assert context.pack is not None
+    return records, MitigationContext("gender", context.groups, context.labels, (context.pack,))
+
+
+def check_mitigation(mitigation: Mitigation) -> None:
+    """Check that `mitigation` keeps the contract.
+
+    Raises:
+        AssertionError: what it breaks: declarations, original records untouched, no record lost without a reason, labels
+            untouched, ids unique, a trace in the provenance of each change, positive weights, determinism, doing it twice
+            where it says that this changes nothing, empty input.
+    """
+    for name in ("name", "title", "source"):
+        _expect(isinstance(getattr(mitigation, name, None), str) and getattr(mitigation, name), f"declare '{name}'")
+    records, context = sample_records()
+    original = [r for r in records if r.origin == "original"]
+    before = {r.id: r for r in records}
+    found = mitigate(records, [mitigation], context)
+    _expect([r for r in found.records if r.origin == "original"] == original, "an original record was changed or moved")
+    _expect(mitigate(original, [mitigation], context).records == original, "original records alone must stay as they are")
+    _expect(mitigate([], [mitigation], context).records == [], "no records must give no records")
+    ids = [r.id for r in found.records]
+    _expect(len(set(ids)) == len(ids), "two records have one id")
+    lost = set(before) - set(ids) - {r.id for r, why in found.dropped if why}
+    _expect(not lost, f"records are gone without a reason: {', '.join(sorted(lost))}")
+    for r in found.records:
+        parent = before.get(r.id) or before.get(str(next((m.get("parent") for m in r.provenance.get("mitigations", [])), "")))
+        _expect(parent is not None, f"{r.id}: a new record must name its parent in its provenance")
+        assert parent is not None
+        _expect(r.label == parent.label, f"{r.id}: its label was changed")
+        _expect(r.text == parent.text or "mitigations" in r.provenance, f"{r.id}: changed without a line in its provenance")
+    _expect(len(found.weights) == len(found.records), "as many weights as records")
+    _expect(all(w > 0 for w in found.weights), "a weight must be above 0; leave a record out with a reason instead")
+    _expect(found == mitigate(records, [mitigation], context), "two calls on the same records differ")
+    if mitigation.idempotent:
+        again = mitigate(found.records, [mitigation], context)
+        _expect([r.text for r in again.records] == [r.text for r in found.records], "idempotent, but doing it twice differs")
 
 
 def _expect(condition: bool, message: str) -> None:

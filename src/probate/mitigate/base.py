@@ -1,0 +1,136 @@
+"""What a mitigation is, what it is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from probate.bias.packs import Pack
+from probate.errors import InputError, nearest
+from probate.records import Record
+
+
+@dataclass(frozen=True)
+class MitigationContext:
+    """What every mitigation may use. `packs`: identities whose words are masked, the first that of `dimension`."""
+
+    dimension: str
+    groups: Sequence[str]
+    labels: Sequence[str]
+    packs: Sequence[Pack] = ()
+    language: str = "en"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Mitigated:
+    """Records to train on, the weight of each one's loss, and what was left out, with the reason."""
+
+    records: list[Record]
+    weights: list[float]
+    dropped: list[tuple[Record, str]] = field(default_factory=list)
+
+
+class Options(BaseModel):
+    """Base of a mitigation's options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Mitigation:
+    """A way to stop inheritance. It changes augmented records only; original ones pass through as they are.
+
+    Subclasses override what they do: `change` (one record at a time), `select` (which records stay, all of them seen),
+    or `weight`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    idempotent: ClassVar[bool] = False
+    """Whether doing it twice is doing it once."""
+    whole: ClassVar[bool] = False
+    """Whether it must see all records at once."""
+    option_type: ClassVar[type[Options]] = Options
+
+    options: Any = field(default_factory=Options)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, object]) -> Self:
+        """Raises InputError for an option that the mitigation does not take."""
+        try:
+            return cls(cls.option_type.model_validate(dict(options)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
+            allowed = list(cls.option_type.model_fields)
+            raise InputError(
+                f"mitigations: {cls.name}.options.{key}: {first['msg'].lower()}{nearest(key, allowed)}; "
+                f"allowed: {', '.join(allowed) or 'none'}"
+            ) from None
+
+    def check(self, context: MitigationContext) -> None:
+        """Raises InputError for a context that it cannot work in, before any record is seen."""
+
+    def change(self, record: Record, context: MitigationContext) -> list[Record]:
+        """What an augmented record becomes: itself changed, or itself and others made from it."""
+        return [record]
+
+    def select(self, records: Sequence[Record], context: MitigationContext) -> tuple[list[Record], list[tuple[Record, str]]]:
+        """Which of the augmented records stay, in their order, and those left out with the reason."""
+        return list(records), []
+
+    def weight(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
+        """Weight of each augmented record's loss; 1 leaves it as it is."""
+        return [1.0] * len(records)
+
+
+def marked(record: Record, name: str, **what: Any) -> Record:
+    """The record with a line in its provenance on what the mitigation `name` did."""
+    return record.with_provenance(mitigations=[*record.provenance.get("mitigations", []), {"name": name, **what}])
+
+
+def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext) -> Mitigated:
+    """Apply `strategies` in turn to the augmented records; original ones keep their place and their weight of 1.
+
+    Raises:
+        InputError: strategies that contradict, or one that cannot work here (why).
+    """
+    check_together(strategies)
+    for strategy in strategies:
+        strategy.check(context)
+    items = [(record, 1.0) for record in records]
+    dropped: list[tuple[Record, str]] = []
+    for strategy in strategies:
+        items = [
+            (new, weight)
+            for record, weight in items
+            for new in (strategy.change(record, context) if record.origin == "augmented" else [record])
+        ]
+        kept, left = strategy.select([r for r, _ in items if r.origin == "augmented"], context)
+        dropped += left
+        stay = {id(r) for r in kept}
+        items = [(r, w) for r, w in items if r.origin == "original" or id(r) in stay]
+        augmented = [r for r, _ in items if r.origin == "augmented"]
+        factors = dict(zip(map(id, augmented), strategy.weight(augmented, context), strict=True))
+        items = [(r, w * factors.get(id(r), 1.0)) for r, w in items]
+    return Mitigated([r for r, _ in items], [w for _, w in items], dropped)
+
+
+def check_together(strategies: Sequence[Mitigation]) -> None:
+    """Raises InputError where strategies contradict: which, and why."""
+    names = [s.name for s in strategies]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise InputError(f"mitigations: '{twice}' stands there twice")
+    for first, second, why in (
+        ("mask", "counterfactual", "what is masked has no group left to swap; put counterfactual first"),
+        ("rebalance", "reweight", "both make group and label independent; take one"),
+        ("reweight", "rebalance", "both make group and label independent; take one"),
+    ):
+        if first in names and second in names and names.index(first) < names.index(second):
+            raise InputError(f"mitigations: {first} before {second}: {why}")

@@ -1,0 +1,50 @@
+"""English grammar for masking and swapping: which «her» and «his», verbs after «they», capitals."""
+
+from __future__ import annotations
+
+import re
+
+WORD = re.compile(r"[^\W\d_]+(?:['’](?:s|d|ll|re|ve)\b)?")
+CLOSED = set(
+    "a an the this that these those to with for and or but nor in on at by from as when while because if is was has had will would can "
+    "could may might must should of about into after before through during again too up out off back down over there here how what "
+    "who whom which where why not then so than until since although though without within upon towards toward against".split()
+)
+"""Words that do not begin a noun phrase after a possessive: before them «her» is an object and «his» stands alone."""
+ADVERBS = set(
+    "also always often never ever still now then usually sometimes currently previously recently frequently regularly already just "
+    "really truly only even both soon later once".split()
+)
+NOT_VERBS = ADVERBS | {"perhaps", "besides", "nevertheless", "nonetheless", "themselves", "thus", "as", "this"}
+AUXILIARIES = {
+    "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't", "hasn't": "haven't",
+    "doesn't": "don't",
+}  # fmt: skip
+CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll", "re": "re", "ve": "ve"}
+
+
+def alone(following: str) -> bool:
+    """Whether a possessive that `following` comes after has no noun: punctuation, the end, or a word that begins no noun phrase."""
+    found = re.match(r"\s+([^\W\d_]+)", following)
+    return found is None or found.group(1).lower() in CLOSED
+
+
+def plural(verb: str) -> str:
+    """A verb in the third person singular, as it stands after «they»; anything else unchanged."""
+    low = verb.lower()
+    if low in AUXILIARIES:
+        return AUXILIARIES[low]
+    if low in NOT_VERBS or not low.endswith("s") or low.endswith(("ss", "us")) or len(low) < 4:
+        return verb
+    if low.endswith("ies") and len(low) > 4:
+        return verb[:-3] + "y"
+    if re.search(r"(ch|sh|x|ss|zz|o)es$", low):
+        return verb[:-2]
+    return verb[:-1]
+
+
+def cased(word: str, like: str) -> str:
+    """`word` with the capitals of `like`."""
+    if like.isupper() and len(like) > 1:
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[:1].isupper() else word

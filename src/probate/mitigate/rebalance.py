@@ -1,0 +1,40 @@
+"""Rebalance: as many augmented records in each cell of group and label."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from probate.errors import InputError
+from probate.mitigate.base import Mitigation, MitigationContext
+from probate.records import Record, stable_order
+
+
+class Rebalance(Mitigation):
+    """Every cell of label x group is cut down, by a seeded draw, to the size of the smallest: group and label become independent."""
+
+    name = "rebalance"
+    title = "Rebalance"
+    source = "undersampling of group x label cells (Kamiran and Calders 2012)"
+    idempotent = True
+    whole = True
+
+    def select(self, records: Sequence[Record], context: MitigationContext) -> tuple[list[Record], list[tuple[Record, str]]]:
+        if not records:
+            return [], []
+        cells: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
+        for record in records:
+            cells[record.label, record.groups.get(context.dimension, "")][record.id] = record
+        labels = sorted({r.label for r in records})
+        for label in labels:
+            for group in context.groups:
+                if not cells.get((label, group)):
+                    raise InputError(
+                        f"mitigations: rebalance: no augmented record has label '{label}' and {context.dimension}={group}; "
+                        "leave the label or the group out, or generate some"
+                    )
+        wanted = {(label, group) for label in labels for group in context.groups}
+        least = min(len(cells[c]) for c in wanted)
+        stay = {i for c in wanted for i in stable_order(cells[c], "rebalance", context.seed)[:least]}
+        kept = [r for r in records if r.id in stay]
+        return kept, [(r, f"its cell has more than {least} records") for r in records if r.id not in stay]

@@ -1,0 +1,26 @@
+"""Gendered words and what replaces them, one YAML a language."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from probate.errors import InputError
+
+
+@cache
+def gendered_words(language: str) -> dict[str, Any]:
+    """`neutral` (gendered word → neutral one), `name` (what stands for a person's name), and in English `pairs`.
+
+    Raises:
+        InputError: no list for the language.
+    """
+    folder = files("probate") / "mitigate" / "words"
+    path = folder / f"{language}.yaml"
+    if not path.is_file():
+        known = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+        raise InputError(f"mitigations: no list of gendered words for '{language}'; there are: {', '.join(known)}")
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))

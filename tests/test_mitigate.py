@@ -1,0 +1,233 @@
+"""Mitigations: the conformance suite, grammar, and what is bad input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from probate.bias.packs import load_pack
+from probate.corpus import biographies, opinions
+from probate.errors import InputError
+from probate.mitigate.base import MitigationContext, mitigate
+from probate.mitigate.counterfactual import groups_shown, swap
+from probate.mitigate.mask import undo
+from probate.records import Record
+from probate.registry import load_mitigation, mitigation_names
+from probate.testing import check_mitigation, sample_records
+
+GENDER = load_pack("gender")
+CULTURE = load_pack("culture")
+
+
+def context(*packs: str, language: str = "en", labels: tuple[str, ...] = ()) -> MitigationContext:
+    return MitigationContext("gender", ["female", "male"], labels, tuple(map(load_pack, packs or ("gender",))), language)
+
+
+def masked(text: str, *packs: str, language: str = "en", labels: tuple[str, ...] = (), **options: object) -> str:
+    return load_mitigation("mask", options).masked(text, context(*packs, language=language, labels=labels))[0]
+
+
+def augmented(n: int, label: str = "nurse", group: str = "female", text: str = "She works.") -> list[Record]:
+    return [Record(f"a:{label}-{group}-{i}", text, label, {"gender": group}, "augmented") for i in range(n)]
+
+
+@pytest.mark.parametrize("name", mitigation_names())
+def test_every_mitigation_keeps_the_contract(name):
+    check_mitigation(load_mitigation(name))
+
+
+@pytest.mark.parametrize("options", [{"mode": "mask"}, {"names": ["Xaver"], "words": ["nurse"]}])
+def test_mask_keeps_it_with_options(options):
+    check_mitigation(load_mitigation("mask", options))
+
+
+@pytest.mark.parametrize("placement", ["prefix", "user", "system"])
+def test_token_keeps_it_wherever_it_stands(placement):
+    check_mitigation(load_mitigation("token", {"placement": placement}))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("She is kind.", "They are kind."),
+        ("Anna Kowal is a nurse. She was born in Graz and now lives in Bern.", "The person is a nurse. They were born in Graz and now live in Bern."),
+        ("She paints and is often away, but her brother is here and was ill.", "They paint and are often away, but their sibling is here and was ill."),
+        ("He has two sons, and he often teaches.", "They have two children, and they often teach."),
+        ("Her patients trust her, and she trusts them.", "Their patients trust them, and they trust them."),
+        ("The choice was his. His work is known, and I thanked him.", "The choice was theirs. Their work is known, and I thanked them."),
+        ("She's tired; she's been up all night, but she'll stay.", "They're tired; they've been up all night, but they'll stay."),
+        ("Mrs. Smith raised her daughter herself.", "Smith raised their child themselves."),
+        ("She carries boxes, she watches, she does it.", "They carry boxes, they watch, they do it."),
+        ("We met Anna's brother.", "We met the person's sibling."),
+        ("The report was written by Paul.", "The report was written by the person."),
+        ("SHE said so.", "THEY said so."),
+        ("Sheila and the other shelf heroes.", "Sheila and the other shelf heroes."),
+    ],
+)  # fmt: skip
+def test_english_keeps_its_grammar(text, expected):
+    assert masked(text) == expected
+
+
+def test_other_languages_and_cultures():
+    assert (
+        masked("Layla is Arab and her mother lives in Cairo.", "gender", "culture")
+        == "The person is [MASK] and their parent lives in [MASK]."
+    )
+    assert (
+        masked("Su madre dijo que ella vive en Madrid.", "gender", "culture", language="es")
+        == "Su familia dijo que esa persona vive en [MASK]."
+    )
+    assert (
+        masked("A mãe disse que ela mora no Brasil.", "gender", "culture", language="pt")
+        == "A família disse que essa pessoa mora no [MASK]."
+    )
+    assert masked("秀英说她的母亲住在北京。", "gender", "culture", language="zh") == "这个人说TA的家长住在[MASK]。"
+    assert masked("ليلى امرأة من مصر.", "gender", "culture", language="ar") == "الشخص شخص من [MASK]."
+    assert masked("Anna says she knows.", mode="mask") == "[MASK] says [MASK] knows."
+
+
+def test_words_of_the_labels_are_never_touched():
+    assert masked("She is a waitress.", labels=("waitress", "cook")) == "They are a waitress."
+    assert masked("She is a waitress.") == "They are a server."
+
+
+@pytest.mark.parametrize("mode", ["neutral", "mask"])
+def test_every_replacement_can_be_undone(mode):
+    mask = load_mitigation("mask", {"mode": mode})
+    for row in biographies():
+        text, changes = mask.masked(row["text"], context())
+        assert changes and undo(text, changes) == row["text"]
+        assert not groups_shown(text, GENDER), text
+
+
+@pytest.mark.parametrize("language", ["en", "es", "pt", "ar", "zh"])
+def test_no_cue_of_the_culture_is_left_in_the_corpus(language):
+    packs = (CULTURE,)
+    where = MitigationContext("culture", list(CULTURE.groups), [], packs, language)
+    mask = load_mitigation("mask")
+    spoken = CULTURE.speaking(language)
+    for row in opinions(language):
+        text, changes = mask.masked(row["text"], where)
+        assert undo(text, changes) == row["text"]
+        assert not any(name in text.split() for g in spoken.groups.values() for name in g.names), text
+
+
+def test_swapping_twice_gives_the_corpus_back():
+    rows = biographies()
+    same = sum(swap(swap(r["text"], GENDER), GENDER) == r["text"] for r in rows)
+    assert same / len(rows) >= 0.98
+    for r in rows:
+        other = {"female": "male", "male": "female"}[r["gender"]]
+        assert groups_shown(swap(r["text"], GENDER), GENDER) == {other}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Anna said her mother loves her.", "Paul said his father loves him."),
+        ("The choice is his, and his wife agrees with him.", "The choice is hers, and her husband agrees with her."),
+        ("Mrs. Novak taught herself.", "Mr. Novak taught himself."),
+    ],
+)
+def test_swaps_agree(text, expected):
+    assert swap(text, GENDER) == expected
+
+
+def test_a_record_of_both_groups_is_left_alone_and_says_so():
+    record = Record("a:1", "She met him.", "nurse", {"gender": "female"}, "augmented")
+    (found,) = mitigate([record], [load_mitigation("counterfactual")], context()).records
+    assert found.text == record.text and found.provenance["mitigations"] == [
+        {"name": "counterfactual", "skipped": "names both groups"}
+    ]
+
+
+def test_counterfactuals_have_the_other_group_and_their_parent():
+    one, two = mitigate(augmented(1), [load_mitigation("counterfactual")], context()).records
+    assert (one.text, two.text, two.groups, two.label) == ("She works.", "He works.", {"gender": "male"}, "nurse")
+    assert two.provenance["mitigations"][0] == {"name": "counterfactual", "swapped": True, "parent": one.id}
+
+
+def test_rebalance_and_reweight_make_group_and_label_independent():
+    cells = [("nurse", "female", 8), ("nurse", "male", 2), ("surgeon", "female", 4), ("surgeon", "male", 6)]
+    records = [r for label, group, n in cells for r in augmented(n, label, group)]
+    even = mitigate(records, [load_mitigation("rebalance")], context())
+    assert len(even.records) == 8 and len(even.dropped) == 12
+    assert all("its cell has more than 2 records" in why for _, why in even.dropped)
+    weighted = mitigate(records, [load_mitigation("reweight")], context())
+    total: dict[tuple[str, str], float] = {}
+    for r, w in zip(weighted.records, weighted.weights, strict=True):
+        total[r.label, r.groups["gender"]] = total.get((r.label, r.groups["gender"]), 0.0) + w
+    assert sum(total.values()) == pytest.approx(20)
+    assert total["nurse", "female"] / total["nurse", "male"] == pytest.approx(12 / 8)
+    assert total["surgeon", "female"] / total["surgeon", "male"] == pytest.approx(12 / 8)
+    with pytest.raises(InputError, match="no augmented record has label 'nurse' and gender=male"):
+        mitigate(augmented(3), [load_mitigation("rebalance")], context())
+
+
+def test_strategies_compose_and_leave_their_trace():
+    records, where = sample_records()
+    found = mitigate(records, [load_mitigation("counterfactual"), load_mitigation("mask"), load_mitigation("token")], where)
+    made = [r for r in found.records if r.origin == "augmented"]
+    assert [m["name"] for m in made[0].provenance["mitigations"]] == ["counterfactual", "mask", "token"]
+    assert made[0].text.startswith("The following text may contain bias. ")
+    assert not groups_shown(made[0].text, GENDER)
+    weights = mitigate(records, [load_mitigation("reweight"), load_mitigation("mask")], where).weights
+    assert weights == mitigate(records, [load_mitigation("reweight")], where).weights
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["mask", "mask"], "'mask' stands there twice"),
+        (["mask", "counterfactual"], "put counterfactual first"),
+        (["rebalance", "reweight"], "take one"),
+        (["reweight", "rebalance"], "take one"),
+    ],
+)
+def test_contradictions(names, message):
+    with pytest.raises(InputError, match=message):
+        mitigate(augmented(2), [load_mitigation(n) for n in names], context())
+
+
+def test_what_cannot_be_done():
+    with pytest.raises(InputError, match=r"no mitigation 'masc' \(did you mean 'mask'\?\)"):
+        load_mitigation("masc")
+    with pytest.raises(InputError, match=r"mask.options.mod: .*did you mean 'mode'"):
+        load_mitigation("mask", {"mod": "mask"})
+    with pytest.raises(InputError, match="no list of gendered words for 'fr'"):
+        mitigate(augmented(1), [load_mitigation("mask")], MitigationContext("gender", ["female"], [], (), "fr"))
+    with pytest.raises(InputError, match="groups.buddhist.words has no 'es'"):
+        mitigate(augmented(1), [load_mitigation("mask")], context("religion", language="es"))
+    with pytest.raises(InputError, match="swapping is by English grammar"):
+        mitigate(augmented(1), [load_mitigation("counterfactual")], context(language="es"))
+    with pytest.raises(InputError, match="no sentence in 'fr'"):
+        mitigate(augmented(1), [load_mitigation("token")], context(language="fr"))
+
+
+def test_a_lost_record_is_found_by_the_suite():
+    from probate.mitigate.base import Mitigation
+
+    class Loses(Mitigation):
+        name, title, source = "loses", "Loses", "test"
+
+        def change(self, record, context):
+            return []
+
+    class Relabels(Mitigation):
+        name, title, source = "relabels", "Relabels", "test"
+
+        def change(self, record, context):
+            return [replace(record, label="other")]
+
+    with pytest.raises(AssertionError, match="gone without a reason"):
+        check_mitigation(Loses())
+    with pytest.raises(AssertionError, match="its label was changed"):
+        check_mitigation(Relabels())
+
+
+def test_provenance_can_be_written():
+    records, where = sample_records()
+    for r in mitigate(records, [load_mitigation("counterfactual"), load_mitigation("mask")], where).records:
+        json.dumps(r.provenance)
