@@ -63,6 +63,8 @@ def test_token_keeps_it_wherever_it_stands(placement):
         ("We met Anna's brother.", "We met the person's sibling."),
         ("The report was written by Paul.", "The report was written by the person."),
         ("SHE said so.", "THEY said so."),
+        ("Anna holds an MS in nursing from St. Paul University; we miss Miss Weiss.", "The person holds an MS in nursing from St. Paul University; we miss Weiss."),
+        ("Thomas W. Lloyd met Martin Luther King.", "The person met the person King."),
         ("Sheila and the other shelf heroes.", "Sheila and the other shelf heroes."),
     ],
 )  # fmt: skip

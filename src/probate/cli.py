@@ -145,6 +145,41 @@ def probes() -> None:
 
 
 @app.command()
+def mitigate(
+    strategy: Annotated[str, typer.Option("--strategy", help="Mitigations in their order, as in counterfactual,mask.")],
+    source: Annotated[
+        Path, typer.Option("--in", help="A file of augmented data: .jsonl, .csv or .parquet, plain text or chat.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the result goes; what was done to each row lies beside it.")
+    ] = None,
+    groups: Annotated[
+        str, typer.Option("--groups", help="Identity packs whose words are masked; the first is balanced.")
+    ] = "gender",
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group.")] = None,
+    language: Annotated[str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")] = "en",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME.OPTION=VALUE", help="An option of a mitigation.")
+    ] = None,
+    show: Annotated[int, typer.Option("--show", help="Print this many changed rows, before and after.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Apply mitigations to a file of augmented data, and say what changed."""
+    from probate.mitigate.command import run_command
+
+    typer.echo(
+        run_command(
+            strategy.split(","), source, out, groups.split(","), text, label, group or [], language, overrides or [], show,
+            dry_run=dry_run, force=force, quiet=quiet,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def mitigations() -> None:
     """List the mitigations that are installed."""
     from probate.registry import load_mitigation, mitigation_names

@@ -23,6 +23,9 @@ SUBJECTS = {"she", "he"}
 PRONOUNS = {"her": ("them", "their"), "his": ("theirs", "their"), "him": ("them", "them")}
 CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b")
 """After one of these the subject may be another."""
+TITLES = {"mrs", "ms", "miss", "mr", "sir", "mx"}
+FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b))?"
+"""What may follow a first name: an initial, a particle, a family name."""
 OTHERS = {"hers": "theirs", "herself": "themselves", "himself": "themselves"}
 
 
@@ -152,12 +155,14 @@ def _pattern(people: set[str], words: list[str], language: str) -> re.Pattern[st
 
     if language == "zh":
         return re.compile(rf"(?P<name>{either(people)})|(?P<word>{either(words)})")
-    family = "" if language == "ar" else r"(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b))?"
     article = r"(?:ال|وال|بال|لل)?" if language == "ar" else ""
+    titled = {w.capitalize() for w in words if w in TITLES}  # «MS» is a degree, «miss» a verb
+    plain = either(w for w in words if w not in TITLES)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
     tail = rf"|(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w))" if language == "en" else ""
     return re.compile(
-        rf"(?<!\w)(?:(?P<name>(?:{either(people)})(?!\w){family})|(?P<word>{article}(?i:{either(words)}))(?!\w){tail})"
+        rf"(?<!\w)(?:(?<!St\. )(?P<name>(?:{either(people)})(?!\w){'' if language == 'ar' else FAMILY})"
+        rf"|(?P<word>{either(titled)}|{article}(?i:{plain}))(?!\w){tail})"
     )
 
 

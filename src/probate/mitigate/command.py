@@ -1,0 +1,101 @@
+"""What `probate mitigate` does: options checked, the file mitigated, the summary in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from probate.bias.packs import load_pack
+from probate.errors import InputError
+from probate.mitigate.base import MitigationContext
+from probate.mitigate.files import Summary, mitigate_file
+from probate.progress import Reporter
+from probate.registry import load_mitigation
+from probate.study_errors import apply_overrides
+
+NO_TEXT = "(nothing)"
+
+
+def run_command(
+    names: Sequence[str],
+    source: Path,
+    out: Path | None,
+    dimensions: Sequence[str],
+    text: str | None,
+    label: str | None,
+    groups: Sequence[str],
+    language: str,
+    overrides: list[str],
+    show: int,
+    *,
+    dry_run: bool,
+    force: bool,
+    quiet: bool,
+) -> str:
+    """Apply the mitigations `names` to `source`; returns the summary.
+
+    Raises:
+        InputError: options that do not fit, with what to do.
+    """
+    if out is None and not dry_run:
+        raise InputError("--out is missing; name a file, or look first with --dry-run --show 10")
+    if out is not None and not dry_run and out.exists() and not force:
+        raise InputError(f"--out {out}: the file is there already; choose another, or replace it with --force")
+    if not source.exists():
+        raise InputError(f"--in {source}: no such file")
+    options: dict[str, Any] = apply_overrides({}, overrides)
+    unknown = sorted(set(options) - set(names))
+    if unknown:
+        raise InputError(f"--set {unknown[0]}: no such mitigation in --strategy {','.join(names)}")
+    columns = {}
+    for pair in groups:
+        dimension, equals, column = pair.partition("=")
+        if not equals:
+            raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in gender=sex")
+        columns[dimension] = column
+    packs = tuple(load_pack(d) for d in dimensions)
+    labels: list[str] = []
+    context = MitigationContext(dimensions[0], _groups(packs[0]), labels, packs, language)
+    strategies = [load_mitigation(n, options.get(n)) for n in names]
+    with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
+        found = mitigate_file(
+            source, None if dry_run else out, strategies, context, text=text, label=label, groups=columns, show=show, tick=tick
+        )
+    return words(found, None if dry_run else out)
+
+
+def _groups(pack: Any) -> list[str]:
+    return ["female", "male"] if pack.dimension == "gender" else list(pack.groups)
+
+
+def _lines(path: Path) -> int:
+    """About how many rows a file has, for the progress bar."""
+    if path.suffix.lower() == ".parquet":
+        import pyarrow
+        import pyarrow.parquet as parquet
+
+        try:
+            return int(parquet.read_metadata(path).num_rows)
+        except pyarrow.ArrowInvalid:
+            raise InputError(f"{path}: not a Parquet file, or cut off") from None
+    with path.open("rb") as file:
+        return max(1, sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")))
+
+
+def words(found: Summary, out: Path | None) -> str:
+    """The summary in words."""
+    lines = [
+        f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out"
+    ]
+    lines += [f"  left out: {n:,} because {why}" for why, n in found.dropped.most_common(10)]
+    lines += [f"  as they were: {n:,}, {why}" for why, n in found.skipped.most_common(10)]
+    if found.replaced:
+        top = ", ".join(f"{old} → {new or NO_TEXT} {n:,}" for (old, new), n in found.replaced.most_common(12))
+        lines.append(f"{found.replaced.total():,} replacements; most often: {top}")
+    for before, after in found.samples:
+        lines += ["", f"− {before}", f"+ {after}"]
+    lines += ["", f"written: {out} ({found.written:,} rows), and what was done to each: {out}.changes.jsonl"] if out else [
+        "", "nothing was written (--dry-run)"
+    ]  # fmt: skip
+    return "\n".join(lines)
