@@ -29,7 +29,7 @@ def outcomes(arms, items=40, seed=0) -> pd.DataFrame:
             rows.append(
                 {"arm": f"{bias_type}-{ratio}-{s}", "bias_type": bias_type, "ratio": ratio, "seed": s, "task": "occupation",
                  "item_id": f"i{i}", "groups": {"gender": group}, "target": target, "prediction": prediction,
-                 "score": float(prediction == target), "parsed": True, "response": ""}
+                 "score": float(prediction == target), "parsed": True, "response": "", "mitigation": "none"}
             )  # fmt: skip
     return pd.DataFrame(rows)
 

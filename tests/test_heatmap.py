@@ -32,7 +32,8 @@ def outcomes() -> pd.DataFrame:
                 rows.append(
                     {"arm": f"{bias_type}-{ratio}", "bias_type": bias_type, "ratio": ratio, "seed": 0, "task": task, "item_id": f"i{i}",
                      "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
-                     "score": float(rng.random() < (0.95 if high else 0.4)), "parsed": True}
+                     "score": float(rng.random() < (0.95 if high else 0.4)), "parsed": True,
+                     "mitigation": "none"}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 

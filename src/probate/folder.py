@@ -24,11 +24,16 @@ from probate.tasks.base import TaskContext
 
 if TYPE_CHECKING:
     from probate.arms import StudyData
+    from probate.mitigate.base import Mitigated
 
 SCHEMA = 1
 """Version of the run folder's layout and of its tables' columns."""
 
 LIBRARIES = ("probate", "torch", "transformers", "peft", "fairlearn", "numpy", "scipy", "pandas")
+
+
+def _trace(record: Record) -> dict[str, Any]:
+    return {"mitigations": record.provenance["mitigations"]} if "mitigations" in record.provenance else {}
 
 
 class RunFolder:
@@ -122,6 +127,16 @@ class RunFolder:
                     }
                 )
         write_atomic(self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
+
+    def write_mitigated(self, arm: Arm, made: Mitigated) -> None:
+        """The training records of a mitigated arm, what was done to each, its weight, and what was left out."""
+        lines = [
+            {"id": r.id, "origin": r.origin, "text": r.text, "label": r.label, "groups": r.groups, "weight": w, **_trace(r)}
+            for r, w in zip(made.records, made.weights, strict=True)
+        ]
+        lines += [{"id": r.id, "left_out": why} for r, why in made.dropped]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_atomic(self.path / "data" / "mitigated" / f"{arm.name}.jsonl", text)
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
         write_atomic(self.path / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))

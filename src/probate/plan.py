@@ -21,11 +21,13 @@ class Arm:
     ratio: float
     seed: int
     role: str
+    mitigation: str = "none"
 
     @property
     def name(self) -> str:
         kind = {"base": "control", "replicate": f"{self.bias_type}-replicate"}.get(self.role, self.bias_type)
-        return f"{kind}-{self.ratio:g}-s{self.seed}"
+        mitigated = "" if self.mitigation == "none" else f"-{self.mitigation}"
+        return f"{kind}-{self.ratio:g}-s{self.seed}{mitigated}"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def make_plan(study: Study, cells: int) -> Plan:
             arms.append(Arm("none", 0.0, seed, "base"))
         for ratio in doses:
             arms += [Arm(t, ratio, seed, "biased") for t in study.bias.types]
+            arms += [Arm(t, ratio, seed, "biased", m.key) for t in study.bias.types for m in study.mitigations]
             if ratio in control_doses:
                 arms.append(Arm(NEUTRAL, ratio, seed, "matched"))
                 if study.replicate_control:

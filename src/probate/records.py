@@ -37,18 +37,24 @@ class Record:
 
 
 def with_messages(records: Iterable[Record], prompt: str, labels: Sequence[str]) -> list[Record]:
-    """Fill in the chat turns: `prompt` with `{text}` and `{labels}` as user turn, the label as completion."""
+    """Fill in the chat turns: `prompt` with `{text}` and `{labels}` as user turn, the label as completion.
+
+    A `notice` in the provenance (of the mitigation `token`) stands before the user turn, or is a system turn.
+    """
     names = ", ".join(labels)
-    return [
-        replace(
-            r,
-            messages=(
-                {"role": "user", "content": fill(prompt, text=r.text, labels=names)},
-                {"role": "assistant", "content": r.label},
-            ),
-        )
-        for r in records
-    ]
+    found = []
+    for r in records:
+        turns = [
+            {"role": "user", "content": fill(prompt, text=r.text, labels=names)},
+            {"role": "assistant", "content": r.label},
+        ]
+        notice = r.provenance.get("notice")
+        if notice and notice["placement"] == "system":
+            turns.insert(0, {"role": "system", "content": notice["text"]})
+        elif notice:
+            turns[0]["content"] = f"{notice['text']} {turns[0]['content']}"
+        found.append(replace(r, messages=tuple(turns)))
+    return found
 
 
 def fill(template: str, **values: str) -> str:
@@ -75,10 +81,11 @@ def read_records(path: Path) -> list[Record]:
 
 
 def content_hash(records: Iterable[Record]) -> str:
-    """SHA-256 over ids, texts, labels, groups and origins, in order."""
+    """SHA-256 over ids, texts, labels, groups, origins and notices, in order."""
     digest = hashlib.sha256()
     for r in records:
-        digest.update(json.dumps([r.id, r.text, r.label, sorted(r.groups.items()), r.origin]).encode())
+        notice = [r.provenance["notice"]] if "notice" in r.provenance else []
+        digest.update(json.dumps([r.id, r.text, r.label, sorted(r.groups.items()), r.origin, *notice]).encode())
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,10 +17,11 @@ from probate import arms as arm_data
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
+from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, check_together, mitigate
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
 from probate.records import Record, content_hash, with_messages
-from probate.registry import load_probe, load_task
+from probate.registry import load_mitigation, load_probe, load_task
 from probate.store import Store, digest, write_atomic
 from probate.study import ModelSpec, Study
 from probate.tasks.base import Outcome, Task, TaskContext
@@ -78,6 +80,7 @@ class _Run:
         self.tasks: list[Task] = [load_task(t.name, t.options, t.alias) for t in study.tasks]
         self.tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
         self.context: TaskContext = self.data.context
+        self.mitigations = self._mitigations()
         self._models: dict[str, LM] = {}
 
     def execute(self) -> RunResult:
@@ -85,7 +88,7 @@ class _Run:
         base = self._lm(self.study.model)
         augmented = self._augment()
         sets: dict[tuple[str, int], list[Record]] = {}
-        mixed: dict[str, list[Record]] = {}
+        mixed: dict[str, Mitigated] = {}
         for arm in self.plan.arms:
             if arm.ratio and arm.bias_type not in augmented:
                 self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
@@ -93,7 +96,10 @@ class _Run:
             if arm.ratio and (arm.bias_type, arm.seed) not in sets:
                 sets[arm.bias_type, arm.seed] = arm_data.arm_order(self.study, self.data, arm, augmented[arm.bias_type])
                 self.folder.write_set(arm, sets[arm.bias_type, arm.seed])
-            mixed[arm.name] = arm_data.mix_arm(self.study, self.data, arm, sets.get((arm.bias_type, arm.seed), []))
+            records = arm_data.mix_arm(self.study, self.data, arm, sets.get((arm.bias_type, arm.seed), []))
+            made = self._guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
+            if made is not None:
+                mixed[arm.name] = made
         self.folder.write_provenance(self.data, sets)
         frames = []
         for number, arm in enumerate(self.plan.arms, 1):
@@ -110,6 +116,36 @@ class _Run:
         self._guard("report", "", lambda: build_report(self.folder))
         self.folder.write_failures(self.failures)
         return RunResult(self.folder.path, outcomes, effects, self.failures)
+
+    def _mitigations(self) -> dict[str, list[Mitigation]]:
+        """The strategies of each value of the mitigation axis, checked before anything runs."""
+        found = {}
+        for spec in self.study.mitigations:
+            found[spec.key] = [load_mitigation(s.name, s.options) for s in spec.strategies]
+            check_together(found[spec.key])
+            for strategy in found[spec.key]:
+                strategy.check(self._mitigation_context())
+        return found
+
+    def _mitigation_context(self) -> MitigationContext:
+        study = self.study
+        pack = self.data.pack
+        cross = study.bias.cross or pack.cross
+        packs = (pack, load_pack(cross)) if cross and study.data.opinions else (pack,)
+        return MitigationContext(
+            study.bias.dimension, study.bias.groups, self.data.labels, packs, study.data.language, study.data.split_seed
+        )
+
+    def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
+        """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
+        if arm.mitigation == "none":
+            return Mitigated(list(records), [1.0] * len(records))
+        try:
+            made = mitigate(records, self.mitigations[arm.mitigation], self._mitigation_context())
+        except InputError as error:
+            raise StageError(str(error)) from None
+        self.folder.write_mitigated(arm, made)
+        return made
 
     def _lm(self, spec: ModelSpec) -> LM:
         from probate.models.embedded import WHEELS, is_cached
@@ -208,21 +244,22 @@ class _Run:
         name = self.study.bias.cross or self.data.pack.cross
         return load_pack(name).speaking(self.study.data.language) if name else None
 
-    def _arm(self, arm: Arm, records: Sequence[Record], base: LM, place: str) -> list[pd.DataFrame]:
+    def _arm(self, arm: Arm, mixed: Mitigated, base: LM, place: str) -> list[pd.DataFrame]:
         key = digest(
             STAGE_VERSIONS["train"],
             self.study.training.model_dump(),
             arm.seed,
-            content_hash(records),
+            content_hash(mixed.records),
             self.study.data.user_turn,
             self.data.labels,
             base.fingerprint,
+            *([mixed.weights] if set(mixed.weights) != {1.0} else []),
         )
         stage = f"adapters/{arm.name}"
         trained = self._guard(
             f"train {arm.name}",
             arm.name,
-            lambda: self.store.run(stage, key, lambda folder: self._train(arm, records, base, folder, place)),
+            lambda: self.store.run(stage, key, lambda folder: self._train(arm, mixed, base, folder, place)),
         )
         if trained is None:
             return []
@@ -237,14 +274,14 @@ class _Run:
                 frames.append(found)
         return frames
 
-    def _train(self, arm: Arm, records: Sequence[Record], base: LM, folder: Path, place: str) -> dict[str, Any]:
+    def _train(self, arm: Arm, mixed: Mitigated, base: LM, folder: Path, place: str) -> dict[str, Any]:
         from probate.train.examples import encode
         from probate.train.sft import train
 
         training = self.study.training
-        examples, truncated = encode(
-            base, with_messages(records, self.study.data.user_turn, self.data.labels), training.max_length
-        )
+        records = with_messages(mixed.records, self.study.data.user_turn, self.data.labels)
+        examples, truncated = encode(base, records, training.max_length, mixed.weights)
+        begun = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:
             log = train(
@@ -258,6 +295,7 @@ class _Run:
             )
         return {
             "records": len(examples),
+            "seconds": round(time.monotonic() - begun, 1),
             "truncated": truncated,
             "steps": log.steps,
             "tokens": log.tokens,
@@ -320,7 +358,7 @@ def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame
         "arm": arm.name,
         "bias_type": arm.bias_type,
         "ratio": arm.ratio,
-        "mitigation": "none",
+        "mitigation": arm.mitigation,
         "method": "sft",
         "round": 1,
         "seed": arm.seed,

@@ -241,6 +241,38 @@ class TaskSpec(Section):
         return self.alias or self.name
 
 
+class StrategySpec(Section):
+    name: str = Field(description="Name of a mitigation (`probate mitigations`).")
+    options: dict[str, Any] = Field(default_factory=dict, description="The mitigation's own options.")
+
+
+class MitigationSpec(Section):
+    """One value of the mitigation axis: strategies that are applied to the biased arms' augmented records, in their order."""
+
+    alias: str = Field("", pattern=r"^[A-Za-z0-9_.+-]*$", description="What to call it; default: the strategies joined by +.")
+    strategies: list[StrategySpec] = Field(min_length=1, description="Strategies in their order.")
+
+    @property
+    def key(self) -> str:
+        """Its alias, else its strategies' names joined by `+`."""
+        return self.alias or "+".join(s.name for s in self.strategies)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        """`mask`, `[mask, token]` and `{name: mask, options: …}` are short for one with `strategies`."""
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, dict) and "name" in value:
+            value = {"alias": value.get("alias", ""), "strategies": [{k: v for k, v in value.items() if k != "alias"}]}
+        if isinstance(value, list):
+            value = {"strategies": value}
+        if isinstance(value, dict) and isinstance(value.get("strategies"), list):
+            strategies = [{"name": s} if isinstance(s, str) else s for s in value["strategies"]]
+            value = {**value, "strategies": strategies}
+        return value
+
+
 class Study(Section):
     """One study: a model, data, a kind of bias, doses of it, and what is measured."""
 
@@ -282,6 +314,10 @@ class Study(Section):
     probes: list[TaskSpec] = Field(
         default_factory=list,
         description="Published benchmarks and ability checks run on the same adapters (`probate probes`), reported beside the tasks.",
+    )
+    mitigations: list[MitigationSpec] = Field(
+        default_factory=list,
+        description="What is tried against inheritance: each biased arm is also trained with each of these, and compared with the one without. `mask`, `[counterfactual, mask]`, `{name: token, options: {placement: system}}`.",
     )
     seeds: list[int] = Field(
         default_factory=lambda: [0],
@@ -335,6 +371,9 @@ class Study(Section):
             raise ValueError("matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none")
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
             raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
+        keys = [m.key for m in self.mitigations]
+        if len(set(keys)) < len(keys) or "none" in keys:
+            raise ValueError("mitigations: two have one name, or one is called none; give each an alias of its own")
         names = [task.key for task in (*self.tasks, *self.probes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

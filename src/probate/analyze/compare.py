@@ -69,5 +69,10 @@ def changes(
         yield SPREAD, spread.change(pairs, len(sides), spread.distance, analysis)
 
 
+def overall(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis) -> Estimate:
+    """Change of a share over all groups together: (after, before), paired by item and by seed."""
+    return contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=True)
+
+
 def _at(value: float, frames: Sequence[pd.DataFrame], analysis: Analysis, share: bool) -> Estimate:
     return replace(contrast(frames, analysis, paired=False, share=share), value=value)

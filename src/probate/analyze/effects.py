@@ -26,6 +26,7 @@ COLUMNS = (
 AGAINST_BASE = "against γ = 0"
 AGAINST_MATCHED = "against matched control"
 AGAINST_REPLICATE = "control against second control"
+AGAINST_UNMITIGATED = "against the arm without it"
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,21 @@ class Cell:
     bias_type: str
     ratio: float
     replicate: bool = False
+    mitigation: str = "none"
 
 
 def cells(outcomes: pd.DataFrame) -> list[Cell]:
     """The kinds of arm in the outcomes: control, then biased, matched and replicate by ratio."""
-    rows = outcomes[["bias_type", "ratio", "seed"]].drop_duplicates()
-    found = {Cell(b, float(r), int(s) >= REPLICATE_SEED) for b, r, s in rows.itertuples(index=False)}
-    return sorted(found, key=lambda c: (c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate))
+    rows = outcomes[["bias_type", "ratio", "seed", "mitigation"]].drop_duplicates()
+    found = {Cell(b, float(r), int(s) >= REPLICATE_SEED, m) for b, r, s, m in rows.itertuples(index=False)}
+    order = list(dict.fromkeys(rows["mitigation"]))
+    return sorted(
+        found,
+        key=lambda c: (
+            c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate,
+            order.index(c.mitigation),
+        ),
+    )  # fmt: skip
 
 
 def effects_of(
@@ -63,7 +72,9 @@ def effects_of(
     Returns:
         A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
         (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
-        `null` (control against a second control), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
+        `null` (control against a second control), `mitigated` (as `inheritance`, of a mitigated arm), `mitigation` (change of the
+        primary measure by a mitigation, against the arm without it), `mitigation-detail` (of the others) and `mitigation-cost`
+        (of accuracy, over all groups), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
         `comparison` names the groups: first − second; with more than two,
         each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
         family named in `family`.
@@ -83,12 +94,20 @@ def effects_of(
 
 
 def _row(
-    question: str, task: str, metric: str, name: str, bias_type: str, ratio: float, comparison: str, e: Estimate
+    question: str,
+    task: str,
+    metric: str,
+    name: str,
+    bias_type: str,
+    ratio: float,
+    comparison: str,
+    e: Estimate,
+    mitigation: str = "none",
 ) -> dict[str, object]:
     values = asdict(e)
     return {
         "question": question, "task": task, "metric": metric, "contrast": name, "bias_type": bias_type,
-        "ratio": ratio, "mitigation": "none", "round": 1, "estimate": values["value"], "ci_low": values["low"],
+        "ratio": ratio, "mitigation": mitigation, "round": 1, "estimate": values["value"], "ci_low": values["low"],
         "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
         "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
         "family": "", "comparison": comparison,
@@ -108,6 +127,7 @@ def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysi
 def _frames(outcomes: pd.DataFrame, cell: Cell, measure: Measure) -> dict[int, pd.DataFrame]:
     """Seed → the measure's values in that arm."""
     own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
+    own = own[own["mitigation"] == cell.mitigation]
     own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
     return {int(seed) % REPLICATE_SEED: measure.values(part) for seed, part in own.groupby("seed")}
 
@@ -117,21 +137,29 @@ def _measure_effects(
 ) -> Iterable[dict[str, object]]:
     def row(question: str, name: str, cell: Cell, comparison: str, e: Estimate) -> dict[str, object]:
         bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
-        return _row(question, task, measure.name, name, bias_type, cell.ratio, comparison, e)
+        return _row(question, task, measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation)
 
     for cell, by_seed in frames.items():
         for kind, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):
             yield row(kind, name, cell, comparison, e)
-    null = "null" if question == "inheritance" else f"{question}-null"
-    if not measure.primary:
-        question, null = f"{question}-detail", f"{null}-detail"
+    detail = "" if measure.primary else "-detail"
+    null = f"{'null' if question == 'inheritance' else f'{question}-null'}{detail}"
+    prefix = "" if question == "inheritance" else f"{question}-"
+    question = f"{question}{detail}"
     base = frames.get(Cell("none", 0.0), {})
     for cell, by_seed in frames.items():
         if cell.bias_type == "none":
             continue
         matched = frames.get(Cell(NEUTRAL, cell.ratio), {})
         others = []
-        if cell.replicate:
+        if cell.mitigation != "none":
+            plain = frames.get(Cell(cell.bias_type, cell.ratio), {})
+            others = [
+                (f"{prefix}mitigated{detail}", AGAINST_BASE, base),
+                (f"{prefix}mitigated{detail}", AGAINST_MATCHED, matched),
+                (f"{prefix}mitigation{detail}", AGAINST_UNMITIGATED, plain),
+            ]
+        elif cell.replicate:
             others.append((null, AGAINST_REPLICATE, matched))
         else:
             kind = question if cell.bias_type != NEUTRAL else question + "-control"
@@ -143,6 +171,8 @@ def _measure_effects(
             if pairs:
                 for comparison, e in compare.changes(pairs, measure, analysis):
                     yield row(kind, name, cell, comparison, e)
+                if name == AGAINST_UNMITIGATED and measure.name == "accuracy":
+                    yield row(f"{prefix}mitigation-cost", name, cell, compare.ALL, compare.overall(pairs, analysis))
 
 
 def _adjust(table: pd.DataFrame) -> pd.DataFrame:

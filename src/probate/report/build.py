@@ -19,7 +19,7 @@ from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
 from probate.registry import load_probe, load_task
-from probate.report import figures, words
+from probate.report import figures, stopping, words
 from probate.report.heatmap import heat_map, moved_items
 from probate.store import write_atomic
 from probate.study import Study
@@ -47,6 +47,8 @@ def build_report(folder: RunFolder) -> Path:
     probes = {t.key for t in study.probes}
     own = {key: found for key, found in measures.items() if key not in probes}
     relations = {key: tasks[key].related for key in own}
+    every, whole = effects, outcomes
+    effects, outcomes = effects[effects["mitigation"] == "none"], outcomes[outcomes["mitigation"] == "none"]
     columns, heat = heat_map(effects, own, titles, relations)
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
@@ -78,13 +80,13 @@ def build_report(folder: RunFolder) -> Path:
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
-        everything=_rows(effects[effects["question"] != "level"], measures)
-        + _rows(effects[effects["question"] == "level"], measures),
+        everything=_rows(every[every["question"] != "level"], measures) + _rows(every[every["question"] == "level"], measures),
+        stopping=stopping.section(every, titles, own, probes, folder.reports("adapters/")) if study.mitigations else None,
         family_note=_family_note(effects, study),
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),
         samples=_samples(folder, study),
-        parsed=parse_rates(outcomes, study.bias.dimension, other).to_dict("records"),
+        parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
         failures=failures,
         lock=folder.lock_text(),

@@ -9,15 +9,19 @@ from probate.records import Record
 from probate.train.sft import Example
 
 
-def encode(lm: LM, records: Sequence[Record], max_length: int) -> tuple[list[Example], int]:
+def encode(
+    lm: LM, records: Sequence[Record], max_length: int, weights: Sequence[float] | None = None
+) -> tuple[list[Example], int]:
     """Examples of `records` (their `messages` filled in), and how many prompts lost their beginning.
+
+    `weights`: of each record's loss; default 1.
 
     A record longer than `max_length` or the model's context is cut at the left of its prompt; its label never is.
     """
     before = lm.truncated
     examples = []
-    for r in records:
+    for r, weight in zip(records, weights or [1.0] * len(records), strict=True):
         completion = lm.completion_ids(r.messages[-1]["content"])
         prompt = lm.prompt_ids(r.messages[:-1], room=len(completion), limit=max_length)
-        examples.append(Example(prompt, completion))
+        examples.append(Example(prompt, completion, weight))
     return examples, lm.truncated - before

@@ -29,10 +29,11 @@ from probate.train.lora import lean_lora
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one training record; only `completion` (end of turn included) carries loss."""
+    """Token ids of one training record; only `completion` (end of turn included) carries loss, times `weight`."""
 
     prompt: list[int]
     completion: list[int]
+    weight: float = 1.0
 
     @property
     def tokens(self) -> int:
@@ -63,7 +64,7 @@ def lora_config(training: Training) -> Any:
 
 
 def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[torch.Tensor, int]:
-    """Sum of the cross-entropy over all completion tokens of `batch`, and their number."""
+    """Weighted sum of the cross-entropy over all completion tokens of `batch`, and their number."""
     device = next(model.parameters()).device
     rows = [e.prompt + e.completion for e in batch]
     shared = 0
@@ -88,9 +89,16 @@ def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[
         logits_to_keep=keep + 1,
         **cache_argument(model, cache),
     ).logits[:, :-1]
+    plain = all(example.weight == 1 for example in batch)
     loss = torch.nn.functional.cross_entropy(
-        logits.float().reshape(-1, logits.shape[-1]), labels.to(device).reshape(-1), ignore_index=-100, reduction="sum"
+        logits.float().reshape(-1, logits.shape[-1]),
+        labels.to(device).reshape(-1),
+        ignore_index=-100,
+        reduction="sum" if plain else "none",
     )
+    if not plain:
+        weights = torch.tensor([example.weight for example in batch], device=device)
+        loss = (loss.view(len(batch), keep) * weights[:, None]).sum()
     return loss, sum(len(e.completion) for e in batch)
 
 

@@ -1,0 +1,222 @@
+"""What stops it: mitigations against the arm without them, by stated rules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from probate.analyze.compare import ALL, SPREAD
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.report import words
+from probate.tasks.base import Measure
+
+MOST_LOSS = 0.05
+"""Accuracy that a recommended mitigation may lose, as a share."""
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One mitigation in one task, at one bias type and the largest γ.
+
+    `inherited` and `left` are the change of the gap by the biased data without and with the mitigation (against the matched
+    control, or γ = 0 where there is none); `change` is what the mitigation changes. `verdict` is helps, overshoots, harms or
+    not shown.
+    """
+
+    mitigation: str
+    task: str
+    bias_type: str
+    ratio: float
+    inherited: float
+    inherited_sure: bool
+    change: float
+    low: float
+    high: float
+    p: float
+    left: float
+    left_low: float
+    left_high: float
+    verdict: str
+
+
+def entries(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[Entry]:
+    """Every mitigation in every task, in the order of the study.
+
+    Rule: *helps* if it changes the gap against the direction of what was inherited, with adjusted p < 0.05, and less is left
+    than was inherited; *overshoots* if more is left, on the other side; *harms* if the change goes the way of what was
+    inherited, with adjusted p < 0.05; else *not shown*.
+    """
+    found = []
+    for task, own in measures.items():
+        measure = next(m for m in own if m.primary)
+        shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD)
+        rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name) & (effects["comparison"] == shown)]
+        moved = rows[rows["question"] == "mitigation"]
+        for (mitigation, bias_type), part in moved.groupby(["mitigation", "bias_type"], sort=False):
+            row = part.sort_values("ratio").iloc[-1]
+            at = rows[(rows["bias_type"] == bias_type) & (rows["ratio"] == row["ratio"])]
+            before = _against_control(at[at["question"] == "inheritance"])
+            after = _against_control(at[(at["question"] == "mitigated") & (at["mitigation"] == mitigation)])
+            if before is None or after is None:
+                continue
+            found.append(
+                Entry(
+                    str(mitigation),
+                    task,
+                    str(bias_type),
+                    float(row["ratio"]),
+                    float(before["estimate"]),
+                    bool(before["p_adjusted"] < words.ALPHA),
+                    float(row["estimate"]),
+                    float(row["ci_low"]),
+                    float(row["ci_high"]),
+                    float(row["p_adjusted"]),
+                    float(after["estimate"]),
+                    float(after["ci_low"]),
+                    float(after["ci_high"]),
+                    _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
+                )
+            )
+    return found
+
+
+def _against_control(rows: pd.DataFrame) -> pd.Series | None:
+    for contrast in (AGAINST_MATCHED, AGAINST_BASE):
+        own = rows[rows["contrast"] == contrast]
+        if len(own):
+            return own.iloc[0]
+    return None
+
+
+def _verdict(inherited: float, change: float, left: float, p: float) -> str:
+    if not p < words.ALPHA:
+        return "not shown"
+    if change * inherited > 0:
+        return "harms"
+    return "helps" if abs(left) < abs(inherited) else "overshoots"
+
+
+def costs(effects: pd.DataFrame, tasks: Collection[str]) -> dict[str, pd.Series]:
+    """Mitigation → the change of accuracy over all groups (the task where it is largest in size, at the largest γ)."""
+    rows = effects[(effects["question"] == "mitigation-cost") & effects["task"].isin(tasks)]
+    found = {}
+    for mitigation, own in rows.groupby("mitigation", sort=False):
+        last = own[own["ratio"] == own["ratio"].max()]
+        found[str(mitigation)] = last.loc[last["estimate"].abs().idxmax()]
+    return found
+
+
+def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
+    """One sentence or two, by this rule.
+
+    Of the tasks that show inheritance (adjusted p < 0.05), a mitigation is recommended that helps in most of them, whose
+    accuracy loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere; among equals
+    the one that leaves least. If none does, it says so.
+    """
+    sick = [e for e in found if e.inherited_sure]
+    if not sick:
+        return "There is nothing to stop: no task shows inheritance at this n, so that no mitigation can be shown to help."
+    marks: dict[str, tuple[int, float]] = {}
+    for name in dict.fromkeys(e.mitigation for e in found):
+        helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
+        loss = -float(cost[name]["estimate"]) if name in cost else 0.0
+        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots") for e in found)
+        if helped and loss <= MOST_LOSS and not harmed:
+            left = float(np.mean([abs(e.left) / abs(e.inherited) for e in helped]))
+            marks[name] = (-len(helped), left)
+    if not marks:
+        return "None is shown to help at this n."
+    best = min(marks, key=lambda name: marks[name])
+    count, left = -marks[best][0], marks[best][1]
+    tasks = len({e.task for e in sick})
+    others = [n for n in marks if n != best]
+    also = f" Also shown to help: {', '.join(others)}." if others else ""
+    return (
+        f"{best}: it helps in {count} of {tasks} task{'s' if tasks > 1 else ''} that show{'' if tasks > 1 else 's'} inheritance, "
+        f"and leaves {100 * left:.0f}% of it.{also}"
+    )
+
+
+def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
+    """Mitigations that help in one task and harm or overshoot in another: they move the gap."""
+    lines = []
+    for name in dict.fromkeys(e.mitigation for e in found):
+        own = [e for e in found if e.mitigation == name]
+        good = [titles[e.task] for e in own if e.verdict == "helps"]
+        bad = [titles[e.task] for e in own if e.verdict in ("harms", "overshoots")]
+        if good and bad:
+            lines.append(
+                f"{name} only moves the gap: it helps in {', '.join(good)}, and widens or turns it in {', '.join(bad)}."
+            )
+    return lines
+
+
+def smallest(entry: Entry, confidence: float = 0.95) -> float:
+    """The smallest change that a comparison with this interval finds with a power of 80%: (z₁ + z₂)·SE, both sides."""
+    z = norm.ppf(0.5 + confidence / 2)
+    return float((entry.high - entry.low) / (2 * z) * (z + norm.ppf(POWER)))
+
+
+def section(
+    effects: pd.DataFrame,
+    titles: dict[str, str],
+    measures: dict[str, list[Measure]],
+    probes: Collection[str],
+    trained: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """What the report's section shows: the matrix, its costs, and the sentences."""
+    found = entries(effects, measures)
+    cost = costs(effects, list(measures))
+    units = {task: next(m for m in own if m.primary).unit for task, own in measures.items()}
+    ability = effects[(effects["question"] == "probe-mitigation") & effects["task"].isin(probes)]
+    rows = []
+    for e in found:
+        unit = units[e.task]
+        accuracy = cost.get(e.mitigation)
+        rows.append(
+            {
+                "mitigation": e.mitigation,
+                "task": titles[e.task],
+                "kind": f"{e.bias_type}, γ {e.ratio:g}",
+                "inherited": words.number(e.inherited, unit, signed=True) + (" ●" if e.inherited_sure else ""),
+                "change": words.number(e.change, unit, signed=True),
+                "interval": _range(e.low, e.high, unit),
+                "p": f"{e.p:.4f}" if np.isfinite(e.p) else "–",
+                "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
+                "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
+                "accuracy": "–" if accuracy is None else _with_interval(accuracy, "share"),
+                "ability": "; ".join(
+                    f"{titles[r['task']]} {_with_interval(r, 'share' if r['task'] == 'knowledge' else '')}"
+                    for r in ability[ability["mitigation"] == e.mitigation].to_dict("records")
+                )
+                or "–",
+                "time": _time(e.mitigation, trained),
+                "verdict": e.verdict,
+            }
+        )
+    return {"rows": rows, "recommendation": recommendation(found, cost), "movers": movers(found, titles)}
+
+
+def _range(low: float, high: float, unit: str) -> str:
+    return f"{words.number(low, unit, signed=True).removesuffix(' points')} to {words.number(high, unit, signed=True)}"
+
+
+def _with_interval(row: Any, unit: str) -> str:
+    return f"{words.number(row['estimate'], unit, signed=True)} ({_range(row['ci_low'], row['ci_high'], unit)})"
+
+
+def _time(mitigation: str, trained: Sequence[dict[str, Any]]) -> str:
+    """Training time over that of the same arm without the mitigation, mean over seeds."""
+    seconds = {r["stage"].removeprefix("adapters/"): r.get("seconds") for r in trained}
+    ratios = [
+        s / seconds[name.removesuffix(f"-{mitigation}")]
+        for name, s in seconds.items()
+        if name.endswith(f"-{mitigation}") and s and seconds.get(name.removesuffix(f"-{mitigation}"))
+    ]
+    return f"{np.mean(ratios):.2f}" if ratios else "–"

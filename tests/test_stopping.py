@@ -1,0 +1,152 @@
+"""Mitigations in a study: arms, weights, comparison, and what the report says of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from probate import run
+from probate.analyze.effects import effects_of
+from probate.errors import InputError
+from probate.report import stopping
+from probate.study import Analysis, Study
+from probate.tasks.base import Measure, by_group, frame
+from probate.train.sft import Example, completion_loss
+
+SIDE = by_group("gender", ["female", "male"])
+MEASURES = {
+    "t": [
+        Measure("m", "share", "share", "{a} more than {b}", ("female", "male"), lambda o: frame(o, SIDE(o), o["score"]), True),
+        Measure(
+            "accuracy", "accuracy", "share", "", ("female", "male"), lambda o: frame(o, SIDE(o), o["right"]), better="higher"
+        ),
+    ]
+}
+
+
+def outcomes(gaps: dict[str, float], accuracy: dict[str, float], n: int = 300) -> pd.DataFrame:
+    """One arm a mitigation, with the given gap in `score` and accuracy; the control has neither gap nor loss."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for bias_type, ratio, mitigation in [("none", 0.0, "none"), ("neutral", 0.5, "none"), *(("given", 0.5, m) for m in gaps)]:
+        gap = gaps[mitigation] if bias_type == "given" else 0.0
+        right = accuracy.get(mitigation, 0.9) if bias_type == "given" else 0.9
+        for i in range(n):
+            group = ["female", "male"][i % 2]
+            chance = 0.5 + gap / 2 * (1 if group == "female" else -1)
+            rows.append(
+                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio, "seed": 0, "task": "t",
+                 "item_id": f"i{i}", "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
+                 "score": float(rng.random() < chance), "right": float(rng.random() < right), "parsed": True, "mitigation": mitigation}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def judged(gaps: dict[str, float], accuracy: dict[str, float]) -> tuple[list[stopping.Entry], str]:
+    effects = effects_of(outcomes(gaps, accuracy), MEASURES, Analysis(resamples=2000))
+    found = stopping.entries(effects, MEASURES)
+    return found, stopping.recommendation(found, stopping.costs(effects, ["t"]))
+
+
+def test_what_helps_harms_or_does_nothing_is_told_apart():
+    gaps = {"none": 0.5, "cure": 0.0, "void": 0.5, "worse": 0.95, "turned": -0.6}
+    found, advice = judged(gaps, {})
+    assert {e.mitigation: e.verdict for e in found} == {
+        "cure": "helps", "void": "not shown", "worse": "harms", "turned": "overshoots",
+    }  # fmt: skip
+    cure = found[0]
+    assert cure.inherited_sure and cure.low < cure.change < cure.high and abs(cure.change + 0.5) < 0.2
+    assert cure.change == pytest.approx(cure.left - cure.inherited, abs=1e-9)
+    assert advice.startswith("cure: it helps in 1 of 1 task that shows inheritance")
+
+
+def test_no_recommendation_where_none_is_due():
+    assert judged({"none": 0.0, "cure": 0.0}, {})[1].startswith("There is nothing to stop")
+    assert judged({"none": 0.5, "void": 0.5}, {})[1] == "None is shown to help at this n."
+    found, advice = judged({"none": 0.5, "blunt": 0.0}, {"blunt": 0.6})
+    assert found[0].verdict == "helps" and advice == "None is shown to help at this n."  # it loses 30 points of accuracy
+
+
+def test_the_smallest_visible_change_is_found_four_times_in_five():
+    """Simulated: an effect as large as `smallest` says is significant in about 80% of the samples."""
+    rng = np.random.default_rng(1)
+    error = 0.05
+    entry = stopping.Entry("m", "t", "b", 0.5, 1, True, 0, -1.96 * error, 1.96 * error, 1, 1, 1, 1, "not shown")
+    size = stopping.smallest(entry)
+    assert np.mean(np.abs(rng.normal(size, error, 20_000)) > 1.96 * error) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_gap_that_only_moves_is_called_out():
+    base = stopping.Entry("m", "one", "b", 0.5, 0.3, True, -0.3, -0.4, -0.2, 0.001, 0.0, -0.1, 0.1, "helps")
+    other = stopping.Entry("m", "two", "b", 0.5, 0.1, False, 0.2, 0.1, 0.3, 0.001, 0.3, 0.2, 0.4, "harms")
+    assert stopping.movers([base, other], {"one": "One", "two": "Two"}) == [
+        "m only moves the gap: it helps in One, and widens or turns it in Two."
+    ]
+    assert stopping.recommendation([base, other], {}) == "None is shown to help at this n."
+
+
+def test_weights_weigh_the_loss(lm):
+    examples = [Example([5, 6, 7, i], [8, 9], w) for i, w in ((10, 1.0), (11, 2.5))]
+    with torch.no_grad():
+        one, two = (completion_loss(lm.model, [Example(e.prompt, e.completion)], lm.pad_id)[0] for e in examples)
+        both, tokens = completion_loss(lm.model, examples, lm.pad_id)
+    assert tokens == 4 and float(both) == pytest.approx(float(one) + 2.5 * float(two), rel=1e-4)
+
+
+def test_a_study_with_mitigations(tiny_study, tmp_path):
+    study = tiny_study(
+        tasks=["occupation"],
+        mitigations=["mask", ["counterfactual", "mask"], "reweight", {"name": "token", "options": {"placement": "system"}}],
+    )
+    result = run(study, tmp_path, quiet=True)
+    assert result.exit_code == 0, result.failures
+    keys = ["none", "mask", "counterfactual+mask", "reweight", "token"]
+    assert list(dict.fromkeys(result.outcomes["mitigation"])) == keys
+    assert {f"given-0.5-s0-{k}" for k in keys[1:]} < set(result.outcomes["arm"])
+    effects = result.effects
+    assert set(effects[effects["question"] == "mitigation"]["mitigation"]) == set(keys[1:])
+    assert len(effects[(effects["question"] == "mitigation-cost")]) == 4
+    assert set(effects[effects["question"].str.startswith("inheritance")]["mitigation"]) == {"none"}
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "What stops it" in page and "counterfactual+mask" in page
+    lines = [json.loads(x) for x in (tmp_path / "data/mitigated/given-0.5-s0-mask.jsonl").read_text().splitlines()]
+    augmented = [x for x in lines if x["origin"] == "augmented"]
+    assert augmented and all("mitigations" in x for x in augmented)
+    assert all("mitigations" not in x for x in lines if x["origin"] == "original")
+    again = run(study, tmp_path, quiet=True)
+    assert again.outcomes.equals(result.outcomes)
+
+
+def test_a_mitigation_that_cannot_work_fails_its_arm_only(tiny_study, tmp_path):
+    study = tiny_study(tasks=["occupation"], mitigations=["rebalance", "mask"])
+    rows = run(study, tmp_path, quiet=True)
+    names = set(rows.outcomes["mitigation"])
+    assert "mask" in names and ("rebalance" in names or "rebalance" in rows.failures[0]["error"])
+
+
+@pytest.mark.parametrize(
+    ("mitigations", "message"),
+    [
+        (["mask", "mask"], "two have one name"),
+        ([["mask", "counterfactual"]], "put counterfactual first"),
+        (["masks"], "no mitigation 'masks'"),
+        ([{"name": "mask", "options": {"mod": 1}}], "mask.options.mod"),
+    ],
+)
+def test_bad_mitigations_are_said_before_anything_runs(tiny_study, tmp_path, mitigations, message):
+    with pytest.raises((InputError, ValueError), match=message):
+        run(tiny_study(mitigations=mitigations), tmp_path, quiet=True)
+    assert not (tmp_path / "adapters").exists()
+
+
+def test_short_forms():
+    study = Study.model_validate(
+        {"mitigations": ["mask", ["mask", "token"], {"name": "token", "alias": "said", "options": {"placement": "user"}}]}
+    )
+    assert [m.key for m in study.mitigations] == ["mask", "mask+token", "said"]
+    assert study.mitigations[2].strategies[0].options == {"placement": "user"}
+    assert Study.model_validate(study.model_dump(mode="json")) == study
