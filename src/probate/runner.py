@@ -81,13 +81,14 @@ class _Run:
         self.tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
         self.context: TaskContext = self.data.context
         self.mitigations = self._mitigations()
+        self._sets: dict[tuple[str, int], list[Record]] = {}
         self._models: dict[str, LM] = {}
 
     def execute(self) -> RunResult:
         self.folder.begin(self.study, self.data)
         base = self._lm(self.study.model)
         augmented = self._augment()
-        sets: dict[tuple[str, int], list[Record]] = {}
+        sets = self._sets
         mixed: dict[str, Mitigated] = {}
         for arm in self.plan.arms:
             if arm.ratio and arm.bias_type not in augmented:
@@ -254,6 +255,7 @@ class _Run:
             self.data.labels,
             base.fingerprint,
             *([mixed.weights] if set(mixed.weights) != {1.0} else []),
+            *([asdict(mixed.align)] if mixed.align else []),
         )
         stage = f"adapters/{arm.name}"
         trained = self._guard(
@@ -291,6 +293,7 @@ class _Run:
                 arm.seed,
                 folder,
                 pad_id=base.pad_id,
+                align=mixed.align,
                 tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
             )
         return {
@@ -300,7 +303,30 @@ class _Run:
             "steps": log.steps,
             "tokens": log.tokens,
             "loss": log.losses[-1],
+            **self._drawn_together(arm, mixed, log, base, folder),
         }
+
+    def _drawn_together(self, arm: Arm, mixed: Mitigated, log: Any, base: LM, folder: Path) -> dict[str, Any]:
+        """With an alignment loss in the study: the distance of original and augmented records before and after training.
+
+        Originals are the held-out ones; augmented records are those of the set that γ left out, or where it took all, those
+        trained on (`augmented_seen`).
+        """
+        if not any(s.align() for strategies in self.mitigations.values() for s in strategies) or arm.role != "biased":
+            return {}
+        from probate.train.distance import distance_before_after
+
+        used = {r.id for r in mixed.records}
+        spare = [r for r in self._sets[arm.bias_type, arm.seed] if r.id not in used]
+        seen = len(spare) < 8
+        other = [r for r in mixed.records if r.origin == "augmented"] if seen else spare
+        before, after, counts = distance_before_after(
+            base, folder, self.context.test, other, self.study.data.user_turn, self.data.labels, self.study.training.max_length
+        )
+        found = {"before": before, "after": after, "originals": counts[0], "augmented": counts[1], "augmented_seen": seen}
+        steps = [d for d in log.distances if d == d]
+        extra = {"align_scale": log.scale, "align_first": steps[0], "align_last": steps[-1]} if steps else {}
+        return {"held_out_distance": found, **extra}
 
     def _evaluate(self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str) -> pd.DataFrame:
         key = digest(

@@ -14,10 +14,17 @@ KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 
 def prefix_keys_values(model: Any, tokens: Sequence[int], device: torch.device) -> KeyValues:
     """Keys and values of `tokens` at each layer, of shape (1, heads, tokens, head_dim); gradients flow through."""
+    return prefix_states(model, tokens, device)[0]
+
+
+def prefix_states(
+    model: Any, tokens: Sequence[int], device: torch.device, hidden: bool = False
+) -> tuple[KeyValues, torch.Tensor | None]:
+    """`prefix_keys_values`, and with `hidden` the last hidden states, of shape (tokens, width)."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
-    model(input_ids=ids, use_cache=True, logits_to_keep=1, **cache_argument(model, cache))
-    return [(layer.keys, layer.values) for layer in cache.layers]
+    out = model(input_ids=ids, use_cache=True, logits_to_keep=1, output_hidden_states=hidden, **cache_argument(model, cache))
+    return [(layer.keys, layer.values) for layer in cache.layers], out.hidden_states[-1][0] if hidden else None
 
 
 def cache_argument(model: Any, cache: DynamicCache | None) -> dict[str, DynamicCache | None]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from probate.bias.packs import Pack
 from probate.errors import InputError, nearest
 from probate.records import Record
+from probate.train.settings import AlignSettings
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Mitigated:
     records: list[Record]
     weights: list[float]
     dropped: list[tuple[Record, str]] = field(default_factory=list)
+    align: AlignSettings | None = None
+    """The alignment loss to train with, if any."""
 
 
 class Options(BaseModel):
@@ -45,7 +48,7 @@ class Mitigation:
     """A way to stop inheritance. It changes augmented records only; original ones pass through as they are.
 
     Subclasses override what they do: `change` (one record at a time), `select` (which records stay, all of them seen),
-    or `weight`.
+    `weight`, or `align` (a term of the loss).
     """
 
     name: ClassVar[str]
@@ -88,6 +91,10 @@ class Mitigation:
         """Weight of each augmented record's loss; 1 leaves it as it is."""
         return [1.0] * len(records)
 
+    def align(self) -> AlignSettings | None:
+        """The alignment loss that it adds to training, if any."""
+        return None
+
 
 def marked(record: Record, name: str, **what: Any) -> Record:
     """The record with a line in its provenance on what the mitigation `name` did."""
@@ -118,7 +125,8 @@ def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], contex
         augmented = [r for r, _ in items if r.origin == "augmented"]
         factors = dict(zip(map(id, augmented), strategy.weight(augmented, context), strict=True))
         items = [(r, w * factors.get(id(r), 1.0)) for r, w in items]
-    return Mitigated([r for r, _ in items], [w for _, w in items], dropped)
+    align = next((found for s in strategies if (found := s.align())), None)
+    return Mitigated([r for r, _ in items], [w for _, w in items], dropped, align)
 
 
 def check_together(strategies: Sequence[Mitigation]) -> None:

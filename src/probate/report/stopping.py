@@ -200,7 +200,14 @@ def section(
                 "verdict": e.verdict,
             }
         )
-    return {"rows": rows, "recommendation": recommendation(found, cost), "movers": movers(found, titles)}
+    return {
+        "rows": rows,
+        "recommendation": recommendation(found, cost),
+        "movers": movers(found, titles),
+        "distances": [
+            {"arm": r["stage"].removeprefix("adapters/"), **r["held_out_distance"]} for r in trained if "held_out_distance" in r
+        ],
+    }
 
 
 def _range(low: float, high: float, unit: str) -> str:

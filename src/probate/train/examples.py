@@ -23,5 +23,5 @@ def encode(
     for r, weight in zip(records, weights or [1.0] * len(records), strict=True):
         completion = lm.completion_ids(r.messages[-1]["content"])
         prompt = lm.prompt_ids(r.messages[:-1], room=len(completion), limit=max_length)
-        examples.append(Example(prompt, completion, weight))
+        examples.append(Example(prompt, completion, weight, r.origin == "augmented", r.label))
     return examples, lm.truncated - before

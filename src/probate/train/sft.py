@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from safetensors.torch import load_file, save_file
 
 from probate.errors import StageError
 from probate.infer.batching import pad_left, shared_prefix
-from probate.infer.prefix import cache_argument, can_share, expanded_cache, prefix_keys_values
+from probate.infer.prefix import cache_argument, can_share, expanded_cache, prefix_states
 from probate.study import Training
+from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.lora import lean_lora
+from probate.train.settings import AlignSettings
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Example:
     prompt: list[int]
     completion: list[int]
     weight: float = 1.0
+    augmented: bool = False
+    label: str = ""
 
     @property
     def tokens(self) -> int:
@@ -42,11 +46,16 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """What a training run reports: mean loss of each optimizer step, and the tokens that it saw."""
+    """What a training run reports: mean loss of each optimizer step (without the alignment term), and the tokens that it saw.
+
+    `distances`: D of each step where the alignment loss was on; `scale`: its s.
+    """
 
     losses: list[float]
     tokens: int
     steps: int
+    distances: list[float] = field(default_factory=list)
+    scale: float = 0.0
 
 
 def lora_config(training: Training) -> Any:
@@ -65,6 +74,14 @@ def lora_config(training: Training) -> Any:
 
 def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[torch.Tensor, int]:
     """Weighted sum of the cross-entropy over all completion tokens of `batch`, and their number."""
+    loss, _ = loss_and_features(model, batch, pad_id, features=False)
+    return loss, sum(len(e.completion) for e in batch)
+
+
+def loss_and_features(
+    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = True
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The loss of `completion_loss`, and φ of each record, of shape (batch, width): its mean last hidden state over all its tokens."""
     device = next(model.parameters()).device
     rows = [e.prompt + e.completion for e in batch]
     shared = 0
@@ -77,18 +94,21 @@ def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[
         labels[i, keep - len(example.completion) :] = torch.tensor(example.completion)
     position = (mask.cumsum(1) - 1).clamp(min=0) + shared
     cache = None
+    own, head = mask, None
     if shared:
-        prefix = prefix_keys_values(model, rows[0][:shared], device)
+        prefix, head = prefix_states(model, rows[0][:shared], device, hidden=features)
         cache = expanded_cache(prefix, len(rows))
         mask = torch.cat([mask.new_ones(len(rows), shared), mask], dim=1)
-    logits = model(
+    out = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=position,
         use_cache=bool(shared),
         logits_to_keep=keep + 1,
+        output_hidden_states=features,
         **cache_argument(model, cache),
-    ).logits[:, :-1]
+    )
+    logits = out.logits[:, :-1]
     plain = all(example.weight == 1 for example in batch)
     loss = torch.nn.functional.cross_entropy(
         logits.float().reshape(-1, logits.shape[-1]),
@@ -99,17 +119,33 @@ def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[
     if not plain:
         weights = torch.tensor([example.weight for example in batch], device=device)
         loss = (loss.view(len(batch), keep) * weights[:, None]).sum()
-    return loss, sum(len(e.completion) for e in batch)
+    if not features:
+        return loss, None
+    total = (out.hidden_states[-1] * own[:, :, None]).sum(1)
+    if head is not None:
+        total = total + head.sum(0)
+    return loss, total / (own.sum(1, keepdim=True) + shared)
 
 
-def epoch_batches(examples: Sequence[Example], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def epoch_batches(
+    examples: Sequence[Example], batch_size: int, seed: int, epoch: int, *, mixed: bool = False
+) -> list[list[int]]:
     """Index batches of one epoch: similar lengths together, order decided by (seed, epoch) alone.
 
-    Lengths are jittered before sorting, so that batches differ between epochs, and batches are then shuffled.
+    Lengths are jittered before sorting, so that batches differ between epochs, and batches are then shuffled. `mixed`: each batch
+    has original and augmented records in the proportion of the whole, as nearly as its size allows.
     """
     rng = np.random.default_rng([seed, epoch])
     lengths = np.array([e.tokens for e in examples], dtype=float)
-    order = np.argsort(lengths * rng.uniform(0.95, 1.05, len(lengths)), kind="stable")
+    jittered = lengths * rng.uniform(0.95, 1.05, len(lengths))
+    order = np.argsort(jittered, kind="stable")
+    if mixed:
+        place = np.empty(len(examples))
+        augmented = np.array([e.augmented for e in examples])
+        for side in (False, True):
+            own = order[augmented[order] == side]
+            place[own] = (np.arange(len(own)) + 0.5) / max(1, len(own))
+        order = np.argsort(place, kind="stable")
     batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
@@ -131,6 +167,7 @@ def train(
     *,
     pad_id: int,
     adapter: Path | None = None,
+    align: AlignSettings | None = None,
     tick: Callable[[int, float], None] | None = None,
 ) -> TrainingLog:
     """Fine-tune a fresh LoRA adapter on `examples` and write it to `out` as an ordinary PEFT folder.
@@ -146,10 +183,11 @@ def train(
         out: folder of the adapter; made if missing.
         pad_id: padding token id.
         adapter: an adapter to start from instead of a fresh one (later rounds).
+        align: the alignment loss between original and augmented examples; without examples of both it has no effect.
         tick: called with (records finished, loss of the step) after each optimizer step.
 
     Raises:
-        StageError: no example, or a loss that is not finite (with its step).
+        StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
     """
     if not examples:
         raise StageError("training: no record to train on")
@@ -166,7 +204,7 @@ def train(
             model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
     lean_lora(model)
     try:
-        return _train(model, list(examples), training, seed, out, pad_id, tick)
+        return _train(model, list(examples), training, seed, out, pad_id, align, tick)
     finally:
         model.unload()
         base.__dict__.pop("peft_config", None)
@@ -181,6 +219,7 @@ def _train(
     seed: int,
     out: Path,
     pad_id: int,
+    align: AlignSettings | None,
     tick: Callable[[int, float], None] | None,
 ) -> TrainingLog:
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -188,11 +227,16 @@ def _train(
     optimizer = torch.optim.AdamW(
         weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_cpu or None
     )
-    plans = [epoch_batches(examples, training.batch_size, seed, epoch) for epoch in range(training.epochs)]
+    both = len({e.augmented for e in examples}) == 2
+    aligned = Alignment(align, sorted({e.label for e in examples})) if align is not None and both else None
+    plans = [
+        epoch_batches(examples, training.batch_size, seed, epoch, mixed=aligned is not None) for epoch in range(training.epochs)
+    ]
     grouped = training.gradient_accumulation
     total = sum(math.ceil(len(plan) / grouped) for plan in plans)
     losses: list[float] = []
-    first_epoch = _restore(out / "checkpoint", weights, optimizer, losses)
+    distances: list[float] = []
+    first_epoch = _restore(out / "checkpoint", weights, optimizer, losses, distances, aligned)
     model.train()
     step = len(losses)
     for epoch in range(first_epoch, training.epochs):
@@ -201,16 +245,20 @@ def _train(
         for start in range(0, len(plan), grouped):
             group = [[examples[i] for i in batch] for batch in plan[start : start + grouped]]
             count = sum(len(e.completion) for batch in group for e in batch)
-            value = 0.0
+            value, apart = 0.0, []
             for batch in group:
-                loss, _ = completion_loss(model, batch, pad_id)
-                (loss / count).backward()
+                loss, features = loss_and_features(model, batch, pad_id, features=aligned is not None)
+                objective = loss / count
+                if aligned is not None and features is not None:
+                    term, distance = aligned.term(features, [e.augmented for e in batch], [e.label for e in batch])
+                    objective = objective + aligned.factor() * term / len(group)
+                    apart.append(distance)
+                objective.backward()
                 value += float(loss.detach()) / count
-            if not math.isfinite(value):
-                raise StageError(
-                    f"training: the loss is {value} at step {step + 1} of {total} "
-                    f"(epoch {epoch + 1}); lower training.learning_rate ({training.learning_rate:g})"
-                )
+            if aligned is not None:
+                distances.append(float(np.nanmean(apart)) if np.isfinite(apart).any() else math.nan)
+                aligned.see(value, distances[-1])
+            _check_step(value, losses, step, total, epoch, training, aligned, distances)
             torch.nn.utils.clip_grad_norm_(weights.values(), training.clip)
             for param_group in optimizer.param_groups:
                 param_group["lr"] = training.learning_rate * schedule(step, total, training.warmup)
@@ -221,7 +269,7 @@ def _train(
             if tick:
                 tick(sum(map(len, group)), value)
         if epoch + 1 < training.epochs:
-            _checkpoint(out / "checkpoint", weights, optimizer, losses, epoch + 1)
+            _checkpoint(out / "checkpoint", weights, optimizer, losses, epoch + 1, distances, aligned)
     model.eval()
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
@@ -229,22 +277,64 @@ def _train(
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     (out / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
     tokens = sum(e.tokens for e in examples) * training.epochs
-    return TrainingLog(losses, tokens, total)
+    return TrainingLog(losses, tokens, total, distances, aligned.scale if aligned else 0.0)
 
 
-def _checkpoint(folder: Path, weights: dict[str, Any], optimizer: Any, losses: list[float], epoch: int) -> None:
-    """Write weights and optimizer state as one safetensors file, moved into place at once."""
+def _check_step(
+    value: float,
+    losses: list[float],
+    step: int,
+    total: int,
+    epoch: int,
+    training: Training,
+    aligned: Alignment | None,
+    distances: list[float],
+) -> None:
+    """Raises StageError where the loss is not finite, or with an alignment term has grown by a third over sixteen steps."""
+    where = f"at step {step + 1} of {total} (epoch {epoch + 1})"
+    if aligned is not None:
+        early, late = losses[:SCALE_STEPS], [*losses, value][-2 * SCALE_STEPS :]
+        grown = len(losses) > 3 * SCALE_STEPS and np.mean(late) > 1.3 * np.mean(early)
+        if grown or not math.isfinite(value):
+            raise StageError(
+                f"training: it diverges {where}: the plain loss is {value:.3g}, the alignment term {aligned.factor():.3g} x "
+                f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' ({aligned.settings.weight:g})"
+            )
+    if not math.isfinite(value):
+        raise StageError(f"training: the loss is {value} {where}; lower training.learning_rate ({training.learning_rate:g})")
+
+
+def _checkpoint(
+    folder: Path,
+    weights: dict[str, Any],
+    optimizer: Any,
+    losses: list[float],
+    epoch: int,
+    distances: list[float],
+    aligned: Alignment | None,
+) -> None:
+    """Write weights, optimizer and alignment state as one safetensors file, moved into place at once."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"weight.{name}": p.detach().cpu().contiguous() for name, p in weights.items()}
     for name, p in weights.items():
         for key, value in optimizer.state[p].items():
             tensors[f"{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    if aligned is not None:
+        tensors |= aligned.tensors()
     part = folder / "state.safetensors.part"
-    save_file(tensors, str(part), metadata={"epoch": str(epoch), "losses": json.dumps(losses)})
+    metadata = {"epoch": str(epoch), "losses": json.dumps(losses), "distances": json.dumps(distances)}
+    save_file(tensors, str(part), metadata=metadata)
     os.replace(part, folder / "state.safetensors")
 
 
-def _restore(folder: Path, weights: dict[str, Any], optimizer: Any, losses: list[float]) -> int:
+def _restore(
+    folder: Path,
+    weights: dict[str, Any],
+    optimizer: Any,
+    losses: list[float],
+    distances: list[float],
+    aligned: Alignment | None,
+) -> int:
     """Load the checkpoint, if there is one; return the first epoch that is still to be done."""
     path = folder / "state.safetensors"
     if not path.exists():
@@ -262,4 +352,7 @@ def _restore(folder: Path, weights: dict[str, Any], optimizer: Any, losses: list
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
     losses.extend(json.loads(metadata["losses"]))
+    distances.extend(json.loads(metadata.get("distances", "[]")))
+    if aligned is not None:
+        aligned.restore(tensors, next(iter(weights.values())).device)
     return int(metadata["epoch"])
