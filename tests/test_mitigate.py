@@ -168,6 +168,30 @@ def test_rebalance_and_reweight_make_group_and_label_independent():
         mitigate(augmented(3), [load_mitigation("rebalance")], context())
 
 
+def test_select_leaves_out_what_fits_the_stereotype_most():
+    caring = "She cares warmly for families."
+    records = [*augmented(4, "surgeon"), *augmented(4, "nurse"), *augmented(2, "nurse", text=caring)]
+    records = [replace(r, id=f"{r.id}-{i}") for i, r in enumerate(records)]
+    found = mitigate(records, [load_mitigation("select", {"share": 0.2})], context())
+    assert [r.text for r, _ in found.dropped] == [caring, caring] and len(found.records) == 8
+    assert all("its stereotype score is among the highest 20%" in why for _, why in found.dropped)
+
+
+def test_select_leaves_out_what_a_classifier_tells_apart():
+    original = [Record(f"o:{i}", f"The report of day {i % 7} came late.", "nurse", {"gender": "female"}) for i in range(30)]
+    alike = [
+        Record(f"a:{i}", f"The report of day {i % 7} came late.", "nurse", {"gender": "female"}, "augmented") for i in range(15)
+    ]
+    apart = [
+        Record(f"b:{i}", f"As a language model, day {i % 7} shines.", "nurse", {"gender": "female"}, "augmented")
+        for i in range(15)
+    ]
+    found = mitigate([*original, *alike, *apart], [load_mitigation("select", {"by": "two_sample", "share": 0.5})], context())
+    assert {r.id[0] for r, _ in found.dropped} == {"b"} and len(found.dropped) == 15
+    with pytest.raises(InputError, match="needs at least 5 original"):
+        mitigate(alike, [load_mitigation("select", {"by": "two_sample"})], context())
+
+
 def test_strategies_compose_and_leave_their_trace():
     records, where = sample_records()
     found = mitigate(records, [load_mitigation("counterfactual"), load_mitigation("mask"), load_mitigation("token")], where)

@@ -134,7 +134,13 @@ class _Run:
         cross = study.bias.cross or pack.cross
         packs = (pack, load_pack(cross)) if cross and study.data.opinions else (pack,)
         return MitigationContext(
-            study.bias.dimension, study.bias.groups, self.data.labels, packs, study.data.language, study.data.split_seed
+            study.bias.dimension,
+            study.bias.groups,
+            self.data.labels,
+            packs,
+            study.data.language,
+            study.data.split_seed,
+            self.data.stereotypes,
         )
 
     def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:

@@ -16,7 +16,10 @@ from probate.train.settings import AlignSettings
 
 @dataclass(frozen=True)
 class MitigationContext:
-    """What every mitigation may use. `packs`: identities whose words are masked, the first that of `dimension`."""
+    """What every mitigation may use. `packs`: identities whose words are masked, the first that of `dimension`.
+
+    `stereotypes`: label → groups that it is stereotyped for; where empty, the pack's.
+    """
 
     dimension: str
     groups: Sequence[str]
@@ -24,6 +27,7 @@ class MitigationContext:
     packs: Sequence[Pack] = ()
     language: str = "en"
     seed: int = 0
+    stereotypes: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,10 @@ class Mitigation:
         """What an augmented record becomes: itself changed, or itself and others made from it."""
         return [record]
 
-    def select(self, records: Sequence[Record], context: MitigationContext) -> tuple[list[Record], list[tuple[Record, str]]]:
-        """Which of the augmented records stay, in their order, and those left out with the reason."""
+    def select(
+        self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
+    ) -> tuple[list[Record], list[tuple[Record, str]]]:
+        """Which of the augmented `records` stay, in their order, and those left out with the reason."""
         return list(records), []
 
     def weight(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
@@ -110,6 +116,7 @@ def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], contex
     check_together(strategies)
     for strategy in strategies:
         strategy.check(context)
+    original = [r for r in records if r.origin == "original"]
     items = [(record, 1.0) for record in records]
     dropped: list[tuple[Record, str]] = []
     for strategy in strategies:
@@ -118,7 +125,7 @@ def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], contex
             for record, weight in items
             for new in (strategy.change(record, context) if record.origin == "augmented" else [record])
         ]
-        kept, left = strategy.select([r for r, _ in items if r.origin == "augmented"], context)
+        kept, left = strategy.select([r for r, _ in items if r.origin == "augmented"], original, context)
         dropped += left
         stay = {id(r) for r in kept}
         items = [(r, w) for r, w in items if r.origin == "original" or id(r) in stay]

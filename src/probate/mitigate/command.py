@@ -58,6 +58,9 @@ def run_command(
     labels: list[str] = []
     context = MitigationContext(dimensions[0], _groups(packs[0]), labels, packs, language)
     strategies = [load_mitigation(n, options.get(n)) for n in names]
+    training = next((s.name for s in strategies if s.align()), None)
+    if training:
+        raise InputError(f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations")
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
         found = mitigate_file(
             source, None if dry_run else out, strategies, context, text=text, label=label, groups=columns, show=show, tick=tick

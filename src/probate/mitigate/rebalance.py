@@ -19,7 +19,9 @@ class Rebalance(Mitigation):
     idempotent = True
     whole = True
 
-    def select(self, records: Sequence[Record], context: MitigationContext) -> tuple[list[Record], list[tuple[Record, str]]]:
+    def select(
+        self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
+    ) -> tuple[list[Record], list[tuple[Record, str]]]:
         if not records:
             return [], []
         cells: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
