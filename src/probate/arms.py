@@ -12,10 +12,12 @@ from probate.bias.opinions import languages, opinion_words
 from probate.bias.packs import Pack, load_pack, read_pack
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
+from probate.mitigate.base import Mitigation, MitigationContext, check_together
 from probate.mixing import Split, mix, nested_order, split_original
 from probate.plan import Arm, make_plan
 from probate.readers import normal_label, read_source
 from probate.records import Record
+from probate.registry import load_mitigation
 from probate.study import Study
 from probate.tasks.base import TaskContext
 
@@ -197,3 +199,34 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
 def mix_arm(study: Study, data: StudyData, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
     """The arm's training records: D_o, then its augmented records."""
     return mix(data.split.train, ordered, arm.ratio, f"arm {arm.name}")
+
+
+def strategies(study: Study, data: StudyData) -> dict[str, list[Mitigation]]:
+    """The strategies of each value of the mitigation axis.
+
+    Raises:
+        InputError: one that does not exist, takes no such option, contradicts another or cannot work on this study.
+    """
+    context = mitigation_context(study, data)
+    found = {}
+    for spec in study.mitigations:
+        found[spec.key] = [load_mitigation(s.name, s.options) for s in spec.strategies]
+        check_together(found[spec.key])
+        for strategy in found[spec.key]:
+            strategy.check(context)
+    return found
+
+
+def mitigation_context(study: Study, data: StudyData) -> MitigationContext:
+    """What the study's mitigations are given. Opinions are masked for the crossed dimension too: names show both."""
+    cross = study.bias.cross or data.pack.cross
+    packs = (data.pack, load_pack(cross)) if cross and study.data.opinions else (data.pack,)
+    return MitigationContext(
+        study.bias.dimension,
+        study.bias.groups,
+        data.labels,
+        packs,
+        study.data.language,
+        study.data.split_seed,
+        data.stereotypes,
+    )

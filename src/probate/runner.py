@@ -17,11 +17,11 @@ from probate import arms as arm_data
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
-from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, check_together, mitigate
+from probate.mitigate.base import Mitigated, mitigate
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
 from probate.records import Record, content_hash, with_messages
-from probate.registry import load_mitigation, load_probe, load_task
+from probate.registry import load_probe, load_task
 from probate.store import Store, digest, write_atomic
 from probate.study import ModelSpec, Study
 from probate.tasks.base import Outcome, Task, TaskContext
@@ -80,7 +80,7 @@ class _Run:
         self.tasks: list[Task] = [load_task(t.name, t.options, t.alias) for t in study.tasks]
         self.tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
         self.context: TaskContext = self.data.context
-        self.mitigations = self._mitigations()
+        self.mitigations = arm_data.strategies(study, self.data)
         self._sets: dict[tuple[str, int], list[Record]] = {}
         self._models: dict[str, LM] = {}
 
@@ -118,37 +118,12 @@ class _Run:
         self.folder.write_failures(self.failures)
         return RunResult(self.folder.path, outcomes, effects, self.failures)
 
-    def _mitigations(self) -> dict[str, list[Mitigation]]:
-        """The strategies of each value of the mitigation axis, checked before anything runs."""
-        found = {}
-        for spec in self.study.mitigations:
-            found[spec.key] = [load_mitigation(s.name, s.options) for s in spec.strategies]
-            check_together(found[spec.key])
-            for strategy in found[spec.key]:
-                strategy.check(self._mitigation_context())
-        return found
-
-    def _mitigation_context(self) -> MitigationContext:
-        study = self.study
-        pack = self.data.pack
-        cross = study.bias.cross or pack.cross
-        packs = (pack, load_pack(cross)) if cross and study.data.opinions else (pack,)
-        return MitigationContext(
-            study.bias.dimension,
-            study.bias.groups,
-            self.data.labels,
-            packs,
-            study.data.language,
-            study.data.split_seed,
-            self.data.stereotypes,
-        )
-
     def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
         """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
         if arm.mitigation == "none":
             return Mitigated(list(records), [1.0] * len(records))
         try:
-            made = mitigate(records, self.mitigations[arm.mitigation], self._mitigation_context())
+            made = mitigate(records, self.mitigations[arm.mitigation], arm_data.mitigation_context(self.study, self.data))
         except InputError as error:
             raise StageError(str(error)) from None
         self.folder.write_mitigated(arm, made)

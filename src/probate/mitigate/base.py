@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from probate.bias.packs import Pack
-from probate.errors import InputError, nearest
+from probate.errors import InputError
+from probate.options import Options as Options
+from probate.options import read_options
 from probate.records import Record
 from probate.train.settings import AlignSettings
 
@@ -41,12 +41,6 @@ class Mitigated:
     """The alignment loss to train with, if any."""
 
 
-class Options(BaseModel):
-    """Base of a mitigation's options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 @dataclass(frozen=True)
 class Mitigation:
     """A way to stop inheritance. It changes augmented records only; original ones pass through as they are.
@@ -69,16 +63,7 @@ class Mitigation:
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
         """Raises InputError for an option that the mitigation does not take."""
-        try:
-            return cls(cls.option_type.model_validate(dict(options)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            allowed = list(cls.option_type.model_fields)
-            raise InputError(
-                f"mitigations: {cls.name}.options.{key}: {first['msg'].lower()}{nearest(key, allowed)}; "
-                f"allowed: {', '.join(allowed) or 'none'}"
-            ) from None
+        return cls(read_options(cls.option_type, options, f"mitigations: {cls.name}"))
 
     def check(self, context: MitigationContext) -> None:
         """Raises InputError for a context that it cannot work in, before any record is seen."""

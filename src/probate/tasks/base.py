@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from probate.errors import InputError, nearest
+from probate.options import Options as Options
+from probate.options import read_options
 from probate.records import Record
 
 if TYPE_CHECKING:
@@ -77,12 +77,6 @@ class Measure:
     statistic: Literal["mean", "macro_f1"] = "mean"
 
 
-class Options(BaseModel):
-    """Base of a task's options."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 @dataclass(frozen=True)
 class Task(ABC):
     """A downstream measure. Subclasses declare what they measure and implement `evaluate` and `measures`."""
@@ -115,15 +109,7 @@ class Task(ABC):
     @classmethod
     def from_options(cls, options: Mapping[str, object], alias: str = "") -> Self:
         """Raises InputError for an option that the task does not take."""
-        try:
-            return cls(cls.option_type.model_validate(dict(options)), alias)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            allowed = list(cls.option_type.model_fields)
-            raise InputError(
-                f"tasks: {cls.name}.options.{key}: {first['msg'].lower()}{nearest(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
-            ) from None
+        return cls(read_options(cls.option_type, options, f"tasks: {cls.name}"), alias)
 
     @abstractmethod
     def size(self, context: TaskContext) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from probate.errors import StageError
 from probate.infer.batching import pad_left, shared_prefix
 from probate.infer.prefix import cache_argument, can_share, expanded_cache, prefix_states
 from probate.study import Training
 from probate.train.align import SCALE_STEPS, Alignment
+from probate.train.checkpoint import checkpoint, restore
 from probate.train.lora import lean_lora
 from probate.train.settings import AlignSettings
 
@@ -236,7 +235,7 @@ def _train(
     total = sum(math.ceil(len(plan) / grouped) for plan in plans)
     losses: list[float] = []
     distances: list[float] = []
-    first_epoch = _restore(out / "checkpoint", weights, optimizer, losses, distances, aligned)
+    first_epoch = restore(out / "checkpoint", weights, optimizer, losses, distances, aligned)
     model.train()
     step = len(losses)
     for epoch in range(first_epoch, training.epochs):
@@ -269,7 +268,7 @@ def _train(
             if tick:
                 tick(sum(map(len, group)), value)
         if epoch + 1 < training.epochs:
-            _checkpoint(out / "checkpoint", weights, optimizer, losses, epoch + 1, distances, aligned)
+            checkpoint(out / "checkpoint", weights, optimizer, losses, epoch + 1, distances, aligned)
     model.eval()
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
@@ -302,57 +301,3 @@ def _check_step(
             )
     if not math.isfinite(value):
         raise StageError(f"training: the loss is {value} {where}; lower training.learning_rate ({training.learning_rate:g})")
-
-
-def _checkpoint(
-    folder: Path,
-    weights: dict[str, Any],
-    optimizer: Any,
-    losses: list[float],
-    epoch: int,
-    distances: list[float],
-    aligned: Alignment | None,
-) -> None:
-    """Write weights, optimizer and alignment state as one safetensors file, moved into place at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"weight.{name}": p.detach().cpu().contiguous() for name, p in weights.items()}
-    for name, p in weights.items():
-        for key, value in optimizer.state[p].items():
-            tensors[f"{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    if aligned is not None:
-        tensors |= aligned.tensors()
-    part = folder / "state.safetensors.part"
-    metadata = {"epoch": str(epoch), "losses": json.dumps(losses), "distances": json.dumps(distances)}
-    save_file(tensors, str(part), metadata=metadata)
-    os.replace(part, folder / "state.safetensors")
-
-
-def _restore(
-    folder: Path,
-    weights: dict[str, Any],
-    optimizer: Any,
-    losses: list[float],
-    distances: list[float],
-    aligned: Alignment | None,
-) -> int:
-    """Load the checkpoint, if there is one; return the first epoch that is still to be done."""
-    path = folder / "state.safetensors"
-    if not path.exists():
-        return 0
-    from safetensors import safe_open
-
-    with safe_open(str(path), framework="pt") as handle:
-        metadata = handle.metadata()
-    tensors = load_file(str(path))
-    with torch.no_grad():
-        for name, p in weights.items():
-            p.copy_(tensors[f"weight.{name}"])
-            optimizer.state[p] = {
-                key: tensors[f"{key}.{name}"].to(p.device if key != "step" else "cpu")
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-    losses.extend(json.loads(metadata["losses"]))
-    distances.extend(json.loads(metadata.get("distances", "[]")))
-    if aligned is not None:
-        aligned.restore(tensors, next(iter(weights.values())).device)
-    return int(metadata["epoch"])

@@ -1,0 +1,67 @@
+"""A training's state between epochs, as one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from probate.train.align import Alignment
+
+
+def checkpoint(
+    folder: Path,
+    weights: dict[str, Any],
+    optimizer: Any,
+    losses: list[float],
+    epoch: int,
+    distances: list[float],
+    aligned: Alignment | None,
+) -> None:
+    """Write weights, optimizer and alignment state as one safetensors file, moved into place at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"weight.{name}": p.detach().cpu().contiguous() for name, p in weights.items()}
+    for name, p in weights.items():
+        for key, value in optimizer.state[p].items():
+            tensors[f"{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    if aligned is not None:
+        tensors |= aligned.tensors()
+    part = folder / "state.safetensors.part"
+    metadata = {"epoch": str(epoch), "losses": json.dumps(losses), "distances": json.dumps(distances)}
+    save_file(tensors, str(part), metadata=metadata)
+    os.replace(part, folder / "state.safetensors")
+
+
+def restore(
+    folder: Path,
+    weights: dict[str, Any],
+    optimizer: Any,
+    losses: list[float],
+    distances: list[float],
+    aligned: Alignment | None,
+) -> int:
+    """Load the checkpoint, if there is one; return the first epoch that is still to be done."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return 0
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as handle:
+        metadata = handle.metadata()
+    tensors = load_file(str(path))
+    with torch.no_grad():
+        for name, p in weights.items():
+            p.copy_(tensors[f"weight.{name}"])
+            optimizer.state[p] = {
+                key: tensors[f"{key}.{name}"].to(p.device if key != "step" else "cpu")
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+    losses.extend(json.loads(metadata["losses"]))
+    distances.extend(json.loads(metadata.get("distances", "[]")))
+    if aligned is not None:
+        aligned.restore(tensors, next(iter(weights.values())).device)
+    return int(metadata["epoch"])
