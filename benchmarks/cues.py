@@ -58,6 +58,7 @@ def main() -> None:
     for names, options in (
         (["mask"], {}),
         (["mask"], {"mode": "mask"}),
+        (["mask"], {"entities": True}),
         (["counterfactual"], {}),
         (["counterfactual", "mask"], {}),
     ):

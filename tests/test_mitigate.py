@@ -38,7 +38,7 @@ def test_every_mitigation_keeps_the_contract(name):
     check_mitigation(load_mitigation(name))
 
 
-@pytest.mark.parametrize("options", [{"mode": "mask"}, {"names": ["Xaver"], "words": ["nurse"]}])
+@pytest.mark.parametrize("options", [{"mode": "mask"}, {"names": ["Xaver"], "words": ["nurse"]}, {"entities": True}])
 def test_mask_keeps_it_with_options(options):
     check_mitigation(load_mitigation("mask", options))
 
@@ -70,6 +70,19 @@ def test_token_keeps_it_wherever_it_stands(placement):
 )  # fmt: skip
 def test_english_keeps_its_grammar(text, expected):
     assert masked(text) == expected
+
+
+def test_entities_are_masked_too():
+    text = "John Orallo trained in Maryville and works at St. Luke's Hospital.\nShe is a nurse in New York City."
+    assert masked(text, entities=True) == "[MASK] trained in [MASK] and works at [MASK] Hospital.\nThey are a nurse in [MASK]."
+    found, changes = load_mitigation("mask", {"entities": True}).masked(text, context())
+    assert undo(found, changes) == text
+    assert (
+        masked("The Paris Nurse met Anna in Rome.", entities=True, labels=("nurse",))
+        == "The [MASK] Nurse met the person in [MASK]."
+    )
+    with pytest.raises(InputError, match="proper nouns are found in English, not in 'es'"):
+        mitigate(augmented(1), [load_mitigation("mask", {"entities": True})], context(language="es"))
 
 
 def test_other_languages_and_cultures():
