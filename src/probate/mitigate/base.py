@@ -16,7 +16,7 @@ from probate.train.settings import AlignSettings
 
 @dataclass(frozen=True)
 class MitigationContext:
-    """What every mitigation may use. `packs`: identities whose words are masked, the first that of `dimension`.
+    """What every mitigation may use. `groups`: those compared; where empty, all that occur. `packs`: identities whose words are masked, the first that of `dimension`.
 
     `stereotypes`: label → groups that it is stereotyped for; where empty, the pack's.
     """

@@ -55,8 +55,7 @@ def run_command(
             raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in gender=sex")
         columns[dimension] = column
     packs = tuple(load_pack(d) for d in dimensions)
-    labels: list[str] = []
-    context = MitigationContext(dimensions[0], _groups(packs[0]), labels, packs, language)
+    context = MitigationContext(dimensions[0], [], [], packs, language)
     strategies = [load_mitigation(n, options.get(n)) for n in names]
     training = next((s.name for s in strategies if s.align()), None)
     if training:
@@ -66,10 +65,6 @@ def run_command(
             source, None if dry_run else out, strategies, context, text=text, label=label, groups=columns, show=show, tick=tick
         )
     return words(found, None if dry_run else out)
-
-
-def _groups(pack: Any) -> list[str]:
-    return ["female", "male"] if pack.dimension == "gender" else list(pack.groups)
 
 
 def _lines(path: Path) -> int:

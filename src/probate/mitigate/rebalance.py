@@ -28,15 +28,17 @@ class Rebalance(Mitigation):
         for record in records:
             cells[record.label, record.groups.get(context.dimension, "")][record.id] = record
         labels = sorted({r.label for r in records})
+        groups = context.groups or sorted({group for _, group in cells if group})
         for label in labels:
-            for group in context.groups:
+            for group in groups:
                 if not cells.get((label, group)):
                     raise InputError(
                         f"mitigations: rebalance: no augmented record has label '{label}' and {context.dimension}={group}; "
                         "leave the label or the group out, or generate some"
                     )
-        wanted = {(label, group) for label in labels for group in context.groups}
+        wanted = {(label, group) for label in labels for group in groups}
         least = min(len(cells[c]) for c in wanted)
         stay = {i for c in wanted for i in stable_order(cells[c], "rebalance", context.seed)[:least]}
         kept = [r for r in records if r.id in stay]
-        return kept, [(r, f"its cell has more than {least} records") for r in records if r.id not in stay]
+        why = {True: f"its cell has more than {least} records", False: "its group is none of those that are compared"}
+        return kept, [(r, why[r.groups.get(context.dimension, "") in groups]) for r in records if r.id not in stay]
