@@ -97,6 +97,12 @@ def test_chats_keep_their_roles_and_answers(tmp_path):
     ]
 
 
+def test_words_of_the_files_own_labels_stay(tmp_path):
+    rows = [{"text": "She is a waitress.", "label": "waitress"}, {"text": "He is a waiter.", "label": "cook"}]
+    probate("--strategy", "mask", "--in", write(tmp_path / "in.jsonl", rows), "--out", tmp_path / "o.jsonl", "--quiet")
+    assert [r["text"] for r in read(tmp_path / "o.jsonl")] == ["They are a waitress.", "They are a server."]
+
+
 def test_a_look_before_writing(tmp_path):
     source = write(tmp_path / "in.jsonl")
     text = probate("--strategy", "mask", "--in", source, "--dry-run", "--show", "1", "--quiet").output

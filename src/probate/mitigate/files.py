@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +22,7 @@ BATCH = 2000
 BREAK = "\n\u241e\n"
 """Between the turns of a chat while they are one text."""
 TEXT_COLUMNS = ("messages", "text", "completion", "content", "bio", "prompt")
+MOST_LABELS = 200
 LABEL_WORDS = 4
 """An assistant turn of at most this many words is an answer, not a text: it is a label and stays."""
 
@@ -91,6 +92,7 @@ def mitigate_file(
     check_together(strategies)
     for strategy in strategies:
         strategy.check(context)
+    context = replace(context, labels=context.labels or labels_of(source, text, label, context.dimension))
     rows = source_rows(str(source), "train", Path())
     whole = any(s.whole for s in strategies)
     weighted = any(s.name == "reweight" for s in strategies)
@@ -130,9 +132,27 @@ def mitigate_file(
     return summary
 
 
+def labels_of(source: Path, text: str | None, label: str | None, dimension: str) -> list[str]:
+    """The labels of a file, whose words stay as they are; none where it has more than a classification would."""
+    found: set[str] = set()
+    columns: FileColumns | None = None
+    for _, row in source_rows(str(source), "train", Path()):
+        if isinstance(row, str):
+            continue
+        columns = columns or find_columns(row, text, label, {}, dimension)
+        found.add(_label(row, columns))
+        if len(found) > MOST_LABELS:
+            return []
+    return sorted(found - {""})
+
+
+def _label(row: dict[str, Any], columns: FileColumns) -> str:
+    return str(row.get(columns.label) or "") if columns.label else _answer(row[columns.text])
+
+
 def _record(row: dict[str, Any], columns: FileColumns, number: int) -> Record:
     texts = _texts(row[columns.text])
-    label = str(row.get(columns.label) or "") if columns.label else _answer(row[columns.text])
+    label = _label(row, columns)
     own = {dimension: str(row.get(column) or "") for dimension, column in columns.groups.items()}
     return Record(str(number), BREAK.join(texts), label, own, "augmented")
 
