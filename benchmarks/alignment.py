@@ -1,0 +1,96 @@
+"""What the alignment loss costs, and what it does to the distance of held-out records: against plain fine-tuning, in one run.
+
+python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 32] [--turns 3]
+
+Two files of texts with a label column `occupation`. Half of each file's records are trained on (two epochs of LoRA), the others held out.
+Plain and aligned training take turns on the same records; medians of seconds, and ‖E_o[φ] − E_a[φ]‖² of the held-out records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from probate.models.lm import load_lm
+from probate.readers import source_rows
+from probate.records import Record, with_messages
+from probate.study import PROMPT, ModelSpec, Training
+from probate.train.distance import distance_before_after
+from probate.train.examples import encode
+from probate.train.settings import AlignSettings
+from probate.train.sft import train
+
+KINDS = {
+    "plain": None,
+    "mean": AlignSettings(),
+    "mean, within label": AlignSettings(within_label=True),
+    "mmd": AlignSettings(kind="mmd"),
+    "coral": AlignSettings(kind="coral"),
+}
+
+
+def records(path: Path, column: str, origin: str, count: int) -> list[Record]:
+    """`count` records, spread over the file."""
+    rows = [row for _, row in source_rows(str(path), "train", Path()) if isinstance(row, dict)]
+    picked = rows[:: max(1, len(rows) // count)][:count]
+    return [
+        Record(
+            f"{origin[0]}:{i}",
+            str(r[column])[:600],
+            str(r["occupation"]),
+            {},
+            "augmented" if origin == "augmented" else "original",
+        )
+        for i, r in enumerate(picked)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("original", type=Path)
+    parser.add_argument("augmented", type=Path)
+    parser.add_argument("--text", default="bio")
+    parser.add_argument("--augmented-text", default="text")
+    parser.add_argument("--records", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=3)
+    args = parser.parse_args()
+    lm = load_lm(ModelSpec(name="embedded"))
+    original = records(args.original, args.text, "original", 2 * args.records)
+    augmented = records(args.augmented, args.augmented_text, "augmented", 2 * args.records)
+    labels = sorted({r.label for r in [*original, *augmented]})
+    seen, limit = [*original[::2], *augmented[::2]], 512
+    examples, _ = encode(lm, with_messages(seen, PROMPT, labels), limit)
+    settings = Training(epochs=2)
+    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    distances: dict[str, tuple[float, float]] = {}
+    losses: dict[str, float] = {}
+    for turn in range(args.turns):
+        for kind, align in KINDS.items():
+            with tempfile.TemporaryDirectory() as out:
+                start = time.perf_counter()
+                log = train(lm.model, examples, settings, 0, Path(out), pad_id=lm.pad_id, align=align)
+                seconds[kind].append(time.perf_counter() - start)
+                losses[kind] = statistics.mean(log.losses[-4:])
+                if turn == 0:
+                    found = distance_before_after(lm, Path(out), original[1::2], augmented[1::2], PROMPT, labels, limit)
+                    distances[kind] = found[:2]
+    print(
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(seen)} records, {args.turns} turns"
+    )
+    plain = statistics.median(seconds["plain"])
+    for kind, own in seconds.items():
+        before, after = distances[kind]
+        print(
+            f"{kind:20} {statistics.median(own):6.1f} s ({min(own):.1f} to {max(own):.1f}), {statistics.median(own) / plain:.2f} x plain; "
+            f"distance {before:.3g} before, {after:.3g} after; last losses {losses[kind]:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
