@@ -115,7 +115,7 @@ def mitigate_file(
             done = mitigate(records, strategies, context)
             before = {r.id: r.text for r in records}
             for r, why in done.dropped:
-                summary.dropped[why] += 1
+                summary.dropped[why.split(" (")[0]] += 1
                 write.note({"row": int(r.id.split("~")[0]), "dropped": why})
             for r, weight in zip(done.records, done.weights, strict=True):
                 assert columns is not None
