@@ -61,6 +61,22 @@ def test_augmented_records_of_held_out_items_never_train(tiny_study, tmp_path):
     assert held_out and not held_out & trained
 
 
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"name": "story", "options": {"language": "sw"}}, "'sw' has no part-of-speech tagger"),
+        ({"name": "hate", "options": {"data": "set.csv"}}, "the label 'odd' is not declared"),
+        ({"name": "hate", "options": {"data": "none.csv"}}, "no such file"),
+        ({"name": "lm_eval:nothing_such"}, "has no task 'nothing_such'"),
+    ],
+)
+def test_a_task_that_cannot_work_is_said_before_anything_is_trained(tiny_study, tmp_path, task, message):
+    (tmp_path / "set.csv").write_text("text,label\na,odd\n", encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        run(tiny_study(tasks=["occupation", task]), tmp_path / "r", base=tmp_path, quiet=True)
+    assert not (tmp_path / "r" / "adapters").exists()
+
+
 def test_a_second_run_does_only_what_changed(tiny_study, tmp_path):
     run(tiny_study(), tmp_path, quiet=True)
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}

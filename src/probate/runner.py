@@ -80,6 +80,8 @@ class _Run:
         self.tasks: list[Task] = [load_task(t.name, t.options, t.alias) for t in study.tasks]
         self.tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
         self.context: TaskContext = self.data.context
+        for task in self.tasks:
+            task.check(self.context)
         self.mitigations = arm_data.strategies(study, self.data)
         self._sets: dict[tuple[str, int], list[Record]] = {}
         self._models: dict[str, LM] = {}

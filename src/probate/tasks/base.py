@@ -115,6 +115,10 @@ class Task(ABC):
     def size(self, context: TaskContext) -> int:
         """Number of prompts that `evaluate` will score, for progress and `probate plan`."""
 
+    def check(self, context: TaskContext) -> None:
+        """Raises InputError for what cannot work: data, options, a library that is missing. Called before anything is trained."""
+        self.size(context)
+
     @abstractmethod
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         """One outcome for each item (for each candidate in a comparison), in a fixed order."""

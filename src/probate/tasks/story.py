@@ -76,11 +76,14 @@ class Story(Task):
     def size(self, context: TaskContext) -> int:
         return len(self._asked(context))
 
+    def check(self, context: TaskContext) -> None:
+        judged("A.", self.options.language)
+
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         from probate.infer.generation import generate
 
         options = self.options
-        judged("A.", options.language)  # a missing tagger is said before anything is generated
+        self.check(context)
         asked = self._asked(context)
         answers = generate(
             lm.model,
