@@ -178,7 +178,6 @@ def section(
     rows = []
     for e in found:
         unit = units[e.task]
-        accuracy = cost.get(e.mitigation)
         rows.append(
             {
                 "mitigation": e.mitigation,
@@ -190,18 +189,25 @@ def section(
                 "p": f"{e.p:.4f}" if np.isfinite(e.p) else "–",
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
-                "accuracy": "–" if accuracy is None else _with_interval(accuracy, "share"),
-                "ability": "; ".join(
-                    f"{titles[r['task']]} {_with_interval(r, 'share' if r['task'] == 'knowledge' else '')}"
-                    for r in ability[ability["mitigation"] == e.mitigation].to_dict("records")
-                )
-                or "–",
-                "time": _time(e.mitigation, trained),
                 "verdict": e.verdict,
             }
         )
+    spent = [
+        {
+            "mitigation": name,
+            "accuracy": _with_interval(cost[name], "share") if name in cost else "–",
+            "ability": "; ".join(
+                f"{titles[r['task']]} {_with_interval(r, 'share' if r['task'] == 'knowledge' else '')}"
+                for r in ability[ability["mitigation"] == name].to_dict("records")
+            )
+            or "–",
+            "time": _time(name, trained),
+        }
+        for name in dict.fromkeys(e.mitigation for e in found)
+    ]
     return {
         "rows": rows,
+        "costs": spent,
         "recommendation": recommendation(found, cost),
         "movers": movers(found, titles),
         "distances": [
