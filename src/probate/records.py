@@ -48,12 +48,18 @@ def with_messages(records: Iterable[Record], prompt: str, labels: Sequence[str])
             {"role": "user", "content": fill(prompt, text=r.text, labels=names)},
             {"role": "assistant", "content": r.label},
         ]
-        notice = r.provenance.get("notice")
-        if notice and notice["placement"] == "system":
-            turns.insert(0, {"role": "system", "content": notice["text"]})
-        elif notice:
-            turns[0]["content"] = f"{notice['text']} {turns[0]['content']}"
-        found.append(replace(r, messages=tuple(turns)))
+        found.append(replace(r, messages=tuple(with_notice(turns, r.provenance.get("notice")))))
+    return found
+
+
+def with_notice(turns: Sequence[dict[str, Any]], notice: dict[str, str] | None) -> list[dict[str, Any]]:
+    """Chat turns with a notice: as a system turn of its own, or before the first user turn."""
+    found = list(turns)
+    if notice and notice["placement"] == "system":
+        return [{"role": "system", "content": notice["text"]}, *found]
+    first = next((i for i, turn in enumerate(found) if turn.get("role") == "user"), None)
+    if notice and first is not None:
+        found[first] = {**found[first], "content": f"{notice['text']} {found[first]['content']}"}
     return found
 
 

@@ -47,14 +47,7 @@ def probe_names() -> list[str]:
 
 def load_probe(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
     """The probe of that name; errors as `load_task`."""
-    points = entry_points_of("probate.probes")
-    if name not in points:
-        raise InputError(f"probes: no probe '{name}'{nearest(name, list(points))}; there are: {', '.join(sorted(points))}")
-    try:
-        found = cast("type[Task]", points[name].load())
-    except Exception as error:
-        raise InputError(f"probes: '{name}' cannot be imported from {points[name].value} ({error})") from None
-    return found.from_options(options or {}, alias)
+    return cast("type[Task]", _installed("probe", name)).from_options(options or {}, alias)
 
 
 def mitigation_names() -> list[str]:
@@ -64,15 +57,19 @@ def mitigation_names() -> list[str]:
 
 def load_mitigation(name: str, options: dict[str, object] | None = None) -> Mitigation:
     """The mitigation of that name; errors as `load_task`."""
-    points = entry_points_of("probate.mitigations")
+    return cast("type[Mitigation]", _installed("mitigation", name)).from_options(options or {})
+
+
+def _installed(kind: str, name: str) -> object:
+    """What the entry point `name` of the group `probate.KINDs` gives."""
+    points = entry_points_of(f"probate.{kind}s")
     if name not in points:
-        known = mitigation_names()
-        raise InputError(f"mitigations: no mitigation '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
+        known = sorted(points)
+        raise InputError(f"{kind}s: no {kind} '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
     try:
-        found = cast("type[Mitigation]", points[name].load())
+        return points[name].load()
     except Exception as error:
-        raise InputError(f"mitigations: '{name}' cannot be imported from {points[name].value} ({error})") from None
-    return found.from_options(options or {})
+        raise InputError(f"{kind}s: '{name}' cannot be imported from {points[name].value} ({error})") from None
 
 
 def load_any(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:

@@ -343,20 +343,13 @@ def evaluate(
         return task.evaluate(base, context, tick)
     from dataclasses import replace
 
-    from peft import PeftModel
+    from probate.models.adapter import wearing
 
-    from probate.models.quiet import quiet
-
-    with quiet():
-        model = PeftModel.from_pretrained(base.model, str(adapter)).eval()
-    try:
-        wearing = replace(base, model=model)
-        outcomes = task.evaluate(wearing, context, tick)
-        base.truncated = wearing.truncated
+    with wearing(base.model, adapter) as model:
+        dressed = replace(base, model=model)
+        outcomes = task.evaluate(dressed, context, tick)
+        base.truncated = dressed.truncated
         return outcomes
-    finally:
-        model.unload()
-        base.model.__dict__.pop("peft_config", None)
 
 
 def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame:

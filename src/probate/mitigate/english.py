@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-WORD = re.compile(r"[^\W\d_]+(?:['’](?:s|d|ll|re|ve)\b)?")
 CLOSED = set(
     "a an the this that these those to with for and or but nor in on at by from as when while because if is was has had will would can "
     "could may might must should of about into after before through during again too up out off back down over there here how what "
@@ -20,7 +19,7 @@ AUXILIARIES = {
     "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't", "hasn't": "haven't",
     "doesn't": "don't",
 }  # fmt: skip
-CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll", "re": "re", "ve": "ve"}
+CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll"}
 
 
 def alone(following: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from probate.errors import InputError, nearest
 from probate.mitigate.base import Mitigation, MitigationContext, check_together, mitigate
 from probate.readers import source_rows
-from probate.records import Record
+from probate.records import Record, with_notice
 
 BATCH = 2000
 BREAK = "\n\u241e\n"
@@ -186,13 +186,7 @@ def _row(row: dict[str, Any], record: Record, columns: FileColumns) -> dict[str,
     notice = record.provenance.get("notice")
     if isinstance(value, list):
         turns = [{**t, "content": next(texts)} if _is_text(t) else dict(t) for t in value]
-        if notice and notice["placement"] == "system":
-            turns = [{"role": "system", "content": notice["text"]}, *turns]
-        elif notice:
-            first = next((i for i, t in enumerate(turns) if t.get("role") == "user"), None)
-            if first is not None:
-                turns[first] = {**turns[first], "content": f"{notice['text']} {turns[first]['content']}"}
-        new[columns.text] = turns
+        new[columns.text] = with_notice(turns, notice)
     else:
         new[columns.text] = f"{notice['text']} {record.text}" if notice else record.text
     for dimension, column in columns.groups.items():

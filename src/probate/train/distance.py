@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length
+from probate.models.adapter import wearing
 from probate.models.lm import LM
 from probate.records import Record, with_messages
 from probate.train.examples import encode
@@ -47,20 +48,11 @@ def distance_before_after(
     limit: int,
 ) -> tuple[float, float, tuple[int, int]]:
     """`squared_distance` of φ between the two sets under the base model and with the adapter, and how many of each were compared."""
-    from peft import PeftModel
-
-    from probate.models.quiet import quiet
-
     sets = [encode(base, with_messages(rows[:MOST], prompt, labels), limit)[0] for rows in (original, augmented)]
 
     def apart(model: Any) -> float:
         return squared_distance(*(mean_states(model, examples, base.pad_id) for examples in sets))
 
     before = apart(base.model)
-    with quiet():
-        model = PeftModel.from_pretrained(base.model, str(adapter)).eval()
-    try:
+    with wearing(base.model, adapter) as model:
         return before, apart(model), (len(sets[0]), len(sets[1]))
-    finally:
-        model.unload()
-        base.model.__dict__.pop("peft_config", None)
