@@ -206,6 +206,11 @@ class Lora(Section):
     alpha: int = Field(32, ge=1, description="Scaling numerator (the update is scaled by alpha / r).")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on the adapter's input.")
     targets: str | list[str] = Field("all-linear", description="`all-linear`, or names of modules.")
+    layers: int | None = Field(
+        None,
+        ge=1,
+        description="Adapt this many of the topmost layers only; those below then run once for each text, for all arms and epochs. Default: all layers.",
+    )
 
 
 class Training(Section):

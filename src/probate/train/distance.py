@@ -13,7 +13,7 @@ from probate.models.adapter import wearing
 from probate.models.lm import LM
 from probate.records import Record, with_messages
 from probate.train.examples import encode
-from probate.train.sft import Example, loss_and_features
+from probate.train.sft import Example, above_trunk, loss_and_features
 
 MOST = 96
 """Records of each origin that are compared."""
@@ -24,10 +24,11 @@ def mean_states(model: Any, examples: Sequence[Example], pad_id: int) -> torch.T
     """φ of each example, in order: the mean last hidden state over its tokens, of shape (examples, width)."""
     device = next(model.parameters()).device
     found: dict[int, torch.Tensor] = {}
-    for batch in batches_by_length([e.tokens for e in examples], 32, TOKENS_PER_BATCH.get(device.type, 2048)):
-        _, features = loss_and_features(model, [examples[i] for i in batch], pad_id)
-        assert features is not None
-        found |= dict(zip(batch, features.float().cpu(), strict=True))
+    with above_trunk(model, examples, pad_id) as (inputs, padding):
+        for batch in batches_by_length([e.tokens for e in inputs], 32, TOKENS_PER_BATCH.get(device.type, 2048)):
+            _, features = loss_and_features(model, [inputs[i] for i in batch], padding)
+            assert features is not None
+            found |= dict(zip(batch, features.float().cpu(), strict=True))
     return torch.stack([found[i] for i in range(len(examples))])
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 from probate.errors import StageError
 from probate.infer.batching import pad_left, shared_prefix
 from probate.infer.prefix import cache_argument, can_share, expanded_cache, prefix_states
+from probate.infer.trunk import PAD, make_trunk, trunk_of
 from probate.study import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
@@ -37,10 +39,16 @@ class Example:
     weight: float = 1.0
     augmented: bool = False
     label: str = ""
+    nodes: Sequence[int] | None = None
+    """What the model is given instead of the tokens, above a shared trunk."""
 
     @property
     def tokens(self) -> int:
         return len(self.prompt) + len(self.completion)
+
+    @property
+    def inputs(self) -> Sequence[int]:
+        return self.nodes if self.nodes is not None else self.prompt + self.completion
 
 
 @dataclass(frozen=True)
@@ -57,17 +65,31 @@ class TrainingLog:
     scale: float = 0.0
 
 
-def lora_config(training: Training) -> Any:
-    """The PEFT configuration that a study's `training.lora` describes."""
+def lora_config(training: Training, model: Any = None) -> Any:
+    """The PEFT configuration that a study's `training.lora` describes; `lora.layers` needs the model that it is for.
+
+    Raises:
+        StageError: `lora.layers` for a model with fewer layers.
+    """
     from peft import LoraConfig
 
     lora = training.lora
+    targets, chosen = lora.targets, None
+    if lora.layers is not None:
+        names = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and ".layers." in name]
+        depth = 1 + max((int(name.split(".layers.")[1].split(".")[0]) for name in names), default=-1)
+        if lora.layers > depth:
+            raise StageError(f"training.lora.layers is {lora.layers}, but the model has {depth} layers")
+        chosen = list(range(depth - lora.layers, depth))
+        if targets == "all-linear":
+            targets = sorted({name.rsplit(".", 1)[-1] for name in names})
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets,
+        target_modules=targets,
+        layers_to_transform=chosen,
     )
 
 
@@ -82,10 +104,10 @@ def loss_and_features(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The loss of `completion_loss`, and φ of each record, of shape (batch, width): its mean last hidden state over all its tokens."""
     device = next(model.parameters()).device
-    rows = [e.prompt + e.completion for e in batch]
+    rows = [e.inputs for e in batch]
     shared = 0
     if can_share(model, max(map(len, rows))):
-        shared = shared_prefix([e.prompt for e in batch])
+        shared = shared_prefix([row[: len(e.prompt)] for row, e in zip(rows, batch, strict=True)])
     ids, mask = pad_left([row[shared:] for row in rows], pad_id, device)
     keep = max(len(e.completion) for e in batch)
     labels = torch.full((len(rows), keep), -100, dtype=torch.long)
@@ -124,6 +146,19 @@ def loss_and_features(
     if head is not None:
         total = total + head.sum(0)
     return loss, total / (own.sum(1, keepdim=True) + shared)
+
+
+@contextmanager
+def above_trunk(model: Any, examples: Sequence[Example], pad_id: int) -> Iterator[tuple[list[Example], int]]:
+    """Examples and padding id for `model`, which runs above its shared trunk, where it has one, until this ends."""
+    trunk, entered = trunk_of(model), None
+    if trunk and can_share(model, max(e.tokens for e in examples)):
+        entered = trunk.enter(model, [e.prompt + e.completion for e in examples])
+    if trunk is None or entered is None:
+        yield list(examples), pad_id
+        return
+    with trunk.above(model):
+        yield [replace(e, nodes=nodes) for e, nodes in zip(examples, entered[0], strict=True)], PAD
 
 
 def epoch_batches(
@@ -194,16 +229,26 @@ def train(
 
     from probate.models.quiet import quiet
 
+    if training.lora.layers is not None:
+        make_trunk(base, training.lora.layers)
     torch.manual_seed(seed)
     model: Any
     with quiet():
         if adapter is None:
-            model = get_peft_model(base, lora_config(training))
+            model = get_peft_model(base, lora_config(training, base))
         else:
             model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
     lean_lora(model)
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     try:
-        return _train(model, list(examples), training, seed, out, pad_id, align, tick)
+        with above_trunk(model, examples, pad_id) as (inputs, padding):
+            log = _train(model, weights, inputs, training, seed, out, padding, align, tick)
+        out.mkdir(parents=True, exist_ok=True)
+        model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
+        (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
+        shutil.rmtree(out / "checkpoint", ignore_errors=True)
+        (out / "losses.json").write_text(json.dumps(log.losses), encoding="utf-8")
+        return log
     finally:
         model.unload()
         base.__dict__.pop("peft_config", None)
@@ -213,6 +258,7 @@ def train(
 
 def _train(
     model: Any,
+    weights: dict[str, torch.nn.Parameter],
     examples: list[Example],
     training: Training,
     seed: int,
@@ -221,7 +267,6 @@ def _train(
     align: AlignSettings | None,
     tick: Callable[[int, float], None] | None,
 ) -> TrainingLog:
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     on_cpu = next(iter(weights.values())).device.type == "cpu"
     optimizer = torch.optim.AdamW(
         weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=on_cpu or None
@@ -270,11 +315,6 @@ def _train(
         if epoch + 1 < training.epochs:
             checkpoint(out / "checkpoint", weights, optimizer, losses, epoch + 1, distances, aligned)
     model.eval()
-    out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
-    (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
-    shutil.rmtree(out / "checkpoint", ignore_errors=True)
-    (out / "losses.json").write_text(json.dumps(losses), encoding="utf-8")
     tokens = sum(e.tokens for e in examples) * training.epochs
     return TrainingLog(losses, tokens, total, distances, aligned.scale if aligned else 0.0)
 
