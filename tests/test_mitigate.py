@@ -35,7 +35,8 @@ def augmented(n: int, label: str = "nurse", group: str = "female", text: str = "
 
 @pytest.mark.parametrize("name", mitigation_names())
 def test_every_mitigation_keeps_the_contract(name):
-    check_mitigation(load_mitigation(name))
+    if name != "cap":  # it needs a finished run: tests/test_generating.py
+        check_mitigation(load_mitigation(name))
 
 
 @pytest.mark.parametrize("options", [{"mode": "mask"}, {"names": ["Xaver"], "words": ["nurse"]}, {"entities": True}])
@@ -241,7 +242,7 @@ def test_what_cannot_be_done():
         mitigate(augmented(1), [load_mitigation("mask")], MitigationContext("gender", ["female"], [], (), "fr"))
     with pytest.raises(InputError, match="groups.buddhist.words has no 'es'"):
         mitigate(augmented(1), [load_mitigation("mask")], context("religion", language="es"))
-    with pytest.raises(InputError, match="swapping is by English grammar"):
+    with pytest.raises(InputError, match="counterfactual: it knows English"):
         mitigate(augmented(1), [load_mitigation("counterfactual")], context(language="es"))
     with pytest.raises(InputError, match="no sentence in 'fr'"):
         mitigate(augmented(1), [load_mitigation("token")], context(language="fr"))

@@ -27,7 +27,9 @@ OPTIONS = [[[30, 31], [30, 32, 33], [34]] if i % 2 else [[35, 36, 37], [38]] for
 
 
 def mixed() -> list[Example]:
-    return [Example(e.prompt, e.completion, 1 + i % 2, augmented=i % 2 == 0, label=str(i % 3)) for i, e in enumerate(examples())]
+    return [
+        Example(e.prompt, e.completion, 1 + i % 2, augmented=i % 2 == 0, label=str(i % 3)) for i, e in enumerate(examples())
+    ]
 
 
 def without_trunk(monkeypatch):

@@ -229,4 +229,7 @@ def mitigation_context(study: Study, data: StudyData) -> MitigationContext:
         study.data.language,
         study.data.split_seed,
         data.stereotypes,
+        generated=study.augmented is None,
+        prompt=study.data.user_turn,
+        max_length=study.training.max_length,
     )

@@ -160,6 +160,10 @@ def mitigate(
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group.")] = None,
     language: Annotated[str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")] = "en",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Model that rewrites, for counterfactual.how=rewrite: embedded, an id or a folder."),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME.OPTION=VALUE", help="An option of a mitigation.")
     ] = None,
@@ -173,7 +177,7 @@ def mitigate(
 
     typer.echo(
         run_command(
-            strategy.split(","), source, out, groups.split(","), text, label, group or [], language, overrides or [], show,
+            strategy.split(","), source, out, groups.split(","), text, label, group or [], language, model, overrides or [], show,
             dry_run=dry_run, force=force, quiet=quiet,
         )
     )  # fmt: skip

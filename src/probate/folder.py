@@ -105,21 +105,21 @@ class RunFolder:
         write_records(self.path / "data" / "original.jsonl", data.split.train)
         write_records(self.path / "data" / "held-out.jsonl", data.split.test)
 
-    def write_set(self, arm: Arm, records: list[Record]) -> None:
-        """The augmented set of an arm's bias type and seed, in nested order, labels as trained on."""
-        write_records(self.path / "data" / f"{arm.bias_type}-s{arm.seed}.jsonl", records)
+    def write_set(self, name: str, records: list[Record]) -> None:
+        """An augmented set, in nested order, labels as trained on."""
+        write_records(self.path / "data" / f"{name}.jsonl", records)
 
-    def write_provenance(self, data: StudyData, sets: dict[tuple[str, int], list[Record]]) -> None:
+    def write_provenance(self, data: StudyData, sets: dict[str, list[Record]]) -> None:
         """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
         lines = []
         for r in data.split.train:
             lines.append({"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance})
-        for (bias_type, seed), records in sets.items():
+        for name, records in sets.items():
             for place, r in enumerate(records):
                 lines.append(
                     {
                         "id": r.id,
-                        "set": f"{bias_type}-s{seed}",
+                        "set": name,
                         "place": place,
                         "label": r.label,
                         "groups": r.groups,

@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,20 +16,21 @@ import pandas as pd
 from probate import arms as arm_data
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError, ProbateError, StageError
+from probate.evaluation import evaluate, outcome_rows
 from probate.folder import RunFolder
-from probate.mitigate.base import Mitigated, mitigate
+from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, mitigate
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
-from probate.records import Record, content_hash, with_messages
+from probate.records import Record, content_hash, read_records, with_messages, write_records
 from probate.registry import load_probe, load_task
 from probate.store import Store, digest, write_atomic
 from probate.study import ModelSpec, Study
-from probate.tasks.base import Outcome, Task, TaskContext
+from probate.tasks.base import Task, TaskContext
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-STAGE_VERSIONS = {"generate": 2, "train": 1, "evaluate": 2}
+STAGE_VERSIONS = {"generate": 2, "mitigate": 1, "train": 1, "evaluate": 2}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 
 
@@ -83,7 +84,12 @@ class _Run:
         for task in self.tasks:
             task.check(self.context)
         self.mitigations = arm_data.strategies(study, self.data)
-        self._sets: dict[tuple[str, int], list[Record]] = {}
+        self.mitigating = replace(
+            arm_data.mitigation_context(study, self.data),
+            learner=lambda: self._lm(study.model),
+            generator=lambda: self._lm(study.generator or study.model),
+        )
+        self._sets: dict[str, list[Record]] = {}
         self._models: dict[str, LM] = {}
 
     def execute(self) -> RunResult:
@@ -93,13 +99,14 @@ class _Run:
         sets = self._sets
         mixed: dict[str, Mitigated] = {}
         for arm in self.plan.arms:
-            if arm.ratio and arm.bias_type not in augmented:
+            kind, name = self._kind(arm), self._set_name(arm)
+            if arm.ratio and kind not in augmented:
                 self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
                 continue
-            if arm.ratio and (arm.bias_type, arm.seed) not in sets:
-                sets[arm.bias_type, arm.seed] = arm_data.arm_order(self.study, self.data, arm, augmented[arm.bias_type])
-                self.folder.write_set(arm, sets[arm.bias_type, arm.seed])
-            records = arm_data.mix_arm(self.study, self.data, arm, sets.get((arm.bias_type, arm.seed), []))
+            if arm.ratio and name not in sets:
+                sets[name] = arm_data.arm_order(self.study, self.data, arm, augmented[kind])
+                self.folder.write_set(name, sets[name])
+            records = arm_data.mix_arm(self.study, self.data, arm, sets.get(name, []))
             made = self._guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
             if made is not None:
                 mixed[arm.name] = made
@@ -124,12 +131,45 @@ class _Run:
         """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
         if arm.mitigation == "none":
             return Mitigated(list(records), [1.0] * len(records))
+        strategies, context = self.mitigations[arm.mitigation], self.mitigating
         try:
-            made = mitigate(records, self.mitigations[arm.mitigation], arm_data.mitigation_context(self.study, self.data))
+            if any(s.slow for s in strategies):
+                made = self._mitigate_once(arm, records, strategies, context)
+            else:
+                made = mitigate(records, strategies, context)
         except InputError as error:
             raise StageError(str(error)) from None
         self.folder.write_mitigated(arm, made)
         return made
+
+    def _mitigate_once(
+        self, arm: Arm, records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
+    ) -> Mitigated:
+        """`mitigate` as a stage, so that what a model wrote or judged is there when the run is continued."""
+        models = [self._lm(spec).fingerprint for spec in (self.study.model, self.study.generator or self.study.model)]
+        named = [(s.name, s.options.model_dump()) for s in strategies]
+        key = digest(STAGE_VERSIONS["mitigate"], named, models, content_hash(records), self.study.data.user_turn, context.seed)
+
+        def work(folder: Path) -> dict[str, Any]:
+            with self.reporter.stage(f"mitigate {arm.name}", 0, ""):
+                made = mitigate(records, strategies, context)
+            write_records(folder / "records.jsonl", made.records)
+            write_records(folder / "dropped.jsonl", [r.with_provenance(left_out=why) for r, why in made.dropped])
+            return {"weights": made.weights}
+
+        folder, done = self.store.run(f"stages/mitigate-{arm.name}", key, work)
+        dropped = [(r, r.provenance["left_out"]) for r in read_records(folder / "dropped.jsonl")]
+        plain = mitigate([], strategies, context)
+        return replace(plain, records=read_records(folder / "records.jsonl"), weights=done["weights"], dropped=dropped)
+
+    def _kind(self, arm: Arm) -> tuple[str, str]:
+        """Which augmented data an arm draws on: the bias type, and the mitigation where it has the generator write anew."""
+        own = self.mitigations.get(arm.mitigation, [])
+        return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else ""
+
+    def _set_name(self, arm: Arm) -> str:
+        bias_type, anew = self._kind(arm)
+        return f"{bias_type}-s{arm.seed}" + (f"-{anew}" if anew else "")
 
     def _lm(self, spec: ModelSpec) -> LM:
         from probate.models.embedded import WHEELS, is_cached
@@ -164,23 +204,26 @@ class _Run:
             self.folder.write_traceback(stage, traceback.format_exc())
         return None
 
-    def _augment(self) -> dict[str, list[Record]]:
-        """Augmented records of each bias type, before the annotator."""
+    def _augment(self) -> dict[tuple[str, str], list[Record]]:
+        """Augmented records of each `_kind`, before the annotator."""
         found = {}
-        for bias_type, wanted in self.plan.wanted.items():
+        for kind in dict.fromkeys(self._kind(arm) for arm in self.plan.arms if arm.ratio):
+            bias_type, anew = kind
+            wanted = self.plan.wanted[bias_type]
             records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
             if records is None:
-                records = self._guard(f"generate {bias_type}", "", partial(self._generate, bias_type, wanted))
+                name = "-".join(filter(None, kind))
+                told = " ".join(filter(None, (s.instruction(self.mitigating) for s in self.mitigations.get(anew, []))))
+                records = self._guard(f"generate {name}", "", partial(self._generate, bias_type, wanted, name, told))
             if records is not None:
-                found[bias_type] = records
+                found[kind] = records
         return found
 
-    def _generate(self, bias_type: str, wanted: int) -> list[Record]:
+    def _generate(self, bias_type: str, wanted: int, name: str, instruction: str) -> list[Record]:
         from probate.bias.taxonomy import NEUTRAL
         from probate.generate.augment import augment
         from probate.generate.prompts import templates
         from probate.generate.transformers_backend import TransformersBackend
-        from probate.records import read_records
 
         study = self.study
         statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
@@ -201,11 +244,11 @@ class _Run:
             study.bias.cross,
             study.generation.model_dump(exclude={"budget"}),
             lm.fingerprint,
+            *([instruction] if instruction else []),
         )
-        name = f"stages/generate-{bias_type}"
 
         def work(folder: Path) -> dict[str, Any]:
-            with self.reporter.stage(f"generate {bias_type}", target, "accepted") as tick:
+            with self.reporter.stage(f"generate {name}", target, "accepted") as tick:
                 return augment(
                     bias_type,
                     target,
@@ -218,10 +261,11 @@ class _Run:
                     folder=folder,
                     statements=statements,
                     language=language,
+                    instruction=instruction,
                     tick=tick,
                 )
 
-        folder, _ = self.store.run(name, key, work)
+        folder, _ = self.store.run(f"stages/generate-{name}", key, work)
         return read_records(folder / "records.jsonl")
 
     def _cross(self) -> Pack | None:
@@ -253,7 +297,7 @@ class _Run:
             found = self._guard(
                 f"evaluate {arm.name} {task.key}",
                 arm.name,
-                partial(self._evaluate, arm, task, key, trained[0], base, place),
+                partial(self._evaluate, arm, task, key, trained[0], base, place, mixed.notice),
             )
             if found is not None:
                 frames.append(found)
@@ -300,7 +344,7 @@ class _Run:
         from probate.train.distance import distance_before_after
 
         used = {r.id for r in mixed.records}
-        spare = [r for r in self._sets[arm.bias_type, arm.seed] if r.id not in used]
+        spare = [r for r in self._sets[self._set_name(arm)] if r.id not in used]
         seen = len(spare) < 8
         other = [r for r in mixed.records if r.origin == "augmented"] if seen else spare
         before, after, counts = distance_before_after(
@@ -311,7 +355,9 @@ class _Run:
         extra = {"align_scale": log.scale, "align_first": steps[0], "align_last": steps[-1]} if steps else {}
         return {"held_out_distance": found, **extra}
 
-    def _evaluate(self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str) -> pd.DataFrame:
+    def _evaluate(
+        self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str, notice: dict[str, str] | None
+    ) -> pd.DataFrame:
         key = digest(
             STAGE_VERSIONS["evaluate"],
             trained,
@@ -321,52 +367,16 @@ class _Run:
             self.context.prompt,
             self.context.max_length,
             list(self.context.labels),
+            *([notice] if notice else []),
         )
 
         def work(folder: Path) -> dict[str, Any]:
             before = base.truncated
             with self.reporter.stage(f"{place} {task.key} {arm.name}", task.size(self.context), "prompts") as tick:
-                outcomes = evaluate(base, adapter, task, self.context, tick)
+                outcomes = evaluate(base, adapter, task, self.context, tick, notice)
             lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
             write_atomic(folder / "outcomes.jsonl", lines)
             return {"outcomes": len(outcomes), "truncated": base.truncated - before}
 
         folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.key}", key, work)
         return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
-
-
-def evaluate(
-    base: LM, adapter: Path | None, task: Task, context: TaskContext, tick: Callable[[int], None] | None = None
-) -> list[Outcome]:
-    """Outcomes of `task` for `base` with the PEFT adapter in `adapter` (None: the base model itself)."""
-    if adapter is None:
-        return task.evaluate(base, context, tick)
-    from dataclasses import replace
-
-    from probate.models.adapter import wearing
-
-    with wearing(base.model, adapter) as model:
-        dressed = replace(base, model=model)
-        outcomes = task.evaluate(dressed, context, tick)
-        base.truncated = dressed.truncated
-        return outcomes
-
-
-def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame:
-    """The stage's outcomes in the columns of `outcomes.parquet`."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    fixed = {
-        "study": study.name,
-        "arm": arm.name,
-        "bias_type": arm.bias_type,
-        "ratio": arm.ratio,
-        "mitigation": arm.mitigation,
-        "method": "sft",
-        "round": 1,
-        "seed": arm.seed,
-        "task": task.key,
-        "metric": task.metric,
-    }
-    for row in rows:
-        row["groups"] = json.dumps(row["groups"], sort_keys=True)
-    return pd.DataFrame([{**fixed, **row} for row in rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,11 +45,12 @@ def augment(
     folder: Path,
     statements: Sequence[str] = (),
     language: str = "en",
+    instruction: str = "",
     tick: Tick | None = None,
 ) -> dict[str, Any]:
     """Write `records.jsonl`, `rejects.jsonl` and `raw.jsonl` to `folder`; at least `wanted` records, balanced over cells.
 
-    Raw answers are saved as they come: a call that finds some continues after them.
+    Raw answers are saved as they come: a call that finds some continues after them. `instruction` stands after each prompt.
 
     Returns:
         The yield: candidates, accepted, wanted, and rejects by reason.
@@ -75,7 +77,7 @@ def augment(
         while number < most and any(len(accepted[c]) < per_cell for c in cells):
             count = min(step, most - number)
             batch = [
-                a
+                replace(a, prompt=f"{a.prompt} {instruction}".strip())
                 for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed, statements, language)
                 if len(accepted[a.label, a.group]) < per_cell
             ]

@@ -37,7 +37,9 @@ class Trunk:
             raise ValueError(f"the model has {len(layers)} layers; at most {len(layers) - 1} of them can be the topmost ones")
         self.bottom = len(layers) - top
         weight = next(model.parameters())
-        self._states = torch.zeros((1, model.config.get_text_config(decoder=True).hidden_size), dtype=weight.dtype).to(weight.device)
+        self._states = torch.zeros((1, model.config.get_text_config(decoder=True).hidden_size), dtype=weight.dtype).to(
+            weight.device
+        )
         self._most = MOST_BYTES // (self._states.shape[1] * self._states.element_size())
         self._nodes: dict[tuple[int, int], int] = {}
 

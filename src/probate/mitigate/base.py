@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from probate.bias.packs import Pack
 from probate.errors import InputError
@@ -13,12 +13,17 @@ from probate.options import read_options
 from probate.records import Record
 from probate.train.settings import AlignSettings
 
+if TYPE_CHECKING:
+    from probate.models.lm import LM
+
 
 @dataclass(frozen=True)
 class MitigationContext:
     """What every mitigation may use. `groups`: those compared; where empty, all that occur. `packs`: identities whose words are masked, the first that of `dimension`.
 
-    `stereotypes`: label → groups that it is stereotyped for; where empty, the pack's.
+    `stereotypes`: label → groups that it is stereotyped for; where empty, the pack's. `generated`: whether the study generates the
+    augmented records, so that they can be generated in another way. `learner` and `generator` load the model that is trained and the
+    one that writes; `prompt` and `max_length` are those of training records.
     """
 
     dimension: str
@@ -28,6 +33,18 @@ class MitigationContext:
     language: str = "en"
     seed: int = 0
     stereotypes: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    generated: bool = True
+    learner: Callable[[], LM] | None = None
+    generator: Callable[[], LM] | None = None
+    prompt: str = "{text}"
+    max_length: int = 1024
+
+    def model(self, kind: Literal["learner", "generator"], name: str) -> LM:
+        """Raises InputError where the mitigation `name` has no model to use."""
+        load = self.learner if kind == "learner" else self.generator
+        if load is None:
+            raise InputError(f"mitigations: {name} needs a model: name it in a study, or give --model")
+        return load()
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class Mitigated:
     dropped: list[tuple[Record, str]] = field(default_factory=list)
     align: AlignSettings | None = None
     """The alignment loss to train with, if any."""
+    notice: dict[str, str] | None = None
+    """What stands before every prompt at evaluation, if anything: its `text` and its `placement`, user or system."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,11 @@ class Mitigation:
 
     options: Any = field(default_factory=Options)
 
+    @property
+    def slow(self) -> bool:
+        """Whether it runs a model: a study then keeps what it made as a stage of its own."""
+        return False
+
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
         """Raises InputError for an option that the mitigation does not take."""
@@ -71,6 +95,10 @@ class Mitigation:
     def change(self, record: Record, context: MitigationContext) -> list[Record]:
         """What an augmented record becomes: itself changed, or itself and others made from it."""
         return [record]
+
+    def change_all(self, records: Sequence[Record], context: MitigationContext) -> list[list[Record]]:
+        """`change` of each record, for mitigations that work on many at once."""
+        return [self.change(record, context) for record in records]
 
     def select(
         self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
@@ -85,6 +113,14 @@ class Mitigation:
     def align(self) -> AlignSettings | None:
         """The alignment loss that it adds to training, if any."""
         return None
+
+    def notice(self, context: MitigationContext) -> dict[str, str] | None:
+        """What it puts before every prompt at evaluation, if anything."""
+        return None
+
+    def instruction(self, context: MitigationContext) -> str:
+        """What it tells the generator after each prompt, so that the augmented records are generated anew; empty: nothing."""
+        return ""
 
 
 def marked(record: Record, name: str, **what: Any) -> Record:
@@ -105,10 +141,9 @@ def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], contex
     items = [(record, 1.0) for record in records]
     dropped: list[tuple[Record, str]] = []
     for strategy in strategies:
+        changed = iter(strategy.change_all([r for r, _ in items if r.origin == "augmented"], context))
         items = [
-            (new, weight)
-            for record, weight in items
-            for new in (strategy.change(record, context) if record.origin == "augmented" else [record])
+            (new, weight) for record, weight in items for new in (next(changed) if record.origin == "augmented" else [record])
         ]
         kept, left = strategy.select([r for r, _ in items if r.origin == "augmented"], original, context)
         dropped += left
@@ -118,7 +153,8 @@ def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], contex
         factors = dict(zip(map(id, augmented), strategy.weight(augmented, context), strict=True))
         items = [(r, w * factors.get(id(r), 1.0)) for r, w in items]
     align = next((found for s in strategies if (found := s.align())), None)
-    return Mitigated([r for r, _ in items], [w for _, w in items], dropped, align)
+    notice = next((told for s in strategies if (told := s.notice(context))), None)
+    return Mitigated([r for r, _ in items], [w for _, w in items], dropped, align, notice)
 
 
 def check_together(strategies: Sequence[Mitigation]) -> None:

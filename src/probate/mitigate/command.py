@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probate.bias.packs import load_pack
 from probate.errors import InputError
@@ -12,7 +14,11 @@ from probate.mitigate.base import MitigationContext
 from probate.mitigate.files import Summary, mitigate_file
 from probate.progress import Reporter
 from probate.registry import load_mitigation
+from probate.study import ModelSpec
 from probate.study_errors import apply_overrides
+
+if TYPE_CHECKING:
+    from probate.models.lm import LM
 
 NO_TEXT = "(nothing)"
 
@@ -26,6 +32,7 @@ def run_command(
     label: str | None,
     groups: Sequence[str],
     language: str,
+    model: str | None,
     overrides: list[str],
     show: int,
     *,
@@ -55,7 +62,10 @@ def run_command(
             raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in gender=sex")
         columns[dimension] = column
     packs = tuple(load_pack(d) for d in dimensions)
-    context = MitigationContext(dimensions[0], [], [], packs, language)
+    context = MitigationContext(dimensions[0], [], [], packs, language, generated=False)
+    if model:
+        load = cache(partial(_load, model))
+        context = replace(context, learner=load, generator=load)
     strategies = [load_mitigation(n, options.get(n)) for n in names]
     training = next((s.name for s in strategies if s.align()), None)
     if training:
@@ -65,6 +75,12 @@ def run_command(
             source, None if dry_run else out, strategies, context, text=text, label=label, groups=columns, show=show, tick=tick
         )
     return words(found, None if dry_run else out)
+
+
+def _load(name: str) -> LM:
+    from probate.models.lm import load_lm
+
+    return load_lm(ModelSpec(name=name))
 
 
 def _lines(path: Path) -> int:

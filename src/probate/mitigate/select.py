@@ -11,16 +11,16 @@ from pydantic import Field
 from probate.bias.lean import lean
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, Options
-from probate.records import Record
+from probate.records import Record, with_messages
 from probate.tasks.base import stereotyped_for
 
 FOLDS = 5
 
 
 class SelectOptions(Options):
-    by: Literal["stereotype", "two_sample"] = Field(
+    by: Literal["stereotype", "two_sample", "gradient"] = Field(
         "stereotype",
-        description="`stereotype`: label and wording that fit the stereotype of the record's group; `two_sample`: how surely a classifier tells the record from original ones.",
+        description="`stereotype`: label and wording that fit the stereotype of the record's group; `two_sample`: how surely a classifier tells the record from original ones; `gradient`: how little its gradient is like those of original records of its label.",
     )
     share: float = Field(0.25, gt=0, lt=1, description="Share of the augmented records that is left out.")
 
@@ -31,6 +31,8 @@ class Select(Mitigation):
     `stereotype` scores 1 where the label is stereotyped for the record's group, plus the lean of its wording (share of its
     words that fit the group's stereotype, minus the others'). `two_sample` is the probability of being augmented that a logistic
     regression on words gives, cross-validated in five folds, so that no record is scored by a model that has seen it.
+    `gradient` is minus the mean cosine of the record's gradient with those of original records of the same label, under the model
+    before training (`probate.train.gradients`).
     """
 
     name = "select"
@@ -38,6 +40,10 @@ class Select(Mitigation):
     source = "data selection by an influence proxy; classifier two-sample score after Lopez-Paz and Oquab (2017)"
     whole = True
     option_type: ClassVar[type[Options]] = SelectOptions
+
+    @property
+    def slow(self) -> bool:
+        return bool(self.options.by == "gradient")
 
     def check(self, context: MitigationContext) -> None:
         if self.options.by == "stereotype" and not any(p.dimension == context.dimension for p in context.packs):
@@ -48,7 +54,8 @@ class Select(Mitigation):
     ) -> tuple[list[Record], list[tuple[Record, str]]]:
         if not records:
             return [], []
-        scores = self._stereotype(records, context) if self.options.by == "stereotype" else self._apart(records, original)
+        score = {"stereotype": self._stereotype, "two_sample": self._apart, "gradient": self._unlike}[self.options.by]
+        scores = score(records, original, context)
         order = np.argsort(-np.asarray(scores), kind="stable")
         gone = set(order[: round(self.options.share * len(records))].tolist())
         why = f"its {self.options.by} score is among the highest {100 * self.options.share:g}%"
@@ -57,7 +64,7 @@ class Select(Mitigation):
             [(r, f"{why} ({scores[i]:.3f})") for i, r in enumerate(records) if i in gone],
         )
 
-    def _stereotype(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
+    def _stereotype(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
         pack = next(p for p in context.packs if p.dimension == context.dimension)
         found = []
         for r in records:
@@ -66,7 +73,7 @@ class Select(Mitigation):
             found.append(float(fits) + lean(r.text, group, pack) / 100)
         return found
 
-    def _apart(self, records: Sequence[Record], original: Sequence[Record]) -> list[float]:
+    def _apart(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
         if len(original) < FOLDS or len(records) < FOLDS:
             raise InputError(
                 f"mitigations: select by two_sample needs at least {FOLDS} original and {FOLDS} augmented records, "
@@ -85,3 +92,21 @@ class Select(Mitigation):
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
         chance = cross_val_predict(model, texts, target, cv=folds, method="predict_proba")[:, 1]
         return [float(c) for c in chance[len(original) :]]
+
+    def _unlike(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
+        lacking = sorted({r.label for r in records} - {r.label for r in original})
+        if lacking:
+            raise InputError(
+                f"mitigations: select by gradient compares with original records of the same label; there is none of '{lacking[0]}'"
+            )
+        from probate.train.examples import encode
+        from probate.train.gradients import record_gradients
+
+        lm = context.model("learner", "select by gradient")
+        rows = with_messages([*original, *records], context.prompt, context.labels)
+        found = record_gradients(lm.model, encode(lm, rows, context.max_length)[0], lm.pad_id).numpy()
+        clean = {
+            label: found[[i for i, r in enumerate(original) if r.label == label]].mean(0)
+            for label in {r.label for r in records}
+        }
+        return [-float(own @ clean[r.label]) for own, r in zip(found[len(original) :], records, strict=True)]

@@ -23,12 +23,18 @@ SENTENCES = {
 class TokenOptions(Options):
     sentence: str | None = Field(None, min_length=1, description="The sentence; default: Probate's own in the language.")
     placement: Literal["prefix", "user", "system"] = Field(
-        "prefix", description="Before the `prefix` of the text itself, before the whole `user` turn, or as `system` turn."
+        "prefix", description="Before the text itself, before the whole `user` turn, or as `system` turn."
+    )
+    evaluation: bool = Field(
+        False, description="Also before every chat prompt of the evaluation: as `system` turn, else before the user turn."
     )
 
 
 class Token(Mitigation):
-    """A notice before each augmented record, at training. `prefix` stands in the text, the others in the chat turns."""
+    """A notice before each augmented record, at training, and with `evaluation` before what is asked of the trained model too.
+
+    `prefix` stands in the text, the other placements in the chat turns.
+    """
 
     name = "token"
     title = "Token"
@@ -58,3 +64,9 @@ class Token(Mitigation):
         if record.text.startswith(sentence):
             return [record]
         return [marked(replace(record, text=f"{sentence} {record.text}"), self.name, placement="prefix", text=sentence)]
+
+    def notice(self, context: MitigationContext) -> dict[str, str] | None:
+        if not self.options.evaluation:
+            return None
+        placement = "system" if self.options.placement == "system" else "user"
+        return {"placement": placement, "text": self.sentence(context)}

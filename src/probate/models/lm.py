@@ -11,6 +11,7 @@ from typing import Any
 from probate.errors import InputError
 from probate.models.embedded import WHEELS, embedded_path
 from probate.models.quiet import quiet
+from probate.records import with_notice
 from probate.store import digest, file_digest
 from probate.study import ModelSpec
 
@@ -32,6 +33,8 @@ class LM:
     path: str
     truncated: int = 0
     """Prompts that lost their beginning because they were longer than the context."""
+    notice: dict[str, str] | None = None
+    """What stands before every chat prompt: `text`, and its `placement`, user or system."""
 
     @property
     def pad_id(self) -> int:
@@ -90,7 +93,7 @@ class LM:
 
         With `room` tokens kept free for the answer; a prompt that is too long loses its beginning, and is counted.
         """
-        ids = self.text_ids(self._render(messages, prompt=True) + prefix)
+        ids = self.text_ids(self._render(with_notice(messages, self.notice), prompt=True) + prefix)
         most = min(limit or self.context, self.context) - room
         if len(ids) > most:
             self.truncated += 1

@@ -1,0 +1,47 @@
+"""Sentence embeddings by a small encoder (all-MiniLM-L6-v2, embedded)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length
+from probate.models.embedded import embedded_path
+from probate.models.quiet import quiet
+
+LONGEST = 256
+"""Tokens that the encoder was trained on; of a longer text the beginning counts."""
+
+
+@cache
+def _encoder() -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+
+    path = str(embedded_path("embedded-embeddings"))
+    with quiet():
+        return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path, use_safetensors=True).eval()
+
+
+def embed(texts: Sequence[str]) -> np.ndarray:
+    """Embeddings of unit length, float32 of shape (texts, 384): mean over tokens of the last hidden state.
+
+    Raises:
+        StageError: the encoder cannot be fetched.
+    """
+    import torch
+
+    tokenizer, model = _encoder()
+    rows = [tokenizer(text, truncation=True, max_length=LONGEST)["input_ids"] for text in texts]
+    found = np.zeros((len(rows), model.config.hidden_size), dtype=np.float32)
+    with torch.inference_mode():
+        for batch in batches_by_length([len(r) for r in rows], 128, 4 * TOKENS_PER_BATCH["cpu"]):
+            width = max(len(rows[i]) for i in batch)
+            ids = torch.tensor([rows[i] + [0] * (width - len(rows[i])) for i in batch])
+            mask = torch.tensor([[1] * len(rows[i]) + [0] * (width - len(rows[i])) for i in batch])
+            states = model(input_ids=ids, attention_mask=mask).last_hidden_state
+            means = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+            found[batch] = torch.nn.functional.normalize(means, dim=1).numpy()
+    return found
