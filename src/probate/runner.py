@@ -334,12 +334,14 @@ class _Run:
         }
 
     def _drawn_together(self, arm: Arm, mixed: Mitigated, log: Any, base: LM, folder: Path) -> dict[str, Any]:
-        """With an alignment loss in the study: the distance of original and augmented records before and after training.
+        """With an alignment loss in the study, for arms with it and the plain ones: the distance of original and augmented records before and after.
 
         Originals are the held-out ones; augmented records are those of the set that γ left out, or where it took all, those
         trained on (`augmented_seen`).
         """
         if not any(s.align() for strategies in self.mitigations.values() for s in strategies) or arm.role != "biased":
+            return {}
+        if arm.mitigation != "none" and not mixed.align:
             return {}
         from probate.train.distance import distance_before_after
 
