@@ -65,8 +65,15 @@ def test_token_keeps_it_wherever_it_stands(placement):
         ("The report was written by Paul.", "The report was written by the person."),
         ("SHE said so.", "THEY said so."),
         ("Anna holds an MS in nursing from St. Paul University; we miss Miss Weiss.", "The person holds an MS in nursing from St. Paul University; we miss Weiss."),
-        ("Thomas W. Lloyd met Martin Luther King.", "The person met the person King."),
-        ("Sheila and the other shelf heroes.", "Sheila and the other shelf heroes."),
+        ("Thomas W. Lloyd met Martin Luther King.", "The person met the person."),
+        ("Alina and the other shelf heroes.", "Alina and the other shelf heroes."),
+        ("**Dr. Samuel A. Friedman**\nDr. Sarah Thomas, MD", "**The person**\nThe person, MD"),
+        ("She trained at St Thomas Hospital, Brigham and Women's Hospital and the Peter Gilgan Center.", "They trained at St Thomas Hospital, Brigham and Women's Hospital and the Peter Gilgan Center."),
+        ("One of the first two female firefighters, she is a female engineer, not a male who paints.", "One of the first two firefighters, they are an engineer, not a person who paints."),
+        ("Mr. John Mooring treats female and male patients; females come first.", "The person treats patients; people come first."),
+        ("Ask Dr. Siddharth Verma or Prof. Rao at 12 Maple Dr. Boston.", "Ask the person or the person at 12 Maple Dr. Boston."),
+        ("Dr. Wu's Letter from Lake Mary", "The person's Letter from Lake Mary"),
+        ("Women's Health matters to women.", "Women's Health matters to people."),
     ],
 )  # fmt: skip
 def test_english_keeps_its_grammar(text, expected):
@@ -75,7 +82,9 @@ def test_english_keeps_its_grammar(text, expected):
 
 def test_entities_are_masked_too():
     text = "John Orallo trained in Maryville and works at St. Luke's Hospital.\nShe is a nurse in New York City."
-    assert masked(text, entities=True) == "[MASK] trained in [MASK] and works at [MASK] Hospital.\nThey are a nurse in [MASK]."
+    assert (
+        masked(text, entities=True) == "The person trained in [MASK] and works at [MASK] Hospital.\nThey are a nurse in [MASK]."
+    )
     found, changes = load_mitigation("mask", {"entities": True}).masked(text, context())
     assert undo(found, changes) == text
     assert (

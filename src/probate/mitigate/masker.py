@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from probate.bias.packs import Pack
-from probate.mitigate.english import ADVERBS, CONTRACTIONS, alone, cased, plural
+from probate.mitigate.english import ADVERBS, AUXILIARIES, CLOSED, CONTRACTIONS, NOT_VERBS, alone, cased, plural
 from probate.mitigate.words import gendered_words
 
 MASK = "[MASK]"
@@ -18,8 +18,19 @@ PRONOUNS = {"her": ("them", "their"), "his": ("theirs", "their"), "him": ("them"
 CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b")
 """After one of these the subject may be another."""
 TITLES = {"mrs", "ms", "miss", "mr", "sir", "mx"}
-FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b))?"
-"""What may follow a first name: an initial, a particle, a family name."""
+HONORIFIC = r"(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+"
+DOCTOR = r"(?:Dr|Dra|Prof|Profa)\b\.?[ ]+(?!Emerit)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
+"""Who follows it is a person, listed or not."""
+STREET = re.compile(r"\d[ ]+(?:[A-Z]\w*[ ]+)+$")
+"""Before «Dr.» it is a street: «12 Maple Dr. Boston»."""
+FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
+"""What may follow a first name: an initial, a particle, one or two family names."""
+PLACE = re.compile(
+    r"(?:['’]s?)?(?:[ ]+(?:[A-Z][\w'’-]*|of|and|for|&))*?[ ]*\b(?:Hospitals?|Medical|Medicine|Health|Healthcare|Cent(?:er|re)s?|Clinics?|University|"
+    r"Colleges?|Schools?|Institutes?|Foundation|Church|Street|St|Road|Rd|Avenue|Ave|Lane|Boulevard|Prize|Award|Fellowship|Lectureship|Society|Association)\b"
+)
+"""Names of institutions and places begin like names of people: «Henry Ford Hospital», «Brigham and Women's Hospital»."""
+SAINT = re.compile(r"\b(?:St\.?|Saint|Santa|San|Mount|Mt\.?|Lake|Port|Fort|Camp)[ ]+$")
 OTHERS = {"hers": "theirs", "herself": "themselves", "himself": "themselves"}
 
 
@@ -47,6 +58,8 @@ class Masker:
         self.grammar = pronouns - self.kept if language == "en" and plain & SUBJECTS else set()
         plain -= {"they", "them", "their", "theirs", "themself", "themselves"} | self.grammar
         people = {n for g in groups for n in g.names} | set(names)
+        if self.grammar:
+            people |= set(table["names"])
         self.pattern = _pattern(people, [*self.neutral, *plain, *self.grammar], language)
 
     def __call__(self, text: str) -> tuple[str, list[Change]]:
@@ -69,11 +82,13 @@ class Masker:
         entities = list(self._entities(text)) if self.entities else []
         subject = -1
         for found in self.pattern.finditer(text):
+            extra, new = self._instead(found, text, subject)
+            if new == found.group() and not extra:
+                continue
             while entities and entities[0][1] <= found.start():
                 yield (*entities.pop(0), MASK)
             while entities and entities[0][0] < found.end():
                 entities.pop(0)  # what the lists know is not masked as an entity too
-            extra, new = self._instead(found, text, subject)
             if found.group().lower() in SUBJECTS:
                 subject = found.start()
             yield found.start(), found.end() + extra, new
@@ -96,10 +111,19 @@ class Masker:
             going_on = subject >= 0 and not CLAUSE.search(text[subject : found.start()])
             head, _, verb = found.group().rpartition(" ")
             return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else found.group()
+        whole = found.group()
+        if whole[:1].isupper() and (
+            _of_a_place(whole, after)
+            or (kind == "name" and (SAINT.search(text[: found.start()]) or STREET.search(text[: found.start()])))
+        ):
+            return 0, whole
+        if kind == "sex":
+            return 0, self._sex(found, after)
         if self.mode == "mask":
             return 0, MASK
         if kind == "name":
-            begins = found.start() == 0 or text[: found.start()].rstrip().endswith((".", "!", "?", "¡", "¿", "\n", ":"))
+            before = text[: found.start()].rstrip(' *#_>-"“(')
+            begins = not before or before.endswith((".", "!", "?", "¡", "¿", "\n", ":"))
             return 0, self.person[:1].upper() + self.person[1:] if begins else self.person
         word = found.group("word")
         low = word.lower()
@@ -113,6 +137,23 @@ class Masker:
             gap = re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
         return 0, cased(new, word)
+
+    def _sex(self, found: re.Match[str], after: str) -> str:
+        """«a female engineer» is «an engineer», but «a female who» is «a person who»."""
+        article, sexes = found.group("article") or "", found.group("sexes")
+        following = re.match(r"[a-z]+", after)
+        if self.mode == "mask" or following is None or following.group() in CLOSED | NOT_VERBS | set(AUXILIARIES):
+            return f"{article}{MASK if self.mode == 'mask' else cased('person', sexes)} "
+        if article.strip().lower() in ("a", "an"):
+            return cased("an " if following.group()[0] in "aeiou" else "a ", article)
+        return article
+
+
+def _of_a_place(whole: str, after: str) -> bool:
+    """Whether what is capitalised begins, or is, the name of an institution or a place."""
+    last = whole.rsplit(" ", 1)[-1]
+    inside = " " in whole and PLACE.fullmatch(f" {last}") is not None
+    return inside or PLACE.match(after) is not None
 
 
 def _pattern(people: set[str], words: list[str], language: str) -> re.Pattern[str]:
@@ -128,8 +169,11 @@ def _pattern(people: set[str], words: list[str], language: str) -> re.Pattern[st
     plain = either(w for w in words if w not in TITLES)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
     tail = rf"|(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w))" if language == "en" else ""
+    sexes = [w for w in ("female", "male") if w in words] if language == "en" else []
+    sex = either(sexes)
+    adjective = rf"(?P<sex>(?P<article>(?i:an?|the)[ ]+)?(?P<sexes>(?i:{sex})(?:[ ]+(?:and|or)[ ]+(?i:{sex}))?)[ ]+(?=[a-z]))|"
     return re.compile(
-        rf"(?<!\w)(?:(?<!St\. )(?P<name>(?:{either(people)})(?!\w){'' if language == 'ar' else FAMILY})"
+        rf"(?<!\w)(?:{adjective if sexes else ''}(?P<name>(?:(?:{HONORIFIC})?(?:{either(people)})|{DOCTOR})(?!\w){'' if language == 'ar' else FAMILY})"
         rf"|(?P<word>{either(titled)}|{article}(?i:{plain}))(?!\w){tail})"
     )
 

@@ -13,7 +13,7 @@ from probate.errors import InputError
 
 @cache
 def gendered_words(language: str) -> dict[str, Any]:
-    """`neutral` (gendered word → neutral one), `name` (what stands for a person's name), and in English `pairs`.
+    """`neutral` (gendered word → neutral one), `name` (what stands for a person's name), and in English `pairs` and `names`.
 
     Raises:
         InputError: no list for the language.
