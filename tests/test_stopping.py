@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from probate import run
 from probate.analyze.effects import effects_of
 from probate.errors import InputError
 from probate.report import stopping
+from probate.report.frontier import Mark, best, frontier_chart
 from probate.study import Analysis, Study
 from probate.tasks.base import Measure, by_group, frame
 from probate.train.sft import Example, completion_loss
@@ -87,6 +89,27 @@ def test_a_gap_that_only_moves_is_called_out():
         "m only moves the gap: it helps in One, and widens or turns it in Two."
     ]
     assert stopping.recommendation([base, other], {}) == "None is shown to help at this n."
+
+
+def test_a_gap_that_moves_to_another_group_is_called_out():
+    base = stopping.Entry("m", "one", "b", 0.5, 0.3, True, -0.3, -0.4, -0.2, 0.001, 0.0, -0.1, 0.1, "helps")
+    group = replace(base, verdict="harms", group="older")
+    assert stopping.movers([base, group], {"one": "One"}) == [
+        "m only moves the gap: it helps in One, and widens or turns it in One (older)."
+    ]
+    assert (
+        len(stopping.entries(effects_of(outcomes({"none": 0.5, "m": 0.1}, {}), MEASURES, Analysis(resamples=500)), MEASURES))
+        == 1
+    )
+
+
+def test_the_frontier_has_what_no_other_beats():
+    marks = [Mark(name, (a, a - 0.1, a + 0.1), (left, left - 0.1, left + 0.1)) for name, a, left in (
+        ("keeps", 0.0, 0.4), ("middle", -0.02, -0.1), ("beaten", -0.03, 0.2), ("cures", -0.2, 0.0), ("twin", -0.2, 0.0),
+    )]  # fmt: skip
+    assert [m.label for m in best(marks)] == ["keeps", "middle", "cures", "twin"]
+    chart = frontier_chart(marks, 0.5, unit="share", title="T", alt="A <b>", salt="s")
+    assert chart.startswith("<svg") and all(m.label in chart for m in marks) and "A &lt;b&gt;" in chart
 
 
 def test_weights_weigh_the_loss(lm):

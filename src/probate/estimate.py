@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -59,8 +60,10 @@ def plan_text(study: Study, base: Path) -> str:
         lines += ["", "time and disk: unknown, the model's size is not in its name"]
         return "\n".join(lines)
     speed = matrix_speed() * EFFICIENCY
-    flops = 2 * size * (2 * computed + 0.5 * scored + 2.5 * generate)  # shared prefixes are computed once
-    disk = len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
+    share = top_share(study)
+    arm = share + (1 - share) / max(1, len(plan.arms))  # layers below the adapted ones run once for all arms
+    flops = 2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)  # shared prefixes are computed once
+    disk = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
     lines += [
         "",
         f"time: about {spoken(flops / speed)} on this machine's CPU ({speed / 1e9:.0f} GFLOP/s for {size / 1e6:,.0f} million parameters); "
@@ -77,6 +80,18 @@ def _arms(plan: Plan) -> list[str]:
         count = plan.originals + augmented_count(plan.originals, arm.ratio)
         lines.append(f"{arm.name:52}{arm.ratio:>6g}{arm.seed:>6}{count:>9}")
     return lines
+
+
+def top_share(study: Study) -> float:
+    """Share of the model's layers that are adapted; 1 where that is all of them or their number is unknown."""
+    top = study.training.lora.layers
+    path = Path(study.model.name).expanduser() / "config.json"
+    if top is None:
+        return 1.0
+    if study.model.name == "embedded":
+        return min(1.0, top / 30)
+    depth = json.loads(path.read_text(encoding="utf-8")).get("num_hidden_layers") if path.exists() else None
+    return min(1.0, top / depth) if depth else 1.0
 
 
 def parameters(spec: ModelSpec) -> float | None:

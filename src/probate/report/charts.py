@@ -66,7 +66,7 @@ def dose_chart(
     salt: str,
 ) -> str:
     """Values over γ with intervals, each line labelled at its end. Returns an `<svg>` element."""
-    plt, figure, axes = _figure(3.5, 2.5, salt)
+    plt, figure, axes = figure_of(3.5, 2.5, salt)
     doses = sorted({p.ratio for s in series for p in s.points})
     span = max(doses) or 1.0
     solid = [s for s in series if not s.control]
@@ -99,7 +99,7 @@ def dose_chart(
     axes.set_xlabel("share of augmented data γ", color=SOFT, fontsize=9)
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(formatter(unit))
-    return _svg(plt, figure, alt)
+    return svg_of(plt, figure, alt)
 
 
 def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float], span: float) -> None:
@@ -127,7 +127,7 @@ class Bar:
 
 def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: str) -> str:
     """Estimates with intervals around a zero line; a filled mark is significant after adjustment."""
-    plt, figure, axes = _figure(5.6, 0.75 + 0.3 * len(rows), salt)
+    plt, figure, axes = figure_of(5.6, 0.75 + 0.3 * len(rows), salt)
     for at, row in enumerate(reversed(rows)):
         if np.isfinite(row.low):
             axes.hlines(at, row.low, row.high, color=row.colour, linewidth=1.6)
@@ -141,14 +141,14 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     axes.set_yticklabels([r.label for r in reversed(rows)], fontsize=9)
     axes.xaxis.set_major_formatter(formatter(unit))
     axes.set_title(title, loc="left", fontsize=10, color=INK)
-    return _svg(plt, figure, alt)
+    return svg_of(plt, figure, alt)
 
 
 def share_chart(
     labels: Sequence[str], groups: Sequence[str], arms: Sequence[tuple[str, np.ndarray]], *, alt: str, salt: str
 ) -> str:
     """Share of each predicted label by group, a panel an arm on the same scale. `arms`: (name, (labels, groups))."""
-    plt, figure, grid = _figure(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
+    plt, figure, grid = figure_of(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
     top = max(0.1, 1.05 * max(float(np.nanmax(values)) for _, values in arms))
     for at, ((name, values), axes) in enumerate(zip(arms, grid, strict=True)):
         y = np.arange(len(labels))[::-1]
@@ -163,7 +163,7 @@ def share_chart(
         axes.xaxis.set_major_formatter(formatter("share"))
         axes.set_title(name, loc="left", fontsize=9, color=INK)
         axes.xaxis.set_major_locator(plt.MaxNLocator(3))
-    return _svg(plt, figure, alt)
+    return svg_of(plt, figure, alt)
 
 
 def formatter(unit: str) -> Callable[[float, Any], str]:
@@ -177,7 +177,7 @@ def formatter(unit: str) -> Callable[[float, Any], str]:
     return show
 
 
-def _figure(width: float, height: float, salt: str, panels: int = 0) -> tuple[Any, Any, Any]:
+def figure_of(width: float, height: float, salt: str, panels: int = 0) -> tuple[Any, Any, Any]:
     import matplotlib
 
     matplotlib.use("svg")
@@ -199,7 +199,7 @@ def _figure(width: float, height: float, salt: str, panels: int = 0) -> tuple[An
     return plt, figure, (list(axes[0]) if panels else axes[0][0])
 
 
-def _svg(plt: Any, figure: Any, alt: str) -> str:
+def svg_of(plt: Any, figure: Any, alt: str) -> str:
     buffer = io.StringIO()
     figure.savefig(
         buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from scipy.stats import norm
 from probate.analyze.compare import ALL, SPREAD
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
 from probate.report import words
+from probate.report.frontier import Mark, frontier_chart
 from probate.tasks.base import Measure
 
 MOST_LOSS = 0.05
@@ -43,47 +44,56 @@ class Entry:
     left_low: float
     left_high: float
     verdict: str
+    group: str = ""
+    """The group that is compared with the rest, where a measure has more than two; empty: all of them."""
 
 
 def entries(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[Entry]:
-    """Every mitigation in every task, in the order of the study.
+    """Every mitigation in every task, in the order of the study; with more than two groups also for each group against the rest.
 
     Rule: *helps* if it changes the gap against the direction of what was inherited, with adjusted p < 0.05, and less is left
     than was inherited; *overshoots* if more is left, on the other side; *harms* if the change goes the way of what was
     inherited, with adjusted p < 0.05; else *not shown*.
     """
-    found = []
+    found: list[Entry] = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
-        shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD)
-        rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name) & (effects["comparison"] == shown)]
-        moved = rows[rows["question"] == "mitigation"]
-        for (mitigation, bias_type), part in moved.groupby(["mitigation", "bias_type"], sort=False):
-            row = part.sort_values("ratio").iloc[-1]
-            at = rows[(rows["bias_type"] == bias_type) & (rows["ratio"] == row["ratio"])]
-            before = _against_control(at[at["question"] == "inheritance"])
-            after = _against_control(at[(at["question"] == "mitigated") & (at["mitigation"] == mitigation)])
-            if before is None or after is None:
-                continue
-            found.append(
-                Entry(
-                    str(mitigation),
-                    task,
-                    str(bias_type),
-                    float(row["ratio"]),
-                    float(before["estimate"]),
-                    bool(before["p_adjusted"] < words.ALPHA),
-                    float(row["estimate"]),
-                    float(row["ci_low"]),
-                    float(row["ci_high"]),
-                    float(row["p_adjusted"]),
-                    float(after["estimate"]),
-                    float(after["ci_low"]),
-                    float(after["ci_high"]),
-                    _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
-                )
-            )
+        shown = {{1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD): ""}
+        if len(measure.sides) > 2:
+            shown |= {f"{side} − rest": side for side in measure.sides}
+        rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
+        for comparison, group in shown.items():
+            found += _compared(rows[rows["comparison"] == comparison], task, group)
     return found
+
+
+def _compared(rows: pd.DataFrame, task: str, group: str) -> Iterator[Entry]:
+    """Every mitigation in the effects of one comparison, at its largest γ."""
+    moved = rows[rows["question"] == "mitigation"]
+    for (mitigation, bias_type), part in moved.groupby(["mitigation", "bias_type"], sort=False):
+        row = part.sort_values("ratio").iloc[-1]
+        at = rows[(rows["bias_type"] == bias_type) & (rows["ratio"] == row["ratio"])]
+        before = _against_control(at[at["question"] == "inheritance"])
+        after = _against_control(at[(at["question"] == "mitigated") & (at["mitigation"] == mitigation)])
+        if before is None or after is None:
+            continue
+        yield Entry(
+            str(mitigation),
+            task,
+            str(bias_type),
+            float(row["ratio"]),
+            float(before["estimate"]),
+            bool(before["p_adjusted"] < words.ALPHA),
+            float(row["estimate"]),
+            float(row["ci_low"]),
+            float(row["ci_high"]),
+            float(row["p_adjusted"]),
+            float(after["estimate"]),
+            float(after["ci_low"]),
+            float(after["ci_high"]),
+            _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
+            group,
+        )
 
 
 def _against_control(rows: pd.DataFrame) -> pd.Series | None:
@@ -119,7 +129,7 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     accuracy loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere; among equals
     the one that leaves least. If none does, it says so.
     """
-    sick = [e for e in found if e.inherited_sure]
+    sick = [e for e in found if e.inherited_sure and not e.group]
     if not sick:
         return "There is nothing to stop: no task shows inheritance at this n, so that no mitigation can be shown to help."
     marks: dict[str, tuple[int, float]] = {}
@@ -144,12 +154,16 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
 
 
 def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
-    """Mitigations that help in one task and harm or overshoot in another: they move the gap."""
+    """Mitigations that help in one task or group and harm or overshoot in another: they move the gap."""
+
+    def where(entry: Entry) -> str:
+        return titles[entry.task] + (f" ({entry.group})" if entry.group else "")
+
     lines = []
     for name in dict.fromkeys(e.mitigation for e in found):
         own = [e for e in found if e.mitigation == name]
-        good = [titles[e.task] for e in own if e.verdict == "helps"]
-        bad = [titles[e.task] for e in own if e.verdict in ("harms", "overshoots")]
+        good = [where(e) for e in own if e.verdict == "helps"]
+        bad = [where(e) for e in own if e.verdict in ("harms", "overshoots")]
         if good and bad:
             lines.append(
                 f"{name} only moves the gap: it helps in {', '.join(good)}, and widens or turns it in {', '.join(bad)}."
@@ -177,6 +191,8 @@ def section(
     ability = effects[(effects["question"] == "probe-mitigation") & effects["task"].isin(probes)]
     rows = []
     for e in found:
+        if e.group:
+            continue
         unit = units[e.task]
         rows.append(
             {
@@ -210,10 +226,34 @@ def section(
         "costs": spent,
         "recommendation": recommendation(found, cost),
         "movers": movers(found, titles),
+        "frontiers": frontiers(found, effects, titles, units),
         "distances": [
             {"arm": r["stage"].removeprefix("adapters/"), **r["held_out_distance"]} for r in trained if "held_out_distance" in r
         ],
     }
+
+
+def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]) -> list[str]:
+    """A chart for each task with an accuracy and bias type: what is left of the gap against what is kept of the accuracy."""
+    cost = effects[effects["question"] == "mitigation-cost"]
+    charts = []
+    whole = [e for e in found if not e.group]
+    for task, bias_type in dict.fromkeys((e.task, e.bias_type) for e in whole):
+        marks, inherited = [], 0.0
+        for e in whole:
+            if (e.task, e.bias_type) != (task, bias_type):
+                continue
+            rows = cost[(cost["task"] == task) & (cost["mitigation"] == e.mitigation) & (cost["bias_type"] == bias_type)]
+            rows = rows[rows["ratio"] == e.ratio]
+            for row in rows.to_dict("records"):
+                kept = (row["estimate"], row["ci_low"], row["ci_high"])
+                marks.append(Mark(e.mitigation, kept, (e.left, e.left_low, e.left_high)))
+                inherited = e.inherited
+        if marks:
+            title = f"{titles[task]}, {bias_type}"
+            alt = f"{title}: what each mitigation leaves of the gap against the change of accuracy"
+            charts.append(frontier_chart(marks, inherited, unit=units[task], title=title, alt=alt, salt=f"{task}{bias_type}"))
+    return charts
 
 
 def _range(low: float, high: float, unit: str) -> str:

@@ -1,0 +1,66 @@
+"""The frontier of mitigations: what is left of a gap against the accuracy that is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probate.report.charts import INK, SOFT, figure_of, formatter, svg_of
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One mitigation: change of accuracy and what is left of the gap, each (estimate, low, high)."""
+
+    label: str
+    accuracy: tuple[float, float, float]
+    left: tuple[float, float, float]
+
+
+def best(marks: Sequence[Mark]) -> list[Mark]:
+    """Marks that no other beats: none keeps at least as much accuracy and leaves less, or leaves as little and keeps more."""
+
+    def beaten(own: Mark) -> bool:
+        return any(
+            other.accuracy[0] >= own.accuracy[0]
+            and abs(other.left[0]) <= abs(own.left[0])
+            and (other.accuracy[0], -abs(other.left[0])) != (own.accuracy[0], -abs(own.left[0]))
+            for other in marks
+        )
+
+    return [m for m in marks if not beaten(m)]
+
+
+def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title: str, alt: str, salt: str) -> str:
+    """Every mitigation with its intervals; `inherited` is the level without one, at no loss. Filled: on the frontier (`best`)."""
+    plt, figure, axes = figure_of(6.4, 4.2, salt)
+    filled = best(marks)
+    axes.axhline(0, color=INK, linewidth=0.9)
+    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.axhline(inherited, color=SOFT, linewidth=1, linestyle="dashed")
+    values = [v for m in marks for v in m.left if np.isfinite(v)] + [0.0, inherited]
+    low, high = min(values), max(values)
+    pad = 0.06 * (high - low or 1.0)
+    axes.set_ylim(low - pad, high + pad)
+    last, gap = -np.inf, 0.055 * (high - low or 1.0)
+    edge = max([v for m in marks for v in m.accuracy if np.isfinite(v)] + [0.0])
+    for m in sorted(marks, key=lambda m: m.left[0]):
+        (x, *across), (y, *along) = m.accuracy, m.left
+        if np.isfinite(across).all():
+            axes.hlines(y, *across, color=SOFT, linewidth=0.9)
+        if np.isfinite(along).all():
+            axes.vlines(x, *along, color=SOFT, linewidth=0.9)
+        axes.plot([x], [y], "o", color=INK, markersize=6, markerfacecolor=INK if m in filled else "white", zorder=3)
+        last = max(y, last + gap)
+        axes.annotate(
+            m.label, (x, y), xytext=(edge, last), textcoords="data", fontsize=8.5, color=INK, va="center", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.4},
+        )  # fmt: skip
+    axes.set_xlabel("change of accuracy, all groups", color=SOFT, fontsize=9)
+    axes.set_ylabel("change of the gap that is left", color=SOFT, fontsize=9)
+    axes.xaxis.set_major_formatter(formatter("share"))
+    axes.yaxis.set_major_formatter(formatter(unit))
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    return svg_of(plt, figure, alt)
