@@ -228,7 +228,9 @@ def section(
         "movers": movers(found, titles),
         "frontiers": frontiers(found, effects, titles, units),
         "distances": [
-            {"arm": r["stage"].removeprefix("adapters/"), **r["held_out_distance"]} for r in trained if "held_out_distance" in r
+            {"arm": r["stage"].removeprefix("adapters/"), "terms": _terms(r), **r["held_out_distance"]}
+            for r in trained
+            if "held_out_distance" in r
         ],
     }
 
@@ -254,6 +256,12 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
             alt = f"{title}: what each mitigation leaves of the gap against the change of accuracy"
             charts.append(frontier_chart(marks, inherited, unit=units[task], title=title, alt=alt, salt=f"{task}{bias_type}"))
     return charts
+
+
+def _terms(done: dict[str, Any]) -> str:
+    """The plain loss at the end, and the alignment term before its weight: scale times distance of the batch means."""
+    plain = f"{done['loss']:.3g}"
+    return f"{plain}; {done['align_scale']:.3g} × {done['align_last']:.3g}" if "align_scale" in done else plain
 
 
 def _range(low: float, high: float, unit: str) -> str:
