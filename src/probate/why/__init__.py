@@ -1,0 +1,1 @@
+"""Why is it inherited? Misalignments between data, model and people, measured on files and on runs."""

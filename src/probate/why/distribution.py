@@ -1,0 +1,108 @@
+"""Original against augmented texts: embedded, tested, and told apart by words and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from probate.analyze import distribution as tests
+from probate.analyze.wording import distinct, length_matched, lengths, telling_words
+from probate.errors import InputError
+from probate.models.lm import LM
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+FEWEST_PAIRS = 20
+
+
+def hidden_states(lm: LM, limit: int = 512) -> Embed:
+    """The mean last hidden state over a text's tokens, under `lm`: the space in which the alignment loss works."""
+    from probate.train.distance import mean_states
+    from probate.train.sft import Example
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        rows = [lm.text_ids(text)[:limit] for text in texts]
+        short = next((i for i, row in enumerate(rows) if len(row) < 2), None)
+        if short is not None:
+            raise InputError(f"text {short + 1} has fewer than two tokens: '{texts[short]}'")
+        return mean_states(lm.model, [Example(row[:-1], row[-1:]) for row in rows], lm.pad_id).float().numpy()
+
+    return embed
+
+
+def compare(
+    original: Sequence[str],
+    augmented: Sequence[str],
+    spaces: dict[str, Embed],
+    *,
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Everything that is said of two sets of texts, for each space as they are and matched in length.
+
+    Returns:
+        `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
+        them apart), and for each space `all` and `matched` (`probate.analyze.distribution.summary`; None with fewer than 20 pairs of equal length).
+    """
+    left, right = length_matched(original, augmented)
+    least = min(len(original), len(augmented))
+    sizes = [lengths(original), lengths(augmented)]
+    found: dict[str, Any] = {
+        "n": [len(original), len(augmented)],
+        "lengths": [[float(s.mean()), float(s.std(ddof=1)) if len(s) > 1 else 0.0] for s in sizes],
+        "distinct": [distinct(_spread(original, least)), distinct(_spread(augmented, least))],
+        "words": [asdict(w) for w in telling_words(original, augmented)],
+        "pairs": len(left),
+        "spaces": {},
+    }
+    for name, embed in spaces.items():
+        x, y = embed(list(original)), embed(list(augmented))
+        found["spaces"][name] = {
+            "all": _plain(tests.summary(x, y, permutations, seed)),
+            "matched": _plain(tests.summary(x[left], y[right], permutations, seed)) if len(left) >= FEWEST_PAIRS else None,
+        }
+    return found
+
+
+def _spread(texts: Sequence[str], count: int) -> list[str]:
+    """`count` texts, evenly over the whole."""
+    return [texts[i] for i in np.linspace(0, len(texts) - 1, count).astype(int)] if count else []
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    """Dataclasses as dictionaries, so that it can be written as JSON."""
+    return found | {
+        "distances": [asdict(e) for e in found["distances"]] if found["distances"] else None,
+        "auc": asdict(found["auc"]) if found["auc"] else None,
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The comparison in words."""
+    (n, m), ((a, sa), (b, sb)) = found["n"], found["lengths"]
+    said = [
+        f"{n:,} original and {m:,} augmented texts; words a text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd {sb:.0f}); "
+        f"different bigrams in equal amounts of texts: {100 * found['distinct'][0]:.0f}% and {100 * found['distinct'][1]:.0f}%",
+    ]
+    for name, space in found["spaces"].items():
+        for title, part in (("all texts", space["all"]), (f"{found['pairs']} pairs of equal length", space["matched"])):
+            if part is None:
+                said.append(f"{name}, {title}: fewer than {FEWEST_PAIRS}, not compared")
+                continue
+            said.append(f"{name}, {title}: " + "; ".join(_parts(part)))
+    words = found["words"]
+    for title, own in (("original", [w for w in words if w["z"] < -2]), ("augmented", [w for w in reversed(words) if w["z"] > 2])):
+        said.append(f"words of the {title} texts: " + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none stands out"))
+    return said
+
+
+def _parts(part: dict[str, Any]) -> list[str]:
+    said = [f"{e['name']} {e['value']:.4g}, p {e['p']:.4g}" for e in part["distances"] or []]
+    if part["auc"]:
+        e = part["auc"]
+        said.append(f"classifier AUC {e['value']:.3f} [{e['low']:.3f}, {e['high']:.3f}]")
+    if part["manifold"]:
+        said.append(", ".join(f"{k} {v:.2f}" for k, v in part["manifold"].items()))
+    return [*said, f"Vendi {part['vendi'][0]:.1f} and {part['vendi'][1]:.1f}"]
