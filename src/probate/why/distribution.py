@@ -93,8 +93,14 @@ def lines(found: dict[str, Any]) -> list[str]:
                 continue
             said.append(f"{name}, {title}: " + "; ".join(_parts(part)))
     words = found["words"]
-    for title, own in (("original", [w for w in words if w["z"] < -2]), ("augmented", [w for w in reversed(words) if w["z"] > 2])):
-        said.append(f"words of the {title} texts: " + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none stands out"))
+    for title, own in (
+        ("original", [w for w in words if w["z"] < -2]),
+        ("augmented", [w for w in reversed(words) if w["z"] > 2]),
+    ):
+        said.append(
+            f"words of the {title} texts: "
+            + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none stands out")
+        )
     return said
 
 
