@@ -47,7 +47,7 @@ def test_the_correction_finds_the_truth_and_covers_it():
         errors = np.stack([rng.multinomial(150, row) for row in chances])
         people = rng.random(300) < truth
         found = [[*GROUPS, UNCLEAR][rng.choice(3, p=chances[0 if f else 1])] for f in people]
-        own = shares(["x"] * 300, found, GROUPS, errors=errors, seed=trial)[0]
+        own = shares(["x"] * 300, found, GROUPS, errors={"x": errors}, seed=trial)[0]
         plain.append(own.share)
         fixed.append(own.corrected)
         covered.append(own.corrected_low <= truth <= own.corrected_high)

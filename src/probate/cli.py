@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from probate.errors import InputError, ProbateError
+from probate.why.cli import app as why
 
 app = typer.Typer(
     name="probate",
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(why)
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")]

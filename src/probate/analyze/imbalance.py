@@ -60,7 +60,7 @@ def shares(
     groups: Sequence[str],
     *,
     reference: Mapping[str, float] | None = None,
-    errors: np.ndarray | None = None,
+    errors: Mapping[str, np.ndarray] | None = None,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> list[Share]:
@@ -71,7 +71,8 @@ def shares(
         found: its detected group.
         groups: those that are compared.
         reference: group → share to test against; default: all alike.
-        errors: `confusion` of the detector on texts of known group, with at least one text of each.
+        errors: label (empty: all) → `confusion` of the detector on texts of known group and of that label, with at least one of each
+            group. A label without its own is not corrected: how often a group shows depends on what is written about.
 
     The corrected shares solve q = Mᵀp (Rogan and Gladen 1978 for two groups): q the detected shares, undetermined included, M the
     rows of `errors` as probabilities, p ≥ 0. Their interval is a percentile interval over multinomial draws of both tables.
@@ -79,10 +80,11 @@ def shares(
     expected = dict(reference or {g: 1 / len(groups) for g in groups})
     rng = np.random.default_rng(seed)
     result = []
-    for label in [*sorted(set(labels)), ""]:
-        counts = Counter(f for own, f in zip(labels, found, strict=True) if not label or own == label)
+    for label in [*sorted(set(labels) - {""}), ""]:
+        counts = Counter(f for it, f in zip(labels, found, strict=True) if not label or it == label)
         known = sum(counts[g] for g in groups)
-        fixed = _corrected([counts[g] for g in [*groups, UNCLEAR]], errors, confidence, rng)
+        own = (errors or {}).get(label)
+        fixed = _corrected([counts[g] for g in [*groups, UNCLEAR]], own, confidence, rng)
         for place, group in enumerate(groups):
             test = binomtest(counts[group], known, expected[group]) if known else None
             interval = test.proportion_ci(confidence, method="wilson") if test else None

@@ -19,23 +19,38 @@ def imbalance(
     *,
     truth: Sequence[str] | None = None,
     reference: dict[str, float] | None = None,
+    chosen: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Shares of the pack's groups by label. `truth`: the group of each text where it is known; then the detector's errors are measured on
-    these texts and taken out.
+    """Shares of groups by label. `truth`: the group of each text where it is known; then the detector's errors are measured on
+    these texts and taken out. `chosen`: the groups; default: those that occur in `truth`, else the pack's, but for such as go by «they», which
+    in most texts is a plural.
 
     Raises:
-        InputError: a reference that is not a share for each group.
+        InputError: a group that the pack does not have; a reference that is not a share for each group.
     """
-    groups = list(pack.groups)
+    groups = list(
+        chosen or [g for g in pack.groups if (g in truth if truth is not None else "they" not in pack.groups[g].pronouns)]
+    )
+    unknown = [g for g in groups if g not in pack.groups]
+    if unknown or len(groups) < 2:
+        what = f"no group '{unknown[0]}'" if unknown else f"only {len(groups)} of them"
+        raise InputError(f"--groups: {what} in the identity pack '{pack.dimension}'; it has: {', '.join(pack.groups)}")
+    pack = pack.only(groups)
     if reference is not None and (set(reference) != set(groups) or abs(sum(reference.values()) - 1) > 1e-6):
         raise InputError(f"--reference: needs a share for each of {', '.join(groups)} that sum to 1, got {reference}")
     found = detect(texts, pack)
-    errors = confusion(truth, found, groups) if truth is not None else None
+    errors = None
+    if truth is not None:
+        seen = list(zip(labels, truth, found, strict=True))
+        errors = {}
+        for label in {*labels, ""}:
+            own = [(true, detected) for at, true, detected in seen if label in ("", at)]
+            errors[label] = confusion([true for true, _ in own], [detected for _, detected in own], groups)
     return {
         "groups": groups,
         "n": len(texts),
         "undetermined": Counter(found)[UNCLEAR],
-        "errors": errors.tolist() if errors is not None else None,
+        "errors": errors[""].tolist() if errors is not None else None,
         "shares": [asdict(s) for s in shares(labels, found, groups, reference=reference, errors=errors)],
     }
 
@@ -54,9 +69,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         s = Share(**row)
         fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}" if s.corrected == s.corrected else ""
         said.append(
-            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; p against {100 * s.reference:g}%: {s.p:.4f}{fixed}"
+            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; p against {100 * s.reference:.3g}% {_p(s.p)}{fixed}"
         )
     return said
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -1,0 +1,148 @@
+"""The commands of `probate why`: read, measure, print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from probate.errors import InputError
+
+app = typer.Typer(
+    name="why",
+    help="Why is it inherited? Misalignments between data, model and people, on any files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+ModelOption = Annotated[str, typer.Option("--model", help="embedded, a Hugging Face id or a folder.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write everything that was found to this file.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+@app.command()
+def distribution(
+    original: Annotated[str, typer.Option("--original", help="A file of original texts (JSONL, CSV, Parquet).")],
+    augmented: Annotated[str, typer.Option("--augmented", help="A file of augmented texts.")],
+    text: Annotated[str | None, typer.Option("--text", help="Column of the original text.")] = None,
+    augmented_text: Annotated[str | None, typer.Option("--augmented-text", help="Column of the augmented text.")] = None,
+    space: Annotated[str, typer.Option("--space", help="sentences, model, or both: sentences,model.")] = "sentences,model",
+    model: ModelOption = "embedded",
+    limit: Annotated[int, typer.Option("--limit", help="Most texts of each file.", min=2)] = 50_000,
+    permutations: Annotated[int, typer.Option("--permutations", help="Of the tests.", min=100)] = 10_000,
+    out: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Original against augmented texts in embedding space: MMD, energy distance, a classifier, coverage, diversity, words, lengths."""
+    from probate.progress import Reporter
+    from probate.why.distribution import compare, hidden_states, lines
+    from probate.why.texts import read_texts
+
+    names = space.split(",")
+    unknown = sorted(set(names) - {"sentences", "model"})
+    if unknown:
+        raise InputError(f"--space: '{unknown[0]}' is none; there are: sentences, model")
+    first, second = read_texts(original, text, limit=limit), read_texts(augmented, augmented_text, "--augmented-text", limit)
+    spaces: dict[str, Any] = {}
+    if "sentences" in names:
+        from probate.models.embedder import embed
+
+        spaces["sentences"] = embed
+    if "model" in names:
+        spaces["model"] = hidden_states(_model(model))
+    with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
+        found = compare(first.texts, second.texts, spaces, permutations=permutations)
+    said = [
+        f"original: column '{first.column}' of {original}; augmented: column '{second.column}' of {augmented}",
+        *lines(found),
+    ]
+    _give(said, found, out)
+
+
+@app.command()
+def groups(
+    source: Annotated[str, typer.Option("--in", help="A file of texts, best those written without asking for a group.")],
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Column of a label, such as the occupation.")] = None,
+    dimension: Annotated[str, typer.Option("--dimension", help="Identity pack whose groups are looked for.")] = "gender",
+    chosen: Annotated[str | None, typer.Option("--groups", help="Groups that are told apart, as in female,male.")] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option("--truth", help="Column of the known group: measures the detector's errors and takes them out."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike.")
+    ] = None,
+    out: JsonOption = None,
+) -> None:
+    """Which groups texts show, by label, with intervals and the detector's errors."""
+    from probate.bias.packs import load_pack
+    from probate.why.groups import imbalance, lines
+    from probate.why.texts import read_texts
+
+    read = read_texts(source, text)
+    for option, column in (("--by", by), ("--truth", truth)):
+        if column and column not in read.rows[0]:
+            raise InputError(f"{option}: no column '{column}'; the file has: {', '.join(map(str, read.rows[0]))}")
+    labels = [str(r.get(by) or "") for r in read.rows] if by else [""] * len(read.texts)
+    known = [str(r.get(truth) or "") for r in read.rows] if truth else None
+    found = imbalance(
+        read.texts,
+        labels,
+        load_pack(dimension),
+        truth=known,
+        reference=_shares(reference) if reference else None,
+        chosen=chosen.split(",") if chosen else None,
+    )
+    _give(lines(found), found, out)
+
+
+@app.command("values")
+def values_command(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--answers", help="Answer shares of people: columns country, question, options, distribution (or counts)."
+        ),
+    ],
+    model: ModelOption = "embedded",
+    countries: Annotated[int, typer.Option("--countries", help="At most, those with the most questions.", min=1)] = 30,
+    questions: Annotated[int, typer.Option("--questions", help="At most, for each country.", min=1)] = 50,
+    out: JsonOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """A model's answers to survey questions against those of people, by country."""
+    from probate.progress import Reporter
+    from probate.why.values import against_people, lines, pick, read_questions, report
+
+    read, rejected = read_questions(source)
+    chosen = pick(read, countries, questions)
+    lm = _model(model)
+    asked = len({(q.text, q.options) for q in chosen})
+    with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
+        found = report(against_people(lm, chosen, tick), rejected)
+    _give(lines(found), found, out)
+
+
+def _model(name: str) -> Any:
+    from probate.models.lm import load_lm
+    from probate.study import ModelSpec
+
+    return load_lm(ModelSpec(name=name))
+
+
+def _shares(text: str) -> dict[str, float]:
+    try:
+        return {k.strip(): float(v) for k, _, v in (part.partition("=") for part in text.split(","))}
+    except ValueError:
+        raise InputError(f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5") from None
+
+
+def _give(said: list[str], found: dict[str, Any], out: Path | None) -> None:
+    from probate.store import write_atomic
+
+    typer.echo("\n".join(said))
+    if out:
+        write_atomic(out, json.dumps(found, indent=1, ensure_ascii=False))
+        typer.echo(f"written: {out}")

@@ -1,0 +1,130 @@
+"""The commands of `probate why` on files: columns found, numbers printed and written, bad input in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from probate.analyze.values import Question
+from probate.cli import app
+from probate.corpus import biographies
+from probate.errors import InputError
+from probate.why.texts import read_texts
+from probate.why.values import answers, pick, read_questions
+
+
+def probate(*args, error=None):
+    result = CliRunner().invoke(app, [str(a) for a in args])
+    if error:
+        assert isinstance(result.exception, InputError) and error in str(result.exception), result.exception
+        return ""
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    rows = biographies()
+    write(tmp_path / "a.jsonl", [{"bio": r["text"], "job": r["label"], "sex": r["gender"]} for r in rows[::3]])
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": "Write."},
+                {"role": "assistant", "content": r["text"] + " They also like tea."},
+            ]
+        }
+        for r in rows[1::3]
+    ]
+    write(tmp_path / "b.jsonl", chats)
+    return tmp_path
+
+
+def test_texts_are_found_in_any_shape(files):
+    assert read_texts(str(files / "a.jsonl")).column == "bio"
+    chats = read_texts(str(files / "b.jsonl"))
+    assert chats.column == "messages" and chats.texts[0].endswith("like tea.")
+    write(files / "c.jsonl", [{"n": 3, "note": "x", "story": "A long tale of a town."}, {"n": 4, "story": None}])
+    odd = read_texts(str(files / "c.jsonl"))
+    assert (odd.column, odd.texts, odd.empty) == ("story", ["A long tale of a town."], 1)
+
+
+def test_distribution(files, model_dir):
+    args = [
+        "why",
+        "distribution",
+        "--original",
+        files / "a.jsonl",
+        "--augmented",
+        files / "b.jsonl",
+        "--space",
+        "model",
+        "--model",
+        model_dir,
+    ]
+    said = probate(*args, "--permutations", 200, "--json", files / "out.json", "--quiet")
+    assert "words of the augmented texts:" in said and "tea" in said and "pairs of equal length" in said
+    found = json.loads((files / "out.json").read_text())
+    space = found["spaces"]["model"]
+    assert found["n"] == [120, 120] and found["lengths"][0][0] < found["lengths"][1][0]
+    assert 0 < space["all"]["auc"]["low"] < space["all"]["auc"]["value"] and space["matched"]["m"] == found["pairs"] >= 20
+    probate(*args, "--text", "bios", error="did you mean 'bio'")
+    probate(*args, "--space", "words", error="'words' is none; there are: sentences, model")
+
+
+def test_groups(files):
+    args = ["why", "groups", "--in", files / "a.jsonl"]
+    said = probate(*args, "--by", "job", "--truth", "sex")
+    assert "the detector says: female" in said and said.count("architect") == 2 and "corrected" in said
+    assert said.count("\nall ") == 2
+    probate(*args, "--by", "jobs", error="--by: no column 'jobs'")
+    probate(*args, "--groups", "female,males", error="no group 'males'")
+    probate(*args, "--reference", "female=0.9", error="a share for each of female, male")
+    probate(*args, "--reference", "female", error="must be GROUP=SHARE")
+
+
+QUESTIONS = [
+    {"country": c, "question": f"Is town {i} good?", "options": ["Very good", "Somewhat good", "Somewhat bad", "Very bad", "Refused"], "distribution": [0.4, 0.3, 0.1, 0.1, 0.1]}
+    for c in ("Aland", "Bland")
+    for i in range(4)
+]  # fmt: skip
+
+
+def test_values(tmp_path, model_dir):
+    bad = [{**QUESTIONS[0], "distribution": [1, 1, 0, 0, 0]}, {**QUESTIONS[0], "options": "["}]
+    path = write(tmp_path / "q.jsonl", [*QUESTIONS, *bad])
+    said = probate("why", "values", "--answers", path, "--model", model_dir, "--json", tmp_path / "v.json", "--quiet")
+    assert "4 questions, 2 countries; 2 rows left out" in said and "sum to 2.000" in said
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert [c["country"] for c in found["countries"]] == ["Aland", "Bland"] and found["unanswered"] == pytest.approx(0.1)
+    write(path, [{"country": "Aland", "options": [], "distribution": []}])
+    probate("why", "values", "--answers", path, error="no column 'question'")
+    write(path, [bad[0]])
+    probate("why", "values", "--answers", path, error="no question can be used; first:")
+
+
+def test_counts_of_a_survey_are_read(tmp_path):
+    path = write(tmp_path / "w.jsonl", [{"country": "Iraq", "question": "Q27", "n": 4, "counts": {"1": 3, "2": 1}}])
+    assert read_questions(str(path))[0] == [Question("Iraq", "Q27", ("1", "2"), (0.75, 0.25))]
+
+
+def test_neither_place_nor_letter_decides(lm):
+    """Options in reversed order give the same shares, reversed: both orders are asked."""
+    one = answers(lm, [("Which?", ("tea", "coffee", "water"))])[0]
+    other = answers(lm, [("Which?", ("water", "coffee", "tea"))])[0]
+    np.testing.assert_allclose(one, other[::-1], atol=1e-5)
+    assert one.sum() == pytest.approx(1)
+    with pytest.raises(InputError, match="27 options"):
+        answers(lm, [("q", tuple(map(str, range(27))))])
+
+
+def test_the_countries_with_most_questions_are_picked():
+    rows = [Question(c, str(i), ("a", "b"), (0.5, 0.5)) for c, n in (("x", 3), ("y", 5), ("z", 4)) for i in range(n)]
+    assert [(q.country, q.text) for q in pick(rows, 2, 2)] == [("y", "0"), ("y", "1"), ("z", "0"), ("z", "1")]
