@@ -30,7 +30,7 @@ def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
     found = "\n".join(sorted(lines))
     assert "s.yaml:2: unknown key 'traning' (did you mean 'training'?); allowed: analysis, augmented" in found
     assert "s.yaml:5: training.epochs: input should be a valid integer" in found and "(got 'many')" in found
-    assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, r, targets" in found
+    assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, layers, r, targets" in found
     assert (
         "s.yaml:8: bias.types: 'contextual-singel-explicit' is no bias type (did you mean 'contextual-single-explicit'?)"
         in found

@@ -231,6 +231,9 @@ class Analysis(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
     resamples: int = Field(10_000, ge=200, description="Bootstrap resamples and permutations.")
     seed: int = Field(0, ge=0, description="Seed of both.")
+    budget: float = Field(
+        0.05, gt=0, le=1, description="Gap budget of shares: the report says at which γ the change of a gap passes it."
+    )
 
 
 class TaskSpec(Section):

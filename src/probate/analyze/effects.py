@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from probate.analyze import compare
+from probate.analyze import compare, dose
 from probate.analyze.contrast import Estimate
 from probate.analyze.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.bias.taxonomy import NEUTRAL
@@ -59,6 +59,7 @@ def effects_of(
     analysis: Analysis,
     probes: Collection[str] = (),
     relations: Mapping[str, str] | None = None,
+    bias: Mapping[tuple[str, float], float] | None = None,
 ) -> pd.DataFrame:
     """All effects of a run.
 
@@ -68,13 +69,15 @@ def effects_of(
         analysis: confidence, resamples, seed.
         probes: names among the tasks whose changes are the question `probe`, a family of its own.
         relations: task name → direct or indirect.
+        bias: (bias type, γ) → bias in the arm's training data (`neutral`: the matched control's; `none`, 0: D_o).
 
     Returns:
         A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
         (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
         `null` (control against a second control), `mitigated` (as `inheritance`, of a mitigated arm), `mitigation` (change of the
         primary measure by a mitigation, against the arm without it), `mitigation-detail` (of the others) and `mitigation-cost`
-        (of accuracy, over all groups), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
+        (of accuracy, over all groups), `dose-slope` (change of the gap per unit of γ), `coefficient` (per unit of bias in the training data),
+        `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
         `comparison` names the groups: first − second; with more than two,
         each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
         family named in `family`.
@@ -88,6 +91,8 @@ def effects_of(
         for measure in found:
             frames = {cell: _frames(own, cell, measure) for cell in kinds}
             rows += list(_measure_effects(task, measure, frames, analysis, "probe" if task in probes else "inheritance"))
+            if measure.primary and task not in probes and measure.statistic == "mean" and len(measure.sides) == 2:
+                rows += list(_dose_effects(task, measure, frames, analysis, bias or {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
     return _adjust(pd.DataFrame([*rows, *between], columns=[*COLUMNS]))
@@ -173,6 +178,41 @@ def _measure_effects(
                     yield row(kind, name, cell, comparison, e)
                 if name == AGAINST_UNMITIGATED and measure.name == "accuracy":
                     yield row(f"{prefix}mitigation-cost", name, cell, compare.ALL, compare.overall(pairs, analysis))
+
+
+def _dose_effects(
+    task: str,
+    measure: Measure,
+    frames: dict[Cell, dict[int, pd.DataFrame]],
+    analysis: Analysis,
+    bias: Mapping[tuple[str, float], float],
+) -> Iterable[dict[str, object]]:
+    """Slope, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
+    pair = " − ".join(measure.sides)
+    plain = {c: f for c, f in frames.items() if c.mitigation == "none" and not c.replicate}
+    matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
+    base = plain.get(Cell("none", 0.0))
+    for bias_type in dict.fromkeys(c.bias_type for c in plain if c.bias_type not in ("none", NEUTRAL)):
+        curve = {c.ratio: f for c, f in plain.items() if c.bias_type == bias_type}
+        name, reference = AGAINST_MATCHED, {r: f for r, f in matched.items() if r in curve}
+        other = {r: bias.get((NEUTRAL, r), np.nan) for r in curve}
+        if set(reference) != set(curve):
+            if base is None:
+                continue
+            name, reference = AGAINST_BASE, dict.fromkeys(curve, base)
+            other = dict.fromkeys(curve, bias.get(("none", 0.0), np.nan))
+        most = max(curve)
+        if len(curve) > 1:
+            e = dose.slope(curve, reference, {r: r for r in curve}, analysis)
+            yield _row("dose-slope", task, measure.name, name, bias_type, most, pair, e)
+        more = {r: bias.get((bias_type, r), np.nan) - other[r] for r in curve}
+        e = dose.slope(curve, reference, {r: x for r, x in more.items() if np.isfinite(x)}, analysis)
+        if e.n:
+            yield _row("coefficient", task, measure.name, name, bias_type, most, pair, e)
+        if measure.unit == "share":
+            t = dose.threshold(curve, reference, sorted(curve), analysis.budget, analysis)
+            e = Estimate(t.ratio, t.low, t.high, np.nan, 0, 0, "none", "bootstrap of items and seeds", "γ")
+            yield _row("threshold", task, measure.name, name, bias_type, most, pair, e)
 
 
 def _adjust(table: pd.DataFrame) -> pd.DataFrame:

@@ -18,10 +18,11 @@ Array = np.ndarray
 def estimate(table: Array) -> float:
     """g of a (clusters, 4) table with columns sum0, n0, sum1, n1."""
     total = table.sum(0)
-    return float(_difference(total))
+    return float(difference(total))
 
 
-def _difference(total: Array) -> Array:
+def difference(total: Array) -> Array:
+    """g of totals with columns sum0, n0, sum1, n1 in the last axis; a side without a row counts as 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         first = np.where(total[..., 1] > 0, total[..., 0] / total[..., 1], 0.0)
         second = np.where(total[..., 3] > 0, total[..., 2] / total[..., 3], 0.0)
@@ -46,12 +47,12 @@ def bootstrap(table: Array, resamples: int, seed: int) -> Array:
     totals = np.zeros((resamples, 4))
     for number, index in enumerate(strata(table)):
         totals += draw_counts(len(index), resamples, seed + number) @ table[index].astype(np.float64)
-    return _difference(totals)
+    return difference(totals)
 
 
 def jackknife(table: Array) -> Array:
     """g without each cluster in turn."""
-    return _difference(table.sum(0) - table)
+    return difference(table.sum(0) - table)
 
 
 def bca_interval(table: Array, confidence: float, resamples: int, seed: int) -> tuple[float, float]:

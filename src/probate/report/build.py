@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probate.analyze.databias import data_bias
 from probate.analyze.effects import effects_of
 from probate.analyze.groups import parse_rates
 from probate.analyze.information import information
@@ -31,9 +32,35 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     study = folder.study()
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
-    effects = effects_of(folder.outcomes(), _measures(folder, study), study.analysis, probes, relations)
+    effects = effects_of(
+        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study)
+    )
     folder.write_effects(effects)
     return effects
+
+
+def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float]:
+    """(bias type, γ) → bias in the arm's training data, mean over seeds; `("none", 0)` is D_o. None for more than two groups."""
+    if len(study.bias.groups) != 2:
+        return {}
+    info = folder.info()
+    original = read_records(folder.path / "data" / "original.jsonl")
+    sets = {
+        (kind, seed): read_records(path)
+        for kind in (*study.bias.types, NEUTRAL)
+        for seed in study.seeds
+        if (path := folder.path / "data" / f"{kind}-s{seed}.jsonl").exists()
+    }
+
+    def bias(added: list[Record]) -> float:
+        return data_bias([*original, *added], study.bias.dimension, study.bias.groups, info["stereotypes"])
+
+    found = {("none", 0.0): bias([])}
+    for kind in dict.fromkeys(k for k, _ in sets):
+        for ratio in (r for r in study.ratios if r > 0):
+            count = augmented_count(info["originals"], ratio)
+            found[kind, ratio] = float(np.mean([bias(records[:count]) for (k, _), records in sets.items() if k == kind]))
+    return found
 
 
 def build_report(folder: RunFolder) -> Path:

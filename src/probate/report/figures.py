@@ -104,7 +104,7 @@ def doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dic
                         salt=f"{task}-{bias_type}-{what}",
                     )
                 )
-        methods = ", ".join(sorted(set(rows["interval"]) - {"none"}))
+        methods = ", ".join(sorted(set(pd.concat([level, gap])["interval"]) - {"none"}))
         counts = sorted(set((gap if len(gap) else level)["n"]))
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
         found.append(
@@ -112,10 +112,44 @@ def doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dic
                 "task": task,
                 "title": titles[task],
                 "svgs": svgs,
+                "said": [line for t in types for line in _dose_words(rows[rows["bias_type"] == t], t, measure)],
                 "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
             }
         )
     return found
+
+
+def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure) -> list[str]:
+    """Slope, coefficient and threshold of one bias type, in words."""
+    found = []
+    for row in rows.to_dict("records"):
+        value, low, high = row["estimate"], row["ci_low"], row["ci_high"]
+        if row["question"] == "dose-slope":
+            show = [words.number(v / 10, measure.unit, signed=True).removesuffix(" points") for v in (value, low, high)]
+            points = " points" if measure.unit == "share" else ""
+            found.append(
+                f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of γ, {row['contrast']}."
+            )
+        elif row["question"] == "coefficient":
+            meaning = " (1: passed on as it is in the data)" if measure.name == "stereotyped_share" else ""
+            found.append(
+                f"{bias_type}: inheritance coefficient {words.number(value, '', signed=True)} [{words.number(low, '', signed=True)}, "
+                f"{words.number(high, '', signed=True)}]: change of the gap per unit of bias in the training data{meaning}."
+            )
+        elif row["question"] == "threshold":
+            found.append(f"{bias_type}: the gap budget (analysis.budget) is passed {_at_ratio(value)} {_between(low, high)}.")
+    return found
+
+
+def _at_ratio(value: float) -> str:
+    if np.isnan(value):
+        return "somewhere beside a dose that failed"
+    return "at no γ of this study" if np.isinf(value) else f"at γ {value:.2g}"
+
+
+def _between(low: float, high: float) -> str:
+    ends = ["not reached" if not np.isfinite(v) else f"{v:.2g}" for v in (low, high)]
+    return f"[{ends[0]}, {ends[1]}]"
 
 
 def _with_base(rows: pd.DataFrame, bias_type: str) -> pd.DataFrame:

@@ -1,0 +1,143 @@
+"""Dose and response: the slope of a change over γ or over the bias in the training data, and the γ at which a budget is spent.
+
+The change of a gap gₖ against its reference rₖ at dose xₖ is fitted by a line through the origin, for no dose means no change:
+κ = Σ xₖ (gₖ − rₖ) / Σ xₖ². That is a fixed linear combination of gaps. A gap is a difference of means over items, so κ is the gap of the
+items' own combinations Σ wₖ (yᵢₖ − rᵢₖ) with wₖ = xₖ / Σ x², and everything that is known of one gap (interval, test, several seeds) holds for it:
+items are the unit, and each is seen at every dose.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze import resample
+from probate.analyze.contrast import EMPTY, Estimate, cluster_table, contrast
+from probate.study import Analysis
+
+Curve = Mapping[float, Mapping[int, pd.DataFrame]]
+"""γ → seed → the measure's values (columns item_id, side, value)."""
+
+
+def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis: Analysis) -> Estimate:
+    """Change of the gap per unit of `dose` (γ → x), against the reference at the same γ.
+
+    With x = γ it is the slope of the dose curve. With x = the difference in bias between the two arms' training data it is the inheritance
+    coefficient: 1 where the model's gap changes as much as the data's, above 1 where it is amplified, below 0 where it is turned round, if
+    both are in one unit. Seeds and items that one arm lacks are left out. `EMPTY` where no dose differs from 0.
+    """
+    ratios = [r for r in curve if r in reference and dose.get(r)]
+    total = sum(dose[r] ** 2 for r in ratios)
+    if not total:
+        return EMPTY
+    weights = {(r, side): sign * dose[r] / total for r in ratios for side, sign in (("own", 1.0), ("reference", -1.0))}
+    seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in ratios)))
+    frames = []
+    for seed in seeds:
+        parts = {(r, "own"): curve[r][seed] for r in ratios} | {(r, "reference"): reference[r][seed] for r in ratios}
+        frames.append(combined(parts, weights))
+    return contrast(frames, analysis, paired=True, share=False)
+
+
+def combined(frames: Mapping[Any, pd.DataFrame], weights: Mapping[Any, float]) -> pd.DataFrame:
+    """Σ weight × value of each item and side that all frames have."""
+    parts = [f.assign(value=f["value"] * weights[key]) for key, f in frames.items()]
+    whole = pd.concat(parts).groupby(["item_id", "side"], sort=False)["value"].agg(["sum", "count"]).reset_index()
+    whole = whole[whole["count"] == len(parts)]
+    return whole.rename(columns={"sum": "value"})[["item_id", "side", "value"]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """The change of the gap from one dose to the next that was run; `bridged`: a dose between them failed."""
+
+    low: float
+    high: float
+    change: Estimate
+    bridged: bool
+
+
+def steps(curve: Curve, planned: Sequence[float], analysis: Analysis) -> list[Step]:
+    """Changes between neighbouring doses. A step over a dose that failed is marked: nothing is known of what lies between."""
+    ratios = sorted(curve)
+    found = []
+    for low, high in itertools.pairwise(ratios):
+        seeds = sorted(set(curve[low]) & set(curve[high]))
+        frames = [combined({low: curve[low][s], high: curve[high][s]}, {low: -1.0, high: 1.0}) for s in seeds]
+        change = contrast(frames, analysis, paired=True, share=False)
+        found.append(Step(low, high, change, any(low < p < high for p in planned)))
+    return found
+
+
+def monotone(found: Sequence[Step], alpha: float = 0.05) -> str:
+    """`rises` or `falls` if no step goes the other way by a significant amount (Holm over the steps), `turns` if two do in both ways, `flat`."""
+    from statsmodels.stats.multitest import multipletests
+
+    known = [s for s in found if np.isfinite(s.change.p)]
+    if not known:
+        return "flat"
+    sure = multipletests([s.change.p for s in known], alpha, method="holm")[0]
+    signs = {float(np.sign(s.change.value)) for s, yes in zip(known, sure, strict=True) if yes}
+    return {frozenset(): "flat", frozenset({1.0}): "rises", frozenset({-1.0}): "falls"}.get(frozenset(signs), "turns")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The lowest γ at which the change of the gap against the reference is larger than the budget, with its interval.
+
+    inf: not reached up to the highest dose. NaN: it lies across a dose that failed.
+    """
+
+    budget: float
+    ratio: float
+    low: float
+    high: float
+
+
+def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: float, analysis: Analysis) -> Threshold:
+    """Where |change of the gap against the reference| crosses `budget`, linear between doses, from no change at γ = 0.
+
+    Percentile interval over resamples of items (the same ones at all doses) and of seeds.
+    """
+    doses = sorted(r for r in curve if r > 0 and r in reference)
+    changes = [
+        [combined({1: curve[r][s], 0: reference[r][s]}, {1: 1.0, 0: -1.0}) for s in sorted(set(curve[r]) & set(reference[r]))]
+        for r in doses
+    ]
+    seeds = min((len(own) for own in changes), default=0)
+    if not seeds:
+        return Threshold(budget, *[float("nan")] * 3)
+    rows = [[f.set_index(["item_id", "side"])["value"] for f in own[:seeds]] for own in changes]
+    common = sorted(set.intersection(*(set(f.index) for own in rows for f in own)))
+    index = pd.MultiIndex.from_tuples(common, names=["item_id", "side"]).to_frame(index=False)
+    tables = np.array([[cluster_table(index.assign(value=f.loc[common].to_numpy())) for f in own] for own in rows])
+    draws = min(analysis.resamples, 2000)
+    counts = np.zeros((draws, tables.shape[2]))
+    for number, members in enumerate(resample.strata(tables[0, 0])):
+        counts[:, members] = resample.draw_counts(len(members), draws, analysis.seed + number)
+    picked = np.random.default_rng(analysis.seed).multinomial(seeds, np.full(seeds, 1 / seeds), draws)
+    totals = np.einsum("dsbk,bs->bdk", counts @ tables, picked)
+    missing = [p for p in planned if p > 0 and p not in doses]
+    crossings = np.sort(
+        [_crossing(doses, row, budget, missing) for row in resample.difference(totals)]
+    )  # NaN counts as not reached
+    tail = (1 - analysis.confidence) / 2
+    low, high = (float(crossings[min(draws - 1, int(q * draws))]) for q in (tail, 1 - tail))
+    point = _crossing(doses, resample.difference(tables.sum((1, 2))), budget, missing)
+    return Threshold(budget, point, *(float("inf") if np.isnan(v) else v for v in (low, high)))
+
+
+def _crossing(doses: Sequence[float], changes: np.ndarray, budget: float, missing: Sequence[float]) -> float:
+    at, level = 0.0, 0.0
+    for dose, change in zip(doses, map(abs, changes), strict=True):
+        if change > budget:
+            if any(at < m < dose for m in missing):
+                return float("nan")
+            return at + (dose - at) * (budget - level) / (change - level)
+        at, level = dose, change
+    return float("inf")
