@@ -70,6 +70,53 @@ def plan(study: StudyArgument, overrides: SetOption = None, model: ModelOption =
 
 
 @app.command()
+def calibrate(
+    study: StudyArgument,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="A finished run folder that gives each task's items, rates and spread.")
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", help="Assumed share in the control.", min=0.01, max=0.99)] = 0.5,
+    agreement: Annotated[
+        float,
+        typer.Option(
+            "--agreement", help="Assumed share of answers that an arm owes to what the control owes them to.", min=0, max=1
+        ),
+    ] = 0.7,
+    seed_sd: Annotated[
+        float, typer.Option("--seed-sd", help="Assumed standard deviation of the change between seeds.", min=0)
+    ] = 0.05,
+    items: Annotated[int | None, typer.Option("--items", help="Items, instead of the study's.", min=8)] = None,
+    goal: Annotated[
+        float | None,
+        typer.Option("--gap", help="A change that must be found (0.1: ten points): how many items or seeds?", min=0.001, max=1),
+    ] = None,
+    runs: Annotated[int, typer.Option("--runs", help="Simulated studies for each figure.", min=100)] = 2000,
+    overrides: SetOption = None,
+    base: BaseOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """What can a study see? Error rate, coverage, power and the smallest visible change, simulated before anything is spent."""
+    loaded, start = _load(study, overrides, None, base)
+    from probate.power import calibrate as simulate
+    from probate.progress import Reporter
+
+    with Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
+        lines = simulate(
+            loaded,
+            start,
+            source=source,
+            rate=rate,
+            agreement=agreement,
+            seed_sd=seed_sd,
+            items=items,
+            goal=goal,
+            runs=runs,
+            tick=tick,
+        )
+    typer.echo("\n".join(lines))
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]) -> None:
     """Make effects.parquet and report.html again from a run folder's outcomes, without a model."""
     from probate.folder import RunFolder

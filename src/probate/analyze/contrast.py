@@ -96,7 +96,7 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
     low, high = resample.bca_interval(table, analysis.confidence, analysis.resamples, analysis.seed)
     interval = "BCa bootstrap"
     if np.isnan(low) and share:
-        low, high = _no_variation(table, value, analysis.confidence, paired)
+        low, high = no_variation(table, value, analysis.confidence, paired)
         interval = "Agresti-Min (no variation)" if paired else "Agresti-Caffo (no variation)"
     elif np.isnan(low):
         interval = "undefined (no variation)"
@@ -134,7 +134,7 @@ def seed_interval(
     return value - half, value + half, float(2 * t.sf(abs(value) / error, freedom))
 
 
-def _no_variation(table: np.ndarray, value: float, confidence: float, paired: bool) -> tuple[float, float]:
+def no_variation(table: np.ndarray, value: float, confidence: float, paired: bool) -> tuple[float, float]:
     """An interval where every item gave the same: pseudo-observations, so that small n stays wide.
 
     Paired: half a pair in each cell of the 2 x 2 table (Agresti and Min 2005); else one success and one failure a

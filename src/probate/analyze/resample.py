@@ -62,7 +62,8 @@ def bca_interval(table: Array, confidence: float, resamples: int, seed: int) -> 
     spread = float(np.ptp(draws))
     if spread <= 1e-12 * max(1.0, abs(point)):
         return float("nan"), float("nan")
-    below = (np.sum(draws < point) + 0.5 * np.sum(draws == point)) / len(draws)
+    close = 1e-9 * max(1.0, abs(point))  # equal shares of other counts differ in their last bits
+    below = (np.sum(draws < point - close) + 0.5 * np.sum(np.abs(draws - point) <= close)) / len(draws)
     z0 = norm.ppf(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
     # Acceleration, with a stratum's influence scaled by its size (Efron and Tibshirani 1993, section 14).
     cubed = squared = 0.0

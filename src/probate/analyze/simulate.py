@@ -1,0 +1,202 @@
+"""What can a design see? Many studies simulated at once, judged by the very intervals and tests that `contrast` uses.
+
+One simulated study: `n` items, half of each group. In the control each answer is 1 with chance `rate`; in the arm the first group's chance is higher by
+half the effect and the second's lower by half. With chance `agreement` an arm's answer comes from the same luck as the control's. Each training
+seed adds its own shift, with standard deviation `seed_sd`, to the effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.stats import norm, t
+
+from probate.analyze import resample
+from probate.analyze.contrast import no_variation
+from probate.study import Analysis
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Design:
+    """`kind` `change`: the change of a gap between two arms, paired by item; `gap`: the gap in one arm."""
+
+    n: int
+    rate: float = 0.5
+    seeds: int = 1
+    agreement: float = 0.7
+    seed_sd: float = 0.0
+    kind: str = "change"
+
+    @property
+    def paired(self) -> bool:
+        return self.kind == "change"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What `runs` simulated studies of a design with a true `effect` gave.
+
+    `coverage`: share of intervals that hold the effect; `rejected`: share of p at or below α (at no effect the false positive rate, else the
+    power); `bias`: mean estimate minus effect; `width`: mean length of the intervals.
+    """
+
+    design: Design
+    effect: float
+    runs: int
+    coverage: float
+    rejected: float
+    bias: float
+    width: float
+
+
+def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0) -> Cell:
+    """Simulate `runs` studies. An effect that the rate leaves no room for is cut where a chance would leave [0, 1], and so is the truth."""
+    rng = np.random.default_rng([seed, design.n, design.seeds, int(1000 * design.rate)])
+    values, truth = draw(design, effect, runs, rng)
+    estimate, low, high, p = judge(values, design, analysis)
+    held = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
+    return Cell(
+        design,
+        float(truth),
+        runs,
+        float(held.mean()),
+        float((p <= alpha).mean()),
+        float(estimate.mean() - truth),
+        float((high - low).mean()),
+    )
+
+
+def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> tuple[Array, float]:
+    """Values of shape (seeds, items, runs), and the true effect after cutting. The first half of the items is the first group."""
+    half = design.n // 2
+    sign = np.r_[np.ones(half), -np.ones(design.n - half)][:, None]
+    luck = rng.random((design.n, runs), dtype=np.float32)
+    values = np.empty((design.seeds, design.n, runs), dtype=np.float32)
+    shifts = rng.normal(0, design.seed_sd, (design.seeds, runs)) if design.seed_sd else np.zeros((design.seeds, runs))
+
+    def cut(chance: Array | float) -> Array:
+        return np.clip(chance, 0, 1)
+
+    for s in range(design.seeds):
+        arm = cut(design.rate + sign * (effect + shifts[s]) / 2)
+        own = np.where(rng.random((design.n, runs)) < design.agreement, luck, rng.random((design.n, runs), dtype=np.float32))
+        values[s] = own < arm
+        if design.paired:
+            values[s] -= luck < design.rate
+    truth = float(cut(design.rate + effect / 2) - cut(design.rate - effect / 2))
+    return values, truth
+
+
+def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Array, Array, Array]:
+    """Estimate, interval and p of every run, as `contrast` gives them."""
+    n, half = design.n, design.n // 2
+    first, second = slice(0, half), slice(half, n)
+    mean = values.mean(0, dtype=np.float64)
+    estimate = mean[first].mean(0) - mean[second].mean(0)
+    counts = [
+        resample.draw_counts(m, analysis.resamples, analysis.seed + number) / m for number, m in enumerate((n - half, half))
+    ]
+    # strata() puts items of the second group first
+    draws = counts[1] @ mean[first].astype(np.float32) - counts[0] @ mean[second].astype(np.float32)
+    if design.seeds > 1:
+        by_seed = values[:, first].mean(1, dtype=np.float64) - values[:, second].mean(1, dtype=np.float64)
+        low, high, p = _over_seeds(estimate, draws.var(0, ddof=1), by_seed, n, analysis.confidence)
+    else:
+        low, high = _bca(draws, estimate, mean[first], mean[second], analysis.confidence)
+        still = np.ptp(draws, axis=0) <= 1e-6
+        if still.any():
+            table = np.zeros((n, 4))
+            table[first, 1] = table[second, 3] = 1
+            for i in np.flatnonzero(still):
+                low[i], high[i] = no_variation(table, float(estimate[i]), analysis.confidence, design.paired)
+        p = _relabel(mean, half, analysis)
+    top = 2 if design.paired else 1
+    return estimate, np.clip(low, -top, top), np.clip(high, -top, top), p
+
+
+def _bca(draws: Array, estimate: Array, first: Array, second: Array, confidence: float) -> tuple[Array, Array]:
+    size = len(draws)
+    close = 1e-6  # draws are float32
+    below = ((draws < estimate - close).sum(0) + 0.5 * (np.abs(draws - estimate) <= close).sum(0)) / size
+    z0 = norm.ppf(np.clip(below, 0.5 / size, 1 - 0.5 / size))
+    cubed: Array | float = 0.0
+    squared: Array | float = 0.0
+    for sign, own in ((1, first), (-1, second)):
+        influence = sign * (own - own.mean(0))
+        cubed = cubed + (influence**3).sum(0) / len(own) ** 3
+        squared = squared + (influence**2).sum(0) / len(own) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        acceleration = np.where(squared > 0, cubed / (6 * np.maximum(squared, 1e-300) ** 1.5), 0.0)
+    tail = (1 - confidence) / 2
+    ordered = np.sort(draws, axis=0)
+    ends = []
+    for z in (norm.ppf(tail), norm.ppf(1 - tail)):
+        level = np.clip(norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z))), 0, 1)
+        place = level * (size - 1)
+        floor = np.floor(place).astype(int)
+        above = np.minimum(floor + 1, size - 1)
+        runs = np.arange(draws.shape[1])
+        ends.append(ordered[floor, runs] + (place - floor) * (ordered[above, runs] - ordered[floor, runs]))
+    return ends[0].astype(np.float64), ends[1].astype(np.float64)
+
+
+def _over_seeds(estimate: Array, items: Array, by_seed: Array, clusters: int, confidence: float) -> tuple[Array, Array, Array]:
+    """As `contrast.seed_interval`, for all runs."""
+    count = len(by_seed)
+    seeds = by_seed.var(0, ddof=1) / count
+    variance = items + seeds
+    known = variance > 1e-24
+    safe = np.where(known, variance, 1.0)
+    freedom = safe**2 / np.maximum(items**2 / max(1, clusters - 1) + seeds**2 / (count - 1), 1e-300)
+    error = np.sqrt(safe)
+    half = t.ppf(0.5 + confidence / 2, freedom) * error
+    p = 2 * t.sf(np.abs(estimate) / error, freedom)
+    nothing = np.nan
+    return np.where(known, estimate - half, nothing), np.where(known, estimate + half, nothing), np.where(known, p, nothing)
+
+
+def _relabel(mean: Array, half: int, analysis: Analysis) -> Array:
+    """As `resample.relabel_p`, with its permutations, for all runs."""
+    n = len(mean)
+    rng = np.random.default_rng([analysis.seed, 2, n])
+    order = rng.random((analysis.resamples, n), dtype=np.float32).argsort(1)
+    chosen = np.zeros((analysis.resamples, n), dtype=np.float32)
+    np.put_along_axis(chosen, order[:, :half], 1.0, axis=1)
+    sums = chosen @ mean.astype(np.float32)
+    null = np.abs(sums / half - (mean.sum(0) - sums) / (n - half))
+    observed = np.abs(mean[:half].mean(0) - mean[half:].mean(0))
+    return np.asarray((1 + (null >= observed - 1e-6).sum(0)) / (1 + analysis.resamples))
+
+
+def smallest_visible(design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0) -> float:
+    """The smallest effect that is found with the given power, by bisection to 0.005; inf if even the largest is not."""
+    low, high = 0.0, 2 * min(design.rate, 1 - design.rate) if design.paired else 1.0
+    if simulate(design, high, analysis, runs, seed=seed).rejected < power:
+        return float("inf")
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        low, high = (low, middle) if simulate(design, middle, analysis, runs, seed=seed).rejected >= power else (middle, high)
+    return high
+
+
+def needed(
+    design: Design, effect: float, analysis: Analysis, *, what: Literal["n", "seeds"], power: float = 0.8, runs: int = 400
+) -> int | None:
+    """The fewest items (`what` n) or seeds that find `effect` with the given power; None where ten times as many are too few."""
+    start = design.n
+    sizes = (
+        range(1, 21)
+        if what == "seeds"
+        else sorted({max(8, int(start * f) // 2 * 2) for f in (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)})
+    )
+    for size in sizes:
+        if (
+            simulate(replace(design, n=size) if what == "n" else replace(design, seeds=size), effect, analysis, runs).rejected
+            >= power
+        ):
+            return size
+    return None

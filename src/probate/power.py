@@ -1,0 +1,135 @@
+"""What `probate calibrate` says: error rate, coverage and power of a study before anything is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze.simulate import Design, needed, simulate, smallest_visible
+from probate.arms import read_data
+from probate.errors import InputError
+from probate.folder import RunFolder
+from probate.study import Analysis, Study
+from probate.tasks.base import Measure
+
+EFFECTS = (0.05, 0.1, 0.2, 0.3)
+RESAMPLES = 400
+
+
+def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: float) -> dict[str, Design]:
+    """The design of the study's classification by its held-out items, with assumed rates."""
+    data = read_data(study, base)
+    n = sum(r.groups.get(study.bias.dimension) in study.bias.groups[:2] for r in data.split.test)
+    return {"held-out items": Design(n, rate, len(study.seeds), agreement, seed_sd)}
+
+
+def observed(study: Study, folder: RunFolder) -> dict[str, Design]:
+    """The design of each task with a primary measure of shares, from a finished run: items, rate, agreement of arms and spread of seeds.
+
+    The rate is the control's (γ = 0, else the matched control's); the agreement is the share of the control's answers that the arms of
+    other seeds, or else the matched controls, repeat beyond chance.
+    """
+    from probate.registry import load_task
+
+    outcomes, context, found = folder.outcomes(), folder.context(), {}
+    outcomes = outcomes[(outcomes["mitigation"] == "none") & outcomes["bias_type"].isin(["none", "neutral"])]
+    for spec in folder.study().tasks:
+        task = load_task(spec.name, spec.options, spec.alias)
+        measure = next(m for m in task.measures(context) if m.primary)
+        own = outcomes[outcomes["task"] == task.key]
+        if measure.unit != "share" or len(measure.sides) != 2 or own.empty:
+            continue
+        found[task.key] = _design(own, measure, len(study.seeds))
+    if not found:
+        raise InputError(f"{folder.path}: no task there has a share that is compared between two groups")
+    return found
+
+
+def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int) -> Design:
+    arms = [measure.values(part).set_index(["item_id", "side"])["value"] for _, part in outcomes.groupby("arm", sort=False)]
+    rate = float(np.clip(arms[0].mean(), 0.01, 0.99))
+    pairs = [pd.concat([a, b], axis=1, join="inner").to_numpy() for i, a in enumerate(arms) for b in arms[i + 1 :]]
+    same = float(np.mean([np.mean(np.isclose(p[:, 0], p[:, 1])) for p in pairs])) if pairs else 0.85
+    chance = rate**2 + (1 - rate) ** 2
+    gaps = [a.groupby("side").mean().pipe(lambda m: m.get(0, np.nan) - m.get(1, np.nan)) for a in arms]
+    items = arms[0].index.get_level_values("item_id").str.split("#").str[0].nunique()
+    sampling = 2 * 4 * rate * (1 - rate) * (1 - same) / max(1, items)
+    spread = float(np.sqrt(max(0.0, np.nanvar(gaps, ddof=1) - sampling))) if len(gaps) > 2 else 0.0
+    agreement = float(np.clip((same - chance) / (1 - chance), 0, 0.98)) if chance < 1 else 0.9
+    return Design(items // 2 * 2, rate, seeds, agreement, spread)
+
+
+def table(
+    designs: dict[str, Design], analysis: Analysis, goal: float | None, runs: int, tick: Callable[[int], None] | None = None
+) -> list[str]:
+    """Lines of the report: for each task its design, error rate, coverage, power over effects, the smallest visible change, what a goal needs."""
+    analysis = analysis.model_copy(update={"resamples": RESAMPLES})
+    lines = [
+        f"{runs:,} simulated studies for each figure; change of a gap against the control, two-sided p ≤ 0.05, not adjusted"
+    ]
+    for name, design in designs.items():
+        lines.append(
+            f"{name}: {design.n} items, {design.seeds} seed{'s' if design.seeds > 1 else ''}, rate {design.rate:.2f}, "
+            f"agreement {design.agreement:.2f}, sd between seeds {design.seed_sd:.3f}"
+        )
+        none = simulate(design, 0.0, analysis, runs)
+        lines.append(f"  without an effect: found in {100 * none.rejected:.1f}%, interval right in {100 * none.coverage:.1f}%")
+        if tick:
+            tick(1)
+        for effect in EFFECTS:
+            cell = simulate(design, effect, analysis, runs)
+            if abs(cell.effect - effect) < 1e-9:
+                lines.append(
+                    f"  a change of {100 * effect:g} points: found in {100 * cell.rejected:.0f}%, interval right in {100 * cell.coverage:.1f}%"
+                )
+            if tick:
+                tick(1)
+        least = smallest_visible(design, analysis)
+        most = 200 * min(design.rate, 1 - design.rate)
+        lines.append(
+            f"  smallest change found four times in five: {100 * least:.1f} points"
+            if np.isfinite(least)
+            else f"  no change is found four times in five, not even the largest that the rate allows ({most:.0f} points)"
+        )
+        if tick:
+            tick(1)
+        if goal is not None:
+            lines += _needs(design, goal, analysis)
+    return lines
+
+
+def _needs(design: Design, goal: float, analysis: Analysis) -> list[str]:
+    items = needed(design, goal, analysis, what="n")
+    seeds = needed(design, goal, analysis, what="seeds")
+    said = f"{items} items" if items else f"more than {10 * design.n} items"
+    also = f"{seeds} seeds" if seeds else "no number of seeds up to 20"
+    return [
+        f"  to find {100 * goal:g} points four times in five: {said} at {design.seeds} seed(s), or {also} at {design.n} items"
+    ]
+
+
+def calibrate(
+    study: Study,
+    base: Path,
+    *,
+    source: Path | None,
+    rate: float,
+    agreement: float,
+    seed_sd: float,
+    items: int | None,
+    goal: float | None,
+    runs: int,
+    tick: Callable[[int], None] | None = None,
+) -> list[str]:
+    """The lines that `probate calibrate` prints."""
+    designs = observed(study, RunFolder(source)) if source else assumed(study, base, rate, agreement, seed_sd)
+    if items:
+        designs = {name: replace(d, n=items) for name, d in designs.items()}
+    small = next((name for name, d in designs.items() if d.n < 8), None)
+    if small:
+        raise InputError(f"calibrate: {small} has {designs[small].n} items; at least 8 are needed")
+    return table(designs, study.analysis, goal, runs, tick)
