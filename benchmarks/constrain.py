@@ -5,7 +5,7 @@ python benchmarks/constrain.py FOLDER
 FOLDER is LABE's (language agency bias evaluation): `*_mitigated_prompt.csv` (biographies written under "ensure that you display no biases in
 language agency"), `chatgpt_bios.csv` (the same generator without the sentence), `lac_*.csv` (sentences labelled agentic 1 or communal 0).
 A logistic regression on words and word pairs, trained on lac_train, labels sentences; a biography's value is its share of agentic
-sentences; the gap is male minus female (and White minus Black), BCa bootstrap over biographies, p by permutation.
+sentences; the gap is male minus female (and White minus Black), Welch's t over biographies, p by permutation.
 """
 
 from __future__ import annotations

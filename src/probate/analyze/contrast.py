@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from probate.analyze import resample
 from probate.study import Analysis
@@ -63,7 +63,7 @@ def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool
     `paired`: the values are differences between two models on one item. `share`: values lie in [0, 1] (or, paired,
     in [-1, 1]).
 
-    One seed: BCa bootstrap over items; p by permutation: within pairs that hold both groups, else of the groups between
+    One seed: Welch's t over items, for a share with hardly a second outcome with a success and a failure added; p by permutation: within pairs that hold both groups, else of the groups between
     items (a change that both groups share then cancels; sign flips would count it as noise). This covers the items, not what another training
     seed would give. Several seeds: the variance is that of the item bootstrap of the seed average plus s²/S of the
     seeds' estimates, with Satterthwaite degrees of freedom; both interval and p are Student's t. The two parts share
@@ -93,12 +93,9 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
     n = len(averaged) if unit == "item" else len(table)
     if len(frames) > 1:
         return _over_seeds(frames, table, value, n, unit, analysis)
-    low, high = resample.bca_interval(table, analysis.confidence, analysis.resamples, analysis.seed)
-    interval = "BCa bootstrap"
-    if np.isnan(low) and share:
-        low, high = no_variation(table, value, analysis.confidence, paired)
-        interval = "Agresti-Min (no variation)" if paired else "Agresti-Caffo (no variation)"
-    elif np.isnan(low):
+    low, high, added = resample.welch_interval(table, analysis.confidence, pseudo_outcomes(paired) if share else None)
+    interval = "Welch's t, a success and a failure added" if added else "Welch's t"
+    if np.isnan(low):
         interval = "undefined (no variation)"
     if not both_sides:
         return Estimate(value, low, high, NAN, n, 1, "none", interval, unit)
@@ -108,6 +105,12 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
         p = resample.relabel_p(table, analysis.resamples, analysis.seed)
         test = "permutation of groups over changes" if paired else "permutation of groups"
     return Estimate(value, low, high, p, n, 1, test, interval, unit)
+
+
+def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    """What a success and a failure add to either side: 0 or 1, or as a difference between two models −1 or 1."""
+    low = -1.0 if paired else 0.0
+    return np.array([low, 1.0]), np.array([1.0, low])
 
 
 def _over_seeds(
@@ -132,19 +135,3 @@ def seed_interval(
     error = np.sqrt(variance)
     half = t.ppf(0.5 + confidence / 2, freedom) * error
     return value - half, value + half, float(2 * t.sf(abs(value) / error, freedom))
-
-
-def no_variation(table: np.ndarray, value: float, confidence: float, paired: bool) -> tuple[float, float]:
-    """An interval where every item gave the same: pseudo-observations, so that small n stays wide.
-
-    Paired: half a pair in each cell of the 2 x 2 table (Agresti and Min 2005); else one success and one failure a
-    group (Agresti and Caffo 2000).
-    """
-    z = norm.ppf(0.5 + confidence / 2)
-    variance = 0.0
-    for n in (table[:, 1].sum(), table[:, 3].sum()):
-        if n:
-            m = n + 2
-            variance += 1 / m**2 if paired else (1 / m) * (1 - 1 / m) / m
-    half = z * np.sqrt(variance)
-    return max(-1.0, value - half), min(1.0, value + half)

@@ -2,7 +2,7 @@
 
 All statistics here are g = mean(first group) − mean(second group) over rows that belong to clusters (an item, or a
 pair of candidates). A cluster enters by four numbers: sum and count of its rows in each group. So a bootstrap of B
-resamples is one matrix product of (B, clusters) counts with (clusters, 4), and a jackknife one subtraction.
+resamples is one matrix product of (B, clusters) counts with (clusters, 4).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t
 
 Array = np.ndarray
 
@@ -50,36 +50,49 @@ def bootstrap(table: Array, resamples: int, seed: int) -> Array:
     return difference(totals)
 
 
-def jackknife(table: Array) -> Array:
-    """g without each cluster in turn."""
-    return difference(table.sum(0) - table)
+FEW = 4
+"""A share of which fewer clusters than this differ from the commonest outcome gets two pseudo-clusters: one success, one failure."""
 
 
-def bca_interval(table: Array, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval (Efron 1987); NaN where no resample differs."""
-    draws = bootstrap(table, resamples, seed)
-    point = estimate(table)
-    spread = float(np.ptp(draws))
-    if spread <= 1e-12 * max(1.0, abs(point)):
-        return float("nan"), float("nan")
-    close = 1e-9 * max(1.0, abs(point))  # equal shares of other counts differ in their last bits
-    below = (np.sum(draws < point - close) + 0.5 * np.sum(np.abs(draws - point) <= close)) / len(draws)
-    z0 = norm.ppf(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
-    # Acceleration, with a stratum's influence scaled by its size (Efron and Tibshirani 1993, section 14).
-    cubed = squared = 0.0
-    leave = jackknife(table)
-    for index in strata(table):
-        size = len(index)
-        influence = (size - 1) * (leave[index].mean() - leave[index])
-        cubed += np.sum(influence**3) / size**3
-        squared += np.sum(influence**2) / size**2
-    acceleration = cubed / (6 * squared**1.5) if squared > 0 else 0.0
-    tail = (1 - confidence) / 2
-    levels = []
-    for z in (norm.ppf(tail), norm.ppf(1 - tail)):
-        levels.append(norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z))))
-    low, high = np.quantile(draws, np.clip(levels, 0, 1))
-    return float(low), float(high)
+def welch_interval(table: Array, confidence: float, pseudo: tuple[Array, Array] | None = None) -> tuple[float, float, bool]:
+    """Student's t interval of g, with Welch's variance and Satterthwaite's degrees of freedom over the strata; and whether pseudo-clusters were added.
+
+    The variance is that of the clusters' influence on g, u = (s₀ − m₀n₀)/N₀ − (s₁ − m₁n₁)/N₁, summed over strata; with one row a cluster
+    it is Welch's s₀²/n₀ + s₁²/n₁, with pairs that of their differences. `pseudo`: the lowest and the highest (value in side 0, value in side 1)
+    that a share can have; where a stratum has hardly another outcome than its commonest, one cluster of each is added (after Agresti and
+    Caffo 2000; Agresti and Min 2005), and the interval is stretched to hold g. NaN where nothing varies.
+    """
+    point, added = estimate(table), False
+    if pseudo is not None:
+        more = [row for own in strata(table) for row in _pseudo(table[own], pseudo)]
+        if more:
+            table, added = np.concatenate([table, more]), True
+    total = table.sum(0)
+    means = [total[2 * k] / total[2 * k + 1] if total[2 * k + 1] else 0.0 for k in (0, 1)]
+    parts = [(table[:, 2 * k] - means[k] * table[:, 2 * k + 1]) / max(total[2 * k + 1], 1) for k in (0, 1)]
+    influence = parts[0] - parts[1]
+    variances, freedoms = [], []
+    for own in strata(table):
+        if len(own) < 2:
+            return float("nan"), float("nan"), added
+        variances.append(len(own) / (len(own) - 1) * float(np.sum((influence[own] - influence[own].mean()) ** 2)))
+        freedoms.append(len(own) - 1)
+    variance = sum(variances)
+    if variance <= 1e-24:
+        return float("nan"), float("nan"), added
+    freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    half = t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(variance)
+    middle = estimate(table)
+    return float(min(point, middle - half)), float(max(point, middle + half)), added
+
+
+def _pseudo(rows: Array, ends: tuple[Array, Array]) -> list[Array]:
+    """Two rows for a stratum whose clusters hardly differ, else none."""
+    _, counts = np.unique(rows.round(9), axis=0, return_counts=True)
+    if len(rows) - counts.max() >= FEW:
+        return []
+    seen = (rows[0, [1, 3]] > 0).astype(float)
+    return [np.array([end[0] * seen[0], seen[0], end[1] * seen[1], seen[1]]) for end in ends]
 
 
 def sign_flip_p(table: Array, resamples: int, seed: int) -> float:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from probate.analyze import resample
-from probate.analyze.contrast import no_variation
 from probate.study import Analysis
 
 Array = np.ndarray
@@ -97,51 +96,35 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
     first, second = slice(0, half), slice(half, n)
     mean = values.mean(0, dtype=np.float64)
     estimate = mean[first].mean(0) - mean[second].mean(0)
-    counts = [
-        resample.draw_counts(m, analysis.resamples, analysis.seed + number) / m for number, m in enumerate((n - half, half))
-    ]
-    # strata() puts items of the second group first
-    draws = counts[1] @ mean[first].astype(np.float32) - counts[0] @ mean[second].astype(np.float32)
     if design.seeds > 1:
         by_seed = values[:, first].mean(1, dtype=np.float64) - values[:, second].mean(1, dtype=np.float64)
+        # strata() puts items of the second group first
+        counts = [resample.draw_counts(m, analysis.resamples, analysis.seed + k) / m for k, m in enumerate((n - half, half))]
+        draws = counts[1] @ mean[first].astype(np.float32) - counts[0] @ mean[second].astype(np.float32)
         low, high, p = _over_seeds(estimate, draws.var(0, ddof=1), by_seed, n, analysis.confidence)
     else:
-        low, high = _bca(draws, estimate, mean[first], mean[second], analysis.confidence)
-        still = np.ptp(draws, axis=0) <= 1e-6
-        if still.any():
-            table = np.zeros((n, 4))
-            table[first, 1] = table[second, 3] = 1
-            for i in np.flatnonzero(still):
-                low[i], high[i] = no_variation(table, float(estimate[i]), analysis.confidence, design.paired)
+        low, high = _welch(mean[first], mean[second], estimate, analysis.confidence, design.paired)
         p = _relabel(mean, half, analysis)
     top = 2 if design.paired else 1
     return estimate, np.clip(low, -top, top), np.clip(high, -top, top), p
 
 
-def _bca(draws: Array, estimate: Array, first: Array, second: Array, confidence: float) -> tuple[Array, Array]:
-    size = len(draws)
-    close = 1e-6  # draws are float32
-    below = ((draws < estimate - close).sum(0) + 0.5 * (np.abs(draws - estimate) <= close).sum(0)) / size
-    z0 = norm.ppf(np.clip(below, 0.5 / size, 1 - 0.5 / size))
-    cubed: Array | float = 0.0
-    squared: Array | float = 0.0
-    for sign, own in ((1, first), (-1, second)):
-        influence = sign * (own - own.mean(0))
-        cubed = cubed + (influence**3).sum(0) / len(own) ** 3
-        squared = squared + (influence**2).sum(0) / len(own) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        acceleration = np.where(squared > 0, cubed / (6 * np.maximum(squared, 1e-300) ** 1.5), 0.0)
-    tail = (1 - confidence) / 2
-    ordered = np.sort(draws, axis=0)
-    ends = []
-    for z in (norm.ppf(tail), norm.ppf(1 - tail)):
-        level = np.clip(norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z))), 0, 1)
-        place = level * (size - 1)
-        floor = np.floor(place).astype(int)
-        above = np.minimum(floor + 1, size - 1)
-        runs = np.arange(draws.shape[1])
-        ends.append(ordered[floor, runs] + (place - floor) * (ordered[above, runs] - ordered[floor, runs]))
-    return ends[0].astype(np.float64), ends[1].astype(np.float64)
+def _welch(first: Array, second: Array, estimate: Array, confidence: float, paired: bool) -> tuple[Array, Array]:
+    """As `resample.welch_interval`, for all runs: with and without pseudo-items, each where it belongs."""
+    outcomes = (-1, 0, 1) if paired else (0, 1)
+    few = [np.min([(own != k).sum(0) for k in outcomes], axis=0) < resample.FEW for own in (first, second)]
+    ends = np.array([[-1.0], [1.0]] if paired else [[0.0], [1.0]])
+    sides = []
+    for own, rare in zip((first, second), few, strict=True):
+        n = len(own) + 2 * rare
+        total = own.sum(0) + rare * ends.sum()
+        mean = total / n
+        squares = ((own - mean) ** 2).sum(0) + rare * ((ends - mean) ** 2).sum(0)
+        sides.append((mean, squares / (n - 1) / n, n - 1))
+    (m0, v0, f0), (m1, v1, f1) = sides
+    variance = v0 + v1
+    half = t.ppf(0.5 + confidence / 2, variance**2 / (v0**2 / f0 + v1**2 / f1)) * np.sqrt(variance)
+    return np.minimum(estimate, m0 - m1 - half), np.maximum(estimate, m0 - m1 + half)
 
 
 def _over_seeds(estimate: Array, items: Array, by_seed: Array, clusters: int, confidence: float) -> tuple[Array, Array, Array]:
