@@ -187,6 +187,10 @@ class RunFolder:
         """What `begin` wrote about the data."""
         return dict(self._json("run.json", {}))
 
+    def attribution(self) -> dict[str, Any]:
+        """What `probate why items` found, if it was run."""
+        return dict(self._json("attribution.json", {}))
+
     def failures(self) -> list[dict[str, str]]:
         return list(self._json("failures.json", []))
 

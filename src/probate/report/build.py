@@ -115,6 +115,7 @@ def build_report(folder: RunFolder) -> Path:
         samples=_samples(folder, study),
         parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
+        attribution=folder.attribution(),
         failures=failures,
         lock=folder.lock_text(),
         table=vars(environment.get_template("table.html.j2").module)["table"],

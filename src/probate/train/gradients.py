@@ -21,12 +21,15 @@ def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, la
     By the B matrices of a fresh LoRA adapter (rank 4, A drawn by `seed`) on the linear layers of the `layers` last
     blocks: at B = 0 the gradient of B is Σ_t δ_t (A x_t)ᵀ, δ_t the gradient at the layer's output and x_t its input, so that it
     is the layer's full gradient projected on a random subspace. The inner product of two rows is the cosine that
-    gradient-similarity methods use (TracIn, Pruthi et al. 2020; LESS, Xia et al. 2024).
+    gradient-similarity methods use (TracIn, Pruthi et al. 2020; LESS, Xia et al. 2024). `model` may wear a PEFT adapter, which is then part
+    of what is differentiated through.
     """
-    make_trunk(model, layers)
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if base is model:
+        make_trunk(model, layers)
     device = next(model.parameters()).device
-    last = getattr(model, model.base_model_prefix).layers[-layers:]
-    linear = [m for layer in last for m in layer.modules() if isinstance(m, torch.nn.Linear)]
+    last = getattr(base, base.base_model_prefix).layers[-layers:]
+    linear = [m for layer in last for n, m in layer.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
     draw = torch.Generator().manual_seed(seed)
     project = {m: (torch.randn(m.in_features, RANK, generator=draw) / RANK**0.5).to(device, m.weight.dtype) for m in linear}
     inputs: dict[Any, torch.Tensor] = {}

@@ -125,6 +125,26 @@ def values_command(
     _give(lines(found), found, out)
 
 
+@app.command()
+def items(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
+    task: Annotated[str, typer.Option("--task", help="A task whose answers are choices.")] = "occupation",
+    arm: Annotated[str | None, typer.Option("--arm", help="A biased arm; default: the largest γ, the first seed.")] = None,
+    most: Annotated[int, typer.Option("--items", help="Flipped items, the surest first.", min=1)] = 5,
+    each: Annotated[int, typer.Option("--nearest", help="Training records for each item.", min=1)] = 5,
+) -> None:
+    """For answers that the biased data turned round: the training records whose gradients are nearest. The report lists them too."""
+    from probate.folder import RunFolder
+    from probate.models.lm import load_lm
+    from probate.report.build import build_report
+    from probate.why.items import attribute, lines
+
+    run = RunFolder(folder)
+    found = attribute(run, load_lm(run.study().model), task, arm, most, each)
+    typer.echo("\n".join(lines(found)))
+    typer.echo(f"report: {build_report(run)}")
+
+
 def _model(name: str) -> Any:
     from probate.models.lm import load_lm
     from probate.study import ModelSpec
