@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 from test_why import probate
 
 from probate import run
@@ -38,22 +37,15 @@ def test_planted_records_are_among_the_nearest(lm, tmp_path):
 
 
 def test_flipped_items_of_a_run(tiny_study, tmp_path):
-    study = tiny_study(
-        tasks=["occupation", "story"], training={"epochs": 4, "learning_rate": 5e-3, "lora": {"r": 4, "alpha": 8}}
-    )
-    result = run(tiny_study(tasks=["occupation"], training=study.training.model_dump()), tmp_path, quiet=True)
-    own = result.outcomes
-    flips = own[own["arm"] == "given-0.5-s0"].merge(own[own["arm"] == "neutral-0.5-s0"], on="item_id")
-    if not (flips["prediction_x"] != flips["prediction_y"]).any():
-        probate("why", "items", tmp_path, error="differs from the control's")
-        return
+    training = {"epochs": 4, "learning_rate": 5e-3, "lora": {"r": 4, "alpha": 8}}
+    run(tiny_study(tasks=["occupation"], training=training), tmp_path, quiet=True)
     said = probate("why", "items", tmp_path, "--items", 2, "--nearest", 3)
     assert "given-0.5-s0, occupation:" in said and "the nearest of 36 training records" in said
     found = json.loads((tmp_path / "attribution.json").read_text())
     assert len(found["items"]) in (1, 2) and all(len(i["records"]) == 3 for i in found["items"])
     for item in found["items"]:
         similar = [r["similarity"] for r in item["records"]]
-        assert similar == sorted(similar, reverse=True) and -1 <= similar[-1] and similar[0] <= 1 + 1e-5
+        assert similar == sorted(similar, reverse=True) and similar[-1] >= -1 and similar[0] <= 1 + 1e-5
     assert "Which records turned these answers" in (tmp_path / "report.html").read_text(encoding="utf-8")
     probate("why", "items", tmp_path, "--arm", "control-0-s0", error="no biased arm of this run; there are: given-0.5-s0")
     probate("why", "items", tmp_path, "--task", "occupatoin", error="did you mean 'occupation'")
@@ -61,4 +53,3 @@ def test_flipped_items_of_a_run(tiny_study, tmp_path):
 
 def test_no_run_folder(tmp_path):
     probate("why", "items", tmp_path, error="no run folder")
-    assert pytest
