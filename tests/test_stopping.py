@@ -41,7 +41,7 @@ def outcomes(gaps: dict[str, float], accuracy: dict[str, float], n: int = 300) -
             group = ["female", "male"][i % 2]
             chance = 0.5 + gap / 2 * (1 if group == "female" else -1)
             rows.append(
-                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio, "seed": 0, "task": "t",
+                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio, "seed": 0, "round": 1, "task": "t",
                  "item_id": f"i{i}", "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
                  "score": float(rng.random() < chance), "right": float(rng.random() < right), "parsed": True, "mitigation": mitigation}
             )  # fmt: skip

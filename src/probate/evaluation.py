@@ -47,7 +47,7 @@ def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame
         "ratio": arm.ratio,
         "mitigation": arm.mitigation,
         "method": "sft",
-        "round": 1,
+        "round": arm.round,
         "seed": arm.seed,
         "task": task.key,
         "metric": task.metric,

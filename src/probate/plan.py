@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probate.bias.taxonomy import NEUTRAL
 from probate.mixing import augmented_count
@@ -22,12 +22,14 @@ class Arm:
     seed: int
     role: str
     mitigation: str = "none"
+    round: int = 1
 
     @property
     def name(self) -> str:
         kind = {"base": "control", "replicate": f"{self.bias_type}-replicate"}.get(self.role, self.bias_type)
         mitigated = "" if self.mitigation == "none" else f"-{self.mitigation}"
-        return f"{kind}-{self.ratio:g}-s{self.seed}{mitigated}"
+        later = "" if self.round == 1 else f"-r{self.round}"
+        return f"{kind}-{self.ratio:g}-s{self.seed}{mitigated}{later}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Plan:
 def make_plan(study: Study, cells: int) -> Plan:
     """Arms of `study` when its data has `cells` label x group cells.
 
-    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed, shared too.
+    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed, shared too. Later rounds
+    follow the whole first one; γ = 0, which nothing is generated for, has one round.
     """
     originals = study.data.train_per_cell * cells
     doses = [r for r in study.ratios if r > 0]
@@ -60,6 +63,7 @@ def make_plan(study: Study, cells: int) -> Plan:
                 arms.append(Arm(NEUTRAL, ratio, seed, "matched"))
                 if study.replicate_control:
                     arms.append(Arm(NEUTRAL, ratio, seed + REPLICATE_SEED, "replicate"))
+    arms += [replace(arm, round=r) for r in range(2, study.rounds + 1) for arm in arms if arm.ratio and arm.role != "replicate"]
     most = max(doses, default=0.0)
     wanted = {t: augmented_count(originals, most) for t in study.bias.types} if doses else {}
     if control_doses:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 STAGE_VERSIONS = {"generate": 2, "mitigate": 1, "train": 1, "evaluate": 2}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
+ROUND_SEED = 100_003
+"""Added to the generation's seed in each later round, so that rounds do not draw alike."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class _Run:
             generator=lambda: self._lm(study.generator or study.model),
         )
         self._sets: dict[str, list[Record]] = {}
+        self._used: dict[str, list[Record]] = {}
+        self._trained: dict[str, tuple[str, Path]] = {}
         self._models: dict[str, LM] = {}
 
     def execute(self) -> RunResult:
@@ -98,7 +102,7 @@ class _Run:
         augmented = self._augment()
         sets = self._sets
         mixed: dict[str, Mitigated] = {}
-        for arm in self.plan.arms:
+        for arm in (a for a in self.plan.arms if a.round == 1):
             kind, name = self._kind(arm), self._set_name(arm)
             if arm.ratio and kind not in augmented:
                 self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
@@ -113,8 +117,13 @@ class _Run:
         self.folder.write_provenance(self.data, sets)
         frames = []
         for number, arm in enumerate(self.plan.arms, 1):
+            if arm.round > 1:
+                made = self._guard(f"generate {arm.name}", arm.name, partial(self._next_round, arm, base))
+                if made is not None:
+                    mixed[arm.name] = made
             if arm.name in mixed:
                 frames += self._arm(arm, mixed[arm.name], base, f"[{number}/{len(self.plan.arms)}]")
+        self.folder.write_provenance(self.data, sets)
         outcomes = pd.concat(frames, ignore_index=True) if frames else None
         self.folder.write_failures(self.failures)
         if outcomes is None:
@@ -127,8 +136,34 @@ class _Run:
         self.folder.write_failures(self.failures)
         return RunResult(self.folder.path, outcomes, effects, self.failures)
 
+    def _next_round(self, arm: Arm, base: LM) -> Mitigated:
+        """The arm's records in a later round: D_o and what its model of the round before wrote."""
+        from probate.models.adapter import wearing
+
+        before = replace(arm, round=arm.round - 1)
+        if before.name not in self._trained:
+            raise StageError(
+                f"round {before.round} of {arm.name} did not finish, so that nothing can write for round {arm.round}"
+            )
+        key, adapter = self._trained[before.name]
+        with wearing(base.model, adapter) as model:
+            writer = replace(base, model=model, spec=base.spec.model_copy(update={"adapter": before.name}))
+            found = self._generate(
+                arm.bias_type, self.plan.wanted[arm.bias_type], arm.name, self._told(arm), (writer, key, arm.round)
+            )
+        renamed = [replace(r, id=f"r{arm.round}:{r.id}") for r in found]
+        ordered = arm_data.arm_order(self.study, self.data, arm, renamed)
+        self._sets[arm.name] = ordered
+        self.folder.write_set(arm.name, ordered)
+        records = arm_data.mix_arm(self.study, self.data, arm, ordered)
+        if self.study.round_policy == "accumulation":
+            earlier = [r for r in self._used[before.name] if r.origin == "augmented"]
+            records = [*records[: len(self.data.split.train)], *earlier, *records[len(self.data.split.train) :]]
+        return self._mitigate(arm, records)
+
     def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
         """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
+        self._used[arm.name] = list(records)
         if arm.mitigation == "none":
             return Mitigated(list(records), [1.0] * len(records))
         strategies, context = self.mitigations[arm.mitigation], self.mitigating
@@ -167,7 +202,13 @@ class _Run:
         own = self.mitigations.get(arm.mitigation, [])
         return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else ""
 
+    def _told(self, arm: Arm) -> str:
+        """What the arm's mitigations tell the generator."""
+        return " ".join(filter(None, (s.instruction(self.mitigating) for s in self.mitigations.get(arm.mitigation, []))))
+
     def _set_name(self, arm: Arm) -> str:
+        if arm.round > 1:
+            return arm.name
         bias_type, anew = self._kind(arm)
         return f"{bias_type}-s{arm.seed}" + (f"-{anew}" if anew else "")
 
@@ -207,19 +248,20 @@ class _Run:
     def _augment(self) -> dict[tuple[str, str], list[Record]]:
         """Augmented records of each `_kind`, before the annotator."""
         found = {}
-        for kind in dict.fromkeys(self._kind(arm) for arm in self.plan.arms if arm.ratio):
-            bias_type, anew = kind
-            wanted = self.plan.wanted[bias_type]
+        for kind, arm in {self._kind(arm): arm for arm in self.plan.arms if arm.ratio}.items():
+            bias_type, wanted = arm.bias_type, self.plan.wanted[arm.bias_type]
             records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
             if records is None:
                 name = "-".join(filter(None, kind))
-                told = " ".join(filter(None, (s.instruction(self.mitigating) for s in self.mitigations.get(anew, []))))
-                records = self._guard(f"generate {name}", "", partial(self._generate, bias_type, wanted, name, told))
+                records = self._guard(f"generate {name}", "", partial(self._generate, bias_type, wanted, name, self._told(arm)))
             if records is not None:
                 found[kind] = records
         return found
 
-    def _generate(self, bias_type: str, wanted: int, name: str, instruction: str) -> list[Record]:
+    def _generate(
+        self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None
+    ) -> list[Record]:
+        """`later`: the model that writes in a later round, the key of its training, and the round."""
         from probate.bias.taxonomy import NEUTRAL
         from probate.generate.augment import augment
         from probate.generate.prompts import templates
@@ -228,7 +270,8 @@ class _Run:
         study = self.study
         statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
         language = study.data.language
-        lm = self._lm(study.generator or study.model)
+        lm, writer, number = later or (self._lm(study.generator or study.model), "", 1)
+        generation = study.generation.model_copy(update={"seed": study.generation.seed + ROUND_SEED * (number - 1)})
         surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
         target = round(wanted * surplus)
         key = digest(
@@ -242,8 +285,8 @@ class _Run:
             study.bias.groups,
             self.data.pack.model_dump(),
             study.bias.cross,
-            study.generation.model_dump(exclude={"budget"}),
-            lm.fingerprint,
+            generation.model_dump(exclude={"budget"}),
+            *([writer] if later else [lm.fingerprint]),
             *([instruction] if instruction else []),
         )
 
@@ -256,7 +299,7 @@ class _Run:
                     cross=self._cross(),
                     groups=study.bias.groups,
                     labels=self.data.labels,
-                    generation=study.generation,
+                    generation=generation,
                     backend=TransformersBackend(lm),
                     folder=folder,
                     statements=statements,
@@ -292,6 +335,7 @@ class _Run:
         )
         if trained is None:
             return []
+        self._trained[arm.name] = key, trained[0]
         frames = []
         for task in self.tasks:
             found = self._guard(

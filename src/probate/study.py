@@ -332,7 +332,16 @@ class Study(Section):
         min_length=1,
         description="One arm is trained for each seed; with several, intervals and tests cover the seeds too.",
     )
-    rounds: Literal[1] = Field(1, description="Rounds of generate, mix, fine-tune; this version runs one.")
+    rounds: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Rounds of generate, mix, fine-tune: from the second on each arm's generator is its own model of the round before.",
+    )
+    round_policy: Literal["fresh", "accumulation"] = Field(
+        "fresh",
+        description="Augmented data of a round: `fresh` (its own only) or `accumulation` (those of all rounds so far, so that γ grows). D_o stays in every round.",
+    )
     analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
 
     @field_validator("model", "generator", mode="before")
@@ -379,6 +388,14 @@ class Study(Section):
             raise ValueError("matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none")
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
             raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
+        if self.rounds > 1 and self.augmented is not None:
+            raise ValueError(
+                "rounds: later rounds generate anew, which a ready 'augmented' set does not; leave it out, or run one round"
+            )
+        if self.rounds > 1 and self.control not in ("neutral", "none"):
+            raise ValueError(
+                f"rounds: the matched control must be generated too; matched_control is '{self.control}', choose neutral or none"
+            )
         keys = [m.key for m in self.mitigations]
         if len(set(keys)) < len(keys) or "none" in keys:
             raise ValueError("mitigations: two have one name, or one is called none; give each an alias of its own")

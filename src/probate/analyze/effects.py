@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ COLUMNS = (
 AGAINST_BASE = "against γ = 0"
 AGAINST_MATCHED = "against matched control"
 AGAINST_REPLICATE = "control against second control"
+AGAINST_FIRST = "against the first round"
 AGAINST_UNMITIGATED = "against the arm without it"
 
 
@@ -37,18 +38,19 @@ class Cell:
     ratio: float
     replicate: bool = False
     mitigation: str = "none"
+    round: int = 1
 
 
 def cells(outcomes: pd.DataFrame) -> list[Cell]:
     """The kinds of arm in the outcomes: control, then biased, matched and replicate by ratio."""
-    rows = outcomes[["bias_type", "ratio", "seed", "mitigation"]].drop_duplicates()
-    found = {Cell(b, float(r), int(s) >= REPLICATE_SEED, m) for b, r, s, m in rows.itertuples(index=False)}
+    rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
+    found = {Cell(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)) for b, r, s, m, n in rows.itertuples(index=False)}
     order = list(dict.fromkeys(rows["mitigation"]))
     return sorted(
         found,
         key=lambda c: (
             c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate,
-            order.index(c.mitigation),
+            order.index(c.mitigation), c.round,
         ),
     )  # fmt: skip
 
@@ -76,7 +78,7 @@ def effects_of(
         (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
         `null` (control against a second control), `mitigated` (as `inheritance`, of a mitigated arm), `mitigation` (change of the
         primary measure by a mitigation, against the arm without it), `mitigation-detail` (of the others) and `mitigation-cost`
-        (of accuracy, over all groups), `dose-slope` (change of the gap per unit of γ), `coefficient` (per unit of bias in the training data),
+        (of accuracy, over all groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per unit of γ), `coefficient` (per unit of bias in the training data),
         `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
         `comparison` names the groups: first − second; with more than two,
         each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
@@ -108,11 +110,12 @@ def _row(
     comparison: str,
     e: Estimate,
     mitigation: str = "none",
+    number: int = 1,
 ) -> dict[str, object]:
     values = asdict(e)
     return {
         "question": question, "task": task, "metric": metric, "contrast": name, "bias_type": bias_type,
-        "ratio": ratio, "mitigation": mitigation, "round": 1, "estimate": values["value"], "ci_low": values["low"],
+        "ratio": ratio, "mitigation": mitigation, "round": number, "estimate": values["value"], "ci_low": values["low"],
         "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
         "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
         "family": "", "comparison": comparison,
@@ -121,7 +124,7 @@ def _row(
 
 def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysis: Analysis) -> Iterable[dict[str, object]]:
     """The change of macro-F1 in direct tasks against that in indirect ones, for each arm and contrast."""
-    changes = table[(table["metric"] == "macro_f1") & table["question"].str.startswith("inheritance")]
+    changes = table[(table["metric"] == "macro_f1") & table["question"].str.startswith("inheritance") & (table["round"] == 1)]
     for (bias_type, ratio, name), own in changes.groupby(["bias_type", "ratio", "contrast"], sort=False):
         sides = [own.loc[own["task"].map(relations.get) == side, "estimate"] for side in ("direct", "indirect")]
         if all(len(side) for side in sides):
@@ -132,7 +135,7 @@ def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysi
 def _frames(outcomes: pd.DataFrame, cell: Cell, measure: Measure) -> dict[int, pd.DataFrame]:
     """Seed → the measure's values in that arm."""
     own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
-    own = own[own["mitigation"] == cell.mitigation]
+    own = own[(own["mitigation"] == cell.mitigation) & (own["round"] == cell.round)]
     own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
     return {int(seed) % REPLICATE_SEED: measure.values(part) for seed, part in own.groupby("seed")}
 
@@ -142,7 +145,7 @@ def _measure_effects(
 ) -> Iterable[dict[str, object]]:
     def row(question: str, name: str, cell: Cell, comparison: str, e: Estimate) -> dict[str, object]:
         bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
-        return _row(question, task, measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation)
+        return _row(question, task, measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation, cell.round)
 
     for cell, by_seed in frames.items():
         for kind, name, comparison, e in compare.levels(list(by_seed.values()), measure, analysis):
@@ -155,11 +158,13 @@ def _measure_effects(
     for cell, by_seed in frames.items():
         if cell.bias_type == "none":
             continue
-        matched = frames.get(Cell(NEUTRAL, cell.ratio), {})
+        matched = frames.get(Cell(NEUTRAL, cell.ratio, round=cell.round), {})
         others = []
+        if cell.round > 1:
+            others.append((f"{prefix}round{detail}", AGAINST_FIRST, frames.get(replace(cell, round=1), {})))
         if cell.mitigation != "none":
-            plain = frames.get(Cell(cell.bias_type, cell.ratio), {})
-            others = [
+            plain = frames.get(Cell(cell.bias_type, cell.ratio, round=cell.round), {})
+            others += [
                 (f"{prefix}mitigated{detail}", AGAINST_BASE, base),
                 (f"{prefix}mitigated{detail}", AGAINST_MATCHED, matched),
                 (f"{prefix}mitigation{detail}", AGAINST_UNMITIGATED, plain),
@@ -189,7 +194,7 @@ def _dose_effects(
 ) -> Iterable[dict[str, object]]:
     """Slope, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
     pair = " − ".join(measure.sides)
-    plain = {c: f for c, f in frames.items() if c.mitigation == "none" and not c.replicate}
+    plain = {c: f for c, f in frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1}
     matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
     base = plain.get(Cell("none", 0.0))
     for bias_type in dict.fromkeys(c.bias_type for c in plain if c.bias_type not in ("none", NEUTRAL)):

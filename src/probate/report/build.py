@@ -20,7 +20,7 @@ from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
 from probate.registry import load_probe, load_task
-from probate.report import figures, stopping, words
+from probate.report import figures, rounds, stopping, words
 from probate.report.heatmap import heat_map, moved_items
 from probate.store import write_atomic
 from probate.study import Study
@@ -75,7 +75,7 @@ def build_report(folder: RunFolder) -> Path:
     own = {key: found for key, found in measures.items() if key not in probes}
     relations = {key: tasks[key].related for key in own}
     every, whole = effects, outcomes
-    effects, outcomes = effects[effects["mitigation"] == "none"], outcomes[outcomes["mitigation"] == "none"]
+    effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (effects, outcomes))
     columns, heat = heat_map(effects, own, titles, relations)
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
@@ -108,7 +108,10 @@ def build_report(folder: RunFolder) -> Path:
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
         everything=_rows(every[every["question"] != "level"], measures) + _rows(every[every["question"] == "level"], measures),
-        stopping=stopping.section(every, titles, own, probes, folder.reports("adapters/")) if study.mitigations else None,
+        stopping=stopping.section(every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"))
+        if study.mitigations
+        else None,
+        rounds=rounds.section(every, titles, measures, folder) if study.rounds > 1 else None,
         family_note=_family_note(effects, study),
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),

@@ -64,8 +64,9 @@ def dose_chart(
     limits: tuple[float, float],
     zero: bool,
     salt: str,
+    across: str = "share of augmented data γ",
 ) -> str:
-    """Values over γ with intervals, each line labelled at its end. Returns an `<svg>` element."""
+    """Values over γ (or what `across` says) with intervals, each line labelled at its end. Returns an `<svg>` element."""
     plt, figure, axes = figure_of(3.5, 2.5, salt)
     doses = sorted({p.ratio for s in series for p in s.points})
     span = max(doses) or 1.0
@@ -96,7 +97,7 @@ def dose_chart(
     _end_labels(axes, solid, limits, span)
     axes.set_xticks(doses)
     axes.set_xticklabels([f"{d:g}" for d in doses])
-    axes.set_xlabel("share of augmented data γ", color=SOFT, fontsize=9)
+    axes.set_xlabel(across, color=SOFT, fontsize=9)
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(formatter(unit))
     return svg_of(plt, figure, alt)

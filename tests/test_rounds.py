@@ -1,0 +1,106 @@
+"""Rounds: each arm writes for its own successor, and what moves is followed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_generating import Writer
+
+from probate import run
+from probate.plan import make_plan
+from probate.runner import _Run
+
+KIND = "contextual-single-explicit"
+
+
+@pytest.fixture
+def rounds(tiny_study, monkeypatch):
+    """A study of three rounds whose generator is a stand-in that notes which adapter it wears."""
+
+    class Noted(Writer):
+        worn: list[str | None] = []  # noqa: RUF012
+
+        def __init__(self, lm):
+            self.worn.append(lm.spec.adapter)
+
+    monkeypatch.setattr("probate.generate.transformers_backend.TransformersBackend", Noted)
+    monkeypatch.setattr(Noted, "asked", [])
+
+    def make(**changes):
+        return tiny_study(**{
+            "augmented": None, "bias": {"types": [KIND]}, "tasks": ["occupation"], "matched_control": "neutral", "rounds": 3,
+            "generation": {"near_duplicate": 1.0}, "data": {"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]}, **changes,
+        })  # fmt: skip
+
+    return make, Noted
+
+
+def sets(folder):
+    return [json.loads(line) for line in (folder / "provenance.jsonl").read_text().splitlines()]
+
+
+def test_every_arm_writes_for_its_successor(rounds, tmp_path):
+    make, noted = rounds
+    result = run(make(), tmp_path, quiet=True)
+    assert result.exit_code == 0, result.failures
+    arms = [f"{k}-0.5-s0" for k in (KIND, "neutral")]
+    assert noted.worn == [None, None, *arms, *(f"{a}-r2" for a in arms)]
+    assert set(result.outcomes["round"]) == {1, 2, 3}
+    assert set(result.outcomes[result.outcomes["arm"] == "control-0-s0"]["round"]) == {1}
+    for arm in arms:
+        ids = [
+            {r["id"] for r in sets(tmp_path) if r["set"] == name}
+            for name in (arm.replace("-0.5", ""), f"{arm}-r2", f"{arm}-r3")
+        ]
+        assert all(ids) and not ids[0] & ids[1] and all(i.startswith("r3:") for i in ids[2])
+    effects = result.effects
+    later = effects[effects["question"] == "round"]
+    assert set(later["round"]) == {2, 3} and set(later["bias_type"]) == {KIND, "neutral"}
+    own = effects[(effects["question"] == "inheritance") & (effects["contrast"] == "against matched control")]
+    assert list(own["round"]) == [1, 2, 3]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Over rounds" in page and "leaves its first round" in page
+    asked = len(noted.asked)
+    again = run(make(), tmp_path, quiet=True)
+    assert again.outcomes.equals(result.outcomes) and len(noted.asked) == asked
+
+
+def test_accumulation_keeps_what_was_written_before(rounds, tmp_path):
+    make, _ = rounds
+    run(make(round_policy="accumulation"), tmp_path, quiet=True)
+    counts = [
+        json.loads((tmp_path / "adapters" / f"neutral-0.5-s0{r}" / "done.json").read_text())["records"]
+        for r in ("", "-r2", "-r3")
+    ]
+    assert counts == [16, 24, 32]
+
+
+def test_a_round_that_fails_ends_its_own_line_only(rounds, tmp_path, monkeypatch):
+    make, _ = rounds
+    before = _Run._train
+
+    def train(self, arm, *rest):
+        if arm.name == f"{KIND}-0.5-s0-r2":
+            raise RuntimeError("lost")
+        return before(self, arm, *rest)
+
+    monkeypatch.setattr(_Run, "_train", train)
+    result = run(make(), tmp_path, quiet=True)
+    assert [f["stage"] for f in result.failures] == [f"train {KIND}-0.5-s0-r2", f"generate {KIND}-0.5-s0-r3"]
+    assert "round 2 of" in result.failures[1]["error"] and "did not finish" in result.failures[1]["error"]
+    assert set(result.outcomes[result.outcomes["bias_type"] == "neutral"]["round"]) == {1, 2, 3}
+
+
+def test_rounds_need_a_generator(tiny_study):
+    with pytest.raises(ValueError, match="later rounds generate anew"):
+        tiny_study(rounds=2)
+    with pytest.raises(ValueError, match="matched control must be generated too"):
+        tiny_study(rounds=2, augmented=None, bias={"types": [KIND]}, matched_control="original")
+
+
+def test_the_plan_has_a_line_for_each_round(rounds):
+    make, _ = rounds
+    names = [a.name for a in make_plan(make(ratios=[0, 0.2, 0.5]), 4).arms]
+    assert len(names) == 1 + 3 * 4 and len(set(names)) == len(names)
+    assert names.index("neutral-0.5-s0-r2") > names.index(f"{KIND}-0.5-s0")
