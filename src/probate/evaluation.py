@@ -46,7 +46,7 @@ def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame
         "bias_type": arm.bias_type,
         "ratio": arm.ratio,
         "mitigation": arm.mitigation,
-        "method": "sft",
+        "method": study.method,
         "round": arm.round,
         "seed": arm.seed,
         "task": task.key,

@@ -318,7 +318,7 @@ class _Run:
     def _arm(self, arm: Arm, mixed: Mitigated, base: LM, place: str) -> list[pd.DataFrame]:
         key = digest(
             STAGE_VERSIONS["train"],
-            self.study.training.model_dump(),
+            self.study.training.model_dump(exclude={"beta"}),
             arm.seed,
             content_hash(mixed.records),
             self.study.data.user_turn,
@@ -326,6 +326,7 @@ class _Run:
             base.fingerprint,
             *([mixed.weights] if set(mixed.weights) != {1.0} else []),
             *([asdict(mixed.align)] if mixed.align else []),
+            *(["dpo", self.study.training.beta] if self.study.method == "dpo" else []),
         )
         stage = f"adapters/{arm.name}"
         trained = self._guard(
@@ -354,6 +355,10 @@ class _Run:
         training = self.study.training
         records = with_messages(mixed.records, self.study.data.user_turn, self.data.labels)
         examples, truncated = encode(base, records, training.max_length, mixed.weights)
+        if self.study.method == "dpo":
+            from probate.train.preference import with_rejected
+
+            examples = with_rejected(base, examples, records, self.data.labels, arm.seed)
         begun = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:
@@ -365,6 +370,7 @@ class _Run:
                 folder,
                 pad_id=base.pad_id,
                 align=mixed.align,
+                beta=training.beta if self.study.method == "dpo" else None,
                 tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
             )
         return {

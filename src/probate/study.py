@@ -220,6 +220,9 @@ class Training(Section):
     gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of steps with rising learning rate; a cosine follows.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    beta: float = Field(
+        0.1, gt=0, description="β of preference training (`method: dpo`): how far it may move from the model before it."
+    )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     max_length: int = Field(
         1024, ge=32, description="Longest record in tokens; a longer prompt loses its beginning, never its label."
@@ -331,6 +334,10 @@ class Study(Section):
         default_factory=lambda: [0],
         min_length=1,
         description="One arm is trained for each seed; with several, intervals and tests cover the seeds too.",
+    )
+    method: Literal["sft", "dpo"] = Field(
+        "sft",
+        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs; the label as it stands is preferred to the one that the biased annotator replaced, or else to another label.",
     )
     rounds: int = Field(
         1,

@@ -41,6 +41,10 @@ class Example:
     label: str = ""
     nodes: Sequence[int] | None = None
     """What the model is given instead of the tokens, above a shared trunk."""
+    rejected: Example | None = None
+    """The same prompt with the answer that is not preferred (preference training)."""
+    margin: float = 0.0
+    """Log-likelihood of the completion minus that of the rejected one, under the model before training."""
 
     @property
     def tokens(self) -> int:
@@ -103,6 +107,14 @@ def loss_and_features(
     model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The loss of `completion_loss`, and φ of each record, of shape (batch, width): its mean last hidden state over all its tokens."""
+    losses, states = row_losses(model, batch, pad_id, features=features)
+    return (losses * torch.tensor([e.weight for e in batch], device=losses.device)).sum(), states
+
+
+def row_losses(
+    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Each record's cross-entropy, summed over its completion's tokens, of shape (batch,); and φ as in `loss_and_features`."""
     device = next(model.parameters()).device
     rows = [e.inputs for e in batch]
     shared = 0
@@ -130,16 +142,10 @@ def loss_and_features(
         **cache_argument(model, cache),
     )
     logits = out.logits[:, :-1]
-    plain = all(example.weight == 1 for example in batch)
-    loss = torch.nn.functional.cross_entropy(
-        logits.float().reshape(-1, logits.shape[-1]),
-        labels.to(device).reshape(-1),
-        ignore_index=-100,
-        reduction="sum" if plain else "none",
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().reshape(-1, logits.shape[-1]), labels.to(device).reshape(-1), ignore_index=-100, reduction="none"
     )
-    if not plain:
-        weights = torch.tensor([example.weight for example in batch], device=device)
-        loss = (loss.view(len(batch), keep) * weights[:, None]).sum()
+    loss = losses.view(len(batch), keep).sum(1)
     if not features:
         return loss, None
     total = (out.hidden_states[-1] * own[:, :, None]).sum(1)
@@ -148,17 +154,40 @@ def loss_and_features(
     return loss, total / (own.sum(1, keepdim=True) + shared)
 
 
+def preference_loss(
+    model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weighted sum of the DPO loss (Rafailov et al. 2023) over `batch`, and φ of the preferred rows.
+
+    −log σ(β·(m − m₀)), m the log-likelihood of the preferred answer minus that of the rejected one, m₀ the same under the model before
+    training (`Example.margin`), which is the reference.
+    """
+    pairs = [*batch, *(e.rejected for e in batch if e.rejected)]
+    losses, states = row_losses(model, pairs, pad_id, features=features)
+    n = len(batch)
+    margins = losses[n:] - losses[:n]
+    device = losses.device
+    before = torch.tensor([e.margin for e in batch], device=device)
+    weights = torch.tensor([e.weight for e in batch], device=device)
+    loss = -(weights * torch.nn.functional.logsigmoid(beta * (margins - before))).sum()
+    return loss, None if states is None else states[:n]
+
+
 @contextmanager
 def above_trunk(model: Any, examples: Sequence[Example], pad_id: int) -> Iterator[tuple[list[Example], int]]:
     """Examples and padding id for `model`, which runs above its shared trunk, where it has one, until this ends."""
     trunk, entered = trunk_of(model), None
-    if trunk and can_share(model, max(e.tokens for e in examples)):
-        entered = trunk.enter(model, [e.prompt + e.completion for e in examples])
+    rejected = [e.rejected for e in examples if e.rejected]
+    every = [*examples, *rejected]
+    if trunk and can_share(model, max(e.tokens for e in every)):
+        entered = trunk.enter(model, [e.prompt + e.completion for e in every])
     if trunk is None or entered is None:
         yield list(examples), pad_id
         return
+    placed = [replace(e, nodes=nodes) for e, nodes in zip(every, entered[0], strict=True)]
+    others = iter(placed[len(examples) :])
     with trunk.above(model):
-        yield [replace(e, nodes=nodes) for e, nodes in zip(examples, entered[0], strict=True)], PAD
+        yield [replace(e, rejected=next(others)) if e.rejected else e for e in placed[: len(examples)]], PAD
 
 
 def epoch_batches(
@@ -202,6 +231,7 @@ def train(
     pad_id: int,
     adapter: Path | None = None,
     align: AlignSettings | None = None,
+    beta: float | None = None,
     tick: Callable[[int, float], None] | None = None,
 ) -> TrainingLog:
     """Fine-tune a fresh LoRA adapter on `examples` and write it to `out` as an ordinary PEFT folder.
@@ -217,6 +247,7 @@ def train(
         out: folder of the adapter; made if missing.
         pad_id: padding token id.
         adapter: an adapter to start from instead of a fresh one (later rounds).
+        beta: with it, preference training (DPO) at that β; every example then has a `rejected` answer.
         align: the alignment loss between original and augmented examples; without examples of both it has no effect.
         tick: called with (records finished, loss of the step) after each optimizer step.
 
@@ -242,7 +273,7 @@ def train(
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     try:
         with above_trunk(model, examples, pad_id) as (inputs, padding):
-            log = _train(model, weights, inputs, training, seed, out, padding, align, tick)
+            log = _train(model, weights, inputs, training, seed, out, padding, align, beta, tick)
         out.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
         (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
@@ -265,6 +296,7 @@ def _train(
     out: Path,
     pad_id: int,
     align: AlignSettings | None,
+    beta: float | None,
     tick: Callable[[int, float], None] | None,
 ) -> TrainingLog:
     on_cpu = next(iter(weights.values())).device.type == "cpu"
@@ -288,10 +320,13 @@ def _train(
         plan = plans[epoch]
         for start in range(0, len(plan), grouped):
             group = [[examples[i] for i in batch] for batch in plan[start : start + grouped]]
-            count = sum(len(e.completion) for batch in group for e in batch)
+            count = sum(len(e.completion) if beta is None else 1 for batch in group for e in batch)
             value, apart = 0.0, []
             for batch in group:
-                loss, features = loss_and_features(model, batch, pad_id, features=aligned is not None)
+                if beta is None:
+                    loss, features = loss_and_features(model, batch, pad_id, features=aligned is not None)
+                else:
+                    loss, features = preference_loss(model, batch, pad_id, beta, features=aligned is not None)
                 objective = loss / count
                 if aligned is not None and features is not None:
                     term, distance = aligned.term(features, [e.augmented for e in batch], [e.label for e in batch])

@@ -1,0 +1,46 @@
+"""Preference pairs from records: the label as it stands is preferred to the one that a biased annotator replaced, or to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from probate.errors import StageError
+from probate.infer.scoring import score_choices
+from probate.models.lm import LM
+from probate.records import Record, stable_order
+from probate.train.sft import Example
+
+
+def rejected_label(record: Record, labels: Sequence[str], seed: int) -> str:
+    """The label before relabelling; of a record that was not relabelled another label, drawn by its id and `seed`.
+
+    Raises:
+        StageError: a pair that ties: no other label to reject.
+    """
+    before = record.provenance.get("label_before")
+    if before and before != record.label:
+        return str(before)
+    others = [label for label in labels if label != record.label]
+    if not others:
+        raise StageError(
+            f"preference pair of record '{record.id}': both answers are '{record.label}', there is nothing to prefer"
+        )
+    return stable_order(others, "rejected", record.id, seed)[0]
+
+
+def with_rejected(
+    lm: LM, examples: Sequence[Example], records: Sequence[Record], labels: Sequence[str], seed: int
+) -> list[Example]:
+    """Examples with their rejected answer and the margin between both under `lm`, the reference."""
+    pairs = []
+    for example, record in zip(examples, records, strict=True):
+        other = lm.completion_ids(rejected_label(record, labels, seed))
+        pairs.append(replace(example, rejected=Example(example.prompt, other)))
+    scores = score_choices(
+        lm.model,
+        [e.prompt for e in pairs],
+        [[e.completion, e.rejected.completion] for e in pairs if e.rejected],
+        pad_id=lm.pad_id,
+    )
+    return [replace(e, margin=float(own - other)) for e, (own, other) in zip(pairs, scores, strict=True)]
