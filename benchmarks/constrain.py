@@ -42,10 +42,10 @@ def sentences(text: str) -> list[str]:
 def gap(found: list[dict[str, str]], column: str, model: object, dimension: str, masked: bool) -> Estimate:
     """Share of agentic sentences, first group of `dimension` minus the second; `masked`: pronouns and names taken out first."""
     context = MitigationContext("gender", ["female", "male"], [], (load_pack("gender"),))
-    mask = load_mitigation("mask")
+    masker = load_mitigation("mask").masker(context)  # type: ignore[attr-defined]
     values = []
     for number, row in enumerate(found):
-        text = mask.masked(row[column], context)[0] if masked else row[column]  # type: ignore[attr-defined]
+        text = masker(row[column])[0] if masked else row[column]
         own = sentences(text)
         if row[dimension] in SIDES[dimension] and own:
             share = float((model.predict(own) == "1").mean())  # type: ignore[attr-defined]

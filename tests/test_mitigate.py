@@ -26,7 +26,7 @@ def context(*packs: str, language: str = "en", labels: tuple[str, ...] = ()) -> 
 
 
 def masked(text: str, *packs: str, language: str = "en", labels: tuple[str, ...] = (), **options: object) -> str:
-    return load_mitigation("mask", options).masked(text, context(*packs, language=language, labels=labels))[0]
+    return load_mitigation("mask", options).masker(context(*packs, language=language, labels=labels))(text)[0]
 
 
 def augmented(n: int, label: str = "nurse", group: str = "female", text: str = "She works.") -> list[Record]:
@@ -85,7 +85,7 @@ def test_entities_are_masked_too():
     assert (
         masked(text, entities=True) == "The person trained in [MASK] and works at [MASK] Hospital.\nThey are a nurse in [MASK]."
     )
-    found, changes = load_mitigation("mask", {"entities": True}).masked(text, context())
+    found, changes = load_mitigation("mask", {"entities": True}).masker(context())(text)
     assert undo(found, changes) == text
     assert (
         masked("The Paris Nurse met Anna in Rome.", entities=True, labels=("nurse",))
@@ -120,9 +120,9 @@ def test_words_of_the_labels_are_never_touched():
 
 @pytest.mark.parametrize("mode", ["neutral", "mask"])
 def test_every_replacement_can_be_undone(mode):
-    mask = load_mitigation("mask", {"mode": mode})
+    masker = load_mitigation("mask", {"mode": mode}).masker(context())
     for row in biographies():
-        text, changes = mask.masked(row["text"], context())
+        text, changes = masker(row["text"])
         assert changes and undo(text, changes) == row["text"]
         assert not groups_shown(text, GENDER), text
 
@@ -131,10 +131,10 @@ def test_every_replacement_can_be_undone(mode):
 def test_no_cue_of_the_culture_is_left_in_the_corpus(language):
     packs = (CULTURE,)
     where = MitigationContext("culture", list(CULTURE.groups), [], packs, language)
-    mask = load_mitigation("mask")
+    masker = load_mitigation("mask").masker(where)
     spoken = CULTURE.speaking(language)
     for row in opinions(language):
-        text, changes = mask.masked(row["text"], where)
+        text, changes = masker(row["text"])
         assert undo(text, changes) == row["text"]
         assert not any(name in text.split() for g in spoken.groups.values() for name in g.names), text
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from probate.bias.packs import Pack
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, Options, marked
 from probate.mitigate.masker import Change, Masker
@@ -47,17 +45,25 @@ class Mask(Mitigation):
             raise InputError(
                 f"mitigations: mask.options.entities: proper nouns are found in English, not in '{context.language}'"
             )
-        self.masked("Anna.", context)
+        self.masker(context)
 
-    def change(self, record: Record, context: MitigationContext) -> list[Record]:
-        text, changes = self.masked(record.text, context)
-        return [marked(replace(record, text=text), self.name, changes=changes) if changes else record]
+    def masker(self, context: MitigationContext) -> Masker:
+        """What masks one text after another.
 
-    def masked(self, text: str, context: MitigationContext) -> tuple[str, list[Change]]:
-        """The masked text, and what was replaced."""
+        Raises:
+            InputError: no words for the language.
+        """
         o = self.options
-        packs = tuple(_frozen(p, context.language) for p in context.packs)
-        return _masker(context.language, o.mode, tuple(o.names), tuple(o.words), tuple(context.labels), packs, o.entities)(text)
+        packs = [p.speaking(context.language) for p in context.packs]
+        return Masker(context.language, o.mode, o.names, o.words, context.labels, packs, o.entities)
+
+    def change_all(self, records: Sequence[Record], context: MitigationContext) -> list[list[Record]]:
+        masker = self.masker(context)
+        found = []
+        for record in records:
+            text, changes = masker(record.text)
+            found.append([marked(replace(record, text=text), self.name, changes=changes) if changes else record])
+        return found
 
 
 def undo(text: str, changes: Iterable[Change]) -> str:
@@ -65,27 +71,3 @@ def undo(text: str, changes: Iterable[Change]) -> str:
     for offset, before, after in reversed(list(changes)):
         text = text[:offset] + before + text[offset + len(after) :]
     return text
-
-
-_FROZEN: dict[tuple[int, str], tuple[Pack, str]] = {}
-
-
-def _frozen(pack: Pack, language: str) -> str:
-    """The pack in a language, as a key of the cache below; remembered by the pack itself, since packs do not change."""
-    key = (id(pack), language)
-    if key not in _FROZEN or _FROZEN[key][0] is not pack:
-        _FROZEN[key] = (pack, pack.speaking(language).model_dump_json())
-    return _FROZEN[key][1]
-
-
-@lru_cache(maxsize=16)
-def _masker(
-    language: str,
-    mode: str,
-    names: tuple[str, ...],
-    words: tuple[str, ...],
-    labels: tuple[str, ...],
-    packs: tuple[str, ...],
-    entities: bool,
-) -> Masker:
-    return Masker(language, mode, names, words, labels, [Pack.model_validate_json(p) for p in packs], entities)
