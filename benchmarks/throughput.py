@@ -29,7 +29,8 @@ from probate.models.embedded import embedded_path
 from probate.models.lm import LM, load_lm
 from probate.records import fill
 from probate.study import PROMPT, ModelSpec, Training
-from probate.train.sft import Example, train
+from probate.train.losses import Example
+from probate.train.sft import train
 
 
 def rows(path: str | None, count: int) -> list[tuple[str, str]]:

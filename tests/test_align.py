@@ -14,8 +14,9 @@ from probate.errors import StageError
 from probate.study import Training
 from probate.train.align import SCALE_STEPS, Alignment, coral, mmd
 from probate.train.distance import mean_states, squared_distance
+from probate.train.losses import Example, loss_and_features
 from probate.train.settings import AlignSettings
-from probate.train.sft import Example, epoch_batches, loss_and_features, train
+from probate.train.sft import epoch_batches, train
 
 SETTINGS = Training(epochs=6, learning_rate=2e-3, batch_size=4)
 

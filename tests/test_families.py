@@ -10,7 +10,8 @@ from conftest import tiny_model
 from probate.infer.generation import generate
 from probate.infer.scoring import score_options
 from probate.study import Training
-from probate.train.sft import Example, completion_loss, lora_config
+from probate.train.losses import Example, completion_loss
+from probate.train.sft import lora_config
 
 FAMILIES = ["Llama", "Qwen2", "Qwen3", "DeepseekV3", "Mistral", "Gemma", "Gemma2", "Gemma3Text", "Phi", "Phi3"]
 VOCAB = 90

@@ -23,7 +23,7 @@ from probate.registry import load_mitigation
 from probate.runner import run
 from probate.testing import check_mitigation, sample_records
 from probate.train.gradients import RANK, record_gradients
-from probate.train.sft import Example, completion_loss
+from probate.train.losses import Example, completion_loss
 
 GENDER = load_pack("gender")
 

@@ -11,7 +11,8 @@ from probate import run
 from probate.models.adapter import wearing
 from probate.study import Lora, Training
 from probate.train.gradients import record_gradients
-from probate.train.sft import Example, train
+from probate.train.losses import Example
+from probate.train.sft import train
 
 
 def test_planted_records_are_among_the_nearest(lm, tmp_path):

@@ -16,8 +16,9 @@ from probate.infer.scoring import score_choices
 from probate.models.adapter import wearing
 from probate.records import Record
 from probate.study import Lora, Training
+from probate.train.losses import Example, preference_loss
 from probate.train.preference import rejected_label, with_rejected
-from probate.train.sft import Example, preference_loss, train
+from probate.train.sft import train
 
 LABELS = ["nurse", "dentist", "architect"]
 

@@ -9,7 +9,7 @@ from test_generating import Writer
 
 from probate import run
 from probate.plan import make_plan
-from probate.runner import _Run
+from probate.stages import Stages
 
 KIND = "contextual-single-explicit"
 
@@ -78,14 +78,14 @@ def test_accumulation_keeps_what_was_written_before(rounds, tmp_path):
 
 def test_a_round_that_fails_ends_its_own_line_only(rounds, tmp_path, monkeypatch):
     make, _ = rounds
-    before = _Run._train
+    before = Stages._train
 
     def train(self, arm, *rest):
         if arm.name == f"{KIND}-0.5-s0-r2":
             raise RuntimeError("lost")
         return before(self, arm, *rest)
 
-    monkeypatch.setattr(_Run, "_train", train)
+    monkeypatch.setattr(Stages, "_train", train)
     result = run(make(), tmp_path, quiet=True)
     assert [f["stage"] for f in result.failures] == [f"train {KIND}-0.5-s0-r2", f"generate {KIND}-0.5-s0-r3"]
     assert "round 2 of" in result.failures[1]["error"] and "did not finish" in result.failures[1]["error"]

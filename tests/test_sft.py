@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from probate.errors import StageError
 from probate.study import Training
 from probate.train.lora import lean_lora
-from probate.train.sft import Example, completion_loss, epoch_batches, lora_config, schedule, train
+from probate.train.losses import Example, completion_loss
+from probate.train.sft import epoch_batches, lora_config, schedule, train
 
 SETTINGS = Training(epochs=3, learning_rate=1e-3, batch_size=3)
 

@@ -17,7 +17,7 @@ from probate.report import stopping
 from probate.report.frontier import Mark, best, frontier_chart
 from probate.study import Analysis, Study
 from probate.tasks.base import Measure, by_group, frame
-from probate.train.sft import Example, completion_loss
+from probate.train.losses import Example, completion_loss
 
 SIDE = by_group("gender", ["female", "male"])
 MEASURES = {

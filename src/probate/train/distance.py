@@ -13,7 +13,7 @@ from probate.models.adapter import wearing
 from probate.models.lm import LM
 from probate.records import Record, with_messages
 from probate.train.examples import encode
-from probate.train.sft import Example, above_trunk, loss_and_features
+from probate.train.losses import Example, above_trunk, loss_and_features
 
 MOST = 96
 """Records of each origin that are compared."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from probate.models.lm import LM
 from probate.records import Record
-from probate.train.sft import Example
+from probate.train.losses import Example
 
 
 def encode(

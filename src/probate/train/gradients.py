@@ -9,7 +9,7 @@ import torch
 
 from probate.infer.batching import batches_by_length, pad_left
 from probate.infer.trunk import make_trunk
-from probate.train.sft import Example, above_trunk
+from probate.train.losses import Example, above_trunk
 
 RANK = 4
 TOKENS = 4096

@@ -9,7 +9,7 @@ from probate.errors import StageError
 from probate.infer.scoring import score_choices
 from probate.models.lm import LM
 from probate.records import Record, stable_order
-from probate.train.sft import Example
+from probate.train.losses import Example
 
 
 def rejected_label(record: Record, labels: Sequence[str], seed: int) -> str:

@@ -20,7 +20,7 @@ FEWEST_PAIRS = 20
 def hidden_states(lm: LM, limit: int = 512) -> Embed:
     """The mean last hidden state over a text's tokens, under `lm`: the space in which the alignment loss works."""
     from probate.train.distance import mean_states
-    from probate.train.sft import Example
+    from probate.train.losses import Example
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         rows = [lm.text_ids(text)[:limit] for text in texts]

