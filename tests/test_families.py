@@ -98,7 +98,7 @@ def test_shared_prefix_leaves_loss_and_gradient_as_they_are(model, monkeypatch):
             return float(loss.detach()), torch.cat(grads)
 
         loss, grad = gradient()
-        monkeypatch.setattr("probate.train.sft.shared_prefix", lambda _: 0)
+        monkeypatch.setattr("probate.train.losses.shared_prefix", lambda _: 0)
         plain_loss, plain_grad = gradient()
         assert loss == pytest.approx(plain_loss, rel=1e-4)
         torch.testing.assert_close(grad, plain_grad, rtol=2e-3, atol=2e-3 * float(plain_grad.abs().max()))
