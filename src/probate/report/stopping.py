@@ -202,7 +202,7 @@ def section(
                 "inherited": words.number(e.inherited, unit, signed=True) + (" ●" if e.inherited_sure else ""),
                 "change": words.number(e.change, unit, signed=True),
                 "interval": _range(e.low, e.high, unit),
-                "p": f"{e.p:.4f}" if np.isfinite(e.p) else "–",
+                "p": ("< 0.0001" if e.p < 0.0001 else f"{e.p:.4f}") if np.isfinite(e.p) else "–",
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
                 "verdict": e.verdict,
