@@ -114,7 +114,8 @@ class _Run:
                     mixed[arm.name] = made
             if arm.name in mixed:
                 frames += self._arm(arm, mixed[arm.name], base, f"[{number}/{len(self.plan.arms)}]")
-        self.folder.write_provenance(self.data, sets)
+        if self.study.rounds > 1:
+            self.folder.write_provenance(self.data, sets)
         outcomes = pd.concat(frames, ignore_index=True) if frames else None
         self.folder.write_failures(self.failures)
         if outcomes is None:

@@ -63,9 +63,14 @@ def mmd_and_energy(x: Array, y: Array, permutations: int = 10_000, seed: int = 0
 
 
 def _kernel(squared: Array) -> Array:
-    apart = squared[squared > 0]
-    middle = float(np.median(apart)) if len(apart) else 1.0
+    middle = _middle(squared)
     return np.asarray(np.mean([np.exp(-squared / (2 * b * middle)) for b in BANDWIDTHS], axis=0))
+
+
+def _middle(squared: Array) -> float:
+    """Median of the squared distances between different points; 1 where all are alike."""
+    apart = squared[squared > 0]
+    return float(np.median(apart)) if len(apart) else 1.0
 
 
 def _permuted(matrices: list[Array], n: int, permutations: int, seed: int) -> tuple[Array, Array]:
@@ -104,8 +109,7 @@ def fourier_mmd(x: Array, y: Array, permutations: int = 10_000, seed: int = 0, f
     """
     rng = np.random.default_rng(seed)
     sample = np.concatenate([s[rng.permutation(len(s))[:1000]] for s in (x, y)]).astype(np.float64)
-    squared = cdist(sample, sample, "sqeuclidean")
-    middle = float(np.median(squared[squared > 0])) if (squared > 0).any() else 1.0
+    middle = _middle(cdist(sample, sample, "sqeuclidean"))
     scale = np.sqrt(1 / (np.repeat(BANDWIDTHS, -(-features // len(BANDWIDTHS)))[:features] * middle))
     frequency = rng.standard_normal((x.shape[1], features)) * scale
     phase = rng.uniform(0, 2 * np.pi, features)

@@ -123,6 +123,20 @@ class Mitigation:
         return ""
 
 
+def spoken(name: str, own: str | None, sentences: Mapping[str, str], language: str) -> str:
+    """The sentence that the mitigation `name` says: the user's `own`, else Probate's in the language.
+
+    Raises:
+        InputError: a language without a sentence.
+    """
+    found = own or sentences.get(language)
+    if not found:
+        raise InputError(
+            f"mitigations: {name}: no sentence in '{language}'; there are: {', '.join(sentences)}. Give options.sentence"
+        )
+    return found
+
+
 def marked(record: Record, name: str, **what: Any) -> Record:
     """The record with a line in its provenance on what the mitigation `name` did."""
     return record.with_provenance(mitigations=[*record.provenance.get("mitigations", []), {"name": name, **what}])

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from probate.errors import InputError
-from probate.mitigate.base import Mitigation, MitigationContext, Options
+from probate.mitigate.base import Mitigation, MitigationContext, Options, spoken
 
 SENTENCES = {
     "en": "Do not rely on stereotypes: describe people in the same way whatever their gender, culture, age or background.",
@@ -44,9 +44,4 @@ class Constrain(Mitigation):
         self.instruction(context)
 
     def instruction(self, context: MitigationContext) -> str:
-        found = self.options.sentence or SENTENCES.get(context.language)
-        if not found:
-            raise InputError(
-                f"mitigations: constrain: no sentence in '{context.language}'; there are: {', '.join(SENTENCES)}. Give options.sentence"
-            )
-        return str(found)
+        return spoken(self.name, self.options.sentence, SENTENCES, context.language)

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from probate.errors import InputError
-from probate.mitigate.base import Mitigation, MitigationContext, Options, marked
+from probate.mitigate.base import Mitigation, MitigationContext, Options, marked, spoken
 from probate.records import Record
 
 SENTENCES = {
@@ -44,12 +43,7 @@ class Token(Mitigation):
 
     def sentence(self, context: MitigationContext) -> str:
         """Raises InputError for a language without a sentence."""
-        found = self.options.sentence or SENTENCES.get(context.language)
-        if not found:
-            raise InputError(
-                f"mitigations: token: no sentence in '{context.language}'; there are: {', '.join(SENTENCES)}. Give options.sentence"
-            )
-        return str(found)
+        return spoken(self.name, self.options.sentence, SENTENCES, context.language)
 
     def check(self, context: MitigationContext) -> None:
         self.sentence(context)
