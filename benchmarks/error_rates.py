@@ -1,4 +1,4 @@
-"""Error rate and coverage of the tests and intervals, over items, base rates and seeds. The table in docs/calibration.md.
+"""Error rate and coverage of the tests and intervals, over items, base rates and seeds; the family-wise error of ten tests. docs/calibration.md.
 
 python benchmarks/error_rates.py [--runs 2000]
 """
@@ -8,10 +8,14 @@ from __future__ import annotations
 import argparse
 import time
 
-from probate.analyze.simulate import Design, simulate
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from probate.analyze.simulate import Design, draw, judge, simulate
 from probate.study import Analysis
 
 ANALYSIS = Analysis(resamples=400)
+TESTS = 10
 RATES = (0.05, 0.2, 0.5, 0.8, 0.95)
 
 
@@ -37,7 +41,22 @@ def main() -> None:
                     some = simulate(design, min(0.2, rate, 1 - rate), ANALYSIS, runs)
                     cells.append(f"{100 * none.coverage:.1f}/{100 * some.coverage:.1f} {100 * none.rejected:.1f}")
                 print(f"{kind:8}{seeds:5}{n:6}  " + "  ".join(cells), flush=True)
+    for kind, seeds, spread in (("change", 1, 0.0), ("change", 3, 0.05), ("gap", 1, 0.0)):
+        print(
+            f"{kind}, {seeds} seeds: at least one of {TESTS} true nulls rejected after Holm: {100 * familywise(kind, seeds, spread, runs):.1f}%"
+        )
     print(f"{runs} runs a cell; {time.perf_counter() - start:.0f} s")
+
+
+def familywise(kind: str, seeds: int, spread: float, runs: int) -> float:
+    """Share of studies of ten independent tests, none with an effect, in which Holm's p of any is at most .05."""
+    rng = np.random.default_rng(7)
+    rates = np.linspace(0.1, 0.9, TESTS)
+    columns = []
+    for rate in rates:
+        design = Design(100, float(rate), seeds, 0.7, spread, kind)
+        columns.append(judge(draw(design, 0.0, runs, rng)[0], design, ANALYSIS)[3])
+    return float(np.mean([multipletests(p[np.isfinite(p)], method="holm")[0].any() for p in np.stack(columns, 1)]))
 
 
 if __name__ == "__main__":

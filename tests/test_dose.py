@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from probate.analyze.contrast import EMPTY
-from probate.analyze.dose import monotone, slope, steps, threshold
+from probate.analyze.dose import shape, slope, steps, threshold
 from probate.study import Analysis
 
 QUICK = Analysis(resamples=400)
@@ -62,19 +62,23 @@ def test_the_coefficient_is_recovered_with_its_coverage(truth, seeds, spread):
     assert 0.9 <= np.mean([e.low <= truth <= e.high for e in found]) <= 1.0
 
 
-def test_steps_are_marked_where_a_dose_failed():
+def test_no_step_crosses_a_dose_that_failed():
     data = curve({0.0: 0.0, 0.2: 0.1, 0.5: 0.5}, 600)
-    found = steps(data, [0, 0.1, 0.2, 0.5], QUICK)
-    assert [(s.low, s.high, s.bridged) for s in found] == [(0.0, 0.2, True), (0.2, 0.5, False)]
+    found = steps(data, same(data), [0, 0.2, 0.5], QUICK)
+    assert [(s.low, s.high) for s in found] == [(0.0, 0.2), (0.2, 0.5)]
+    whole = slope(data, same(data), {0.5: 1.0}, QUICK).value
+    assert sum(s.change.value for s in found) == pytest.approx(whole)
     assert found[1].change.p < 0.01
+    assert [(s.low, s.high) for s in steps(data, same(data), [0, 0.2, 0.3, 0.5], QUICK)] == [(0.0, 0.2)]
 
 
 def test_curves_rise_fall_turn_or_are_flat():
-    def shape(gaps):
-        return monotone(steps(curve(dict(zip((0.0, 0.2, 0.5), gaps, strict=True)), 800), [0, 0.2, 0.5], QUICK))
+    def kind(gaps):
+        data = curve(dict(zip((0.0, 0.2, 0.5), gaps, strict=True)), 800)
+        return shape([(s.change.value, s.change.p) for s in steps(data, same(data), [0, 0.2, 0.5], QUICK)])
 
-    assert shape((0, 0.3, 0.6)) == "rises" and shape((0, -0.3, -0.6)) == "falls"
-    assert shape((0, 0.5, 0)) == "turns" and shape((0, 0, 0)) == "flat"
+    assert kind((0, 0.3, 0.6)) == "rises" and kind((0, -0.3, -0.6)) == "falls"
+    assert kind((0, 0.5, 0)) == "turns" and kind((0, 0, 0)) == "flat"
 
 
 def test_a_threshold_is_where_the_line_crosses_and_its_interval_holds_it():

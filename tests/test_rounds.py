@@ -61,6 +61,8 @@ def test_every_arm_writes_for_its_successor(rounds, tmp_path):
     assert list(own["round"]) == [1, 2, 3]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Over rounds" in page and "leaves its first round" in page
+    assert "Calibration of labels" in page and "Groups, round by round" in page and "No ability probe was run" in page
+    assert page.count("writes the next") >= 4
     asked = len(noted.asked)
     again = run(make(), tmp_path, quiet=True)
     assert again.outcomes.equals(result.outcomes) and len(noted.asked) == asked
@@ -74,6 +76,29 @@ def test_accumulation_keeps_what_was_written_before(rounds, tmp_path):
         for r in ("", "-r2", "-r3")
     ]
     assert counts == [16, 24, 32]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_preservation_replaces_the_rest_of_the_originals(rounds, tmp_path, share):
+    make, _ = rounds
+    result = run(make(round_policy="preservation", preserved=share), tmp_path, quiet=True)
+    assert result.exit_code == 0, result.failures
+    done = [json.loads((tmp_path / "adapters" / f"{KIND}-0.5-s0{r}" / "done.json").read_text()) for r in ("", "-r2", "-r3")]
+    assert [d["records"] for d in done] == [16, 16, 16]
+    assert all(sum(g.values()) == 8 for d in done for g in d["trained_on"].values())
+    ids = {r["id"] for r in sets(tmp_path) if r["set"] == f"{KIND}-0.5-s0-r3"}
+    assert len(ids) == 8 + 8 * (1 - share)
+
+
+def test_misalignments_are_followed_over_rounds(rounds, tmp_path):
+    make, _ = rounds
+    study = make(distribution=["model"], probes=["knowledge"], rounds=4, ratios=[0, 0.4, 0.5])
+    result = run(study, tmp_path, quiet=True)
+    assert result.exit_code == 0, result.failures
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Augmented texts against D_o" in page and f"<td>{KIND}-0.5-s0-r4</td>" in page
+    assert "Over the 16 arms with augmented data" in page and "distance of the augmented texts" in page
+    assert "fairness moves" in page or "Neither a gap nor ability left" in page
 
 
 def test_a_round_that_fails_ends_its_own_line_only(rounds, tmp_path, monkeypatch):

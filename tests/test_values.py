@@ -77,6 +77,14 @@ def test_one_question():
     assert compare(question((1, 0, 0)), (1, 0, 0)).distance == 0
 
 
+def test_non_answers_are_set_aside_unless_they_are_to_count():
+    asked = question((0.4, 0.4, 0.2))
+    assert compare(asked, (0.5, 0.5, 0.0)).distance == 0
+    kept = compare(asked, (0.5, 0.5, 0.0), non_answers=True)
+    assert kept.distance == pytest.approx(jensenshannon([0.4, 0.4, 0.2], [0.5, 0.5, 0], base=2))
+    assert np.isnan(kept.moved) and kept.unanswered == pytest.approx(0.2)
+
+
 def test_few_questions_have_no_interval_and_a_change_is_paired():
     def one(text, distance):
         return Compared("X", text, distance, np.nan, (1, 1), 0, False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -79,6 +81,23 @@ def test_distribution(files, model_dir):
     probate(*args, "--space", "words", error="'words' is none; there are: sentences, model")
 
 
+def test_a_map_is_drawn_by_origin_and_group(files, model_dir, monkeypatch):
+    rows = [{**r, "sex": r["gender"]} for r in biographies()[::7]]
+    write(files / "b.jsonl", rows)
+    args = ["why", "distribution", "--original", files / "a.jsonl", "--augmented", files / "b.jsonl", "--space", "model"]
+    args += ["--model", model_dir, "--permutations", 100, "--quiet"]
+    said = probate(*args, "--group", "sex", "--map", files / "map.svg")
+    svg = (files / "map.svg").read_text(encoding="utf-8")
+    assert f"map: {files / 'map.svg'}" in said and ElementTree.fromstring(svg).tag.endswith("svg")
+    assert all(f"{origin}, {group}" in svg for origin in ("original", "augmented") for group in ("female", "male"))
+    assert "principal components" in svg and "var(--" not in svg
+    probate(*args, "--map", files / "map.png", error="must end in .svg")
+    probate(*args, "--group", "gender", error="--group: no column 'gender'")
+    probate(*args, "--map-method", "tsne", error="there are: pca, umap")
+    monkeypatch.setitem(sys.modules, "umap", None)
+    probate(*args, "--map-method", "umap", error="pip install 'probate[maps]'")
+
+
 def test_groups(files):
     args = ["why", "groups", "--in", files / "a.jsonl"]
     said = probate(*args, "--by", "job", "--truth", "sex")
@@ -108,6 +127,22 @@ def test_values(tmp_path, model_dir):
     probate("why", "values", "--answers", path, error="no column 'question'")
     write(path, [bad[0]])
     probate("why", "values", "--answers", path, error="no question can be used; first:")
+
+
+def test_published_shares_need_no_model(tmp_path):
+    rows = [
+        {**q, "llm": [0.4, 0.3, 0.1, 0.1, 0.1] if q["country"] == "Aland" else [0.1, 0.1, 0.3, 0.4, 0.1], "who": w}
+        for q in QUESTIONS
+        for w in "ab"
+    ]
+    path = write(tmp_path / "p.jsonl", [*rows, {**rows[0], "llm": [1, 1, 1, 0, 0]}])
+    said = probate("why", "values", "--answers", path, "--published", "llm", "--by", "who", "--json", tmp_path / "v.json")
+    found = json.loads((tmp_path / "v.json").read_text())
+    for model in "ab":
+        assert [c["country"] for c in found["models"][model]["countries"]] == ["Aland", "Bland"]
+        assert found["models"][model]["countries"][0]["value"] == pytest.approx(0, abs=1e-7)
+    assert "1 rows left out" in said and "rank correlation of the countries' order, a, b" in said
+    probate("why", "values", "--answers", path, "--published", "lm", error="no column 'lm' (did you mean 'llm'?)")
 
 
 def test_counts_of_a_survey_are_read(tmp_path):

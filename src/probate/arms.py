@@ -167,8 +167,8 @@ def ready_set(study: Study, data: StudyData, bias_type: str, wanted: int) -> lis
     return [r.with_provenance(bias_type=bias_type) for r in data.augmented]
 
 
-def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]) -> list[Record]:
-    """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0).
+def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record], more: int = 0) -> list[Record]:
+    """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0); `more`: wanted beyond γ's.
 
     A matched control of a ready set has the same records in the same order, before relabelling.
     """
@@ -176,7 +176,7 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
     biased = arm.role == "biased"
     if biased and study.augmented is None:
         cells = len(data.labels) * len(study.bias.groups)
-        per_cell = -(-make_plan(study, cells).wanted[arm.bias_type] // cells)
+        per_cell = -(-(make_plan(study, cells).wanted[arm.bias_type] + more) // cells)
         records = choose(
             records, per_cell, dimension=dimension, pack=data.pack, strength=study.effective_strength, seed=arm.seed
         )
@@ -199,6 +199,25 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
 def mix_arm(study: Study, data: StudyData, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
     """The arm's training records: D_o, then its augmented records."""
     return mix(data.split.train, ordered, arm.ratio, f"arm {arm.name}")
+
+
+def later_round(study: Study, data: StudyData, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
+    """Training records of a later round by the study's policy: `ordered` is what was written for it, `earlier` what the round before trained on."""
+    original = data.split.train
+    records = mix_arm(study, data, arm, ordered)
+    if study.round_policy == "accumulation":
+        written = [r for r in earlier if r.origin == "augmented"]
+        return [*original, *written, *records[len(original) :]]
+    replaced = replaced_count(study, data)
+    if replaced:
+        kept = nested_order(original, lambda r: (r.label, r.groups.get(study.bias.dimension)), arm.seed % 1000)
+        return [*kept[: len(original) - replaced], *ordered[: len(records) - len(original) + replaced]]
+    return records
+
+
+def replaced_count(study: Study, data: StudyData) -> int:
+    """How many of D_o make room for augmented records in later rounds."""
+    return round((1 - study.preserved) * len(data.split.train)) if study.round_policy == "preservation" else 0
 
 
 def strategies(study: Study, data: StudyData) -> dict[str, list[Mitigation]]:

@@ -51,10 +51,14 @@ def run(
 ) -> None:
     """Run a study, or continue it, and write its report."""
     loaded, start = _load(study, overrides, model, base)
-    from probate.runner import run as run_study
+    grid = bool(loaded.axes.generator or loaded.axes.model)
+    if grid:
+        from probate.grid import run_grid as run_study
+    else:
+        from probate.runner import run as run_study
 
     result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
-    typer.echo(f"report: {result.folder / 'report.html'}")
+    typer.echo(f"report: {result.folder / ('grid.html' if grid else 'report.html')}")
     if result.failures:
         typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
     raise typer.Exit(result.exit_code)

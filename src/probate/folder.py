@@ -217,6 +217,11 @@ class RunFolder:
         """`done.json` of every finished stage whose name begins with `prefix`."""
         return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob(f"{prefix}*/done.json"))]
 
+    def trained_on(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Arm → group → label → records that it was trained on."""
+        done = {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in self.path.glob("adapters/*/done.json")}
+        return {arm: report["trained_on"] for arm, report in done.items() if "trained_on" in report}
+
     def _json(self, name: str, default: Any) -> Any:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))

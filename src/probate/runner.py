@@ -15,6 +15,7 @@ from probate import arms as arm_data
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
 from probate.mitigate.base import Mitigated, mitigate
+from probate.mixing import augmented_count
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
 from probate.records import Record
@@ -106,6 +107,8 @@ class _Run:
             if made is not None:
                 mixed[arm.name] = made
         self.folder.write_provenance(self.data, sets)
+        for name, records in sets.items():
+            self._compare(name, records)
         frames = []
         for number, arm in enumerate(self.plan.arms, 1):
             if arm.round > 1:
@@ -128,6 +131,12 @@ class _Run:
         self.folder.write_failures(self.failures)
         return RunResult(self.folder.path, outcomes, effects, self.failures)
 
+    def _compare(self, name: str, records: Sequence[Record]) -> None:
+        """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""
+        if self.study.distribution and f"-s{self.study.seeds[0]}-" in f"{name}-":
+            used = records[: augmented_count(self.plan.originals, max(self.study.ratios))]
+            self._guard(f"distribution {name}", "", partial(self.stages.distribution, name, used))
+
     def _next_round(self, arm: Arm, base: LM) -> Mitigated:
         """The arm's records in a later round: D_o and what its model of the round before wrote."""
         from probate.models.adapter import wearing
@@ -138,19 +147,17 @@ class _Run:
                 f"round {before.round} of {arm.name} did not finish, so that nothing can write for round {arm.round}"
             )
         key, adapter = self._trained[before.name]
+        more = arm_data.replaced_count(self.study, self.data)
         with wearing(base.model, adapter) as model:
             writer = replace(base, model=model, spec=base.spec.model_copy(update={"adapter": before.name}))
-            found = self.stages.generate(
-                arm.bias_type, self.plan.wanted[arm.bias_type], arm.name, self._told(arm), (writer, key, arm.round)
-            )
+            wanted = self.plan.wanted[arm.bias_type] + more
+            found = self.stages.generate(arm.bias_type, wanted, arm.name, self._told(arm), (writer, key, arm.round))
         renamed = [replace(r, id=f"r{arm.round}:{r.id}") for r in found]
-        ordered = arm_data.arm_order(self.study, self.data, arm, renamed)
+        ordered = arm_data.arm_order(self.study, self.data, arm, renamed, more)
         self._sets[arm.name] = ordered
         self.folder.write_set(arm.name, ordered)
-        records = arm_data.mix_arm(self.study, self.data, arm, ordered)
-        if self.study.round_policy == "accumulation":
-            earlier = [r for r in self._used[before.name] if r.origin == "augmented"]
-            records = [*records[: len(self.data.split.train)], *earlier, *records[len(self.data.split.train) :]]
+        self._compare(arm.name, ordered)
+        records = arm_data.later_round(self.study, self.data, arm, ordered, self._used[before.name])
         return self._mitigate(arm, records)
 
     def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from probate.tasks.base import Task
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-STAGE_VERSIONS = {"generate": 2, "mitigate": 1, "train": 1, "evaluate": 2}
+STAGE_VERSIONS = {"generate": 2, "distribution": 1, "mitigate": 1, "train": 1, "evaluate": 2}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 ROUND_SEED = 100_003
 """Added to the generation's seed in each later round, so that rounds do not draw alike."""
@@ -113,6 +114,31 @@ class Stages:
         name = self.study.bias.cross or self.data.pack.cross
         return load_pack(name).speaking(self.study.data.language) if name else None
 
+    def distribution(self, name: str, augmented: Sequence[Record]) -> Path:
+        """The folder of `distribution.json`: an augmented set against D_o, in the study's spaces (`probate.why.distribution.compare`)."""
+        from probate.models.embedder import embed
+        from probate.why.distribution import Embed, compare, hidden_states
+
+        study, original = self.study, self.data.split.train
+        lm = self.lm(study.model)
+        key = digest(
+            STAGE_VERSIONS["distribution"], study.distribution, lm.fingerprint, *map(content_hash, (original, augmented))
+        )
+        spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in study.distribution}
+
+        def groups(records: Sequence[Record]) -> list[str]:
+            return [r.groups.get(study.bias.dimension, "") for r in records]
+
+        def work(folder: Path) -> dict[str, Any]:
+            with self.reporter.stage(f"compare {name} with D_o", 0, ""):
+                texts = [r.text for r in original], [r.text for r in augmented]
+                found = compare(*texts, spaces, groups=(groups(original), groups(augmented)))
+            write_atomic(folder / "distribution.json", json.dumps(found, ensure_ascii=False))
+            return {"set": name}
+
+        folder, _ = self.store.run(f"stages/distribution-{name}", key, work)
+        return folder
+
     def mitigate(
         self, arm: Arm, records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
     ) -> Mitigated:
@@ -186,8 +212,16 @@ class Stages:
             "steps": log.steps,
             "tokens": log.tokens,
             "loss": log.losses[-1],
+            "trained_on": self._cells(mixed.records),
             **(self._drawn_together(mixed, log, base, folder, kept) if kept is not None else {}),
         }
+
+    def _cells(self, records: Sequence[Record]) -> dict[str, dict[str, int]]:
+        """Group → label → how many records."""
+        found: dict[str, Counter[str]] = {}
+        for r in records:
+            found.setdefault(r.groups.get(self.study.bias.dimension, ""), Counter())[r.label] += 1
+        return {group: dict(counts) for group, counts in found.items()}
 
     def _drawn_together(self, mixed: Mitigated, log: Any, base: LM, folder: Path, kept: Sequence[Record]) -> dict[str, Any]:
         """The distance of original and augmented records before and after training.

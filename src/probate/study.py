@@ -234,6 +234,11 @@ class Analysis(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
     resamples: int = Field(10_000, ge=200, description="Bootstrap resamples and permutations.")
     seed: int = Field(0, ge=0, description="Seed of both.")
+    planned_seeds: int | None = Field(
+        None,
+        ge=2,
+        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer seeds give wider intervals. Default: the seeds of the study are all, looked at once.",
+    )
     budget: float = Field(
         0.05, gt=0, le=1, description="Gap budget of shares: the report says at which γ the change of a gap passes it."
     )
@@ -282,6 +287,16 @@ class MitigationSpec(Section):
             strategies = [{"name": s} if isinstance(s, str) else s for s in value["strategies"]]
             value = {**value, "strategies": strategies}
         return value
+
+
+class Axes(Section):
+    generator: list[ModelSpec] = Field(default_factory=list, description="Generators; default: the study's own.")
+    model: list[ModelSpec] = Field(default_factory=list, description="Learners; default: the study's own model.")
+
+    @field_validator("generator", "model", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
 
 
 class Study(Section):
@@ -345,9 +360,23 @@ class Study(Section):
         le=20,
         description="Rounds of generate, mix, fine-tune: from the second on each arm's generator is its own model of the round before.",
     )
-    round_policy: Literal["fresh", "accumulation"] = Field(
+    round_policy: Literal["fresh", "accumulation", "preservation"] = Field(
         "fresh",
-        description="Augmented data of a round: `fresh` (its own only) or `accumulation` (those of all rounds so far, so that γ grows). D_o stays in every round.",
+        description="Data of a later round: `fresh` (D_o and the round's own), `accumulation` (D_o and those of all rounds so far, so that γ grows) or `preservation` (a share of D_o stays, the rest is replaced by as many of the round's own).",
+    )
+    preserved: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="With `preservation`: the share of D_o that stays; at 0 models train on models' texts alone.",
+    )
+    distribution: list[Literal["model", "sentences"]] = Field(
+        default_factory=list,
+        description="Spaces in which each augmented set is compared with D_o: `model` (the base model's last hidden states), `sentences` (a sentence encoder). The report shows tests, a map, and over arms what goes with inheritance.",
+    )
+    axes: Axes = Field(
+        default_factory=lambda: Axes(),
+        description="Lists of models: the study is run for each generator with each learner, and `grid.html` compares them.",
     )
     analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
 
@@ -403,6 +432,8 @@ class Study(Section):
             raise ValueError(
                 f"rounds: the matched control must be generated too; matched_control is '{self.control}', choose neutral or none"
             )
+        if self.axes.generator and self.augmented is not None:
+            raise ValueError("axes.generator: a ready 'augmented' set needs no generator; leave one of the two out")
         keys = [m.key for m in self.mitigations]
         if len(set(keys)) < len(keys) or "none" in keys:
             raise ValueError("mitigations: two have one name, or one is called none; give each an alias of its own")

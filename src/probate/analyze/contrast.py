@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from probate.analyze import resample
+from probate.analyze import exact, resample, sequential
 from probate.study import Analysis
 
 NAN = float("nan")
@@ -28,6 +28,8 @@ class Estimate:
     test: str
     interval: str
     unit: str
+    within: float = NAN
+    """The effect is shown to be no larger than this either way: two one-sided tests (Schuirmann 1987), each at 1 − confidence."""
 
 
 ROUNDING = 1e-12
@@ -63,12 +65,13 @@ def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool
     `paired`: the values are differences between two models on one item. `share`: values lie in [0, 1] (or, paired,
     in [-1, 1]).
 
-    One seed: Welch's t over items, for a share with hardly a second outcome with a success and a failure added; p by permutation: within pairs that hold both groups, else of the groups between
-    items (a change that both groups share then cancels; sign flips would count it as noise). This covers the items, not what another training
-    seed would give. Several seeds: the variance is that of the item bootstrap of the seed average plus s²/S of the
-    seeds' estimates, with Satterthwaite degrees of freedom; both interval and p are Student's t. The two parts share
-    the item-by-seed noise, so the interval is, if anything, too wide. The interval of a share ends where its range
-    ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
+    One seed: the interval is Welch's t over items, for a share with hardly a second outcome with a success and a failure added; for one model's
+    yes-or-no answers, an item a group, Newcombe's (Wilson's where there is one group). p is by permutation: within pairs that hold both
+    groups (exact, as McNemar's test, where these are yes or no), else of the groups between items (a change that both groups share then cancels;
+    sign flips would count it as noise). This covers the items, not what another training seed would give. Several seeds: the variance is that
+    of the item bootstrap of the seed average plus s²/S of the seeds' estimates, with Satterthwaite degrees of freedom; both interval and p are
+    Student's t. The two parts share the item-by-seed noise, so the interval is, if anything, too wide. The interval of a share ends where its
+    range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
     """
     frames = [f for f in frames if len(f)]
     if not frames:
@@ -93,18 +96,49 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
     n = len(averaged) if unit == "item" else len(table)
     if len(frames) > 1:
         return _over_seeds(frames, table, value, n, unit, analysis)
-    low, high, added = resample.welch_interval(table, analysis.confidence, pseudo_outcomes(paired) if share else None)
-    interval = "Welch's t, a success and a failure added" if added else "Welch's t"
+    interval, ends = _interval(table, paired, share)
+    low, high = ends(analysis.confidence)
     if np.isnan(low):
         interval = "undefined (no variation)"
     if not both_sides:
         return Estimate(value, low, high, NAN, n, 1, "none", interval, unit)
     if unit == "pair":
-        p, test = resample.sign_flip_p(table, analysis.resamples, analysis.seed), "paired permutation"
+        p, test = _paired_p(table, analysis)
     else:
         p = resample.relabel_p(table, analysis.resamples, analysis.seed)
         test = "permutation of groups over changes" if paired else "permutation of groups"
-    return Estimate(value, low, high, p, n, 1, test, interval, unit)
+    return Estimate(value, low, high, p, n, 1, test, interval, unit, farther(*ends(2 * analysis.confidence - 1)))
+
+
+def farther(low: float, high: float) -> float:
+    """The end of an interval that is farther from 0: of one at 1 − 2α, the margin that two one-sided tests at α show."""
+    return float(max(abs(low), abs(high)))
+
+
+def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callable[[float], tuple[float, float]]]:
+    """The name of the interval that suits the design, and its ends at a confidence."""
+    sums, sizes = table[:, [0, 2]], table[:, [1, 3]]
+    if share and not paired and (sizes.sum(1) == 1).all() and np.isin(sums, (0, 1)).all():
+        (a, b), (n, m) = sums.sum(0), sizes.sum(0)
+        if n and m:
+            return "Newcombe", lambda c: _floats(exact.newcombe((a, n), (b, m), c))
+        if n:
+            return "Wilson", lambda c: _floats(exact.wilson(a, n, c))
+    pseudo = pseudo_outcomes(paired) if share else None
+    added = resample.welch_interval(table, 0.9, pseudo)[2]
+    name = "Welch's t, a success and a failure added" if added else "Welch's t"
+    return name, lambda c: resample.welch_interval(table, c, pseudo)[:2]
+
+
+def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    return float(ends[0]), float(ends[1])
+
+
+def _paired_p(table: np.ndarray, analysis: Analysis) -> tuple[float, str]:
+    """Of clusters that hold both groups: exact where each is one yes or no against another, else by permutation."""
+    if (table[:, [1, 3]] == 1).all() and np.isin(table[:, [0, 2]], (0, 1)).all():
+        return exact.mcnemar_p(*(int((table[:, 0] - table[:, 2] == way).sum()) for way in (1, -1))), "exact McNemar"
+    return resample.sign_flip_p(table, analysis.resamples, analysis.seed), "paired permutation"
 
 
 def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -118,9 +152,20 @@ def _over_seeds(
 ) -> Estimate:
     by_seed = np.array([resample.estimate(cluster_table(f)) for f in frames])
     items = float(np.var(resample.bootstrap(table, analysis.resamples, analysis.seed), ddof=1))
-    low, high, p = seed_interval(value, items, by_seed, len(table), analysis.confidence)
+    low, high, p, within = over_seeds(value, items, by_seed, len(table), analysis)
     interval = "undefined (no variation)" if np.isnan(low) else "item bootstrap + seeds, t"
-    return Estimate(value, low, high, p, n, len(by_seed), "t over seeds and items", interval, f"{unit} and seed")
+    return Estimate(value, low, high, p, n, len(by_seed), "t over seeds and items", interval, f"{unit} and seed", within)
+
+
+def over_seeds(
+    value: float, items: float, by_seed: np.ndarray, clusters: int, analysis: Analysis
+) -> tuple[float, float, float, float]:
+    """Interval, p and margin (`Estimate.within`) of a mean over seeds; with `analysis.planned_seeds` those of a look at some of them."""
+    alpha = 1 - analysis.confidence
+    own = sequential.level(len(by_seed), analysis.planned_seeds or 0, alpha)
+    low, high, p = seed_interval(value, items, by_seed, clusters, 1 - own)
+    within = farther(*seed_interval(value, items, by_seed, clusters, 1 - 2 * own)[:2])
+    return low, high, min(1.0, p * alpha / own) if np.isfinite(p) else p, within
 
 
 def seed_interval(

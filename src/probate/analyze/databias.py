@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from probate.records import Record
@@ -11,13 +12,24 @@ from probate.tasks.base import stereotyped_for
 def data_bias(
     records: Sequence[Record], dimension: str, groups: Sequence[str], stereotypes: Mapping[str, str | Sequence[str]]
 ) -> float:
+    """`cell_bias` of records."""
+    cells: dict[str, Counter[str]] = {group: Counter() for group in groups}
+    for r in records:
+        if (group := r.groups.get(dimension, "")) in cells:
+            cells[group][r.label] += 1
+    return cell_bias(cells, groups, stereotypes)
+
+
+def cell_bias(
+    cells: Mapping[str, Mapping[str, int]], groups: Sequence[str], stereotypes: Mapping[str, str | Sequence[str]]
+) -> float:
     """Share of labels that are stereotyped for the first group among its records, minus the same share among the second's, in [-1, 1].
 
-    The unit of the occupation task's primary measure. NaN where a group has no record.
+    `cells`: group → label → records. The unit of the occupation task's primary measure. NaN where a group has no record.
     """
     shares = []
     for group in groups[:2]:
-        own = [r for r in records if r.groups.get(dimension) == group]
-        hits = sum(stereotyped_for(r.label, groups[0], stereotypes) for r in own)
-        shares.append(hits / len(own) if own else float("nan"))
+        own = cells.get(group, {})
+        hits = sum(n for label, n in own.items() if stereotyped_for(label, groups[0], stereotypes))
+        shares.append(hits / sum(own.values()) if own else float("nan"))
     return shares[0] - shares[1]

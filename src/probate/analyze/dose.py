@@ -54,35 +54,37 @@ def combined(frames: Mapping[Any, pd.DataFrame], weights: Mapping[Any, float]) -
 
 @dataclass(frozen=True)
 class Step:
-    """The change of the gap from one dose to the next that was run; `bridged`: a dose between them failed."""
+    """How much more the gap has changed against its reference at the dose `high` than at `low`."""
 
     low: float
     high: float
     change: Estimate
-    bridged: bool
 
 
-def steps(curve: Curve, planned: Sequence[float], analysis: Analysis) -> list[Step]:
-    """Changes between neighbouring doses. A step over a dose that failed is marked: nothing is known of what lies between."""
-    ratios = sorted(curve)
+def steps(curve: Curve, reference: Curve, planned: Sequence[float], analysis: Analysis) -> list[Step]:
+    """From each planned dose to the next, starting without a change at γ = 0. None where one of the two failed: no step bridges a gap in the curve."""
     found = []
-    for low, high in itertools.pairwise(ratios):
-        seeds = sorted(set(curve[low]) & set(curve[high]))
-        frames = [combined({low: curve[low][s], high: curve[high][s]}, {low: -1.0, high: 1.0}) for s in seeds]
-        change = contrast(frames, analysis, paired=True, share=False)
-        found.append(Step(low, high, change, any(low < p < high for p in planned)))
+    for low, high in itertools.pairwise(sorted({0.0, *planned})):
+        doses = [r for r in (low, high) if r > 0]
+        if not all(r in curve and r in reference for r in doses):
+            continue
+        seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)))
+        weights = {
+            (r, own): way * side for r, way in ((low, -1.0), (high, 1.0)) for own, side in (("own", 1.0), ("other", -1.0))
+        }
+        frames = [
+            combined(
+                {(r, own): (curve if own == "own" else reference)[r][s] for r in doses for own in ("own", "other")}, weights
+            )
+            for s in seeds
+        ]
+        found.append(Step(low, high, contrast(frames, analysis, paired=True, share=False)))
     return found
 
 
-def monotone(found: Sequence[Step], alpha: float = 0.05) -> str:
-    """`rises` or `falls` if no step goes the other way by a significant amount (Holm over the steps), `turns` if two do in both ways, `flat`."""
-    from statsmodels.stats.multitest import multipletests
-
-    known = [s for s in found if np.isfinite(s.change.p)]
-    if not known:
-        return "flat"
-    sure = multipletests([s.change.p for s in known], alpha, method="holm")[0]
-    signs = {float(np.sign(s.change.value)) for s, yes in zip(known, sure, strict=True) if yes}
+def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
+    """Of (change, adjusted p) of each step: `rises` or `falls` if the sure ones go one way, `turns` if they go both ways, `flat` if none is sure."""
+    signs = {float(np.sign(change)) for change, p in steps if p < alpha}
     return {frozenset(): "flat", frozenset({1.0}): "rises", frozenset({-1.0}): "falls"}.get(frozenset(signs), "turns")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from probate.tasks.base import Measure
 
 COLUMNS = (
     "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n test unit "
-    "p_bh interval seeds family comparison"
+    "p_bh interval seeds family comparison within"
 ).split()
 """The contract's columns, then Probate's own."""
 
@@ -62,6 +62,7 @@ def effects_of(
     probes: Collection[str] = (),
     relations: Mapping[str, str] | None = None,
     bias: Mapping[tuple[str, float], float] | None = None,
+    planned: Sequence[float] = (),
 ) -> pd.DataFrame:
     """All effects of a run.
 
@@ -72,14 +73,15 @@ def effects_of(
         probes: names among the tasks whose changes are the question `probe`, a family of its own.
         relations: task name → direct or indirect.
         bias: (bias type, γ) → bias in the arm's training data (`neutral`: the matched control's; `none`, 0: D_o).
+        planned: the study's γ; one without outcomes failed, and no dose curve bridges it. Default: those of the outcomes.
 
     Returns:
         A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
         (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
         `null` (control against a second control), `mitigated` (as `inheritance`, of a mitigated arm), `mitigation` (change of the
         primary measure by a mitigation, against the arm without it), `mitigation-detail` (of the others) and `mitigation-cost`
-        (of accuracy, over all groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per unit of γ), `coefficient` (per unit of bias in the training data),
-        `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
+        (of accuracy, over all groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per
+        unit of γ), `dose-step` (from one dose to the next), `coefficient` (per unit of bias in the training data), `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
         `comparison` names the groups: first − second; with more than two,
         each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
         family named in `family`.
@@ -92,9 +94,13 @@ def effects_of(
         kinds = cells(own)
         for measure in found:
             frames = {cell: _frames(own, cell, measure) for cell in kinds}
+            if not measure.primary and all(f.empty for by_seed in frames.values() for f in by_seed.values()):
+                continue  # a part of a measure that these data do not have
             rows += list(_measure_effects(task, measure, frames, analysis, "probe" if task in probes else "inheritance"))
             if measure.primary and task not in probes and measure.statistic == "mean" and len(measure.sides) == 2:
-                rows += list(_dose_effects(task, measure, frames, analysis, bias or {}))
+                rows += list(
+                    _dose_effects(task, measure, frames, analysis, bias or {}, planned or sorted({c.ratio for c in kinds}))
+                )
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
     return _adjust(pd.DataFrame([*rows, *between], columns=[*COLUMNS]))
@@ -118,7 +124,7 @@ def _row(
         "ratio": ratio, "mitigation": mitigation, "round": number, "estimate": values["value"], "ci_low": values["low"],
         "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
         "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
-        "family": "", "comparison": comparison,
+        "family": "", "comparison": comparison, "within": values["within"],
     }  # fmt: skip
 
 
@@ -191,8 +197,9 @@ def _dose_effects(
     frames: dict[Cell, dict[int, pd.DataFrame]],
     analysis: Analysis,
     bias: Mapping[tuple[str, float], float],
+    planned: Sequence[float],
 ) -> Iterable[dict[str, object]]:
-    """Slope, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
+    """Slope, steps, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
     pair = " − ".join(measure.sides)
     plain = {c: f for c, f in frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1}
     matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
@@ -210,12 +217,15 @@ def _dose_effects(
         if len(curve) > 1:
             e = dose.slope(curve, reference, {r: r for r in curve}, analysis)
             yield _row("dose-slope", task, measure.name, name, bias_type, most, pair, e)
+            for step in dose.steps(curve, reference, planned, analysis):
+                since = f"{name}, from γ {step.low:g}"
+                yield _row("dose-step", task, measure.name, since, bias_type, step.high, pair, step.change)
         more = {r: bias.get((bias_type, r), np.nan) - other[r] for r in curve}
         e = dose.slope(curve, reference, {r: x for r, x in more.items() if np.isfinite(x)}, analysis)
         if e.n:
             yield _row("coefficient", task, measure.name, name, bias_type, most, pair, e)
         if measure.unit == "share":
-            t = dose.threshold(curve, reference, sorted(curve), analysis.budget, analysis)
+            t = dose.threshold(curve, reference, planned, analysis.budget, analysis)
             e = Estimate(t.ratio, t.low, t.high, np.nan, 0, 0, "none", "bootstrap of items and seeds", "γ")
             yield _row("threshold", task, measure.name, name, bias_type, most, pair, e)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from probate.analyze.contrast import EMPTY, NAN, Estimate, seed_interval
+from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
 from probate.analyze.resample import draw_counts, p_value
 from probate.study import Analysis
 
@@ -59,17 +59,20 @@ def _estimate(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame | None]], analysi
     value = float(by_seed.mean())
     p = _exchange_p(after, before, len(labels), value, analysis) if paired else NAN
     if len(tables) > 1:
-        low, high, t_p = seed_interval(value, float(np.var(draws, ddof=1)), by_seed, len(common), analysis.confidence)
+        items = float(np.var(draws, ddof=1))
+        low, high, t_p, within = over_seeds(value, items, by_seed, len(common), analysis)
         p = t_p if paired else NAN
         test, interval, unit = "t over seeds and items", "item bootstrap + seeds, t", "item and seed"
     else:
         tail = (1 - analysis.confidence) / 2
         low, high = (float(x) for x in np.quantile(draws, (tail, 1 - tail)))
+        within = farther(*np.quantile(draws, (2 * tail, 1 - 2 * tail)))
         test, interval, unit = "permutation of arms within items", "percentile bootstrap", "item"
     bottom = -1.0 if paired else 0.0
     return Estimate(
-        value, max(bottom, low), min(1.0, high), p, len(common), len(tables), test if paired else "none", interval, unit
-    )
+        value, max(bottom, low), min(1.0, high), p, len(common), len(tables), test if paired else "none", interval, unit,
+        within if paired else NAN,
+    )  # fmt: skip
 
 
 def _joined(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import t
 
-from probate.analyze import resample
+from probate.analyze import exact, resample
 from probate.study import Analysis
 
 Array = np.ndarray
@@ -103,17 +103,20 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
         draws = counts[1] @ mean[first].astype(np.float32) - counts[0] @ mean[second].astype(np.float32)
         low, high, p = _over_seeds(estimate, draws.var(0, ddof=1), by_seed, n, analysis.confidence)
     else:
-        low, high = _welch(mean[first], mean[second], estimate, analysis.confidence, design.paired)
+        if design.paired:
+            low, high = _welch(mean[first], mean[second], estimate, analysis.confidence)
+        else:
+            hits = (mean[first].sum(0), half), (mean[second].sum(0), n - half)
+            low, high = exact.newcombe(*hits, analysis.confidence)
         p = _relabel(mean, half, analysis)
     top = 2 if design.paired else 1
     return estimate, np.clip(low, -top, top), np.clip(high, -top, top), p
 
 
-def _welch(first: Array, second: Array, estimate: Array, confidence: float, paired: bool) -> tuple[Array, Array]:
-    """As `resample.welch_interval`, for all runs: with and without pseudo-items, each where it belongs."""
-    outcomes = (-1, 0, 1) if paired else (0, 1)
-    few = [np.min([(own != k).sum(0) for k in outcomes], axis=0) < resample.FEW for own in (first, second)]
-    ends = np.array([[-1.0], [1.0]] if paired else [[0.0], [1.0]])
+def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array]:
+    """As `resample.welch_interval` for changes, for all runs: with and without pseudo-items, each where it belongs."""
+    few = [np.min([(own != k).sum(0) for k in (-1, 0, 1)], axis=0) < resample.FEW for own in (first, second)]
+    ends = np.array([[-1.0], [1.0]])
     sides = []
     for own, rare in zip((first, second), few, strict=True):
         n = len(own) + 2 * rare

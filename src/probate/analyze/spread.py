@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from probate.analyze.contrast import EMPTY, NAN, Estimate, seed_interval
+from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
 from probate.analyze.resample import draw_counts, p_value
 from probate.study import Analysis
 
@@ -62,16 +62,18 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
     value = float(by_seed.mean())
     p, test = NAN, "none"
     if len(arms) > 1:
-        low, high, p = seed_interval(value, float(np.var(draws, ddof=1)), by_seed, len(clusters), analysis.confidence)
+        items = float(np.var(draws, ddof=1))
+        low, high, p, within = over_seeds(value, items, by_seed, len(clusters), analysis)
         return Estimate(
             value, low, high, p if paired else NAN, len(clusters), len(arms),
-            "t over seeds and items" if paired else "none", "item bootstrap + seeds, t", "item and seed",
+            "t over seeds and items" if paired else "none", "item bootstrap + seeds, t", "item and seed", within if paired else NAN,
         )  # fmt: skip
     tail = (1 - analysis.confidence) / 2
     low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))
+    within = farther(*np.nanquantile(draws, (2 * tail, 1 - 2 * tail))) if paired else NAN
     if paired:
         p, test = _exchange_p(tables[0], statistic, value, analysis), "permutation of arms within items"
-    return Estimate(value, low, high, p, len(clusters), 1, test, "percentile bootstrap", "item")
+    return Estimate(value, low, high, p, len(clusters), 1, test, "percentile bootstrap", "item", within)
 
 
 def _signed(parts: list[np.ndarray]) -> np.ndarray:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
+import yaml
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata
 
@@ -68,18 +71,19 @@ def check(question: Question) -> str:
     return ""
 
 
-def compare(question: Question, model: Sequence[float]) -> Compared:
-    """`model`: its share of each of the question's options, non-answers included (they are set aside on both sides)."""
-    keep = substantive(question.options)
+def compare(question: Question, model: Sequence[float], non_answers: bool = False) -> Compared:
+    """`model`: its share of each of the question's options. Non-answers are set aside on both sides; with `non_answers` they are options like others, and there is no scale."""
+    answered = substantive(question.options)
+    keep = list(range(len(question.options))) if non_answers else answered
     people, own = (_shares([side[i] for i in keep]) for side in (question.shares, model))
-    scale = ordered([question.options[i] for i in keep])
+    scale = len(keep) == len(answered) and ordered([question.options[i] for i in keep])
     return Compared(
         question.country,
         question.text,
         js_distance(own, people),
         wasserstein(own, people) if scale else float("nan"),
         (_entropy(own), _entropy(people)),
-        1 - sum(question.shares[i] for i in keep) / sum(question.shares),
+        1 - sum(question.shares[i] for i in answered) / sum(question.shares),
         bool(own.max() >= COLLAPSED),
     )
 
@@ -103,6 +107,32 @@ def wasserstein(p: np.ndarray, q: np.ndarray) -> float:
 def _entropy(p: np.ndarray) -> float:
     inside = p[p > 0]
     return float(-(inside * np.log(inside)).sum() / np.log(len(p)))
+
+
+@cache
+def _regions() -> dict[str, str]:
+    text = (files("probate") / "analyze" / "regions.yaml").read_text(encoding="utf-8")
+    return {country: region for region, countries in yaml.safe_load(text).items() for country in countries}
+
+
+def region(country: str) -> str:
+    """The region of a country as surveys spell it; empty where it is not known."""
+    return _regions().get(country.split(" (")[0], "")
+
+
+def regions() -> list[str]:
+    """All regions, by name."""
+    return sorted(set(_regions().values()))
+
+
+def by_region(found: Sequence[Compared], confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> list[Mean]:
+    """As `by_country`, over each region's questions (a question's mean over its countries first, so that questions are the unit)."""
+    by: dict[str, dict[str, list[float]]] = {}
+    for c in found:
+        if region(c.country):
+            by.setdefault(region(c.country), {}).setdefault(c.text, []).append(c.distance)
+    means = [mean(name, [float(np.mean(d)) for d in own.values()], confidence, resamples, seed) for name, own in by.items()]
+    return sorted(means, key=lambda m: m.value)
 
 
 def by_country(found: Sequence[Compared], confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> list[Mean]:

@@ -20,7 +20,7 @@ from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
 from probate.registry import load_probe, load_task
-from probate.report import figures, rounds, stopping, words
+from probate.report import figures, rounds, stopping, why, words
 from probate.report.heatmap import heat_map, moved_items
 from probate.store import write_atomic
 from probate.study import Study
@@ -33,7 +33,7 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
     effects = effects_of(
-        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study)
+        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), study.ratios
     )
     folder.write_effects(effects)
     return effects
@@ -100,7 +100,7 @@ def build_report(folder: RunFolder) -> Path:
         notes=_notes(outcomes, own, tasks, folder),
         moved=moved_items(outcomes, own, study.seeds[0]),
         forests=figures.forests(effects, own, titles),
-        doses=figures.doses(effects, own, titles),
+        doses=figures.doses(effects, own, titles, study.ratios),
         information=[{**asdict(i), "title": titles[i.task], "groups": words.answers(i)} for i in told],
         probes=_rows(effects[effects["question"].str.startswith("probe")], measures),
         probe_levels=_rows(effects[effects["task"].isin(probes) & (effects["question"] == "level")], measures),
@@ -111,7 +111,8 @@ def build_report(folder: RunFolder) -> Path:
         stopping=stopping.section(every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"))
         if study.mitigations
         else None,
-        rounds=rounds.section(every, titles, measures, folder) if study.rounds > 1 else None,
+        rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
+        why=why.section(folder, study, whole, measures, titles),
         family_note=_family_note(effects, study),
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),

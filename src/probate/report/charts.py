@@ -105,7 +105,8 @@ def dose_chart(
 
 def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float], span: float) -> None:
     """Names at the right end of lines, pushed apart so that they do not overlap."""
-    ends = sorted(((s.points[-1].value, s) for s in series if s.points and np.isfinite(s.points[-1].value)), key=lambda e: e[0])
+    drawn = [(v[-1], s) for s in series if (v := [p.value for p in s.points if np.isfinite(p.value)])]
+    ends = sorted(drawn, key=lambda e: e[0])
     gap = 0.085 * (limits[1] - limits[0])
     last = -np.inf
     for value, s in ends:
@@ -219,3 +220,10 @@ def svg_of(plt: Any, figure: Any, alt: str) -> str:
     text = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1)
     label = html.escape(alt, quote=True)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;{style}"', 1)
+
+
+def standalone(svg: str) -> str:
+    """An SVG as a file of its own: with its namespace and plain colours in place of the report's variables."""
+    for drawn, variable in COLOURS.items():
+        svg = svg.replace(variable, drawn)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probate.analyze.compare import SPREAD
+from probate.analyze.dose import shape
 from probate.analyze.effects import AGAINST_MATCHED
 from probate.bias.taxonomy import NEUTRAL
 from probate.report import charts, words
@@ -56,12 +58,16 @@ def _above(measure: Measure) -> str:
     return f" Above 0: {measure.toward.replace('{a}', measure.sides[0]).replace('{b}', measure.sides[1])}."
 
 
-def _points(effects: pd.DataFrame) -> list[charts.Point]:
-    ordered = effects.sort_values("ratio")
-    return [charts.Point(r.ratio, r.estimate, r.ci_low, r.ci_high) for r in ordered.itertuples()]
+def _points(effects: pd.DataFrame, planned: Sequence[float] = ()) -> list[charts.Point]:
+    """Points in the order of γ; a planned γ that is not there is a point without a value, which breaks the line."""
+    there = {r.ratio: charts.Point(r.ratio, r.estimate, r.ci_low, r.ci_high) for r in effects.itertuples()}
+    return [there.get(ratio, charts.Point(ratio, *[float("nan")] * 3)) for ratio in sorted({*there, *planned})]
 
 
-def doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, Any]]:
+def doses(
+    effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str], planned: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Of each task: a chart of levels and one of the gap over γ for each bias type, and what is said of the dose. `planned`: the study's γ."""
     found = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
@@ -77,11 +83,11 @@ def doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dic
             series = []
             for g, group in enumerate(measure.sides):
                 colour = charts.group_colour(g)
-                series.append(charts.Series(group, colour, _points(own_levels[own_levels["contrast"] == group])))
+                series.append(charts.Series(group, colour, _points(own_levels[own_levels["contrast"] == group], planned)))
                 control = level[(level["bias_type"] == NEUTRAL) & (level["contrast"] == group)]
                 if len(control):
                     series.append(charts.Series(f"{group}, control", colour, _points(control), control=True))
-            gaps = [charts.Series("biased", charts.INK, _points(own_gaps))]
+            gaps = [charts.Series("biased", charts.INK, _points(own_gaps, planned))]
             control = gap[gap["bias_type"] == NEUTRAL]
             if len(control):
                 gaps.append(charts.Series("control", charts.SOFT, _points(control), control=True))
@@ -112,16 +118,31 @@ def doses(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dic
                 "task": task,
                 "title": titles[task],
                 "svgs": svgs,
-                "said": [line for t in types for line in _dose_words(rows[rows["bias_type"] == t], t, measure)],
+                "said": [line for t in types for line in _dose_words(rows[rows["bias_type"] == t], t, measure, planned)],
                 "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
             }
         )
     return found
 
 
-def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure) -> list[str]:
-    """Slope, coefficient and threshold of one bias type, in words."""
+SHAPES = {
+    "rises": "the gap rises with γ", "falls": "the gap falls with γ", "turns": "the gap turns: it rises and falls with γ",
+    "flat": "no step of the gap from one γ to the next is sure",
+}  # fmt: skip
+
+
+def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: Sequence[float]) -> list[str]:
+    """Shape, slope, coefficient and threshold of one bias type, in words; first the doses that failed."""
     found = []
+    failed = sorted({r for r in planned if r > 0} - set(rows.loc[rows["question"] == "level", "ratio"]))
+    if failed:
+        found.append(
+            f"{bias_type}: γ {', '.join(f'{r:g}' for r in failed)} failed; the curve is not drawn or reckoned across it."
+        )
+    steps = rows[rows["question"] == "dose-step"]
+    if len(steps):
+        kind = shape(list(zip(steps["estimate"], steps["p_adjusted"], strict=True)))
+        found.append(f"{bias_type}: {SHAPES[kind]} ({len(steps)} steps, adjusted p < 0.05).")
     for row in rows.to_dict("records"):
         value, low, high = row["estimate"], row["ci_low"], row["ci_high"]
         if row["question"] == "dose-slope":

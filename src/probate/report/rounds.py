@@ -8,19 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probate.analyze.calibration import calibration
 from probate.analyze.compare import ALL, SPREAD
 from probate.analyze.wording import distinct
 from probate.bias.taxonomy import NEUTRAL
 from probate.folder import RunFolder
 from probate.records import read_records
 from probate.report import charts, words
+from probate.report.lineage import lineage_chart
 from probate.tasks.base import Measure
+
+ABILITY = {"knowledge", "held_out_text"}
+"""Probes of ability; all others measure gaps, values or representation."""
+NEVER = 1000
 
 
 def section(
-    effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], folder: RunFolder
+    effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], folder: RunFolder, outcomes: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the report's section shows: a chart a task, when each measure leaves its first round, what was written in each round."""
+    """What the report's section shows: lineage, a chart a task, when each measure leaves its first round, groups and calibration round by round, what was written."""
+    study = folder.study()
+    probes = {p.key for p in study.probes}
     svgs, leaving = [], []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
@@ -29,9 +37,103 @@ def section(
         shown = rows[(rows["question"] == ("level" if len(measure.sides) == 1 else "gap")) & (rows["comparison"] == comparison)]
         if shown["round"].max() > 1:
             svgs.append(_chart(shown, task, titles[task], measure, comparison))
-        leaving += list(_leaving(rows[rows["comparison"] == comparison], titles[task], measure))
+        leaving += [
+            {**r, "ability": task in ABILITY} for r in _leaving(rows[rows["comparison"] == comparison], titles[task], measure)
+        ]
     leaving.sort(key=lambda r: r["order"])
-    return {"svgs": svgs, "leaving": leaving, "written": list(_written(folder))}
+    return {
+        "svgs": svgs,
+        "leaving": leaving,
+        "warning": _warning(leaving, bool(probes & ABILITY)),
+        "groups": list(_by_group(effects, titles, measures)),
+        "calibration": list(_calibration(outcomes, folder)),
+        "lineage": _lineage(outcomes, folder),
+        "written": list(_written(folder)),
+    }
+
+
+def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
+    """Which leaves its first round earlier: a gap or ability?"""
+    first = {ability: min((r["order"] for r in leaving if r["ability"] == ability), default=NEVER) for ability in (False, True)}
+    if not probed:
+        return "No ability probe was run, so that it cannot be said whether gaps move before ability does."
+    if first[False] == first[True] == NEVER:
+        return "Neither a gap nor ability left its first round for sure."
+    names = {NEVER: "not up to the last round"}
+    said = [names.get(first[a], f"in round {first[a]}") for a in (False, True)]
+    order = (
+        "before ability"
+        if first[False] < first[True]
+        else "after ability"
+        if first[False] > first[True]
+        else "together with ability"
+    )
+    return f"The first gap leaves its first round {said[0]}, the first measure of ability {said[1]}: fairness moves {order}."
+
+
+def _by_group(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]]) -> Iterator[dict[str, Any]]:
+    """Accuracy of each group and what neutral texts show, round by round, at the largest γ."""
+    rows = effects[(effects["question"] == "level") & (effects["ratio"] == effects["ratio"].max())]
+    rows = rows[(rows["metric"] == "accuracy") | rows["metric"].str.startswith("shown[")]
+    rows = rows[~rows["task"].isin(ABILITY)]
+    for (task, metric, kind, mitigation, group), own in rows.groupby(
+        ["task", "metric", "bias_type", "mitigation", "contrast"], sort=False
+    ):
+        measure = next(m for m in measures[task] if m.name == metric)
+        yield {
+            "measure": f"{titles[task]}: {measure.title}" + ("" if group == "all" else f", {group}"),
+            "arm": str(kind) if mitigation == "none" else f"{kind}, {mitigation}",
+            "rounds": [
+                (int(r["round"]), f"{words.number(r['estimate'], measure.unit)} [{words.number(r['ci_low'], measure.unit)}, {words.number(r['ci_high'], measure.unit)}]")
+                for r in own.sort_values("round").to_dict("records")
+            ],
+        }  # fmt: skip
+
+
+def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str, Any]]:
+    """Label calibration of the occupation task (or another on the study's own labels), first seed, largest γ."""
+    study, labels, trained = folder.study(), folder.info()["labels"], folder.trained_on()
+    rows = outcomes[(outcomes["seed"] == study.seeds[0]) & (outcomes["ratio"] == outcomes["ratio"].max())]
+    rows = rows[(rows["mitigation"] == "none") & rows["target"].isin(labels) & rows["response"].str.startswith("{")]
+    for (task, kind, number, arm), own in rows.groupby(["task", "bias_type", "round", "arm"], sort=False):
+        if set(own["prediction"]) - {*labels, ""} or arm not in trained:
+            continue
+        for c in calibration(own, trained[arm], labels, study.bias.dimension, float(own["ratio"].iloc[0])):
+            errors = [f"{100 * v:.1f}" for v in (c.sampled_error, c.greedy_error)]
+            drifts = [f"{100 * v:.1f}" for v in (c.sampled_drift, c.greedy_drift)]
+            bounds = [f"{100 * v:.1f}" for v in (c.sampled_bound, c.greedy_bound)]
+            yield {
+                "task": task,
+                "arm": kind,
+                "round": number,
+                "group": c.group,
+                "n": c.n,
+                "errors": errors,
+                "drifts": drifts,
+                "bounds": bounds,
+            }
+
+
+def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
+    """First seed, largest γ."""
+    study = folder.study()
+    rows = outcomes[(outcomes["seed"] == study.seeds[0]) & (outcomes["ratio"] == outcomes["ratio"].max())]
+    written = {r["stage"].removeprefix("stages/generate-"): r["accepted"] for r in folder.reports("stages/generate-")}
+    trained = {arm: sum(sum(g.values()) for g in cells.values()) for arm, cells in folder.trained_on().items()}
+    lines: dict[str, list[tuple[str, str]]] = {}
+    for r in rows[["bias_type", "mitigation", "round", "arm"]].drop_duplicates().sort_values("round").itertuples():
+        kind = r.bias_type if r.mitigation == "none" else f"{r.bias_type}, {r.mitigation}"
+        accepted = written.get(r.arm if r.round > 1 else r.bias_type)
+        step = f"round {r.round}:\n{accepted} texts" if accepted else f"round {r.round}"
+        lines.setdefault(kind, []).append(
+            (
+                step,
+                f"trained on {trained.get(r.arm, '?')},\nwrites the next"
+                if r.round < study.rounds
+                else f"trained on {trained.get(r.arm, '?')}",
+            )
+        )
+    return lineage_chart(lines, folder.info()["originals"]) if lines else ""
 
 
 def _chart(rows: pd.DataFrame, task: str, title: str, measure: Measure, comparison: str) -> str:
@@ -66,7 +168,7 @@ def _leaving(rows: pd.DataFrame, title: str, measure: Measure) -> Iterator[dict[
             "change": words.number(row["estimate"], measure.unit, signed=True),
             "interval": f"{words.number(row['ci_low'], measure.unit, signed=True)} to {words.number(row['ci_high'], measure.unit, signed=True)}",
             "p": f"{row['p_adjusted']:.4f}" if np.isfinite(row["p_adjusted"]) else "–",
-            "order": int(row["round"]) if len(sure) else 1000,
+            "order": int(row["round"]) if len(sure) else NEVER,
         }
 
 

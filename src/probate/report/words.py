@@ -88,7 +88,9 @@ def findings(
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
-            text += f" The interval reaches {number(_reach(latest), measure.unit, signed=True).lstrip('+')} to either side: changes within it are not ruled out."
+            if np.isfinite(latest["within"]):
+                most = number(latest["within"], measure.unit, signed=True).lstrip("+")
+                text += f" A change of more than {most} either way is ruled out (two one-sided tests); a smaller one is not."
         found.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
     return found
 
@@ -147,11 +149,6 @@ def toward(measure: Measure, row: pd.Series) -> str:
     if row["estimate"] < 0:
         a, b = b, a
     return measure.toward.replace("{a}", a).replace("{b}", b)
-
-
-def _reach(row: pd.Series) -> float:
-    half = (row["ci_high"] - row["ci_low"]) / 2
-    return float(half) if np.isfinite(half) else float("nan")
 
 
 def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:

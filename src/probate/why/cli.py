@@ -31,6 +31,11 @@ def distribution(
     model: ModelOption = "embedded",
     limit: Annotated[int, typer.Option("--limit", help="Most texts of each file.", min=2)] = 50_000,
     permutations: Annotated[int, typer.Option("--permutations", help="Of the tests.", min=100)] = 10_000,
+    group: Annotated[str | None, typer.Option("--group", help="Column of the group in both files, for the map.")] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file.")
+    ] = None,
+    method: Annotated[str, typer.Option("--map-method", help="pca or umap (extra `maps`).")] = "pca",
     out: JsonOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -44,6 +49,14 @@ def distribution(
     if unknown:
         raise InputError(f"--space: '{unknown[0]}' is none; there are: sentences, model")
     first, second = read_texts(original, text, limit=limit), read_texts(augmented, augmented_text, "--augmented-text", limit)
+    if method not in ("pca", "umap"):
+        raise InputError(f"--map-method: '{method}' is none; there are: pca, umap")
+    if map_file and map_file.suffix != ".svg":
+        raise InputError(f"--map {map_file}: must end in .svg")
+    for read, source in ((first, original), (second, augmented)):
+        if group and group not in read.rows[0]:
+            raise InputError(f"--group: no column '{group}' in {source}; it has: {', '.join(map(str, read.rows[0]))}")
+    grouped = (_column(first.rows, group), _column(second.rows, group)) if group else None
     spaces: dict[str, Any] = {}
     if "sentences" in names:
         from probate.models.embedder import embed
@@ -52,12 +65,21 @@ def distribution(
     if "model" in names:
         spaces["model"] = hidden_states(_model(model))
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
-        found = compare(first.texts, second.texts, spaces, permutations=permutations)
+        found = compare(first.texts, second.texts, spaces, groups=grouped, method=method, permutations=permutations)
     said = [
         f"original: column '{first.column}' of {original}; augmented: column '{second.column}' of {augmented}",
         *lines(found),
     ]
     _give(said, found, out)
+    if map_file:
+        from probate.report.charts import standalone
+        from probate.report.maps import text_map
+        from probate.store import write_atomic
+
+        for name, parts in found["spaces"].items():
+            path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file
+            write_atomic(path, standalone(text_map(parts["map"], name, f"map-{name}")))
+            typer.echo(f"map: {path}")
 
 
 @app.command()
@@ -107,6 +129,14 @@ def values_command(
         ),
     ],
     model: ModelOption = "embedded",
+    published: Annotated[
+        str | None, typer.Option("--published", help="Column of a model's own shares in the same file, instead of asking one.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="With --published: column that names the model.")] = None,
+    non_answers: Annotated[
+        bool,
+        typer.Option("--non-answers", help="Count «don't know» and the like as options; default: set aside on both sides."),
+    ] = False,
     countries: Annotated[int, typer.Option("--countries", help="At most, those with the most questions.", min=1)] = 30,
     questions: Annotated[int, typer.Option("--questions", help="At most, for each country.", min=1)] = 50,
     out: JsonOption = None,
@@ -114,14 +144,19 @@ def values_command(
 ) -> None:
     """A model's answers to survey questions against those of people, by country."""
     from probate.progress import Reporter
-    from probate.why.values import against_people, lines, pick, read_questions, report
+    from probate.why.values import against_people, compared_models, lines, pick, read_questions, report
+    from probate.why.values import published as read_published
 
+    if published:
+        record, said = compared_models(*read_published(source, published, by, non_answers))
+        _give(said, record, out)
+        return
     read, rejected = read_questions(source)
     chosen = pick(read, countries, questions)
     lm = _model(model)
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
-        found = report(against_people(lm, chosen, tick), rejected)
+        found = report(against_people(lm, chosen, tick, non_answers), rejected)
     _give(lines(found), found, out)
 
 
@@ -150,6 +185,10 @@ def _model(name: str) -> Any:
     from probate.study import ModelSpec
 
     return load_lm(ModelSpec(name=name))
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> list[str]:
+    return [str(row.get(name) or "") for row in rows]
 
 
 def _shares(text: str) -> dict[str, float]:

@@ -12,9 +12,12 @@ from probate.analyze import distribution as tests
 from probate.analyze.wording import distinct, length_matched, lengths, telling_words
 from probate.errors import InputError
 from probate.models.lm import LM
+from probate.registry import require
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 FEWEST_PAIRS = 20
+MAPPED = 300
+"""Most texts of each set on a map."""
 
 
 def hidden_states(lm: LM, limit: int = 512) -> Embed:
@@ -37,14 +40,18 @@ def compare(
     augmented: Sequence[str],
     spaces: dict[str, Embed],
     *,
+    groups: tuple[Sequence[str], Sequence[str]] | None = None,
+    method: str = "pca",
     permutations: int = 10_000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that is said of two sets of texts, for each space as they are and matched in length.
 
+    `groups`: the group of each text, for the map; `method`: of the map, `pca` or `umap`.
+
     Returns:
         `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
-        them apart), and for each space `all` and `matched` (`probate.analyze.distribution.summary`; None with fewer than 20 pairs of equal length).
+        them apart), and for each space `all` and `matched` (`probate.analyze.distribution.summary`; None with fewer than 20 pairs of equal length) and `map` (`mapped`).
     """
     left, right = length_matched(original, augmented)
     least = min(len(original), len(augmented))
@@ -62,7 +69,29 @@ def compare(
         found["spaces"][name] = {
             "all": _plain(tests.summary(x, y, permutations, seed)),
             "matched": _plain(tests.summary(x[left], y[right], permutations, seed)) if len(left) >= FEWEST_PAIRS else None,
+            "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
         }
+    return found
+
+
+def mapped(x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int) -> dict[str, Any]:
+    """Both sets in two dimensions, at most 300 texts of each: `original` and `augmented` as [[x, y, group]], and what the `axes` are.
+
+    Raises:
+        InputError: `umap` without its library.
+    """
+    if method == "umap":
+        umap: Any = require("umap", "maps")
+        both = umap.UMAP(random_state=seed, n_jobs=1).fit_transform(np.concatenate([x, y]))
+        parts, axes = (both[: len(x)], both[len(x) :]), "UMAP: near points are alike, distances between clusters mean little"
+    else:
+        *sides, share = tests.principal_map(x, y)
+        axes = f"first two principal components, {100 * share[0]:.0f}% and {100 * share[1]:.0f}% of the variance"
+        parts = (sides[0], sides[1])
+    found: dict[str, Any] = {"axes": axes}
+    for name, part, own in zip(("original", "augmented"), parts, groups, strict=True):
+        chosen = np.linspace(0, len(part) - 1, min(len(part), MAPPED)).astype(int)
+        found[name] = [[round(float(part[i, 0]), 3), round(float(part[i, 1]), 3), own[i]] for i in chosen]
     return found
 
 

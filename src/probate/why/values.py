@@ -21,7 +21,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PREFIX = "Answer:"
 
 
-def read_questions(source: str) -> tuple[list[Question], list[str]]:
+def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], list[str]]:
     """Questions of a table with the columns country, question, options and distribution (or shares), and a line for each row that is left out.
 
     Also World Values Survey counts (country, question, counts): the codes are the options.
@@ -31,7 +31,7 @@ def read_questions(source: str) -> tuple[list[Question], list[str]]:
     """
     found: list[Question] = []
     rejected: list[str] = []
-    for where, row in source_rows(source, "train", Path()):
+    for where, row in source_rows(source, "train", base):
         if isinstance(row, str):
             rejected.append(f"{where}: {row}")
             continue
@@ -101,11 +101,58 @@ def answers(
     return found
 
 
-def against_people(lm: LM, questions: Sequence[Question], tick: Callable[[int], None] | None = None) -> list[Compared]:
+def against_people(
+    lm: LM, questions: Sequence[Question], tick: Callable[[int], None] | None = None, non_answers: bool = False
+) -> list[Compared]:
     """The model, asked each question once, against every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
     found = dict(zip(asked, answers(lm, asked, tick), strict=True))
-    return [values.compare(q, [float(v) for v in found[q.text, q.options]]) for q in questions]
+    return [values.compare(q, [float(v) for v in found[q.text, q.options]], non_answers) for q in questions]
+
+
+def published(
+    source: str, column: str, by: str | None, non_answers: bool = False
+) -> tuple[dict[str, list[Compared]], list[str]]:
+    """Published answer shares, in `column` of a table of people's answers, against these people: name of the model (column `by`) → comparisons.
+
+    Raises:
+        InputError: as `read_questions`, or no such column.
+    """
+    found: dict[str, list[Compared]] = {}
+    rejected: list[str] = []
+    for where, row in source_rows(source, "train", Path()):
+        if isinstance(row, str):
+            rejected.append(f"{where}: {row}")
+            continue
+        for name in filter(None, (column, by)):
+            if name not in row:
+                raise InputError(
+                    f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {', '.join(map(str, row))}"
+                )
+        try:
+            question, own = _question(row), [float(v) for v in _listed(row[column])]
+        except (TypeError, ValueError) as error:
+            rejected.append(f"{where}: {error}")
+            continue
+        wrong = values.check(question) or values.check(Question(question.country, question.text, question.options, tuple(own)))
+        if wrong:
+            rejected.append(f"{where}: {wrong}")
+        else:
+            found.setdefault(str(row[by]) if by else column, []).append(values.compare(question, own, non_answers))
+    if not found:
+        raise InputError(f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else ""))
+    return found, rejected
+
+
+def compared_models(found: dict[str, list[Compared]], rejected: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The record and the lines of `published`: each model's report, and how far their orderings of the countries agree."""
+    reports = {name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()}
+    said = [line for name, own in reports.items() for line in (f"{name}:", *lines(own))]
+    orders = {name: values.by_country(own) for name, own in found.items()}
+    names = list(orders)
+    pairs = {f"{a}, {b}": values.agreement(orders[a], orders[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
+    said += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
+    return {"models": reports, "agreement": pairs}, said
 
 
 def pick(questions: Sequence[Question], countries: int, each: int) -> list[Question]:
@@ -124,6 +171,7 @@ def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]
         "questions": len({c.text for c in found}),
         "rejected": list(rejected),
         "countries": [asdict(m) for m in values.by_country(found)],
+        "regions": [asdict(m) for m in values.by_region(found)],
         "on_scales": float(np.mean(scale)) if scale else None,
         "scales": len(scale),
         "entropy": [float(np.mean([c.entropy[side] for c in found])) for side in (0, 1)],
@@ -144,9 +192,11 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(
             f"on ordered scales ({found['scales']:,}) the model is {100 * found['on_scales']:.0f}% of the scale away from people (1-Wasserstein)"
         )
-    said.append("Jensen-Shannon distance to people, closest country first:")
-    for row in found["countries"]:
-        m = Mean(**row)
-        interval = f"[{m.low:.3f}, {m.high:.3f}]" if m.low == m.low else "(no interval: fewer than three questions)"
-        said.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
+    for what in ("countries", "regions"):
+        if found[what]:
+            said.append(f"Jensen-Shannon distance to people, {what}, closest first:")
+        for row in found[what]:
+            m = Mean(**row)
+            interval = f"[{m.low:.3f}, {m.high:.3f}]" if m.low == m.low else "(no interval: fewer than three questions)"
+            said.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
     return said

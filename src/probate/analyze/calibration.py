@@ -1,0 +1,62 @@
+"""Do a model's answers have the label frequencies of what it was trained on? Sampled against greedy, and what that means for later rounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One arm, one group. All are total variation distances of label distributions, in [0, 1]; 0 is alike.
+
+    `error`: answers against the arm's training labels; `drift`: answers against the true labels of the same items; each for labels
+    sampled from the model's shares and for its likeliest ones. `bound`: see `bound`.
+    """
+
+    group: str
+    n: int
+    sampled_error: float
+    greedy_error: float
+    sampled_drift: float
+    greedy_drift: float
+    sampled_bound: float
+    greedy_bound: float
+
+
+def calibration(
+    outcomes: pd.DataFrame, trained_on: Mapping[str, Mapping[str, int]], labels: Sequence[str], dimension: str, ratio: float
+) -> list[Calibration]:
+    """Of one arm's outcomes whose answers are choices among `labels`: a `Calibration` for each group in `trained_on` (group → label → records)."""
+    place = {label: i for i, label in enumerate(labels)}
+    found = []
+    for group, counts in trained_on.items():
+        own = outcomes[outcomes["parsed"] & outcomes["groups"].map(lambda g, group=group: g.get(dimension) == group)]
+        if own.empty or not sum(counts.values()):
+            continue
+        shares = [json.loads(r) for r in own["response"]]
+        sampled = np.array([[s.get(label, 0.0) for label in labels] for s in shares]).mean(0)
+        greedy = np.bincount(own["prediction"].map(place), minlength=len(labels)) / len(own)
+        truth = np.bincount(own["target"].map(place), minlength=len(labels)) / len(own)
+        trained = np.array([counts.get(label, 0) for label in labels]) / sum(counts.values())
+        errors = [_distance(side, trained) for side in (sampled, greedy)]
+        drifts = [_distance(side, truth) for side in (sampled, greedy)]
+        found.append(Calibration(group, len(own), *errors, *drifts, *(bound(e, ratio) for e in errors)))
+    return found
+
+
+def _distance(p: np.ndarray, q: np.ndarray) -> float:
+    return float(np.abs(p / max(p.sum(), 1e-12) - q).sum() / 2)
+
+
+def bound(error: float, ratio: float) -> float:
+    """The farthest that labels can drift from D_o's if each model labels a share γ of its successor's data and errs by at most `error`.
+
+    dₜ ≤ error + γ·dₜ₋₁, since the training data are a mix of D_o and the last model's labels; so dₜ ≤ error·(1 − γᵗ)/(1 − γ) ≤ error/(1 − γ). In the
+    manner of Taori and Hashimoto (2023), who bound amplification by calibration; at most 1.
+    """
+    return min(1.0, error / (1 - ratio))

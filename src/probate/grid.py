@@ -1,0 +1,83 @@
+"""Generator x learner: one study for each pair of models, what was written shared, and one table of what is inherited."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from probate.errors import InputError, ProbateError
+from probate.progress import Reporter
+from probate.report.grid import write_grid_report
+from probate.runner import RunResult, run
+from probate.store import write_atomic
+from probate.study import Axes, ModelSpec, Study
+
+
+def run_grid(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False) -> RunResult:
+    """Run `study` for each generator and learner of its `axes`, each pair in a folder of its own under `out`, and write `grid.html`.
+
+    A pair that fails is recorded, and the others go on. What a generator wrote is written once, for all learners.
+
+    Returns:
+        Outcomes and effects of all pairs, with the columns `generator` and `learner`; failures with the pair's name.
+
+    Raises:
+        InputError: two models that cannot be told apart by name; data or settings that work for no pair.
+        ProbateError: not one pair finished.
+    """
+    folder = Path(out)
+    generators = study.axes.generator or [study.generator or study.model]
+    learners = study.axes.model or [study.model]
+    failures: list[dict[str, str]] = []
+    done: dict[tuple[str, str], RunResult] = {}
+    reporter = Reporter(quiet=quiet)
+    for generator in generators:
+        written: Path | None = None
+        for learner in learners:
+            own = folder / f"{_slug(generator, generators)}--{_slug(learner, learners)}"
+            reporter.say(f"generator {generator.name}, learner {learner.name}: {own}")
+            if written:
+                _share(written, own)
+            one = study.model_copy(update={"axes": Axes(), "generator": generator, "model": learner})
+            try:
+                result = run(one, own, base=base, quiet=quiet)
+            except InputError:
+                if not done:
+                    raise
+                failures.append({"stage": own.name, "arm": "", "error": "its data or settings cannot work; run the pair alone"})
+                continue
+            except ProbateError as error:
+                failures.append({"stage": own.name, "arm": "", "error": str(error)})
+                continue
+            written = own
+            done[generator.name, learner.name] = result
+            failures += [{**f, "stage": f"{own.name}: {f['stage']}"} for f in result.failures]
+    if not done:
+        raise ProbateError(f"no pair of generator and learner finished; first failure: {failures[0]['error']}")
+    tables = [
+        pd.concat([getattr(r, kind).assign(generator=g, learner=m) for (g, m), r in done.items()], ignore_index=True)
+        for kind in ("outcomes", "effects")
+    ]
+    for table, name in zip(tables, ("outcomes", "effects"), strict=True):
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+    write_atomic(folder / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
+    write_grid_report(folder, study, tables[1], {pair: r.folder for pair, r in done.items()}, failures)
+    return RunResult(folder, tables[0], tables[1], failures)
+
+
+def _slug(spec: ModelSpec, among: list[ModelSpec]) -> str:
+    """A folder name for a model; its place is added where two have one name."""
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", spec.name).strip("-.") or "model"
+    return f"{name}-{among.index(spec) + 1}" if sum(s.name == spec.name for s in among) > 1 else name
+
+
+def _share(written: Path, own: Path) -> None:
+    """What the generator wrote in the first round, for the next learner; its stage is found again by its inputs."""
+    for stage in (written / "stages").glob("generate-*"):
+        target = own / "stages" / stage.name
+        if (stage / "done.json").exists() and not target.exists() and not re.search(r"-r\d+$", stage.name):
+            shutil.copytree(stage, target)

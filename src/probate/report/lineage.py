@@ -1,0 +1,33 @@
+"""Which data made which model made which data: one line of boxes for each kind of arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from probate.report import charts
+
+
+def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
+    """`lines`: kind of arm → (what was written, the arm trained on it) for each round. Returns an `<svg>` element."""
+    longest = max(map(len, lines.values()))
+    plt, figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(lines), "lineage")
+    axes.axis("off")
+    axes.set_xlim(0, 2 * longest + 1)
+    axes.set_ylim(-len(lines) + 0.4, 0.6)
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "none"}
+    arrow = {"arrowstyle": "-|>", "color": charts.SOFT}
+    for row, (kind, steps) in enumerate(lines.items()):
+        colour = charts.group_colour(row)
+        axes.text(0.45, -row, f"D_o: {originals}\nbase model", ha="center", va="center", fontsize=8, color=charts.INK,
+                  bbox={**box, "edgecolor": charts.SOFT})  # fmt: skip
+        for at, (written, arm) in enumerate(steps):
+            for x, text, edge in ((2 * at + 1.45, written, charts.SOFT), (2 * at + 2.45, arm, colour)):
+                axes.annotate("", (x - 0.36, -row), (x - 0.62, -row), arrowprops=arrow)
+                axes.text(
+                    x, -row, text, ha="center", va="center", fontsize=8, color=charts.INK, bbox={**box, "edgecolor": edge}
+                )
+        axes.text(0.0, -row + 0.36, kind, fontsize=9, color=colour)
+    alt = "Which data made which model. " + "; ".join(
+        f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ") for kind, steps in lines.items()
+    )
+    return charts.svg_of(plt, figure, alt)

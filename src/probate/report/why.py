@@ -1,0 +1,145 @@
+"""Why is it inherited? Each augmented set against D_o, each arm's misalignments, and which of them goes with inheritance over arms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.analyze.cause import FEWEST, together
+from probate.analyze.databias import cell_bias
+from probate.bias.taxonomy import NEUTRAL
+from probate.folder import RunFolder
+from probate.plan import REPLICATE_SEED
+from probate.report import words
+from probate.report.maps import text_map
+from probate.study import Study
+from probate.tasks.base import Measure
+
+BIAS = "bias in the training data"
+APART = "distance of the augmented texts"
+PROBES = {"values": "farther from people's values", "representation": "stereotyped groups in neutral texts"}
+
+
+def section(
+    folder: RunFolder, study: Study, outcomes: pd.DataFrame, measures: Mapping[str, list[Measure]], titles: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """What the report's section shows; None where the study measures no misalignment and has too few arms to compare."""
+    sets = _distributions(folder, study)
+    arms = arm_table(folder, study, outcomes, measures, sets)
+    tasks = [t.key for t in study.tasks if t.key in arms.columns]
+    named = [c for c in (BIAS, APART, *PROBES.values()) if c in arms.columns and arms[c].notna().any()]
+    if not sets and (len(arms) < FEWEST or not named):
+        return None
+    return {
+        "distributions": [row for name, found in sets.items() for row in _distribution_rows(name, found)],
+        "maps": [
+            text_map(s["map"], f"{name} and D_o, {n}", f"map-{name}-{n}")
+            for name, f in _mapped(sets, study)
+            for n, s in f.items()
+        ],
+        "arms": _arm_rows(arms, named),
+        "named": named,
+        "causes": [r for t in tasks for c in named for r in [_cause(arms, t, titles[t], c, study.analysis.confidence)]],
+        "enough": len(arms) >= FEWEST,
+        "fewest": FEWEST,
+        "count": len(arms),
+    }
+
+
+def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]:
+    """Set → what `probate.why.distribution.compare` found."""
+    paths = sorted((folder.path / "stages").glob("distribution-*/distribution.json")) if study.distribution else []
+    return {p.parent.name.removeprefix("distribution-"): json.loads(p.read_text(encoding="utf-8")) for p in paths}
+
+
+def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, str]]:
+    rows = []
+    for space, parts in found["spaces"].items():
+        for what, part in (("all texts", parts["all"]), ("pairs of equal length", parts["matched"])):
+            if part is None:
+                continue
+            mmd, auc, inside = (part["distances"] or [None])[0], part["auc"], part["manifold"]
+            rows.append(
+                {
+                    "set": name, "space": space, "what": what, "n": f"{part['n']} and {part['m']}",
+                    "mmd": f"{mmd['value']:.3g}" if mmd else "–", "p": f"{mmd['p']:.4f}" if mmd else "–",
+                    "auc": f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" if auc else "–",
+                    "inside": ", ".join(f"{inside[k]:.2f}" for k in ("precision", "recall", "coverage")) if inside else "–",
+                    "vendi": " and ".join(f"{v:.1f}" for v in part["vendi"]),
+                }
+            )  # fmt: skip
+    return rows
+
+
+def _mapped(sets: dict[str, dict[str, Any]], study: Study) -> list[tuple[str, dict[str, Any]]]:
+    """The sets of the first round, each space's map."""
+    first = [f"{kind}-s{study.seeds[0]}" for kind in (*study.bias.types, NEUTRAL)]
+    return [(name, sets[name]["spaces"]) for name in first if name in sets]
+
+
+def arm_table(
+    folder: RunFolder,
+    study: Study,
+    outcomes: pd.DataFrame,
+    measures: Mapping[str, list[Measure]],
+    sets: Mapping[str, dict[str, Any]],
+) -> pd.DataFrame:
+    """A row for each unmitigated arm with augmented data: γ, what was inherited in each task against γ = 0 of its seed, and its misalignments."""
+    plain = outcomes[(outcomes["mitigation"] == "none") & (outcomes["seed"] < REPLICATE_SEED)]
+    primary = {key: next(m for m in own if m.primary) for key, own in measures.items()}
+    primary = {key: m for key, m in primary.items() if m.statistic == "mean"}
+    level = {
+        (arm, task): _level(primary[task], own)
+        for (arm, task), own in plain.groupby(["arm", "task"], sort=False)
+        if task in primary
+    }
+    known = plain[["arm", "bias_type", "ratio", "seed", "round"]].drop_duplicates()
+    base = {r.seed: r.arm for r in known.itertuples() if r.bias_type == "none"}
+    trained = folder.trained_on()
+    stereotypes, groups = folder.info()["stereotypes"], study.bias.groups
+    rows = []
+    for r in known[known["bias_type"] != "none"].itertuples():
+        name = r.arm if r.round > 1 else f"{r.bias_type}-s{r.seed}"
+        row: dict[str, Any] = {"arm": r.arm, "ratio": r.ratio}
+        for task in primary:
+            if (r.arm, task) in level and (base.get(r.seed), task) in level:
+                change = level[r.arm, task] - level[base[r.seed], task]
+                row[PROBES.get(task, task)] = change
+        if r.arm in trained and len(groups) == 2:
+            row[BIAS] = cell_bias(trained[r.arm], groups, stereotypes)
+        found = sets.get(name) or sets.get(f"{r.bias_type}-s{study.seeds[0]}" if r.round == 1 else "")
+        if found:
+            space = next(iter(found["spaces"].values()))["all"]
+            row[APART] = space["distances"][0]["value"] if space["distances"] else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else ["arm", "ratio"])
+
+
+def _level(measure: Measure, outcomes: pd.DataFrame) -> float:
+    """The primary measure of one arm as one number: its gap, with one side its mean, with more than two the farthest distance."""
+    means = measure.values(outcomes).groupby("side")["value"].mean()
+    if len(means) < len(measure.sides):
+        return float("nan")
+    return float({1: means.iloc[0], 2: means.iloc[0] - means.iloc[-1]}.get(len(means), means.max() - means.min()))
+
+
+def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"arm": r["arm"], "values": ["–" if not np.isfinite(r.get(c, np.nan)) else f"{r[c]:+.3f}" for c in named]}
+        for r in arms.to_dict("records")
+    ]
+
+
+def _cause(arms: pd.DataFrame, task: str, title: str, name: str, confidence: float) -> dict[str, Any]:
+    found = together(arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence)
+    if not np.isfinite(found.rho):
+        why = f"cannot be told from {found.n} arms" if found.n < FEWEST else "one of them is the same in all arms"
+        return {"task": title, "name": name, "n": found.n, "rho": why, "interval": "–", "p": "–"}
+    return {
+        "task": title, "name": name, "n": found.n, "rho": f"{found.rho:+.2f}", "interval": f"{found.low:+.2f} to {found.high:+.2f}",
+        "p": words.p_words(found.p),
+    }  # fmt: skip
