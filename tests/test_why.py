@@ -109,6 +109,24 @@ def test_groups(files):
     probate(*args, "--reference", "female", error="must be GROUP=SHARE")
 
 
+def test_what_a_model_writes_is_corrected_by_what_it_was_asked_for(tmp_path, model_dir, monkeypatch):
+    said = iter(["She helps."] * 3 + ["He helps."] * 3 + ["It is fine."] * 2)
+
+    def write(lm, turns, seeds, how, limit=0, tick=None):
+        assert len(set(seeds)) == len(turns) == 3 * 8
+        about = {"a woman": "She works.", "a man": "He works."}
+        return [next((text for who, text in about.items() if who in t), None) or next(said) for t in turns]
+
+    monkeypatch.setattr("probate.why.written.write", write)
+    args = ["why", "groups", "--model", model_dir, "--labels", "nurse", "--texts", 8, "--quiet"]
+    out = probate(*args, "--json", tmp_path / "g.json")
+    assert "of 8 texts on female people the detector says: female 8" in out
+    found = json.loads((tmp_path / "g.json").read_text())
+    assert found["n"] == 8 and found["undetermined"] == 2 and len(found["texts"]) == 24
+    assert found["shares"][0]["share"] == 0.5 and found["shares"][0]["corrected"] == pytest.approx(0.5)
+    probate("why", "groups", error="give either --in FILE or --model NAME")
+
+
 QUESTIONS = [
     {"country": c, "question": f"Is town {i} good?", "options": ["Very good", "Somewhat good", "Somewhat bad", "Very bad", "Refused"], "distribution": [0.4, 0.3, 0.1, 0.1, 0.1]}
     for c in ("Aland", "Bland")

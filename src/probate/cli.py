@@ -95,6 +95,9 @@ def calibrate(
         typer.Option("--gap", help="A change that must be found (0.1: ten points): how many items or seeds?", min=0.001, max=1),
     ] = None,
     runs: Annotated[int, typer.Option("--runs", help="Simulated studies for each figure.", min=100)] = 2000,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Also draw planted against found effects to this SVG file.")
+    ] = None,
     overrides: SetOption = None,
     base: BaseOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -116,6 +119,7 @@ def calibrate(
             goal=goal,
             runs=runs,
             tick=tick,
+            plot=plot,
         )
     typer.echo("\n".join(lines))
 

@@ -40,7 +40,7 @@ class Cell:
     """What `runs` simulated studies of a design with a true `effect` gave.
 
     `coverage`: share of intervals that hold the effect; `rejected`: share of p at or below α (at no effect the false positive rate, else the
-    power); `bias`: mean estimate minus effect; `width`: mean length of the intervals.
+    power); `bias`: mean estimate minus effect; `width`: mean length of the intervals; `spread`: between which 95% of the estimates lie.
     """
 
     design: Design
@@ -50,6 +50,7 @@ class Cell:
     rejected: float
     bias: float
     width: float
+    spread: tuple[float, float]
 
 
 def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0) -> Cell:
@@ -66,6 +67,7 @@ def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000
         float((p <= alpha).mean()),
         float(estimate.mean() - truth),
         float((high - low).mean()),
+        (float(np.quantile(estimate, 0.025)), float(np.quantile(estimate, 0.975))),
     )
 
 

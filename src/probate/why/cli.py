@@ -84,7 +84,18 @@ def distribution(
 
 @app.command()
 def groups(
-    source: Annotated[str, typer.Option("--in", help="A file of texts, best those written without asking for a group.")],
+    source: Annotated[
+        str | None, typer.Option("--in", help="A file of texts, best those written without asking for a group.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Instead of --in: have this model write (embedded, an id or a folder).")
+    ] = None,
+    labels_option: Annotated[
+        str, typer.Option("--labels", help="With --model: what it writes about.")
+    ] = "architect,dentist,nurse,painter,professor,software engineer",
+    texts: Annotated[
+        int, typer.Option("--texts", help="With --model: texts for each label, and for each label and group.", min=2)
+    ] = 20,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text.")] = None,
     by: Annotated[str | None, typer.Option("--by", help="Column of a label, such as the occupation.")] = None,
     dimension: Annotated[str, typer.Option("--dimension", help="Identity pack whose groups are looked for.")] = "gender",
@@ -97,13 +108,28 @@ def groups(
         str | None, typer.Option("--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike.")
     ] = None,
     out: JsonOption = None,
+    quiet: QuietOption = False,
 ) -> None:
-    """Which groups texts show, by label, with intervals and the detector's errors."""
+    """Which groups texts show, by label, with intervals and the detector's errors: of a file, or of what a model writes when nobody is named."""
     from probate.bias.packs import load_pack
-    from probate.why.groups import imbalance, lines
+    from probate.why.groups import default_groups, imbalance, lines
     from probate.why.texts import read_texts
 
-    read = read_texts(source, text)
+    if (source is None) == (model is None):
+        raise InputError("why groups: give either --in FILE or --model NAME")
+    shares = _shares(reference) if reference else None
+    if model:
+        from probate.progress import Reporter
+        from probate.why.groups import of_model
+
+        pack, about = load_pack(dimension), [x.strip() for x in labels_option.split(",")]
+        names = chosen.split(",") if chosen else default_groups(pack)
+        lm = _model(model)
+        with Reporter(quiet=quiet).stage("write", texts * len(about) * (1 + len(names)), "texts") as tick:
+            made = of_model(lm, about, pack, names, texts, shares, tick)
+        _give(lines(made), made, out)
+        return
+    read = read_texts(str(source), text)
     for option, column in (("--by", by), ("--truth", truth)):
         if column and column not in read.rows[0]:
             raise InputError(f"{option}: no column '{column}'; the file has: {', '.join(map(str, read.rows[0]))}")
@@ -114,7 +140,7 @@ def groups(
         labels,
         load_pack(dimension),
         truth=known,
-        reference=_shares(reference) if reference else None,
+        reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
     _give(lines(found), found, out)
