@@ -33,6 +33,37 @@ def test_csv_with_bom_and_quoted_newlines(tmp_path):
     assert reading.records[0].groups == {"gender": "female"} and not reading.rejected
 
 
+def test_packed_files_and_arrow_are_read(tmp_path):
+    import gzip
+
+    import pyarrow as pa
+
+    rows = [{"text": f"a nurse {i}", "label": "nurse", "gender": "male"} for i in range(3)]
+    lines = "".join(json.dumps(r) + "\n" for r in rows).encode()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    with pa.output_stream(str(tmp_path / "a.jsonl.zst"), compression="zstd") as file:
+        file.write(lines)
+    table = pa.Table.from_pylist(rows)
+    for name, writer in (("stream.arrow", pa.ipc.new_stream), ("file.arrow", pa.ipc.new_file)):
+        with writer(str(tmp_path / name), table.schema) as file:
+            file.write_table(table)
+    for name in ("a.jsonl.gz", "a.jsonl.zst", "stream.arrow", "file.arrow"):
+        assert [r.text for r in read(tmp_path / name).records] == [r["text"] for r in rows], name
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(lines)[:-12])
+    with pytest.raises(InputError, match="cannot be read"):
+        read(tmp_path / "cut.jsonl.gz")
+
+
+def test_a_line_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
+    import gzip
+
+    monkeypatch.setattr("probate.readers.LONGEST_LINE", 10_000)
+    for name, start in (("bomb.jsonl.gz", b'{"text": "'), ("bomb.csv.gz", b"text,label,gender\n")):
+        (tmp_path / name).write_bytes(gzip.compress(start + b"0" * 1_000_000))
+        with pytest.raises(InputError, match="a line of more than 10,000 characters"):
+            read(tmp_path / name)
+
+
 def test_jsonl_with_a_truncated_last_line(tmp_path):
     good = json.dumps({"text": "a", "label": "nurse", "gender": "male"})
     reading = read(write(tmp_path, "a.jsonl", good + "\n" + good[:20]))
@@ -63,6 +94,9 @@ def test_duplicate_ids(tmp_path):
         ("a.csv", "txt,label,gender\na,b,c\n", r"no column 'text' \(did you mean 'txt'\?\); the file has: gender, label, txt"),
         ("a.jsonl", "not json\n", "none of its 1 rows can be used; first: .*not JSON"),
         ("a.parquet", "PAR1", "not a Parquet file"),
+        ("a.csv", "text,label,text\na,b,c\n", "a.csv:1: the column 'text' stands there twice"),
+        ("a.parquet.gz", "x", "'.parquet' is not read"),
+        ("a.arrow", "x", "not an Arrow file"),
         ("a.xlsx", "x", r"'\.xlsx' is not read; allowed: \.jsonl"),
     ],
 )

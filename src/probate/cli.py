@@ -128,12 +128,167 @@ def calibrate(
 def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]) -> None:
     """Make effects.parquet and report.html again from a run folder's outcomes, without a model."""
     from probate.folder import RunFolder
-    from probate.report.build import analyse, build_report
+    from probate.report.build import rebuild
 
     run_folder = RunFolder(folder)
     run_folder.study()
-    analyse(run_folder)
-    typer.echo(f"report: {build_report(run_folder)}")
+    typer.echo(f"report: {rebuild(run_folder)}")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or audit folder.")]) -> None:
+    """Find every file that was changed, lost or added since a run or an audit was finished. Exit 1 if there is one."""
+    from probate.cards.checksums import verify as compare
+
+    count, found = compare(folder)
+    for difference in found:
+        typer.echo(f"{difference.what:8} {difference.file}")
+    typer.echo(f"{count} files checked; {len(found) or 'none'} changed, missing or new")
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def card(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
+    hf: Annotated[bool, typer.Option("--hf", help="As a Hugging Face card, results in its metadata.")] = False,
+    arm: Annotated[
+        str | None, typer.Option("--arm", help="With --hf: the model card of this adapter, instead of the data set's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write it to this file, such as README.md; default: print it.")
+    ] = None,
+) -> None:
+    """The card of a run's data, or of one of its adapters."""
+    from probate.report.build import card_text
+    from probate.store import write_atomic
+
+    if arm and not hf:
+        raise InputError("card: --arm needs --hf; a data card is of all data")
+    text = card_text(folder, hf=hf, arm=arm)
+    if out:
+        write_atomic(out, text)
+        typer.echo(f"written: {out}")
+    else:
+        typer.echo(text, nl=False)
+
+
+@app.command()
+def audit(
+    augmented: Annotated[
+        str, typer.Option("--augmented", help="A file that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst).")
+    ],
+    original: Annotated[str | None, typer.Option("--original", help="The original that it came from.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of report, record and cards; default: runs/audit-NAME.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text, if it is not found.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Column of the prompt.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group; may be repeated.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Language, if it is not recognised: en, es, pt, ar, zh.")
+    ] = None,
+    original_text: Annotated[str | None, typer.Option("--original-text", help="Column of the original's text.")] = None,
+    original_label: Annotated[str | None, typer.Option("--original-label", help="Column of the original's label.")] = None,
+    items: Annotated[
+        list[str] | None,
+        typer.Option("--items", help="An evaluation file whose items the data must not hold; may be repeated."),
+    ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Stage two: also train models with and without it, and measure what is inherited.")
+    ] = False,
+    budget: Annotated[str, typer.Option("--budget", help="With --train: time for all of it, as in 30m or 2h.")] = "30m",
+    model: Annotated[str, typer.Option("--model", help="With --train: embedded, a Hugging Face id or a folder.")] = "embedded",
+    dimension: Annotated[
+        str | None, typer.Option("--dimension", help="With --train: the dimension; default: the first found.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Audit a file that a model wrote: groups, ties with labels, distribution, repeats, leaks, traces; a verdict by stated rules."""
+    import time
+
+    from probate.audit.command import lines, run_audit, shape_of, write_audit
+
+    started, seconds = time.monotonic(), 0.0
+    if train:
+        from probate.audit.train import seconds_of
+
+        seconds = seconds_of(budget)
+    folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
+    own, other = shape_of(text, label, prompt, group or [], language), shape_of(original_text, original_label, None, [], None)
+    found, record = run_audit(augmented, original, own, other, items or [], quiet=quiet)
+    trained = None
+    if train:
+        from probate.audit.command import with_study
+
+        found, record, trained = with_study(
+            found, record, folder, seconds - (time.monotonic() - started), model, dimension, quiet=quiet
+        )
+    path = write_audit(found, record, folder, trained)
+    typer.echo(
+        (folder / "audit.json").read_text(encoding="utf-8")
+        if as_json
+        else "\n".join([*lines(found, record), f"report: {path}"])
+    )
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="Before: a run folder, harness samples, an inspect_ai log or a table.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="After.")],
+    pair: Annotated[
+        list[str] | None, typer.Option("--pair", metavar="A=B", help="What of A belongs to what of B, where names differ.")
+    ] = None,
+    show: Annotated[int, typer.Option("--show", help="Print this many items whose score changed.", min=0)] = 10,
+    confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.", min=0.51, max=0.999)] = 0.95,
+    resamples: Annotated[int, typer.Option("--resamples", help="Permutations.", min=200)] = 10_000,
+    out: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+) -> None:
+    """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
+    from probate.comparison.command import run_compare
+
+    typer.echo(run_compare(first, second, pair or [], show, confidence, resamples, out))
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
+    max_gap: Annotated[
+        float | None, typer.Option("--max-gap", help="Largest change of a gap that may pass (0.05: five points).", min=0)
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="A task to look at; may be repeated. Default: all shares.")
+    ] = None,
+    mitigation: Annotated[str | None, typer.Option("--mitigation", help="Judge the arms with this mitigation.")] = None,
+    unsure: Annotated[
+        str | None, typer.Option("--unsure", help="What cannot be told: stop (exit 4), fail (1) or pass (0).")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A gate file: max_gap, tasks, mitigation, unsure.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+) -> None:
+    """Gate: is what was inherited within a limit? Decided on intervals: pass (0), fail (1), cannot tell at this n (4)."""
+    from probate.gate import decide, outputs
+    from probate.study_errors import load_study
+
+    overrides = [f"{k}={v}" for k, v in (("max_gap", max_gap), ("mitigation", mitigation), ("unsure", unsure)) if v is not None]
+    if config is not None and not config.is_file():
+        raise InputError(f"--config {config}: no such file")
+    gate = load_study(decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {})
+    found, decisions = decide.check(folder, gate)
+    said = [outputs.as_json(found, decisions, gate)] if as_json else [*(d.sentence for d in decisions), f"verdict: {found}"]
+    typer.echo("\n".join(said))
+    if github:
+        typer.echo("\n".join(outputs.annotations(decisions)))
+    if junit:
+        outputs.write_junit(junit, decisions, str(folder))
+    raise typer.Exit(decide.exit_code(found, gate))
 
 
 @app.command()

@@ -6,17 +6,21 @@ A broken row is kept out, with its place and its fault; it is never dropped sile
 from __future__ import annotations
 
 import csv
+import io
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from probate.errors import InputError, nearest
 from probate.records import Origin, Record
 from probate.registry import require
 from probate.study import Source
+
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+LONGEST_LINE = 64 * 1024 * 1024
+"""Characters of a line or a cell from which a file is refused: what unpacks to more is no record."""
 
 Row = tuple[str, dict[str, Any] | str]
 """Where the row stands, and its columns, or what is wrong with it."""
@@ -155,50 +159,108 @@ def _file_rows(path: Path, split: str) -> Iterator[Row]:
     if path.is_dir():
         yield from _saved_dataset_rows(path, split)
         return
-    readers = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path}: '{path.suffix}' is not read; allowed: {', '.join(readers)}, or a folder saved by datasets")
+    if not path.is_file():
+        raise InputError(f"{path}: neither a file nor a folder")
+    packed = path.suffix.lower() in PACKED
+    suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows}
+    tables = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
+    if suffix not in texts and (packed or suffix not in tables):
+        allowed = ", ".join([*texts, *tables])
+        raise InputError(
+            f"{path}: '{suffix}' is not read; allowed: {allowed} (text also with {' or '.join(PACKED)}), or a folder saved by datasets"
+        )
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
     try:
-        yield from reader(path)
+        if suffix in tables:
+            yield from tables[suffix](path)
+        else:
+            with _opened(path, PACKED.get(path.suffix.lower())) as lines:
+                yield from texts[suffix](path, lines)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert it, as with iconv -t utf-8") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                yield f"{path}:{number}", f"not JSON at column {error.colno} ({error.msg}; cut off?)"
-                continue
-            yield f"{path}:{number}", row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+def _opened(path: Path, packing: str | None) -> TextIO:
+    """A text file, unpacked as it is read."""
+    import pyarrow
+
+    if packing is None:
+        return path.open(encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(pyarrow.input_stream(str(path), compression=packing), encoding="utf-8-sig", newline="")
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        while True:
+def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
+    number = 0
+    while line := lines.readline(LONGEST_LINE):
+        number += 1
+        if len(line) >= LONGEST_LINE:
+            raise InputError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; is it one record a line?")
+        yield line
+
+
+def _jsonl_rows(path: Path, lines: TextIO) -> Iterator[Row]:
+    for number, line in enumerate(_bounded(path, lines), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            said = (
+                f"at column {error.colno} ({error.msg}; cut off?)"
+                if isinstance(error, json.JSONDecodeError)
+                else "(nested too deeply)"
+            )
+            yield f"{path}:{number}", f"not JSON {said}"
+            continue
+        yield f"{path}:{number}", row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+
+
+def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.DictReader(_bounded(path, lines), strict=True)
+    try:
+        names = list(reader.fieldnames or [])
+    except csv.Error as error:
+        raise InputError(f"{path}:1: not CSV ({error})") from None
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise InputError(f"{path}:1: the column '{twice[0]}' stands there twice; rename one")
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"{path}:{reader.line_num}", f"not CSV ({error})"
+            return
+        where = f"{path}:{reader.line_num}"
+        if None in row:
+            yield where, "more fields than the header"
+        else:
+            yield where, dict(row)
+
+
+def _arrow_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+
+    number = 0
+    with pyarrow.memory_map(str(path)) as source:
+        try:
+            batches = pyarrow.ipc.open_stream(source)
+        except pyarrow.ArrowInvalid:
             try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield f"{path}:{reader.line_num}", f"not CSV ({error})"
-                return
-            where = f"{path}:{reader.line_num}"
-            if None in row:
-                yield where, "more fields than the header"
-            else:
-                yield where, dict(row)
+                file = pyarrow.ipc.open_file(source)
+            except pyarrow.ArrowInvalid:
+                raise InputError(f"{path}: not an Arrow file, or cut off") from None
+            batches = (file.get_batch(i) for i in range(file.num_record_batches))
+        for batch in batches:
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}:row {number}", row
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from probate import arms as arm_data
+from probate.cards.checksums import write_checksums
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
 from probate.mitigate.base import Mitigated, mitigate
@@ -44,7 +46,9 @@ class RunResult:
         return 3 if self.failures else 0
 
 
-def run(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False) -> RunResult:
+def run(
+    study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False, deadline: float | None = None
+) -> RunResult:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
     A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
@@ -54,6 +58,7 @@ def run(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = 
         out: the run folder; made if missing.
         base: folder that relative data paths start from.
         quiet: show no progress.
+        deadline: `time.monotonic()` by which to end: an arm that would take longer than that, by the mean of those before, is left out and recorded.
 
     Raises:
         InputError: data or settings that cannot work, or a folder that another run is writing to.
@@ -61,12 +66,14 @@ def run(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = 
     """
     folder = RunFolder(Path(out))
     with folder.locked():
-        return _Run(study, folder, Path(base), Reporter(quiet=quiet)).execute()
+        return _Run(study, folder, Path(base), Reporter(quiet=quiet), deadline).execute()
 
 
 class _Run:
-    def __init__(self, study: Study, folder: RunFolder, base: Path, reporter: Reporter) -> None:
+    def __init__(self, study: Study, folder: RunFolder, base: Path, reporter: Reporter, deadline: float | None = None) -> None:
         self.study = study
+        self.deadline = deadline
+        self._spent: list[float] = []
         self.folder = folder
         self.reporter = reporter
         self.failures: list[dict[str, str]] = []
@@ -115,8 +122,10 @@ class _Run:
                 made = self._guard(f"generate {arm.name}", arm.name, partial(self._next_round, arm, base))
                 if made is not None:
                     mixed[arm.name] = made
-            if arm.name in mixed:
+            if arm.name in mixed and self._in_time(arm):
+                begun = time.monotonic()
                 frames += self._arm(arm, mixed[arm.name], base, f"[{number}/{len(self.plan.arms)}]")
+                self._spent.append(time.monotonic() - begun)
         if self.study.rounds > 1:
             self.folder.write_provenance(self.data, sets)
         outcomes = pd.concat(frames, ignore_index=True) if frames else None
@@ -129,7 +138,16 @@ class _Run:
         effects = analyse(self.folder)
         self._guard("report", "", lambda: build_report(self.folder))
         self.folder.write_failures(self.failures)
+        write_checksums(self.folder.path)
         return RunResult(self.folder.path, outcomes, effects, self.failures)
+
+    def _in_time(self, arm: Arm) -> bool:
+        """Whether another arm fits before the deadline; if not it is recorded as left out."""
+        expected = sum(self._spent) / len(self._spent) if self._spent else 0.0
+        if self.deadline is None or time.monotonic() + expected <= self.deadline:
+            return True
+        self._fail(f"train {arm.name}", arm.name, "left out: the time budget is spent")
+        return False
 
     def _compare(self, name: str, records: Sequence[Record]) -> None:
         """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""

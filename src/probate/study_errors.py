@@ -146,11 +146,11 @@ def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def load_study(cls: type[Model], source: str | Path, overrides: list[str]) -> Model:
-    """Read, override, validate. See `Study.load`."""
-    path = _path_of(source)
-    value, lines = read_whole(path)
-    value = apply_overrides(value, overrides)
+def load_study(cls: type[Model], source: str | Path | None, overrides: list[str], more: dict[str, Any] | None = None) -> Model:
+    """Read, override, validate; without a source only `overrides` and `more` count. See `Study.load`."""
+    path = _path_of(source) if source is not None else Path("--set")
+    value, lines = read_whole(path) if source is not None else ({}, {})
+    value = apply_overrides({**value, **(more or {})}, overrides)
     overridden = {o.partition("=")[0].strip() for o in overrides}
     try:
         return cls.model_validate(value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from probate.folder import RunFolder
-from probate.report.build import analyse, build_report
+from probate.report.build import rebuild
 from probate.study import Study
 
 
@@ -39,5 +39,4 @@ class Report:
 
     def rebuild(self) -> Path:
         """Compute the effects again and write `report.html`; returns its path."""
-        analyse(self._folder)
-        return build_report(self._folder)
+        return rebuild(self._folder)

@@ -13,9 +13,14 @@ import pandas as pd
 from probate.analyze.databias import data_bias
 from probate.analyze.effects import effects_of
 from probate.analyze.groups import parse_rates
-from probate.analyze.information import information
+from probate.analyze.information import Information, information
 from probate.analyze.manipulation import Check, check
 from probate.bias.taxonomy import NEUTRAL
+from probate.cards import checksums
+from probate.cards.data_card import data_card
+from probate.cards.facts import Facts, facts_of_run
+from probate.cards.hugging_face import dataset_card, model_card
+from probate.cards.write import CARDS, write_cards
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
@@ -64,13 +69,13 @@ def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float
 
 
 def build_report(folder: RunFolder) -> Path:
-    """Write `report.html` from the files of the run folder; returns its path."""
+    """Write `report.html`, the data card and `croissant.json` from the files of the run folder; returns the report's path."""
     from jinja2 import Environment, PackageLoader
 
     study, info, outcomes, effects = folder.study(), folder.info(), folder.outcomes(), folder.effects()
     measures = _measures(folder, study)
     tasks = _tasks(study)
-    titles = {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
+    titles = _titles(tasks)
     probes = {t.key for t in study.probes}
     own = {key: found for key, found in measures.items() if key not in probes}
     relations = {key: tasks[key].related for key in own}
@@ -80,9 +85,7 @@ def build_report(folder: RunFolder) -> Path:
     environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     failures = folder.failures()
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
-    first = outcomes[outcomes["seed"] == study.seeds[0]]
-    told = information(first, study.bias.dimension, study.analysis, other)
-    found = words.findings(effects, titles, own, study.analysis.confidence, told)
+    found, told, limits = findings_of(folder)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
     page = environment.get_template("page.html.j2").render(
         version=version("probate"),
@@ -94,7 +97,7 @@ def build_report(folder: RunFolder) -> Path:
         confidence=f"{100 * study.analysis.confidence:g}%",
         findings=found,
         summary=words.summary(found, told),
-        limits=words.limits(effects, len(study.seeds), len(failures), study.replicate_control),
+        limits=limits,
         columns=columns,
         heat=heat,
         notes=_notes(outcomes, own, tasks, folder),
@@ -126,6 +129,47 @@ def build_report(folder: RunFolder) -> Path:
     )
     path = folder.path / "report.html"
     write_atomic(path, page)
+    write_cards(folder.path, facts_of(folder))
+    return path
+
+
+def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Information], list[str]]:
+    """The report's findings, how much each task tells, and what the study cannot say."""
+    study, tasks = folder.study(), _tasks(folder.study())
+    probes = {t.key for t in study.probes}
+    own = {key: found for key, found in _measures(folder, study).items() if key not in probes}
+    effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes()))
+    other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
+    told = information(outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other)
+    found = words.findings(effects, _titles(tasks), own, study.analysis.confidence, told)
+    return found, told, words.limits(effects, len(study.seeds), len(folder.failures()), study.replicate_control)
+
+
+def facts_of(folder: RunFolder) -> Facts:
+    """What the cards of a finished run say."""
+    found, _, limits = findings_of(folder)
+    return facts_of_run(folder, [f"{f.headline}. {f.detail}" for f in found], limits, version("probate"))
+
+
+def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:
+    """The data card of a run; with `hf` as the hub reads it, or with `arm` the model card of that adapter."""
+    folder = RunFolder(path)
+    folder.study()
+    if arm:
+        return model_card(folder, arm)
+    return dataset_card(facts_of(folder), folder.study().data.language) if hf else data_card(facts_of(folder))
+
+
+def _titles(tasks: dict[str, Task]) -> dict[str, str]:
+    return {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
+
+
+def rebuild(folder: RunFolder) -> Path:
+    """`analyse` and `build_report` of a finished run, whose checksums then hold the new files; returns the report's path."""
+    analyse(folder)
+    path = build_report(folder)
+    if (folder.path / checksums.NAME).is_file():
+        checksums.write_checksums(folder.path, ["effects.parquet", "report.html", *CARDS])
     return path
 
 

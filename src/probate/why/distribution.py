@@ -67,8 +67,8 @@ def compare(
     for name, embed in spaces.items():
         x, y = embed(list(original)), embed(list(augmented))
         found["spaces"][name] = {
-            "all": _plain(tests.summary(x, y, permutations, seed)),
-            "matched": _plain(tests.summary(x[left], y[right], permutations, seed)) if len(left) >= FEWEST_PAIRS else None,
+            "all": plain(tests.summary(x, y, permutations, seed)),
+            "matched": plain(tests.summary(x[left], y[right], permutations, seed)) if len(left) >= FEWEST_PAIRS else None,
             "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
         }
     return found
@@ -100,7 +100,7 @@ def _spread(texts: Sequence[str], count: int) -> list[str]:
     return [texts[i] for i in np.linspace(0, len(texts) - 1, count).astype(int)] if count else []
 
 
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
+def plain(found: dict[str, Any]) -> dict[str, Any]:
     """Dataclasses as dictionaries, so that it can be written as JSON."""
     return found | {
         "distances": [asdict(e) for e in found["distances"]] if found["distances"] else None,

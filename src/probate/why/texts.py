@@ -42,7 +42,7 @@ def read_texts(source: str, column: str | None = None, option: str = "--text", l
             raise InputError(
                 f"{where}: {option}: no column '{column}'{nearest(column, list(row))}; the file has: {', '.join(map(str, row))}"
             )
-        text = _plain(row[column])
+        text = plain_text(row[column])
         if not text:
             empty += 1
             continue
@@ -65,7 +65,8 @@ def _text_column(row: dict[str, Any]) -> str:
     return found
 
 
-def _plain(value: Any) -> str:
+def plain_text(value: Any) -> str:
+    """The text of a cell: itself, or of a chat the last answer of more than four words, else the last turn by the user."""
     if not isinstance(value, list):
         return "" if value is None or value != value else str(value).replace("<return>", "\n").strip()
     turns = [(t.get("role"), str(t.get("content") or "").strip()) for t in value if isinstance(t, dict)]

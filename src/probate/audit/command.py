@@ -1,0 +1,180 @@
+"""`probate audit`: read, look, write a folder with report, record, cards and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from probate.audit.items import given_items, own_items
+from probate.audit.read import read_set
+from probate.audit.shape import Shape
+from probate.audit.stage_one import Audit, as_record, audit
+from probate.audit.verdict import RULES, VERDICTS
+from probate.cards.checksums import write_checksums
+from probate.cards.facts import DataFile, Facts
+from probate.cards.write import write_cards
+from probate.progress import Reporter
+from probate.report.words import p_words
+from probate.store import write_atomic
+
+COMMANDS = {
+    "balance": "probate mitigate --strategy rebalance",
+    "ties": "probate mitigate --strategy rebalance",
+    "lean": "probate mitigate --strategy counterfactual,mask",
+}
+"""Kind of finding → the command that mends it, files left out."""
+
+
+def run_audit(
+    augmented: str,
+    original: str | None,
+    shape: Shape | None,
+    original_shape: Shape | None,
+    items: list[str],
+    *,
+    quiet: bool = False,
+) -> tuple[Audit, dict[str, Any]]:
+    """Stage one. Nothing is written, so that bad input leaves no folder.
+
+    Returns:
+        The audit, and the record that `audit.json` holds.
+
+    Raises:
+        InputError: a file, column or option that is wrong.
+    """
+    started = time.monotonic()
+    reporter = Reporter(quiet=quiet)
+    data = read_set(augmented, shape)
+    first = read_set(original, original_shape) if original else None
+    known: dict[str, Any] = {**own_items(), **dict(given_items(items))}
+    found = audit(data, first, known, reporter.say)
+    record = {**as_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
+    return found, record
+
+
+def with_study(
+    found: Audit, record: dict[str, Any], out: Path, budget: float, model: str, dimension: str | None, *, quiet: bool = False
+) -> tuple[Audit, dict[str, Any], dict[str, Any]]:
+    """Stage two (`probate.audit.train.train`): the audit and its record with the study's finding, and what is told of the study."""
+    from probate.audit.train import train, with_training
+
+    started = time.monotonic()
+    told = train(found, out, budget, model, dimension, quiet=quiet)
+    found = with_training(found)
+    seconds = round(record["seconds"] + time.monotonic() - started, 1)
+    return found, {**as_record(found), "seconds": seconds, "version": record["version"]}, told
+
+
+def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None) -> Path:
+    """`audit.html`, `audit.json`, `provenance.jsonl`, the cards and checksums in `out`; returns the page's path."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader
+
+    out.mkdir(parents=True, exist_ok=True)
+    loader = ChoiceLoader([PackageLoader("probate", "audit"), PackageLoader("probate", "report")])
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template("page.html.j2").render(
+        a=record,
+        name=Path(found.data.source).name,
+        original=Path(found.original.source).name if found.original else "",
+        shape=found.data.shape.said(),
+        version=version("probate"),
+        rules=RULES,
+        commands=COMMANDS,
+        tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
+        p_words=p_words,
+        train=train,
+    )
+    path = out / "audit.html"
+    write_atomic(path, page)
+    write_atomic(out / "audit.json", json.dumps(_finite({**record, "train": train}), indent=1, ensure_ascii=False, default=str))
+    write_atomic(out / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)))
+    write_cards(out, _facts(found))
+    write_checksums(out)
+    return path
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity, which JSON does not have, as null."""
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _provenance(found: Audit) -> Any:
+    """A line for each text: where it is from, its hash, label, groups, and what was seen in it."""
+    data = found.data
+    marks: dict[int, list[str]] = {}
+    for kind, places in [
+        *found.artefacts.items(),
+        *((f"holds an item of {n}", p) for n, p in found.leaked.items()),
+        ("holds the original", found.copied),
+    ]:
+        for i in places:
+            marks.setdefault(i, []).append(kind)
+    for i, text in enumerate(data.texts):
+        repeats = found.repeats.exact.get(i, found.repeats.near.get(i))
+        yield {
+            "where": data.where[i],
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "label": data.labels[i],
+            "groups": {d.name: d.values[i] for d in found.dimensions if d.values[i]},
+            "groups_from": {d.name: "file" if d.known else "text" for d in found.dimensions if d.values[i]},
+            **({"seen": marks[i]} if i in marks else {}),
+            **({"repeats": data.where[repeats]} if repeats is not None else {}),
+        }
+
+
+def _facts(found: Audit) -> Facts:
+    data = found.data
+    first = found.dimensions[0] if found.dimensions else None
+    cells: dict[str, dict[str, int]] = {}
+    for i, label in enumerate(data.labels):
+        group = (first.values[i] if first else "") or "not clear"
+        own = cells.setdefault(label or "no label", {})
+        own[group] = own.get(group, 0) + 1
+    makers = [f"{name}: {count} records" for name, count in data.generators.most_common()]
+    heavy = [f.sentence for f in found.found if f.weight != "note"]
+    return Facts(
+        name=Path(data.source).stem or "data",
+        description=f"Texts that a model wrote, audited: {VERDICTS[found.verdict]}",
+        files=[DataFile("provenance.jsonl", "a line for each text: place, hash, label, groups, what was seen in it", len(data.texts))],
+        fields={"where": "File and line of the text", "sha256": "SHA-256 of the text", "label": "Its label", "groups": "Dimension and group, as a mapping"},
+        dimension=first.name if first else "group",
+        cells={Path(data.source).name: dict(sorted(cells.items()))} if len(cells) <= 60 else {},
+        made_by=makers or ["a model that the file does not name"],
+        steps=[f"Read as {data.shape.said()}.", f"{len(data.rejected)} rows could not be read, {data.empty} had no text."],
+        biases=heavy or ["Nothing weighs by the audit's rules."],
+        limits=["Groups that no word of a text names are not seen; intervals and p stand in audit.html."],
+        results=[f.sentence for f in found.found if f.weight == "note"],
+        version=version("probate"),
+    )  # fmt: skip
+
+
+def lines(found: Audit, record: dict[str, Any]) -> list[str]:
+    """The audit in words."""
+    said = [f"read as {found.data.shape.said()}", *(f"{f.weight:5} {f.sentence}" for f in found.found)]
+    tries = [f.remedy for f in found.found if f.remedy]
+    said.append(f"verdict: {record['said']}" + (f" Try: {'; '.join(dict.fromkeys(tries))}." if tries else ""))
+    return [*said, f"{record['seconds']} s"]
+
+
+def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Shape | None:
+    """What a user named of a file's columns; None where nothing was."""
+    from probate.errors import InputError
+
+    own: dict[str, str] = {}
+    for pair in groups:
+        dimension, equals, column = pair.partition("=")
+        if not (equals and dimension and column):
+            raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in --group gender=sex")
+        own[dimension] = column
+    if not any((text, label, prompt, own, language)):
+        return None
+    return Shape(text or "", label, prompt, groups=own, language=language or "unknown")

@@ -1,0 +1,209 @@
+"""Groups in a set: known or read from the text, with the detector's measured error; balance, ties with labels, lean of the wording."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest, chi2_contingency, ttest_1samp, ttest_ind
+
+from probate.analyze.imbalance import UNCLEAR, confusion, detect
+from probate.analyze.manipulation import cramers_v
+from probate.audit.read import AuditSet
+from probate.bias.lean import lean
+from probate.bias.packs import Pack, load_pack
+from probate.corpus import biographies
+from probate.why.groups import default_groups
+
+SHOWN = 0.05
+"""Share of texts that must show a group for a dimension to be looked at, if the file does not give it."""
+LOOKED_FOR = ("gender", "culture", "religion", "disability", "age")
+SAMPLE = 3000
+FEWEST = 20
+
+
+@dataclass(frozen=True)
+class Detector:
+    """How well the groups of one dimension are read from texts: `on` says where it was measured."""
+
+    on: str
+    n: int
+    undetermined: float
+    table: list[list[int]]
+    groups: list[str]
+    precision: dict[str, float]
+    recall: dict[str, float]
+
+
+@dataclass
+class Dimension:
+    """One dimension of a set. `values`: the group of each text, empty where it is not clear; `known`: given by the file."""
+
+    name: str
+    groups: list[str]
+    values: list[str]
+    known: bool
+    detector: Detector | None
+    undetermined: float
+    shares: list[dict[str, Any]] = field(default_factory=list)
+    labels: dict[str, Any] | None = None
+    lean: dict[str, Any] | None = None
+
+
+def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
+    """The dimensions that the file gives, and those that at least a twentieth of its texts show; gender always, where texts are in English."""
+    found = []
+    for name in dict.fromkeys((*data.groups, *LOOKED_FOR)):
+        pack = load_pack(name)
+        if name in data.groups:
+            counts = Counter(data.groups[name])
+            groups = [g for g in pack.groups if counts[g]]
+            if len(groups) < 1:
+                continue
+            values = [v if v in groups else "" for v in data.groups[name]]
+            found.append(_dimension(data, original, pack, groups, values, True))
+            continue
+        if data.shape.language not in ("en", "unknown") and name == "gender":
+            continue
+        groups = default_groups(pack)
+        sample = [data.texts[i] for i in np.linspace(0, len(data.texts) - 1, min(len(data.texts), SAMPLE)).astype(int)]
+        clear = np.mean([v != UNCLEAR for v in detect(sample, pack.only(groups))])
+        if clear >= SHOWN or (name == "gender" and clear > 0):
+            values = ["" if v == UNCLEAR else v for v in detect(data.texts, pack.only(groups))]
+            found.append(_dimension(data, original, pack, groups, values, False))
+    return found
+
+
+def _dimension(
+    data: AuditSet, original: AuditSet | None, pack: Pack, groups: list[str], values: list[str], known: bool
+) -> Dimension:
+    name = pack.dimension
+    detector = _detector(data, pack, groups, values, known)
+    found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
+    before = values_of(original, pack, groups) if original else None
+    found.shares = list(_shares(values, groups, before))
+    if data.labelled:
+        found.labels = _with_labels(data.labels, values, groups, pack, original, before)
+    found.lean = _lean(data.texts, values, groups, pack, original, before)
+    return found
+
+
+def values_of(data: AuditSet, pack: Pack, groups: list[str]) -> list[str]:
+    if pack.dimension in data.groups:
+        return [v if v in groups else "" for v in data.groups[pack.dimension]]
+    return ["" if v == UNCLEAR else v for v in detect(data.texts, pack.only(groups))]
+
+
+def _detector(data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool) -> Detector | None:
+    """Measured on this file where its groups are known, else for gender on the biographies that ship."""
+    readable = [g for g in groups if pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names]
+    if len(readable) < 2:
+        return None
+    if known:
+        places = [i for i in np.linspace(0, len(values) - 1, min(len(values), SAMPLE)).astype(int) if values[i] in readable]
+        texts, truth, on = [data.texts[i] for i in places], [values[i] for i in places], "this file"
+    elif pack.dimension == "gender":
+        rows = [r for r in biographies() if r["gender"] in readable]
+        texts, truth, on = [r["text"] for r in rows], [r["gender"] for r in rows], "the biographies that ship with Probate"
+    else:
+        return None
+    if not texts:
+        return None
+    table = confusion(truth, detect(texts, pack.only(readable)), readable)
+    hits = np.diag(table)
+    return Detector(
+        on, len(texts), float(table[:, -1].sum() / table.sum()), table.tolist(), readable,
+        {g: float(hits[i] / s) if (s := table[:, i].sum()) else float("nan") for i, g in enumerate(readable)},
+        {g: float(hits[i] / s) if (s := table[i].sum()) else float("nan") for i, g in enumerate(readable)},
+    )  # fmt: skip
+
+
+def _shares(values: Sequence[str], groups: Sequence[str], before: Sequence[str] | None) -> Any:
+    counts, total = Counter(values), sum(v != "" for v in values)
+    old = Counter(before or [])
+    old_total = sum(n for g, n in old.items() if g)
+    for group in groups:
+        if not total or len(groups) < 2:
+            continue
+        test = binomtest(counts[group], total, 1 / len(groups))
+        ends = test.proportion_ci(0.95, method="wilson")
+        yield {
+            "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "low": float(ends.low), "high": float(ends.high),
+            "parity": 1 / len(groups), "p": float(test.pvalue), "original": old[group] / old_total if old_total else None,
+        }  # fmt: skip
+
+
+def _table(labels: Sequence[str], values: Sequence[str], groups: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    pairs = Counter((x, g) for x, g in zip(labels, values, strict=True) if x and g)
+    names = sorted({x for x, _ in pairs})
+    return names, np.array([[pairs[x, g] for g in groups] for x in names], dtype=int).reshape(len(names), len(groups))
+
+
+def _with_labels(
+    labels: Sequence[str],
+    values: Sequence[str],
+    groups: list[str],
+    pack: Pack,
+    original: AuditSet | None,
+    before: Sequence[str] | None,
+) -> dict[str, Any] | None:
+    """How labels and groups go together: Cramér's V, its p, what chance alone would give, and labels that follow a stereotype."""
+    names, table = _table(labels, values, groups)
+    keep = table.sum(0) > 0
+    if len(names) < 2 or keep.sum() < 2 or table.sum() < FEWEST:
+        return None
+    used = table[:, keep]
+    rows, columns = used.sum(1), used.sum(0)
+    n = int(used.sum())
+    by_chance = float(np.sqrt((len(names) - 1) * (keep.sum() - 1) / max(1, n - 1) / (min(used.shape) - 1)))
+    found: dict[str, Any] = {
+        "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)), "by_chance": by_chance,
+        "p": float(chi2_contingency(used, correction=False).pvalue), "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None,
+    }  # fmt: skip
+    if original is not None and before is not None and original.labelled:
+        _, other = _table(original.labels, before, groups)
+        if len(other) >= 2 and (other.sum(0) > 0).sum() >= 2:
+            found["original_v"] = float(cramers_v(other[:, other.sum(0) > 0]))
+    stereotyped = {x: pack.stereotypes[x] for x in names if x in pack.stereotypes}
+    own = [(g, stereotyped[x]) for x, g in zip(labels, values, strict=True) if g and x in stereotyped]
+    if own:
+        found["follow"] = float(np.mean([g in ([s] if isinstance(s, str) else s) for g, s in own]))
+        found["follow_n"] = len(own)
+    return found
+
+
+def _lean(
+    texts: Sequence[str],
+    values: Sequence[str],
+    groups: list[str],
+    pack: Pack,
+    original: AuditSet | None,
+    before: Sequence[str] | None,
+) -> dict[str, Any] | None:
+    """How far the wording leans toward each text's own group (words for each 100), against 0 or the original's."""
+    if not all(pack.groups[g].wording for g in groups) or len(groups) < 2:
+        return None
+    own = _leans(texts, values, pack)
+    if len(own) < FEWEST:
+        return None
+    other = _leans(original.texts, before, pack) if original is not None and before is not None else np.zeros(0)
+    if len(other) >= FEWEST:
+        test = ttest_ind(own, other, equal_var=False)
+        ends = test.confidence_interval(0.95)
+        change, against = float(own.mean() - other.mean()), "the original"
+    else:
+        test = ttest_1samp(own, 0.0)
+        ends = test.confidence_interval(0.95)
+        change, against = float(own.mean()), "no lean"
+    return {
+        "n": len(own), "mean": float(own.mean()), "change": change, "low": float(ends.low), "high": float(ends.high),
+        "p": float(test.pvalue), "against": against,
+    }  # fmt: skip
+
+
+def _leans(texts: Sequence[str], values: Sequence[str], pack: Pack) -> np.ndarray:
+    places = [i for i in np.linspace(0, len(texts) - 1, min(len(texts), 4 * SAMPLE)).astype(int) if values[i]]
+    return np.array([lean(texts[i], values[i], pack) for i in places])

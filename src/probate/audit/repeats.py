@@ -1,0 +1,121 @@
+"""Texts that stand there twice, nearly twice, or in another file: exact hashes, MinHash, n-grams of words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+WORD = re.compile(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+")
+"""A word or a number; of Chinese, which writes no spaces, a character."""
+SHINGLE = 5
+"""Words of a shingle."""
+BANDS, ROWS = 8, 4
+"""MinHash: two texts are compared if all `ROWS` minima of one of `BANDS` bands agree; at a similarity of 0.7 that happens with chance 0.9."""
+NEAR = 0.7
+"""Jaccard similarity of shingles from which two texts are nearly the same."""
+LONG = 13
+"""Words of an n-gram that is no coincidence."""
+BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """`exact` and `near`: place of a text → place of the first that it repeats."""
+
+    exact: dict[int, int]
+    near: dict[int, int]
+
+
+def find_repeats(texts: Sequence[str]) -> Repeats:
+    """Exact repeats (case and spaces set aside), and near ones by MinHash with the similarity then counted."""
+    first: dict[bytes, int] = {}
+    exact: dict[int, int] = {}
+    for i, text in enumerate(texts):
+        key = hashlib.sha256(" ".join(text.lower().split()).encode()).digest()
+        if key in first:
+            exact[i] = first[key]
+        else:
+            first[key] = i
+    near: dict[int, int] = {}
+    buckets: list[dict[bytes, int]] = [{} for _ in range(BANDS)]
+    alone = [i for i in range(len(texts)) if i not in exact]
+    for start in range(0, len(alone), BLOCK):
+        block = alone[start : start + BLOCK]
+        for i, signature in zip(block, _signatures([texts[i] for i in block]), strict=True):
+            if signature is None:
+                continue
+            for band, bucket in enumerate(buckets):
+                key = signature[band * ROWS : (band + 1) * ROWS].tobytes()
+                other = bucket.setdefault(key, i)
+                if other != i and i not in near and similarity(texts[i], texts[other]) >= NEAR:
+                    near[i] = other
+    return Repeats(exact, near)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and numbers of a text."""
+    return WORD.findall(text.lower())
+
+
+def shingles(text: str, size: int = SHINGLE) -> np.ndarray:
+    """Hashes of the runs of `size` words, of shape (runs,), different ones only; of a shorter text the hash of it all."""
+    own = [zlib.crc32(w.encode()) for w in words(text)]
+    if not own:
+        return np.zeros(0, dtype=np.uint64)
+    array = np.array(own, dtype=np.uint64)
+    size = min(size, len(array))
+    mixed = np.zeros(len(array) - size + 1, dtype=np.uint64)
+    for k in range(size):
+        mixed = mixed * np.uint64(1_000_003) + array[k : len(array) - size + 1 + k]
+    return np.unique(mixed)
+
+
+def similarity(a: str, b: str) -> float:
+    """Jaccard similarity of shingles, in [0, 1]."""
+    x, y = shingles(a), shingles(b)
+    shared = len(np.intersect1d(x, y, assume_unique=True))
+    return shared / max(1, len(x) + len(y) - shared)
+
+
+def _signatures(texts: Sequence[str]) -> list[np.ndarray | None]:
+    rng = np.random.default_rng(0)
+    factor = rng.integers(1, 2**63, BANDS * ROWS, dtype=np.uint64) | np.uint64(1)
+    shift = rng.integers(0, 2**63, BANDS * ROWS, dtype=np.uint64)
+    found: list[np.ndarray | None] = []
+    for text in texts:
+        own = shingles(text)
+        if not len(own):
+            found.append(None)
+            continue
+        mixed = own[:, None] * factor + shift
+        found.append(((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)).min(0))
+    return found
+
+
+class Index:
+    """Long n-grams of texts that others are searched for; those that more than one of the texts has are set aside (a template's)."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        counts: Counter[int] = Counter()
+        self.short: set[bytes] = set()
+        for text in texts:
+            own = words(text)
+            if len(own) >= LONG:
+                counts.update(shingles(text, LONG).tolist())
+        self.grams = np.array(sorted(g for g, n in counts.items() if n == 1), dtype=np.uint64)
+
+    def holds(self, text: str) -> bool:
+        """Whether `text` has one of the n-grams."""
+        if not len(self.grams) or len(text) < 2 * LONG:
+            return False
+        own = shingles(text, LONG)
+        if len(words(text)) < LONG:
+            return False
+        place = np.searchsorted(self.grams, own)
+        return bool((self.grams[np.minimum(place, len(self.grams) - 1)] == own).any())

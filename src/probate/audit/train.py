@@ -1,0 +1,277 @@
+"""Stage two of an audit: the largest study that fits a time budget, planned by measured speed and stopped at the budget with what it has."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probate.audit.read import AuditSet
+from probate.audit.stage_one import Audit
+from probate.audit.verdict import NOTE, STOP, Found
+from probate.errors import InputError
+from probate.mixing import augmented_count
+from probate.progress import Reporter, spoken
+from probate.records import Record, with_messages
+from probate.runner import RunResult, run
+from probate.store import write_atomic
+from probate.study import ModelSpec, Study
+
+RATIO = 0.5
+EPOCHS = 4
+TRIPLES = 5
+"""Seeds that should fit: each trains three models (without augmented data, with it, with as much original data)."""
+LAYERS = 6
+LEAST, MOST = 4, 60
+TEST = 30
+RESERVE = 0.04
+"""Share of the budget for reading, loading and the report."""
+PILOT = 16
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A study that fits. `seconds`: what one seed takes by measured speed."""
+
+    study: Study
+    train_per_cell: int
+    test_per_cell: int
+    seconds: float
+    said: list[str]
+
+
+def seconds_of(budget: str) -> float:
+    """`30m`, `2h`, `900s` or `900` in seconds.
+
+    Raises:
+        InputError: anything else, or less than a minute.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if seconds < 60:
+        raise InputError(f"--budget {budget}: must be a time of at least a minute, as in 30m, 2h or 900s")
+    return seconds
+
+
+def train(
+    found: Audit, out: Path, budget: float, model: str, dimension: str | None = None, *, quiet: bool = False
+) -> dict[str, Any]:
+    """Run the study in `out/study`; `found.found` gets its finding. `budget`: seconds from now.
+
+    Returns:
+        `arms` trained, `lines` in words, `report` (path from `out`), the plan and the effects that the verdict rests on.
+
+    Raises:
+        InputError: no original, no labels in common, no groups, or too few records in a cell.
+    """
+    started = time.monotonic()
+    reporter = Reporter(quiet=quiet)
+    original, name = _usable(found, dimension)
+    groups = _groups(found, name)
+    files = {side: out / "study-data" / f"{side}.jsonl" for side in ("original", "augmented")}
+    labels, cells = _write(found.data, original, found, name, groups, files)
+    speed = _speed(files["original"], model, labels)
+    planned = plan(files, labels, groups, name, cells, speed, budget * (1 - RESERVE), model)
+    for line in planned.said:
+        reporter.say(line)
+    deadline = started + budget * (1 - RESERVE)
+    result = run(planned.study, out / "study", base=Path("."), quiet=quiet, deadline=deadline)
+    return _told(found, planned, result, out, name)
+
+
+def _usable(found: Audit, dimension: str | None) -> tuple[AuditSet, str]:
+    if found.original is None:
+        raise InputError(
+            "--train: needs --original: what augmented data adds is measured against a model that was trained without them"
+        )
+    names = [d.name for d in found.dimensions if len(d.groups) >= 2 and any(d.values)]
+    if dimension is not None and dimension not in names:
+        raise InputError(
+            f"--train: no groups of the dimension '{dimension}' in the texts; there are: {', '.join(names) or 'none'}"
+        )
+    if not names:
+        raise InputError("--train: no groups are given by the file or shown by its texts, so that no gap can be measured")
+    common = {*found.data.labels} & {*found.original.labels} - {""}
+    if len(common) < 2:
+        raise InputError(
+            f"--train: fewer than two labels in both files; name their columns with --label and --original-label (found: {found.data.shape.label or 'none'}, {found.original.shape.label or 'none'})"
+        )
+    return found.original, dimension or names[0]
+
+
+def _groups(found: Audit, name: str) -> list[str]:
+    """The two groups with the most texts, in the order of the pack."""
+    own = next(d for d in found.dimensions if d.name == name)
+    top = {g for g, _ in Counter(v for v in own.values if v).most_common(2)}
+    return [g for g in own.groups if g in top]
+
+
+def _write(
+    data: AuditSet, original: AuditSet, found: Audit, name: str, groups: list[str], files: dict[str, Path]
+) -> tuple[list[str], dict[str, Counter[tuple[str, str]]]]:
+    """Both sets with the columns text, label and the dimension; labels in common, and how many records each cell has."""
+    from probate.audit.groups import values_of
+    from probate.bias.packs import load_pack
+
+    own = next(d for d in found.dimensions if d.name == name)
+    sides = {"original": (original, values_of(original, load_pack(name), own.groups)), "augmented": (data, own.values)}
+    common = sorted({*data.labels} & {*original.labels} - {""})
+    cells: dict[str, Counter[tuple[str, str]]] = {}
+    repeated = {*found.repeats.exact, *found.repeats.near}
+    for side, (rows, values) in sides.items():
+        lines, cells[side] = [], Counter()
+        for i, (text, label, group) in enumerate(zip(rows.texts, rows.labels, values, strict=True)):
+            if label in common and group in groups and not (side == "augmented" and i in repeated):
+                lines.append(json.dumps({"text": text, "label": label, name: group, "id": str(i)}, ensure_ascii=False))
+                cells[side][label, group] += 1
+        files[side].parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(files[side], "\n".join(lines) + "\n")
+    kept = [
+        x for x in common if all(cells["original"][x, g] >= 2 * LEAST + LEAST and cells["augmented"][x, g] >= 1 for g in groups)
+    ]
+    if len(kept) < 2:
+        fullest = ", ".join(f"{x} {[cells['original'][x, g] for g in groups]}" for x in common[:6])
+        raise InputError(
+            f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of {' and '.join(groups)}; "
+            f"the fullest: {fullest}"
+        )
+    return kept, cells
+
+
+def _speed(original: Path, model: str, labels: list[str]) -> tuple[float, float]:
+    """Seconds a record in training, and a prompt in scoring, by a pilot on a few records."""
+    import tempfile
+
+    from probate.infer.scoring import score_choices
+    from probate.models.lm import load_lm
+    from probate.study import Lora, Training
+    from probate.train.examples import encode
+    from probate.train.sft import train as fit
+
+    lm = load_lm(ModelSpec(name=model))
+    rows = [json.loads(line) for line in original.read_text(encoding="utf-8").splitlines()]
+    picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
+    records = [Record(f"o:{r['id']}", r["text"], r["label"], {}) for r in picked]
+    training = Training(epochs=2, lora=Lora(layers=LAYERS))
+    examples, _ = encode(lm, with_messages(records, _prompt(), labels), training.max_length)
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.monotonic()
+        fit(lm.model, examples, training, 0, Path(folder), pad_id=lm.pad_id)
+        trained = (time.monotonic() - begun) / (2 * len(records))
+    begun = time.monotonic()
+    options = [[lm.completion_ids(label) for label in labels]] * len(examples)
+    score_choices(lm.model, [e.prompt for e in examples], options, pad_id=lm.pad_id)
+    return trained, (time.monotonic() - begun) / len(records)
+
+
+def _prompt() -> str:
+    return "Read the text and name its label. Answer with exactly one of: {labels}.\n\nText: {text}"
+
+
+def plan(
+    files: dict[str, Path],
+    labels: list[str],
+    groups: list[str],
+    dimension: str,
+    cells: dict[str, Counter[tuple[str, str]]],
+    speed: tuple[float, float],
+    budget: float,
+    model: str,
+) -> Planned:
+    """The largest study of which five seeds fit into `budget` seconds.
+
+    Raises:
+        InputError: not even the smallest fits once.
+    """
+    per_record, per_prompt = speed
+    scarce = min(cells["original"][x, g] for x in labels for g in groups)
+    count = len(labels) * len(groups)
+    augmented = sum(cells["augmented"][x, g] for x in labels for g in groups)
+
+    def cost(train: int, test: int) -> float:
+        originals = train * count
+        records = 3 * originals + 2 * augmented_count(originals, RATIO)
+        return records * EPOCHS * per_record + 3 * test * count * per_prompt
+
+    best: tuple[int, int] | None = None
+    for train_count in range(LEAST, min(MOST, (scarce - LEAST) // 2) + 1):
+        test = min(TEST, scarce - 2 * train_count)
+        if augmented_count(train_count * count, RATIO) <= augmented and cost(train_count, test) <= budget / TRIPLES:
+            best = train_count, test
+    if best is None:
+        best = LEAST, min(TEST, scarce - 2 * LEAST)
+        if cost(*best) > budget or augmented_count(LEAST * count, RATIO) > augmented:
+            raise InputError(
+                f"--budget: the smallest study ({LEAST} records of each label and group) would take {spoken(cost(*best))} on this machine and needs "
+                f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give more time or more data"
+            )
+    train_count, test = best
+    columns = {"text": "text", "label": "label", "id": "id", "groups": {dimension: dimension}}
+    study = Study.model_validate(
+        {
+            "name": "audit", "model": model, "description": "What a model inherits from the audited file: against as many more original records.",
+            "data": {
+                "source": str(files["original"].resolve()), "columns": columns, "labels": labels, "train_per_cell": train_count,
+                "test_per_cell": test, "prompt": _prompt(),
+            },
+            "augmented": {"source": str(files["augmented"].resolve()), "columns": columns},
+            "bias": {"types": ["given"], "dimension": dimension, "groups": groups},
+            "matched_control": "original", "ratios": [0, RATIO], "seeds": list(range(20)),
+            "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"layers": LAYERS}}, "tasks": ["occupation"], "probes": ["knowledge"],
+        }
+    )  # fmt: skip
+    seconds = cost(*best)
+    said = [
+        f"stage two: {train_count} original records of each of {count} cells and as many augmented in all, {test * count} held out, γ {RATIO:g}, "
+        f"LoRA on the {LAYERS} topmost layers of {model}",
+        f"measured: {1000 * per_record:.0f} ms a record in training, {1000 * per_prompt:.0f} ms a prompt; one seed (three models) takes about {spoken(seconds)}, "
+        f"so that about {max(1, int(budget / seconds))} seeds fit",
+    ]
+    return Planned(study, train_count, test, seconds, said)
+
+
+def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimension: str) -> dict[str, Any]:
+    effects = result.effects
+    rows = effects[(effects["task"] == "occupation") & (effects["contrast"] == "against matched control")]
+    main = rows[rows["question"] == "inheritance"]
+    detail = rows[(rows["question"] == "inheritance-detail") & (rows["metric"] == "accuracy")]
+    lines = list(planned.said)
+    for r in (*main.itertuples(), *detail.itertuples()):
+        visible = 1.43 * (r.ci_high - r.ci_low) / 2
+        lines.append(
+            f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
+            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change that this would find four times in five: {100 * visible:.1f} points"
+        )
+    if main.empty:
+        lines.append("no pair of models finished within the budget: nothing can be said of what is inherited")
+    for r in main.itertuples():
+        sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
+        sentence = f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
+        found.found.append(
+            Found(
+                "inherited",
+                STOP if sure else NOTE,
+                sentence,
+                "counterfactual,mask, or rebalance" if sure else "",
+                r.p,
+                r.p_adjusted,
+            )
+        )
+    trained = int(result.outcomes["arm"].nunique())
+    left = sum("budget" in f["error"] for f in result.failures)
+    lines.append(f"{trained} models trained; {left} left out because the budget was spent")
+    return {
+        "arms": trained, "lines": lines, "report": "study/report.html", "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
+        "effects": [{k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in r.items()} for r in main.to_dict("records")],
+    }  # fmt: skip
+
+
+def with_training(found: Audit) -> Audit:
+    """The audit with its findings in the order of their weight."""
+    return replace(found, found=sorted(found.found, key=lambda f: ("stop", "look", "note").index(f.weight)))

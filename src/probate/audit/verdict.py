@@ -1,0 +1,136 @@
+"""What an audit found, by stated rules: each finding has a weight, and the heaviest gives the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from probate.audit.artefacts import HARMLESS
+from probate.audit.groups import Dimension
+
+STOP, LOOK, NOTE = "stop", "look", "note"
+VERDICTS = {
+    STOP: "Do not train on this as it is.",
+    LOOK: "Look at these before you train on it.",
+    NOTE: "No sign at this n.",
+}
+RULES = {
+    "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
+    "evaluation": "stop: the file is an evaluation set",
+    "ties": "stop: Cramér's V of label and group is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's by 0.1; look: by 0.1",
+    "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
+    "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
+    "repeats": "look: 5% or more of the texts repeat another",
+    "copies": "look: 1% or more hold a run of 13 words of the original",
+    "artefacts": "look: 1% or more are refusals, or 5% or more have another generator's trace",
+    "unread": "look: 1% or more of the rows cannot be read or have no text",
+    "one class": "look: all labels, or all texts, are the same",
+    "inherited": "stop: the trained study shows a change of a gap against its control (adjusted p < 0.05) beyond the budget",
+}
+"""Kind of finding → its rule."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One finding: its kind in `RULES`, how heavy it is, a sentence with its numbers, and the mitigation to try, if there is one."""
+
+    kind: str
+    weight: str
+    sentence: str
+    remedy: str = ""
+    p: float = float("nan")
+    p_adjusted: float = float("nan")
+
+
+def of_groups(dimensions: Sequence[Dimension], has_original: bool) -> list[Found]:
+    """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes."""
+    found: list[Found] = []
+    for d in dimensions:
+        how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
+        found += _balance(d, how)
+        if d.labels:
+            found.append(_ties(d, has_original))
+        if d.lean:
+            e = d.lean
+            sentence = (
+                f"{d.name}: the wording leans toward the texts' own groups by {e['change']:+.2f} words in 100 [{e['low']:+.2f}, {e['high']:+.2f}] "
+                f"against {e['against']} (n {e['n']:,})"
+            )
+            heavy = e["change"] >= 0.5
+            found.append(Found("lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"]))
+    tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
+    if tested:
+        adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
+        for i, p in zip(tested, adjusted, strict=True):
+            own = found[i] if p < 0.05 else replace(found[i], weight=NOTE, remedy="")
+            found[i] = replace(own, p_adjusted=float(p))
+    return found
+
+
+def _balance(d: Dimension, how: str) -> list[Found]:
+    shares = d.shares if len(d.shares) > 2 else d.shares[:1]
+    found = []
+    for s in shares:
+        expected = s["original"] if s["original"] is not None else s["parity"]
+        against = "the original's" if s["original"] is not None else "equal shares:"
+        away = abs(s["share"] - expected)
+        sentence = (
+            f"{d.name} ({how}): {s['group']} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}] of {s['n']:,}, "
+            f"against {against} {100 * expected:.1f}%"
+        )
+        judged = s["original"] is not None or d.known or len(d.shares) == 2
+        p = s["p"] if s["original"] is None else (0.0 if not s["low"] <= expected <= s["high"] else 1.0)
+        heavy = judged and away >= 0.1
+        found.append(
+            Found("balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "", p if judged else float("nan"))
+        )
+    return found
+
+
+def _ties(d: Dimension, has_original: bool) -> Found:
+    e = d.labels or {}
+    excess = e["v"] - e["by_chance"]
+    beyond = e["v"] - e["original_v"] if e["original_v"] is not None else excess
+    sentence = f"{d.name}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    if e["original_v"] is not None:
+        sentence += f", in the original {e['original_v']:.2f}"
+    if "follow" in e:
+        sentence += f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the pack"
+    if e["smallest"] < 5:
+        sentence += "; some cells are small, so that p is rough"
+    weight = STOP if excess >= 0.3 and beyond >= 0.1 else LOOK if excess >= 0.1 and beyond >= 0.1 else NOTE
+    return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"])
+
+
+def share_finding(
+    kind: str, count: int, total: int, what: str, look: float, stop: float = 2.0, remedy: str = ""
+) -> Found | None:
+    """A finding on a share of the rows, or None where there is nothing. `look` and `stop`: shares from which it weighs so much."""
+    if not count:
+        return None
+    share = count / max(1, total)
+    weight = STOP if share >= stop else LOOK if share >= look else NOTE
+    return Found(kind, weight, f"{count:,} of {total:,} {what} ({100 * share:.1f}%)", remedy if weight != NOTE else "")
+
+
+def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
+    """A finding for each kind of trace."""
+    found = []
+    for kind, places in artefacts.items():
+        look = 2.0 if kind in HARMLESS else 0.01 if kind == "refusal" else 0.05
+        words = {"refusal": "refuse or speak as a model", "markup": "have Markdown", "cut off": "end in mid-sentence"}.get(
+            kind, f"have a {kind}"
+        )
+        found.append(
+            share_finding("artefacts", len(places), total, f"texts {words}", look, remedy="leave these rows out, or ask again")
+        )
+    return [f for f in found if f]
+
+
+def verdict(found: Sequence[Found]) -> str:
+    """`stop`, `look` or `note`: the heaviest."""
+    weights = {f.weight for f in found}
+    return next((w for w in (STOP, LOOK) if w in weights), NOTE)

@@ -1,0 +1,175 @@
+"""The comparison: paired by item, over all items and by group, adjusted over all that is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from statsmodels.stats.multitest import multipletests
+
+from probate.analyze import compare
+from probate.analyze.contrast import Estimate
+from probate.errors import InputError
+from probate.study import Analysis
+from probate.tasks.base import Measure
+
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Compared:
+    """B minus A in one set, over all items (`what` all) or as the change of a gap between groups.
+
+    `visible`: the smallest change that this n would find four times in five. `flipped`: items whose score rose, and fell. `share`: scores lie in [0, 1].
+    """
+
+    set: str
+    what: str
+    n: int
+    only_a: int
+    only_b: int
+    mean_a: float
+    mean_b: float
+    change: float
+    low: float
+    high: float
+    p: float
+    test: str
+    visible: float
+    flipped: tuple[int, int]
+    share: bool
+    p_holm: float = float("nan")
+    p_bh: float = float("nan")
+
+
+def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(set of A, set of B): those given, else those of one name; where each side has one only, these.
+
+    Raises:
+        InputError: a set that is not there, or none in common.
+    """
+    ours, theirs = (list(dict.fromkeys(t["set"])) for t in (a, b))
+    for first, second in pairs:
+        for name, known, side in ((first, ours, "A"), (second, theirs, "B")):
+            if name not in known:
+                raise InputError(f"compare: {side} has no '{name}'; it has: {', '.join(known[:12])}")
+    if pairs:
+        return pairs
+    common = [(s, s) for s in ours if s in theirs]
+    if not common and len(ours) == len(theirs) == 1:
+        return [(ours[0], theirs[0])]
+    if not common:
+        raise InputError(
+            f"compare: nothing of one name in both; A has: {', '.join(ours[:8])}; B has: {', '.join(theirs[:8])}. Name what belongs together with --pair 'A=B'"
+        )
+    return common
+
+
+def compare_results(
+    a: pd.DataFrame, b: pd.DataFrame, analysis: Analysis, pairs: list[tuple[str, str]] | None = None
+) -> tuple[list[Compared], pd.DataFrame]:
+    """All comparisons, and the items that flipped (set, item, groups, before, after, predictions).
+
+    Raises:
+        InputError: sets without an item in common.
+    """
+    found: list[Compared] = []
+    flips = []
+    for first, second in matched_sets(a, b, pairs or []):
+        own, other = a[a["set"] == first], b[b["set"] == second]
+        both = own.merge(other, on="item", suffixes=("_a", "_b"))
+        name = first if first == second else f"{first} → {second}"
+        if both.empty:
+            raise InputError(
+                f"compare: '{name}': no item is in both; ids of A: {own['item'].iloc[0]}, …; of B: {other['item'].iloc[0]}, …"
+            )
+        found += list(_of_set(name, both, len(own) - len(both), len(other) - len(both), analysis))
+        moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
+        flips.append(moved.assign(set=name))
+    tested = [i for i, c in enumerate(found) if np.isfinite(c.p)]
+    for method, key in (("holm", "p_holm"), ("fdr_bh", "p_bh")):
+        if tested:
+            adjusted = multipletests([found[i].p for i in tested], method=method)[1]
+            for i, p in zip(tested, adjusted, strict=True):
+                found[i] = replace(found[i], **{key: float(p)})
+    columns = ["set", "item", "groups_a", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
+    return found, pd.concat(flips)[columns].rename(columns={"groups_a": "groups", "target_a": "target"}).reset_index(drop=True)
+
+
+def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: Analysis) -> Iterator[Compared]:
+    share = bool(both[["score_a", "score_b"]].stack().between(0, 1).all())
+    unit = "share" if share else "score"
+
+    def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float]) -> Compared:
+        half = (e.high - e.low) / 2
+        visible = (
+            (norm.ppf(1 - (1 - analysis.confidence) / 2) + norm.ppf(POWER)) / norm.ppf(1 - (1 - analysis.confidence) / 2) * half
+        )
+        change = own["score_b"] - own["score_a"]
+        flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
+        return Compared(
+            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, float(visible), flipped, share
+        )
+
+    after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
+    whole = compare.contrast([compare.before_after(after, before)], analysis, paired=False, share=share)
+    yield row("all", whole, both, (float(both["score_a"].mean()), float(both["score_b"].mean())))
+    for dimension in sorted({d for g in both["groups_a"] for d in g}):
+        groups = both["groups_a"].map(lambda g, d=dimension: g.get(d, ""))
+        names = [g for g in sorted(set(groups)) if g and (groups == g).sum() >= 2]
+        if not 2 <= len(names) <= 12:
+            continue  # one group, or what is rather an id
+        place = groups.map({g: i for i, g in enumerate(names)})
+        known = both[place.notna()]
+        after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
+        measure = Measure("score", "score", unit, "", tuple(names), lambda o: o)
+        for comparison, e in compare.changes([(after, before)], measure, analysis):
+            if comparison == compare.SPREAD:
+                continue
+            gaps = [_gap(f, comparison, names) for f in (before, after)]
+            yield row(f"{dimension}: {comparison}", e, known, (gaps[0], gaps[1]))
+
+
+def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
+    first, _, _ = comparison.partition(" − ")
+    side = names.index(first)
+    return float(frame.loc[frame["side"] == side, "value"].mean() - frame.loc[frame["side"] != side, "value"].mean())
+
+
+def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
+    return pd.DataFrame({"item_id": both["item"], "side": place.astype(int), "value": both[f"score_{side}"]}).reset_index(
+        drop=True
+    )
+
+
+def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
+    """The comparison in words, the items that flipped last."""
+    said = []
+    for c in found:
+        scale, unit = (100, " points") if c.share else (1, "")
+        ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
+        said.append(
+            f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {_p(c.p)} ({c.test}), Holm {_p(c.p_holm)}, BH {_p(c.p_bh)}; "
+            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell; a change of {scale * c.visible:.3g}{unit} would be found four times in five"
+            + (f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else "")
+        )
+    if most and len(flips):
+        said.append(f"items whose score changed ({len(flips)}):")
+    for r in flips.head(most).itertuples():
+        said.append(
+            f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; {_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
+        )
+    return said
+
+
+def _p(p: float) -> str:
+    return "–" if not np.isfinite(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"

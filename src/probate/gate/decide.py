@@ -1,0 +1,163 @@
+"""The gate's rule, and what it decides on: the effects of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.errors import InputError, nearest
+from probate.folder import RunFolder
+from probate.registry import load_task
+from probate.study import Study
+
+PASS, FAIL, UNSURE = "pass", "fail", "cannot tell"
+EXIT_CODES = {PASS: 0, FAIL: 1, UNSURE: 4}
+
+
+class TaskGate(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    max_gap: float | None = Field(None, gt=0, description="Limit of this task, in its unit (0.05: five points).")
+
+
+class Gate(BaseModel):
+    """What may pass. A file of it: `probate check DIR --config gate.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    max_gap: float = Field(
+        0.05, gt=0, description="Largest change of a gap that may pass, in the task's unit (0.05: five points)."
+    )
+    tasks: dict[str, TaskGate] = Field(
+        default_factory=dict,
+        description="Tasks that are looked at, with limits of their own; default: all of the run that measure shares.",
+    )
+    mitigation: str = Field("none", description="The mitigation axis' value that is to be judged; `none`: without one.")
+    unsure: Literal["stop", "fail", "pass"] = Field(
+        "stop", description="What an answer that cannot be told does: `stop` (exit code 4), `fail` (1) or `pass` (0)."
+    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One effect against its limit. `verdict` is pass (the whole interval lies within ±limit), fail (all of it beyond), or cannot tell."""
+
+    task: str
+    comparison: str
+    bias_type: str
+    ratio: float
+    contrast: str
+    estimate: float
+    low: float
+    high: float
+    n: int
+    limit: float
+    verdict: str
+
+    @property
+    def sentence(self) -> str:
+        """The decision in words, with its numbers."""
+        where = f"{self.task}, {self.comparison}, {self.bias_type} data at γ {self.ratio:g}, {self.contrast}"
+        if not np.isfinite(self.estimate):
+            return f"{where}: {self.verdict}: no such effect in the run; see its failures"
+        ends = f"{self.estimate:+.3f}, interval {self.low:+.3f} to {self.high:+.3f}, n {self.n}"
+        why = {
+            PASS: f"the whole interval lies within ±{self.limit:g}",
+            FAIL: f"the whole interval lies beyond ±{self.limit:g}",
+            UNSURE: f"the interval crosses ±{self.limit:g}: more items or seeds are needed (probate calibrate --from)",
+        }[self.verdict]
+        return f"{where}: {self.verdict}: {ends}; {why}"
+
+
+def judge(low: float, high: float, limit: float) -> str:
+    """Pass, fail or cannot tell, by the interval of a change and the limit of its size."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return UNSURE
+    if max(abs(low), abs(high)) <= limit:
+        return PASS
+    return FAIL if low > limit or high < -limit else UNSURE
+
+
+def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
+    """A decision for each task, bias type and comparison: the change of the primary measure's gap at the largest γ, against the matched control where there is one.
+
+    A task of which nothing is there (its arms failed) cannot be told.
+
+    Raises:
+        InputError: a folder that is no finished run, a task or mitigation that the run does not have.
+    """
+    study, effects = folder.study(), _effects(folder)
+    keys = [t.key for t in study.tasks]
+    unknown = next((t for t in gate.tasks if t not in keys), None)
+    if unknown:
+        raise InputError(f"check: the run has no task '{unknown}'{nearest(unknown, keys)}; it has: {', '.join(keys)}")
+    mitigations = ["none", *(m.key for m in study.mitigations)]
+    if gate.mitigation not in mitigations:
+        raise InputError(
+            f"check: the run has no mitigation '{gate.mitigation}'{nearest(gate.mitigation, mitigations)}; it has: {', '.join(mitigations)}"
+        )
+    question = "inheritance" if gate.mitigation == "none" else "mitigated"
+    rows = effects[(effects["question"] == question) & (effects["mitigation"] == gate.mitigation)]
+    rows = rows[(rows["round"] == rows["round"].max()) & (rows["ratio"] == rows["ratio"].max())]
+    limits = {t: g.max_gap or gate.max_gap for t, g in gate.tasks.items()}
+    limits = limits or dict.fromkeys(_shares(folder, study), gate.max_gap)
+    return [d for task, limit in limits.items() for d in _of_task(rows[rows["task"] == task], task, limit, study.bias.types)]
+
+
+def _effects(folder: RunFolder) -> pd.DataFrame:
+    if not (folder.path / "effects.parquet").exists():
+        raise InputError(f"{folder.path}: no effects.parquet there; finish the run with: probate run")
+    return folder.effects()
+
+
+def _shares(folder: RunFolder, study: Study) -> list[str]:
+    """Tasks whose primary measure is a share: the unit that one limit can serve."""
+    context, found = folder.context(), []
+    for spec in study.tasks:
+        task = load_task(spec.name, spec.options, spec.alias)
+        if next(m for m in task.measures(context) if m.primary).unit == "share":
+            found.append(task.key)
+    return found
+
+
+def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) -> list[Decision]:
+    found = []
+    for bias_type in types:
+        own = rows[rows["bias_type"] == bias_type]
+        matched = own[own["contrast"] == AGAINST_MATCHED]
+        own = matched if len(matched) else own[own["contrast"] == AGAINST_BASE]
+        if own.empty:
+            nan = float("nan")
+            found.append(Decision(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE))
+        for r in own.itertuples():
+            verdict = judge(r.ci_low, r.ci_high, limit)
+            found.append(
+                Decision(
+                    task, r.comparison, bias_type, r.ratio, r.contrast, r.estimate, r.ci_low, r.ci_high, r.n, limit, verdict
+                )
+            )
+    return found
+
+
+def verdict(decisions: Sequence[Decision]) -> str:
+    """Of all: fail if one fails, else cannot tell if one cannot be told, else pass."""
+    kinds = {d.verdict for d in decisions}
+    return FAIL if FAIL in kinds else UNSURE if UNSURE in kinds or not kinds else PASS
+
+
+def exit_code(found: str, gate: Gate) -> int:
+    """The exit code of a verdict under the gate's rule for what cannot be told."""
+    if found == UNSURE and gate.unsure != "stop":
+        return EXIT_CODES[FAIL] if gate.unsure == "fail" else EXIT_CODES[PASS]
+    return EXIT_CODES[found]
+
+
+def check(folder: str | Path, gate: Gate) -> tuple[str, list[Decision]]:
+    """The verdict on a run folder, and its decisions."""
+    decisions = decide(RunFolder(Path(folder)), gate)
+    return verdict(decisions), decisions

@@ -1,0 +1,45 @@
+"""What a pipeline reads: JUnit XML, JSON, GitHub annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from probate.gate.decide import FAIL, PASS, UNSURE, Decision, Gate
+from probate.store import write_atomic
+
+
+def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
+    """A test case for each decision: fail is a failure, cannot tell is skipped."""
+    counts = {v: sum(d.verdict == v for d in decisions) for v in (FAIL, UNSURE)}
+    suite = Element(
+        "testsuite", name=f"probate check {folder}", tests=str(len(decisions)), failures=str(counts[FAIL]), skipped=str(counts[UNSURE])
+    )  # fmt: skip
+    for d in decisions:
+        case = SubElement(suite, "testcase", classname=f"probate.{d.task}", name=f"{d.comparison}; {d.bias_type} data")
+        if d.verdict == FAIL:
+            SubElement(case, "failure", message=d.sentence)
+        elif d.verdict == UNSURE:
+            SubElement(case, "skipped", message=d.sentence)
+        else:
+            SubElement(case, "system-out").text = d.sentence
+    write_atomic(path, '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode"))
+
+
+def as_json(found: str, decisions: Sequence[Decision], gate: Gate) -> str:
+    """Verdict, gate and decisions; NaN becomes null."""
+    rows = [{k: None if v != v else v for k, v in asdict(d).items()} | {"why": d.sentence} for d in decisions]
+    return json.dumps({"verdict": found, "gate": gate.model_dump(), "decisions": rows}, indent=1, ensure_ascii=False)
+
+
+def annotations(decisions: Sequence[Decision]) -> list[str]:
+    """Workflow commands that GitHub shows beside a run."""
+    level = {PASS: "notice", UNSURE: "warning", FAIL: "error"}
+    return [f"::{level[d.verdict]} title=probate {d.task}::{_escaped(d.sentence)}" for d in decisions]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

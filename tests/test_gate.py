@@ -1,0 +1,142 @@
+"""The gate: three answers with three exit codes, decided on intervals; what a pipeline reads; one sentence for bad input."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from probate import run
+from probate.cli import app
+from probate.errors import InputError
+from probate.gate.api import CannotTell, assert_no_inheritance
+from probate.gate.decide import judge, verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.04, 0.04, "pass"), (-0.05, 0.05, "pass"), (0.06, 0.2, "fail"), (-0.2, -0.06, "fail"), (-0.2, 0.2, "cannot tell"),
+        (0.01, 0.06, "cannot tell"), (float("nan"), float("nan"), "cannot tell"),
+    ],
+)  # fmt: skip
+def test_the_interval_decides(low, high, expected):
+    assert judge(low, high, 0.05) == expected
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, model_dir):
+    from probate.study import Study
+
+    study = {
+        "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},
+        "augmented": {"source": "builtin:biographies"}, "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
+        "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation", "salary"],
+        "analysis": {"resamples": 400},
+    }  # fmt: skip
+    folder = tmp_path_factory.mktemp("gate")
+    run(Study.model_validate(study), folder, quiet=True)
+    return folder
+
+
+@pytest.fixture
+def folder(finished):
+    """The run with its occupation effect set to an interval."""
+    path = finished / "effects.parquet"
+    before = path.read_bytes()
+
+    def make(low, high):
+        effects = pd.read_parquet(path)
+        own = (effects["question"] == "inheritance") & (effects["task"] == "occupation")
+        effects.loc[own, ["estimate", "ci_low", "ci_high"]] = [(low + high) / 2, low, high]
+        effects.to_parquet(path)
+        return str(finished)
+
+    yield make
+    path.write_bytes(before)
+
+
+def probate(*args):
+    return CliRunner().invoke(app, ["check", *map(str, args)])
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "word"), [((-0.02, 0.03), 0, "pass"), ((0.1, 0.3), 1, "fail"), ((-0.1, 0.3), 4, "cannot tell")]
+)
+def test_three_answers(folder, tmp_path, ends, code, word):
+    junit = tmp_path / "gate.xml"
+    result = probate(folder(*ends), "--max-gap", 0.05, "--junit", junit, "--github")
+    assert result.exit_code == code and f"verdict: {word}" in result.output
+    suite = ElementTree.parse(junit).getroot()
+    assert [suite.get(k) for k in ("tests", "failures", "skipped")] == ["1", str(int(code == 1)), str(int(code == 4))]
+    level = {"pass": "notice", "fail": "error", "cannot tell": "warning"}[word]
+    assert f"::{level} title=probate occupation::occupation, female − male" in result.output
+    found = json.loads(probate(folder(*ends), "--json").output)
+    assert found["verdict"] == word and found["decisions"][0]["limit"] == 0.05
+    if word == "pass":
+        assert_no_inheritance(folder(*ends))
+    else:
+        with pytest.raises(CannotTell if code == 4 else AssertionError, match=word):
+            assert_no_inheritance(folder(*ends), tasks=["occupation"])
+
+
+def test_what_cannot_be_told_follows_the_rule(folder, tmp_path):
+    path = folder(-0.1, 0.3)
+    assert probate(path, "--unsure", "fail").exit_code == 1 and probate(path, "--unsure", "pass").exit_code == 0
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("max_gap: 0.5\ntasks: {occupation: {max_gap: 0.4}, salary: {max_gap: 100000}}\n")
+    result = probate(path, "--config", gate)
+    assert result.exit_code == 0 and "within ±0.4" in result.output and "within ±100000" in result.output
+    assert probate(path, "--config", gate, "--task", "occupation", "--max-gap", 0.2).exit_code == 4
+    assert_no_inheritance(path, unsure="pass")
+    with pytest.raises(AssertionError):
+        assert_no_inheritance(path, unsure="fail")
+
+
+def test_a_task_that_was_not_measured_cannot_be_told(finished, folder):
+    folder(-0.02, 0.03)
+    path = finished / "effects.parquet"
+    effects = pd.read_parquet(path)
+    effects[effects["task"] != "occupation"].to_parquet(path)
+    result = probate(finished)
+    assert result.exit_code == 4 and "no such effect in the run" in result.output
+    assert verdict([]) == "cannot tell"
+
+
+def test_bad_input_is_one_sentence(finished, tmp_path):
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("max_gaps: 0.1\n")
+    for args, said in (
+        ((finished, "--task", "ocupation"), "has no task 'ocupation' (did you mean 'occupation'?)"),
+        ((finished, "--mitigation", "mask"), "has no mitigation 'mask'"),
+        ((finished, "--unsure", "maybe"), "unsure: must be one of stop, fail, pass"),
+        ((finished, "--max-gap", 0), "max_gap: input should be greater than 0"),
+        ((finished, "--config", gate), "unknown key 'max_gaps' (did you mean 'max_gap'?)"),
+        ((finished, "--config", tmp_path / "no.yaml"), "no such file"),
+        ((tmp_path,), "no run folder"),
+    ):
+        error = probate(*args).exception
+        assert isinstance(error, InputError) and said in str(error), error
+
+
+def test_the_fixture_is_there_and_skips(pytester_run, folder):
+    path = folder(-0.1, 0.3)
+    text = f"def test_a(assert_no_inheritance):\n    assert_no_inheritance({path!r}, max_gap=0.5)\n\ndef test_b(assert_no_inheritance):\n    assert_no_inheritance({path!r})\n"
+    assert "1 passed, 1 skipped" in pytester_run(text)
+
+
+@pytest.fixture
+def pytester_run(tmp_path):
+    import subprocess
+    import sys
+
+    def go(text):
+        (tmp_path / "test_it.py").write_text(text)
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", tmp_path], capture_output=True, text=True, cwd=tmp_path
+        ).stdout
+
+    return go
