@@ -173,6 +173,43 @@ def card(
 
 
 @app.command()
+def ask(
+    study: StudyArgument,
+    server_model: Annotated[str, typer.Option("--model", help="Name of the model on the server.")],
+    base_url: Annotated[
+        str, typer.Option("--server", help="Address, as in http://localhost:8000/v1.")
+    ] = "https://api.openai.com/v1",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the outcomes; default: runs/NAME-MODEL.")] = None,
+    key_env: Annotated[str, typer.Option("--key-env", help="Environment variable that holds the key.")] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option("--concurrency", help="Most requests at once.", min=1)] = 8,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Budget in tokens, never overrun.", min=1)] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Sampled answers an item, where the server gives no log-probabilities.", min=1)
+    ] = 8,
+    overrides: SetOption = None,
+    base: BaseOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Ask a model behind an OpenAI-compatible server the study's tasks; `probate compare` sets the outcomes beside others."""
+    from probate.api.client import ApiClient
+    from probate.api.measure import measure_study
+    from probate.api.spec import ApiSpec
+    from probate.progress import Reporter
+
+    loaded, start = _load(study, overrides, None, base)
+    folder = out or Path("runs") / f"{loaded.name}-{server_model.replace('/', '-')}"
+    spec = ApiSpec(model=server_model, base_url=base_url, key_env=key_env, concurrency=concurrency, max_tokens_total=max_tokens)
+    client = ApiClient(spec, folder / "api-cache")
+    with Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
+        table = measure_study(loaded, start, client, folder, samples, tick)
+    spent = client.ledger
+    typer.echo(
+        f"{len(table)} outcomes, {client.sent} requests, {spent.prompt + spent.answer:,} tokens; scored by {', '.join(sorted(set(table['scoring'])))}"
+    )
+    typer.echo(f"outcomes: {folder / 'outcomes.parquet'}")
+
+
+@app.command()
 def audit(
     augmented: Annotated[
         str, typer.Option("--augmented", help="A file that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst).")

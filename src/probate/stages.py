@@ -57,6 +57,20 @@ class Stages:
                 self._models[key] = load_lm(spec)
         return self._models[key]
 
+    def fingerprint(self, spec: ModelSpec) -> str:
+        """Of a model's weights; of one behind a server, of its address and name."""
+        if spec.api:
+            from probate.generate.api_backend import fingerprint
+
+            return fingerprint(spec.api)
+        return self.lm(spec).fingerprint
+
+    def _server(self, spec: ModelSpec) -> Any:
+        from probate.generate.api_backend import ApiBackend
+
+        assert spec.api is not None
+        return ApiBackend(spec.api, self.store.root / "api-cache")
+
     def generate(
         self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None
     ) -> list[Record]:
@@ -67,9 +81,10 @@ class Stages:
         from probate.generate.transformers_backend import TransformersBackend
 
         study = self.study
+        spec = study.generator or study.model
         statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
         language = study.data.language
-        lm, writer, number = later or (self.lm(study.generator or study.model), "", 1)
+        lm, writer, number = later or (None if spec.api else self.lm(spec), "", 1)
         generation = study.generation.model_copy(update={"seed": study.generation.seed + ROUND_SEED * (number - 1)})
         surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
         target = round(wanted * surplus)
@@ -85,7 +100,7 @@ class Stages:
             self.data.pack.model_dump(),
             study.bias.cross,
             generation.model_dump(exclude={"budget"}),
-            *([writer] if later else [lm.fingerprint]),
+            *([writer] if later else [self.fingerprint(spec)]),
             *([instruction] if instruction else []),
         )
 
@@ -99,7 +114,7 @@ class Stages:
                     groups=study.bias.groups,
                     labels=self.data.labels,
                     generation=generation,
-                    backend=TransformersBackend(lm),
+                    backend=self._server(spec) if lm is None else TransformersBackend(lm),
                     folder=folder,
                     statements=statements,
                     language=language,
@@ -143,7 +158,7 @@ class Stages:
         self, arm: Arm, records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
     ) -> Mitigated:
         """`probate.mitigate.base.mitigate` as a stage, so that what a model wrote or judged is there when the run is continued."""
-        models = [self.lm(spec).fingerprint for spec in (self.study.model, self.study.generator or self.study.model)]
+        models = [self.fingerprint(spec) for spec in (self.study.model, self.study.generator or self.study.model)]
         named = [(s.name, s.options.model_dump()) for s in strategies]
         key = digest(STAGE_VERSIONS["mitigate"], named, models, content_hash(records), self.study.data.user_turn, context.seed)
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from probate.api.spec import ApiSpec
 from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL
 
 PROMPT = "Read the biography and name the person's occupation. Answer with exactly one of: {labels}.\n\nBiography: {text}"
@@ -32,6 +33,16 @@ class ModelSpec(Section):
     chat_template: str | None = Field(
         None, description="For a tokenizer without one: `plain`, or a file that holds a Jinja chat template."
     )
+    api: ApiSpec | None = Field(
+        None, description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is called."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _called_as_on_the_server(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("api"), dict) and "name" not in value:
+            return {**value, "name": value["api"].get("model", "api")}
+        return value
 
 
 class Columns(Section):
@@ -413,6 +424,10 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.model.api is not None or any(m.api for m in self.axes.model):
+            raise ValueError(
+                "model: a model behind an API cannot be fine-tuned; give it as generator, or measure it with: probate ask"
+            )
         given = "given" in self.bias.types
         if given and self.augmented is None:
             raise ValueError("bias.types has 'given', but there is no 'augmented' section to take it from")

@@ -1,0 +1,156 @@
+"""Asking a server: a cache on disk keyed by the whole request, retries with jitter, one request for equal ones."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from probate.api.ledger import Ledger
+from probate.api.spec import ApiSpec
+from probate.errors import StageError
+from probate.registry import require
+from probate.store import write_atomic
+
+Request = dict[str, Any]
+"""The body of a chat completion, but for the model's name."""
+TURN_TOKENS = 16
+"""Tokens of a turn beside its text, at most."""
+SLOWEST = 60.0
+"""Longest wait before another attempt, in seconds; a server's Retry-After may be as long."""
+
+
+class ApiClient:
+    """Answers of one model. Finished answers lie in `cache`, one file each: a later call, or one after a kill, asks only what is missing."""
+
+    def __init__(self, spec: ApiSpec, cache: Path) -> None:
+        self.spec = spec.checked()
+        self.cache = cache
+        self.ledger = Ledger(self.spec)
+        self.sent = 0
+
+    def ask(
+        self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None] | None = None
+    ) -> list[dict[str, Any]]:
+        """The server's answer to each request, in their order; `done(place, answer)` as soon as each stands.
+
+        Raises:
+            StageError: the budget is spent, the server refuses (a wrong key, an unknown model), or a request fails after all attempts. What was answered
+                before is kept.
+        """
+        return asyncio.run(self._ask(requests, done or (lambda *_: None)))
+
+    async def _ask(self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
+        openai: Any = require("openai", "api")
+        client = openai.AsyncOpenAI(
+            api_key=self.spec.key(), base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout
+        )
+        gate = asyncio.Semaphore(self.spec.concurrency)
+        found: list[dict[str, Any]] = [{} for _ in requests]
+        places: dict[str, list[int]] = {}
+        for i, request in enumerate(requests):
+            places.setdefault(self.key(request), []).append(i)
+        failed: list[StageError] = []
+
+        async def one(key: str, own: list[int]) -> None:
+            answer = self._cached(key)
+            if answer is None:
+                async with gate:
+                    if failed:  # one request has failed for good: no other is sent
+                        return
+                    try:
+                        answer = await self._send(client, openai, requests[own[0]])
+                    except StageError as error:
+                        failed.append(error)
+                        return
+                write_atomic(self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False))
+            for i in own:
+                found[i] = answer
+                done(i, answer)
+
+        try:
+            await asyncio.gather(*(one(key, own) for key, own in places.items()))
+        finally:
+            await client.close()
+        if failed:
+            raise failed[0]
+        return found
+
+    def key(self, request: Request) -> str:
+        """SHA-256 of the whole request: server, model and body."""
+        whole = {"url": self.spec.base_url, "model": self.spec.model, **request}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def _path(self, key: str) -> Path:
+        return self.cache / key[:2] / f"{key}.json"
+
+    def _cached(self, key: str) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(self._path(key).read_text(encoding="utf-8"))["answer"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None  # not there, or cut off by a kill: asked again
+
+    def _most(self, request: Request) -> tuple[int, int]:
+        """Tokens that a request can use at most: a token of a prompt has at least one byte."""
+        prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
+        return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
+
+    async def _send(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
+        rng = random.Random()  # noqa: S311 (jitter)
+        last = "no answer"
+        for attempt in range(self.spec.retries + 1):
+            most = self._most(request)
+            self.ledger.reserve(*most)
+            used = (0, 0)
+            wait = 0.0
+            try:
+                self.sent += 1
+                answer = await client.chat.completions.create(model=self.spec.model, **request)
+                body = answer.model_dump() if hasattr(answer, "model_dump") else {}
+                usage = body.get("usage") or {}
+                used = (
+                    (int(usage.get("prompt_tokens", most[0])), int(usage.get("completion_tokens", most[1])))
+                    if body.get("choices")
+                    else (0, 0)
+                )
+                if _sound(body):
+                    return body
+                last = "an answer without a message"
+            except (openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError) as error:
+                last = f"{type(error).__name__}: {_short(error, self.spec.key())}"
+                used = most if isinstance(error, openai.APITimeoutError) else (0, 0)  # what was cut off may have been charged
+            except openai.APIStatusError as error:
+                last = f"status {error.status_code}: {_short(error, self.spec.key())}"
+                if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
+                    raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {last}") from None
+                wait = _retry_after(error)
+            finally:
+                self.ledger.settle(most, used)
+            if attempt < self.spec.retries:
+                backoff = min(SLOWEST, self.spec.wait * 2**attempt) * rng.uniform(0.5, 1.0)
+                await asyncio.sleep(max(min(wait, SLOWEST), backoff))
+        raise StageError(
+            f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} attempts; last: {last}. The same command asks only what is missing"
+        )
+
+
+def _sound(body: dict[str, Any]) -> bool:
+    choices = body.get("choices") or []
+    return bool(choices) and all(isinstance((c.get("message") or {}).get("content"), str) for c in choices)
+
+
+def _retry_after(error: Any) -> float:
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", 0)))
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _short(error: Exception, key: str) -> str:
+    """An error in one line, without the key, should a server send it back."""
+    text = " ".join(str(error).split()).replace(key, "***") if key != "none" else " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:199]}…"

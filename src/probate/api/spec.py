@@ -1,0 +1,62 @@
+"""Which server, which model, how much it may cost."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from probate.errors import InputError
+
+
+class ApiSpec(BaseModel):
+    """An OpenAI-compatible server. The key is read from the environment and stands in no file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: str = Field(description="Name of the model on the server.")
+    base_url: str = Field("https://api.openai.com/v1", description="Address of the server, as in http://localhost:8000/v1.")
+    key_env: str = Field(
+        "OPENAI_API_KEY", description="Environment variable that holds the key; unset for a local server without one."
+    )
+    concurrency: int = Field(8, ge=1, le=256, description="Most requests at once.")
+    retries: int = Field(
+        6,
+        ge=0,
+        description="Further attempts after an error that may pass (429, 5xx, a broken connection, an answer that is none).",
+    )
+    wait: float = Field(
+        0.5,
+        ge=0,
+        description="Seconds before the second attempt; doubled with each, with jitter, never less than a Retry-After.",
+    )
+    timeout: float = Field(60.0, gt=0, description="Seconds for one answer.")
+    max_tokens_total: int | None = Field(None, ge=1, description="Most tokens, of prompts and answers together; never overrun.")
+    max_cost: float | None = Field(None, gt=0, description="Most money; needs both prices; never overrun.")
+    price_in: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
+    price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")
+
+    def key(self) -> str:
+        """The key, or a stand-in where the variable is not set (local servers take any).
+
+        Raises:
+            InputError: the server is OpenAI's own, and there is no key.
+        """
+        found = os.environ.get(self.key_env, "")
+        if not found and "api.openai.com" in self.base_url:
+            raise InputError(
+                f"generator: {self.key_env} is not set; put the key of {self.base_url} there (it goes into no file)"
+            )
+        return found or "none"
+
+    def checked(self) -> ApiSpec:
+        """Itself.
+
+        Raises:
+            InputError: a budget in money without prices, or an address that is none.
+        """
+        if self.max_cost is not None and not (self.price_in or self.price_out):
+            raise InputError("api: max_cost needs price_in and price_out (of a million tokens)")
+        if not re.match(r"https?://[^\s/]+", self.base_url):
+            raise InputError(f"api.base_url: must begin with http:// or https://, got {self.base_url!r}")
+        return self

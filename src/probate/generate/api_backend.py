@@ -1,0 +1,48 @@
+"""A model behind an OpenAI-compatible server as generator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from probate.api.client import ApiClient, Request
+from probate.api.spec import ApiSpec
+from probate.generate.prompts import Ask
+from probate.study import Generation
+
+FIRST_WORD = "Begin with the name {name}."
+
+
+def fingerprint(spec: ApiSpec) -> str:
+    """What stands for the weights, which nobody sees: a hash of server and model."""
+    return hashlib.sha256(f"{spec.base_url}\n{spec.model}".encode()).hexdigest()
+
+
+class ApiBackend:
+    """Answers by chat completions, a seed for each record; a server that cannot begin an answer with a given word is asked to."""
+
+    def __init__(self, spec: ApiSpec, cache: Path) -> None:
+        self.client = ApiClient(spec, cache)
+
+    def describe(self) -> dict[str, Any]:
+        spec = self.client.spec
+        return {
+            "name": spec.model, "server": spec.base_url, "fingerprint": fingerprint(spec), "revision": None, "parameters": None,
+            "dtype": None, "device": "api", "adapter": None,
+        }  # fmt: skip
+
+    def answer(
+        self, batch: Sequence[Ask], generation: Generation, done: Callable[[list[tuple[Ask, str]]], None], have: set[str]
+    ) -> None:
+        missing = [ask for ask in batch if ask.id not in have]
+        requests: list[Request] = [
+            {
+                "messages": [{"role": "user", "content": f"{ask.prompt} {FIRST_WORD.format(name=ask.name)}"}],
+                "max_tokens": generation.max_new_tokens, "temperature": generation.temperature, "top_p": generation.top_p,
+                "seed": ask.seed % 2**31,
+            }
+            for ask in missing
+        ]  # fmt: skip
+        self.client.ask(requests, lambda i, answer: done([(missing[i], answer["choices"][0]["message"]["content"])]))

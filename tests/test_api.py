@@ -1,0 +1,310 @@
+"""A server that fails: nothing is lost, nothing is asked twice, the budget is kept, the key goes nowhere."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("openai", reason="openai is not installed (extra api)")
+
+from probate.api.client import ApiClient
+from probate.api.ledger import Ledger
+from probate.api.measure import measure, shares_of
+from probate.api.spec import ApiSpec
+from probate.cli import app
+from probate.errors import InputError, StageError
+from probate.testing import sample_context
+
+CANARY = "sk-canary-0123456789"
+
+
+class Server(ThreadingHTTPServer):
+    """Answers with the last word of the prompt. `fault` says for each request what goes wrong; `logprobs` whether they are given."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, fault=lambda body: "", logprobs=True):
+        self.fault, self.logprobs = fault, logprobs
+        self.served: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.tokens = 0
+        self.lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        body = json.loads(raw)
+        with self.server.lock:
+            fault = self.server.fault(body)
+            self.server.faults[fault] += 1
+        if fault == "drop":
+            self.close_connection = True
+            self.connection.close()
+            return
+        if fault in ("429", "500", "401"):
+            said = {"error": {"message": f"no, {self.headers['authorization']}", "type": "x", "code": "x"}}
+            self.reply(int(fault), json.dumps(said).encode(), {"Retry-After": "0"} if fault == "429" else {})
+            return
+        if fault == "garbage":
+            self.reply(200, b"<html>oops")
+            return
+        text = body["messages"][-1]["content"]
+        used = {"prompt_tokens": len(text.split()), "completion_tokens": 1, "total_tokens": len(text.split()) + 1}
+        with self.server.lock:
+            self.server.served[raw.decode()] += 1
+            self.server.tokens += used["total_tokens"]
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "B" if "Answer with one letter" in text else text.split()[-1]},
+        }
+        if body.get("logprobs") and self.server.logprobs:
+            top = [{"token": t, "logprob": float(np.log(p)), "bytes": None} for t, p in ((" B", 0.6), ("A", 0.3), ("x", 0.1))]
+            choice["logprobs"] = {"content": [{"token": " B", "logprob": -0.5, "bytes": None, "top_logprobs": top}]}
+        answer = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [choice],
+            "usage": used,
+        }
+        self.reply(200, json.dumps({} if fault == "empty" else answer).encode())
+
+    def reply(self, status, content, headers=None):
+        self.send_response(status)
+        for name, value in {"content-type": "application/json", "content-length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def make(*args, **more):
+        servers.append(Server(*args, **more))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def client(server, tmp_path, **more):
+    settings = {
+        "model": "m",
+        "base_url": server.url,
+        "key_env": "PROBATE_TEST_KEY",
+        "wait": 0.001,
+        "retries": 12,
+        "concurrency": 16,
+    }
+    return ApiClient(ApiSpec(**{**settings, **more}), tmp_path / "cache")
+
+
+def requests(count):
+    return [{"messages": [{"role": "user", "content": f"Say word{i}"}], "max_tokens": 4} for i in range(count)]
+
+
+def said(answers):
+    return [a["choices"][0]["message"]["content"] for a in answers]
+
+
+def test_2000_requests_to_a_server_that_fails_three_times_in_ten(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBATE_TEST_KEY", CANARY)
+    rng = random.Random(0)
+
+    def fault(_):
+        return rng.choice(["429", "500", "drop", "garbage", "empty"]) if rng.random() < 0.3 else ""
+
+    server = serve(fault)
+    asked = requests(2000)
+    stood = []
+    own = client(server, tmp_path)
+    assert said(own.ask(asked, lambda i, _: stood.append(i))) == [f"word{i}" for i in range(2000)]
+    assert sorted(stood) == list(range(2000))
+    assert sum(server.faults[f] for f in ("429", "500", "drop", "garbage", "empty")) > 600
+    charged = Counter(json.loads(k)["messages"][0]["content"] for k, n in server.served.items() for _ in range(n))
+    twice = sum(n - 1 for n in charged.values())
+    assert twice == server.faults["empty"]  # only an answer without content is asked again
+    again = client(server, tmp_path)
+    assert said(again.ask(asked)) == [f"word{i}" for i in range(2000)] and again.sent == 0
+    files = list(tmp_path.rglob("*"))
+    assert len(files) > 2000 and not any(CANARY in f.read_text(encoding="utf-8") for f in files if f.is_file())
+
+
+def test_equal_requests_are_one(serve, tmp_path):
+    server = serve()
+    assert said(client(server, tmp_path).ask(requests(3) * 5)) == ["word0", "word1", "word2"] * 5
+    assert sum(server.served.values()) == 3
+
+
+def test_the_budget_is_never_overrun(serve, tmp_path):
+    server = serve()
+    own = client(server, tmp_path, max_tokens_total=400)
+    with pytest.raises(StageError, match="tokens are spent, another request may take"):
+        own.ask(requests(500))
+    assert 0 < server.tokens <= 400
+    kept = sum(server.served.values())
+    more = client(server, tmp_path)
+    assert len(said(more.ask(requests(500)))) == 500 and more.sent == 500 - kept
+
+
+def test_money_is_reserved_before_it_is_spent():
+    ledger = Ledger(ApiSpec(model="m", max_cost=1.0, price_in=1000, price_out=2000))
+    ledger.reserve(500, 200)
+    with pytest.raises(StageError, match="another request may take 0.2000"):
+        ledger.reserve(0, 100)
+    ledger.settle((500, 200), (100, 50))
+    ledger.reserve(0, 100)
+    assert ledger.cost(ledger.prompt, ledger.answer) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "most"),
+    [
+        ("401", "status 401", 4),
+        ("500", "no answer after 3 attempts; last: status 500", 12),
+        ("garbage", "no answer after 3", 12),
+    ],
+)
+def test_what_does_not_pass_is_one_sentence_without_the_key(serve, tmp_path, monkeypatch, fault, words, most):
+    monkeypatch.setenv("PROBATE_TEST_KEY", CANARY)
+    server = serve(lambda _: fault)
+    with pytest.raises(StageError, match=words) as error:
+        client(server, tmp_path, retries=2, concurrency=4).ask(requests(50))
+    assert CANARY not in str(error.value) and sum(server.faults.values()) <= most
+
+
+def test_a_server_that_is_not_there(tmp_path):
+    spec = ApiSpec(model="m", base_url="http://127.0.0.1:9/v1", retries=1, wait=0)
+    with pytest.raises(StageError, match="no answer after 2 attempts; last: APIConnectionError"):
+        ApiClient(spec, tmp_path).ask(requests(1))
+
+
+def test_bad_settings_are_one_sentence(tmp_path, monkeypatch, tiny_study):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(InputError, match="OPENAI_API_KEY is not set"):
+        ApiClient(ApiSpec(model="m"), tmp_path).ask(requests(1))
+    with pytest.raises(InputError, match="max_cost needs price_in"):
+        ApiClient(ApiSpec(model="m", max_cost=1), tmp_path)
+    with pytest.raises(InputError, match="must begin with http"):
+        ApiClient(ApiSpec(model="m", base_url="localhost"), tmp_path)
+    with pytest.raises(ValueError, match="cannot be fine-tuned"):
+        tiny_study(model={"api": {"model": "m"}})
+
+
+def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
+    from probate import run
+
+    class Writing(Server):
+        """Two sentences about the name that was asked for."""
+
+    server = serve()
+    number = iter(range(10_000))
+
+    def write(self, status, content, headers=None):
+        answer = json.loads(content)
+        name = answer["choices"][0]["message"]["content"].rstrip(".")
+        from probate.bias.packs import load_pack
+
+        she = "She" if name in load_pack("gender").groups["female"].names else "He"
+        n = next(number)
+        answer["choices"][0]["message"]["content"] = (
+            f"{name} has worked in town {n} for {n} years. {she} is known for patience and {n} good ideas, and likes the work."
+        )
+        original(self, status, json.dumps(answer).encode(), headers)
+
+    original = Handler.reply
+    Handler.reply = write
+    try:
+        study = tiny_study(
+            augmented=None, bias={"types": ["contextual-single-explicit"]}, tasks=["occupation"], matched_control="original", ratios=[0.5],
+            generation={"near_duplicate": 1.0}, data={"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
+            generator={"api": {"model": "writer", "base_url": server.url, "key_env": "PROBATE_TEST_KEY", "wait": 0.001}},
+        )  # fmt: skip
+        result = run(study, tmp_path / "run", quiet=True)
+        assert result.exit_code == 0, result.failures
+        served = sum(server.served.values())
+        run(study, tmp_path / "run", quiet=True)
+        assert sum(server.served.values()) == served > 0
+    finally:
+        Handler.reply = original
+    record = json.loads((tmp_path / "run" / "data" / "contextual-single-explicit-s0.jsonl").read_text().splitlines()[0])
+    assert record["provenance"]["generator"]["name"] == "writer" and record["provenance"]["generator"]["server"] == server.url
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_tasks_are_asked_by_letters(serve, tmp_path, logprobs):
+    from probate.registry import load_task
+
+    server = serve(logprobs=logprobs)
+    outcomes = measure(client(server, tmp_path), load_task("occupation"), sample_context(), samples=3)
+    assert all(o.parsed for o in outcomes) and {o.scoring for o in outcomes} == {
+        "api letters" if logprobs else "api letters, sampled 3"
+    }
+    shares = [sorted(json.loads(o.response).values()) for o in outcomes]
+    assert all(s == pytest.approx([1 / 3, 2 / 3] if logprobs else [0.0, 1.0], abs=1e-3) for s in shares)
+    assert len({o.prediction for o in outcomes}) == 2  # B is another option from item to item
+
+
+def test_unreadable_answers_are_counted_not_guessed():
+    assert shares_of([{"choices": [{"message": {"content": "I would rather not say"}}]}], ["x", "y"]) == (
+        {},
+        "api letters, sampled 1",
+    )
+    assert shares_of([{"choices": [{"message": {"content": "(b)."}}]}], ["x", "y"])[0] == {"x": 0.0, "y": 1.0}
+
+
+def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBATE_TEST_KEY", CANARY)
+    server = serve()
+    args = [
+        "ask",
+        "quickstart",
+        "--set",
+        "tasks=[occupation]",
+        "--server",
+        server.url,
+        "--model",
+        "m",
+        "--key-env",
+        "PROBATE_TEST_KEY",
+        "--quiet",
+    ]
+    for name in ("a", "b"):
+        result = CliRunner().invoke(app, [*args, "--out", str(tmp_path / name)])
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert "96 outcomes" in result.output and "scored by api letters" in result.output
+    table = pd.read_parquet(tmp_path / "a" / "outcomes.parquet")
+    assert (
+        list(table.columns)[:16]
+        == "study arm bias_type ratio mitigation method round seed task metric item_id groups target response prediction score".split()
+    )
+    result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--resamples", "200"])
+    assert result.exit_code == 0 and "api: occupation; all: B − A +0 points" in result.output, result.output
+    assert "no choices among options" in str(CliRunner().invoke(app, [*args[:3], "tasks=[story]", *args[4:]]).exception)
