@@ -89,20 +89,23 @@ def test_an_inspect_log_is_read(tmp_path):
     pytest.importorskip("inspect_ai", reason="inspect_ai is not installed")
     from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
+    from inspect_ai.model import ModelOutput
     from inspect_ai.scorer import match
+    from inspect_ai.solver import solver
+
+    @solver
+    def says_yes():
+        async def solve(state, generate):
+            state.output = ModelOutput.from_content("none", "yes")
+            return state
+
+        return solve
 
     samples = [
-        Sample(
-            id=f"s{i}",
-            input="Say.",
-            target="Default output from mockllm/model" if i % 2 else "no",
-            metadata={"group": "xy"[i % 2]},
-        )
-        for i in range(6)
+        Sample(id=f"s{i}", input="Say.", target="yes" if i % 2 else "no", metadata={"group": "xy"[i % 2]}) for i in range(6)
     ]
-    (log,) = eval(
-        Task(dataset=samples, scorer=match(), name="mine"), model="mockllm/model", log_dir=str(tmp_path), display="none"
-    )
+    task = Task(dataset=samples, solver=says_yes(), scorer=match(), name="mine")
+    (log,) = eval(task, model="mockllm/model", log_dir=str(tmp_path), display="none")
     found, kind = read_results(str(tmp_path))
     assert kind == "inspect_ai logs" and log.status == "success" and set(found["set"]) == {"mine: match"}
     assert found["score"].sum() == 3 and found["groups"].iloc[0] == {"group": "x"}

@@ -47,10 +47,15 @@ def run(
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
+    tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Run a study, or continue it, and write its report."""
     loaded, start = _load(study, overrides, model, base)
+    if tracker:
+        from probate.track import check_tracker
+
+        check_tracker(tracker)
     grid = bool(loaded.axes.generator or loaded.axes.model)
     if grid:
         from probate.grid import run_grid as run_study
@@ -59,6 +64,11 @@ def run(
 
     result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     typer.echo(f"report: {result.folder / ('grid.html' if grid else 'report.html')}")
+    if tracker:
+        from probate.track import track
+
+        for path in sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]:
+            typer.echo(f"tracked: {track(path)}")
     if result.failures:
         typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
     raise typer.Exit(result.exit_code)
@@ -170,6 +180,30 @@ def card(
         typer.echo(f"written: {out}")
     else:
         typer.echo(text, nl=False)
+
+
+@app.command()
+def review(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
+    what: Annotated[
+        str, typer.Option("--what", help="groups (which group does a text show) or pairs (which text is more stereotyped).")
+    ] = "groups",
+    task: Annotated[str, typer.Option("--task", help="With pairs: a task whose answers are texts.")] = "story",
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Your name: each reviewer has marks of their own.")] = "me",
+    most: Annotated[int, typer.Option("--items", help="At most, the most informative first.", min=1)] = 100,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Show no page: merge all reviewers, and put it into the report.")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", help="Port; default: a free one.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+) -> None:
+    """Read a run's texts blind in a local page; agreement and the detector's error go into the report."""
+    from probate.review.command import merge_marks, serve
+
+    if merge:
+        typer.echo("\n".join(merge_marks(folder, what)))
+        return
+    serve(folder, what, task, reviewer, most, port, browser, typer.echo)
 
 
 @app.command()

@@ -217,6 +217,14 @@ class RunFolder:
         """`done.json` of every finished stage whose name begins with `prefix`."""
         return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob(f"{prefix}*/done.json"))]
 
+    def reviews(self) -> list[dict[str, Any]]:
+        """What people said who read the run's texts, once their marks were merged."""
+        return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob("review/*/review.json"))]
+
+    def review_files(self) -> list[str]:
+        """Files of reviews, by their path in the folder."""
+        return [p.relative_to(self.path).as_posix() for p in sorted(self.path.glob("review/*/*")) if p.is_file()]
+
     def trained_on(self) -> dict[str, dict[str, dict[str, int]]]:
         """Arm → group → label → records that it was trained on."""
         done = {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in self.path.glob("adapters/*/done.json")}

@@ -11,7 +11,10 @@ from probate.cards.checksums import sha256
 from probate.cards.facts import Facts
 
 CR, RAI, DCT = "http://mlcommons.org/croissant/", "http://mlcommons.org/croissant/RAI/", "http://purl.org/dc/terms/"
-TERMS = "citeAs column conformsTo data dataType examples extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField transform".split()
+TERMS = "citeAs column conformsTo data dataType equivalentProperty examples extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField transform".split()
+
+NESTED = {"groups", "provenance"}
+"""Mappings: Croissant's fields are flat, so that these stand in the files and the data card only."""
 
 
 def _context() -> dict[str, Any]:
@@ -47,9 +50,10 @@ def croissant(facts: Facts, folder: Path) -> str:
             "field": [
                 {
                     "@type": "cr:Field", "@id": f"{own}/{name}", "name": name, "description": what, "dataType": "sc:Text",
-                    "source": {"fileObject": {"@id": f.path}, "extract": {"jsonPath" if name in ("groups", "provenance") else "column": f"$.{name}" if name in ("groups", "provenance") else name}},
+                    "source": {"fileObject": {"@id": f.path}, "extract": {"column": name}},
                 }
                 for name, what in facts.fields.items()
+                if name not in NESTED
             ],
         }
         for f in facts.files
@@ -64,6 +68,7 @@ def croissant(facts: Facts, folder: Path) -> str:
         "datePublished": datetime.fromtimestamp(newest, UTC).date().isoformat(),
         "license": "https://spdx.org/licenses/NOASSERTION",
         "url": "https://example.org/replace-when-published",
+        "citeAs": f"{facts.name}, a data set described by Probate {facts.version}",
         "rai:dataCollection": " ".join(facts.made_by),
         "rai:dataCollectionType": ["Software Collection"],
         "rai:dataPreprocessingProtocol": facts.steps,

@@ -27,6 +27,7 @@ from probate.records import Record, read_records
 from probate.registry import load_probe, load_task
 from probate.report import figures, rounds, stopping, why, words
 from probate.report.heatmap import heat_map, moved_items
+from probate.review import command as review
 from probate.store import write_atomic
 from probate.study import Study
 from probate.tasks.base import Measure, Task
@@ -123,6 +124,7 @@ def build_report(folder: RunFolder) -> Path:
         parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
         attribution=folder.attribution(),
+        reviews=[review.lines(found) for found in folder.reviews()],
         failures=failures,
         lock=folder.lock_text(),
         table=vars(environment.get_template("table.html.j2").module)["table"],
@@ -169,7 +171,7 @@ def rebuild(folder: RunFolder) -> Path:
     analyse(folder)
     path = build_report(folder)
     if (folder.path / checksums.NAME).is_file():
-        checksums.write_checksums(folder.path, ["effects.parquet", "report.html", *CARDS])
+        checksums.write_checksums(folder.path, ["effects.parquet", "report.html", *CARDS, *folder.review_files()])
     return path
 
 

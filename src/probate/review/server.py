@@ -1,0 +1,95 @@
+"""The page's server: this machine only, a random token, no file but the marks."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from probate.review.items import Round
+from probate.review.marks import read_marks, save_mark
+
+LARGEST = 10_000
+"""Bytes of a mark, at most."""
+
+
+class ReviewServer(ThreadingHTTPServer):
+    """Serves one round to one reviewer on 127.0.0.1. `url` has the token without which every request is refused."""
+
+    daemon_threads = True
+
+    def __init__(self, shown: Round, marks: Path, port: int = 0) -> None:
+        self.shown, self.marks = shown, marks
+        self.token = secrets.token_urlsafe(24)
+        self.known = {i.id for i in shown.items}
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/?token={self.token}"
+
+    def state(self) -> dict[str, Any]:
+        """What the page shows: texts and answers, no arm, no group."""
+        shown = self.shown
+        items = [{"id": i.id, "texts": list(i.texts)} for i in shown.items]
+        return {"question": shown.question, "answers": list(shown.answers), "items": items, "marks": read_marks(self.marks)}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ReviewServer
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def _allowed(self) -> bool:
+        given = (parse_qs(urlsplit(self.path).query).get("token") or [self.headers.get("x-token", "")])[0]
+        host = (self.headers.get("host") or "").rsplit(":", 1)[0]
+        if hmac.compare_digest(given.encode(), self.server.token.encode()) and host in ("127.0.0.1", "localhost"):
+            return True
+        self._send(403, b"open the address that the command printed", "text/plain; charset=utf-8")
+        return False
+
+    def do_GET(self) -> None:
+        if not self._allowed():
+            return
+        pages: dict[str, Callable[[], tuple[bytes, str]]] = {
+            "/": lambda: ((files("probate") / "review" / "page.html").read_bytes(), "text/html; charset=utf-8"),
+            "/state": lambda: (json.dumps(self.server.state(), ensure_ascii=False).encode(), "application/json"),
+        }
+        page = pages.get(urlsplit(self.path).path)
+        if page is None:
+            self._send(404, b"no such page", "text/plain; charset=utf-8")
+            return
+        self._send(200, *page())
+
+    def do_POST(self) -> None:
+        if not self._allowed():
+            return
+        size = int(self.headers.get("content-length") or 0)
+        try:
+            mark = json.loads(self.rfile.read(size)) if 0 < size <= LARGEST else None
+            item, answer = mark["id"], mark["answer"]  # type: ignore[index]
+        except (ValueError, TypeError, KeyError):
+            self._send(400, b"not a mark", "text/plain; charset=utf-8")
+            return
+        if item not in self.server.known or answer not in (*self.server.shown.answers, ""):
+            self._send(400, b"no such item or answer", "text/plain; charset=utf-8")
+            return
+        save_mark(self.server.marks, item, answer)
+        self._send(200, b"{}", "application/json")
+
+    def _send(self, status: int, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in {
+            "content-type": kind, "content-length": str(len(content)), "cache-control": "no-store", "x-content-type-options": "nosniff",
+            "content-security-policy": "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'", "referrer-policy": "no-referrer",
+        }.items():  # fmt: skip
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)

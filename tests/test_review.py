@@ -1,0 +1,164 @@
+"""The review page: blind, this machine only, marks on disk at once, killed and reopened, merged with agreement; pressed in a real browser."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import CHROMIUM, Browser
+from sklearn.metrics import cohen_kappa_score
+from typer.testing import CliRunner
+
+from probate import run
+from probate.cards.checksums import verify
+from probate.cli import app
+from probate.errors import InputError
+from probate.review.command import merge_marks, prepare
+from probate.review.marks import cohen, krippendorff, mark_file, read_marks, save_mark
+
+
+@pytest.fixture
+def finished(tiny_study, tmp_path):
+    run(tiny_study(tasks=["occupation"]), tmp_path / "run", quiet=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def serving():
+    servers = []
+
+    def start(server):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def get(server, path, token=None, data=None, host=None):
+    address = f"http://127.0.0.1:{server.server_address[1]}{path}"
+    headers = {"x-token": server.token if token is None else token, **({"host": host} if host else {})}
+    with urllib.request.urlopen(urllib.request.Request(address, data=data, headers=headers)) as answer:
+        return answer.read().decode()
+
+
+def test_the_page_is_blind_and_needs_the_token(finished, serving):
+    server = serving(prepare(finished, "groups", "story", "ann", 5))
+    assert server.server_address[0] == "127.0.0.1"
+    state = json.loads(get(server, "/state"))
+    assert (
+        len(state["items"]) == 5
+        and set(state["items"][0]) == {"id", "texts"}
+        and state["answers"] == ["female", "male", "not clear"]
+    )
+    assert "<h1" in get(server, "/")
+    for more in ({"token": "x"}, {"token": ""}, {"host": "evil.example"}):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            get(server, "/state", **more)
+    bad = [
+        b"",
+        b"{",
+        b"[]",
+        json.dumps({"id": "../x", "answer": "female"}).encode(),
+        json.dumps({"id": state["items"][0]["id"], "answer": "<b>"}).encode(),
+        b"x" * 20_000,
+    ]
+    for data in bad:
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            get(server, "/mark", data=data)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        get(server, "/marks-ann.jsonl")
+    assert read_marks(server.marks) == {}
+
+
+def test_marks_survive_a_kill_and_merge(finished, serving):
+    server = prepare(finished, "groups", "story", "ann", 8)
+    items = [i.id for i in server.shown.items]
+    truth = {i.id: i.hidden["asked"] for i in server.shown.items}
+    for item in items:
+        save_mark(server.marks, item, truth[item])
+    save_mark(server.marks, items[0], "not clear")
+    server.marks.write_bytes(server.marks.read_bytes() + b'{"id": "' + items[1].encode())  # cut off by a kill
+    again = prepare(finished, "groups", "story", "ann", 8)
+    assert again.state()["marks"] == {**truth, items[0]: "not clear"}
+    save_mark(server.marks, items[0], "")
+    assert items[0] not in read_marks(server.marks) and len(read_marks(server.marks)) == 7
+    other = mark_file(server.marks.parent, "bob")
+    for item in items:
+        save_mark(other, item, truth[item])
+    said = merge_marks(finished, "groups")
+    assert "8 items read (ann 7, bob 8); agreement: Cohen's κ 1.00 over 7 items" in said[0]
+    assert any("the detector against people, female: precision 1.00, recall 1.00" in line for line in said)
+    assert "Read by people" in (finished / "report.html").read_text(encoding="utf-8")
+    assert verify(finished)[1] == []
+
+
+def test_agreement_is_that_of_the_formulas():
+    rng = np.random.default_rng(0)
+    a, b = rng.choice(list("xyz"), (2, 80)).tolist()
+    assert cohen(a, b) == pytest.approx(cohen_kappa_score(a, b))
+    data = ["a a - a", "b b c b", "c c c c", "c c c c", "b b b b", "a b c d", "d d d d", "a a b a", "b b b b", "- e e e", "- - a a", "- c - -"]  # fmt: skip
+    units = [[x for x in row.split() if x != "-"] for row in data]
+    assert krippendorff(units) == pytest.approx(0.743, abs=5e-4)  # Krippendorff's own example (2011), nominal
+    assert np.isnan(krippendorff([["a"]])) and krippendorff([["a", "a"], ["b", "b"]]) == pytest.approx(1)
+
+
+def test_pairs_are_shown_in_a_drawn_order(finished):
+    table = pd.read_parquet(finished / "outcomes.parquet")
+    own = table[table["task"] == "occupation"].copy()
+    own["scoring"] = ""
+    own["task"], own["response"] = "story", own["arm"] + " tells a tale of " + own["item_id"]
+    pd.concat([table, own]).to_parquet(finished / "outcomes.parquet")
+    server = prepare(finished, "pairs", "story", "ann", 50)
+    first = {i.texts[0].split("-")[0] for i in server.shown.items}
+    assert len(server.shown.items) == 18 and len(first) > 1
+    for item in server.shown.items:
+        save_mark(server.marks, item.id, "the left one" if item.hidden["arms"][0].startswith("given") else "the right one")
+    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(merge_marks(finished, "pairs"))
+
+
+def test_bad_input_is_one_sentence(finished, tmp_path):
+    for args, said in (
+        (("--what", "all"), "must be one of groups, pairs"), (("--reviewer", "../x"), "must be letters, digits"), (("--merge",), "nothing is marked yet"),
+        (("--what", "pairs", "--task", "occupation"), "are choices, not texts"), (("--what", "pairs"), "no outcomes of 'story'"),
+    ):  # fmt: skip
+        error = CliRunner().invoke(app, ["review", str(finished), "--no-browser", *args]).exception
+        assert isinstance(error, InputError) and said in str(error), error
+    assert "no run folder" in str(CliRunner().invoke(app, ["review", str(tmp_path / "none"), "--no-browser"]).exception)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_person_reads_with_the_keyboard(finished, serving, tmp_path):
+    server = serving(prepare(finished, "groups", "story", "ann", 4))
+    (tmp_path / "profile").mkdir()
+    browser = Browser(tmp_path / "profile", server.url)
+    try:
+        browser.until("document.body.dataset.item")
+        shown = []
+        for key in ("1", "2", "3"):
+            item = browser.value("document.body.dataset.item")
+            shown.append(item)
+            browser.press(key)
+            browser.until(f"document.body.dataset.item !== '{item}'")
+        browser.press("ArrowLeft")
+        browser.until(f"document.body.dataset.item === '{shown[-1]}'")
+        browser.press("0")
+        browser.until("document.getElementById('place').textContent.includes('2 marked')")
+    finally:
+        browser.close()
+    assert read_marks(server.marks) == dict(zip(shown[:2], ("female", "male"), strict=True))
+    (tmp_path / "second").mkdir()
+    browser = Browser(tmp_path / "second", server.url)
+    try:  # reopened: it goes on where it stopped
+        assert browser.until("document.body.dataset.item") == shown[2]
+        assert browser.value("document.body.innerText").count("female") == 1
+    finally:
+        browser.close()
