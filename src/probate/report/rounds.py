@@ -59,8 +59,10 @@ def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
         return "No ability probe was run, so that it cannot be said whether gaps move before ability does."
     if first[False] == first[True] == NEVER:
         return "Neither a gap nor ability left its first round for sure."
-    names = {NEVER: "not up to the last round"}
-    said = [names.get(first[a], f"in round {first[a]}") for a in (False, True)]
+    said = [
+        f"{what} {f'left its first round in round {first[ability]}' if first[ability] < NEVER else 'did not leave its first round'}"
+        for what, ability in (("a gap", False), ("a measure of ability", True))
+    ]
     order = (
         "before ability"
         if first[False] < first[True]
@@ -68,7 +70,8 @@ def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
         if first[False] > first[True]
         else "together with ability"
     )
-    return f"The first gap leaves its first round {said[0]}, the first measure of ability {said[1]}: fairness moves {order}."
+    line = f"{said[0]}, {said[1]}: fairness moves {order}."
+    return line[:1].upper() + line[1:]
 
 
 def _by_group(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]]) -> Iterator[dict[str, Any]]:
