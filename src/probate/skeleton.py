@@ -51,12 +51,11 @@ TASK_TEST = '''"""The task passes Probate's conformance suite."""
 
 from probate.models.lm import load_lm
 from probate.registry import load_task
-from probate.study import ModelSpec
 from probate.testing import check_task, sample_context
 
 
 def test_{name}():
-    check_task(load_task("{name}"), load_lm(ModelSpec(name="embedded")), sample_context())
+    check_task(load_task("{name}"), load_lm("embedded"), sample_context())
 '''
 
 PACK = '''"""One identity pack for Probate: edit {name}.yaml."""

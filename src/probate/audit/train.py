@@ -21,7 +21,7 @@ from probate.progress import Reporter, spoken
 from probate.records import Record, with_messages
 from probate.runner import RunResult, run
 from probate.store import write_atomic
-from probate.study import ModelSpec, Study
+from probate.study import Study
 
 RATIO = 0.5
 EPOCHS = 4
@@ -154,7 +154,7 @@ def _speed(original: Path, model: str, labels: list[str]) -> tuple[float, float]
     from probate.train.examples import encode
     from probate.train.sft import train as fit
 
-    lm = load_lm(ModelSpec(name=model))
+    lm = load_lm(model)
     rows = [json.loads(line) for line in original.read_text(encoding="utf-8").splitlines()]
     picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
     records = [Record(f"o:{r['id']}", r["text"], r["label"], {}) for r in picked]

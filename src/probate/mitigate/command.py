@@ -14,7 +14,6 @@ from probate.mitigate.base import MitigationContext
 from probate.mitigate.files import Summary, mitigate_file
 from probate.progress import Reporter
 from probate.registry import load_mitigation
-from probate.study import ModelSpec
 from probate.study_errors import apply_overrides
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def run_command(
 def _load(name: str) -> LM:
     from probate.models.lm import load_lm
 
-    return load_lm(ModelSpec(name=name))
+    return load_lm(name)
 
 
 def _lines(path: Path) -> int:

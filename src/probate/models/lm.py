@@ -137,8 +137,8 @@ class LM:
         }
 
 
-def load_lm(spec: ModelSpec) -> LM:
-    """Load a model: embedded, local folder or hub id (offline first; safetensors only; no remote code).
+def load_lm(spec: ModelSpec | str) -> LM:
+    """Load a model, by its spec or its name: embedded, local folder or hub id (offline first; safetensors only; no remote code).
 
     Raises:
         InputError: no such model, no tokenizer, no chat template (with the setting that helps).
@@ -147,6 +147,7 @@ def load_lm(spec: ModelSpec) -> LM:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
     if spec.name in WHEELS and spec.name != "embedded":
         raise InputError(
             f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'"

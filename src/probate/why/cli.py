@@ -208,9 +208,8 @@ def items(
 
 def _model(name: str) -> Any:
     from probate.models.lm import load_lm
-    from probate.study import ModelSpec
 
-    return load_lm(ModelSpec(name=name))
+    return load_lm(name)
 
 
 def _column(rows: list[dict[str, Any]], name: str) -> list[str]:
