@@ -65,8 +65,9 @@ def run(
         StageError: a stage that all else needs failed (the base model, say).
     """
     folder = RunFolder(Path(out))
+    planned = _Run(study, folder, Path(base), Reporter(quiet=quiet), deadline)  # bad input leaves no folder
     with folder.locked():
-        return _Run(study, folder, Path(base), Reporter(quiet=quiet), deadline).execute()
+        return planned.execute()
 
 
 class _Run:
