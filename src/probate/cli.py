@@ -356,7 +356,7 @@ def check(
     said = [outputs.as_json(found, decisions, gate)] if as_json else [*(d.sentence for d in decisions), f"verdict: {found}"]
     typer.echo("\n".join(said))
     if github:
-        typer.echo("\n".join(outputs.annotations(decisions)))
+        typer.echo("\n".join(outputs.github_lines(decisions)))
     if junit:
         outputs.write_junit(junit, decisions, str(folder))
     raise typer.Exit(decide.exit_code(found, gate))

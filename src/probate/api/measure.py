@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -50,7 +50,7 @@ def shares_of(answers: Sequence[dict[str, Any]], order: Sequence[str]) -> tuple[
     """Share of each name, and how it was read: `api letters` (log-probabilities of the first token) or `api letters, sampled N`; empty if unreadable."""
     first = answers[0]["choices"][0]
     tokens = ((first.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs") or []
-    weights: Counter[str] = Counter()
+    weights: dict[str, float] = defaultdict(float)
     for token in tokens:
         letter = str(token.get("token", "")).strip().rstrip(".)").upper()
         if letter and len(letter) == 1 and letter in LETTERS[: len(order)]:

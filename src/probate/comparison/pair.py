@@ -12,7 +12,7 @@ from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from probate.analyze import compare
-from probate.analyze.contrast import Estimate
+from probate.analyze.contrast import Estimate, before_after, contrast
 from probate.errors import InputError
 from probate.study import Analysis
 from probate.tasks.base import Measure
@@ -91,11 +91,10 @@ def compare_results(
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
     tested = [i for i, c in enumerate(found) if np.isfinite(c.p)]
-    for method, key in (("holm", "p_holm"), ("fdr_bh", "p_bh")):
-        if tested:
-            adjusted = multipletests([found[i].p for i in tested], method=method)[1]
-            for i, p in zip(tested, adjusted, strict=True):
-                found[i] = replace(found[i], **{key: float(p)})
+    if tested:
+        holm, bh = (multipletests([found[i].p for i in tested], method=m)[1] for m in ("holm", "fdr_bh"))
+        for place, i in enumerate(tested):
+            found[i] = replace(found[i], p_holm=float(holm[place]), p_bh=float(bh[place]))
     columns = ["set", "item", "groups_a", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
     return found, pd.concat(flips)[columns].rename(columns={"groups_a": "groups", "target_a": "target"}).reset_index(drop=True)
 
@@ -116,7 +115,7 @@ def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: A
         )
 
     after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
-    whole = compare.contrast([compare.before_after(after, before)], analysis, paired=False, share=share)
+    whole = contrast([before_after(after, before)], analysis, paired=False, share=share)
     yield row("all", whole, both, (float(both["score_a"].mean()), float(both["score_b"].mean())))
     for dimension in sorted({d for g in both["groups_a"] for d in g}):
         groups = both["groups_a"].map(lambda g, d=dimension: g.get(d, ""))

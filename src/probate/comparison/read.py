@@ -91,7 +91,7 @@ def _harness_rows(path: Path) -> Iterator[list[Any]]:
                 k for k, v in row.items() if k in SCORE or (isinstance(v, float) and k not in ("target",))
             ]
             suffix = "" if row.get("filter", "none") == "none" else f", {row['filter']}"
-            doc = row.get("doc") if isinstance(row.get("doc"), dict) else {}
+            doc: dict[str, Any] = row["doc"] if isinstance(row.get("doc"), dict) else {}
             for name in names:
                 if isinstance(row.get(name), (int, float, bool)):
                     item, answer = (
@@ -140,7 +140,7 @@ def _table_rows(path: Path) -> Iterator[list[Any]]:
 
 
 def _groups(row: dict[str, Any]) -> dict[str, str]:
-    value = next((row[c] for c in GROUPS if row.get(c)), {})
+    value: Any = next((row[c] for c in GROUPS if row.get(c)), {})
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -35,7 +35,7 @@ def as_json(found: str, decisions: Sequence[Decision], gate: Gate) -> str:
     return json.dumps({"verdict": found, "gate": gate.model_dump(), "decisions": rows}, indent=1, ensure_ascii=False)
 
 
-def annotations(decisions: Sequence[Decision]) -> list[str]:
+def github_lines(decisions: Sequence[Decision]) -> list[str]:
     """Workflow commands that GitHub shows beside a run."""
     level = {PASS: "notice", UNSURE: "warning", FAIL: "error"}
     return [f"::{level[d.verdict]} title=probate {d.task}::{_escaped(d.sentence)}" for d in decisions]
