@@ -221,9 +221,6 @@ def test_bad_settings_are_one_sentence(tmp_path, monkeypatch, tiny_study):
 def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
     from probate import run
 
-    class Writing(Server):
-        """Two sentences about the name that was asked for."""
-
     server = serve()
     number = iter(range(10_000))
 

@@ -14,7 +14,7 @@ from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
 from probate.plan import Plan, make_plan, training_records
 from probate.progress import spoken
-from probate.registry import load_probe, load_task
+from probate.registry import tasks_and_probes
 from probate.study import ModelSpec, Study
 
 TOKENS_PER_WORD = 1.45
@@ -28,8 +28,7 @@ def plan_text(study: Study, base: Path) -> str:
     """The plan in words and a table: arms, stages, records, tokens, time, disk."""
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
-    tasks = [load_task(t.name, t.options, t.alias) for t in study.tasks]
-    tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
+    tasks = tasks_and_probes(study)
     words = float(np.mean([len(r.text.split()) for r in data.split.train]))
     own = words * TOKENS_PER_WORD + 3
     shared = OVERHEAD_TOKENS + len(study.data.user_turn.split()) * TOKENS_PER_WORD

@@ -181,7 +181,15 @@ class RunFolder:
         return table
 
     def effects(self) -> pd.DataFrame:
-        return pd.read_parquet(self.path / "effects.parquet")
+        """`effects.parquet`.
+
+        Raises:
+            InputError: the run has not come to its effects yet.
+        """
+        path = self.path / "effects.parquet"
+        if not path.exists():
+            raise InputError(f"{self.path}: no effects.parquet there; finish the run with: probate run")
+        return pd.read_parquet(path)
 
     def info(self) -> dict[str, Any]:
         """What `begin` wrote about the data."""
@@ -227,8 +235,11 @@ class RunFolder:
 
     def trained_on(self) -> dict[str, dict[str, dict[str, int]]]:
         """Arm → group → label → records that it was trained on."""
-        done = {p.parent.name: json.loads(p.read_text(encoding="utf-8")) for p in self.path.glob("adapters/*/done.json")}
-        return {arm: report["trained_on"] for arm, report in done.items() if "trained_on" in report}
+        return {
+            report["stage"].removeprefix("adapters/"): report["trained_on"]
+            for report in self.reports("adapters/")
+            if "trained_on" in report
+        }
 
     def _json(self, name: str, default: Any) -> Any:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -106,6 +106,21 @@ def source_rows(name: str, split: str, base: Path) -> Iterator[Row]:
     if not files:
         raise InputError(f"{path}: no file has such a name")
     return (row for file in files for row in _file_rows(file, split))
+
+
+def group_columns(pairs: Sequence[str]) -> dict[str, str]:
+    """`DIMENSION=COLUMN` options as a mapping.
+
+    Raises:
+        InputError: one that is not of that form.
+    """
+    found = {}
+    for pair in pairs:
+        dimension, equals, column = pair.partition("=")
+        if not (equals and dimension and column):
+            raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in --group gender=sex")
+        found[dimension] = column
+    return found
 
 
 def normal_label(value: str) -> str:

@@ -95,6 +95,11 @@ def content_hash(records: Iterable[Record]) -> str:
     return digest.hexdigest()
 
 
+def stable_seed(identity: str, seed: int) -> int:
+    """A seed of its own for each text that is drawn, from its id and the seed of all, in [0, 2³²)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{identity}".encode()).digest()[:4], "big")
+
+
 def stable_order(items: Iterable[str], *salt: object) -> list[str]:
     """`items` in an order that depends on `salt` and each item alone: adding one does not move the others."""
     head = json.dumps([str(s) for s in salt])

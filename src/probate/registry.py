@@ -12,6 +12,7 @@ from probate.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from probate.mitigate.base import Mitigation
+    from probate.study import Study
     from probate.tasks.base import Task
 
 
@@ -48,6 +49,12 @@ def probe_names() -> list[str]:
 def load_probe(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
     """The probe of that name; errors as `load_task`."""
     return cast("type[Task]", _installed("probe", name)).from_options(options or {}, alias)
+
+
+def tasks_and_probes(study: Study) -> list[Task]:
+    """All that a study measures, its tasks first; errors as `load_task`."""
+    tasks = [load_task(t.name, t.options, t.alias) for t in study.tasks]
+    return tasks + [load_probe(t.name, t.options, t.alias) for t in study.probes]
 
 
 def mitigation_names() -> list[str]:

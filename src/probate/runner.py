@@ -21,7 +21,7 @@ from probate.mixing import augmented_count
 from probate.plan import Arm, Plan, make_plan
 from probate.progress import Reporter
 from probate.records import Record
-from probate.registry import load_probe, load_task
+from probate.registry import tasks_and_probes
 from probate.stages import Stages
 from probate.store import Store
 from probate.study import Study
@@ -80,8 +80,7 @@ class _Run:
         self.failures: list[dict[str, str]] = []
         self.data = arm_data.read_data(study, base)
         self.plan: Plan = make_plan(study, len(self.data.labels) * len(study.bias.groups))
-        self.tasks: list[Task] = [load_task(t.name, t.options, t.alias) for t in study.tasks]
-        self.tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
+        self.tasks: list[Task] = tasks_and_probes(study)
         self.context: TaskContext = self.data.context
         for task in self.tasks:
             task.check(self.context)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from probate.analyze.databias import count_cells
 from probate.arms import StudyData
 from probate.bias.packs import Pack, load_pack
 from probate.evaluation import evaluate, outcome_rows
@@ -227,16 +227,9 @@ class Stages:
             "steps": log.steps,
             "tokens": log.tokens,
             "loss": log.losses[-1],
-            "trained_on": self._cells(mixed.records),
+            "trained_on": count_cells(mixed.records, self.study.bias.dimension),
             **(self._drawn_together(mixed, log, base, folder, kept) if kept is not None else {}),
         }
-
-    def _cells(self, records: Sequence[Record]) -> dict[str, dict[str, int]]:
-        """Group → label → how many records."""
-        found: dict[str, Counter[str]] = {}
-        for r in records:
-            found.setdefault(r.groups.get(self.study.bias.dimension, ""), Counter())[r.label] += 1
-        return {group: dict(counts) for group, counts in found.items()}
 
     def _drawn_together(self, mixed: Mitigated, log: Any, base: LM, folder: Path, kept: Sequence[Record]) -> dict[str, Any]:
         """The distance of original and augmented records before and after training.

@@ -19,6 +19,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _named(value: Any) -> Any:
+    """Plain strings in a list are names: of tasks, probes, models."""
+    return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+
 class ModelSpec(Section):
     name: str = Field(
         "embedded",
@@ -307,7 +312,7 @@ class Axes(Section):
     @field_validator("generator", "model", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+        return _named(value)
 
 
 class Study(Section):
@@ -399,9 +404,7 @@ class Study(Section):
     @field_validator("tasks", "probes", mode="before")
     @classmethod
     def _tasks_by_name(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return [{"name": v} if isinstance(v, str) else v for v in value]
-        return value
+        return _named(value)
 
     @field_validator("ratios", "control_ratios")
     @classmethod

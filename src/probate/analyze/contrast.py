@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from probate.analyze import exact, resample, sequential
 from probate.study import Analysis
 
 NAN = float("nan")
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,12 @@ def farther(low: float, high: float) -> float:
     return float(max(abs(low), abs(high)))
 
 
+def smallest_found(low: float, high: float, confidence: float = 0.95) -> float:
+    """The smallest change that a comparison with this interval finds with a power of 80%: (z₁ + z₂)·SE, both sides."""
+    z = norm.ppf(0.5 + confidence / 2)
+    return float((high - low) / (2 * z) * (z + norm.ppf(POWER)))
+
+
 def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callable[[float], tuple[float, float]]]:
     """The name of the interval that suits the design, and its ends at a confidence."""
     sums, sizes = table[:, [0, 2]], table[:, [1, 3]]
@@ -125,9 +132,8 @@ def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callab
         if n:
             return "Wilson", lambda c: _floats(exact.wilson(a, n, c))
     pseudo = pseudo_outcomes(paired) if share else None
-    added = resample.welch_interval(table, 0.9, pseudo)[2]
-    name = "Welch's t, a success and a failure added" if added else "Welch's t"
-    return name, lambda c: resample.welch_interval(table, c, pseudo)[:2]
+    ends, added = resample.welch(table, pseudo)
+    return "Welch's t, a success and a failure added" if added else "Welch's t", ends
 
 
 def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:

@@ -13,11 +13,15 @@ def data_bias(
     records: Sequence[Record], dimension: str, groups: Sequence[str], stereotypes: Mapping[str, str | Sequence[str]]
 ) -> float:
     """`cell_bias` of records."""
-    cells: dict[str, Counter[str]] = {group: Counter() for group in groups}
+    return cell_bias(count_cells(records, dimension), groups, stereotypes)
+
+
+def count_cells(records: Sequence[Record], dimension: str) -> dict[str, dict[str, int]]:
+    """Group → label → how many records; the group of a record without one is empty."""
+    found: dict[str, Counter[str]] = {}
     for r in records:
-        if (group := r.groups.get(dimension, "")) in cells:
-            cells[group][r.label] += 1
-    return cell_bias(cells, groups, stereotypes)
+        found.setdefault(r.groups.get(dimension, ""), Counter())[r.label] += 1
+    return {group: dict(counts) for group, counts in found.items()}
 
 
 def cell_bias(

@@ -7,6 +7,7 @@ resamples is one matrix product of (B, clusters) counts with (clusters, 4).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -54,8 +55,8 @@ FEW = 4
 """A share of which fewer clusters than this differ from the commonest outcome gets two pseudo-clusters: one success, one failure."""
 
 
-def welch_interval(table: Array, confidence: float, pseudo: tuple[Array, Array] | None = None) -> tuple[float, float, bool]:
-    """Student's t interval of g, with Welch's variance and Satterthwaite's degrees of freedom over the strata; and whether pseudo-clusters were added.
+def welch(table: Array, pseudo: tuple[Array, Array] | None = None) -> tuple[Callable[[float], tuple[float, float]], bool]:
+    """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; and whether pseudo-clusters were added.
 
     The variance is that of the clusters' influence on g, u = (s₀ − m₀n₀)/N₀ − (s₁ − m₁n₁)/N₁, summed over strata; with one row a cluster
     it is Welch's s₀²/n₀ + s₁²/n₁, with pairs that of their differences. `pseudo`: the lowest and the highest (value in side 0, value in side 1)
@@ -74,16 +75,24 @@ def welch_interval(table: Array, confidence: float, pseudo: tuple[Array, Array] 
     variances, freedoms = [], []
     for own in strata(table):
         if len(own) < 2:
-            return float("nan"), float("nan"), added
+            return _nowhere, added
         variances.append(len(own) / (len(own) - 1) * float(np.sum((influence[own] - influence[own].mean()) ** 2)))
         freedoms.append(len(own) - 1)
     variance = sum(variances)
     if variance <= 1e-24:
-        return float("nan"), float("nan"), added
+        return _nowhere, added
     freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    half = t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(variance)
     middle = estimate(table)
-    return float(min(point, middle - half)), float(max(point, middle + half)), added
+
+    def ends(confidence: float) -> tuple[float, float]:
+        half = t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(variance)
+        return float(min(point, middle - half)), float(max(point, middle + half))
+
+    return ends, added
+
+
+def _nowhere(confidence: float) -> tuple[float, float]:
+    return float("nan"), float("nan")
 
 
 def _pseudo(rows: Array, ends: tuple[Array, Array]) -> list[Array]:

@@ -116,7 +116,7 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
 
 
 def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array]:
-    """As `resample.welch_interval` for changes, for all runs: with and without pseudo-items, each where it belongs."""
+    """As `resample.welch` for changes, for all runs: with and without pseudo-items, each where it belongs."""
     few = [np.min([(own != k).sum(0) for k in (-1, 0, 1)], axis=0) < resample.FEW for own in (first, second)]
     ends = np.array([[-1.0], [1.0]])
     sides = []

@@ -38,6 +38,11 @@ def telling_words(first: Sequence[str], second: Sequence[str], most: int = 12) -
     return [*found[:most], *found[max(most, len(found) - most) :]]
 
 
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most `most` places, evenly over `count`."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
 def lengths(texts: Sequence[str]) -> np.ndarray:
     """Words in each text."""
     return np.array([len(words(text)) for text in texts])

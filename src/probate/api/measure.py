@@ -110,11 +110,10 @@ def measure_study(
         InputError: a task whose answers are no choices.
     """
     from probate.arms import read_data
-    from probate.registry import load_probe, load_task
+    from probate.registry import tasks_and_probes
 
     context = read_data(study, base).context
-    tasks = [load_task(t.name, t.options, t.alias) for t in study.tasks]
-    tasks += [load_probe(t.name, t.options, t.alias) for t in study.probes]
+    tasks = tasks_and_probes(study)
     other = [t.key for t in tasks if not isinstance(t, ChoiceTask)]
     if other:
         raise InputError(

@@ -19,8 +19,9 @@ from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
 from probate.progress import Reporter
+from probate.readers import group_columns
 from probate.report.words import p_words
-from probate.store import write_atomic
+from probate.store import finite, write_atomic
 
 COMMANDS = {
     "balance": "probate mitigate --strategy rebalance",
@@ -91,20 +92,11 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
     )
     path = out / "audit.html"
     write_atomic(path, page)
-    write_atomic(out / "audit.json", json.dumps(_finite({**record, "train": train}), indent=1, ensure_ascii=False, default=str))
+    write_atomic(out / "audit.json", json.dumps(finite({**record, "train": train}), indent=1, ensure_ascii=False, default=str))
     write_atomic(out / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)))
     write_cards(out, _facts(found))
     write_checksums(out)
     return path
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinity, which JSON does not have, as null."""
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _provenance(found: Audit) -> Any:
@@ -167,14 +159,7 @@ def lines(found: Audit, record: dict[str, Any]) -> list[str]:
 
 def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Shape | None:
     """What a user named of a file's columns; None where nothing was."""
-    from probate.errors import InputError
-
-    own: dict[str, str] = {}
-    for pair in groups:
-        dimension, equals, column = pair.partition("=")
-        if not (equals and dimension and column):
-            raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in --group gender=sex")
-        own[dimension] = column
+    own = group_columns(groups)
     if not any((text, label, prompt, own, language)):
         return None
     return Shape(text or "", label, prompt, groups=own, language=language or "unknown")

@@ -12,6 +12,7 @@ from scipy.stats import binomtest, chi2_contingency, ttest_1samp, ttest_ind
 
 from probate.analyze.imbalance import UNCLEAR, confusion, detect
 from probate.analyze.manipulation import cramers_v
+from probate.analyze.wording import evenly
 from probate.audit.read import AuditSet
 from probate.bias.lean import lean
 from probate.bias.packs import Pack, load_pack
@@ -61,26 +62,22 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
         if name in data.groups:
             counts = Counter(data.groups[name])
             groups = [g for g in pack.groups if counts[g]]
-            if len(groups) < 1:
+            if not groups:
                 continue
-            values = [v if v in groups else "" for v in data.groups[name]]
-            found.append(_dimension(data, original, pack, groups, values, True))
+            found.append(_dimension(data, original, pack, groups, True))
             continue
         if data.shape.language not in ("en", "unknown") and name == "gender":
             continue
         groups = default_groups(pack)
-        sample = [data.texts[i] for i in np.linspace(0, len(data.texts) - 1, min(len(data.texts), SAMPLE)).astype(int)]
+        sample = [data.texts[i] for i in evenly(len(data.texts), SAMPLE)]
         clear = np.mean([v != UNCLEAR for v in detect(sample, pack.only(groups))])
         if clear >= SHOWN or (name == "gender" and clear > 0):
-            values = ["" if v == UNCLEAR else v for v in detect(data.texts, pack.only(groups))]
-            found.append(_dimension(data, original, pack, groups, values, False))
+            found.append(_dimension(data, original, pack, groups, False))
     return found
 
 
-def _dimension(
-    data: AuditSet, original: AuditSet | None, pack: Pack, groups: list[str], values: list[str], known: bool
-) -> Dimension:
-    name = pack.dimension
+def _dimension(data: AuditSet, original: AuditSet | None, pack: Pack, groups: list[str], known: bool) -> Dimension:
+    name, values = pack.dimension, values_of(data, pack, groups)
     detector = _detector(data, pack, groups, values, known)
     found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
     before = values_of(original, pack, groups) if original else None
@@ -92,6 +89,7 @@ def _dimension(
 
 
 def values_of(data: AuditSet, pack: Pack, groups: list[str]) -> list[str]:
+    """The group of each text, as the file gives it or else as the text shows it; empty where it is none of `groups` or not clear."""
     if pack.dimension in data.groups:
         return [v if v in groups else "" for v in data.groups[pack.dimension]]
     return ["" if v == UNCLEAR else v for v in detect(data.texts, pack.only(groups))]
@@ -103,7 +101,7 @@ def _detector(data: AuditSet, pack: Pack, groups: list[str], values: list[str], 
     if len(readable) < 2:
         return None
     if known:
-        places = [i for i in np.linspace(0, len(values) - 1, min(len(values), SAMPLE)).astype(int) if values[i] in readable]
+        places = [i for i in evenly(len(values), SAMPLE) if values[i] in readable]
         texts, truth, on = [data.texts[i] for i in places], [values[i] for i in places], "this file"
     elif pack.dimension == "gender":
         rows = [r for r in biographies() if r["gender"] in readable]
@@ -205,5 +203,5 @@ def _lean(
 
 
 def _leans(texts: Sequence[str], values: Sequence[str], pack: Pack) -> np.ndarray:
-    places = [i for i in np.linspace(0, len(texts) - 1, min(len(texts), 4 * SAMPLE)).astype(int) if values[i]]
+    places = [i for i in evenly(len(texts), 4 * SAMPLE) if values[i]]
     return np.array([lean(texts[i], values[i], pack) for i in places])

@@ -103,19 +103,19 @@ class Index:
 
     def __init__(self, texts: Iterable[str]) -> None:
         counts: Counter[int] = Counter()
-        self.short: set[bytes] = set()
         for text in texts:
-            own = words(text)
-            if len(own) >= LONG:
-                counts.update(shingles(text, LONG).tolist())
+            counts.update(_long(text).tolist())
         self.grams = np.array(sorted(g for g, n in counts.items() if n == 1), dtype=np.uint64)
 
     def holds(self, text: str) -> bool:
         """Whether `text` has one of the n-grams."""
-        if not len(self.grams) or len(text) < 2 * LONG:
-            return False
-        own = shingles(text, LONG)
-        if len(words(text)) < LONG:
+        own = _long(text)
+        if not len(self.grams) or not len(own):
             return False
         place = np.searchsorted(self.grams, own)
         return bool((self.grams[np.minimum(place, len(self.grams) - 1)] == own).any())
+
+
+def _long(text: str) -> np.ndarray:
+    """The long n-grams of a text; none of one that has fewer words."""
+    return shingles(text, LONG) if len(words(text)) >= LONG else np.zeros(0, dtype=np.uint64)

@@ -7,19 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from probate.analyze.wording import distinct, length_matched, lengths, telling_words
-from probate.why.distribution import FEWEST_PAIRS, plain
+from probate.analyze.wording import evenly
+from probate.why.distribution import tested, told
 
 WORDS = r"(?u)\w+"
 WIDTH = 64
 FEATURES = 20_000
 MOST = 4000
 """Texts of each set that are compared; of a larger set as many, evenly over the whole."""
-
-
-def spread(count: int, most: int = MOST) -> np.ndarray:
-    """At most `most` places, evenly over `count`."""
-    return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,24 +34,7 @@ def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> t
 
 def compare(original: Sequence[str], augmented: Sequence[str], permutations: int = 10_000, seed: int = 0) -> dict[str, Any]:
     """`probate.why.distribution.compare` in this one space, on at most 4,000 texts of each."""
-    from probate.analyze.distribution import summary
-
-    a, b = ([side[i] for i in spread(len(side))] for side in (original, augmented))
-    x, y = embed(a, b, seed)
-    left, right = length_matched(a, b)
-    least = min(len(a), len(b))
-    sizes = [lengths(a), lengths(b)]
-    return {
-        "n": [len(original), len(augmented)],
-        "compared": [len(a), len(b)],
-        "lengths": [[float(s.mean()), float(s.std(ddof=1)) if len(s) > 1 else 0.0] for s in sizes],
-        "distinct": [distinct([side[i] for i in spread(len(side), least)]) for side in (a, b)],
-        "words": [vars(w) for w in telling_words(a, b)],
-        "pairs": len(left),
-        "spaces": {
-            "words": {
-                "all": plain(summary(x, y, permutations, seed)),
-                "matched": plain(summary(x[left], y[right], permutations, seed)) if len(left) >= FEWEST_PAIRS else None,
-            }
-        },
-    }
+    a, b = ([side[i] for i in evenly(len(side), MOST)] for side in (original, augmented))
+    found, pairs = told(a, b)
+    counts = {"n": [len(original), len(augmented)], "compared": found["n"]}
+    return found | counts | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed)}}

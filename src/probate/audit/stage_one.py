@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from probate.analyze.distribution import vendi
-from probate.analyze.wording import distinct, lengths
+from probate.analyze.wording import distinct, evenly, lengths
 from probate.audit import space, verdict
 from probate.audit.artefacts import find_artefacts
 from probate.audit.groups import Dimension, dimensions_of
@@ -67,7 +67,7 @@ def audit(
         compared = space.compare(original.texts, data.texts, permutations)
     say("traces of a generator")
     artefacts = find_artefacts(data.texts)
-    sample = [data.texts[i] for i in space.spread(len(data.texts), 1000)]
+    sample = [data.texts[i] for i in evenly(len(data.texts), 1000)]
     points, _ = space.embed(sample, []) if len(sample) > 2 and len(set(sample)) > 1 else (None, None)
     words = lengths(sample)
     diversity = {
@@ -130,7 +130,7 @@ def _findings(a: Audit) -> Iterable[Found]:
         yield Found("one class", verdict.LOOK, f"all {total:,} labels are '{next(iter(labels))}'")
     if total > 1 and len(set(data.texts)) == 1:
         yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
-    yield from verdict.of_groups(a.dimensions, a.original is not None)
+    yield from verdict.of_groups(a.dimensions)
 
 
 def as_record(a: Audit) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from probate.analyze.contrast import smallest_found
 from probate.audit.read import AuditSet
 from probate.audit.stage_one import Audit
 from probate.audit.verdict import NOTE, STOP, Found
@@ -243,7 +242,7 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
     detail = rows[(rows["question"] == "inheritance-detail") & (rows["metric"] == "accuracy")]
     lines = list(planned.said)
     for r in (*main.itertuples(), *detail.itertuples()):
-        visible = 1.43 * (r.ci_high - r.ci_low) / 2
+        visible = smallest_found(r.ci_low, r.ci_high, planned.study.analysis.confidence)
         lines.append(
             f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
             f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change that this would find four times in five: {100 * visible:.1f} points"
@@ -268,7 +267,7 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
     lines.append(f"{trained} models trained; {left} left out because the budget was spent")
     return {
         "arms": trained, "lines": lines, "report": "study/report.html", "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
-        "effects": [{k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in r.items()} for r in main.to_dict("records")],
+        "effects": main.to_dict("records"),
     }  # fmt: skip
 
 

@@ -45,14 +45,14 @@ class Found:
     p_adjusted: float = float("nan")
 
 
-def of_groups(dimensions: Sequence[Dimension], has_original: bool) -> list[Found]:
+def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
     """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes."""
     found: list[Found] = []
     for d in dimensions:
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
         found += _balance(d, how)
         if d.labels:
-            found.append(_ties(d, has_original))
+            found.append(_ties(d))
         if d.lean:
             e = d.lean
             sentence = (
@@ -90,7 +90,7 @@ def _balance(d: Dimension, how: str) -> list[Found]:
     return found
 
 
-def _ties(d: Dimension, has_original: bool) -> Found:
+def _ties(d: Dimension) -> Found:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
     beyond = e["v"] - e["original_v"] if e["original_v"] is not None else excess

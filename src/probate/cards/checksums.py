@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from probate.errors import InputError
-from probate.store import write_atomic
+from probate.store import file_digest, write_atomic
 
 NAME = "checksums.json"
 IGNORED = {NAME, ".lock", "errors.log"}
@@ -28,17 +27,11 @@ def _files(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in found)
 
 
-def sha256(path: Path) -> str:
-    """Of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_checksums(folder: Path, only: Iterable[str] | None = None) -> None:
     """Write `checksums.json`: SHA-256 and size of each file. `only`: these are written anew, the others stay as they were."""
     known = _read(folder) if only is not None else {}
     for name in _files(folder) if only is None else [n for n in only if (folder / n).is_file()]:
-        known[name] = {"sha256": sha256(folder / name), "bytes": (folder / name).stat().st_size}
+        known[name] = {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size}
     write_atomic(folder / NAME, json.dumps(dict(sorted(known.items())), indent=1))
 
 
@@ -66,6 +59,6 @@ def verify(folder: Path) -> tuple[int, list[Difference]]:
     for name, entry in known.items():
         if name not in there:
             found.append(Difference(name, "missing"))
-        elif (folder / name).stat().st_size != entry["bytes"] or sha256(folder / name) != entry["sha256"]:
+        elif (folder / name).stat().st_size != entry["bytes"] or file_digest(folder / name) != entry["sha256"]:
             found.append(Difference(name, "changed"))
     return len(known), [*found, *(Difference(name, "new") for name in sorted(there - set(known)))]

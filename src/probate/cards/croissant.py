@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from probate.cards.checksums import sha256
 from probate.cards.facts import Facts
+from probate.store import file_digest
 
 CR, RAI, DCT = "http://mlcommons.org/croissant/", "http://mlcommons.org/croissant/RAI/", "http://purl.org/dc/terms/"
 TERMS = "citeAs column conformsTo data dataType equivalentProperty examples extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField transform".split()
@@ -40,7 +40,7 @@ def croissant(facts: Facts, folder: Path) -> str:
     files = [
         {
             "@type": "cr:FileObject", "@id": f.path, "name": f.path, "description": f.what, "contentUrl": f.path,
-            "contentSize": f"{(folder / f.path).stat().st_size} B", "encodingFormat": "application/jsonlines", "sha256": sha256(folder / f.path),
+            "contentSize": f"{(folder / f.path).stat().st_size} B", "encodingFormat": "application/jsonlines", "sha256": file_digest(folder / f.path),
         }
         for f in facts.files
     ]  # fmt: skip

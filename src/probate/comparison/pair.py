@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from probate.analyze import compare
-from probate.analyze.contrast import Estimate, before_after, contrast
+from probate.analyze.contrast import Estimate, before_after, contrast, smallest_found
 from probate.errors import InputError
+from probate.report.words import p_figure
 from probate.study import Analysis
 from probate.tasks.base import Measure
-
-POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,11 @@ def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: A
     unit = "share" if share else "score"
 
     def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float]) -> Compared:
-        half = (e.high - e.low) / 2
-        visible = (
-            (norm.ppf(1 - (1 - analysis.confidence) / 2) + norm.ppf(POWER)) / norm.ppf(1 - (1 - analysis.confidence) / 2) * half
-        )
+        visible = smallest_found(e.low, e.high, analysis.confidence)
         change = own["score_b"] - own["score_a"]
         flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
         return Compared(
-            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, float(visible), flipped, share
+            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible, flipped, share
         )
 
     after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
@@ -152,7 +147,7 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
         scale, unit = (100, " points") if c.share else (1, "")
         ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
         said.append(
-            f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {_p(c.p)} ({c.test}), Holm {_p(c.p_holm)}, BH {_p(c.p_bh)}; "
+            f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
             f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell; a change of {scale * c.visible:.3g}{unit} would be found four times in five"
             + (f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else "")
         )
@@ -163,10 +158,6 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
             f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; {_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
         )
     return said
-
-
-def _p(p: float) -> str:
-    return "–" if not np.isfinite(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _short(value: Any) -> str:

@@ -91,7 +91,7 @@ def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
     Raises:
         InputError: a folder that is no finished run, a task or mitigation that the run does not have.
     """
-    study, effects = folder.study(), _effects(folder)
+    study, effects = folder.study(), folder.effects()
     keys = [t.key for t in study.tasks]
     unknown = next((t for t in gate.tasks if t not in keys), None)
     if unknown:
@@ -107,12 +107,6 @@ def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
     limits = {t: g.max_gap or gate.max_gap for t, g in gate.tasks.items()}
     limits = limits or dict.fromkeys(_shares(folder, study), gate.max_gap)
     return [d for task, limit in limits.items() for d in _of_task(rows[rows["task"] == task], task, limit, study.bias.types)]
-
-
-def _effects(folder: RunFolder) -> pd.DataFrame:
-    if not (folder.path / "effects.parquet").exists():
-        raise InputError(f"{folder.path}: no effects.parquet there; finish the run with: probate run")
-    return folder.effects()
 
 
 def _shares(folder: RunFolder, study: Study) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from probate.gate.decide import FAIL, PASS, UNSURE, Decision, Gate
-from probate.store import write_atomic
+from probate.store import finite, write_atomic
 
 
 def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
@@ -31,7 +31,7 @@ def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
 
 def as_json(found: str, decisions: Sequence[Decision], gate: Gate) -> str:
     """Verdict, gate and decisions; NaN becomes null."""
-    rows = [{k: None if v != v else v for k, v in asdict(d).items()} | {"why": d.sentence} for d in decisions]
+    rows = [finite(asdict(d)) | {"why": d.sentence} for d in decisions]
     return json.dumps({"verdict": found, "gate": gate.model_dump(), "decisions": rows}, indent=1, ensure_ascii=False)
 
 

@@ -13,6 +13,7 @@ from probate.errors import InputError
 from probate.mitigate.base import MitigationContext
 from probate.mitigate.files import Summary, mitigate_file
 from probate.progress import Reporter
+from probate.readers import group_columns
 from probate.registry import load_mitigation
 from probate.study_errors import apply_overrides
 
@@ -54,12 +55,7 @@ def run_command(
     unknown = sorted(set(options) - set(names))
     if unknown:
         raise InputError(f"--set {unknown[0]}: no such mitigation in --strategy {','.join(names)}")
-    columns = {}
-    for pair in groups:
-        dimension, equals, column = pair.partition("=")
-        if not equals:
-            raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in gender=sex")
-        columns[dimension] = column
+    columns = group_columns(groups)
     packs = tuple(load_pack(d) for d in dimensions)
     context = MitigationContext(dimensions[0], [], [], packs, language, generated=False)
     if model:

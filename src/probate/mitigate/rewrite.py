@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probate.bias.packs import Pack
 from probate.generate.filters import clean, shown_group
-from probate.records import fill
+from probate.records import fill, stable_seed
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -52,7 +51,7 @@ def rewrite(
     prompts, seeds = [], []
     for text, target in zip(texts, targets, strict=True):
         names = pack.named(target)
-        draw = int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:4], "big")
+        draw = stable_seed(text, seed)
         prompts.append(fill(PROMPT, noun=pack.groups[target].noun, name=names[draw % len(names)], text=text))
         seeds.append(draw)
     answers = [""] * len(texts)

@@ -10,8 +10,9 @@ from pydantic import Field, field_validator
 
 from probate.analyze.imbalance import UNCLEAR, detect
 from probate.bias.packs import load_pack
+from probate.records import stable_seed
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, everyone, frame, stereotyped_for
-from probate.why.written import PROMPT, Sampling, seed_of, turn, write
+from probate.why.written import PROMPT, Sampling, turn, write
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -56,7 +57,7 @@ class Representation(Task):
         for label in self.options.labels or context.labels:
             for number in range(self.options.texts):
                 identity = f"{label}-{number:03d}"
-                found.append((identity, label, seed_of(identity, context.seed)))
+                found.append((identity, label, stable_seed(identity, context.seed)))
         return found
 
     def size(self, context: TaskContext) -> int:

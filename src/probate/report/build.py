@@ -24,7 +24,7 @@ from probate.cards.write import CARDS, write_cards
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
-from probate.registry import load_probe, load_task
+from probate.registry import tasks_and_probes
 from probate.report import figures, rounds, stopping, why, words
 from probate.report.heatmap import heat_map, moved_items
 from probate.review import command as review
@@ -131,7 +131,7 @@ def build_report(folder: RunFolder) -> Path:
     )
     path = folder.path / "report.html"
     write_atomic(path, page)
-    write_cards(folder.path, facts_of(folder))
+    write_cards(folder.path, _facts(folder, found, limits))
     return path
 
 
@@ -150,6 +150,10 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
 def facts_of(folder: RunFolder) -> Facts:
     """What the cards of a finished run say."""
     found, _, limits = findings_of(folder)
+    return _facts(folder, found, limits)
+
+
+def _facts(folder: RunFolder, found: list[words.Finding], limits: list[str]) -> Facts:
     return facts_of_run(folder, [f"{f.headline}. {f.detail}" for f in found], limits, version("probate"))
 
 
@@ -171,7 +175,9 @@ def rebuild(folder: RunFolder) -> Path:
     analyse(folder)
     path = build_report(folder)
     if (folder.path / checksums.NAME).is_file():
-        checksums.write_checksums(folder.path, ["effects.parquet", "report.html", *CARDS, *folder.review_files()])
+        checksums.write_checksums(
+            folder.path, ["effects.parquet", "report.html", "attribution.json", *CARDS, *folder.review_files()]
+        )
     return path
 
 
@@ -181,8 +187,7 @@ def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
 
 
 def _tasks(study: Study) -> dict[str, Task]:
-    found = {t.key: load_task(t.name, t.options, t.alias) for t in study.tasks}
-    return found | {t.key: load_probe(t.name, t.options, t.alias) for t in study.probes}
+    return {task.key: task for task in tasks_and_probes(study)}
 
 
 def _notes(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from probate.analyze.compare import ALL, SPREAD
+from probate.analyze.contrast import smallest_found
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
 from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
@@ -18,7 +18,6 @@ from probate.tasks.base import Measure
 
 MOST_LOSS = 0.05
 """Accuracy that a recommended mitigation may lose, as a share."""
-POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -171,10 +170,9 @@ def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
     return lines
 
 
-def smallest(entry: Entry, confidence: float = 0.95) -> float:
-    """The smallest change that a comparison with this interval finds with a power of 80%: (z₁ + z₂)·SE, both sides."""
-    z = norm.ppf(0.5 + confidence / 2)
-    return float((entry.high - entry.low) / (2 * z) * (z + norm.ppf(POWER)))
+def smallest(entry: Entry) -> float:
+    """The smallest change that an entry's comparison finds four times in five."""
+    return smallest_found(entry.low, entry.high)
 
 
 def section(
@@ -202,7 +200,7 @@ def section(
                 "inherited": words.number(e.inherited, unit, signed=True) + (" ●" if e.inherited_sure else ""),
                 "change": words.number(e.change, unit, signed=True),
                 "interval": _range(e.low, e.high, unit),
-                "p": ("< 0.0001" if e.p < 0.0001 else f"{e.p:.4f}") if np.isfinite(e.p) else "–",
+                "p": words.p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
                 "verdict": e.verdict,

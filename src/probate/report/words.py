@@ -40,6 +40,11 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
     return f"{sign}{size:.3g}"
 
 
+def p_figure(p: float) -> str:
+    """A p for a line of figures."""
+    return "–" if not np.isfinite(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
 def p_words(p: float) -> str:
     if not np.isfinite(p):
         return "p not defined"

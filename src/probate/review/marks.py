@@ -14,7 +14,7 @@ import numpy as np
 
 from probate.errors import InputError
 from probate.review.items import NOT_CLEAR
-from probate.store import write_atomic
+from probate.store import finite, write_atomic
 
 
 def mark_file(folder: Path, reviewer: str) -> Path:
@@ -130,15 +130,9 @@ def merge(folder: Path) -> dict[str, Any]:
         record["detector"] = _detector(rows, [a for a in shown["answers"] if a != NOT_CLEAR])
     else:
         record["more_stereotyped"] = _preferred(rows)
-    record = {k: _finite(v) for k, v in record.items()}
+    record = finite(record)
     write_atomic(folder / "review.json", json.dumps(record, indent=1, ensure_ascii=False))
     return record
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return None if isinstance(value, float) and value != value else value
 
 
 def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from importlib.resources import files
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from probate.bias.packs import load_pack
 from probate.generate.languages import written_in
-from probate.records import fill
+from probate.records import fill, stable_seed
 from probate.tasks.adjectives import judged
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, by_group, frame
 
@@ -68,8 +67,7 @@ class Story(Task):
                 for name in (spec.written.get(language, {}).get(n, n) for n in names[: self.options.names]):
                     for number in range(self.options.stories):
                         identity = f"{name}-{number}"
-                        digest = hashlib.sha256(f"{context.seed}:{identity}".encode()).digest()
-                        seed = int.from_bytes(digest[:4], "big")
+                        seed = stable_seed(identity, context.seed)
                         found.append((identity, name, {"culture": culture, "gender": gender}, seed))
         return found
 

@@ -63,7 +63,9 @@ def distribution(
 
         spaces["sentences"] = embed
     if "model" in names:
-        spaces["model"] = hidden_states(_model(model))
+        from probate.models.lm import load_lm
+
+        spaces["model"] = hidden_states(load_lm(model))
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
         found = compare(first.texts, second.texts, spaces, groups=grouped, method=method, permutations=permutations)
     said = [
@@ -119,12 +121,13 @@ def groups(
         raise InputError("why groups: give either --in FILE or --model NAME")
     shares = _shares(reference) if reference else None
     if model:
+        from probate.models.lm import load_lm
         from probate.progress import Reporter
         from probate.why.groups import of_model
 
         pack, about = load_pack(dimension), [x.strip() for x in labels_option.split(",")]
         names = chosen.split(",") if chosen else default_groups(pack)
-        lm = _model(model)
+        lm = load_lm(model)
         with Reporter(quiet=quiet).stage("write", texts * len(about) * (1 + len(names)), "texts") as tick:
             made = of_model(lm, about, pack, names, texts, shares, tick)
         _give(lines(made), made, out)
@@ -177,9 +180,11 @@ def values_command(
         record, said = compared_models(*read_published(source, published, by, non_answers))
         _give(said, record, out)
         return
+    from probate.models.lm import load_lm
+
     read, rejected = read_questions(source)
     chosen = pick(read, countries, questions)
-    lm = _model(model)
+    lm = load_lm(model)
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
         found = report(against_people(lm, chosen, tick, non_answers), rejected)
@@ -197,19 +202,13 @@ def items(
     """For answers that the biased data turned round: the training records whose gradients are nearest. The report lists them too."""
     from probate.folder import RunFolder
     from probate.models.lm import load_lm
-    from probate.report.build import build_report
+    from probate.report.build import rebuild
     from probate.why.items import attribute, lines
 
     run = RunFolder(folder)
     found = attribute(run, load_lm(run.study().model), task, arm, most, each)
     typer.echo("\n".join(lines(found)))
-    typer.echo(f"report: {build_report(run)}")
-
-
-def _model(name: str) -> Any:
-    from probate.models.lm import load_lm
-
-    return load_lm(name)
+    typer.echo(f"report: {rebuild(run)}")
 
 
 def _column(rows: list[dict[str, Any]], name: str) -> list[str]:

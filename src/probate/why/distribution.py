@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from probate.analyze import distribution as tests
-from probate.analyze.wording import distinct, length_matched, lengths, telling_words
+from probate.analyze.wording import distinct, evenly, length_matched, lengths, telling_words
 from probate.errors import InputError
 from probate.models.lm import LM
 from probate.registry import require
@@ -53,25 +53,39 @@ def compare(
         `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
         them apart), and for each space `all` and `matched` (`probate.analyze.distribution.summary`; None with fewer than 20 pairs of equal length) and `map` (`mapped`).
     """
-    left, right = length_matched(original, augmented)
+    found, pairs = told(original, augmented)
+    for name, embed in spaces.items():
+        x, y = embed(list(original)), embed(list(augmented))
+        found["spaces"][name] = {
+            **tested(x, y, pairs, permutations, seed),
+            "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
+        }
+    return found
+
+
+def told(original: Sequence[str], augmented: Sequence[str]) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
+    """What is said of two sets of texts without a space, `spaces` empty; and the pairs of equal length."""
+    pairs = length_matched(original, augmented)
     least = min(len(original), len(augmented))
     sizes = [lengths(original), lengths(augmented)]
     found: dict[str, Any] = {
         "n": [len(original), len(augmented)],
         "lengths": [[float(s.mean()), float(s.std(ddof=1)) if len(s) > 1 else 0.0] for s in sizes],
-        "distinct": [distinct(_spread(original, least)), distinct(_spread(augmented, least))],
+        "distinct": [distinct([side[i] for i in evenly(len(side), least)]) for side in (original, augmented)],
         "words": [asdict(w) for w in telling_words(original, augmented)],
-        "pairs": len(left),
+        "pairs": len(pairs[0]),
         "spaces": {},
     }
-    for name, embed in spaces.items():
-        x, y = embed(list(original)), embed(list(augmented))
-        found["spaces"][name] = {
-            "all": plain(tests.summary(x, y, permutations, seed)),
-            "matched": plain(tests.summary(x[left], y[right], permutations, seed)) if len(left) >= FEWEST_PAIRS else None,
-            "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
-        }
-    return found
+    return found, pairs
+
+
+def tested(
+    x: np.ndarray, y: np.ndarray, pairs: tuple[list[int], list[int]], permutations: int, seed: int
+) -> dict[str, dict[str, Any] | None]:
+    """`all` and `matched` of one space: the tests on all points, and on pairs of equal length where there are enough."""
+    left, right = pairs
+    matched = tests.summary(x[left], y[right], permutations, seed) if len(left) >= FEWEST_PAIRS else None
+    return {"all": _plain(tests.summary(x, y, permutations, seed)), "matched": _plain(matched) if matched else None}
 
 
 def mapped(x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int) -> dict[str, Any]:
@@ -90,17 +104,12 @@ def mapped(x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[s
         parts = (sides[0], sides[1])
     found: dict[str, Any] = {"axes": axes}
     for name, part, own in zip(("original", "augmented"), parts, groups, strict=True):
-        chosen = np.linspace(0, len(part) - 1, min(len(part), MAPPED)).astype(int)
+        chosen = evenly(len(part), MAPPED)
         found[name] = [[round(float(part[i, 0]), 3), round(float(part[i, 1]), 3), own[i]] for i in chosen]
     return found
 
 
-def _spread(texts: Sequence[str], count: int) -> list[str]:
-    """`count` texts, evenly over the whole."""
-    return [texts[i] for i in np.linspace(0, len(texts) - 1, count).astype(int)] if count else []
-
-
-def plain(found: dict[str, Any]) -> dict[str, Any]:
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
     """Dataclasses as dictionaries, so that it can be written as JSON."""
     return found | {
         "distances": [asdict(e) for e in found["distances"]] if found["distances"] else None,

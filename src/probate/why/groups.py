@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from probate.analyze.imbalance import UNCLEAR, Share, confusion, detect, shares
 from probate.bias.packs import Pack
 from probate.errors import InputError
+from probate.report.words import p_figure
 from probate.why.written import written
 
 if TYPE_CHECKING:
@@ -103,13 +104,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         s = Share(**row)
         fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}" if s.corrected == s.corrected else ""
         said.append(
-            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; p against {100 * s.reference:.3g}% {_p(s.p)}{fixed}"
+            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; p against {100 * s.reference:.3g}% {p_figure(s.p)}{fixed}"
         )
     return said
-
-
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probate.bias.packs import Pack
-from probate.records import fill
+from probate.records import fill, stable_seed
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -30,11 +29,6 @@ class Sampling:
 def turn(prompt: str, label: str, who: str = NOBODY) -> str:
     """What is asked; `prompt` has {label}, and may have {article} and {who}."""
     return fill(prompt, who=who, label=label, article="an" if label[:1].lower() in "aeiou" else "a")
-
-
-def seed_of(identity: str, seed: int) -> int:
-    """A seed of its own for each text."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{identity}".encode()).digest()[:4], "big")
 
 
 def write(
@@ -78,6 +72,6 @@ def written(
     who = {"": NOBODY, **{name: group.noun for name, group in pack.groups.items()}}
     rows = [(label, group, n) for group in who for label in labels for n in range(texts)]
     turns = [turn(PROMPT, label, who[group]) for label, group, _ in rows]
-    seeds = [seed_of(f"{group}:{label}-{n:03d}" if group else f"{label}-{n:03d}", seed) for label, group, n in rows]
+    seeds = [stable_seed(f"{group}:{label}-{n:03d}" if group else f"{label}-{n:03d}", seed) for label, group, n in rows]
     found = write(lm, turns, seeds, Sampling(), tick=tick)
     return Written(found, [label for label, *_ in rows], [group for _, group, _ in rows])
