@@ -1,6 +1,6 @@
 """Error rate and coverage of the tests and intervals, over items, base rates and seeds; the family-wise error of ten tests. docs/calibration.md.
 
-python benchmarks/error_rates.py [--runs 2000]
+python benchmarks/error_rates.py [--runs 10000]
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import argparse
 import time
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from probate.analyze.simulate import Design, draw, judge, simulate
 from probate.study import Analysis
@@ -21,7 +20,7 @@ RATES = (0.05, 0.2, 0.5, 0.8, 0.95)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=10000)
     runs = parser.parse_args().runs
     start = time.perf_counter()
     print(
@@ -49,14 +48,14 @@ def main() -> None:
 
 
 def familywise(kind: str, seeds: int, spread: float, runs: int) -> float:
-    """Share of studies of ten independent tests, none with an effect, in which Holm's p of any is at most .05."""
+    """Share of studies of ten independent tests, none with an effect, in which Holm's p of any is at most .05: ten times the smallest p is."""
     rng = np.random.default_rng(7)
     rates = np.linspace(0.1, 0.9, TESTS)
     columns = []
     for rate in rates:
         design = Design(100, float(rate), seeds, 0.7, spread, kind)
         columns.append(judge(draw(design, 0.0, runs, rng)[0], design, ANALYSIS)[3])
-    return float(np.mean([multipletests(p[np.isfinite(p)], method="holm")[0].any() for p in np.stack(columns, 1)]))
+    return float(np.mean(TESTS * np.nanmin(columns, axis=0) <= 0.05))
 
 
 if __name__ == "__main__":

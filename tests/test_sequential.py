@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from probate.analyze.contrast import contrast, over_seeds
+from probate.analyze.seeds import p_value
 from probate.analyze.sequential import level, spent
 from probate.study import Analysis
 
@@ -21,16 +22,19 @@ def test_the_levels_sum_to_alpha():
 
 
 def test_looking_after_each_seed_does_not_err_more_often():
-    rng, planned, runs = np.random.default_rng(0), 8, 1500
-    plain, planful = Analysis(), Analysis(planned_seeds=planned)
-    errors = {False: 0, True: 0}
-    for _ in range(runs):
-        item = rng.normal(0, 0.05)
-        seeds = item + rng.normal(0, 0.05, planned)
-        for sequential, analysis in ((False, plain), (True, planful)):
-            looks = (over_seeds(seeds[:s].mean(), 0.05**2, seeds[:s], 200, analysis)[2] for s in range(2, planned + 1))
-            errors[sequential] += any(p <= 0.05 for p in looks)
-    assert errors[True] / runs <= 0.06 < errors[False] / runs
+    rng, planned, runs = np.random.default_rng(0), 8, 3000
+    by_seed = rng.normal(0, 0.05, (1, runs)) + rng.normal(0, 0.05, (planned, runs))
+    errors = {}
+    for analysis in (Analysis(), Analysis(planned_seeds=planned)):
+        found = np.zeros(runs, dtype=bool)
+        for s in range(2, planned + 1):
+            own = level(s, analysis.planned_seeds or 0, 0.05)
+            first = by_seed[:s]
+            p = p_value(first.mean(0), 0.05**2, first.var(0, ddof=1) / s, 199, s) * 0.05 / own
+            found |= p <= 0.05
+            assert over_seeds(first[:, 0].mean(), 0.05**2, first[:, 0], 199, analysis)[2] == pytest.approx(min(1, p[0]))
+        errors[analysis.planned_seeds] = found.mean()
+    assert errors[planned] <= 0.06 < errors[None]
 
 
 def test_fewer_seeds_than_planned_are_wider():

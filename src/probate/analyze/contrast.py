@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, t
+from scipy.stats import norm
 
-from probate.analyze import exact, resample, sequential
+from probate.analyze import exact, resample, seeds, sequential
 from probate.study import Analysis
 
 NAN = float("nan")
@@ -38,10 +38,11 @@ ROUNDING = 1e-12
 EMPTY = Estimate(NAN, NAN, NAN, NAN, 0, 0, "none: no item", "none", "item")
 
 
-def cluster_table(frame: pd.DataFrame) -> np.ndarray:
-    """(clusters, 4): sum and count of `value` in side 0 and side 1, by the item id before '#'."""
-    cluster = pd.factorize(frame["item_id"].str.split("#").str[0])[0]
-    table = np.zeros((cluster.max() + 1 if len(cluster) else 0, 4))
+def cluster_table(frame: pd.DataFrame, names: Sequence[str] | None = None) -> np.ndarray:
+    """(clusters, 4): sum and count of `value` in side 0 and side 1, by the item id before '#'; the clusters in the order of `names`, if given."""
+    own = frame["item_id"].str.split("#").str[0]
+    cluster = pd.factorize(own)[0] if names is None else pd.Index(names).get_indexer(own)
+    table = np.zeros((len(names) if names is not None else cluster.max() + 1 if len(cluster) else 0, 4))
     side = frame["side"].to_numpy()
     np.add.at(table, (cluster, side * 2), frame["value"].to_numpy())
     np.add.at(table, (cluster, side * 2 + 1), 1.0)
@@ -69,10 +70,9 @@ def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool
     One seed: the interval is Welch's t over items, for a share with hardly a second outcome with a success and a failure added; for one model's
     yes-or-no answers, an item a group, Newcombe's (Wilson's where there is one group). p is by permutation: within pairs that hold both
     groups (exact, as McNemar's test, where these are yes or no), else of the groups between items (a change that both groups share then cancels;
-    sign flips would count it as noise). This covers the items, not what another training seed would give. Several seeds: the variance is that
-    of the item bootstrap of the seed average plus s²/S of the seeds' estimates, with Satterthwaite degrees of freedom; both interval and p are
-    Student's t. The two parts share the item-by-seed noise, so the interval is, if anything, too wide. The interval of a share ends where its
-    range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
+    sign flips would count it as noise). This covers the items, not what another training seed would give. Several seeds: the variance is what
+    the items add in all seeds plus s²/S of the seeds' estimates, and both interval and p are by Cochran and Cox's t (`probate.analyze.seeds`).
+    The interval of a share ends where its range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
     """
     frames = [f for f in frames if len(f)]
     if not frames:
@@ -96,7 +96,7 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
     value = resample.estimate(table)
     n = len(averaged) if unit == "item" else len(table)
     if len(frames) > 1:
-        return _over_seeds(frames, table, value, n, unit, analysis)
+        return _over_seeds(frames, table, value, n, unit, paired, share, analysis)
     interval, ends = _interval(table, paired, share)
     low, high = ends(analysis.confidence)
     if np.isnan(low):
@@ -154,35 +154,46 @@ def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _over_seeds(
-    frames: Sequence[pd.DataFrame], table: np.ndarray, value: float, n: int, unit: str, analysis: Analysis
+    frames: Sequence[pd.DataFrame],
+    table: np.ndarray,
+    value: float,
+    n: int,
+    unit: str,
+    paired: bool,
+    share: bool,
+    analysis: Analysis,
 ) -> Estimate:
+    """`table`: that of the values averaged over seeds."""
     by_seed = np.array([resample.estimate(cluster_table(f)) for f in frames])
-    items = float(np.var(resample.bootstrap(table, analysis.resamples, analysis.seed), ddof=1))
-    low, high, p, within = over_seeds(value, items, by_seed, len(table), analysis)
-    interval = "undefined (no variation)" if np.isnan(low) else "item bootstrap + seeds, t"
-    return Estimate(value, low, high, p, n, len(by_seed), "t over seeds and items", interval, f"{unit} and seed", within)
+    more = resample.padded(table, pseudo_outcomes(paired) if share else None)
+    names = pd.unique(pd.concat(frames)["item_id"].str.split("#").str[0])
+    tables = [np.concatenate([cluster_table(f, names), more]) for f in frames]
+    members = resample.strata(np.sum(tables, axis=0))
+    found, freedom = resample.covariance(np.array([resample.influences(own) for own in tables]), members)
+    middle = resample.estimate(np.concatenate([table, more]))
+    low, high, p, within = over_seeds(value, seeds.shared(found), by_seed, freedom, analysis, middle=middle)
+    interval = "items and seeds, Cochran and Cox's t" + (", a success and a failure added" if len(more) else "")
+    if np.isnan(low):
+        interval = "undefined (no variation)"
+    return Estimate(value, low, high, p, n, len(by_seed), "t over items and seeds", interval, f"{unit} and seed", within)
 
 
 def over_seeds(
-    value: float, items: float, by_seed: np.ndarray, clusters: int, analysis: Analysis
+    value: float, items: float, by_seed: np.ndarray, freedom: float, analysis: Analysis, *, middle: float | None = None
 ) -> tuple[float, float, float, float]:
-    """Interval, p and margin (`Estimate.within`) of a mean over seeds; with `analysis.planned_seeds` those of a look at some of them."""
+    """Interval, p and margin (`Estimate.within`) of a mean over seeds; with `analysis.planned_seeds` those of a look at some of them.
+
+    `items`: the variance that all seeds share (`seeds.shared`), of `freedom` degrees. `middle`: of the interval, where it is not `value`; it then
+    is stretched to hold `value`.
+    """
+    count, middle = len(by_seed), value if middle is None else middle
+    spread = float(np.var(by_seed, ddof=1)) / count
     alpha = 1 - analysis.confidence
-    own = sequential.level(len(by_seed), analysis.planned_seeds or 0, alpha)
-    low, high, p = seed_interval(value, items, by_seed, clusters, 1 - own)
-    within = farther(*seed_interval(value, items, by_seed, clusters, 1 - 2 * own)[:2])
-    return low, high, min(1.0, p * alpha / own) if np.isfinite(p) else p, within
+    own = sequential.level(count, analysis.planned_seeds or 0, alpha)
 
+    def ends(confidence: float) -> tuple[float, float]:
+        half = float(seeds.half_width(items, spread, freedom, count, confidence))
+        return (min(value, middle - half), max(value, middle + half)) if np.isfinite(half) else (NAN, NAN)
 
-def seed_interval(
-    value: float, items: float, by_seed: np.ndarray, clusters: int, confidence: float
-) -> tuple[float, float, float]:
-    """Interval and p of a mean over seeds: variance of the item bootstrap (`items`) plus s²/S, Satterthwaite's t."""
-    seeds = float(np.var(by_seed, ddof=1)) / len(by_seed)
-    variance = items + seeds
-    if variance <= 1e-24:
-        return NAN, NAN, NAN
-    freedom = variance**2 / (items**2 / max(1, clusters - 1) + seeds**2 / (len(by_seed) - 1))
-    error = np.sqrt(variance)
-    half = t.ppf(0.5 + confidence / 2, freedom) * error
-    return value - half, value + half, float(2 * t.sf(abs(value) / error, freedom))
+    p = float(seeds.p_value(value, items, spread, freedom, count))
+    return *ends(1 - own), min(1.0, p * alpha / own) if np.isfinite(p) else p, farther(*ends(1 - 2 * own))

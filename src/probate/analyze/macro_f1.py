@@ -9,6 +9,7 @@ import pandas as pd
 
 from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
 from probate.analyze.resample import draw_counts, p_value
+from probate.analyze.seeds import shared
 from probate.study import Analysis
 
 
@@ -55,14 +56,14 @@ def _estimate(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame | None]], analysi
         return found - np.array([_scores(weights, cells, len(labels)) for cells in before]) if paired else found
 
     by_seed = statistic(np.ones((1, len(common)), dtype=np.float32))[:, 0]
-    draws = statistic(counts).mean(0)
+    by_draw = statistic(counts)
+    draws = by_draw.mean(0)
     value = float(by_seed.mean())
     p = _exchange_p(after, before, len(labels), value, analysis) if paired else NAN
     if len(tables) > 1:
-        items = float(np.var(draws, ddof=1))
-        low, high, t_p, within = over_seeds(value, items, by_seed, len(common), analysis)
+        low, high, t_p, within = over_seeds(value, shared(np.cov(by_draw)), by_seed, len(common) - 1, analysis)
         p = t_p if paired else NAN
-        test, interval, unit = "t over seeds and items", "item bootstrap + seeds, t", "item and seed"
+        test, interval, unit = "t over items and seeds", "item bootstrap and seeds, Cochran and Cox's t", "item and seed"
     else:
         tail = (1 - analysis.confidence) / 2
         low, high = (float(x) for x in np.quantile(draws, (tail, 1 - tail)))

@@ -55,40 +55,56 @@ FEW = 4
 """A share of which fewer clusters than this differ from the commonest outcome gets two pseudo-clusters: one success, one failure."""
 
 
-def welch(table: Array, pseudo: tuple[Array, Array] | None = None) -> tuple[Callable[[float], tuple[float, float]], bool]:
-    """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; and whether pseudo-clusters were added.
-
-    The variance is that of the clusters' influence on g, u = (s₀ − m₀n₀)/N₀ − (s₁ − m₁n₁)/N₁, summed over strata; with one row a cluster
-    it is Welch's s₀²/n₀ + s₁²/n₁, with pairs that of their differences. `pseudo`: the lowest and the highest (value in side 0, value in side 1)
-    that a share can have; where a stratum has hardly another outcome than its commonest, one cluster of each is added (after Agresti and
-    Caffo 2000; Agresti and Min 2005), and the interval is stretched to hold g. NaN where nothing varies.
-    """
-    point, added = estimate(table), False
-    if pseudo is not None:
-        more = [row for own in strata(table) for row in _pseudo(table[own], pseudo)]
-        if more:
-            table, added = np.concatenate([table, more]), True
+def influences(table: Array) -> Array:
+    """What each cluster adds to g: u = (s₀ − m₀n₀)/N₀ − (s₁ − m₁n₁)/N₁, with the sides' means m and counts N."""
     total = table.sum(0)
     means = [total[2 * k] / total[2 * k + 1] if total[2 * k + 1] else 0.0 for k in (0, 1)]
     parts = [(table[:, 2 * k] - means[k] * table[:, 2 * k + 1]) / max(total[2 * k + 1], 1) for k in (0, 1)]
-    influence = parts[0] - parts[1]
-    variances, freedoms = [], []
-    for own in strata(table):
-        if len(own) < 2:
-            return _nowhere, added
-        variances.append(len(own) / (len(own) - 1) * float(np.sum((influence[own] - influence[own].mean()) ** 2)))
-        freedoms.append(len(own) - 1)
-    variance = sum(variances)
-    if variance <= 1e-24:
-        return _nowhere, added
-    freedom = variance**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
+    return parts[0] - parts[1]
+
+
+def covariance(influence: Array, members: list[Array]) -> tuple[Array, float]:
+    """Covariance of estimates on the same clusters, summed over strata, and Satterthwaite's degrees of freedom of their mean's variance.
+
+    `influence`: (estimates, clusters). With one estimate, one row a cluster and two strata it is Welch's s₀²/n₀ + s₁²/n₁, with pairs the variance of
+    their differences over their number. NaN where a stratum has a single cluster; no degrees of freedom (NaN) where nothing varies.
+    """
+    parts = [
+        np.atleast_2d(len(own) * np.cov(influence[:, own])) if len(own) > 1 else np.full((1, 1), np.nan) for own in members
+    ]
+    ofmean = np.array([part.mean() for part in parts])
+    below = sum(v**2 / max(1, len(own) - 1) for v, own in zip(ofmean, members, strict=True))
+    return np.asarray(sum(parts)), float(ofmean.sum() ** 2 / below) if below > 1e-48 else float("nan")
+
+
+def padded(table: Array, pseudo: tuple[Array, Array] | None) -> Array:
+    """The pseudo-clusters that a share's table needs: two for each stratum with hardly another outcome than its commonest; else none, (0, 4).
+
+    `pseudo`: the lowest and the highest (value in side 0, value in side 1) that the share can have; one cluster of each is added (after Agresti and
+    Caffo 2000; Agresti and Min 2005).
+    """
+    rows = [row for own in strata(table) for row in _pseudo(table[own], pseudo)] if pseudo is not None else []
+    return np.array(rows).reshape(-1, 4)
+
+
+def welch(table: Array, pseudo: tuple[Array, Array] | None = None) -> tuple[Callable[[float], tuple[float, float]], bool]:
+    """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; and whether pseudo-clusters were added.
+
+    `pseudo`: see `padded`; the interval is then stretched to hold g. NaN where nothing varies.
+    """
+    point, more = estimate(table), padded(table, pseudo)
+    table = np.concatenate([table, more])
+    found, freedom = covariance(influences(table)[None], strata(table))
+    variance = float(found[0, 0])
+    if not variance > 1e-24:
+        return _nowhere, len(more) > 0
     middle = estimate(table)
 
     def ends(confidence: float) -> tuple[float, float]:
         half = t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(variance)
         return float(min(point, middle - half)), float(max(point, middle + half))
 
-    return ends, added
+    return ends, len(more) > 0
 
 
 def _nowhere(confidence: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import t
 
-from probate.analyze import exact, resample
+from probate.analyze import exact, resample, seeds
 from probate.study import Analysis
 
 Array = np.ndarray
@@ -72,22 +72,26 @@ def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000
 
 
 def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> tuple[Array, float]:
-    """Values of shape (seeds, items, runs), and the true effect after cutting. The first half of the items is the first group."""
+    """Values (int8) of shape (seeds, items, runs), and the true effect after cutting. The first half of the items is the first group."""
     half = design.n // 2
-    sign = np.r_[np.ones(half), -np.ones(design.n - half)][:, None]
+    sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
     luck = rng.random((design.n, runs), dtype=np.float32)
-    values = np.empty((design.seeds, design.n, runs), dtype=np.float32)
+    before = (luck < design.rate).view(np.int8)
+    values = np.empty((design.seeds, design.n, runs), dtype=np.int8)
     shifts = rng.normal(0, design.seed_sd, (design.seeds, runs)) if design.seed_sd else np.zeros((design.seeds, runs))
 
     def cut(chance: Array | float) -> Array:
         return np.clip(chance, 0, 1)
 
     for s in range(design.seeds):
-        arm = cut(design.rate + sign * (effect + shifts[s]) / 2)
-        own = np.where(rng.random((design.n, runs)) < design.agreement, luck, rng.random((design.n, runs), dtype=np.float32))
-        values[s] = own < arm
+        arm = cut(design.rate + sign * ((effect + shifts[s]) / 2).astype(np.float32))
+        own = rng.random(
+            (design.n, runs), dtype=np.float32
+        )  # below `agreement` the control's luck counts, above it what is left, stretched to [0, 1)
+        fresh = (own - np.float32(design.agreement)) / np.float32(max(1 - design.agreement, 1e-6))
+        values[s] = np.where(own < design.agreement, luck, fresh) < arm
         if design.paired:
-            values[s] -= luck < design.rate
+            values[s] -= before
     truth = float(cut(design.rate + effect / 2) - cut(design.rate - effect / 2))
     return values, truth
 
@@ -99,14 +103,10 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
     mean = values.mean(0, dtype=np.float64)
     estimate = mean[first].mean(0) - mean[second].mean(0)
     if design.seeds > 1:
-        by_seed = values[:, first].mean(1, dtype=np.float64) - values[:, second].mean(1, dtype=np.float64)
-        # strata() puts items of the second group first
-        counts = [resample.draw_counts(m, analysis.resamples, analysis.seed + k) / m for k, m in enumerate((n - half, half))]
-        draws = counts[1] @ mean[first].astype(np.float32) - counts[0] @ mean[second].astype(np.float32)
-        low, high, p = _over_seeds(estimate, draws.var(0, ddof=1), by_seed, n, analysis.confidence)
+        low, high, p = _over_seeds(values, half, estimate, design.paired, analysis.confidence)
     else:
         if design.paired:
-            low, high = _welch(mean[first], mean[second], estimate, analysis.confidence)
+            low, high = _welch(values[0, first], values[0, second], estimate, analysis.confidence)
         else:
             hits = (mean[first].sum(0), half), (mean[second].sum(0), n - half)
             low, high = exact.newcombe(*hits, analysis.confidence)
@@ -117,34 +117,45 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
 
 def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array]:
     """As `resample.welch` for changes, for all runs: with and without pseudo-items, each where it belongs."""
-    few = [np.min([(own != k).sum(0) for k in (-1, 0, 1)], axis=0) < resample.FEW for own in (first, second)]
-    ends = np.array([[-1.0], [1.0]])
-    sides = []
-    for own, rare in zip((first, second), few, strict=True):
-        n = len(own) + 2 * rare
-        total = own.sum(0) + rare * ends.sum()
-        mean = total / n
-        squares = ((own - mean) ** 2).sum(0) + rare * ((ends - mean) ** 2).sum(0)
-        sides.append((mean, squares / (n - 1) / n, n - 1))
-    (m0, v0, f0), (m1, v1, f1) = sides
+    (m0, _, v0, f0), (m1, _, v1, f1) = (_moments(own[None], (-1, 1)) for own in (first, second))
     variance = v0 + v1
     half = t.ppf(0.5 + confidence / 2, variance**2 / (v0**2 / f0 + v1**2 / f1)) * np.sqrt(variance)
     return np.minimum(estimate, m0 - m1 - half), np.maximum(estimate, m0 - m1 + half)
 
 
-def _over_seeds(estimate: Array, items: Array, by_seed: Array, clusters: int, confidence: float) -> tuple[Array, Array, Array]:
-    """As `contrast.seed_interval`, for all runs."""
-    count = len(by_seed)
-    seeds = by_seed.var(0, ddof=1) / count
-    variance = items + seeds
-    known = variance > 1e-24
-    safe = np.where(known, variance, 1.0)
-    freedom = safe**2 / np.maximum(items**2 / max(1, clusters - 1) + seeds**2 / (count - 1), 1e-300)
-    error = np.sqrt(safe)
-    half = t.ppf(0.5 + confidence / 2, freedom) * error
-    p = 2 * t.sf(np.abs(estimate) / error, freedom)
-    nothing = np.nan
-    return np.where(known, estimate - half, nothing), np.where(known, estimate + half, nothing), np.where(known, p, nothing)
+def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
+    """Of (seeds, items, runs): the mean, what of its variance the items have in all seeds, its whole variance over items, and the degrees of freedom.
+
+    A success and a failure (`ends`) are added to the items where hardly another outcome than the commonest occurs.
+    """
+    count, n = values.shape[:2]
+    own = values.sum(0, dtype=np.int16)
+    commonest = np.max([(own == k).sum(0) for k in range(int(own.min()), int(own.max()) + 1)], axis=0)
+    rare = n - commonest < resample.FEW
+    more, n = rare * (ends[0] ** 2 + ends[1] ** 2), n + 2 * rare
+
+    def variance(total: Array, squares: Array) -> Array:
+        """Of a mean over items, from sums over items."""
+        return np.asarray((squares - total**2 / n) / (n - 1) / n)
+
+    totals = values.sum(1, dtype=np.int64) + rare * sum(ends)
+    squares = np.abs(values).sum(1, dtype=np.int64) + more  # of −1, 0 and 1 the square is the absolute value
+    total = totals.sum(0)
+    whole = variance(total, (own.astype(np.int32) ** 2).sum(0) + count**2 * more)  # count² times that of the mean over seeds
+    shared = (whole - variance(totals, squares).sum(0)) / (count * (count - 1)) if count > 1 else whole
+    return total / count / n, shared, whole / count**2, n - 1
+
+
+def _over_seeds(values: Array, half: int, estimate: Array, paired: bool, confidence: float) -> tuple[Array, Array, Array]:
+    """As `contrast` over several seeds, for all runs."""
+    count, ends = len(values), (-1 if paired else 0, 1)
+    by_seed = values[:, :half].mean(1, dtype=np.float64) - values[:, half:].mean(1, dtype=np.float64)
+    (m0, s0, v0, f0), (m1, s1, v1, f1) = (_moments(own, ends) for own in (values[:, :half], values[:, half:]))
+    items, spread = np.maximum(s0 + s1, 0), by_seed.var(0, ddof=1) / count
+    freedom = (v0 + v1) ** 2 / np.maximum(v0**2 / f0 + v1**2 / f1, 1e-48)
+    width = seeds.half_width(items, spread, freedom, count, confidence)
+    p = seeds.p_value(estimate, items, spread, freedom, count)
+    return np.minimum(estimate, m0 - m1 - width), np.maximum(estimate, m0 - m1 + width), p
 
 
 def _relabel(mean: Array, half: int, analysis: Analysis) -> Array:

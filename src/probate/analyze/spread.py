@@ -9,6 +9,7 @@ import pandas as pd
 
 from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
 from probate.analyze.resample import draw_counts, p_value
+from probate.analyze.seeds import shared
 from probate.study import Analysis
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -58,15 +59,15 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
         return np.array([_signed([statistic(_means(weights, t)) for t in own]) for own in tables])
 
     by_seed = of(np.ones((1, len(clusters))))[:, 0]
-    draws = of(draw_counts(len(clusters), analysis.resamples, analysis.seed)).mean(0)
+    by_draw = of(draw_counts(len(clusters), analysis.resamples, analysis.seed))
+    draws = by_draw.mean(0)
     value = float(by_seed.mean())
     p, test = NAN, "none"
     if len(arms) > 1:
-        items = float(np.var(draws, ddof=1))
-        low, high, p, within = over_seeds(value, items, by_seed, len(clusters), analysis)
+        low, high, p, within = over_seeds(value, shared(np.cov(by_draw)), by_seed, len(clusters) - 1, analysis)
         return Estimate(
             value, low, high, p if paired else NAN, len(clusters), len(arms),
-            "t over seeds and items" if paired else "none", "item bootstrap + seeds, t", "item and seed", within if paired else NAN,
+            "t over items and seeds" if paired else "none", "item bootstrap and seeds, Cochran and Cox's t", "item and seed", within if paired else NAN,
         )  # fmt: skip
     tail = (1 - analysis.confidence) / 2
     low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))

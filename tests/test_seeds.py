@@ -1,0 +1,73 @@
+"""Several seeds: two variances counted once, and a t that holds its error rate whatever their shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from probate.analyze.contrast import contrast
+from probate.analyze.resample import covariance, influences, strata
+from probate.analyze.seeds import half_width, p_value, shared
+from probate.study import Analysis
+
+
+def test_where_one_part_is_all_it_is_students():
+    assert half_width(0.04, 0, 30, 3, 0.95) == pytest.approx(t.ppf(0.975, 30) * 0.2)
+    assert half_width(0, 0.04, np.nan, 3, 0.95) == pytest.approx(t.ppf(0.975, 2) * 0.2)
+    assert p_value(0.5, 0.04, 0, 30, 3) == pytest.approx(2 * t.sf(2.5, 30), rel=1e-6)
+    assert p_value(0.5, 0, 0.04, np.nan, 3) == pytest.approx(2 * t.sf(2.5, 2), rel=1e-6)
+    assert np.isnan(half_width(0, 0, 30, 3, 0.95)) and np.isnan(p_value(0.5, 0, 0, 30, 3))
+
+
+def test_p_and_interval_are_one():
+    for level in (0.5, 0.9, 0.99, 0.9999):
+        assert p_value(half_width(0.03, 0.01, 50, 4, level), 0.03, 0.01, 50, 4) == pytest.approx(1 - level, rel=1e-6)
+    assert p_value(0, 0.03, 0.01, 50, 4) == 1
+    assert p_value(np.array([-0.4, 0.4]), 0.03, 0.01, 50, 4) == pytest.approx(float(p_value(0.4, 0.03, 0.01, 50, 4)))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize(("seed_part", "noise"), [(0, 0), (0, 0.5), (0.3, 0), (0.9, 0), (0.3, 0.3), (0.5, 0.5), (0.1, 0.8)])
+def test_coverage_over_all_shares_of_variance(seeds, seed_part, noise):
+    """Variances of the mean, 1 in all: `seed_part` of seeds, `noise` of items with seeds, the rest of items."""
+    rng, items, runs = np.random.default_rng(1), 40, 4000
+    # of one value, so that the mean over items and seeds has the asked-for parts
+    own = rng.normal(0, np.sqrt((1 - seed_part - noise) * items), (runs, items))
+    values = own[:, None] + rng.normal(0, np.sqrt(seed_part * seeds), (runs, seeds, 1))
+    values = values + rng.normal(0, np.sqrt(noise * items * seeds), (*values.shape[:2], items))
+    by_seed = values.mean(2)
+    centred = values - values.mean(2, keepdims=True)
+    found = np.einsum("rsi,rti->rst", centred, centred) / (items - 1) / items
+    ours = np.array([shared(f) for f in found])
+    width = half_width(ours, by_seed.var(1, ddof=1) / seeds, items - 1, seeds, 0.95)
+    assert 0.94 <= np.mean(np.abs(by_seed.mean(1)) <= width) <= 0.98
+
+
+def test_the_covariance_is_that_of_the_estimates():
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(0, 1, (4000, 2, 30)), rng.normal(0, 1, (4000, 2, 20))  # studies, seeds, items
+    first, second = first + rng.normal(0, 1, (4000, 1, 30)), second + rng.normal(0, 1, (4000, 1, 20))
+    gaps = first.mean(2) - second.mean(2)
+    found = []
+    for a, b in zip(first[:200], second[:200], strict=True):
+        tables = [
+            np.concatenate([np.c_[x, np.ones(30), np.zeros((30, 2))], np.c_[np.zeros((20, 2)), y, np.ones(20)]])
+            for x, y in zip(a, b, strict=True)
+        ]
+        found.append(covariance(np.array([influences(own) for own in tables]), strata(tables[0]))[0])
+    assert np.mean(found, axis=0) == pytest.approx(np.cov(gaps.T), rel=0.1)
+
+
+def test_seeds_that_agree_on_every_item_add_nothing():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(50)], "side": np.arange(50) % 2, "value": rng.normal(0, 1, 50)})
+    one, three = (contrast([frame] * k, Analysis(resamples=400), paired=True, share=False) for k in (1, 3))
+    assert (one.low, one.high) == pytest.approx((three.low, three.high)) and three.seeds == 3
+
+
+def test_rare_outcomes_of_several_seeds_stay_wide():
+    nothing = pd.DataFrame({"item_id": [f"i{i}" for i in range(20)], "side": np.arange(20) % 2, "value": 0.0})
+    found = contrast([nothing] * 3, Analysis(resamples=400), paired=True, share=True)
+    assert found.low < -0.1 and found.high > 0.1 and "added" in found.interval and found.p == 1
