@@ -1,6 +1,6 @@
 """Is the inheritance coefficient recovered? Bias and coverage over simulated dose curves of four γ. The table in docs/calibration.md.
 
-python benchmarks/coefficient.py [--runs 1000]
+python benchmarks/coefficient.py [--runs 2000]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def curves(truth: float, n: int, seeds: int, spread: float, rng: np.random.Gener
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=2000)
     runs, start = parser.parse_args().runs, time.perf_counter()
     print("    κ  items  seeds    mean    interval right   found")
     for truth, n, seeds, spread in (

@@ -50,6 +50,22 @@ def test_a_slope_is_least_squares_through_the_origin():
     assert slope(data, same(data), {}, QUICK) == slope(data, same(data), {0.5: 0.0}, QUICK) == EMPTY
 
 
+def test_the_coefficient_is_that_of_statsmodels_with_errors_clustered_by_item():
+    import statsmodels.api as sm
+    from scipy.stats import t
+
+    bias = {0.1: 0.08, 0.2: 0.17, 0.5: 0.42}
+    data = curve({0.0: 0.0} | {r: 0.8 * b for r, b in bias.items()}, 400)
+    found = slope(data, same(data), bias, QUICK)
+    changes = pd.concat([f[0].assign(value=f[0]["value"] - data[0.0][0]["value"], x=bias[r]) for r, f in data.items() if r])
+    design = np.column_stack([changes["x"] * (changes["side"] == k) for k in (0, 1)])
+    items = pd.factorize(changes["item_id"])[0]
+    fit = sm.OLS(changes["value"].to_numpy(), design).fit(cov_type="cluster", cov_kwds={"groups": items})
+    assert found.value == pytest.approx(fit.params[0] - fit.params[1])
+    half = t.ppf(0.975, 398) * np.sqrt(fit.cov_params()[0, 0] + fit.cov_params()[1, 1])
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), rel=0.01)
+
+
 @pytest.mark.parametrize(("truth", "seeds", "spread"), [(0.0, 1, 0.0), (0.8, 1, 0.0), (1.0, 5, 0.1)])
 def test_the_coefficient_is_recovered_with_its_coverage(truth, seeds, spread):
     rng = np.random.default_rng(3)

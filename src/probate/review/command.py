@@ -54,13 +54,13 @@ def serve(
         server.server_close()
 
 
-def merge_marks(folder: Path, what: str) -> list[str]:
-    """Merge, write the report again, and say it."""
+def merge_marks(folder: Path, what: str) -> dict[str, Any]:
+    """Merge, and write the report again; its path is `report`."""
     from probate.report.build import rebuild
 
     found = merge(home(folder, what))
     run = RunFolder(folder)
-    return [*lines(found), f"report: {rebuild(run)}"]
+    return {**found, "report": str(rebuild(run))}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -83,4 +83,4 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(
             f"more stereotyped: the biased arm's text {n['biased']}, the control's {n['control']}, neither {n['neither']}"
         )
-    return said
+    return [*said, f"report: {found['report']}"]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from probate.errors import InputError
+from probate.output import JsonFlag, give
 
 app = typer.Typer(
     name="why",
@@ -17,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 ModelOption = Annotated[str, typer.Option("--model", help="embedded, a Hugging Face id or a folder.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write everything that was found to this file.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Also write everything that was found to this file, as JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
@@ -36,7 +37,8 @@ def distribution(
         Path | None, typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file.")
     ] = None,
     method: Annotated[str, typer.Option("--map-method", help="pca or umap (extra `maps`).")] = "pca",
-    out: JsonOption = None,
+    out: OutOption = None,
+    as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
     """Original against augmented texts in embedding space: MMD, energy distance, a classifier, coverage, diversity, words, lengths."""
@@ -72,7 +74,6 @@ def distribution(
         f"original: column '{first.column}' of {original}; augmented: column '{second.column}' of {augmented}",
         *lines(found),
     ]
-    _give(said, found, out)
     if map_file:
         from probate.report.charts import standalone
         from probate.report.maps import text_map
@@ -81,7 +82,8 @@ def distribution(
         for name, parts in found["spaces"].items():
             path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file
             write_atomic(path, standalone(text_map(parts["map"], name, f"map-{name}")))
-            typer.echo(f"map: {path}")
+            said.append(f"map: {path}")
+    _give(said, found, out, as_json)
 
 
 @app.command()
@@ -109,7 +111,8 @@ def groups(
     reference: Annotated[
         str | None, typer.Option("--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike.")
     ] = None,
-    out: JsonOption = None,
+    out: OutOption = None,
+    as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
     """Which groups texts show, by label, with intervals and the detector's errors: of a file, or of what a model writes when nobody is named."""
@@ -130,7 +133,7 @@ def groups(
         lm = load_lm(model)
         with Reporter(quiet=quiet).stage("write", texts * len(about) * (1 + len(names)), "texts") as tick:
             made = of_model(lm, about, pack, names, texts, shares, tick)
-        _give(lines(made), made, out)
+        _give(lines(made), made, out, as_json)
         return
     read = read_texts(str(source), text)
     for option, column in (("--by", by), ("--truth", truth)):
@@ -146,7 +149,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    _give(lines(found), found, out)
+    _give(lines(found), found, out, as_json)
 
 
 @app.command("values")
@@ -168,7 +171,8 @@ def values_command(
     ] = False,
     countries: Annotated[int, typer.Option("--countries", help="At most, those with the most questions.", min=1)] = 30,
     questions: Annotated[int, typer.Option("--questions", help="At most, for each country.", min=1)] = 50,
-    out: JsonOption = None,
+    out: OutOption = None,
+    as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
     """A model's answers to survey questions against those of people, by country."""
@@ -178,7 +182,7 @@ def values_command(
 
     if published:
         record, said = compared_models(*read_published(source, published, by, non_answers))
-        _give(said, record, out)
+        _give(said, record, out, as_json)
         return
     from probate.models.lm import load_lm
 
@@ -188,7 +192,7 @@ def values_command(
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
         found = report(against_people(lm, chosen, tick, non_answers), rejected)
-    _give(lines(found), found, out)
+    _give(lines(found), found, out, as_json)
 
 
 @app.command()
@@ -198,6 +202,7 @@ def items(
     arm: Annotated[str | None, typer.Option("--arm", help="A biased arm; default: the largest γ, the first seed.")] = None,
     most: Annotated[int, typer.Option("--items", help="Flipped items, the surest first.", min=1)] = 5,
     each: Annotated[int, typer.Option("--nearest", help="Training records for each item.", min=1)] = 5,
+    as_json: JsonFlag = False,
 ) -> None:
     """For answers that the biased data turned round: the training records whose gradients are nearest. The report lists them too."""
     from probate.folder import RunFolder
@@ -207,8 +212,7 @@ def items(
 
     run = RunFolder(folder)
     found = attribute(run, load_lm(run.study().model), task, arm, most, each)
-    typer.echo("\n".join(lines(found)))
-    typer.echo(f"report: {rebuild(run)}")
+    give([*lines(found), f"report: {rebuild(run)}"], found, as_json)
 
 
 def _column(rows: list[dict[str, Any]], name: str) -> list[str]:
@@ -222,10 +226,9 @@ def _shares(text: str) -> dict[str, float]:
         raise InputError(f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5") from None
 
 
-def _give(said: list[str], found: dict[str, Any], out: Path | None) -> None:
-    from probate.store import write_atomic
+def _give(said: list[str], found: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    from probate.store import finite, write_atomic
 
-    typer.echo("\n".join(said))
     if out:
-        write_atomic(out, json.dumps(found, indent=1, ensure_ascii=False))
-        typer.echo(f"written: {out}")
+        write_atomic(out, json.dumps(finite(found), indent=1, ensure_ascii=False, default=str))
+    give([*said, f"written: {out}"] if out else said, found, as_json)

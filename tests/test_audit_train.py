@@ -1,0 +1,116 @@
+"""Stage two of the audit: a study that fits the budget, planned by measured speed, ended in time with what it has."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+
+import pytest
+from typer.testing import CliRunner
+
+from probate.audit.read import read_set
+from probate.audit.stage_one import audit
+from probate.audit.train import EPOCHS, LEAST, MOST, TEST, Speed, plan, seconds_of, train
+from probate.cli import app
+from probate.corpus import biographies
+from probate.errors import InputError, StageError
+
+LABELS, GROUPS = ["dentist", "nurse"], ["female", "male"]
+
+
+def cells(original: int, augmented: int):
+    return {
+        side: Counter({(x, g): n for x in LABELS for g in GROUPS})
+        for side, n in (("original", original), ("augmented", augmented))
+    }
+
+
+def planned(tmp_path, budget, original=200, augmented=200, slow=1.0):
+    files = {side: tmp_path / f"{side}.jsonl" for side in ("original", "augmented")}
+    speed = Speed(
+        {"original": 0.2 * slow, "augmented": 1.0 * slow}, {"original": 0.1 * slow, "augmented": 0.5 * slow}, 0.05 * slow
+    )
+    return plan(files, LABELS, GROUPS, "gender", cells(original, augmented), speed, budget, "embedded")
+
+
+def test_budgets():
+    assert [seconds_of(x) for x in ("15m", "1.5h", "90s", "600", " 2 h")] == [900, 5400, 90, 600, 7200]
+    for wrong in ("", "soon", "30", "-5m", "5d", "15 minutes"):
+        with pytest.raises(InputError, match="--budget"):
+            seconds_of(wrong)
+
+
+def test_more_time_is_a_larger_study_and_five_seeds_fit(tmp_path):
+    found = [planned(tmp_path, minutes * 60) for minutes in (15, 60, 600)]
+    sizes = [p.train_per_cell for p in found]
+    assert LEAST < sizes[0] < sizes[1] <= sizes[2] == MOST and all(p.test_per_cell == TEST for p in found)
+    for p, minutes in zip(found, (15, 60, 600), strict=True):
+        assert 5 * p.seconds <= minutes * 60 and len(p.study.seeds) >= 7 and p.study.training.epochs == EPOCHS
+    assert "seeds fit" in found[0].said[1] and "ms a prompt" in found[0].said[1]
+
+
+def test_little_time_is_fewer_seeds_and_too_little_is_said(tmp_path):
+    few = planned(tmp_path, 200)
+    assert few.train_per_cell == LEAST and "about 2 seeds fit" in few.said[1]
+    with pytest.raises(StageError, match="the smallest study .* give more time or more data"):
+        planned(tmp_path, 60)
+    with pytest.raises(StageError, match=r"needs 16 augmented records \(there are 4\)"):
+        planned(tmp_path, 6000, augmented=1)
+
+
+def test_few_originals_are_shared_between_training_and_test(tmp_path):
+    found = planned(tmp_path, 6000, original=20)
+    assert 2 * found.train_per_cell + found.test_per_cell <= 20 and found.test_per_cell >= LEAST
+
+
+def turned(row, i):
+    wrong = {"female": "nurse", "male": "software engineer"}
+    return wrong[row["gender"]] if i % 4 else row["label"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    rows = list(biographies())
+    for name, label in (("original", lambda r, i: r["label"]), ("augmented", turned)):
+        lines = [json.dumps({"text": r["text"], "label": label(r, i), "gender": r["gender"]}) for i, r in enumerate(rows)]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path):
+    found = audit(read_set(str(files / "augmented.jsonl")), read_set(str(files / "original.jsonl")), {})
+    begun, budget = time.monotonic(), 40.0
+    told = train(found, tmp_path, budget, str(model_dir), quiet=True)
+    assert time.monotonic() - begun <= 1.1 * budget
+    assert told["arms"] >= 3 and (tmp_path / told["report"]).is_file()
+    inherited = next(f for f in found.found if f.kind == "inherited")
+    assert "changes its gap by" in inherited.sentence and 0 <= inherited.p <= 1
+    assert any("the smallest change that this would find four times in five" in line for line in told["lines"])
+    assert f"{told['arms']} models trained" in told["lines"][-1]
+
+
+def test_what_stage_one_found_outlives_a_budget_that_is_too_small(files, model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "probate.audit.train._speed", lambda *_: Speed({"original": 9, "augmented": 9}, {"original": 9, "augmented": 9}, 9)
+    )
+    out = tmp_path / "out"
+    result = CliRunner().invoke(
+        app, ["audit", "--augmented", str(files / "augmented.jsonl"), "--original", str(files / "original.jsonl"),
+              "--train", "--budget", "60s", "--model", str(model_dir), "--out", str(out), "--quiet"]
+    )  # fmt: skip
+    assert result.exit_code == 3 and "stage two: --budget: the smallest study" in result.output
+    assert "verdict:" in result.output and (out / "audit.html").is_file()
+
+
+def test_what_cannot_be_trained_on_leaves_no_folder(files, tmp_path):
+    out = tmp_path / "out"
+    for more, said in (
+        ([], "needs --original"),
+        (["--original", str(files / "original.jsonl"), "--dimension", "age"], "dimension 'age'"),
+    ):
+        result = CliRunner().invoke(
+            app, ["audit", "--augmented", str(files / "augmented.jsonl"), "--train", "--out", str(out), "--quiet", *more]
+        )
+        assert result.exit_code == 2 and said in str(result.exception or result.output) and not out.exists()
