@@ -28,7 +28,7 @@ class Reporter:
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
-        """A running stage of `total` units; the ticker takes units finished since the last call."""
+        """A running stage of `total` units (0: not known); the ticker takes units finished since the last call."""
         start = time.monotonic()
         if self.console.is_terminal and not self.quiet:
             with self._bar(name, total, unit) as tick:
@@ -52,7 +52,7 @@ class Reporter:
         )
         begun = time.monotonic()
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(name, total=total, note="", rate="")
+            task = progress.add_task(name, total=total or None, note="", rate="")
 
             def tick(done: int, note: str = "") -> None:
                 progress.advance(task, done)
@@ -70,8 +70,8 @@ class Reporter:
             if now - state["last"] >= PLAIN_EVERY and state["done"]:
                 state["last"] = now
                 rate = state["done"] / (now - state["start"])
-                left = max(0.0, total - state["done"]) / rate
-                self.say(f"{name}: {int(state['done'])}/{total} {unit}, {rate:.1f}/s, {clock(left)} left {note}".rstrip())
+                of, left = (f"/{total}", f", {clock(max(0.0, total - state['done']) / rate)} left") if total else ("", "")
+                self.say(f"{name}: {int(state['done'])}{of} {unit}, {rate:.1f}/s{left} {note}".rstrip())
 
         return tick
 
