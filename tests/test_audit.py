@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from probate.audit.artefacts import find_artefacts
-from probate.audit.repeats import Index, find_repeats, similarity
+from probate.audit.repeats import Index, find_repeats, long_grams, similarity
 from probate.audit.shape import infer_shape, language_of
 from probate.audit.verdict import Found, verdict
 from probate.cards.checksums import verify
@@ -158,8 +158,11 @@ def test_what_all_items_share_is_no_leak():
     index = Index(
         [template + f"item number {i} has its own words {i} {i + 1} {i + 2} and so on to the end {i}" for i in range(10)]
     )
-    assert not index.holds(template + "something else entirely that is in no item at all, as far as anybody knows here")
-    assert index.holds("x " + "item number 3 has its own words 3 4 5 and so on to the end 3") and not index.holds("short")
+    assert not index.holds(
+        long_grams(template + "something else entirely that is in no item at all, as far as anybody knows here")
+    )
+    assert index.holds(long_grams("x " + "item number 3 has its own words 3 4 5 and so on to the end 3"))
+    assert not index.holds(long_grams("short"))
 
 
 def test_artefacts_need_more_than_a_word():

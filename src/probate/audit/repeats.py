@@ -6,8 +6,9 @@ import hashlib
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -63,13 +64,26 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
+@lru_cache(maxsize=1 << 20)
+def _hash(word: str) -> int:
+    return zlib.crc32(word.encode())
+
+
 def shingles(text: str, size: int = SHINGLE) -> np.ndarray:
     """Hashes of the runs of `size` words, of shape (runs,), different ones only; of a shorter text the hash of it all."""
-    own = [zlib.crc32(w.encode()) for w in words(text)]
-    if not own:
-        return np.zeros(0, dtype=np.uint64)
-    array = np.array(own, dtype=np.uint64)
+    return _runs(np.array([_hash(w) for w in words(text)], dtype=np.uint64), size)
+
+
+def long_grams(text: str) -> np.ndarray:
+    """Hashes of the runs of `LONG` words; none of a text that has fewer words."""
+    own = np.array([_hash(w) for w in words(text)], dtype=np.uint64)
+    return _runs(own, LONG) if len(own) >= LONG else own[:0]
+
+
+def _runs(array: np.ndarray, size: int) -> np.ndarray:
     size = min(size, len(array))
+    if not size:
+        return array
     mixed = np.zeros(len(array) - size + 1, dtype=np.uint64)
     for k in range(size):
         mixed = mixed * np.uint64(1_000_003) + array[k : len(array) - size + 1 + k]
@@ -104,18 +118,23 @@ class Index:
     def __init__(self, texts: Iterable[str]) -> None:
         counts: Counter[int] = Counter()
         for text in texts:
-            counts.update(_long(text).tolist())
+            counts.update(long_grams(text).tolist())
         self.grams = np.array(sorted(g for g, n in counts.items() if n == 1), dtype=np.uint64)
 
-    def holds(self, text: str) -> bool:
-        """Whether `text` has one of the n-grams."""
-        own = _long(text)
-        if not len(self.grams) or not len(own):
+    def holds(self, grams: np.ndarray) -> bool:
+        """Whether one of a text's `long_grams` is among them."""
+        if not len(self.grams) or not len(grams):
             return False
-        place = np.searchsorted(self.grams, own)
-        return bool((self.grams[np.minimum(place, len(self.grams) - 1)] == own).any())
+        place = np.searchsorted(self.grams, grams)
+        return bool((self.grams[np.minimum(place, len(self.grams) - 1)] == grams).any())
 
 
-def _long(text: str) -> np.ndarray:
-    """The long n-grams of a text; none of one that has fewer words."""
-    return shingles(text, LONG) if len(words(text)) >= LONG else np.zeros(0, dtype=np.uint64)
+def held(texts: Sequence[str], indices: Mapping[str, Index]) -> dict[str, list[int]]:
+    """Name of an index → places of the texts that hold one of its n-grams."""
+    found: dict[str, list[int]] = {name: [] for name in indices}
+    for i, text in enumerate(texts):
+        grams = long_grams(text)
+        for name, index in indices.items():
+            if index.holds(grams):
+                found[name].append(i)
+    return found

@@ -12,10 +12,11 @@ from probate.audit import space, verdict
 from probate.audit.artefacts import find_artefacts
 from probate.audit.groups import Dimension, dimensions_of
 from probate.audit.read import AuditSet
-from probate.audit.repeats import Index, Repeats, find_repeats
+from probate.audit.repeats import Index, Repeats, find_repeats, held
 from probate.audit.verdict import Found, share_finding
 
 Say = Callable[[str], Any]
+ORIGINAL = "the original"
 
 
 @dataclass
@@ -50,19 +51,15 @@ def audit(
     dimensions = dimensions_of(data, original)
     say("repeats")
     repeats = find_repeats(data.texts)
-    say("evaluation items")
-    leaked = {}
-    for name, texts in items.items():
-        index = Index(texts)
-        places = [i for i, text in enumerate(data.texts) if index.holds(text)]
-        if places:
-            leaked[name] = places
-    copied: list[int] = []
+    say("evaluation items" if original is None else "evaluation items and copies of the original")
+    indices = {name: Index(texts) for name, texts in items.items()}
+    if original is not None:
+        indices[ORIGINAL] = Index(original.texts)
+    holding = held(data.texts, indices)
+    copied = holding.pop(ORIGINAL, [])
+    leaked = {name: places for name, places in holding.items() if places}
     compared = None
     if original is not None:
-        say("copies of the original")
-        index = Index(original.texts)
-        copied = [i for i, text in enumerate(data.texts) if index.holds(text)]
         say("distribution")
         compared = space.compare(original.texts, data.texts, permutations)
     say("traces of a generator")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SCRIPTS = {"ar": "\u0600-\u06ff", "zh": "\u3400-\u9fff"}
 """Languages that are known by their script; others are known by their function words, where they are listed here."""
@@ -32,7 +33,12 @@ def words(text: str) -> list[str]:
 
 def count(text: str, cue: str, tokens: dict[str, int]) -> int:
     """How often `cue` stands in `text`: as a word, or in Chinese as a string. `tokens`: the text's words, counted."""
-    return text.count(cue) if re.search(f"[{SCRIPTS['zh']}]", cue) else tokens.get(cue, 0)
+    return text.count(cue) if _chinese(cue) else tokens.get(cue, 0)
+
+
+@lru_cache(maxsize=1 << 16)
+def _chinese(cue: str) -> bool:
+    return re.search(f"[{SCRIPTS['zh']}]", cue) is not None
 
 
 def written_in(text: str, language: str) -> bool:
