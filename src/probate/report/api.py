@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
+from probate.errors import InputError, nearest
 from probate.folder import RunFolder
 from probate.report.build import rebuild
 from probate.study import Study
@@ -36,6 +38,23 @@ class Report:
     def failures(self) -> list[dict[str, str]]:
         """Stages that failed: stage, arm, error."""
         return self._folder.failures()
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the record sets in the folder: what each kind of arm's augmented half was drawn from, and what was held out."""
+        return sorted(p.stem for p in (self._folder.path / "data").glob("*.jsonl"))
+
+    def records(self, name: str) -> pd.DataFrame:
+        """One of `sets`, a row a record: id, text, label, origin, and a column for each dimension's group. `datasets.Dataset.from_pandas` takes it.
+
+        Raises:
+            InputError: no set of this name.
+        """
+        path = self._folder.path / "data" / f"{name}.jsonl"
+        if name not in self.sets:
+            raise InputError(f"{path}: no such set{nearest(name, self.sets)}; there are: {', '.join(self.sets)}")
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return pd.DataFrame([{**{k: r[k] for k in ("id", "text", "label", "origin")}, **r["groups"]} for r in rows])
 
     def rebuild(self) -> Path:
         """Compute the effects again and write `report.html`; returns its path."""
