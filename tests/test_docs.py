@@ -75,7 +75,7 @@ def test_the_tutorial_runs(model_dir, tmp_path, monkeypatch):
                 said[" ".join(words[:2]) + (" mended" if "mended" in line else "")] = result.output
     assert "Do not train on this as it is" in said["audit --augmented"]
     assert "Do not train on this as it is" not in said["audit --augmented mended"]
-    assert "cannot tell at this n" in said["check runs/mended mended"]
+    assert "verdict: cannot tell" in said["check runs/mended mended"]
 
 
 def test_the_picture_is_small():

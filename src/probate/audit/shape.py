@@ -15,7 +15,7 @@ from probate.why.texts import plain_text
 LOOKED_AT = 200
 TEXTS = ("messages", "completion", "response", "output", "text", "bio", "content", "chatgpt_gen")
 PROMPTS = ("prompt", "prompts", "instruction", "question", "input")
-LABELS = ("label", "occupation", "class", "category", "target")
+LABELS = ("label", "occupation", "job", "profession", "class", "category", "topic", "sentiment", "intent", "target")
 DIMENSIONS = {
     "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "culture": "culture", "religion": "religion",
     "age": "age", "disability": "disability", "ses": "ses",
