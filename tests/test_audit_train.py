@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections import Counter
 
@@ -51,7 +52,7 @@ def test_more_time_is_a_larger_study_and_five_seeds_fit(tmp_path):
 
 
 def test_little_time_is_fewer_seeds_and_too_little_is_said(tmp_path):
-    few = planned(tmp_path, 200)
+    few = planned(tmp_path, 220)
     assert few.train_per_cell == LEAST and "about 2 seeds fit" in few.said[1]
     with pytest.raises(StageError, match="the smallest study .* give more time or more data"):
         planned(tmp_path, 60)
@@ -66,7 +67,7 @@ def test_few_originals_are_shared_between_training_and_test(tmp_path):
 
 def turned(row, i):
     wrong = {"female": "nurse", "male": "software engineer"}
-    return wrong[row["gender"]] if i % 4 else row["label"]
+    return wrong[row["gender"]] if random.Random(i).random() < 0.6 else row["label"]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def files(tmp_path_factory):
 
 def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path):
     found = audit(read_set(str(files / "augmented.jsonl")), read_set(str(files / "original.jsonl")), {})
-    begun, budget = time.monotonic(), 40.0
+    begun, budget = time.monotonic(), 45.0
     told = train(found, tmp_path, budget, str(model_dir), quiet=True)
     assert time.monotonic() - begun <= 1.1 * budget
     assert told["arms"] >= 3 and (tmp_path / told["report"]).is_file()
@@ -113,4 +114,4 @@ def test_what_cannot_be_trained_on_leaves_no_folder(files, tmp_path):
         result = CliRunner().invoke(
             app, ["audit", "--augmented", str(files / "augmented.jsonl"), "--train", "--out", str(out), "--quiet", *more]
         )
-        assert result.exit_code == 2 and said in str(result.exception or result.output) and not out.exists()
+        assert isinstance(result.exception, InputError) and said in str(result.exception) and not out.exists()

@@ -29,8 +29,8 @@ TRIPLES = 5
 LAYERS = 6
 LEAST, MOST = 4, 60
 TEST = 30
-RESERVE = 0.04
-"""Share of the budget for reading, loading and the report."""
+RESERVE, LEAST_RESERVE = 0.04, 20.0
+"""Share of the budget, and at least so many seconds, for effects, report and cards at the end."""
 PILOT = 12
 QUESTIONS = 40
 """Items of the probe `knowledge`."""
@@ -79,11 +79,11 @@ def train(
     files = {side: out / "study-data" / f"{side}.jsonl" for side in ("original", "augmented")}
     labels, cells = _write(found.data, original, found, name, groups, files)
     speed = _speed(files, model, labels)
-    left = budget * (1 - RESERVE) - (time.monotonic() - started)
+    deadline = started + budget - max(RESERVE * budget, LEAST_RESERVE)
+    left = deadline - time.monotonic()
     planned = plan(files, labels, groups, name, cells, speed, left, model)
     for line in planned.said:
         reporter.say(line)
-    deadline = started + budget * (1 - RESERVE)
     result = run(planned.study, out / "study", base=Path("."), quiet=quiet, deadline=deadline)
     return _told(found, planned, result, out, name)
 
