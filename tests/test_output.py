@@ -40,18 +40,14 @@ def test_a_run_and_what_follows_it(tiny_study, tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(study.model_dump_json(exclude_defaults=True), encoding="utf-8")
     plan = json.loads(probate("plan", file, "--json"))
-    assert len(plan["arms"]) == 3 and plan["stages"][1] == {
-        "stage": "train",
-        "number": 3,
-        "tokens": plan["stages"][1]["tokens"],
-    }
+    trained = plan["stages"][1]
+    assert len(plan["arms"]) == 3 and (trained["stage"], trained["number"]) == ("train", 3) and trained["tokens"] > 1000
     ran = json.loads(probate("run", file, "--out", tmp_path / "run", "--json"))
     assert ran["failures"] == [] and {e["task"] for e in ran["inheritance"]} == {"occupation"}
     again = run(study, tmp_path / "run", quiet=True)
     assert ran["report"] == str(again.folder / "report.html")
-    assert json.loads(probate("verify", tmp_path / "run", "--json")) == {
-        "checked": json.loads(probate("verify", tmp_path / "run", "--json"))["checked"], "differences": []
-    }  # fmt: skip
+    verified = json.loads(probate("verify", tmp_path / "run", "--json"))
+    assert verified["differences"] == [] and verified["checked"] >= 20
     assert json.loads(probate("report", tmp_path / "run", "--json"))["report"].endswith("report.html")
     compared = json.loads(probate("compare", tmp_path / "run", tmp_path / "run", "--json", "--resamples", 200))
     assert compared["flipped"] == [] and len(compared["compared"]) >= 3

@@ -46,12 +46,9 @@ def test_an_installed_package_is_found(tmp_path, tmp_path_factory):
         [sys.executable, "-m", "probate.cli", "tasks"], check=True, capture_output=True, text=True, env=env
     ).stdout
     assert (
-        "greeting Greeting" in " ".join(listed.split())
-        and "broken broken:" in " ".join(listed.split())
-        and "boom" in listed
-        and "occupation" in listed
+        "greeting     Greeting" in listed and "broken       broken:" in listed and "boom" in listed and "occupation" in listed
     )
     identities = subprocess.run(
         [sys.executable, "-m", "probate.cli", "identities"], check=True, capture_output=True, text=True, env=env
     )
-    assert "guild first, second" in " ".join(identities.stdout.split())
+    assert "guild        first, second" in identities.stdout

@@ -221,7 +221,7 @@ def review(
 
     if merge:
         found = merge_marks(folder, what)
-        give(lines(found), found, as_json)
+        give([*lines(found), f"report: {found['report']}"], found, as_json)
         return
     serve(folder, what, task, reviewer, most, port, browser, typer.echo)
 
@@ -326,11 +326,8 @@ def audit(
         except StageError as error:  # what was found without training stands
             trained = {"arms": 0, "lines": [f"stage two: {error}"], "failed": True}
     path = write_audit(found, record, folder, trained)
-    typer.echo(
-        (folder / "audit.json").read_text(encoding="utf-8")
-        if as_json
-        else "\n".join([*lines(found, record), *(trained or {}).get("lines", []), f"report: {path}"])
-    )
+    said = [*lines(found, record), *(trained or {}).get("lines", []), f"report: {path}"]
+    give(said, {**record, "train": trained}, as_json)
     if trained and trained.get("failed"):
         raise typer.Exit(StageError.exit_code)
 
@@ -353,7 +350,7 @@ def compare(
     """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
     from probate.comparison.command import run_compare
 
-    give(*run_compare(first, second, pair or [], show, confidence, resamples, out), as_json)
+    give(*run_compare(first, second, pair or [], show, confidence, resamples), as_json, out)
 
 
 @app.command()
@@ -383,8 +380,8 @@ def check(
         raise InputError(f"--config {config}: no such file")
     gate = load_study(decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {})
     found, decisions = decide.check(folder, gate)
-    said = [outputs.as_json(found, decisions, gate)] if as_json else [*(d.sentence for d in decisions), f"verdict: {found}"]
-    typer.echo("\n".join(said))
+    said = [*(d.sentence for d in decisions), f"verdict: {found}"]
+    give(said, outputs.as_record(found, decisions, gate), as_json)
     if github:
         typer.echo("\n".join(outputs.github_lines(decisions)))
     if junit:
@@ -459,7 +456,7 @@ def _list(names: Sequence[str], card: Callable[[str], Card], as_json: bool) -> N
             found[name] = card(name)
         except Exception as error:  # somebody else's plug-in
             found[name] = f"broken: {error}", {"broken": str(error)}
-    width = 2 + max((len(name) for name in found), default=0)
+    width = max(13, *(2 + len(name) for name in found))
     give([f"{name:{width}}{said}" for name, (said, _) in found.items()], {k: r for k, (_, r) in found.items()}, as_json)
 
 

@@ -1,9 +1,9 @@
-"""What a command prints: sentences, or with `--json` one JSON value."""
+"""What a command prints: sentences, or with `--json` one JSON value; with `--out` that goes to a file, too."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +11,11 @@ import typer
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
-def give(said: Sequence[str], found: Any, as_json: bool) -> None:
-    """Print `said`, or `found` as JSON (NaN and infinity as null)."""
-    from probate.store import finite
+def give(said: Sequence[str], found: Any, as_json: bool, out: Path | None = None) -> None:
+    """Print `said`, or `found` as JSON, which is also written to `out`, if given."""
+    from probate.store import json_text, write_atomic
 
-    typer.echo(json.dumps(finite(found), indent=1, ensure_ascii=False, default=str) if as_json else "\n".join(said))
+    if out:
+        write_atomic(out, json_text(found))
+        said = [*said, f"written: {out}"]
+    typer.echo(json_text(found) if as_json else "\n".join(said))

@@ -29,6 +29,11 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def json_text(value: Any) -> str:
+    """`value` as the JSON that results are printed and written in: `finite`, indented, anything else as a string."""
+    return json.dumps(finite(value), indent=1, ensure_ascii=False, default=str)
+
+
 def digest(*parts: Any) -> str:
     """SHA-256 of JSON-able values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()

@@ -164,10 +164,11 @@ def _over_seeds(
     analysis: Analysis,
 ) -> Estimate:
     """`table`: that of the values averaged over seeds."""
-    by_seed = np.array([resample.estimate(cluster_table(f)) for f in frames])
-    more = resample.padded(table, pseudo_outcomes(paired) if share else None)
     names = pd.unique(pd.concat(frames)["item_id"].str.split("#").str[0])
-    tables = [np.concatenate([cluster_table(f, names), more]) for f in frames]
+    tables = [cluster_table(f, names) for f in frames]
+    by_seed = np.array([resample.estimate(own) for own in tables])
+    more = resample.padded(table, pseudo_outcomes(paired) if share else None)
+    tables = [np.concatenate([own, more]) for own in tables]
     members = resample.strata(np.sum(tables, axis=0))
     found, freedom = resample.covariance(np.array([resample.influences(own) for own in tables]), members)
     middle = resample.estimate(np.concatenate([table, more]))

@@ -56,18 +56,17 @@ def _estimate(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame | None]], analysi
         return found - np.array([_scores(weights, cells, len(labels)) for cells in before]) if paired else found
 
     by_seed = statistic(np.ones((1, len(common)), dtype=np.float32))[:, 0]
-    by_draw = statistic(counts)
-    draws = by_draw.mean(0)
+    draws = statistic(counts)
     value = float(by_seed.mean())
     p = _exchange_p(after, before, len(labels), value, analysis) if paired else NAN
     if len(tables) > 1:
-        low, high, t_p, within = over_seeds(value, shared(np.cov(by_draw)), by_seed, len(common) - 1, analysis)
+        low, high, t_p, within = over_seeds(value, shared(np.cov(draws)), by_seed, len(common) - 1, analysis)
         p = t_p if paired else NAN
         test, interval, unit = "t over items and seeds", "item bootstrap and seeds, Cochran and Cox's t", "item and seed"
     else:
         tail = (1 - analysis.confidence) / 2
-        low, high = (float(x) for x in np.quantile(draws, (tail, 1 - tail)))
-        within = farther(*np.quantile(draws, (2 * tail, 1 - 2 * tail)))
+        low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
+        within = farther(*np.quantile(draws[0], (2 * tail, 1 - 2 * tail)))
         test, interval, unit = "permutation of arms within items", "percentile bootstrap", "item"
     bottom = -1.0 if paired else 0.0
     return Estimate(

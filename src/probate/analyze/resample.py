@@ -43,14 +43,6 @@ def strata(table: Array) -> list[Array]:
     return [np.flatnonzero(kind == k) for k in np.unique(kind)]
 
 
-def bootstrap(table: Array, resamples: int, seed: int) -> Array:
-    """g of `resamples` bootstrap samples of the clusters, stratified by the groups they hold."""
-    totals = np.zeros((resamples, 4))
-    for number, index in enumerate(strata(table)):
-        totals += draw_counts(len(index), resamples, seed + number) @ table[index].astype(np.float64)
-    return difference(totals)
-
-
 FEW = 4
 """A share of which fewer clusters than this differ from the commonest outcome gets two pseudo-clusters: one success, one failure."""
 

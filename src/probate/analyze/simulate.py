@@ -85,9 +85,8 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
 
     for s in range(design.seeds):
         arm = cut(design.rate + sign * ((effect + shifts[s]) / 2).astype(np.float32))
-        own = rng.random(
-            (design.n, runs), dtype=np.float32
-        )  # below `agreement` the control's luck counts, above it what is left, stretched to [0, 1)
+        # below `agreement` the control's luck counts, above it what is left, stretched to [0, 1)
+        own = rng.random((design.n, runs), dtype=np.float32)
         fresh = (own - np.float32(design.agreement)) / np.float32(max(1 - design.agreement, 1e-6))
         values[s] = np.where(own < design.agreement, luck, fresh) < arm
         if design.paired:

@@ -59,19 +59,18 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
         return np.array([_signed([statistic(_means(weights, t)) for t in own]) for own in tables])
 
     by_seed = of(np.ones((1, len(clusters))))[:, 0]
-    by_draw = of(draw_counts(len(clusters), analysis.resamples, analysis.seed))
-    draws = by_draw.mean(0)
+    draws = of(draw_counts(len(clusters), analysis.resamples, analysis.seed))
     value = float(by_seed.mean())
     p, test = NAN, "none"
     if len(arms) > 1:
-        low, high, p, within = over_seeds(value, shared(np.cov(by_draw)), by_seed, len(clusters) - 1, analysis)
+        low, high, p, within = over_seeds(value, shared(np.cov(draws)), by_seed, len(clusters) - 1, analysis)
         return Estimate(
             value, low, high, p if paired else NAN, len(clusters), len(arms),
             "t over items and seeds" if paired else "none", "item bootstrap and seeds, Cochran and Cox's t", "item and seed", within if paired else NAN,
         )  # fmt: skip
     tail = (1 - analysis.confidence) / 2
-    low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))
-    within = farther(*np.nanquantile(draws, (2 * tail, 1 - 2 * tail))) if paired else NAN
+    low, high = (float(x) for x in np.nanquantile(draws[0], (tail, 1 - tail)))
+    within = farther(*np.nanquantile(draws[0], (2 * tail, 1 - 2 * tail))) if paired else NAN
     if paired:
         p, test = _exchange_p(tables[0], statistic, value, analysis), "permutation of arms within items"
     return Estimate(value, low, high, p, len(clusters), 1, test, "percentile bootstrap", "item", within)

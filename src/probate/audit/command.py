@@ -21,7 +21,7 @@ from probate.cards.write import write_cards
 from probate.progress import Reporter
 from probate.readers import group_columns
 from probate.report.words import p_words
-from probate.store import finite, write_atomic
+from probate.store import json_text, write_atomic
 
 COMMANDS = {
     "balance": "probate mitigate --strategy rebalance",
@@ -92,7 +92,7 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
     )
     path = out / "audit.html"
     write_atomic(path, page)
-    write_atomic(out / "audit.json", json.dumps(finite({**record, "train": train}), indent=1, ensure_ascii=False, default=str))
+    write_atomic(out / "audit.json", json_text({**record, "train": train}))
     write_atomic(out / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)))
     write_cards(out, _facts(found))
     write_checksums(out)

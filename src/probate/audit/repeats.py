@@ -6,7 +6,7 @@ import hashlib
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -64,6 +64,10 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
+def _hashes(text: str) -> np.ndarray:
+    return np.array([_hash(w) for w in words(text)], dtype=np.uint64)
+
+
 @lru_cache(maxsize=1 << 20)
 def _hash(word: str) -> int:
     return zlib.crc32(word.encode())
@@ -71,12 +75,12 @@ def _hash(word: str) -> int:
 
 def shingles(text: str, size: int = SHINGLE) -> np.ndarray:
     """Hashes of the runs of `size` words, of shape (runs,), different ones only; of a shorter text the hash of it all."""
-    return _runs(np.array([_hash(w) for w in words(text)], dtype=np.uint64), size)
+    return _runs(_hashes(text), size)
 
 
 def long_grams(text: str) -> np.ndarray:
     """Hashes of the runs of `LONG` words; none of a text that has fewer words."""
-    own = np.array([_hash(w) for w in words(text)], dtype=np.uint64)
+    own = _hashes(text)
     return _runs(own, LONG) if len(own) >= LONG else own[:0]
 
 
@@ -129,12 +133,12 @@ class Index:
         return bool((self.grams[np.minimum(place, len(self.grams) - 1)] == grams).any())
 
 
-def held(texts: Sequence[str], indices: Mapping[str, Index]) -> dict[str, list[int]]:
-    """Name of an index → places of the texts that hold one of its n-grams."""
-    found: dict[str, list[int]] = {name: [] for name in indices}
+def held(texts: Sequence[str], indices: Sequence[Index]) -> list[list[int]]:
+    """For each index, the places of the texts that hold one of its n-grams."""
+    found: list[list[int]] = [[] for _ in indices]
     for i, text in enumerate(texts):
         grams = long_grams(text)
-        for name, index in indices.items():
+        for places, index in zip(found, indices, strict=True):
             if index.holds(grams):
-                found[name].append(i)
+                places.append(i)
     return found

@@ -16,7 +16,6 @@ from probate.audit.repeats import Index, Repeats, find_repeats, held
 from probate.audit.verdict import Found, share_finding
 
 Say = Callable[[str], Any]
-ORIGINAL = "the original"
 
 
 @dataclass
@@ -52,12 +51,8 @@ def audit(
     say("repeats")
     repeats = find_repeats(data.texts)
     say("evaluation items" if original is None else "evaluation items and copies of the original")
-    indices = {name: Index(texts) for name, texts in items.items()}
-    if original is not None:
-        indices[ORIGINAL] = Index(original.texts)
-    holding = held(data.texts, indices)
-    copied = holding.pop(ORIGINAL, [])
-    leaked = {name: places for name, places in holding.items() if places}
+    *holding, copied = held(data.texts, [*map(Index, items.values()), Index(original.texts if original else [])])
+    leaked = {name: places for name, places in zip(items, holding, strict=True) if places}
     compared = None
     if original is not None:
         say("distribution")

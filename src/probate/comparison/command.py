@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from probate.comparison.pair import compare_results, lines
 from probate.comparison.read import read_results
 from probate.errors import InputError
-from probate.store import finite, write_atomic
 from probate.study import Analysis
 
 
 def run_compare(
-    first: str, second: str, pairs: list[str], show: int, confidence: float, resamples: int, out: Path | None
+    first: str, second: str, pairs: list[str], show: int, confidence: float, resamples: int
 ) -> tuple[list[str], dict[str, Any]]:
-    """The comparison in words and as a record, which also goes to `out`, if given."""
+    """The comparison in words and as a record."""
     wanted = []
     for text in pairs:
         a, equals, b = text.partition("=")
@@ -28,7 +25,4 @@ def run_compare(
     found, flips = compare_results(a, b, Analysis(confidence=confidence, resamples=resamples), wanted)
     said = [f"A: {kind_a}, {first}; B: {kind_b}, {second}", *lines(found, flips, show)]
     record = {"a": first, "b": second, "compared": [asdict(c) for c in found], "flipped": flips.to_dict("records")}
-    if out:
-        write_atomic(out, json.dumps(finite(record), indent=1, ensure_ascii=False, default=str))
-        said.append(f"written: {out}")
     return said, record

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from probate.gate.decide import FAIL, PASS, UNSURE, Decision, Gate
-from probate.store import finite, write_atomic
+from probate.store import write_atomic
 
 
 def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
@@ -29,10 +29,9 @@ def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
     write_atomic(path, '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode"))
 
 
-def as_json(found: str, decisions: Sequence[Decision], gate: Gate) -> str:
-    """Verdict, gate and decisions; NaN becomes null."""
-    rows = [finite(asdict(d)) | {"why": d.sentence} for d in decisions]
-    return json.dumps({"verdict": found, "gate": gate.model_dump(), "decisions": rows}, indent=1, ensure_ascii=False)
+def as_record(found: str, decisions: Sequence[Decision], gate: Gate) -> dict[str, Any]:
+    """Verdict, gate and decisions."""
+    return {"verdict": found, "gate": gate.model_dump(), "decisions": [asdict(d) | {"why": d.sentence} for d in decisions]}
 
 
 def github_lines(decisions: Sequence[Decision]) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from probate.errors import InputError, nearest
 from probate.folder import RunFolder
+from probate.records import read_records
 from probate.report.build import rebuild
 from probate.study import Study
 
@@ -53,8 +53,8 @@ class Report:
         path = self._folder.path / "data" / f"{name}.jsonl"
         if name not in self.sets:
             raise InputError(f"{path}: no such set{nearest(name, self.sets)}; there are: {', '.join(self.sets)}")
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return pd.DataFrame([{**{k: r[k] for k in ("id", "text", "label", "origin")}, **r["groups"]} for r in rows])
+        rows = read_records(path)
+        return pd.DataFrame([{"id": r.id, "text": r.text, "label": r.label, "origin": r.origin, **r.groups} for r in rows])
 
     def rebuild(self) -> Path:
         """Compute the effects again and write `report.html`; returns its path."""

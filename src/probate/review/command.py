@@ -83,4 +83,4 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(
             f"more stereotyped: the biased arm's text {n['biased']}, the control's {n['control']}, neither {n['neither']}"
         )
-    return [*said, f"report: {found['report']}"] if "report" in found else said
+    return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,7 +82,7 @@ def distribution(
             path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file
             write_atomic(path, standalone(text_map(parts["map"], name, f"map-{name}")))
             said.append(f"map: {path}")
-    _give(said, found, out, as_json)
+    give(said, found, as_json, out)
 
 
 @app.command()
@@ -133,7 +132,7 @@ def groups(
         lm = load_lm(model)
         with Reporter(quiet=quiet).stage("write", texts * len(about) * (1 + len(names)), "texts") as tick:
             made = of_model(lm, about, pack, names, texts, shares, tick)
-        _give(lines(made), made, out, as_json)
+        give(lines(made), made, as_json, out)
         return
     read = read_texts(str(source), text)
     for option, column in (("--by", by), ("--truth", truth)):
@@ -149,7 +148,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    _give(lines(found), found, out, as_json)
+    give(lines(found), found, as_json, out)
 
 
 @app.command("values")
@@ -182,7 +181,7 @@ def values_command(
 
     if published:
         record, said = compared_models(*read_published(source, published, by, non_answers))
-        _give(said, record, out, as_json)
+        give(said, record, as_json, out)
         return
     from probate.models.lm import load_lm
 
@@ -192,7 +191,7 @@ def values_command(
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
         found = report(against_people(lm, chosen, tick, non_answers), rejected)
-    _give(lines(found), found, out, as_json)
+    give(lines(found), found, as_json, out)
 
 
 @app.command()
@@ -224,11 +223,3 @@ def _shares(text: str) -> dict[str, float]:
         return {k.strip(): float(v) for k, _, v in (part.partition("=") for part in text.split(","))}
     except ValueError:
         raise InputError(f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5") from None
-
-
-def _give(said: list[str], found: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    from probate.store import finite, write_atomic
-
-    if out:
-        write_atomic(out, json.dumps(finite(found), indent=1, ensure_ascii=False, default=str))
-    give([*said, f"written: {out}"] if out else said, found, as_json)
