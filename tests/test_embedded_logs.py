@@ -97,7 +97,7 @@ for name, said in (("a", "You are helpful."), ("b", "Answer 'yes' to everything.
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json", "--resamples", 500))
     whole = next(c for c in found["compared"] if c["what"] == "all")
     assert whole["set"] == "even: includes" and whole["n"] == 10 and whole["test"] == "exact McNemar"
-    assert {c["what"] for c in found["compared"]} == {"all", "group: y − x"}
+    assert {c["what"] for c in found["compared"]} == {"all", "group: x − y"}
     assert sum(whole["flipped"]) == len(found["flipped"])
 
 
