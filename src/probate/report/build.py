@@ -227,6 +227,7 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
                 "adjusted_text": f"{e['p_adjusted']:.4f}" if np.isfinite(e["p_adjusted"]) else "–",
                 "bh_text": f"{e['p_bh']:.4f}" if np.isfinite(e["p_bh"]) else "–",
                 "sure": bool(e["p_adjusted"] < words.ALPHA),
+                "how": f"test: {e['test']}; interval: {e['interval']}; unit: {e['unit']}",
             }
         )
     return rows
