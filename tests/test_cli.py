@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_public_names():
     assert all(getattr(probate, name) for name in probate.__all__)
     with pytest.raises(AttributeError):
         probate.nothing  # noqa: B018
+
+
+def test_the_version_is_said_and_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "probate", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"probate {version('probate')}\n")
 
 
 @pytest.mark.parametrize(

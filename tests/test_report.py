@@ -8,6 +8,7 @@ import pytest
 from probate import Report, run
 from probate.errors import InputError
 from probate.report.charts import Bar, Point, Series, dose_chart, forest_chart
+from probate.report.words import number
 
 
 @pytest.fixture
@@ -76,3 +77,18 @@ def test_charts_escape_and_show_intervals():
     assert 'aria-label="say &quot;x&quot;"' in svg and "a&lt;b" in svg and "var(--g0)" in svg and "#d55e00" not in svg.lower()
     forest = forest_chart([Bar("row", 1200, 100, 2000, True)], unit="US$", title="t", alt="a", salt="s")
     assert "$1.0k" in forest and forest.startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (1104.3, "", "+1,104"),
+        (-0.12241, "", "−0.122"),
+        (0.042, "share", "+4.2 points"),
+        (-2480.6, "US$", "−$2,481"),
+        (1e-9, "share", "0.0 points"),
+        (float("nan"), "", "–"),
+    ],
+)
+def test_numbers_read_without_exponents(value, unit, shown):
+    assert number(value, unit, signed=True) == shown
