@@ -32,7 +32,7 @@ def main() -> None:
     out = args.whole.with_name(args.whole.name + "-killed")
     shutil.rmtree(out, ignore_errors=True)
     flags = [x for o in args.overrides for x in ("--set", o)]
-    command = [sys.executable, "-m", "probate.cli", "run", args.study, "--out", str(out), "--quiet", *flags]
+    command = [sys.executable, "-m", "probate", "run", args.study, "--out", str(out), "--quiet", *flags]
     start = time.monotonic()
     for number in range(args.kills):
         process = subprocess.Popen(command)

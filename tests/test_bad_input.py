@@ -141,7 +141,7 @@ def test_odd_but_whole_files_are_read(tmp_path):
 
 def test_the_command_exits_with_two_and_no_traceback(tmp_path):
     found = subprocess.run(
-        [sys.executable, "-m", "probate.cli", "audit", "--augmented", tmp_path / "none.jsonl"],
+        [sys.executable, "-m", "probate", "audit", "--augmented", tmp_path / "none.jsonl"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -11,7 +11,7 @@ import probate
 
 
 def probate_command(*args, **kwargs):
-    return subprocess.run([sys.executable, "-m", "probate.cli", *map(str, args)], capture_output=True, text=True, **kwargs)
+    return subprocess.run([sys.executable, "-m", "probate", *map(str, args)], capture_output=True, text=True, **kwargs)
 
 
 def test_import_and_help_are_fast_and_load_no_torch():
@@ -35,7 +35,7 @@ def test_public_names():
 
 
 def test_the_version_is_said_and_the_package_runs_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "probate", "--version"], capture_output=True, text=True)
+    done = probate_command("--version")
     assert (done.returncode, done.stdout) == (0, f"probate {version('probate')}\n")
 
 

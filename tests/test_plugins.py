@@ -43,12 +43,12 @@ def test_an_installed_package_is_found(tmp_path, tmp_path_factory):
     env = {"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", CHECK], check=True, env=env)
     listed = subprocess.run(
-        [sys.executable, "-m", "probate.cli", "tasks"], check=True, capture_output=True, text=True, env=env
+        [sys.executable, "-m", "probate", "tasks"], check=True, capture_output=True, text=True, env=env
     ).stdout
     assert (
         "greeting     Greeting" in listed and "broken       broken:" in listed and "boom" in listed and "occupation" in listed
     )
     identities = subprocess.run(
-        [sys.executable, "-m", "probate.cli", "identities"], check=True, capture_output=True, text=True, env=env
+        [sys.executable, "-m", "probate", "identities"], check=True, capture_output=True, text=True, env=env
     )
     assert "guild        first, second" in identities.stdout

@@ -83,6 +83,7 @@ def test_charts_escape_and_show_intervals():
     ("value", "unit", "shown"),
     [
         (1104.3, "", "+1,104"),
+        (999.7, "", "+1,000"),
         (-0.12241, "", "−0.122"),
         (0.042, "share", "+4.2 points"),
         (-2480.6, "US$", "−$2,481"),

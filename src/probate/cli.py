@@ -591,7 +591,3 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -37,7 +37,7 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
         return f"{sign}{100 * size:.1f} points" if signed else f"{sign}{100 * size:.1f}%"
     if unit == "US$":
         return f"{sign}${size:,.0f}"
-    return f"{sign}{size:,.0f}" if size >= 1000 else f"{sign}{size:.3g}"
+    return f"{sign}{size:,.0f}" if size >= 100 else f"{sign}{size:.3g}"
 
 
 def p_figure(p: float) -> str:
