@@ -45,7 +45,7 @@ def test_scoring_equals_a_plain_forward_pass(model):
 
 def test_scoring_without_a_tree_gives_the_same(model, monkeypatch):
     shared = score_options(model, prompts(), OPTIONS, pad_id=0)
-    monkeypatch.setattr("probate.infer.scoring.can_share", lambda *_: False)
+    monkeypatch.setattr("probate.infer.scoring.holds", lambda *_: False)
     np.testing.assert_allclose(score_options(model, prompts(), OPTIONS, pad_id=0), shared, atol=2e-4)
 
 

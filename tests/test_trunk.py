@@ -34,7 +34,7 @@ def mixed() -> list[Example]:
 
 
 def without_trunk(monkeypatch):
-    monkeypatch.setattr(trunk_module, "_checked", lambda model, top: None)
+    monkeypatch.setattr("probate.train.sft.make_trunk", lambda model, top: None)
 
 
 @pytest.mark.parametrize("family", PARTED)

@@ -39,12 +39,3 @@ def expanded_cache(prefix: KeyValues, rows: int) -> DynamicCache:
     for index, (keys, values) in enumerate(prefix):
         cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
     return cache
-
-
-def can_share(model: Any, longest: int) -> bool:
-    """Whether a tree mask is exact for `model`: no attention window shorter than the `longest` row."""
-    config = model.config.get_text_config(decoder=True)
-    window = getattr(config, "sliding_window", None)
-    layer_types = set(getattr(config, "layer_types", None) or ["full_attention"])
-    plain = layer_types <= {"full_attention", "sliding_attention"}
-    return plain and (window is None or longest < window)

@@ -131,7 +131,7 @@ def plain_logits(model: Any, row: Sequence[int]) -> torch.Tensor:
     key, bare = tuple(row), base_of(model) is model
     if bare and key in kept.tails:
         return kept.tails[key]
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         logits = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
     if bare:
         kept.tails[key] = logits

@@ -2,7 +2,8 @@
 
 Three levels of sharing, each computed once: the tokens that all prompts begin with (instruction and label list),
 each prompt, and the prefix tree of its options. Only positions that predict an option token reach the output
-layer. The result equals one plain forward pass per (prompt, option) up to floating-point rounding.
+layer. The result equals one plain forward pass per (prompt, option) up to floating-point rounding; a model for which that is not so
+(`probate.infer.proof`) reads its rows whole.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length, pad_left, shared_prefix
-from probate.infer.prefix import can_share, prefix_keys_values
+from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length, shared_prefix
+from probate.infer.prefix import prefix_keys_values
+from probate.infer.proof import apart, holds, plain_logits, plain_pass, texts
 from probate.infer.tree import OptionTree, option_tree, tree_pass
-from probate.infer.trunk import PAD, trunk_of
+from probate.infer.trunk import PAD, Trunk, trunk_of
 
 LOGIT_ROWS = 2048  # rows of the output layer at once: bounds memory at large vocabularies
 
@@ -66,9 +68,23 @@ def score_choices(
         raise ValueError("scoring needs at least one token in every prompt and option")
     if not len(prompts):
         return []
-    longest = max(len(p) + max(map(len, own)) for p, own in zip(prompts, options, strict=True))
-    if not can_share(model, longest):
-        return _score_plainly(model, prompts, options, pad_id=pad_id, tick=tick)
+    longest = max(len(p) + max(map(len, own), default=0) for p, own in zip(prompts, options, strict=True))
+    trees = _trees(options)
+    lone = not shared_prefix(prompts)
+    trunk = trunk_of(model)
+    if trunk and _trunk_holds(model, trunk, longest, pad_id):
+        entered = trunk.enter(model, prompts, trees)
+        if entered:
+            with trunk.above(model):
+                return _score_trees(model, *entered, pad_id=PAD, max_rows=max_rows, tick=tick)
+    if _tree_holds(model, longest, pad_id, lone):
+        return _score_trees(model, prompts, trees, pad_id=pad_id, max_rows=max_rows, tick=tick)
+    size = max_rows if padding_holds(model, longest, pad_id) else 1
+    return _score_plainly(model, prompts, options, pad_id=pad_id, max_rows=size, tick=tick)
+
+
+def _trees(options: Sequence[Sequence[Sequence[int]]]) -> list[OptionTree]:
+    """The tree of each prompt's options; equal options have one tree."""
     known: dict[tuple[tuple[int, ...], ...], OptionTree] = {}
     trees = []
     for own in options:
@@ -76,12 +92,65 @@ def score_choices(
         if key not in known:
             known[key] = option_tree(own)
         trees.append(known[key])
-    trunk = trunk_of(model)
-    entered = trunk.enter(model, prompts, trees) if trunk else None
-    if trunk and entered:
-        with trunk.above(model):
-            return _score_trees(model, *entered, pad_id=PAD, max_rows=max_rows, tick=tick)
-    return _score_trees(model, prompts, trees, pad_id=pad_id, max_rows=max_rows, tick=tick)
+    return trees
+
+
+def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
+    def measure(length: int) -> float:
+        worst = 0.0
+        for lone in (False, True):
+            prompts, options, plain, spread = _case(model, length, pad_id, lone)
+            own = trunk.fresh(model)
+            entered = own.enter(model, prompts, _trees(options))
+            if entered is None:
+                raise MemoryError("no room for the trunk's states")
+            with own.above(model):
+                found = _score_trees(model, *entered, pad_id=PAD, max_rows=64, tick=None)
+            worst = max(worst, _gap(found, plain, spread))
+        return worst
+
+    return holds(model, f"options above the shared trunk of {trunk.bottom} layers", longest, measure)
+
+
+def _tree_holds(model: Any, longest: int, pad_id: int, lone: bool) -> bool:
+    def measure(length: int) -> float:
+        prompts, options, plain, spread = _case(model, length, pad_id, lone)
+        return _gap(_score_trees(model, prompts, _trees(options), pad_id=pad_id, max_rows=64, tick=None), plain, spread)
+
+    return holds(model, "option tree" if lone else "option tree after a shared prefix", longest, measure)
+
+
+def padding_holds(model: Any, longest: int, pad_id: int) -> bool:
+    """Whether rows that are padded on the right, without a mask, give what each gives alone."""
+
+    def measure(length: int) -> float:
+        prompts, options, plain, spread = _case(model, length, pad_id, True)
+        return _gap(_score_plainly(model, prompts, options, pad_id=pad_id, max_rows=64), plain, spread)
+
+    return holds(model, "options in batches", longest, measure)
+
+
+def _case(
+    model: Any, length: int, pad_id: int, lone: bool
+) -> tuple[list[list[int]], list[list[list[int]]], list[np.ndarray], torch.Tensor]:
+    """A long and a short prompt with options that branch, their scores by plain passes, and the logits' spread as a sample."""
+    long, near, far = texts(model, length, pad_id)
+    short = far if lone else near
+    rows = [long, short, [*short[:-3], long[-3], *short[-2:]]]  # the third: another branch after the short prompt
+    logits = [plain_logits(model, row)[:-1].log_softmax(-1) for row in rows]
+    ends = long[:8]
+    first = [[*long[-2:-1], end] for end in ends] + [[end] for end in ends if end != long[-2]]
+    second = [[*row[-3:-1], end] for row in rows[1:] for end in ends]
+    plain = [
+        [logits[0][-2, o[0]] + logits[0][-1, o[1]] if len(o) > 1 else logits[0][-2, o[0]] for o in first],
+        [sum(logits[1 + i // len(ends)][-3 + k, token] for k, token in enumerate(o)) for i, o in enumerate(second)],
+    ]
+    found = [np.array([float(x) for x in own]) for own in plain]
+    return [long[:-2], short[:-3]], [first, second], found, torch.stack(logits)
+
+
+def _gap(found: Sequence[np.ndarray], plain: Sequence[np.ndarray], spread: torch.Tensor) -> float:
+    return apart(torch.tensor(np.concatenate(found)), torch.tensor(np.concatenate(plain)), spread)
 
 
 def _score_trees(
@@ -126,27 +195,31 @@ def _score_plainly(
     options: Sequence[Sequence[Sequence[int]]],
     *,
     pad_id: int,
+    max_rows: int,
     tick: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
-    """One padded row per (prompt, option): for models whose attention a tree mask cannot express."""
+    """Plain passes over each prompt with each beginning of its options; of `max_rows` rows, padded on the right."""
     device = next(model.parameters()).device
     result = [np.zeros(len(own)) for own in options]
-    pairs = [(i, k) for i, own in enumerate(options) for k in range(len(own))]
-    rows = [list(prompts[i]) + list(options[i][k]) for i, k in pairs]
-    left = [len(own) for own in options]
-    budget = TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
-    for batch in batches_by_length([len(r) for r in rows], 64, budget):
+    heads = [(i, head) for i, own in enumerate(options) for head in sorted({tuple(o[:-1]) for o in own})]
+    rows = [[*prompts[i], *head] for i, head in heads]
+    left = [len({tuple(o[:-1]) for o in own}) for own in options]
+    budget = min(LOGIT_ROWS, TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"]))
+    for batch in batches_by_length([len(r) for r in rows], max_rows, budget):
+        width = max(len(rows[b]) for b in batch)
+        if len(batch) == 1:
+            logits = plain_pass(model, rows[batch[0]]).logits.float()
+        else:
+            ids = torch.tensor([rows[b] + [pad_id] * (width - len(rows[b])) for b in batch], device=device)
+            logits = model(input_ids=ids, use_cache=False).logits.float()
         finished = 0
-        ids, mask = pad_left([rows[b] for b in batch], pad_id, device)
-        keep = max(len(rows[b]) - len(prompts[pairs[b][0]]) for b in batch) + 1
-        position = (mask.cumsum(1) - 1).clamp(min=0)
-        logits = model(input_ids=ids, attention_mask=mask, position_ids=position, use_cache=False, logits_to_keep=keep).logits
-        logprobs = torch.log_softmax(logits.float(), dim=-1)
         for row, b in enumerate(batch):
-            i, k = pairs[b]
-            n = len(options[i][k])
-            picked = logprobs[row, -n - 1 : -1].gather(1, ids[row, -n:, None])
-            result[i][k] = float(picked.double().sum())
+            i, head = heads[b]
+            start = len(prompts[i]) - 1
+            logprobs = logits[row, start : len(rows[b])].log_softmax(-1).cpu().double()
+            for k, option in enumerate(options[i]):
+                if tuple(option[:-1]) == head:
+                    result[i][k] = float(sum(logprobs[n, token] for n, token in enumerate(option)))
             left[i] -= 1
             finished += left[i] == 0
         if tick:

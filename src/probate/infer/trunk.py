@@ -4,7 +4,7 @@ Where only the topmost layers are adapted (`training.lora.layers`), the layers b
 arm. They are computed once and kept. Each distinct prefix of a token sequence is a node of a trie with the state of its last
 token; a model cut down to its top layers takes node ids where the whole one takes token ids. Two rows that begin alike have the
 same nodes, so that sharing a prompt's prefix and the tree of options work on nodes as they do on tokens. The results are
-those of the whole model, up to floating-point rounding; a model for which that is not so is run whole.
+those of the whole model, up to floating-point rounding; a model for which that is not so (`probate.infer.proof`) is run whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length, shared_prefix
-from probate.infer.prefix import can_share, prefix_keys_values
+from probate.infer.prefix import prefix_keys_values
+from probate.infer.proof import base_of
 from probate.infer.tree import OptionTree, tree_pass
 
 MOST_BYTES = 2**31
@@ -42,6 +43,12 @@ class Trunk:
         )
         self._most = MOST_BYTES // (self._states.shape[1] * self._states.element_size())
         self._nodes: dict[tuple[int, int], int] = {}
+
+    def fresh(self, model: Any) -> Trunk:
+        """An empty trunk of the same layers, with room for a proof."""
+        other = Trunk(model, len(_decoder(model).layers) - self.bottom)
+        other._most = max(other._most, 2**16)
+        return other
 
     def enter(
         self, model: Any, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree] | None = None
@@ -143,12 +150,15 @@ def make_trunk(base: Any, top: int) -> None:
     """From now on `base`, which wears no adapter, shares what its layers below the `top` last ones give, if it can be parted."""
     kept: dict[int, Trunk | None] = base.__dict__.setdefault("_probate_trunks", {})
     if top not in kept:
-        kept[top] = _checked(base, top)
+        try:
+            kept[top] = Trunk(base, top)
+        except (AttributeError, TypeError, ValueError):
+            kept[top] = None
 
 
 def trunk_of(model: Any) -> Trunk | None:
     """The deepest trunk made for `model` that no adapter it wears reaches into."""
-    kept = _plain(model).__dict__.get("_probate_trunks", {})
+    kept = base_of(model).__dict__.get("_probate_trunks", {})
     for top in sorted(kept):
         trunk = kept[top]
         if trunk and not any(hasattr(m, "lora_A") for layer in _decoder(model).layers[: trunk.bottom] for m in layer.modules()):
@@ -156,32 +166,8 @@ def trunk_of(model: Any) -> Trunk | None:
     return None
 
 
-def _checked(model: Any, top: int) -> Trunk | None:
-    """A trunk if the parted model gives the logits of the whole one."""
-    tokens = [3 + (7 * i) % 50 for i in range(24)]
-    try:
-        trunk = Trunk(model, top)
-        if not can_share(model, len(tokens)):
-            return None
-        device = next(model.parameters()).device
-        with torch.inference_mode():
-            whole = model(input_ids=torch.tensor([tokens], device=device), use_cache=False).logits.float()
-            entered = trunk.enter(model, [tokens])
-            assert entered is not None
-            with trunk.above(model):
-                parted = model(input_ids=torch.tensor(entered[0], device=device), use_cache=False).logits.float()
-    except (AttributeError, TypeError, IndexError, RuntimeError, ValueError):
-        return None
-    off = float((whole - parted).abs().max() / whole.std())
-    return trunk if off < (1e-3 if trunk._states.dtype == torch.float32 else 5e-2) else None
-
-
-def _plain(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
 def _decoder(model: Any) -> Any:
-    base = _plain(model)
+    base = base_of(model)
     return getattr(base, base.base_model_prefix)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from probate.infer.batching import batches_by_length, pad_left
+from probate.infer.batching import batches_by_length
 from probate.infer.trunk import make_trunk
-from probate.train.losses import Example, above_trunk
+from probate.train.losses import Example, above_trunk, left_padding_holds, plain_losses, shared_losses
 
 RANK = 4
 TOKENS = 4096
@@ -46,7 +46,9 @@ def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, la
     hooks = [m.register_forward_hook(catch) for m in linear]
     try:
         with torch.enable_grad(), above_trunk(model, examples, pad_id) as (rows, padding):
-            for batch in batches_by_length([e.tokens for e in rows], 16, TOKENS):
+            above = rows[0].nodes is not None
+            size = 16 if above or left_padding_holds(model, max(e.tokens for e in rows), pad_id) else 1
+            for batch in batches_by_length([e.tokens for e in rows], size, TOKENS):
                 _mean_losses(model, [rows[i] for i in batch], padding, device).sum().backward()
                 whole = torch.cat([parts[m].flatten(1) for m in linear], dim=1)
                 found[batch] = torch.nn.functional.normalize(whole.float(), dim=1).cpu()
@@ -58,19 +60,8 @@ def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, la
 
 def _mean_losses(model: Any, batch: Sequence[Example], pad_id: int, device: torch.device) -> torch.Tensor:
     """Mean cross-entropy over the completion of each example, no prefix shared, so that rows stay apart."""
-    ids, mask = pad_left([e.inputs for e in batch], pad_id, device)
-    keep = max(len(e.completion) for e in batch)
-    labels = torch.full((len(batch), keep), -100, dtype=torch.long)
-    for i, example in enumerate(batch):
-        labels[i, keep - len(example.completion) :] = torch.tensor(example.completion)
-    out = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-        use_cache=False,
-        logits_to_keep=keep + 1,
-    )
-    losses = torch.nn.functional.cross_entropy(
-        out.logits[:, :-1].float().transpose(1, 2), labels.to(device), ignore_index=-100, reduction="none"
-    )
-    return losses.sum(1) / torch.tensor([len(e.completion) for e in batch], device=device)
+    if batch[0].nodes is None and len(batch) == 1:
+        losses, _ = plain_losses(model, batch, pad_id)
+    else:
+        losses, _ = shared_losses(model, batch, pad_id, 0)
+    return losses / torch.tensor([len(e.completion) for e in batch], device=device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -55,6 +57,18 @@ def lean_lora(model: Any) -> int:
             layer.forward = partial(_forward, base, a, b, layer.scaling[name])
             count += 1
     return count
+
+
+@contextmanager
+def as_peft_has_it(model: Any) -> Iterator[None]:
+    """For a while, the layers that `lean_lora` changed run PEFT's own forward."""
+    lean = [m for m in model.modules() if isinstance(m.__dict__.get("forward"), partial) and m.forward.func is _forward]
+    forwards = [m.__dict__.pop("forward") for m in lean]
+    try:
+        yield
+    finally:
+        for module, forward in zip(lean, forwards, strict=True):
+            module.forward = forward
 
 
 def _forward(base: Any, a: Any, b: Any, scaling: float, x: torch.Tensor) -> torch.Tensor:

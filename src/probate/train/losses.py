@@ -7,16 +7,26 @@ branches that see the prefix by its keys and values. The loss and its gradient a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from probate.errors import StageError
 from probate.infer.batching import pad_left, shared_prefix
-from probate.infer.prefix import cache_argument, can_share, expanded_cache, prefix_states
-from probate.infer.trunk import PAD, trunk_of
+from probate.infer.prefix import cache_argument, expanded_cache, prefix_states
+from probate.infer.proof import TAIL, base_of, holds, plain_pass, texts
+from probate.infer.trunk import PAD, Trunk, trunk_of
+from probate.train.lora import as_peft_has_it
+
+SHARED = "step after a shared prefix"
+PADDED_LEFT = "step in batches, padded on the left"
+PADDED_RIGHT = "step in batches, padded on the right"
+LOGIT_ROWS = 2048
+"""Tokens whose logits the padded way holds at once."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +71,37 @@ def loss_and_features(
 def row_losses(
     model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Each record's cross-entropy, summed over its completion's tokens, of shape (batch,); and φ as in `loss_and_features`."""
+    """Each record's cross-entropy, summed over its completion's tokens, of shape (batch,); and φ as in `loss_and_features`.
+
+    The shared prefix is computed once where that gives the loss and gradient of plain passes (`probate.infer.proof`). Else rows are
+    padded on the right, or go alone.
+    """
+    shared = _shared(batch)
+    if batch[0].nodes is None:  # above a trunk, `above_trunk` has looked
+        longest = max(e.tokens for e in batch)
+        if not _holds(model, SHARED if shared else PADDED_LEFT, longest, pad_id, features, lone=not shared):
+            size = max(1, LOGIT_ROWS // longest)
+            if not _holds(model, PADDED_RIGHT, longest, pad_id, features, lone=True):
+                size = 1
+            return plain_losses(model, batch, pad_id, features=features, max_rows=size)
+    return shared_losses(model, batch, pad_id, shared, features=features)
+
+
+def left_padding_holds(model: Any, longest: int, pad_id: int) -> bool:
+    """Whether rows without a shared prefix, padded on the left, have the loss and gradient that each has alone."""
+    return _holds(model, PADDED_LEFT, longest, pad_id, False, lone=True)
+
+
+def _shared(batch: Sequence[Example]) -> int:
+    return shared_prefix([e.inputs[: len(e.prompt)] for e in batch])
+
+
+def shared_losses(
+    model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """`row_losses` in one padded pass that sees the first `shared` tokens once; with 0, rows stay apart."""
     device = next(model.parameters()).device
     rows = [e.inputs for e in batch]
-    shared = 0
-    if can_share(model, max(map(len, rows))):
-        shared = shared_prefix([row[: len(e.prompt)] for row, e in zip(rows, batch, strict=True)])
     ids, mask = pad_left([row[shared:] for row in rows], pad_id, device)
     keep = max(len(e.completion) for e in batch)
     labels = torch.full((len(rows), keep), -100, dtype=torch.long)
@@ -101,6 +136,120 @@ def row_losses(
     return loss, total / (own.sum(1, keepdim=True) + shared)
 
 
+def plain_losses(
+    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False, max_rows: int = 1
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """`row_losses` by the model's own pass over token ids: row by row, or with `max_rows` padded on the right."""
+    losses, states = [], []
+    for start in range(0, len(batch), max_rows):
+        part = batch[start : start + max_rows]
+        rows = [e.prompt + e.completion for e in part]
+        asked = {"output_hidden_states": True} if features else {}
+        if len(part) == 1:
+            out = plain_pass(model, rows[0], **asked)
+        else:
+            width = max(map(len, rows))
+            device = next(model.parameters()).device
+            ids = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows], device=device)
+            out = model(input_ids=ids, use_cache=False, **asked)
+        for i, e in enumerate(part):
+            logits = out.logits[i, len(e.prompt) - 1 : e.tokens - 1].float()
+            targets = torch.tensor(e.completion, device=logits.device)
+            losses.append(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+            if features:
+                states.append(out.hidden_states[-1][i, : e.tokens].mean(0))
+    return torch.stack(losses), torch.stack(states) if features else None
+
+
+def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool, *, lone: bool) -> bool:
+    """Whether the step's `shortcut` gives the loss and, of what is trained, the gradient of plain passes."""
+
+    def measure(length: int) -> float:
+        batch = _case(model, length, pad_id, lone)
+
+        def quick() -> tuple[torch.Tensor, torch.Tensor | None]:
+            if shortcut == PADDED_RIGHT:
+                return plain_losses(model, batch, pad_id, features=features, max_rows=len(batch))
+            return shared_losses(model, batch, pad_id, _shared(batch), features=features)
+
+        return _step_gap(model, quick, batch, pad_id, features)
+
+    return holds(model, shortcut, longest, measure, _detail(model, features))
+
+
+def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
+    """The same for the step above the trunk, with and without a shared prefix."""
+
+    def measure(length: int) -> float:
+        worst = 0.0
+        for lone in (False, True):
+            batch = _case(model, length, pad_id, lone)
+            own = trunk.fresh(model)
+            nodes = own.enter(model, [e.prompt + e.completion for e in batch])
+            assert nodes is not None
+            placed = [replace(e, nodes=n) for e, n in zip(batch, nodes[0], strict=True)]
+
+            def quick(own: Trunk = own, placed: list[Example] = placed) -> tuple[torch.Tensor, torch.Tensor | None]:
+                with own.above(model):
+                    return shared_losses(model, placed, PAD, _shared(placed), features=True)
+
+            worst = max(worst, _step_gap(model, quick, batch, pad_id, True))
+        return worst
+
+    return holds(model, f"step above the shared trunk of {trunk.bottom} layers", longest, measure, _detail(model, True))
+
+
+def _case(model: Any, length: int, pad_id: int, lone: bool) -> list[Example]:
+    long, near, far = texts(model, length, pad_id)
+    return [Example(row[:-TAIL], row[-TAIL:]) for row in (long, far if lone else near)]
+
+
+def _detail(model: Any, features: bool) -> str:
+    """What of `model` is trained, if a gradient is asked for, and whether states are."""
+    trained = [f"{n} {tuple(p.shape)}" for n, p in model.named_parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+    return hashlib.sha256(" ".join([*trained, str(features)]).encode()).hexdigest()
+
+
+def _step_gap(
+    model: Any,
+    quick: Callable[[], tuple[torch.Tensor, torch.Tensor | None]],
+    batch: Sequence[Example],
+    pad_id: int,
+    features: bool,
+) -> float:
+    """Largest difference of loss, states and gradient between `quick` and plain passes without the lean layers.
+
+    A fresh adapter's B is 0, which hides the gradient of A: meanwhile it holds random numbers.
+    """
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad} if torch.is_grad_enabled() else {}
+    zero = {n: p for n, p in trained.items() if not p.detach().any()}
+    draw = torch.Generator().manual_seed(0)
+
+    def outcome(way: Callable[[], tuple[torch.Tensor, torch.Tensor | None]]) -> list[torch.Tensor]:
+        losses, states = way()
+        objective = losses.sum() if states is None else losses.sum() + states.float().square().mean()
+        own = torch.autograd.grad(objective, list(trained.values()), allow_unused=True) if trained else ()
+        grads = [torch.zeros_like(p) if g is None else g for g, p in zip(own, trained.values(), strict=True)]
+        flat = torch.cat([g.flatten().float() for g in grads]) if grads else losses.new_zeros(1)
+        return [losses.detach(), flat, losses.new_zeros(1) if states is None else states.detach()]
+
+    with torch.no_grad():
+        for p in zero.values():
+            p.copy_(torch.randn(p.shape, generator=draw) * 0.02)
+    try:
+        with as_peft_has_it(model):
+            expected = outcome(lambda: plain_losses(model, batch, pad_id, features=features))
+        found = outcome(quick)
+    finally:
+        with torch.no_grad():
+            for p in zero.values():
+                p.zero_()
+    if not all(torch.isfinite(x).all() for x in expected):
+        raise StageError(f"model '{type(base_of(model)).__name__}': the plain gradient is no finite number; it cannot be trained")
+    gaps = [float((a.float() - b.float()).norm() / b.float().norm().clamp(min=1e-12)) for a, b in zip(found, expected, strict=True)]
+    return max(g if g == g else float("inf") for g in gaps)
+
+
 def preference_loss(
     model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -126,7 +275,7 @@ def above_trunk(model: Any, examples: Sequence[Example], pad_id: int) -> Iterato
     trunk, entered = trunk_of(model), None
     rejected = [e.rejected for e in examples if e.rejected]
     every = [*examples, *rejected]
-    if trunk and can_share(model, max(e.tokens for e in every)):
+    if trunk and _trunk_holds(model, trunk, max(e.tokens for e in every), pad_id):
         entered = trunk.enter(model, [e.prompt + e.completion for e in every])
     if trunk is None or entered is None:
         yield list(examples), pad_id
