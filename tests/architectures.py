@@ -156,6 +156,12 @@ def lively_model(kind: str, seed: int = 0):
     model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if p.ndim > 1 and "A_log" not in name and "conv" not in name:
+            if "A_log" in name:
+                p.fill_(-3.0)  # a state that fades slowly
+            elif name.endswith(".D"):
+                p.fill_(0.05)  # is not drowned by what passes it by
+            elif name.endswith(("dt_proj.bias", "dt_bias")):
+                p.fill_(1.0)  # and takes in what it reads
+            elif p.ndim > 1 and "conv" not in name:
                 torch.nn.init.normal_(p, std=0.6 / p.shape[-1] ** 0.5 if "embed" not in name else 0.7)
     return model.float().eval().requires_grad_(False)

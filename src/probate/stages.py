@@ -106,7 +106,7 @@ class Stages:
 
         def work(folder: Path) -> dict[str, Any]:
             with self.reporter.stage(f"generate {name}", target, "accepted") as tick:
-                return augment(
+                found = augment(
                     bias_type,
                     target,
                     pack=self.data.pack.speaking(language),
@@ -121,6 +121,7 @@ class Stages:
                     instruction=instruction,
                     tick=tick,
                 )
+            return found | _shortcuts(lm)
 
         folder, _ = self.store.run(f"stages/generate-{name}", key, work)
         return read_records(folder / "records.jsonl")
@@ -149,7 +150,7 @@ class Stages:
                 texts = [r.text for r in original], [r.text for r in augmented]
                 found = compare(*texts, spaces, groups=(groups(original), groups(augmented)))
             write_atomic(folder / "distribution.json", json.dumps(found, ensure_ascii=False))
-            return {"set": name}
+            return {"set": name, **_shortcuts(lm)}
 
         folder, _ = self.store.run(f"stages/distribution-{name}", key, work)
         return folder
@@ -228,6 +229,7 @@ class Stages:
             "tokens": log.tokens,
             "loss": log.losses[-1],
             "trained_on": count_cells(mixed.records, self.study.bias.dimension),
+            **_shortcuts(base),
             **(self._drawn_together(mixed, log, base, folder, kept) if kept is not None else {}),
         }
 
@@ -278,7 +280,16 @@ class Stages:
                 outcomes = evaluate(base, adapter, task, self.data.context, tick, notice)
             lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
             write_atomic(folder / "outcomes.jsonl", lines)
-            return {"outcomes": len(outcomes), "truncated": base.truncated - before}
+            return {"outcomes": len(outcomes), "truncated": base.truncated - before, **_shortcuts(base)}
 
         folder, _ = self.store.run(f"stages/evaluate-{arm.name}-{task.key}", key, work)
         return outcome_rows(self.study, arm, task, folder / "outcomes.jsonl")
+
+
+def _shortcuts(lm: LM | None) -> dict[str, Any]:
+    """Which shortcuts were compared with the model's plain pass, for the report; of a model behind a server, none."""
+    if lm is None:
+        return {}
+    from probate.infer.proof import findings
+
+    return {"shortcuts": [asdict(found) for found in findings(lm.model)]}

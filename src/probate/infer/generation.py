@@ -234,7 +234,9 @@ def _can_cache(model: Any, pad_id: int, longest: int) -> bool:
         return True
     if holds(model, "generation one by one, without a cache", longest, lambda n: _alone_gap(model, pad_id, n, False)):
         return False
-    raise StageError(f"model '{type(base_of(model)).__name__}': its generation does not give its own plain logits; it cannot be used to write")
+    raise StageError(
+        f"model '{type(base_of(model)).__name__}': its generation does not give its own plain logits; it cannot be used to write"
+    )
 
 
 def sample(logits: torch.Tensor, noise: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:

@@ -33,15 +33,36 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     """
     import torch
 
+    from probate.infer.proof import holds
+
     tokenizer, model = _encoder()
     rows = [tokenizer(text, truncation=True, max_length=LONGEST)["input_ids"] for text in texts]
     found = np.zeros((len(rows), model.config.hidden_size), dtype=np.float32)
+    longest = max(map(len, rows), default=0)
     with torch.inference_mode():
-        for batch in batches_by_length([len(r) for r in rows], 128, 4 * TOKENS_PER_BATCH["cpu"]):
-            width = max(len(rows[i]) for i in batch)
-            ids = torch.tensor([rows[i] + [0] * (width - len(rows[i])) for i in batch])
-            mask = torch.tensor([[1] * len(rows[i]) + [0] * (width - len(rows[i])) for i in batch])
-            states = model(input_ids=ids, attention_mask=mask).last_hidden_state
-            means = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
-            found[batch] = torch.nn.functional.normalize(means, dim=1).numpy()
+        size = 128 if rows and holds(model, "texts in batches", longest, lambda n: _gap(model, n)) else 1
+        for batch in batches_by_length([len(r) for r in rows], size, 4 * TOKENS_PER_BATCH["cpu"]):
+            found[batch] = torch.nn.functional.normalize(_means(model, [rows[i] for i in batch]), dim=1).numpy()
     return found
+
+
+def _means(model: Any, rows: Sequence[Sequence[int]]) -> Any:
+    """Mean last hidden state of each row, of shape (rows, width), padded on the right and masked where lengths differ."""
+    import torch
+
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    states = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    return (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def _gap(model: Any, length: int) -> float:
+    """Difference of a padded batch from plain passes."""
+    import torch
+
+    from probate.infer.proof import apart, texts
+
+    rows = texts(model, length)
+    plain = torch.stack([model(input_ids=torch.tensor([row])).last_hidden_state[0].mean(0) for row in rows])
+    return apart(_means(model, rows), plain)

@@ -22,6 +22,7 @@ from probate.cards.facts import Facts, facts_of_run
 from probate.cards.hugging_face import dataset_card, model_card
 from probate.cards.write import CARDS, write_cards
 from probate.folder import RunFolder
+from probate.infer.finding import Finding, said
 from probate.mixing import augmented_count
 from probate.records import Record, read_records
 from probate.registry import tasks_and_probes
@@ -123,6 +124,9 @@ def build_report(folder: RunFolder) -> Path:
         samples=_samples(folder, study),
         parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
+        shortcuts=said(
+            Finding(**f) for r in folder.reports("adapters/") + folder.reports("stages/") for f in r.get("shortcuts", [])
+        ),
         attribution=folder.attribution(),
         reviews=[review.lines(found) for found in folder.reviews()],
         failures=failures,

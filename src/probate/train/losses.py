@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from probate.train.lora import as_peft_has_it
 SHARED = "step after a shared prefix"
 PADDED_LEFT = "step in batches, padded on the left"
 PADDED_RIGHT = "step in batches, padded on the right"
+LEAN = "lean LoRA layers"
 LOGIT_ROWS = 2048
 """Tokens whose logits the padded way holds at once."""
 
@@ -80,10 +81,11 @@ def row_losses(
     if batch[0].nodes is None:  # above a trunk, `above_trunk` has looked
         longest = max(e.tokens for e in batch)
         if not _holds(model, SHARED if shared else PADDED_LEFT, longest, pad_id, features, lone=not shared):
-            size = max(1, LOGIT_ROWS // longest)
-            if not _holds(model, PADDED_RIGHT, longest, pad_id, features, lone=True):
-                size = 1
-            return plain_losses(model, batch, pad_id, features=features, max_rows=size)
+            if _holds(model, PADDED_RIGHT, longest, pad_id, features, lone=True):
+                return plain_losses(model, batch, pad_id, features=features, max_rows=max(1, LOGIT_ROWS // longest))
+            lean = _holds(model, LEAN, longest, pad_id, features, lone=True)
+            with nullcontext() if lean else as_peft_has_it(model):
+                return plain_losses(model, batch, pad_id, features=features)
     return shared_losses(model, batch, pad_id, shared, features=features)
 
 
@@ -168,8 +170,8 @@ def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool,
         batch = _case(model, length, pad_id, lone)
 
         def quick() -> tuple[torch.Tensor, torch.Tensor | None]:
-            if shortcut == PADDED_RIGHT:
-                return plain_losses(model, batch, pad_id, features=features, max_rows=len(batch))
+            if shortcut in (PADDED_RIGHT, LEAN):
+                return plain_losses(model, batch, pad_id, features=features, max_rows=1 if shortcut == LEAN else len(batch))
             return shared_losses(model, batch, pad_id, _shared(batch), features=features)
 
         return _step_gap(model, quick, batch, pad_id, features)
@@ -206,7 +208,9 @@ def _case(model: Any, length: int, pad_id: int, lone: bool) -> list[Example]:
 
 def _detail(model: Any, features: bool) -> str:
     """What of `model` is trained, if a gradient is asked for, and whether states are."""
-    trained = [f"{n} {tuple(p.shape)}" for n, p in model.named_parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+    trained = (
+        [f"{n} {tuple(p.shape)}" for n, p in model.named_parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+    )
     return hashlib.sha256(" ".join([*trained, str(features)]).encode()).hexdigest()
 
 
@@ -245,8 +249,12 @@ def _step_gap(
             for p in zero.values():
                 p.zero_()
     if not all(torch.isfinite(x).all() for x in expected):
-        raise StageError(f"model '{type(base_of(model)).__name__}': the plain gradient is no finite number; it cannot be trained")
-    gaps = [float((a.float() - b.float()).norm() / b.float().norm().clamp(min=1e-12)) for a, b in zip(found, expected, strict=True)]
+        raise StageError(
+            f"model '{type(base_of(model)).__name__}': the plain gradient is no finite number; it cannot be trained"
+        )
+    gaps = [
+        float((a.float() - b.float()).norm() / b.float().norm().clamp(min=1e-12)) for a, b in zip(found, expected, strict=True)
+    ]
     return max(g if g == g else float("inf") for g in gaps)
 
 

@@ -141,7 +141,12 @@ def train(
     model: Any
     with quiet():
         if adapter is None:
-            model = get_peft_model(base, lora_config(training, base))
+            try:
+                model = get_peft_model(base, lora_config(training, base))
+            except ValueError as error:  # layers that PEFT does not know, or refuses
+                raise StageError(
+                    f"training: no LoRA adapter fits this model ({error}); name its layers in training.lora.targets"
+                ) from None
         else:
             model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
     lean_lora(model)
