@@ -25,6 +25,7 @@ from probate.train.lora import as_peft_has_it
 SHARED = "step after a shared prefix"
 PADDED_LEFT = "step in batches, padded on the left"
 PADDED_RIGHT = "step in batches, padded on the right"
+Losses = tuple[torch.Tensor, torch.Tensor | None]
 LEAN = "lean LoRA layers"
 LOGIT_ROWS = 2048
 """Tokens whose logits the padded way holds at once."""
@@ -61,17 +62,13 @@ def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[
     return loss, sum(len(e.completion) for e in batch)
 
 
-def loss_and_features(
-    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = True
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def loss_and_features(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = True) -> Losses:
     """The loss of `completion_loss`, and φ of each record, of shape (batch, width): its mean last hidden state over all its tokens."""
     losses, states = row_losses(model, batch, pad_id, features=features)
     return (losses * torch.tensor([e.weight for e in batch], device=losses.device)).sum(), states
 
 
-def row_losses(
-    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def row_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False) -> Losses:
     """Each record's cross-entropy, summed over its completion's tokens, of shape (batch,); and φ as in `loss_and_features`.
 
     The shared prefix is computed once where that gives the loss and gradient of plain passes (`probate.infer.proof`). Else rows are
@@ -98,9 +95,7 @@ def _shared(batch: Sequence[Example]) -> int:
     return shared_prefix([e.inputs[: len(e.prompt)] for e in batch])
 
 
-def shared_losses(
-    model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def shared_losses(model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False) -> Losses:
     """`row_losses` in one padded pass that sees the first `shared` tokens once; with 0, rows stay apart."""
     device = next(model.parameters()).device
     rows = [e.inputs for e in batch]
@@ -138,9 +133,7 @@ def shared_losses(
     return loss, total / (own.sum(1, keepdim=True) + shared)
 
 
-def plain_losses(
-    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False, max_rows: int = 1
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def plain_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False, max_rows: int = 1) -> Losses:
     """`row_losses` by the model's own pass over token ids: row by row, or with `max_rows` padded on the right."""
     losses, states = [], []
     for start in range(0, len(batch), max_rows):
@@ -169,12 +162,12 @@ def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool,
     def measure(length: int) -> float:
         batch = _case(model, length, pad_id, lone)
 
-        def quick() -> tuple[torch.Tensor, torch.Tensor | None]:
+        def quick() -> Losses:
             if shortcut in (PADDED_RIGHT, LEAN):
                 return plain_losses(model, batch, pad_id, features=features, max_rows=1 if shortcut == LEAN else len(batch))
             return shared_losses(model, batch, pad_id, _shared(batch), features=features)
 
-        return _step_gap(model, quick, batch, pad_id, features)
+        return _step_gap(model, [(batch, quick)], pad_id, features)
 
     return holds(model, shortcut, longest, measure, _detail(model, features))
 
@@ -183,20 +176,19 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
     """The same for the step above the trunk, with and without a shared prefix."""
 
     def measure(length: int) -> float:
-        worst = 0.0
-        for lone in (False, True):
-            batch = _case(model, length, pad_id, lone)
+        return _step_gap(model, [way(_case(model, length, pad_id, lone)) for lone in (False, True)], pad_id, True)
+
+    def way(batch: list[Example]) -> tuple[list[Example], Callable[[], Losses]]:
+        def quick() -> Losses:
             own = trunk.fresh(model)
             nodes = own.enter(model, [e.prompt + e.completion for e in batch])
-            assert nodes is not None
+            if nodes is None:
+                raise MemoryError("no room for the trunk's states")
             placed = [replace(e, nodes=n) for e, n in zip(batch, nodes[0], strict=True)]
+            with own.above(model):
+                return shared_losses(model, placed, PAD, _shared(placed), features=True)
 
-            def quick(own: Trunk = own, placed: list[Example] = placed) -> tuple[torch.Tensor, torch.Tensor | None]:
-                with own.above(model):
-                    return shared_losses(model, placed, PAD, _shared(placed), features=True)
-
-            worst = max(worst, _step_gap(model, quick, batch, pad_id, True))
-        return worst
+        return batch, quick
 
     return holds(model, f"step above the shared trunk of {trunk.bottom} layers", longest, measure, _detail(model, True))
 
@@ -214,53 +206,58 @@ def _detail(model: Any, features: bool) -> str:
     return hashlib.sha256(" ".join([*trained, str(features)]).encode()).hexdigest()
 
 
-def _step_gap(
-    model: Any,
-    quick: Callable[[], tuple[torch.Tensor, torch.Tensor | None]],
-    batch: Sequence[Example],
-    pad_id: int,
-    features: bool,
-) -> float:
-    """Largest difference of loss, states and gradient between `quick` and plain passes without the lean layers.
+def _step_gap(model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losses]]], pad_id: int, features: bool) -> float:
+    """Largest difference of loss, states and gradient between each way over its batch and plain passes without the lean layers.
 
     A fresh adapter's B is 0, which hides the gradient of A: meanwhile it holds random numbers.
     """
-    trained = {n: p for n, p in model.named_parameters() if p.requires_grad} if torch.is_grad_enabled() else {}
-    zero = {n: p for n, p in trained.items() if not p.detach().any()}
+    trained = [p for p in model.parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+    zero = [p for p in trained if not p.detach().any()]
     draw = torch.Generator().manual_seed(0)
 
-    def outcome(way: Callable[[], tuple[torch.Tensor, torch.Tensor | None]]) -> list[torch.Tensor]:
-        losses, states = way()
-        objective = losses.sum() if states is None else losses.sum() + states.float().square().mean()
-        own = torch.autograd.grad(objective, list(trained.values()), allow_unused=True) if trained else ()
-        grads = [torch.zeros_like(p) if g is None else g for g, p in zip(own, trained.values(), strict=True)]
-        flat = torch.cat([g.flatten().float() for g in grads]) if grads else losses.new_zeros(1)
-        return [losses.detach(), flat, losses.new_zeros(1) if states is None else states.detach()]
+    def outcome(found: Losses) -> list[torch.Tensor]:
+        losses, states = found
+        objective = losses.sum() if states is None else losses.sum() + states.float().square().sum()
+        own = torch.autograd.grad(objective, trained, allow_unused=True) if trained else ()
+        grads = [(torch.zeros_like(p) if g is None else g).flatten().float() for g, p in zip(own, trained, strict=True)]
+        return [
+            losses.detach(),
+            torch.cat(grads or [losses.new_zeros(1)]),
+            torch.zeros(1) if states is None else states.detach(),
+        ]
 
+    def plain(row: Example) -> list[torch.Tensor]:
+        with as_peft_has_it(model):
+            return outcome(plain_losses(model, [row], pad_id, features=features))
+
+    gaps = []
     with torch.no_grad():
-        for p in zero.values():
+        for p in zero:
             p.copy_(torch.randn(p.shape, generator=draw) * 0.02)
     try:
-        with as_peft_has_it(model):
-            expected = outcome(lambda: plain_losses(model, batch, pad_id, features=features))
-        found = outcome(quick)
+        rows = {tuple(e.prompt + e.completion): e for batch, _ in ways for e in batch}
+        alone = {key: plain(row) for key, row in rows.items()}
+        for batch, way in ways:
+            losses, grads, states = zip(*(alone[tuple(e.prompt + e.completion)] for e in batch), strict=True)
+            expected = [torch.cat(losses), torch.stack(grads).sum(0), torch.cat(states) if features else torch.zeros(1)]
+            if not all(torch.isfinite(x).all() for x in expected):
+                raise StageError(
+                    f"model '{type(base_of(model)).__name__}': its plain gradient is no finite number; it cannot be trained"
+                )
+            gaps += [_relative(a, b) for a, b in zip(outcome(way()), expected, strict=True)]
     finally:
         with torch.no_grad():
-            for p in zero.values():
+            for p in zero:
                 p.zero_()
-    if not all(torch.isfinite(x).all() for x in expected):
-        raise StageError(
-            f"model '{type(base_of(model)).__name__}': the plain gradient is no finite number; it cannot be trained"
-        )
-    gaps = [
-        float((a.float() - b.float()).norm() / b.float().norm().clamp(min=1e-12)) for a, b in zip(found, expected, strict=True)
-    ]
-    return max(g if g == g else float("inf") for g in gaps)
+    return max(gaps)
 
 
-def preference_loss(
-    model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _relative(found: torch.Tensor, plain: torch.Tensor) -> float:
+    off = float((found.float() - plain.float()).norm() / plain.float().norm().clamp(min=1e-12))
+    return off if off == off else float("inf")
+
+
+def preference_loss(model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False) -> Losses:
     """Weighted sum of the DPO loss (Rafailov et al. 2023) over `batch`, and φ of the preferred rows.
 
     −log σ(β·(m − m₀)), m the log-likelihood of the preferred answer minus that of the rejected one, m₀ the same under the model before
