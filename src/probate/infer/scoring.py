@@ -139,14 +139,13 @@ def _case(
     rows = [long, short, [*short[:-3], long[-3], *short[-2:]]]  # the third: another branch after the short prompt
     logits = [plain_logits(model, row)[:-1].log_softmax(-1) for row in rows]
     ends = long[:8]
-    first = [[*long[-2:-1], end] for end in ends] + [[end] for end in ends if end != long[-2]]
+    first = [[long[-2], end] for end in ends] + [[end] for end in ends if end != long[-2]]
     second = [[*row[-3:-1], end] for row in rows[1:] for end in ends]
     plain = [
-        [logits[0][-2, o[0]] + logits[0][-1, o[1]] if len(o) > 1 else logits[0][-2, o[0]] for o in first],
-        [sum(logits[1 + i // len(ends)][-3 + k, token] for k, token in enumerate(o)) for i, o in enumerate(second)],
+        np.array([float(logits[0][range(-2, len(o) - 2), o].sum()) for o in first]),
+        np.array([float(logits[1 + i // len(ends)][range(-3, 0), o].sum()) for i, o in enumerate(second)]),
     ]
-    found = [np.array([float(x) for x in own]) for own in plain]
-    return [long[:-2], short[:-3]], [first, second], found, torch.stack(logits)
+    return [long[:-2], short[:-3]], [first, second], plain, torch.stack(logits)
 
 
 def _gap(found: Sequence[np.ndarray], plain: Sequence[np.ndarray], spread: torch.Tensor) -> float:
