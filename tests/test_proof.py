@@ -333,3 +333,40 @@ def test_a_proof_draws_nothing_and_changes_nothing():
     assert torch.equal(state, torch.random.manual_seed(5).get_state()) and model.transformer.drop.p == 0.5
     assert all(torch.equal(before[n], p) for n, p in wrapped.state_dict().items())
     assert all(p.grad is None for p in wrapped.parameters())
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Mistral-window", "LFM2", "OLMoE"])
+def test_gradients_of_single_records_are_those_of_each_alone(kind):
+    from probate.train.gradients import record_gradients
+
+    model = lively_model(kind)
+    together = record_gradients(model, batch(), 0)
+    for i, example in enumerate(batch()):
+        torch.testing.assert_close(record_gradients(lively_model(kind), [example], 0)[0], together[i], atol=1e-4, rtol=1e-3)
+
+
+def test_sentence_embeddings_in_batches_are_those_of_each_text(monkeypatch):
+    from transformers import BertConfig, BertModel
+
+    from probate.models import embedder
+
+    torch.manual_seed(0)
+    settings = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    model = BertModel(BertConfig(**settings)).eval()
+    rows = prompts()
+
+    def tokenizer(text, **_):
+        return {"input_ids": rows[int(text)]}
+
+    monkeypatch.setattr(embedder, "_encoder", lambda: (tokenizer, model))
+    with torch.no_grad():
+        alone = torch.stack([model(input_ids=torch.tensor([row])).last_hidden_state[0].mean(0) for row in rows])
+    expected = torch.nn.functional.normalize(alone, dim=1).numpy()
+    np.testing.assert_allclose(embedder.embed(["0", "1", "2"]), expected, atol=1e-5)
+    assert used(model, "texts in batches")
+    means = embedder._means
+    monkeypatch.setattr(embedder, "_means", lambda m, some: means(m, some) + (len(some) > 1))
+    del model.__dict__["_probate_proofs"]
+    monkeypatch.setenv("PROBATE_CACHE", "/nowhere")
+    np.testing.assert_allclose(embedder.embed(["0", "1", "2"]), expected, atol=1e-5)
+    assert not used(model, "texts in batches")
