@@ -370,3 +370,12 @@ def test_sentence_embeddings_in_batches_are_those_of_each_text(monkeypatch):
     monkeypatch.setenv("PROBATE_CACHE", "/nowhere")
     np.testing.assert_allclose(embedder.embed(["0", "1", "2"]), expected, atol=1e-5)
     assert not used(model, "texts in batches")
+
+
+def test_a_window_shorter_than_anything_to_compare_is_no_obstacle():
+    from transformers import AutoModelForCausalLM, MistralConfig
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 16})).eval()
+    answers = generate(model, [[5, 6, 7], [8, 9]], [0, 1], pad_id=0, max_new_tokens=3, temperature=0)
+    assert answers == [greedy(model, p, 3) for p in ([5, 6, 7], [8, 9])]

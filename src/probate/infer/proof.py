@@ -250,7 +250,7 @@ def _edge(model: Any, longest: int) -> int:
     while size < longest:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
     own = [limit for limit in _numbers(model, LIMITS) if limit >= longest]
-    own += [window - 1 for window in _numbers(model, WINDOWS) if window > longest]
+    own += [window - 1 for window in _numbers(model, WINDOWS) if window > max(longest, 6 * TAIL)]
     return min([size, *own])
 
 
