@@ -47,6 +47,12 @@ def test_report_is_one_safe_file(page, tmp_path):
     assert set(re.findall(r"url\(#([^)]+)\)", page)) | set(re.findall(r'href="#([^"]+)"', page)) <= {*ids}
 
 
+def test_report_names_the_shortcuts_that_were_compared(page):
+    assert "each compared with its plain pass: " in page
+    assert "step after a shared prefix: equals the model" in page
+    assert "option tree after a shared prefix: equals the model" in page
+
+
 def test_report_is_rebuilt_without_a_model(page, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     (folder / "report.html").unlink()
