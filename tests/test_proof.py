@@ -379,3 +379,12 @@ def test_a_window_shorter_than_anything_to_compare_is_no_obstacle():
     model = AutoModelForCausalLM.from_config(MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 16})).eval()
     answers = generate(model, [[5, 6, 7], [8, 9]], [0, 1], pad_id=0, max_new_tokens=3, temperature=0)
     assert answers == [greedy(model, p, 3) for p in ([5, 6, 7], [8, 9])]
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Mistral-window", "Gemma3-window", "MPT"])
+def test_in_bfloat16_a_wrong_shortcut_is_more_than_rounding(kind):
+    model = lively_model(kind).to(torch.bfloat16)
+    score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
+    row_losses(model, batch(), 0)
+    assert used(model, "option tree after a shared prefix") == USED[kind][0]
+    assert used(model, "step after a shared prefix") == USED[kind][1]

@@ -31,8 +31,9 @@ from probate.models.embedded import cache_dir
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 """Largest difference (root mean square) from the plain pass that counts as rounding, as a share of the standard deviation of what is
 compared. Models of 135 million parameters differ by 1e-6 to 2e-5."""
-TOLERANCE_HALF = 0.2
-"""The same for bfloat16 and float16, whose own rounding moves a logit by up to a tenth of the spread (0.01 to 0.12 measured)."""
+ROUNDINGS = 3.0
+"""For bfloat16 and float16: the same in multiples of what their rounding does to this model's plain pass (`_rounding`), since that differs
+from 0.003 to 0.1 of the spread between models."""
 SHORTEST = 64
 """Upper end of the first range of lengths, in tokens; each next one is 4/3 or 3/2 as long (64, 96, 128, 192, 256 …)."""
 TAIL = 4
@@ -184,10 +185,38 @@ def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Calla
             raise
         except Exception as error:  # whatever a model does with arguments that it does not know
             reason = f"it fails: {_line(error)}"
-    limit = TOLERANCE.get(next(model.parameters()).dtype, TOLERANCE_HALF)
     if difference is not None and not difference < float("inf"):
         difference, reason = None, "it gives what is no finite number"
-    return Finding(shortcut, edge, difference is not None and difference <= limit, difference, reason)
+    return Finding(shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason)
+
+
+def _limit(model: Any, length: int) -> float:
+    """The largest difference that is taken for rounding."""
+    exact = TOLERANCE.get(next(model.parameters()).dtype)
+    return exact if exact is not None else ROUNDINGS * _rounding(model, length)
+
+
+def _rounding(model: Any, length: int) -> float:
+    """How far the plain logits of a text move, as a share of their spread, when each matrix product is rounded otherwise."""
+    row, _, _ = texts(model, length)
+    draw = torch.Generator().manual_seed(0)
+
+    def otherwise(_: Any, __: Any, output: Any) -> Any:
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+            return output
+        noise = torch.rand(output.shape, generator=draw).to(output.device) - 0.5
+        return (output.float() * (1 + torch.finfo(output.dtype).eps * noise)).to(output.dtype)
+
+    hooks = [
+        m.register_forward_hook(otherwise) for m in model.modules() if not list(m.children()) and list(m.parameters(False))
+    ]
+    try:
+        with torch.no_grad(), at_rest(model):
+            moved = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return apart(moved, plain_logits(model, row))
 
 
 def _kept(model: Any) -> _Kept:

@@ -244,7 +244,12 @@ def _step_gap(model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losse
                 raise StageError(
                     f"model '{type(base_of(model)).__name__}': its plain gradient is no finite number; it cannot be trained"
                 )
-            gaps += [_relative(a, b) for a, b in zip(outcome(way()), expected, strict=True)]
+            found = outcome(way())
+            gaps += [_relative(a, b) for a, b in zip(found[1:], expected[1:], strict=True)]
+            nats = (
+                float((found[0] - expected[0]).square().mean().sqrt()) / TAIL**0.5
+            )  # a token's, by its share of a row's error
+            gaps.append(nats if nats == nats else float("inf"))
     finally:
         with torch.no_grad():
             for p in zero:
