@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError
+from probate.models.adapter import merged
+from probate.models.checks import check_causal, check_kind, check_vocabulary, check_weights
 from probate.models.embedded import WHEELS, embedded_path
 from probate.models.quiet import quiet
 from probate.records import with_notice
@@ -141,11 +143,12 @@ def load_lm(spec: ModelSpec | str) -> LM:
     """Load a model, by its spec or its name: embedded, local folder or hub id (offline first; safetensors only; no remote code).
 
     Raises:
-        InputError: no such model, no tokenizer, no chat template (with the setting that helps).
+        InputError: no such model, no tokenizer, no chat template (with the setting that helps); weights, vocabulary or adapter that
+            do not belong together.
         StageError: an embedded model that cannot be fetched.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
     if spec.name in WHEELS and spec.name != "embedded":
@@ -167,17 +170,26 @@ def load_lm(spec: ModelSpec | str) -> LM:
                 f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
             )
         _set_template(tokenizer, spec)
-        model = _offline_first(
+        config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
+        check_kind(spec.name, config)
+        model, info = _offline_first(
             AutoModelForCausalLM.from_pretrained,
             path,
             "a causal language model",
-            {**kwargs, "dtype": dtype, "use_safetensors": True},
+            {
+                **kwargs,
+                "dtype": dtype,
+                "use_safetensors": True,
+                "output_loading_info": True,
+                "ignore_mismatched_sizes": True,  # checked below, with their names
+            },
         )
+        check_weights(spec.name, model, info)
+        check_vocabulary(spec.name, model, tokenizer)
         if spec.adapter:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, spec.adapter).merge_and_unload()
+            model = merged(model, spec.adapter, path)
     model = model.to(device).eval().requires_grad_(False)
+    check_causal(spec.name, model)
     return LM(spec, model, tokenizer, path)
 
 
