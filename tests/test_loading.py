@@ -57,7 +57,9 @@ def test_truncated_weights(model_dir, tmp_path):
         load_lm(str(folder))
 
 
-@pytest.mark.parametrize(("rows", "words"), [(650, "ids up to 699, its embeddings 650 rows"), (1500, "take the model's own tokenizer")])
+@pytest.mark.parametrize(
+    ("rows", "words"), [(650, "ids up to 699, its embeddings 650 rows"), (1500, "take the model's own tokenizer")]
+)
 def test_vocabulary_and_embeddings(rows, words, tokenizer, tmp_path):
     tiny_model("Llama", rows).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -66,7 +68,14 @@ def test_vocabulary_and_embeddings(rows, words, tokenizer, tmp_path):
 
 
 def test_models_that_are_not_causal(tokenizer, tmp_path):
-    from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, LlamaForSequenceClassification, T5Config, T5ForConditionalGeneration
+    from transformers import (
+        BertConfig,
+        BertForMaskedLM,
+        BertLMHeadModel,
+        LlamaForSequenceClassification,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
 
     small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 32, "vocab_size": 700}
     models = {
@@ -112,7 +121,9 @@ ADAPTERS = {
     "other targets": (lambda f: change_config(f, target_modules=["nowhere"]), "does not fit the model"),
     "lost weight": (lambda f: change_adapter(f, lambda w: w.pop(sorted(w)[0])), "misses 1 weights: base_model"),
     "more weights": (
-        lambda f: change_adapter(f, lambda w: w.update({"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": torch.ones(2, 32)})),
+        lambda f: change_adapter(
+            f, lambda w: w.update({"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": torch.ones(2, 32)})
+        ),
         r"no place in the model for 1 weights: .*layers\.9",
     ),
 }

@@ -85,3 +85,27 @@ def test_an_end_of_several_plain_tokens_is_refused_as_a_stop(lm, tokenizer):
     other.chat_template = LOOP.replace("<|end|>", "\nEND OF TURN\n")
     with pytest.raises(InputError, match="ends a turn with .* plain tokens"):
         _ = replace(lm, tokenizer=other).stop_ids
+
+
+def test_options_of_the_same_tokens_are_refused(lm):
+    from probate.tasks.choice import Item, encode
+
+    with pytest.raises(InputError, match="'nurse' and 'nurse' are the same tokens"):
+        encode(lm, Item("i", "Who?", ("nurse", "nurse"), ("a", "b"), "a", {}), 200)
+    with pytest.raises(InputError, match="has no token"):
+        encode(lm, Item("i", "Who?", ("nurse", ""), ("a", "b"), "a", {}), 200)
+
+
+def test_the_space_after_a_forced_beginning_stays(lm):
+    before, ids = lm.text_ids("Anna"), lm.text_ids(" works")
+    assert lm.decode(ids, after=before) == " works"
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["<|im_end|>", "<|im_start|>", "</s>", "[INST]", "<start_of_turn>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "<think>"],
+)
+def test_the_audit_finds_control_tokens(token):
+    from probate.audit.artefacts import find_artefacts
+
+    assert find_artefacts([f"She {token} works.", "a < b and [sic]"])["control token"] == [0]

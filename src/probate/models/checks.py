@@ -59,12 +59,16 @@ def check_causal(name: str, model: Any) -> None:
     first_ids, second_ids = [1, 2, 3, 2], [1, 2, 3, 1]
     with torch.inference_mode():
         device = next(model.parameters()).device
-        one, two = (model(input_ids=torch.tensor([ids], device=device)).logits[0, :3].float() for ids in (first_ids, second_ids))
+        one, two = (
+            model(input_ids=torch.tensor([ids], device=device)).logits[0, :3].float() for ids in (first_ids, second_ids)
+        )
     if not torch.isfinite(one).all():
         raise InputError(f"model '{name}': its output is not finite; its weights are damaged, or model.dtype does not suit it")
     rounding = 1e-4 if model.dtype == torch.float32 else 1e-2
     if float((one - two).abs().max()) > rounding * float(one.abs().max()):
-        raise InputError(f"model '{name}': a later token changes what it predicts before it; a study needs a causal language model")
+        raise InputError(
+            f"model '{name}': a later token changes what it predicts before it; a study needs a causal language model"
+        )
 
 
 def check_adapter_folder(adapter: str, base: str) -> None:

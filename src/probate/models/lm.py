@@ -109,7 +109,13 @@ class LM:
         """Token ids of an answer and, with `end`, of the end of turn that follows it."""
         return self.text_ids(text) + (self.template.ids(self.template.end) if end else [])
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
+        """The text of `ids`; with `after`, the ids before them, a space at its beginning stays."""
+        if after:
+            before = list(after[-8:])
+            head, whole = self.decode(before), self.decode([*before, *ids])
+            if whole.startswith(head):
+                return whole[len(head) :]
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     @cached_property

@@ -30,7 +30,9 @@ class Template:
         found = tokenizer.get_added_vocab()
         special = set(tokenizer.all_special_tokens)
         written = str(tokenizer.chat_template)
-        self.control = {t for t in found if not t.isspace() and (t in special or t in written or (t[0], t[-1]) in (("<", ">"), ("[", "]")))}
+        self.control = {
+            t for t in found if not t.isspace() and (t in special or t in written or (t[0], t[-1]) in (("<", ">"), ("[", "]")))
+        }
         longest = sorted(self.control | special, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest))) if longest else None
         user = {"role": "user", "content": USER}
@@ -79,7 +81,9 @@ class Template:
             raise InputError(f"model '{self.name}': its chat template fails ({error})") from None
         lost = next((t for t in turns if str(t["content"]).strip() not in text), None)
         if lost is not None:
-            raise InputError(f"model '{self.name}': its chat template leaves out or changes a turn of the role '{lost['role']}'")
+            raise InputError(
+                f"model '{self.name}': its chat template leaves out or changes a turn of the role '{lost['role']}'"
+            )
         if prompt:
             end = text[text.rfind(str(turns[-1]["content"]).strip()) + len(str(turns[-1]["content"]).strip()) :]
             if end.rfind("<think>") > end.rfind("</think>"):
@@ -126,7 +130,9 @@ class Template:
 
     def _spelt(self, token: str) -> list[int]:
         """A control token in two pieces, neither of which is one."""
-        return [i for piece in (token[:1], token[1:]) for i in (self._spelt(piece) if self.holds(piece) else self._inside(piece))]
+        return [
+            i for piece in (token[:1], token[1:]) for i in (self._spelt(piece) if self.holds(piece) else self._inside(piece))
+        ]
 
     def _inside(self, text: str) -> list[int]:
         """Ids of text in the middle of another: without the space that some tokenizers put at the beginning."""
