@@ -14,6 +14,7 @@ from probate.bias.packs import Pack
 from probate.errors import StageError
 from probate.generate.filters import REASONS, Filters, clean, redact
 from probate.generate.prompts import Ask, asks
+from probate.generate.thinking import without_thinking
 from probate.records import Record, fill, write_records
 from probate.study import Generation
 
@@ -68,7 +69,7 @@ def augment(
     accepted: dict[tuple[str, str], list[Record]] = defaultdict(list)
     rejects: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
-    asked = 0
+    asked = thoughts = 0
     described = backend.describe()
     form = opinion_words(language)["record"] if statements else "{text}"
     step = max(1, per_cell)
@@ -90,7 +91,9 @@ def augment(
             backend.answer(batch, generation, save, set(answers))
             for ask in batch:
                 asked += 1
-                text, redacted = clean(answers[ask.id]), 0
+                answer, had = without_thinking(answers[ask.id])
+                thoughts += had
+                text, redacted = clean(answer), 0
                 if not ask.statement:
                     text, redacted = redact(text, ask.label)
                 reason = filters.check(ask, text)
@@ -120,6 +123,7 @@ def augment(
         "candidates": asked,
         "accepted": sum(map(len, accepted.values())),
         "rejects": dict(reasons.most_common()),
+        **({"thinking_taken_off": thoughts} if thoughts else {}),
     }
     write_rejects(folder / "rejects.jsonl", rejects)
     short = {c: len(accepted[c]) for c in cells if len(accepted[c]) < per_cell}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length
+from probate.models.checks import check_weights
 from probate.models.embedded import embedded_path
 from probate.models.quiet import quiet
 
@@ -22,7 +23,10 @@ def _encoder() -> tuple[Any, Any]:
 
     path = str(embedded_path("embedded-embeddings"))
     with quiet():
-        return AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path, use_safetensors=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model, info = AutoModel.from_pretrained(path, use_safetensors=True, output_loading_info=True)
+    check_weights("embedded-embeddings", model, info)
+    return tokenizer, model.eval()
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:

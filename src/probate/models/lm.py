@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError
+from probate.models.adapter import merged
+from probate.models.checks import check_causal, check_kind, check_vocabulary, check_weights
 from probate.models.embedded import WHEELS, embedded_path
 from probate.models.quiet import quiet
+from probate.models.template import Template
 from probate.records import with_notice
 from probate.store import digest, file_digest
 from probate.study import ModelSpec
@@ -47,64 +50,72 @@ class LM:
         return int(getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2048)
 
     @cached_property
+    def template(self) -> Template:
+        """The chat template, and what it can do."""
+        return Template(self.tokenizer, self.spec.name)
+
+    @cached_property
     def stop_ids(self) -> list[int]:
-        """Tokens that end an answer: the template's end of turn, end of sequence, and what the model's config names."""
-        ids = set(self.completion_ids("x")[-1:])
+        """Tokens that end an answer: the template's end of turn, end of sequence, and what the model's config names.
+
+        Raises:
+            InputError: a turn ends with several tokens, and the first is no control token: one of them alone says nothing.
+        """
+        end = self.template.ids(self.template.end)
+        ids = set(end[:1])
+        if len(end) > 1 and self.tokenizer.convert_ids_to_tokens(end[0]) not in self.template.control:
+            raise InputError(
+                f"model '{self.spec.name}': its chat template ends a turn with {len(end)} plain tokens ({self.template.end!r}); "
+                "set model.chat_template to one whose turns end with one control token"
+            )
         config = getattr(self.model, "generation_config", None)
         named = getattr(config, "eos_token_id", None)
         for value in (named if isinstance(named, list) else [named], [self.tokenizer.eos_token_id]):
             ids.update(v for v in value if v is not None)
         return sorted(ids)
 
-    @cached_property
-    def _end_of_turn(self) -> str:
-        """What the chat template writes after an answer, without trailing space."""
-        turn = [{"role": "user", "content": "q"}]
-        head = self._render(turn, prompt=True)
-        whole = self._render([*turn, {"role": "assistant", "content": "xyz"}], prompt=False)
-        if whole.startswith(head + "xyz"):
-            tail = whole[len(head) + 3 :].rstrip()
-            if tail:
-                return tail
-        return self.tokenizer.eos_token or ""
-
-    def _render(self, messages: Sequence[dict[str, str]], *, prompt: bool) -> str:
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    list(messages), tokenize=False, add_generation_prompt=prompt, enable_thinking=False
-                )
-            )
-        except Exception as error:
-            if "system" in str(error).lower() and messages[0]["role"] == "system":
-                first, second, *rest = messages
-                merged = {"role": "user", "content": f"{first['content']}\n\n{second['content']}"}
-                return self._render([merged, *rest], prompt=prompt)
-            raise InputError(f"model '{self.spec.name}': its chat template fails ({error})") from None
-
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of `text`, no special tokens added."""
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Token ids of `text`, no special tokens added; a control token in it is plain text."""
+        return self.template.data_ids(text)
 
     def prompt_ids(
         self, messages: Sequence[dict[str, str]], room: int = 0, limit: int | None = None, prefix: str = ""
     ) -> list[int]:
         """Token ids of the chat up to the assistant's turn, then `prefix` (the forced beginning of the answer).
 
-        With `room` tokens kept free for the answer; a prompt that is too long loses its beginning, and is counted.
+        With `room` tokens kept free for the answer. A prompt that is too long loses the beginning of its text, and is counted; what
+        the template writes before the text stays.
+
+        Raises:
+            InputError: no room for any text beside the answer and what the template writes.
         """
-        ids = self.text_ids(self._render(with_notice(messages, self.notice), prompt=True) + prefix)
+        turns = with_notice(messages, self.notice)
+        ids = self.template.chat_ids(turns, prefix)
         most = min(limit or self.context, self.context) - room
         if len(ids) > most:
+            head = self.template.ids(self.template.head) if turns[0]["role"] != "system" else []
+            kept = head if ids[: len(head)] == head else []
+            least = len(kept) + len(self.template.ids(self.template.tail + prefix))
+            if most <= least:
+                raise InputError(
+                    f"model '{self.spec.name}': no room for a prompt: {most + room} tokens in all, {room} kept for the answer, "
+                    f"{least} of the template; raise training.max_length, or ask for shorter answers"
+                )
             self.truncated += 1
-            ids = ids[-most:]
+            ids = kept + ids[len(kept) - most :]
         return ids
 
     def completion_ids(self, text: str, end: bool = True) -> list[int]:
         """Token ids of an answer and, with `end`, of the end of turn that follows it."""
-        return self.text_ids(text) + (self.text_ids(self._end_of_turn) if end else [])
+        return self.text_ids(text) + (self.template.ids(self.template.end) if end else [])
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
+        """The text of `ids`; with `after`, the ids before them, a space at its beginning stays."""
+        if after:
+            before = list(after[-8:])
+            head, whole = self.decode(before), self.decode([*before, *ids])
+            if whole.startswith(head):
+                return whole[len(head) :]
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     @cached_property
@@ -141,11 +152,12 @@ def load_lm(spec: ModelSpec | str) -> LM:
     """Load a model, by its spec or its name: embedded, local folder or hub id (offline first; safetensors only; no remote code).
 
     Raises:
-        InputError: no such model, no tokenizer, no chat template (with the setting that helps).
+        InputError: no such model, no tokenizer, no chat template (with the setting that helps); weights, vocabulary or adapter that
+            do not belong together.
         StageError: an embedded model that cannot be fetched.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
     if spec.name in WHEELS and spec.name != "embedded":
@@ -167,23 +179,35 @@ def load_lm(spec: ModelSpec | str) -> LM:
                 f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
             )
         _set_template(tokenizer, spec)
-        model = _offline_first(
+        config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
+        check_kind(spec.name, config)
+        model, info = _offline_first(
             AutoModelForCausalLM.from_pretrained,
             path,
             "a causal language model",
-            {**kwargs, "dtype": dtype, "use_safetensors": True},
+            {
+                **kwargs,
+                "dtype": dtype,
+                "use_safetensors": True,
+                "output_loading_info": True,
+                "ignore_mismatched_sizes": True,  # checked below, with their names
+            },
         )
+        check_weights(spec.name, model, info)
+        check_vocabulary(spec.name, model, tokenizer)
         if spec.adapter:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, spec.adapter).merge_and_unload()
+            model = merged(model, spec.adapter, path)
     model = model.to(device).eval().requires_grad_(False)
-    return LM(spec, model, tokenizer, path)
+    check_causal(spec.name, model)
+    lm = LM(spec, model, tokenizer, path)
+    _ = lm.template  # refused now, not in the middle of a run
+    return lm
 
 
 def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
     if spec.chat_template == "plain":
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
+        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
     elif spec.chat_template:
         try:
             tokenizer.chat_template = Path(spec.chat_template).read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from probate.errors import InputError
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
 
 if TYPE_CHECKING:
@@ -69,10 +70,24 @@ def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
     if not item.chat:
         first = lm.tokenizer.bos_token_id
         head = [lm.stop_ids[0] if first is None else int(first)]
-        return head + lm.text_ids(item.prompt), [lm.text_ids(option) for option in item.options]
-    options = [lm.completion_ids(option, end=item.end) for option in item.options]
+        return head + lm.text_ids(item.prompt), _distinct(item, [lm.text_ids(option) for option in item.options])
+    options = _distinct(item, [lm.completion_ids(option, end=item.end) for option in item.options])
     room = max(map(len, options))
     return lm.prompt_ids([{"role": "user", "content": item.prompt}], room, limit), options
+
+
+def _distinct(item: Item, options: list[list[int]]) -> list[list[int]]:
+    """Raises InputError for an option without a token, or two that are the same tokens: the model cannot tell them apart."""
+    seen: dict[tuple[int, ...], str] = {}
+    for text, ids in zip(item.options, options, strict=True):
+        if not text or not ids:
+            raise InputError(f"item '{item.id}': the option '{text}' has no token; give it a text")
+        if tuple(ids) in seen:
+            raise InputError(
+                f"item '{item.id}': the options '{seen[tuple(ids)]}' and '{text}' are the same tokens for this model; word one differently"
+            )
+        seen[tuple(ids)] = text
+    return options
 
 
 def score_items(
