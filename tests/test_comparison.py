@@ -40,7 +40,7 @@ def test_paired_yes_or_no_is_mcnemars(tmp_path):
     a, b = rng.random(100) < 0.5, rng.random(100) < 0.7
     sex = [("m", "f")[i % 2] for i in range(100)]
     paths = [write(tmp_path / f"{n}.jsonl", table(s, group=sex)) for n, s in (("a", a), ("b", b))]
-    found, flips = compare_results(*(read_results(str(p))[0] for p in paths), QUICK)
+    found, flips, _ = compare_results(*(read_results(str(p))[0] for p in paths), QUICK)
     whole, gap = found
     cells = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
     assert whole.test == "exact McNemar" and whole.p == pytest.approx(mcnemar(cells, exact=True).pvalue)
@@ -60,7 +60,7 @@ def test_run_folders_are_paired_by_arm_and_task(tiny_study, tmp_path):
     for name, rate in (("a", 1e-4), ("b", 5e-3)):
         study = tiny_study(tasks=["occupation"], training={"epochs": 2, "learning_rate": rate, "lora": {"r": 4, "alpha": 8}})
         run(study, tmp_path / name, quiet=True)
-    found, _ = compare_results(read_results(str(tmp_path / "a"))[0], read_results(str(tmp_path / "b"))[0], QUICK)
+    found, _, _ = compare_results(read_results(str(tmp_path / "a"))[0], read_results(str(tmp_path / "b"))[0], QUICK)
     assert {c.set for c in found} == {"control-0-s0: occupation", "given-0.5-s0: occupation", "neutral-0.5-s0: occupation"}
     assert all(c.n == 18 for c in found) and {c.what for c in found} >= {"all", "gender: female − male"}
 
@@ -68,7 +68,7 @@ def test_run_folders_are_paired_by_arm_and_task(tiny_study, tmp_path):
 def test_scores_that_are_no_shares_and_items_on_one_side(tmp_path):
     a = write(tmp_path / "a.jsonl", [{"item": i, "value": 10.0 * i} for i in range(20)])
     b = write(tmp_path / "b.jsonl", [{"item": i, "value": 10.0 * i + 3} for i in range(5, 30)])
-    (found,), _ = compare_results(read_results(str(a))[0], read_results(str(b))[0], QUICK)
+    (found,), _, _ = compare_results(read_results(str(a))[0], read_results(str(b))[0], QUICK)
     assert (found.n, found.only_a, found.only_b, found.share) == (15, 5, 10, False) and found.change == pytest.approx(3)
 
 
