@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import threading
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -305,3 +308,75 @@ def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeyp
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--resamples", "200"])
     assert result.exit_code == 0 and "api: occupation; all: B − A +0 points" in result.output, result.output
     assert "no choices among options" in str(CliRunner().invoke(app, [*args[:3], "tasks=[story]", *args[4:]]).exception)
+
+
+def a(content, tokens=None, **more):
+    """One answer; `tokens`: probabilities of first tokens."""
+    message = {"role": "assistant", "content": content, **more.pop("message", {})}
+    top = [{"token": t, "logprob": float(np.log(p))} for t, p in (tokens or {}).items()]
+    logprobs = {"content": [{"token": "x", "logprob": 0.0, "top_logprobs": top}]} if tokens else None
+    return {"choices": [{"finish_reason": "stop", "message": message, "logprobs": logprobs, **more}]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"),
+    [
+        (a("A"), "nurse"), (a("b"), "dentist"), (a("A."), "nurse"), (a("(A)"), "nurse"), (a("**A**"), "nurse"), (a("(b)."), "dentist"),
+        (a("Answer: A"), "nurse"), (a("The answer is **B**."), "dentist"), (a("A) nurse"), "nurse"), (a("B. dentist"), "dentist"),
+        (a("Dentist."), "dentist"), (a("<think>A? no</think>B"), "dentist"), (a([{"type": "text", "text": "B"}]), "dentist"),
+        (a("A nurse needs patience"), None), (a("A nurse"), None), (a("Answer: A nurse is one"), None), (a("A. dentist"), None),
+        (a("I would rather not say"), None), (a("C"), None), (a(""), None), (a(None), None), (a(None, message={"refusal": "no"}), None),
+        (a("A", finish_reason="content_filter"), None), (a(None, finish_reason="length"), None), (a("<think>A"), None),
+        (a("x", {"A": 0.6, "B": 0.3}), "nurse"), (a("The", {"A": 0.02, "The": 0.9}), None), (a("B", {"A": 0.02, "The": 0.9}), "dentist"),
+        (a("A", logprobs={"content": None}), "nurse"), (a("A", logprobs={"content": [None]}), "nurse"),
+        (a("A", logprobs={"content": [{"top_logprobs": [{"token": "B", "logprob": None}]}]}), "nurse"),
+        (a("A", {"A": 0.9}, message={"refusal": "no"}), None),
+    ],
+)  # fmt: skip
+def test_an_answer_is_an_option_or_is_counted(answer, name):
+    shares, _ = shares_of([answer], ["nurse", "dentist"])
+    assert (max(shares, key=shares.get) if shares else None) == name
+
+
+@pytest.mark.parametrize("param", ["max_tokens", "logprobs", "top_logprobs", "temperature", "seed"])
+def test_a_refused_parameter_is_replaced_and_said_once(serve, tmp_path, monkeypatch, param):
+    reply = Handler.reply
+    server = serve(lambda body: "400" if param in body else "")
+
+    def post(self):
+        raw = self.rfile.read(int(self.headers["content-length"]))
+        if param in json.loads(raw):
+            said = {
+                "error": {
+                    "message": f"Unsupported parameter: '{param}'",
+                    "type": "x",
+                    "param": param,
+                    "code": "unsupported_parameter",
+                }
+            }
+            reply(self, 400, json.dumps(said).encode())
+            return
+        self.rfile, kept = io.BytesIO(raw), self.rfile
+        self.server.fault = lambda _: ""
+        original(self)
+        self.rfile = kept
+
+    original = Handler.do_POST
+    monkeypatch.setattr(Handler, "do_POST", post)
+    own = client(server, tmp_path, concurrency=1)
+    asked = [{**r, "logprobs": True, "top_logprobs": 20, "temperature": 0.0, "seed": 1} for r in requests(3)]
+    assert said(own.ask(asked)) == ["word0", "word1", "word2"]
+    assert len(own.notes) == 1 and param in own.notes[0] and own.sent == 4
+
+
+def test_retry_after_may_be_a_date_and_counts_may_be_null():
+    from types import SimpleNamespace as Space
+
+    from probate.api.client import _count, _retry_after
+
+    def wait(value):
+        return _retry_after(Space(response=Space(headers={"retry-after": value})))
+
+    assert wait("3") == 3 and wait("soon") == wait("") == wait("nan") == 0
+    assert 3500 < wait(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) < 3601
+    assert [_count(u, "n", 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [7, 7, 7, 3, 7]

@@ -40,7 +40,7 @@ def test_paired_yes_or_no_is_mcnemars(tmp_path):
     a, b = rng.random(100) < 0.5, rng.random(100) < 0.7
     sex = [("m", "f")[i % 2] for i in range(100)]
     paths = [write(tmp_path / f"{n}.jsonl", table(s, group=sex)) for n, s in (("a", a), ("b", b))]
-    found, flips = compare_results(*(read_results(str(p))[0] for p in paths), QUICK)
+    found, flips, _ = compare_results(*(read_results(str(p))[0] for p in paths), QUICK)
     whole, gap = found
     cells = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
     assert whole.test == "exact McNemar" and whole.p == pytest.approx(mcnemar(cells, exact=True).pvalue)
@@ -60,7 +60,7 @@ def test_run_folders_are_paired_by_arm_and_task(tiny_study, tmp_path):
     for name, rate in (("a", 1e-4), ("b", 5e-3)):
         study = tiny_study(tasks=["occupation"], training={"epochs": 2, "learning_rate": rate, "lora": {"r": 4, "alpha": 8}})
         run(study, tmp_path / name, quiet=True)
-    found, _ = compare_results(read_results(str(tmp_path / "a"))[0], read_results(str(tmp_path / "b"))[0], QUICK)
+    found, _, _ = compare_results(read_results(str(tmp_path / "a"))[0], read_results(str(tmp_path / "b"))[0], QUICK)
     assert {c.set for c in found} == {"control-0-s0: occupation", "given-0.5-s0: occupation", "neutral-0.5-s0: occupation"}
     assert all(c.n == 18 for c in found) and {c.what for c in found} >= {"all", "gender: female − male"}
 
@@ -68,7 +68,7 @@ def test_run_folders_are_paired_by_arm_and_task(tiny_study, tmp_path):
 def test_scores_that_are_no_shares_and_items_on_one_side(tmp_path):
     a = write(tmp_path / "a.jsonl", [{"item": i, "value": 10.0 * i} for i in range(20)])
     b = write(tmp_path / "b.jsonl", [{"item": i, "value": 10.0 * i + 3} for i in range(5, 30)])
-    (found,), _ = compare_results(read_results(str(a))[0], read_results(str(b))[0], QUICK)
+    (found,), _, _ = compare_results(read_results(str(a))[0], read_results(str(b))[0], QUICK)
     assert (found.n, found.only_a, found.only_b, found.share) == (15, 5, 10, False) and found.change == pytest.approx(3)
 
 
@@ -130,3 +130,70 @@ def test_bad_input_is_one_sentence(tmp_path):
     other = write(tmp_path / "e.jsonl", [{**r, "task": t} for t in "xy" for r in table([0, 1, 1])])
     assert "nothing of one name in both" in str(probate(good, other).exception)
     assert probate(good, other, "--pair", "all=y", "--resamples", 200).exit_code == 0
+
+
+SCORES = [
+    (True, 1), (False, 0), (0, 0), (1.0, 1), ("yes", 1), ("No", 0), ("C", 1), ("I", 0), ("P", 0.5), ("1/1", 1), ("3/4", 0.75), ("85%", 0.85),
+    ("0.5 ", 0.5), ({"score": 1}, 1), ({"value": False}, 0), ([0], 0), ('{"score": 1}', 1), (np.float32(0.5), 0.5), (np.bool_(False), 0),
+    (np.array([1]), 1), (None, "empty"), ("", "empty"), ("NaN", "empty"), (float("nan"), "empty"), ("N", "empty"), ([], "empty"),
+    ("error", "text"), ("0,5", "a decimal comma"), (float("inf"), "not finite"), ("1/0", "not finite"), ([1, 0], "several values"),
+    ({"other": 1}, "no score in an object"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "right"), SCORES)
+def test_a_score_is_read_or_has_a_reason(value, right):
+    from probate.comparison.scores import read_score
+
+    score, why = read_score(value)
+    assert why == right and np.isnan(score) if isinstance(right, str) else (score, why) == (right, "")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_what_is_not_read_is_counted_by_reason_and_group(tmp_path, form):
+    import pandas as pd
+
+    frame = pd.DataFrame({"item": range(100), "score": ["1", "0", "1", "0,5", "error"] * 20, "group": ["x", "y"] * 50})
+    path = tmp_path / f"a.{form}"
+    if form == "parquet":
+        frame.to_parquet(path)
+    elif form == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_json(path, orient="records", lines=True)
+    result = probate(path, path, "--resamples", 200, "--out", tmp_path / "c.json")
+    assert "A: 20 of 100 items in both have no readable score (a decimal comma); of group: x 10, y 10" in result.output
+    left = json.loads((tmp_path / "c.json").read_text())["left_out"]
+    assert [(m["side"], m["reason"], m["n"]) for m in left] == [(s, r, 20) for s in "AB" for r in ("a decimal comma", "text")]
+    assert "n 60," in result.output
+
+
+def test_other_questions_or_targets_are_refused(tmp_path):
+    for column in ("question", "target"):
+        a = write(tmp_path / "a.jsonl", [{"id": i, "score": 1, column: f"q{i}"} for i in range(9)])
+        b = write(tmp_path / "b.jsonl", [{"id": i, "score": 0, column: f"q{i % 8}"} for i in range(9)])
+        assert f"1 of 9 shared ids have another {column}" in str(probate(a, b).exception)
+
+
+def test_a_missing_group_is_no_group(tmp_path):
+    rows = [{"item": i, "score": i % 2, "group": [float("nan"), None, 0, 1][i % 4]} for i in range(40)]
+    path = str(write(tmp_path / "a.jsonl", rows))
+    table, _ = read_results(path)
+    assert {g.get("group") for g in table["groups"]} == {None, "0", "1"}
+    assert "20 of 40 items in both have no group" in probate(path, path, "--resamples", 200).output
+
+
+def test_a_side_without_any_readable_score_in_common_is_undefined(tmp_path):
+    a = write(tmp_path / "a.jsonl", [{"item": i, "score": 1 if i < 5 else "error"} for i in range(10)])
+    b = write(tmp_path / "b.jsonl", [{"item": i, "score": "error" if i < 5 else 1} for i in range(10)])
+    found, _, _ = compare_results(read_results(str(a))[0], read_results(str(b))[0], QUICK)
+    assert found[0].n == 0 and np.isnan(found[0].change) and probate(a, b).exit_code == 0
+
+
+def test_harness_documents_that_repeat_are_paired_by_doc_id(tmp_path):
+    rows = [
+        {"doc_id": i, "doc": {}, "target": "1", "resps": [], "doc_hash": f"h{i // 2}", "metrics": ["acc"], "acc": 1.0}
+        for i in range(6)
+    ]
+    path = write(tmp_path / "samples_sums_2026-01-01.jsonl", rows)
+    assert list(read_results(str(path))[0]["item"]) == [str(i) for i in range(6)]

@@ -162,3 +162,21 @@ def test_a_person_reads_with_the_keyboard(finished, serving, tmp_path):
         assert browser.value("document.body.innerText").count("female") == 1
     finally:
         browser.close()
+
+
+def test_a_second_round_keeps_the_first(finished):
+    first = prepare(finished, "groups", "story", "ann", 9)
+    truth = {i.id: i.hidden["asked"] for i in first.shown.items}
+    for item, answer in truth.items():
+        save_mark(first.marks, item, answer)
+    second = prepare(finished, "groups", "story", "ann", 2)
+    assert len(second.shown.items) == 2 and read_marks(second.marks) == truth
+    found = merge_marks(finished, "groups")
+    assert found["no longer known"] == 0 and sum(found["detector"][g]["n"] for g in ("female", "male")) == len(truth)
+    save_mark(second.marks, "gone", "female")
+    assert "1 marks are of items" in "\n".join(lines(merge_marks(finished, "groups")))
+
+
+def test_a_line_separator_in_an_id_loses_no_mark(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"id": "a\u2028b", "answer": "x"}\n', encoding="utf-8")
+    assert read_marks(tmp_path / "m.jsonl") == {"a\u2028b": "x"}

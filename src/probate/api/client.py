@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import random
+import re
+import time
 from collections.abc import Callable, Sequence
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,12 @@ SLOWEST = 60.0
 """Longest wait before another attempt, in seconds; a server's Retry-After may be as long."""
 
 
+REPLACED = {
+    "max_tokens": "max_completion_tokens", "top_logprobs": "", "logprobs": "", "temperature": "", "top_p": "", "seed": "", "stop": "",
+}  # fmt: skip
+"""Parameters that some servers refuse, and what is sent instead; "": nothing."""
+
+
 class ApiClient:
     """Answers of one model. Finished answers lie in `cache`, one file each: a later call, or one after a kill, asks only what is missing."""
 
@@ -32,6 +42,8 @@ class ApiClient:
         self.cache = cache
         self.ledger = Ledger(self.spec)
         self.sent = 0
+        self.refused: dict[str, str] = {}
+        self.notes: list[str] = []
 
     def ask(
         self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None] | None = None
@@ -99,24 +111,44 @@ class ApiClient:
         prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
         return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
 
+    def _taken(self, request: Request) -> Request:
+        """The request with what this server refuses replaced or left out."""
+        body = {self.refused.get(k, k): v for k, v in request.items()}
+        return {k: v for k, v in body.items() if k}
+
+    def _replace(self, error: Any, sent: Request) -> bool:
+        """Whether the server named a parameter of the request that can be replaced or left out; said once, in `notes`."""
+        body = error.body if isinstance(error.body, dict) else {}
+        body = body["error"] if isinstance(body.get("error"), dict) else body
+        param = body.get("param")
+        param = (
+            str(param) if param else next((p for p in REPLACED if re.search(rf"\b{p}\b", str(body.get("message") or ""))), "")
+        )
+        if param not in REPLACED or param not in sent:
+            return False
+        if param not in self.refused:
+            self.refused[param] = REPLACED[param]
+            instead = f"{REPLACED[param]} is sent instead" if REPLACED[param] else "it is left out"
+            self.notes.append(f"{self.spec.base_url} refuses {param}; {instead}")
+        return True
+
     async def _send(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
         rng = random.Random()  # noqa: S311 (jitter)
         last = "no answer"
-        for attempt in range(self.spec.retries + 1):
+        failed = 0
+        while True:
             most = self._most(request)
             self.ledger.reserve(*most)
             used = (0, 0)
             wait = 0.0
+            sent = self._taken(request)
             try:
                 self.sent += 1
-                answer = await client.chat.completions.create(model=self.spec.model, **request)
+                answer = await client.chat.completions.create(model=self.spec.model, **sent)
                 body = answer.model_dump() if hasattr(answer, "model_dump") else {}
-                usage = body.get("usage") or {}
-                used = (
-                    (int(usage.get("prompt_tokens", most[0])), int(usage.get("completion_tokens", most[1])))
-                    if body.get("choices")
-                    else (0, 0)
-                )
+                usage = body.get("usage")
+                if body.get("choices"):
+                    used = _count(usage, "prompt_tokens", most[0]), _count(usage, "completion_tokens", most[1])
                 if _sound(body):
                     return body
                 last = "an answer without a message"
@@ -125,14 +157,18 @@ class ApiClient:
                 used = most if isinstance(error, openai.APITimeoutError) else (0, 0)  # what was cut off may have been charged
             except openai.APIStatusError as error:
                 last = f"status {error.status_code}: {_short(error, self.spec.key())}"
+                if error.status_code in (400, 422) and self._replace(error, sent):
+                    continue
                 if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
                     raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {last}") from None
                 wait = _retry_after(error)
             finally:
                 self.ledger.settle(most, used)
-            if attempt < self.spec.retries:
-                backoff = min(SLOWEST, self.spec.wait * 2**attempt) * rng.uniform(0.5, 1.0)
-                await asyncio.sleep(max(min(wait, SLOWEST), backoff))
+            failed += 1
+            if failed > self.spec.retries:
+                break
+            backoff = min(SLOWEST, self.spec.wait * 2 ** (failed - 1)) * rng.uniform(0.5, 1.0)
+            await asyncio.sleep(max(min(wait, SLOWEST), backoff))
         raise StageError(
             f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} attempts; last: {last}. The same command asks only what is missing"
         )
@@ -140,14 +176,26 @@ class ApiClient:
 
 def _sound(body: dict[str, Any]) -> bool:
     choices = body.get("choices") or []
-    return bool(choices) and all(isinstance((c.get("message") or {}).get("content"), str) for c in choices)
+    return bool(choices) and all(isinstance(c.get("message"), dict) for c in choices)
 
 
 def _retry_after(error: Any) -> float:
+    """Seconds of a Retry-After, which is a number or a date."""
+    said = str(error.response.headers.get("retry-after", "")).strip()
     try:
-        return max(0.0, float(error.response.headers.get("retry-after", 0)))
-    except (TypeError, ValueError):
-        return 0.0
+        seconds = float(said)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except (TypeError, ValueError, IndexError):
+            return 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+
+
+def _count(usage: Any, name: str, most: int) -> int:
+    """Tokens used as the server counts them; the most that was possible where it does not say."""
+    said = usage.get(name) if isinstance(usage, dict) else None
+    return int(said) if isinstance(said, (int, float)) and math.isfinite(said) and said >= 0 else most
 
 
 def _short(error: Exception, key: str) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,20 @@ import pandas as pd
 
 from probate.api.client import ApiClient, Request
 from probate.errors import InputError
+from probate.generate.thinking import without_thinking
 from probate.records import stable_order
 from probate.study import Study
 from probate.tasks.base import Outcome, TaskContext
 from probate.tasks.choice import ChoiceTask, Item
 
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
-LETTER = re.compile(r"\(?\b([A-T])\b")
+LEAST = 0.5
+"""Share of the first token's probability that the option letters hold at least; below it, the text of the answer is read."""
 TOP = 20
+LETTER = re.compile(r"[\s\"'`*_(\[]*([A-T])[\s\"'`*_)\].:,]*", re.I)
+LISTED = re.compile(r"[\s\"'`*_(\[]*([A-T])(?:[*_]*[).:\]][*_]*)\s+(.*)", re.S)
+NAMED = re.compile(r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(?!['’]|[ ]+\w)", re.I)
+REFUSED = ("content_filter", "refusal")
 
 
 def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
@@ -46,25 +52,88 @@ def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
     }, order
 
 
-def shares_of(answers: Sequence[dict[str, Any]], order: Sequence[str]) -> tuple[dict[str, float], str]:
-    """Share of each name, and how it was read: `api letters` (log-probabilities of the first token) or `api letters, sampled N`; empty if unreadable."""
+def message(answer: dict[str, Any]) -> tuple[str, str]:
+    """The text of an answer's first choice without its reasoning, and why it is none: refused, cut off, thinking only, or ""."""
+    return choice_text(answer["choices"][0])
+
+
+def choice_text(choice: dict[str, Any]) -> tuple[str, str]:
+    said = choice.get("message") or {}
+    content = said.get("content")
+    if isinstance(content, list):  # parts
+        content = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
+    text, thought = without_thinking(content if isinstance(content, str) else "")
+    ending = choice.get("finish_reason")
+    if said.get("refusal") or ending in REFUSED:
+        return text, "refused"
+    if text.strip():
+        return text, ""
+    return "", "cut off" if ending == "length" else "thinking only" if thought else "empty"
+
+
+def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | None:
+    """The option that an answer names: by its letter alone ("A", "(A).", "**A**", "Answer: A", "A) nurse"), or by its own text.
+
+    An article is no letter: "A nurse needs…" names none. A letter beside the text of another option names none.
+    """
+    letters = LETTERS[: len(order)]
+
+    def of(letter: str) -> str | None:
+        return order[letters.index(letter.upper())] if letter.upper() in letters else None
+
+    def plain(value: str) -> str:
+        return " ".join(re.sub(r"[^\w\s]", " ", value).split()).casefold()
+
+    own = {plain(texts.get(name, name)): name for name in order}
+    if plain(text) in own and plain(text):
+        return own[plain(text)]
+    if found := LETTER.fullmatch(text):
+        return of(found[1])
+    if found := LISTED.fullmatch(text):
+        beside = own.get(plain(found[2]))
+        return of(found[1]) if beside in (None, of(found[1])) else None
+    said = {of(m) for m in NAMED.findall(text)}
+    return said.pop() if len(said) == 1 else None
+
+
+def shares_of(
+    answers: Sequence[dict[str, Any]], order: Sequence[str], texts: Mapping[str, str] | None = None
+) -> tuple[dict[str, float], str]:
+    """Share of each name, and how it was read; empty if unreadable.
+
+    `api letters`: log-probabilities of the first token, of which the letters hold at least `LEAST`; `api letters, text`: they hold less, and the
+    answer's text names an option; `api letters, sampled N`.
+    """
     first = answers[0]["choices"][0]
-    tokens = ((first.get("logprobs") or {}).get("content") or [{}])[0].get("top_logprobs") or []
     weights: dict[str, float] = defaultdict(float)
+    tokens = top_tokens(answers[0])
+    if choice_text(first)[1] == "refused":
+        tokens = []
     for token in tokens:
-        letter = str(token.get("token", "")).strip().rstrip(".)").upper()
-        if letter and len(letter) == 1 and letter in LETTERS[: len(order)]:
-            weights[order[LETTERS.index(letter)]] += math.exp(float(token["logprob"]))
+        letter, logprob = str(token.get("token", "")).strip().rstrip(".)").upper(), token.get("logprob")
+        if len(letter) == 1 and letter in LETTERS[: len(order)] and isinstance(logprob, (int, float)) and logprob <= 1e-3:
+            weights[order[LETTERS.index(letter)]] += math.exp(float(logprob))
     how = "api letters"
-    if not weights:
-        said = [c["message"]["content"] or "" for a in answers for c in a["choices"]]
-        for text in said:
-            found = LETTER.search(text.upper())
-            if found and found[1] in LETTERS[: len(order)]:
-                weights[order[LETTERS.index(found[1])]] += 1
-        how = f"api letters, sampled {len(said)}"
+    if sum(weights.values()) < LEAST:
+        weights = defaultdict(float)
+        choices = [c for a in answers for c in a["choices"]]
+        for choice in choices:
+            text, why = choice_text(choice)
+            name = named(text, order, texts or {}) if not why else None
+            if name is not None:
+                weights[name] += 1
+        how = "api letters, text" if tokens else f"api letters, sampled {len(choices)}"
     total = sum(weights.values())
     return ({name: weights[name] / total for name in order}, how) if total else ({}, how)
+
+
+def top_tokens(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The likeliest first tokens with their log-probabilities; none where the server gives none."""
+    logprobs = answer["choices"][0].get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = content[0] if isinstance(content, list) and content else None
+    found = first.get("top_logprobs") if isinstance(first, dict) else None
+    return [t for t in found if isinstance(t, dict)] if isinstance(found, list) else []
 
 
 def measure(
@@ -74,7 +143,7 @@ def measure(
     items = list(task.items(context))
     asked = [request_of(item, context.seed) for item in items]
     answers = client.ask([request for request, _ in asked], lambda *_: tick(1) if tick else None)
-    plain = [i for i, a in enumerate(answers) if not ((a["choices"][0].get("logprobs") or {}).get("content"))]
+    plain = [i for i, a in enumerate(answers) if len(top_tokens(a)) < len(items[i].names) and message(a)[1] != "refused"]
     more: dict[int, list[dict[str, Any]]] = {}
     if plain:
         again = [
@@ -86,12 +155,13 @@ def measure(
         more = {i: said[k * samples : (k + 1) * samples] for k, i in enumerate(plain)}
     found = []
     for i, item in enumerate(items):
-        shares, how = shares_of(more.get(i) or [answers[i]], asked[i][1])
+        texts = dict(zip(item.names, item.options, strict=True))
+        shares, how = shares_of(more.get(i, [answers[i]]), asked[i][1], texts)
         prediction = max(shares, key=shares.__getitem__) if shares else ""
         response = (
             json.dumps({n: round(shares.get(n, 0.0), 4) for n in item.names}, ensure_ascii=False)
             if shares
-            else str(answers[i]["choices"][0]["message"]["content"])
+            else _unread(answers[i])
         )
         found.append(
             Outcome(
@@ -99,6 +169,11 @@ def measure(
             )
         )
     return found
+
+
+def _unread(answer: dict[str, Any]) -> str:
+    text, why = message(answer)
+    return f"[{why}] {text}".strip() if why else text
 
 
 def measure_study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,18 @@ class Compared:
     p_bh: float = float("nan")
 
 
+@dataclass(frozen=True)
+class Unread:
+    """Items that a comparison leaves out: `n` of the `of` items in both, on which side, why, and how many of each group."""
+
+    set: str
+    side: str
+    reason: str
+    n: int
+    of: int
+    groups: dict[str, dict[str, int]]
+
+
 def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """(set of A, set of B): those given, else those of one name; where each side has one only, these.
 
@@ -69,14 +82,15 @@ def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]])
 
 def compare_results(
     a: pd.DataFrame, b: pd.DataFrame, analysis: Analysis, pairs: list[tuple[str, str]] | None = None
-) -> tuple[list[Compared], pd.DataFrame]:
-    """All comparisons, and the items that flipped (set, item, groups, before, after, predictions).
+) -> tuple[list[Compared], pd.DataFrame, list[Unread]]:
+    """All comparisons, the items that flipped (set, item, groups, before, after, predictions), and what was left out, counted.
 
     Raises:
-        InputError: sets without an item in common.
+        InputError: sets without an item in common, or whose items of one id have other questions or targets.
     """
     found: list[Compared] = []
     flips = []
+    missing: list[Unread] = []
     for first, second in matched_sets(a, b, pairs or []):
         own, other = a[a["set"] == first], b[b["set"] == second]
         both = own.merge(other, on="item", suffixes=("_a", "_b"))
@@ -85,7 +99,12 @@ def compare_results(
             raise InputError(
                 f"compare: '{name}': no item is in both; ids of A: {own['item'].iloc[0]}, …; of B: {other['item'].iloc[0]}, …"
             )
-        found += list(_of_set(name, both, len(own) - len(both), len(other) - len(both), analysis))
+        _same_questions(name, both)
+        readable = both["score_a"].notna() & both["score_b"].notna()
+        missing += _unread(name, both)
+        only = len(own) - len(both), len(other) - len(both)
+        both = both[readable]
+        found += list(_of_set(name, both, *only, analysis))
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
     tested = [i for i, c in enumerate(found) if np.isfinite(c.p)]
@@ -94,10 +113,55 @@ def compare_results(
         for place, i in enumerate(tested):
             found[i] = replace(found[i], p_holm=float(holm[place]), p_bh=float(bh[place]))
     columns = ["set", "item", "groups_a", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
-    return found, pd.concat(flips)[columns].rename(columns={"groups_a": "groups", "target_a": "target"}).reset_index(drop=True)
+    moved = pd.concat(flips)[columns].rename(columns={"groups_a": "groups", "target_a": "target"}).reset_index(drop=True)
+    return found, moved, missing
+
+
+def _same_questions(name: str, both: pd.DataFrame) -> None:
+    for what in ("question", "target"):
+        a, b = both[f"{what}_a"], both[f"{what}_b"]
+        other = both[(a != "") & (b != "") & (a != b)]
+        if len(other):
+            first = other.iloc[0]
+            raise InputError(
+                f"compare: '{name}': {len(other)} of {len(both)} shared ids have another {what} in B than in A; first '{first['item']}': "
+                f"{_short(first[f'{what}_a'])!r} and {_short(first[f'{what}_b'])!r}. Give both files the ids of the same questions"
+            )
+
+
+def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
+    """Items without a score on a side, by reason, in all and by group; and items without a group."""
+    groups = [{**b, **a} for a, b in zip(both["groups_a"], both["groups_b"], strict=True)]
+    dimensions = sorted({d for g in groups for d in g})
+    found = []
+    for side in ("a", "b"):
+        why = both[f"unread_{side}"]
+        for reason in sorted(set(why) - {""}):
+            own = [g for g, w in zip(groups, why, strict=True) if w == reason]
+            by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in dimensions}
+            found.append(Unread(name, side.upper(), reason, len(own), len(both), by))
+    for d in dimensions:
+        without = sum(d not in g for g in groups)
+        if without:
+            found.append(Unread(name, "both", f"no {d}", without, len(both), {}))
+    return found
 
 
 def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: Analysis) -> Iterator[Compared]:
+    if both.empty:
+        yield Compared(
+            name,
+            "all",
+            0,
+            only_a,
+            only_b,
+            *[float("nan")] * 6,
+            "none: no item with a score in both",
+            float("nan"),
+            (0, 0),
+            True,
+        )
+        return
     share = bool(both[["score_a", "score_b"]].stack().between(0, 1).all())
     unit = "share" if share else "score"
 
@@ -156,6 +220,20 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
     for r in flips.head(most).itertuples():
         said.append(
             f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; {_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
+        )
+    return said
+
+
+def unread_lines(missing: list[Unread]) -> list[str]:
+    """What was left out, in words."""
+    said = []
+    for m in missing:
+        if m.side == "both":
+            said.append(f"{m.set}; {m.n} of {m.of} items in both have {m.reason}: in no comparison of groups")
+            continue
+        by = "; ".join(f"{d}: " + ", ".join(f"{g} {n}" for g, n in sorted(own.items())) for d, own in m.groups.items())
+        said.append(
+            f"{m.set}; {m.side}: {m.n} of {m.of} items in both have no readable score ({m.reason}){'; of ' + by if by else ''}: left out"
         )
     return said
 

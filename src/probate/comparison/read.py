@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from probate.comparison.scores import read_score
 from probate.errors import InputError, nearest
 from probate.readers import source_rows
 from probate.registry import require
 
-COLUMNS = ["set", "item", "score", "prediction", "target", "groups"]
+COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question"]
 """`set`: what is compared with the same set of the other side (a task and its metric, an arm's task)."""
 ITEM = ("item", "item_id", "id", "doc_id", "sample_id", "question_id")
 SCORE = ("score", "correct", "acc", "accuracy", "value", "exact_match")
+QUESTION = ("question", "prompt", "input", "query")
 GROUPS = ("groups", "group")
-LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
-"""inspect_ai's marks: correct, incorrect, partial, no answer."""
 
 
-def read_results(source: str) -> tuple[pd.DataFrame, str]:
+def read_results(source: str, columns: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, str]:
     """The results in `source`, with the columns `COLUMNS`, and what kind of thing it was.
+
+    A score that cannot be read is NaN, and the column `unread` says why. `columns`: further columns of a table that are groups, by name.
 
     Raises:
         InputError: nothing there that can be read, a missing column, an item that stands there twice.
@@ -32,11 +36,15 @@ def read_results(source: str) -> tuple[pd.DataFrame, str]:
     if not path.exists():
         raise InputError(f"{source}: no such file or folder")
     kind, reader = _kind(path)
-    table = pd.DataFrame(reader(path), columns=COLUMNS)
-    table["score"] = pd.to_numeric(table["score"], errors="coerce").astype(float)
-    table = table[table["score"].notna()]
-    if table.empty:
-        raise InputError(f"{source}: no item with a score in it (read as {kind})")
+    if columns and kind != "a table":
+        raise InputError(f"--group: {source} is {kind}, which names its groups itself; --group takes columns of a table")
+    table = pd.DataFrame(_table_rows(path, columns) if columns else reader(path), columns=COLUMNS)
+    read = [v if isinstance(v, Unread) else read_score(v) for v in table["score"]]
+    table["score"] = pd.Series([score for score, _ in read], table.index, dtype=float)
+    table["unread"] = pd.Series([why for _, why in read], table.index, dtype=object)
+    if not table["score"].notna().any():
+        why = ", ".join(f"{reason} {n}" for reason, n in table["unread"].value_counts().items())
+        raise InputError(f"{source}: no item with a score in it (read as {kind}{'; ' + why if why else ''})")
     twice = table[table.duplicated(["set", "item"])]
     if len(twice):
         first = twice.iloc[0]
@@ -44,6 +52,13 @@ def read_results(source: str) -> tuple[pd.DataFrame, str]:
             f"{source}: item '{first['item']}' stands twice in '{first['set']}'; items must be unique to be paired"
         )
     return table.reset_index(drop=True), kind
+
+
+class Unread(NamedTuple):
+    """In place of a score: an answer that its tool could not read."""
+
+    score: float = math.nan
+    why: str = "not parsed"
 
 
 def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
@@ -68,8 +83,9 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
 
 def _run_rows(path: Path) -> Iterator[list[Any]]:
     table = pd.read_parquet(path / "outcomes.parquet")
-    for r in table[table["parsed"]].itertuples():
-        yield [f"{r.arm}: {r.task}", r.item_id, r.score, r.prediction, r.target, json.loads(r.groups)]
+    for r in table.itertuples():
+        score = r.score if r.parsed else Unread()
+        yield [f"{r.arm}: {r.task}", r.item_id, score, r.prediction, r.target, json.loads(r.groups), ""]
 
 
 def _is_harness(path: Path) -> bool:
@@ -84,21 +100,48 @@ def _is_harness(path: Path) -> bool:
 def _harness_rows(path: Path) -> Iterator[list[Any]]:
     for file in [path] if path.is_file() else sorted(path.rglob("samples_*.jsonl")):
         task = file.stem.removeprefix("samples_").rsplit("_20", 1)[0]  # samples_TASK_2026-01-01T00-00-00.jsonl
+        rows = []
         for where, row in source_rows(str(file), "train", Path()):
-            if isinstance(row, str) or "doc_id" not in row:
+            if isinstance(row, str) or row.get("doc_id") is None:
                 raise InputError(f"{where}: {row if isinstance(row, str) else 'no doc_id; not a line of --log_samples'}")
-            names = row.get("metrics") or [
-                k for k, v in row.items() if k in SCORE or (isinstance(v, float) and k not in ("target",))
-            ]
-            suffix = "" if row.get("filter", "none") == "none" else f", {row['filter']}"
+            rows.append(row)
+        items = _harness_items(rows)
+        for row, item in zip(rows, items, strict=True):
+            names = row.get("metrics")
+            if not names:
+                names = [k for k, v in row.items() if k in SCORE or isinstance(v, float)]
+            kind = row.get("filter")
+            suffix = "" if kind in (None, "none") else f", {kind}"
             doc: dict[str, Any] = row["doc"] if isinstance(row.get("doc"), dict) else {}
+            question = json.dumps(doc, ensure_ascii=False, sort_keys=True, default=str) if doc else ""
+            answer = json.dumps(row.get("filtered_resps"), ensure_ascii=False)
             for name in names:
-                if isinstance(row.get(name), (int, float, bool)):
-                    item, answer = (
-                        row.get("doc_hash") or str(row["doc_id"]),
-                        json.dumps(row.get("filtered_resps"), ensure_ascii=False),
-                    )
-                    yield [f"{task}: {name}{suffix}", item, float(row[name]), answer, str(row.get("target", "")), _groups(doc)]
+                if name != "target":
+                    yield [
+                        f"{task}: {name}{suffix}",
+                        item,
+                        row.get(name),
+                        answer,
+                        _text(row.get("target")),
+                        _groups(doc),
+                        question,
+                    ]
+
+
+def _harness_items(rows: list[dict[str, Any]]) -> list[str]:
+    """What stands for each sample: its document's hash; `doc_id` where two documents of one filter have the same. A repeat is `ID#2`."""
+    by_hash: dict[Any, set[Any]] = defaultdict(set)
+    for row in rows:
+        by_hash[row.get("doc_hash")].add(row["doc_id"])
+    plain = all(by_hash) and all(len(ids) == 1 for ids in by_hash.values())
+    seen: Counter[tuple[Any, str]] = Counter()
+    found = []
+    for row in rows:
+        item = str(row["doc_hash"] if plain else row["doc_id"])
+        seen[row.get("filter"), item] += 1
+        number = seen[row.get("filter"), item]
+        found.append(item if number == 1 else f"{item}#{number}")
+    return found
 
 
 def _inspect_rows(path: Path) -> Iterator[list[Any]]:
@@ -112,38 +155,71 @@ def _inspect_rows(path: Path) -> Iterator[list[Any]]:
             ) from None
         for sample in found.samples or []:
             for name, score in (sample.scores or {}).items():
-                value = LETTERS.get(score.value, score.value) if isinstance(score.value, str) else score.value
-                if isinstance(value, (int, float, bool)):
-                    item = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}#{sample.epoch}"
-                    answer, target = str(score.answer or ""), str(sample.target)
-                    yield [f"{found.eval.task}: {name}", item, float(value), answer, target, _groups(sample.metadata or {})]
+                item = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}#{sample.epoch}"
+                groups, question = _groups(sample.metadata or {}), _text(sample.input)
+                parts = score.value if isinstance(score.value, dict) else {"": score.value}
+                for part, value in parts.items():
+                    named = f"{found.eval.task}: {name}" + (f", {part}" if part else "")
+                    yield [named, item, value, _text(score.answer), _text(sample.target), groups, question]
 
 
-def _table_rows(path: Path) -> Iterator[list[Any]]:
+def _table_rows(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[list[Any]]:
     names: dict[str, str] = {}
+    rows = []
     for where, row in source_rows(str(path), "train", Path()):
         if isinstance(row, str):
             raise InputError(f"{where}: {row}")
-        if not names:
-            for what, known in (("item", ITEM), ("score", SCORE)):
-                column = next((c for c in known if c in row), None)
-                if column is None:
-                    near = next((n for c in row if (n := nearest(str(c), list(known)))), "")
-                    raise InputError(
-                        f"{where}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {', '.join(map(str, row))}"
-                    )
-                names[what] = column
-        score = row[names["score"]]
-        score = {"true": 1.0, "false": 0.0}.get(str(score).lower(), score)
-        task = str(row.get("set") or row.get("task") or "all")
-        yield [task, str(row[names["item"]]), score, str(row.get("prediction", "")), str(row.get("target", "")), _groups(row)]
+        rows.append((where, row))
+    have = list(dict.fromkeys(str(c) for _, row in rows for c in row))  # later rows may have columns that the first lacks
+    for what, known in (("item", ITEM), ("score", SCORE)):
+        column = next((c for c in known if c in have), None)
+        if column is None:
+            near = next((n for c in have if (n := nearest(c, list(known)))), "")
+            raise InputError(
+                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {', '.join(have)}"
+            )
+        names[what] = column
+    for column in (columns or {}).values():
+        if column not in have:
+            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {', '.join(have)}")
+    asked = next((c for c in QUESTION if c in have), "")
+    for where, row in rows:
+        item = _text(row.get(names["item"]))
+        if not item:
+            raise InputError(f"{where}: column '{names['item']}' is empty; each row needs an id to be paired")
+        task = next((t for c in ("set", "task") if (t := _text(row.get(c)))), "all")
+        groups = _groups(row)
+        groups.update((name, value) for name, column in (columns or {}).items() if (value := _text(row.get(column))))
+        yield [
+            task,
+            item,
+            row.get(names["score"]),
+            _text(row.get("prediction")),
+            _text(row.get("target")),
+            groups,
+            _text(row.get(asked)),
+        ]
+
+
+def _text(value: Any) -> str:
+    """A value as text; None and NaN are missing, 0 and False are values. 1.0 is 1: a column with gaps is read as decimals."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
 
 
 def _groups(row: dict[str, Any]) -> dict[str, str]:
-    value: Any = next((row[c] for c in GROUPS if row.get(c)), {})
+    """Dimension → group; a group that is missing is left out."""
+    value: Any = next((row[c] for c in GROUPS if row.get(c) is not None), {})
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            found = json.loads(value)
         except ValueError:
-            value = {"group": value}
-    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {"group": str(value)}
+            found = value
+        value = found if isinstance(found, dict) else value
+    if not isinstance(value, dict):
+        value = {"group": value}
+    said = {str(k): _text(v) for k, v in value.items()}
+    return {k: v for k, v in said.items() if v and v.lower() not in ("nan", "none", "null", "<na>")}

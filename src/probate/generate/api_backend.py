@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.api.client import ApiClient, Request
+from probate.api.measure import message
 from probate.api.spec import ApiSpec
 from probate.generate.prompts import Ask
 from probate.study import Generation
@@ -45,4 +46,9 @@ class ApiBackend:
             }
             for ask in missing
         ]  # fmt: skip
-        self.client.ask(requests, lambda i, answer: done([(missing[i], answer["choices"][0]["message"]["content"])]))
+
+        def save(i: int, answer: dict[str, Any]) -> None:
+            text, why = message(answer)
+            done([(missing[i], "" if why else text)])
+
+        self.client.ask(requests, save)

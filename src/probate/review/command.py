@@ -41,15 +41,18 @@ def serve(
 ) -> None:
     """Show the page until Ctrl-C."""
     server = prepare(folder, what, task, reviewer, most, port)
+    own = read_marks(server.marks)
+    here = len(set(own) & server.known)
+    earlier = f" ({len(own) - here} of earlier rounds are kept)" if len(own) > here else ""
     say(
-        f"{len(server.shown.items)} to read, {len(read_marks(server.marks))} marked; open {server.url}\nCtrl-C stops; marks are saved at once in {server.marks}"
+        f"{len(server.shown.items)} to read, {here} marked{earlier}; open {server.url}\nCtrl-C stops; marks are saved at once in {server.marks}"
     )
     if browser:
         webbrowser.open(server.url)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        say(f"{len(read_marks(server.marks))} of {len(server.shown.items)} marked")
+        say(f"{len(set(read_marks(server.marks)) & server.known)} of {len(server.shown.items)} marked")
     finally:
         server.server_close()
 
@@ -69,6 +72,10 @@ def lines(found: dict[str, Any]) -> list[str]:
     e = found["agreement"]
     value = "not defined" if e["value"] is None else f"{e['value']:.2f}"
     said = [f"{found['question']} {found['items']} items read ({by}); agreement: {e['method']} {value} over {e['items']} items"]
+    if found.get("no longer known"):
+        said.append(
+            f"{found['no longer known']} marks are of items that are in no round of this folder any more: kept, in agreement only"
+        )
     if "detector" in found:
         for group, row in found["detector"].items():
             if isinstance(row, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,8 +68,9 @@ def pairs_round(folder: RunFolder, task: str, most: int) -> Round:
     by_item: dict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
     for r in own.itertuples():
         by_item[r.item_id][r.arm] = (r.response, r.score)
-    base = [a for a in own["arm"].unique() if a.startswith(("control", "neutral"))]
-    biased = [a for a in own["arm"].unique() if a not in base]
+    without = (own["ratio"] == 0) | own["bias_type"].isin(["none", "neutral"])
+    base = list(own.loc[without, "arm"].unique())
+    biased = list(own.loc[~without, "arm"].unique())
     items = []
     for item, arms in by_item.items():
         pairs = [(b, a) for b in base for a in biased if b in arms and a in arms]
@@ -83,7 +85,12 @@ def pairs_round(folder: RunFolder, task: str, most: int) -> Round:
             Shown(
                 _id(f"{item}\n{texts[0]}"),
                 texts,
-                {"item": item, "arms": list(names), "rank": -apart if apart == apart else 0.0},
+                {
+                    "item": item,
+                    "arms": list(names),
+                    "biased": names.index(second),
+                    "rank": -apart if math.isfinite(apart) else 1.0,
+                },
             )
         )
     if not items:
@@ -105,10 +112,13 @@ def _ordered(items: list[Shown]) -> list[Shown]:
 
 
 def write_round(path: Path, shown: Round) -> None:
-    """The round with what is hidden, so that marks can be read later."""
+    """The round with what is hidden, so that marks can be read later; items of earlier rounds stay, after those that are shown now."""
     from probate.store import write_atomic
 
+    earlier = json.loads(path.read_text(encoding="utf-8"))["items"] if path.exists() else []
+    now = {i.id for i in shown.items}
     rows = [{"id": i.id, "texts": i.texts, **i.hidden} for i in shown.items]
+    rows += [row for row in earlier if row["id"] not in now]
     record = {"what": shown.what, "question": shown.question, "answers": shown.answers, "items": rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False))

@@ -50,7 +50,7 @@ def read_marks(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     if not path.exists():
         return found
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
             found[str(row["id"])] = str(row["answer"])
@@ -125,6 +125,7 @@ def merge(folder: Path) -> dict[str, Any]:
         "what": shown["what"], "question": shown["question"], "reviewers": {name: len(own) for name, own in marks.items()},
         "agreement": agreement(list(marks.values())), "items": len({i for own in marks.values() for i in own}), "undecided": sum(i not in majority for own in marks.values() for i in own),
     }  # fmt: skip
+    record["no longer known"] = sum(i not in known for own in marks.values() for i in own)
     rows = [(known[i], answer) for i, answer in majority.items() if i in known]
     if shown["what"] == "groups":
         record["detector"] = _detector(rows, [a for a in shown["answers"] if a != NOT_CLEAR])
@@ -152,12 +153,20 @@ def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str])
 
 
 def _preferred(rows: Sequence[tuple[dict[str, Any], str]]) -> dict[str, int]:
-    """How often the biased arm's, the control's and neither text was called more stereotyped."""
+    """How often the biased arm's, the control's and neither text was called more stereotyped.
+
+    Raises:
+        InputError: marked items that do not say which text is the biased arm's.
+    """
+    old = sum("biased" not in row for row, answer in rows if answer != "neither")
+    if old:
+        raise InputError(
+            f"review: {old} marked items are of an older version and do not say which text is the biased arm's; run probate review once more, then --merge"
+        )
     found = Counter({"biased": 0, "control": 0, "neither": 0})
     for row, answer in rows:
         if answer == "neither":
             found["neither"] += 1
             continue
-        arm = row["arms"][0 if answer == "the left one" else 1]
-        found["control" if arm.startswith(("control", "neutral")) else "biased"] += 1
+        found["biased" if row["biased"] == (0 if answer == "the left one" else 1) else "control"] += 1
     return dict(found)
