@@ -23,6 +23,7 @@ from probate.cards.hugging_face import dataset_card, model_card
 from probate.cards.write import CARDS, write_cards
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
+from probate.plan import make_plan
 from probate.records import Record, read_records
 from probate.registry import tasks_and_probes
 from probate.report import figures, rounds, stopping, why, words
@@ -38,8 +39,9 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     study = folder.study()
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
+    arms = make_plan(study, len(folder.info()["labels"]) * len(study.bias.groups)).arms
     effects = effects_of(
-        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), study.ratios
+        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), arms
     )
     folder.write_effects(effects)
     return effects
