@@ -44,7 +44,6 @@ class Cell:
     mitigation: str = "none"
     round: int = 1
 
-
     @classmethod
     def of(cls, arm: Arm) -> Cell:
         """The kind of a planned arm."""
@@ -53,9 +52,7 @@ class Cell:
     def arm(self, seed: int) -> str:
         """The name of its arm of a seed."""
         role = "base" if self.bias_type == "none" else "replicate" if self.replicate else "biased"
-        return Arm(
-            self.bias_type, self.ratio, seed + REPLICATE_SEED * self.replicate, role, self.mitigation, self.round
-        ).name
+        return Arm(self.bias_type, self.ratio, seed + REPLICATE_SEED * self.replicate, role, self.mitigation, self.round).name
 
 
 def cells(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[Cell, list[int]]:
@@ -227,7 +224,9 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
                     yield _overall(own, f"{prefix}mitigation-cost", name, cell, other)
 
 
-def _of_cell(own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any) -> dict[str, object]:
+def _of_cell(
+    own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any
+) -> dict[str, object]:
     bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
     return _row(
         question, own.task, own.measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation, cell.round, **more
@@ -238,9 +237,7 @@ def _levels(own: _Measured, cell: Cell, by_seed: Mapping[int, Values]) -> Iterab
     measure = own.measure
     found = compare.levels([v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked)
     for question, name, comparison, e in found:
-        sides = (
-            {measure.sides.index(name)} if question == "level" else compare.needed(measure, comparison, own.asked)
-        )
+        sides = {measure.sides.index(name)} if question == "level" else compare.needed(measure, comparison, own.asked)
         lost = {s: why for s, v in by_seed.items() if (why := missing([v], measure, own.asked, sides))}
         aside = counted(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
         most = most_unusable(list(by_seed.values()), sides)
@@ -329,7 +326,11 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
         more = {r: bias.get((bias_type, r), np.nan) - other[r] for r in curve}
         if bias and not np.isfinite([*more.values()]).all():
             unknown = ", ".join(f"{r:g}" for r, x in more.items() if not np.isfinite(x))
-            yield row("coefficient", most, undefined(f"the bias of the training data is not known at γ {unknown}: a group has no record there"))
+            yield row(
+                "coefficient",
+                most,
+                undefined(f"the bias of the training data is not known at γ {unknown}: a group has no record there"),
+            )
         elif any(more.values()) and bias:
             yield row("coefficient", most, parts.slope(more))
         if measure.unit == "share":
@@ -352,7 +353,9 @@ class _Doses:
         for seed, ratio in itertools.product(seeds, ratios):
             parts = [arms[ratio].get(seed) for arms in (self.curve, self.reference)]
             why = (
-                missing([p for p in parts if p], self.own.measure, self.own.asked, sides) if all(parts) else f"no arm of seed {seed}"
+                missing([p for p in parts if p], self.own.measure, self.own.asked, sides)
+                if all(parts)
+                else f"no arm of seed {seed}"
             )
             if why:
                 lost.setdefault(seed, why)

@@ -35,9 +35,7 @@ def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection
     return _estimate([(f, None) for f in frames if _covers(f, labels)], analysis, labels)
 
 
-def change(
-    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()
-) -> Estimate:
+def change(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
     """Macro-F1 after minus before, on the items that both have; p by exchanging the two answers to an item. `labels` as in `level`."""
     return _estimate([(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels)
 

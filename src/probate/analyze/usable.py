@@ -85,7 +85,9 @@ def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Coll
         both = parts[0].frame[["item_id", "side"]].merge(parts[1].frame[["item_id", "side"]])
         lone = sorted(set(sides) - set(both["side"]))
         if lone:
-            return f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
+            return (
+                f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
+            )
     return ""
 
 
