@@ -376,7 +376,7 @@ class _Doses:
         found = {r: self._frames([r]) for r in self.curve}
         whole = [r for r, (curve, *_) in found.items() if curve[r]]
         gone = {r: next(iter(found[r][2].values())) for r in self.curve if r not in whole}
-        curve, reference, lost, seeds = self._frames(whole) if whole else ({}, {}, {}, 0)
+        curve, reference, lost, _ = self._frames(whole) if whole else ({}, {}, {}, 0)
         t = dose.threshold(curve, reference, sorted(self.curve), budget, self.own.analysis)
         why = "; ".join(f"γ {r:g}: {reason}" for r, reason in gone.items()) or "; ".join(dict.fromkeys(lost.values()))
         if np.isnan(t.ratio):
