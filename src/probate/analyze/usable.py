@@ -41,7 +41,9 @@ class Asked:
     labels: frozenset[str]
 
 
-NOTHING = pd.DataFrame({"item_id": pd.Series(dtype=str), "side": pd.Series(dtype=int), "value": pd.Series(dtype=float)})
+NOTHING = pd.DataFrame({"item_id": pd.Series(dtype=str), "side": pd.Series(dtype=int), "value": pd.Series(dtype=float)}).assign(
+    target="", prediction=""
+)
 
 
 def values_of(measure: Measure, outcomes: pd.DataFrame, arm: str) -> Values:
