@@ -274,7 +274,7 @@ def _changes(own: _Measured, question: str, name: str, cell: Cell, other: Cell) 
         if aside:
             more = {
                 "unusable": most_unusable([*both[0], *both[1]], common),
-                "bounds": change_bounds(*both, measure, comparison),
+                "bounds": change_bounds(both[0], both[1], measure, comparison),
             }
         yield _of_cell(own, question, name, cell, comparison, told(e, lost, len(seeds), aside), **more)
 
