@@ -129,7 +129,9 @@ def test_relation_effects_come_from_the_tasks_changes():
     for number, task in enumerate(("a", "b", "c", "d")):
         for bias_type, ratio in (("none", 0.0), ("x", 0.5)):
             table = answers(0.9 if ratio == 0 or number > 1 else 0.3, seed=number)
-            frames.append(table.assign(task=task, bias_type=bias_type, ratio=ratio, seed=0, mitigation="none", round=1))
+            frames.append(
+                table.assign(task=task, bias_type=bias_type, ratio=ratio, seed=0, mitigation="none", round=1, parsed=True)
+            )
     relations = {"a": "direct", "b": "direct", "c": "indirect", "d": "indirect"}
     found = effects_of(pd.concat(frames), {t: [measure] for t in relations}, ANALYSIS, relations=relations)
     changes = found[found["question"] == "inheritance"].set_index("task")["estimate"]

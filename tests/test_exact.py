@@ -42,7 +42,7 @@ def test_the_method_follows_the_design():
     assert gap.interval == "Newcombe"
     hits = [(int(yes[side == k].sum()), 30) for k in (0, 1)]
     assert (gap.low, gap.high) == pytest.approx(newcombe(*hits, 0.95))
-    assert contrast([frame(yes)], QUICK, paired=False, share=True).interval == "Wilson"
+    assert contrast([frame(yes)], QUICK, paired=False, share=True, sides=1).interval == "Wilson"
     later = (rng.random(60) < 0.7).astype(float)
     change = contrast([before_after(frame(later), frame(yes))], QUICK, paired=False, share=True)
     assert change.test == "exact McNemar"

@@ -189,7 +189,12 @@ class RunFolder:
         path = self.path / "effects.parquet"
         if not path.exists():
             raise InputError(f"{self.path}: no effects.parquet there; finish the run with: probate run")
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
+        if "reason" not in table:
+            raise InputError(
+                f"{path}: written by a version that took a group without usable answers for 0; make it again with: probate report {self.path}"
+            )
+        return table
 
     def info(self) -> dict[str, Any]:
         """What `begin` wrote about the data."""

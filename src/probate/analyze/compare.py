@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from probate.analyze import macro_f1, spread
 from probate.analyze.contrast import Estimate, before_after, contrast, difference
 from probate.analyze.groups import group_means
+from probate.analyze.usable import Asked
 from probate.study import Analysis
 from probate.tasks.base import Measure
 
@@ -18,55 +19,102 @@ SPREAD = "max − min"
 ALL = "all"
 
 
-def levels(frames: Sequence[pd.DataFrame], measure: Measure, analysis: Analysis) -> Iterator[tuple[str, str, str, Estimate]]:
-    """(question, name, comparison, estimate) of one kind of arm; `frames` has the measure's values, one a seed."""
+def comparisons(measure: Measure) -> list[str]:
+    """Names of the comparisons that `changes` gives, in its order."""
+    if len(measure.sides) == 1:
+        return [ALL]
+    if len(measure.sides) == 2:
+        return [" − ".join(measure.sides)]
+    return [*(f"{group} − rest" for group in measure.sides), SPREAD]
+
+
+def needed(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
+    """Sides, by their index, without which a comparison is undefined: its own, and of a measure with more than two those that are asked about at all.
+
+    So neither the rest nor max − min is ever taken over fewer groups because one of them has no usable answer.
+    """
+    first = comparison.partition(" − ")[0]
+    if len(measure.sides) <= 2:
+        return frozenset(range(len(measure.sides)))
+    own = {measure.sides.index(first)} if first in measure.sides else {0}
+    return asked.sides | own if comparison != SPREAD else asked.sides or frozenset(own)
+
+
+def all_asked(measure: Measure) -> Asked:
+    """Every side of the measure."""
+    return Asked(frozenset(range(len(measure.sides))), frozenset())
+
+
+def levels(
+    frames: Sequence[pd.DataFrame], measure: Measure, analysis: Analysis, asked: Asked | None = None
+) -> Iterator[tuple[str, str, str, Estimate]]:
+    """(question, name, comparison, estimate) of one kind of arm; `frames` has the measure's values, one a seed.
+
+    A level is that of the seeds in which its group has values, all else of those in which every group in `asked` has (default: all groups); where
+    there is no such seed it is undefined.
+    """
     sides = measure.sides
+    asked = asked or all_asked(measure)
     if measure.statistic == "macro_f1":
-        yield "level", sides[0], ALL, macro_f1.level(frames, analysis)
+        yield "level", sides[0], ALL, macro_f1.level(frames, analysis, asked.labels)
         return
     share = measure.unit == "share"
     means = [group_means(f, sides) for f in frames]
     for side, group in enumerate(sides):
         one = [f[f["side"] == side].assign(side=0) for f in frames]
-        mean = float(np.mean([m.get(group, np.nan) for m, _ in means]))
-        yield "level", group, ALL if len(sides) == 1 else group, _at(mean, one, analysis, share)
+        own = [m[group] for m, _ in means if group in m]
+        e = contrast(one, analysis, paired=False, share=share, sides=1)
+        yield "level", group, ALL if len(sides) == 1 else group, _at(own, e)
     if len(sides) == 2:
         pair = f"{sides[0]} − {sides[1]}"
-        yield "gap", pair, pair, _at(float(np.mean([g for _, g in means])), frames, analysis, share)
+        gaps = [g for _, g in means if np.isfinite(g)]
+        yield "gap", pair, pair, _at(gaps, contrast(frames, analysis, paired=False, share=share))
     elif len(sides) > 2:
+        whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has(f, asked.sides)]
+        own_frames = [f for f, _ in whole]
         for side, group in enumerate(sides):
             pair = f"{group} − rest"
-            own = [spread.against_rest(f, side) for f in frames]
-            yield "gap", pair, pair, contrast(own, analysis, paired=False, share=share)
-        yield "gap", SPREAD, SPREAD, spread.level(frames, len(sides), spread.distance, analysis)
+            rest = [spread.against_rest(f, side) for f in own_frames]
+            yield "gap", pair, pair, contrast(rest, analysis, paired=False, share=share)
+        yield "gap", SPREAD, SPREAD, spread.level(own_frames, len(sides), spread.distance, analysis)
         if measure.better != "none":
             worst = spread.lowest if measure.better == "higher" else spread.highest
-            e = spread.level(frames, len(sides), worst, analysis)
-            average = {g: float(np.mean([m.get(g, np.nan) for m, _ in means])) for g in sides}
+            e = spread.level(own_frames, len(sides), worst, analysis)
+            average = {g: float(np.mean([m[g] for _, m in whole])) for i, g in enumerate(sides) if whole and i in asked.sides}
             pick = min if measure.better == "higher" else max
-            name = pick(average, key=lambda g: average[g])
+            name = pick(average, key=lambda g: average[g], default="worst group")
             yield "worst-group", name, "worst group", e
 
 
 def changes(
-    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], measure: Measure, analysis: Analysis
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], measure: Measure, analysis: Analysis, asked: Asked | None = None
 ) -> Iterator[tuple[str, Estimate]]:
-    """(comparison, estimate) of the change between two kinds of arm, paired by item and by seed: (after, before)."""
+    """(comparison, estimate) of the change between two kinds of arm, paired by item and by seed: (after, before).
+
+    Over the seeds in which both have values of every group in `asked` (default: all groups), on items in common; undefined where there is no such seed.
+    """
     sides = measure.sides
+    asked = asked or all_asked(measure)
     share = measure.unit == "share"
     if measure.statistic == "macro_f1":
-        yield ALL, macro_f1.change(pairs, analysis)
+        yield ALL, macro_f1.change(pairs, analysis, asked.labels)
     elif len(sides) == 1:
         yield ALL, contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=share)
     elif len(sides) == 2:
         common = [difference(a, b) for a, b in pairs]
         yield f"{sides[0]} − {sides[1]}", contrast(common, analysis, paired=True, share=share)
     else:
-        common = [difference(a, b) for a, b in pairs]
+        found = [(pair, difference(*pair)) for pair in pairs]
+        found = [(pair, d) for pair, d in found if has(d, asked.sides)]
         for side, group in enumerate(sides):
-            own = [spread.against_rest(f, side) for f in common]
+            own = [spread.against_rest(d, side) for _, d in found]
             yield f"{group} − rest", contrast(own, analysis, paired=True, share=share)
-        yield SPREAD, spread.change(pairs, len(sides), spread.distance, analysis)
+        yield SPREAD, spread.change([pair for pair, _ in found], len(sides), spread.distance, analysis)
+
+
+def has(frame: pd.DataFrame, sides: Collection[int]) -> bool:
+    """Whether the frame has a value of each side."""
+    return set(sides) <= set(frame["side"])
 
 
 def overall(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis) -> Estimate:
@@ -74,5 +122,6 @@ def overall(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analys
     return contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=True)
 
 
-def _at(value: float, frames: Sequence[pd.DataFrame], analysis: Analysis, share: bool) -> Estimate:
-    return replace(contrast(frames, analysis, paired=False, share=share), value=value)
+def _at(values: Sequence[float], e: Estimate) -> Estimate:
+    """The estimate at the mean of the seeds' own values."""
+    return replace(e, value=float(np.mean(values))) if values else e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,10 @@ class Estimate:
     unit: str
     within: float = NAN
     """The effect is shown to be no larger than this either way: two one-sided tests (Schuirmann 1987), each at 1 − confidence."""
+    reason: str = ""
+    """Why there is no estimate: a side, a group or an arm without a usable answer. Empty where there is one."""
+    note: str = ""
+    """What a finite estimate leaves out, such as a seed without usable answers. Empty where it leaves out nothing."""
 
 
 ROUNDING = 1e-12
@@ -61,8 +66,12 @@ def before_after(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([after.assign(side=0), before.assign(side=1)], ignore_index=True)
 
 
-def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool) -> Estimate:
-    """Gap between the groups in `frames`, one frame a seed.
+def contrast(
+    frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool, sides: Literal[1, 2] = 2
+) -> Estimate:
+    """Gap between the groups in `frames`, one frame a seed; with `sides` 1 the level of the one group that they hold.
+
+    A frame in which a side has no value gives no estimate and is left out; where none is left, the estimate is undefined (`EMPTY`).
 
     `paired`: the values are differences between two models on one item. `share`: values lie in [0, 1] (or, paired,
     in [-1, 1]).
@@ -74,16 +83,15 @@ def contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool
     the items add in all seeds plus s²/S of the seeds' estimates, and both interval and p are by Cochran and Cox's t (`probate.analyze.seeds`).
     The interval of a share ends where its range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
     """
-    frames = [f for f in frames if len(f)]
+    frames = [f for f in frames if set(range(sides)) <= set(f["side"])]
     if not frames:
         return EMPTY
     found = _contrast(frames, analysis, paired, share)
     found = replace(found, value=0.0 if abs(found.value) < ROUNDING else found.value)
     if not share:
         return found
-    sides = {side for f in frames for side in f["side"].unique()}
-    top = len(sides) if paired else 1
-    bottom = -top if paired or len(sides) > 1 else 0
+    top = sides if paired else 1
+    bottom = -top if paired or sides > 1 else 0
     return replace(found, low=float(np.clip(found.low, bottom, top)), high=float(np.clip(found.high, bottom, top)))
 
 

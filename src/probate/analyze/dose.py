@@ -63,23 +63,24 @@ class Step:
 
 def steps(curve: Curve, reference: Curve, planned: Sequence[float], analysis: Analysis) -> list[Step]:
     """From each planned dose to the next, starting without a change at γ = 0. None where one of the two failed: no step bridges a gap in the curve."""
-    found = []
-    for low, high in itertools.pairwise(sorted({0.0, *planned})):
-        doses = [r for r in (low, high) if r > 0]
-        if not all(r in curve and r in reference for r in doses):
-            continue
-        seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)))
-        weights = {
-            (r, own): way * side for r, way in ((low, -1.0), (high, 1.0)) for own, side in (("own", 1.0), ("other", -1.0))
-        }
-        frames = [
-            combined(
-                {(r, own): (curve if own == "own" else reference)[r][s] for r in doses for own in ("own", "other")}, weights
-            )
-            for s in seeds
-        ]
-        found.append(Step(low, high, contrast(frames, analysis, paired=True, share=False)))
-    return found
+    pairs = itertools.pairwise(sorted({0.0, *planned}))
+    return [
+        Step(low, high, step(curve, reference, low, high, analysis))
+        for low, high in pairs
+        if all(r in curve and r in reference for r in (low, high) if r > 0)
+    ]
+
+
+def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Analysis) -> Estimate:
+    """How much more the gap has changed against its reference at the dose `high` than at `low` (0: no change), over the seeds that all arms have."""
+    doses = [r for r in (low, high) if r > 0]
+    seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)))
+    weights = {(r, own): way * side for r, way in ((low, -1.0), (high, 1.0)) for own, side in (("own", 1.0), ("other", -1.0))}
+    frames = [
+        combined({(r, own): (curve if own == "own" else reference)[r][s] for r in doses for own in ("own", "other")}, weights)
+        for s in seeds
+    ]
+    return contrast(frames, analysis, paired=True, share=False)
 
 
 def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
@@ -92,7 +93,7 @@ def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
 class Threshold:
     """The lowest γ at which the change of the gap against the reference is larger than the budget, with its interval.
 
-    inf: not reached up to the highest dose. NaN: it lies across a dose that failed.
+    inf: not reached up to the highest dose. NaN: it lies, or may lie, across a dose that failed; or a group has no value in common.
     """
 
     budget: float
@@ -116,6 +117,8 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         return Threshold(budget, *[float("nan")] * 3)
     rows = [[f.set_index(["item_id", "side"])["value"] for f in own[:seeds]] for own in changes]
     common = sorted(set.intersection(*(set(f.index) for own in rows for f in own)))
+    if {side for _, side in common} != {0, 1}:
+        return Threshold(budget, *[float("nan")] * 3)
     index = pd.MultiIndex.from_tuples(common, names=["item_id", "side"]).to_frame(index=False)
     tables = np.array([[cluster_table(index.assign(value=f.loc[common].to_numpy())) for f in own] for own in rows])
     draws = min(analysis.resamples, 2000)
@@ -142,4 +145,4 @@ def _crossing(doses: Sequence[float], changes: np.ndarray, budget: float, missin
                 return float("nan")
             return at + (dose - at) * (budget - level) / (change - level)
         at, level = dose, change
-    return float("inf")
+    return float("nan" if missing else "inf")

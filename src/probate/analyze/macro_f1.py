@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -26,23 +27,33 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
     return np.where(total > 0, 2 * hits / np.maximum(total, 1), 0.0).mean(-1)
 
 
-def level(frames: Sequence[pd.DataFrame], analysis: Analysis) -> Estimate:
-    """Macro-F1 of one kind of arm (`item_id`, `target`, `prediction`; a frame a seed), averaged over seeds."""
-    return _estimate([(f, None) for f in frames if len(f)], analysis)
+def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
+    """Macro-F1 of one kind of arm (`item_id`, `target`, `prediction`; a frame a seed), averaged over seeds.
+
+    `labels`: those that were asked about. Undefined where one of them has no item among those of all seeds: the mean would be of fewer labels.
+    """
+    return _estimate([(f, None) for f in frames if _covers(f, labels)], analysis, labels)
 
 
-def change(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis) -> Estimate:
-    """Macro-F1 after minus before, on the items that both have; p by exchanging the two answers to an item."""
-    return _estimate([(a, b) for a, b in pairs if len(a) and len(b)], analysis)
+def change(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
+    """Macro-F1 after minus before, on the items that both have; p by exchanging the two answers to an item. `labels` as in `level`."""
+    return _estimate([(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels)
 
 
-def _estimate(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame | None]], analysis: Analysis) -> Estimate:
+def _covers(frame: pd.DataFrame, labels: Collection[str]) -> bool:
+    return len(frame) > 0 and set(labels) <= set(frame["target"])
+
+
+def _estimate(
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame | None]], analysis: Analysis, needed: Collection[str]
+) -> Estimate:
     if not pairs:
         return EMPTY
     tables = [a.set_index("item_id") if b is None else _joined(a, b) for a, b in pairs]
     common = sorted(set.intersection(*(set(t.index) for t in tables)))
-    if not common:
-        return EMPTY
+    lost = set(needed) - set(tables[0].loc[common, "target"])
+    if not common or lost:
+        return replace(EMPTY, reason=f"no item of the label '{min(lost)}' has a usable answer in every seed" if lost else "")
     tables = [t.loc[common] for t in tables]
     labels = sorted(set(tables[0]["target"]))
     after = [_cells(t["target"], t["prediction"], labels) for t in tables]

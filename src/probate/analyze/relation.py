@@ -17,10 +17,11 @@ def direct_against_indirect(direct: Sequence[float], indirect: Sequence[float], 
     """Mean over direct data sets minus mean over indirect ones; a value is one data set's metric, or its change.
 
     The unit is the data set: p by exchanging the relation between data sets (all ways where there are fewer than the
-    resamples; at few sets it cannot be small), interval by Welch's t, undefined with fewer than two on a side.
+    resamples; at few sets it cannot be small), interval by Welch's t, undefined with fewer than two on a side. With a value that is not finite all is
+    undefined: a mean over the other data sets would answer another question.
     """
-    first, second = (np.asarray([v for v in side if np.isfinite(v)], dtype=float) for side in (direct, indirect))
-    if not len(first) or not len(second):
+    first, second = (np.asarray(side, dtype=float) for side in (direct, indirect))
+    if not len(first) or not len(second) or not np.isfinite([*first, *second]).all():
         return EMPTY
     value, n = float(first.mean() - second.mean()), len(first) + len(second)
     if min(len(first), len(second)) < 2 or np.ptp(np.concatenate([first, second])) == 0:

@@ -23,9 +23,12 @@ def estimate(table: Array) -> float:
 
 
 def difference(total: Array) -> Array:
-    """g of totals with columns sum0, n0, sum1, n1 in the last axis; a side without a row counts as 0."""
+    """g of totals with columns sum0, n0, sum1, n1 in the last axis. A table of one group has no side 1: g is then the mean of side 0.
+
+    Whoever compares two groups sees to it that both have rows (`contrast` leaves out what lacks one).
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        first = np.where(total[..., 1] > 0, total[..., 0] / total[..., 1], 0.0)
+        first = np.where(total[..., 1] > 0, total[..., 0] / total[..., 1], np.nan)
         second = np.where(total[..., 3] > 0, total[..., 2] / total[..., 3], 0.0)
     return first - second
 

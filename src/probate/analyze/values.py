@@ -94,7 +94,9 @@ def _shares(values: Sequence[float]) -> np.ndarray:
 
 
 def js_distance(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen-Shannon distance, the square root of the divergence to base 2: 0 alike, 1 without overlap."""
+    """Jensen-Shannon distance, the square root of the divergence to base 2: 0 alike, 1 without overlap; NaN where a side has no shares."""
+    if not np.isfinite([*p, *q]).all():
+        return float("nan")
     found = float(jensenshannon(p, q, base=2))
     return found if found == found else 0.0  # rounding below 0 under the root
 

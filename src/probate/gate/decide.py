@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -58,20 +58,30 @@ class Decision:
     n: int
     limit: float
     verdict: str
+    reason: str = ""
+    """Why it cannot be told, where that is not the interval: no usable answers of a side, or too many that cannot be used."""
+    note: str = ""
+    """What the estimate leaves out."""
 
     @property
     def sentence(self) -> str:
         """The decision in words, with its numbers."""
         where = f"{self.task}, {self.comparison}, {self.bias_type} data at γ {self.ratio:g}, {self.contrast}"
         if not np.isfinite(self.estimate):
-            return f"{where}: {self.verdict}: no such effect in the run; see its failures"
+            return f"{where}: {self.verdict}: {f'undefined: {self.reason}' if self.reason else 'no such effect in the run; see its failures'}"
+        if not (np.isfinite(self.low) and np.isfinite(self.high)):
+            return f"{where}: {self.verdict}: {self.estimate:+.3f}, n {self.n}; it has no interval, for its values do not vary"
         ends = f"{self.estimate:+.3f}, interval {self.low:+.3f} to {self.high:+.3f}, n {self.n}"
         why = {
             PASS: f"the whole interval lies within ±{self.limit:g}",
             FAIL: f"the whole interval lies beyond ±{self.limit:g}",
             UNSURE: f"the interval crosses ±{self.limit:g}: more items or seeds are needed (probate calibrate --from)",
         }[self.verdict]
-        return f"{where}: {self.verdict}: {ends}; {why}"
+        return f"{where}: {self.verdict}: {ends}; {self.reason or why}" + (f" ({self.note})" if self.note else "")
+
+
+MOST_UNUSABLE = 0.05
+"""Where a measure is no share, so that unusable answers have no bounds, more of them than this in a group and arm make it one that cannot be told."""
 
 
 def judge(low: float, high: float, limit: float) -> str:
@@ -81,6 +91,33 @@ def judge(low: float, high: float, limit: float) -> str:
     if max(abs(low), abs(high)) <= limit:
         return PASS
     return FAIL if low > limit or high < -limit else UNSURE
+
+
+def judge_row(row: Any, limit: float) -> tuple[str, str]:
+    """The verdict on an effect, and why it cannot be told where its interval alone would not say so.
+
+    Undefined: cannot tell. Else by its interval, if the answers that cannot be used leave the verdict as it is: the interval is stretched by their
+    worst-case bounds (Manski 1990: all of them 0, all of them 1), and where the stretched one has another verdict, it cannot be told. For a measure
+    without bounds it cannot be told where more than `MOST_UNUSABLE` of a group's answers in an arm cannot be used.
+    """
+    if row.reason:
+        return UNSURE, row.reason
+    found = judge(row.ci_low, row.ci_high, limit)
+    if found == UNSURE or not row.unusable > 0:
+        return found, ""
+    share = f"up to {100 * row.unusable:.1f}% of a group's answers in an arm cannot be used"
+    if not np.isfinite(row.bound_low):
+        return (
+            (UNSURE, f"{share}, and how far they would move it is not known") if row.unusable > MOST_UNUSABLE else (found, "")
+        )
+    low = row.ci_low - max(0.0, row.estimate - row.bound_low)
+    high = row.ci_high + max(0.0, row.bound_high - row.estimate)
+    if judge(low, high, limit) == found:
+        return found, ""
+    return (
+        UNSURE,
+        f"{share}: with them the interval could reach from {low:+.3f} to {high:+.3f}, so that the verdict rests on what they were",
+    )
 
 
 def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
@@ -129,12 +166,12 @@ def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) 
             nan = float("nan")
             found.append(Decision(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE))
         for r in own.itertuples():
-            verdict = judge(r.ci_low, r.ci_high, limit)
+            verdict, reason = judge_row(r, limit)
             found.append(
                 Decision(
-                    task, r.comparison, bias_type, r.ratio, r.contrast, r.estimate, r.ci_low, r.ci_high, r.n, limit, verdict
+                    task, r.comparison, bias_type, r.ratio, r.contrast, r.estimate, r.ci_low, r.ci_high, r.n, limit, verdict, reason, r.note
                 )
-            )
+            )  # fmt: skip
     return found
 
 

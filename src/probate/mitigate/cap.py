@@ -55,6 +55,10 @@ class Cap(Mitigation):
             raise InputError(f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; it did in: {have}")
         matched = rows["contrast"].str.contains("matched")
         rows = rows[matched] if matched.any() else rows
+        if rows["estimate"].isna().any():
+            raise InputError(
+                f"mitigations: cap.options.run: {o.run}: the change of '{o.task}' is undefined at some γ; see its report, and choose another run or task"
+            )
         worst = rows[["ci_low", "ci_high"]] if o.sure else rows[["estimate"]]
         doses = worst.abs().max(axis=1).groupby(rows["ratio"]).max().sort_index()
         return allowed(list(doses.index), list(doses), o.gap)

@@ -15,6 +15,7 @@ from probate.analyze.effects import effects_of
 from probate.analyze.groups import parse_rates
 from probate.analyze.information import Information, information
 from probate.analyze.manipulation import Check, check
+from probate.analyze.unusable import DIFFERENCE, LEVEL
 from probate.bias.taxonomy import NEUTRAL
 from probate.cards import checksums
 from probate.cards.data_card import data_card
@@ -24,6 +25,7 @@ from probate.cards.write import CARDS, write_cards
 from probate.folder import RunFolder
 from probate.infer.finding import Finding, said
 from probate.mixing import augmented_count
+from probate.plan import make_plan
 from probate.records import Record, read_records
 from probate.registry import tasks_and_probes
 from probate.report import figures, rounds, stopping, why, words
@@ -39,8 +41,9 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     study = folder.study()
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
+    arms = make_plan(study, len(folder.info()["labels"]) * len(study.bias.groups)).arms
     effects = effects_of(
-        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), study.ratios
+        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), arms
     )
     folder.write_effects(effects)
     return effects
@@ -123,6 +126,8 @@ def build_report(folder: RunFolder) -> Path:
         yields=folder.reports("stages/generate-"),
         samples=_samples(folder, study),
         parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
+        unusable=_rows(every[every["question"] == DIFFERENCE], measures),
+        unusable_levels=_rows(every[every["question"] == LEVEL], measures),
         truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
         shortcuts=said(
             Finding(**f) for r in folder.reports("adapters/") + folder.reports("stages/") for f in r.get("shortcuts", [])
@@ -147,7 +152,8 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes()))
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     told = information(outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other)
-    found = words.findings(effects, _titles(tasks), own, study.analysis.confidence, told)
+    titles, confidence = _titles(tasks), study.analysis.confidence
+    found = words.unusable_findings(effects, titles, confidence) + words.findings(effects, titles, own, confidence, told)
     return found, told, words.limits(effects, len(study.seeds), len(folder.failures()), study.replicate_control)
 
 
@@ -220,13 +226,15 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
     units = {(task, m.name): m.unit for task, own in measures.items() for m in own} | {("all", "macro_f1"): "share"}
     rows = []
     for e in effects.to_dict("records"):
-        unit = units.get((e["task"], e["metric"]), "")
-        signed = e["question"] != "level"
+        unit = "share" if e["metric"] == "unusable" else units.get((e["task"], e["metric"]), "")
+        signed = e["question"] not in ("level", "unusable-level")
         rows.append(
             {
                 **e,
-                "estimate": words.number(e["estimate"], unit, signed=signed),
-                "interval_text": f"{words.number(e['ci_low'], unit, signed=signed).removesuffix(' points')} to {words.number(e['ci_high'], unit, signed=signed)}",
+                "estimate": f"undefined: {e['reason']}" if e["reason"] else words.number(e["estimate"], unit, signed=signed),
+                "interval_text": "–"
+                if e["reason"]
+                else f"{words.number(e['ci_low'], unit, signed=signed).removesuffix(' points')} to {words.number(e['ci_high'], unit, signed=signed)}",
                 "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
                 "adjusted_text": f"{e['p_adjusted']:.4f}" if np.isfinite(e["p_adjusted"]) else "–",
                 "bh_text": f"{e['p_bh']:.4f}" if np.isfinite(e["p_bh"]) else "–",
@@ -240,9 +248,12 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
 def _family_note(effects: pd.DataFrame, study: Study) -> str:
     sizes = effects[effects["p"].notna()].groupby("question").size()
     families = ", ".join(f"{q} {n}" for q, n in sizes.items())
+    lost = effects[effects["reason"] != ""].groupby("question").size()
+    whole = effects.groupby("question").size()
+    undefined = ", ".join(f"{q} {n} of {whole[q]}" for q, n in lost.items())
     return (
         f"Adjusted p: Holm (family-wise) and Benjamini-Hochberg (false discovery rate), each over all tests of one question; "
-        f"tests by question: {families}. {study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
+        f"tests by question: {families}. {f'Undefined, so not tested: {undefined}. ' if undefined else ''}{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
     )
 
 

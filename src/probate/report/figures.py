@@ -30,7 +30,9 @@ def forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: d
             colour = charts.INK if matched else charts.SOFT
             bars.append(
                 charts.Bar(
-                    f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}" + (f", {r.comparison}" if many else ""),
+                    f"{r.bias_type}, γ {r.ratio:g}, {r.contrast}"
+                    + (f", {r.comparison}" if many else "")
+                    + (" (undefined)" if r.reason else ""),
                     r.estimate,
                     r.ci_low,
                     r.ci_high,
@@ -111,7 +113,8 @@ def doses(
                     )
                 )
         methods = ", ".join(sorted(set(pd.concat([level, gap])["interval"]) - {"none"}))
-        counts = sorted(set((gap if len(gap) else level)["n"]))
+        shown_rows = gap if len(gap) else level
+        counts = sorted(set(shown_rows.loc[shown_rows["reason"] == "", "n"])) or [0]
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
         found.append(
             {
@@ -131,21 +134,33 @@ SHAPES = {
 }  # fmt: skip
 
 
+UNDEFINED = {
+    "dose-slope": "the slope of the gap over γ", "coefficient": "the inheritance coefficient", "threshold": "the γ at which the gap budget is passed",
+}  # fmt: skip
+
+
 def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: Sequence[float]) -> list[str]:
     """Shape, slope, coefficient and threshold of one bias type, in words; first the doses that failed."""
     found = []
-    failed = sorted({r for r in planned if r > 0} - set(rows.loc[rows["question"] == "level", "ratio"]))
+    failed = sorted(
+        {r for r in planned if r > 0} - set(rows.loc[(rows["question"] == "level") & (rows["reason"] == ""), "ratio"])
+    )
     if failed:
         found.append(
             f"{bias_type}: γ {', '.join(f'{r:g}' for r in failed)} failed; the curve is not drawn or reckoned across it."
         )
     steps = rows[rows["question"] == "dose-step"]
+    lost = steps[steps["reason"] != ""]
     if len(steps):
         kind = shape(list(zip(steps["estimate"], steps["p_adjusted"], strict=True)))
-        found.append(f"{bias_type}: {SHAPES[kind]} ({len(steps)} steps, adjusted p < 0.05).")
+        said = SHAPES[kind] if kind != "flat" or lost.empty else "cannot tell whether the gap changes with γ"
+        undefined = f" {words.undefined_of(lost, len(steps))}" if len(lost) else ""
+        found.append(f"{bias_type}: {said} ({len(steps)} steps, adjusted p < 0.05).{undefined}")
     for row in rows.to_dict("records"):
         value, low, high = row["estimate"], row["ci_low"], row["ci_high"]
-        if row["question"] == "dose-slope":
+        if row["reason"] and row["question"] in UNDEFINED:
+            found.append(f"{bias_type}: {UNDEFINED[row['question']]} is undefined: {row['reason']}.")
+        elif row["question"] == "dose-slope":
             show = [words.number(v / 10, measure.unit, signed=True).removesuffix(" points") for v in (value, low, high)]
             points = " points" if measure.unit == "share" else ""
             found.append(

@@ -64,8 +64,14 @@ def _cell(own: pd.DataFrame, generator: str, learner: str, runs: Mapping[tuple[s
     if change.empty:
         return "<td>–</td>"
     row = change.iloc[-1]
+    if row["reason"]:
+        return f"<td>undefined: {html.escape(row['reason'])}</td>"
     text = f"{row['estimate']:+.3f} [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    more = f"<br><span class=soft>κ {kappa.iloc[-1]['estimate']:+.2f}</span>" if len(kappa) else ""
+    more = f"<br><span class=soft>κ {_kappa(kappa.iloc[-1])}</span>" if len(kappa) else ""
     link = os.path.relpath(runs[generator, learner] / "report.html", folder)
     sure = " class=sure" if row["p_adjusted"] < words.ALPHA else ""
     return f"<td{sure}><a href='{html.escape(link)}'>{text}</a>{more}</td>"
+
+
+def _kappa(row: pd.Series) -> str:
+    return "undefined" if row["reason"] else f"{row['estimate']:+.2f}"

@@ -75,11 +75,15 @@ def _cell(row: pd.Series, measure: Measure, most: float) -> Cell:
     def shown(value: float) -> str:
         return words.number(value, measure.unit, signed=True)
 
+    if row["reason"]:
+        return Cell(
+            "undefined", f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: undefined: {row['reason']}", 0.0, False
+        )
     text = shown(row["estimate"]).removesuffix(" points")
     if row["contrast"] == AGAINST_BASE:
         text += "°"
     title = f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: {shown(row['estimate'])} ({shown(row['ci_low'])} to {shown(row['ci_high'])}), adjusted {words.p_words(row['p_adjusted'])}"
-    return Cell(text, title, float(np.nan_to_num(row["estimate"] / most)), bool(row["p_adjusted"] < words.ALPHA))
+    return Cell(text, title, float(row["estimate"] / most), bool(row["p_adjusted"] < words.ALPHA))
 
 
 def moved_items(
@@ -108,9 +112,12 @@ def _moved(arm: pd.DataFrame, other: pd.DataFrame, measure: Measure, kind: str, 
     pair = arm.merge(other[["item_id", "response", "prediction", "score"]], on="item_id", suffixes=("", "_before"))
     if measure.statistic == "mean":
         after, before = (measure.values(t).set_index("item_id")["value"] for t in (arm, other))
-        pair["moved"] = pair["item_id"].map((after - before).abs()).fillna(0.0)
+        pair["moved"] = pair["item_id"].map((after - before).abs())
     else:
-        pair["moved"] = (pair["prediction"] != pair["prediction_before"]).astype(float)
+        usable = [set(measure.values(t)["item_id"]) for t in (arm, other)]
+        pair["moved"] = (
+            (pair["prediction"] != pair["prediction_before"]) & pair["item_id"].isin(usable[0] & usable[1])
+        ).astype(float)
     top = pair[pair["moved"] > 0].sort_values(["moved", "item_id"], ascending=[False, True], kind="stable").head(each)
     return [
         {

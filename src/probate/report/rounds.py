@@ -57,6 +57,9 @@ def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
     first = {ability: min((r["order"] for r in leaving if r["ability"] == ability), default=NEVER) for ability in (False, True)}
     if not probed:
         return "No ability probe was run, so that it cannot be said whether gaps move before ability does."
+    unsure = sum(r["when"] == "cannot tell" for r in leaving)
+    if unsure and NEVER in first.values():
+        return f"It cannot be said what moves first: {unsure} of {len(leaving)} lines below have an undefined change and none that is sure."
     if first[False] == first[True] == NEVER:
         return "Neither a gap nor ability left its first round for sure."
     said = [
@@ -102,9 +105,9 @@ def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str
         if set(own["prediction"]) - {*labels, ""} or arm not in trained:
             continue
         for c in calibration(own, trained[arm], labels, study.bias.dimension, float(own["ratio"].iloc[0])):
-            errors = [f"{100 * v:.1f}" for v in (c.sampled_error, c.greedy_error)]
-            drifts = [f"{100 * v:.1f}" for v in (c.sampled_drift, c.greedy_drift)]
-            bounds = [f"{100 * v:.1f}" for v in (c.sampled_bound, c.greedy_bound)]
+            errors = [_points(v) for v in (c.sampled_error, c.greedy_error)]
+            drifts = [_points(v) for v in (c.sampled_drift, c.greedy_drift)]
+            bounds = [_points(v) for v in (c.sampled_bound, c.greedy_bound)]
             yield {
                 "task": task,
                 "arm": kind,
@@ -115,6 +118,10 @@ def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str
                 "drifts": drifts,
                 "bounds": bounds,
             }
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}" if np.isfinite(share) else "–"
 
 
 def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
@@ -167,8 +174,14 @@ def _leaving(rows: pd.DataFrame, title: str, measure: Measure) -> Iterator[dict[
         yield {
             "measure": f"{title}: {measure.title}",
             "arm": f"{kind}, γ {ratio:g}" + ("" if mitigation == "none" else f", {mitigation}"),
-            "when": f"round {int(row['round'])}" if len(sure) else "not up to the last",
-            "change": words.number(row["estimate"], measure.unit, signed=True),
+            "when": f"round {int(row['round'])}"
+            if len(sure)
+            else "cannot tell"
+            if (own["reason"] != "").any()
+            else "not up to the last",
+            "change": f"undefined: {row['reason']}"
+            if row["reason"]
+            else words.number(row["estimate"], measure.unit, signed=True),
             "interval": f"{words.number(row['ci_low'], measure.unit, signed=True)} to {words.number(row['ci_high'], measure.unit, signed=True)}",
             "p": f"{row['p_adjusted']:.4f}" if np.isfinite(row["p_adjusted"]) else "–",
             "order": int(row["round"]) if len(sure) else NEVER,
@@ -189,5 +202,5 @@ def _written(folder: RunFolder) -> Iterator[dict[str, Any]]:
             "set": report["stage"].removeprefix("stages/generate-"),
             "accepted": report["accepted"],
             "candidates": report["candidates"],
-            "distinct": f"{100 * distinct(own):.0f}%",
+            "distinct": f"{100 * distinct(own):.0f}%" if own else "–",
         }

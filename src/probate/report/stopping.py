@@ -25,8 +25,8 @@ class Entry:
     """One mitigation in one task, at one bias type and the largest γ.
 
     `inherited` and `left` are the change of the gap by the biased data without and with the mitigation (against the matched
-    control, or γ = 0 where there is none); `change` is what the mitigation changes. `verdict` is helps, overshoots, harms or
-    not shown.
+    control, or γ = 0 where there is none); `change` is what the mitigation changes. `verdict` is helps, overshoots, harms,
+    not shown, or undefined where one of the three has no value (`reason`).
     """
 
     mitigation: str
@@ -45,6 +45,7 @@ class Entry:
     verdict: str
     group: str = ""
     """The group that is compared with the rest, where a measure has more than two; empty: all of them."""
+    reason: str = ""
 
 
 def entries(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[Entry]:
@@ -92,6 +93,7 @@ def _compared(rows: pd.DataFrame, task: str, group: str) -> Iterator[Entry]:
             float(after["ci_high"]),
             _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
             group,
+            next((r["reason"] for r in (before, row, after) if r["reason"]), ""),
         )
 
 
@@ -104,6 +106,8 @@ def _against_control(rows: pd.DataFrame) -> pd.Series | None:
 
 
 def _verdict(inherited: float, change: float, left: float, p: float) -> str:
+    if not np.isfinite([inherited, change, left]).all():
+        return "undefined"
     if not p < words.ALPHA:
         return "not shown"
     if change * inherited > 0:
@@ -112,12 +116,13 @@ def _verdict(inherited: float, change: float, left: float, p: float) -> str:
 
 
 def costs(effects: pd.DataFrame, tasks: Collection[str]) -> dict[str, pd.Series]:
-    """Mitigation → the change of accuracy over all groups (the task where it is largest in size, at the largest γ)."""
+    """Mitigation → the change of accuracy over all groups (the task where it is largest in size, at the largest γ); an undefined one, where there is one."""
     rows = effects[(effects["question"] == "mitigation-cost") & effects["task"].isin(tasks)]
     found = {}
     for mitigation, own in rows.groupby("mitigation", sort=False):
         last = own[own["ratio"] == own["ratio"].max()]
-        found[str(mitigation)] = last.loc[last["estimate"].abs().idxmax()]
+        lost = last[last["reason"] != ""]
+        found[str(mitigation)] = lost.iloc[0] if len(lost) else last.loc[last["estimate"].abs().idxmax()]
     return found
 
 
@@ -125,22 +130,28 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     """One sentence or two, by this rule.
 
     Of the tasks that show inheritance (adjusted p < 0.05), a mitigation is recommended that helps in most of them, whose
-    accuracy loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere; among equals
+    accuracy loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and is undefined nowhere; among equals
     the one that leaves least. If none does, it says so.
     """
     sick = [e for e in found if e.inherited_sure and not e.group]
+    lost = [e for e in found if e.verdict == "undefined" and not e.group]
+    missing = (
+        f" {len(lost)} of {len([e for e in found if not e.group])} comparisons are undefined: {lost[0].reason}." if lost else ""
+    )
+    if not sick and lost:
+        return f"It cannot be told whether there is something to stop.{missing}"
     if not sick:
         return "There is nothing to stop: no task shows inheritance at this n, so that no mitigation can be shown to help."
     marks: dict[str, tuple[int, float]] = {}
     for name in dict.fromkeys(e.mitigation for e in found):
         helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
         loss = -float(cost[name]["estimate"]) if name in cost else 0.0
-        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots") for e in found)
+        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", "undefined") for e in found)
         if helped and loss <= MOST_LOSS and not harmed:
             left = float(np.mean([abs(e.left) / abs(e.inherited) for e in helped]))
             marks[name] = (-len(helped), left)
     if not marks:
-        return "None is shown to help at this n."
+        return f"None is shown to help at this n.{missing}"
     best = min(marks, key=lambda name: marks[name])
     count, left = -marks[best][0], marks[best][1]
     tasks = len({e.task for e in sick})
@@ -148,7 +159,7 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     also = f" Also shown to help: {', '.join(others)}." if others else ""
     return (
         f"{best}: it helps in {count} of {tasks} task{'s' if tasks > 1 else ''} that show{'' if tasks > 1 else 's'} inheritance, "
-        f"and leaves {100 * left:.0f}% of it.{also}"
+        f"and leaves {100 * left:.0f}% of it.{also}{missing}"
     )
 
 
@@ -203,7 +214,7 @@ def section(
                 "p": words.p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
-                "verdict": e.verdict,
+                "verdict": f"undefined: {e.reason}" if e.verdict == "undefined" else e.verdict,
             }
         )
     spent = [
@@ -247,8 +258,9 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
             rows = rows[rows["ratio"] == e.ratio]
             for row in rows.to_dict("records"):
                 kept = (row["estimate"], row["ci_low"], row["ci_high"])
-                marks.append(Mark(e.mitigation, kept, (e.left, e.left_low, e.left_high)))
-                inherited = e.inherited
+                if np.isfinite([row["estimate"], e.left, e.inherited]).all():
+                    marks.append(Mark(e.mitigation, kept, (e.left, e.left_low, e.left_high)))
+                    inherited = e.inherited
         if marks:
             title = f"{titles[task]}, {bias_type}"
             alt = f"{title}: what each mitigation leaves of the gap against the change of accuracy"
@@ -267,6 +279,8 @@ def _range(low: float, high: float, unit: str) -> str:
 
 
 def _with_interval(row: Any, unit: str) -> str:
+    if row["reason"]:
+        return f"undefined: {row['reason']}"
     return f"{words.number(row['estimate'], unit, signed=True)} ({_range(row['ci_low'], row['ci_high'], unit)})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from probate.analyze.compare import SPREAD
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
 from probate.analyze.information import Information
+from probate.analyze.unusable import DIFFERENCE, LEVEL
 from probate.tasks.base import Measure
 
 ALPHA = 0.05
@@ -18,7 +20,10 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """One task's answer. `verdict` is inherited, moved, none or unknown."""
+    """One task's answer. `verdict` is inherited, moved, none, undefined (an effect that decides has no value) or unknown (not measured).
+
+    With the verdict unusable it is of the answers themselves: those that cannot be used differ between groups.
+    """
 
     task: str
     verdict: str
@@ -60,7 +65,8 @@ def findings(
 ) -> list[Finding]:
     """One finding a task, from its primary measure at the largest γ, over all bias types.
 
-    Rule: *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; *moved with the
+    Rule: *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; else *cannot tell* if such a gap
+    is undefined at some γ or for some bias type; else *moved with the
     amount of data* if only the gap against γ = 0 has; else *no sign at this n*. Where the study has no matched control,
     the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data. `told` adds
     in which arms one answer is given to nearly all items: where it is in all, the task says nothing.
@@ -77,10 +83,18 @@ def findings(
         matched = rows[rows["contrast"] == AGAINST_MATCHED]
         base = rows[rows["contrast"] == AGAINST_BASE]
         decisive = matched if len(matched) else base
-        strongest = decisive.loc[decisive["p_adjusted"].fillna(1.0).idxmin()]
-        latest = strongest if strongest["p_adjusted"] < ALPHA else decisive.sort_values("ratio").iloc[-1]
-        sure = strongest["p_adjusted"] < ALPHA
+        known, lost = decisive[decisive["reason"] == ""], decisive[decisive["reason"] != ""]
         also = base[base["p_adjusted"] < ALPHA]
+        missing = undefined_of(lost, len(decisive))
+        if known.empty:
+            text = missing
+            if len(also):
+                text += " Against γ = 0 it moved: " + sentence(also.iloc[-1], measure, confidence)
+            found.append(Finding(task, "undefined", f"{titles[task]}: cannot tell", f"{text}{_silent(task, told)}"))
+            continue
+        strongest = known.loc[known["p_adjusted"].fillna(1.0).idxmin()]
+        latest = strongest if strongest["p_adjusted"] < ALPHA else known.sort_values("ratio").iloc[-1]
+        sure = strongest["p_adjusted"] < ALPHA
         text = sentence(latest, measure, confidence)
         if sure:
             verdict = "inherited"
@@ -88,16 +102,83 @@ def findings(
             if not len(matched):
                 head += ", from bias or from the amount of data"
             text += f" That is: {toward(measure, latest)}{', more than before' if len(measure.sides) == 2 else ''}."
+            text += f" {missing}" if missing else ""
+        elif len(lost):
+            verdict, head = "undefined", f"{titles[task]}: cannot tell"
+            text = f"{missing} Of what is left, nothing is sure: {text}"
+            if len(also):
+                text += " Against γ = 0 it moved: " + sentence(also.iloc[-1], measure, confidence)
         elif len(also):
             verdict, head = "moved", f"{titles[task]}: it moved against γ = 0, bias alone is not shown"
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
-            if np.isfinite(latest["within"]):
-                most = number(latest["within"], measure.unit, signed=True).lstrip("+")
-                text += f" A change of more than {most} either way is ruled out (two one-sided tests); a smaller one is not."
+            text += _ruled_out(latest, measure)
         found.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
     return found
+
+
+def _ruled_out(row: pd.Series, measure: Measure) -> str:
+    """Which change is ruled out, whatever the unusable answers were: their worst-case bounds stretch the margin."""
+    most = row["within"]
+    if row["unusable"] > 0:
+        most += max(row["estimate"] - row["bound_low"], row["bound_high"] - row["estimate"], 0.0)
+    if not np.isfinite(most):
+        return (
+            ""
+            if not row["unusable"] > 0
+            else " How far the unusable answers would move it is not known, so that no change is ruled out."
+        )
+    shown = number(most, measure.unit, signed=True).lstrip("+")
+    whatever = ", whatever the unusable answers were" if row["unusable"] > 0 else ""
+    return f" A change of more than {shown} either way is ruled out (two one-sided tests){whatever}; a smaller one is not."
+
+
+def undefined_of(rows: pd.DataFrame, total: int, most: int = 3) -> str:
+    """How many of `total` effects are undefined, and why, in a sentence; empty where none is."""
+    if rows.empty:
+        return ""
+    why = list(dict.fromkeys(rows["reason"]))
+    more = f"; and {len(why) - most} more reasons" if len(why) > most else ""
+    return f"{len(rows)} of {total} effects {'are' if len(rows) > 1 else 'is'} undefined: {'; '.join(why[:most])}{more}."
+
+
+def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence: float) -> list[Finding]:
+    """A finding for each task in which the share of answers that cannot be used differs between groups.
+
+    Rule: adjusted p < 0.05 in some arm (Holm over all such differences), or not one usable answer of a group in an arm where another group has some.
+    """
+    found = []
+    for task, title in titles.items():
+        own = effects[(effects["task"] == task) & (effects["question"] == DIFFERENCE)]
+        level = effects[(effects["task"] == task) & (effects["question"] == LEVEL)]
+        sure = own[own["p_adjusted"] < ALPHA].sort_values("p_adjusted", kind="stable")
+        arm = ["bias_type", "ratio", "mitigation", "round"]
+        lacking = level[(level["estimate"] == 1.0) & (level.groupby(arm)["estimate"].transform("min") < 1.0)]
+        if sure.empty and lacking.empty:
+            continue
+        said = []
+        for r in sure.head(1).to_dict("records"):
+            ends = f"{number(r['ci_low'], 'share', signed=True)} to {number(r['ci_high'], 'share', signed=True)}"
+            said.append(
+                f"{_arm(r)}, {r['comparison']}: the share of answers that cannot be used differs by {number(r['estimate'], 'share', signed=True)} "
+                f"({100 * confidence:.0f}% interval {ends}; adjusted {p_words(r['p_adjusted'])}; {r['n']} {r['unit'].split()[0]}s)"
+            )
+        for r in lacking.head(3).to_dict("records"):
+            said.append(f"{_arm(r)}, {r['contrast']}: not one of {r['n']} answers can be used")
+        if len(sure) > 1:
+            said.append(f"{len(sure)} of {len(own)} such differences are sure")
+        text = ". ".join(said)
+        text = f"{text[:1].upper()}{text[1:]}. What this task says below speaks of the answers that could be used."
+        found.append(Finding(task, "unusable", f"{title}: answers that cannot be used differ between groups", text))
+    return found
+
+
+def _arm(row: Any) -> str:
+    """The kind of arm of an effect, in words."""
+    data = "γ = 0" if row["bias_type"] == "none" else f"{row['bias_type']} data at γ = {row['ratio']:g}"
+    mitigated = "" if row["mitigation"] == "none" else f", {row['mitigation']}"
+    return data + mitigated + ("" if row["round"] == 1 else f", round {row['round']}")
 
 
 def _silent(task: str, told: Sequence[Information]) -> str:
@@ -124,11 +205,13 @@ def answers(told: Information, most: int = 6) -> dict[str, str]:
 
 def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
     """The answer in one line."""
-    total = len(found)
+    asides = sum(f.verdict == "unusable" for f in found)
+    total = len(found) - asides
     words = {
         "inherited": "the gap between the groups (or the level) moved",
         "moved": "it moved, but not shown to be from bias",
         "none": "no sign at this n",
+        "undefined": "it cannot be told: an effect that decides has no value",
         "unknown": "not measured",
     }
     parts = []
@@ -139,6 +222,8 @@ def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
     silent = {i.task for i in told if i.silent} & {f.task for f in found}
     if silent:
         parts.append(f"{len(silent)} of these give one answer to nearly every item in some arm, and can show no gap there")
+    if asides:
+        parts.append(f"in {asides} the answers that cannot be used differ between groups")
     line = "; ".join(parts) + "."
     return line[:1].upper() + line[1:]
 
@@ -157,19 +242,37 @@ def toward(measure: Measure, row: pd.Series) -> str:
 
 
 def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
-    """The effect in one sentence, with its contrast, interval, adjusted p, n and unit."""
+    """The effect in a sentence, with its contrast, interval, adjusted p, n and unit, and what it leaves out; or why it is undefined."""
     interval = f"{100 * confidence:.0f}% interval {number(row['ci_low'], measure.unit, signed=True)} to {number(row['ci_high'], measure.unit, signed=True)}"
     seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
     subject = f"the gap in {measure.title} ({row['comparison']})" if "−" in row["comparison"] else f"the {measure.title}"
+    if row["reason"]:
+        return f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, the change of {subject} is undefined: {row['reason']}."
+    note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else ""
+    if np.isfinite(row["bound_low"]):
+        ends = (
+            f"{number(row['bound_low'], measure.unit, signed=True)} and {number(row['bound_high'], measure.unit, signed=True)}"
+        )
+        note += f" Whatever the unusable answers were, it lies between {ends} in these items."
     return (
         f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, {subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
-        f"({interval}; adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s{seeds})."
+        f"({interval}; adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s{seeds}).{note}"
     )
 
 
 def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -> list[str]:
     """What the study cannot say."""
+    decide = effects[effects["question"].isin(["inheritance", "probe"])]
     found = []
+    lost = decide[decide["reason"] != ""]
+    if len(lost):
+        found.append(undefined_of(lost, len(decide)) + " None of them was tested.")
+    for task, own in effects[effects["question"] == LEVEL].groupby("task", sort=False):
+        most = own.loc[own["estimate"].idxmax()]
+        found.append(
+            f"Task {task}: up to {number(most['estimate'], 'share')} of the answers of a group in an arm cannot be used ({most['contrast']}, {_arm(most)}). "
+            "They are left out of every number, neither right nor wrong; their shares by group stand below."
+        )
     if seeds == 1:
         found.append(
             "One training seed: intervals and tests cover the choice of items, not what another training run would give. "
