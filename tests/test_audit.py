@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from probate.audit.artefacts import find_artefacts
 from probate.audit.repeats import Index, find_repeats, long_grams, similarity
-from probate.audit.shape import infer_shape, language_of
 from probate.audit.verdict import Found, verdict
 from probate.cards.checksums import verify
 from probate.cli import app
 from probate.corpus import biographies, opinions
 from probate.errors import InputError
+from probate.shape import infer_shape, language_of
 
 
 def write(path, rows):

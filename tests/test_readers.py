@@ -57,7 +57,7 @@ def test_packed_files_and_arrow_are_read(tmp_path):
 def test_a_line_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     import gzip
 
-    monkeypatch.setattr("probate.readers.LONGEST_LINE", 10_000)
+    monkeypatch.setattr("probate.rows.LONGEST_LINE", 10_000)
     for name, start in (("bomb.jsonl.gz", b'{"text": "'), ("bomb.csv.gz", b"text,label,gender\n")):
         (tmp_path / name).write_bytes(gzip.compress(start + b"0" * 1_000_000))
         with pytest.raises(InputError, match="a line of more than 10,000 characters"):

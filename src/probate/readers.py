@@ -5,26 +5,17 @@ A broken row is kept out, with its place and its fault; it is never dropped sile
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from probate.errors import InputError, nearest
 from probate.records import Origin, Record
-from probate.registry import require
+from probate.rows import Row
+from probate.rows import source_rows as source_rows
+from probate.shape.cells import normal_label as normal_label
 from probate.study import Source
-
-PACKED = {".gz": "gzip", ".zst": "zstd"}
-LONGEST_LINE = 64 * 1024 * 1024
-"""Characters of a line or a cell from which a file is refused: what unpacks to more is no record."""
-
-Row = tuple[str, dict[str, Any] | str]
-"""Where the row stands, and its columns, or what is wrong with it."""
-
 
 @dataclass
 class Reading:
@@ -95,19 +86,6 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
     return reading
 
 
-def source_rows(name: str, split: str, base: Path) -> Iterator[Row]:
-    """Rows of a file (or of several, with `*` in the name), a folder saved by `datasets` or `hf:ID`, as they are."""
-    if name.startswith("hf:"):
-        return _hub_rows(name.removeprefix("hf:"), split)
-    path = (base / name).expanduser()
-    if "*" not in path.name:
-        return _file_rows(path, split)
-    files = sorted(path.parent.glob(path.name))
-    if not files:
-        raise InputError(f"{path}: no file has such a name")
-    return (row for file in files for row in _file_rows(file, split))
-
-
 def group_columns(pairs: Sequence[str]) -> dict[str, str]:
     """`DIMENSION=COLUMN` options as a mapping.
 
@@ -121,11 +99,6 @@ def group_columns(pairs: Sequence[str]) -> dict[str, str]:
             raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in --group gender=sex")
         found[dimension] = column
     return found
-
-
-def normal_label(value: str) -> str:
-    """Labels are compared and shown with single spaces: `software_engineer` is `software engineer`."""
-    return " ".join(value.replace("_", " ").split())
 
 
 def _check_columns(row: dict[str, Any], source: Source, where: str) -> None:
@@ -168,151 +141,3 @@ def _record(row: dict[str, Any], columns: Any, where: str, origin: Origin, numbe
     )
 
 
-def _file_rows(path: Path, split: str) -> Iterator[Row]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_dir():
-        yield from _saved_dataset_rows(path, split)
-        return
-    if not path.is_file():
-        raise InputError(f"{path}: neither a file nor a folder")
-    packed = path.suffix.lower() in PACKED
-    suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
-    texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows}
-    tables = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
-    if suffix not in texts and (packed or suffix not in tables):
-        allowed = ", ".join([*texts, *tables])
-        raise InputError(
-            f"{path}: '{suffix}' is not read; allowed: {allowed} (text also with {' or '.join(PACKED)}), or a folder saved by datasets"
-        )
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-    try:
-        if suffix in tables:
-            yield from tables[suffix](path)
-        else:
-            with _opened(path, PACKED.get(path.suffix.lower())) as lines:
-                yield from texts[suffix](path, lines)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert it, as with iconv -t utf-8") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _opened(path: Path, packing: str | None) -> TextIO:
-    """A text file, unpacked as it is read."""
-    import pyarrow
-
-    if packing is None:
-        return path.open(encoding="utf-8-sig", newline="")
-    return io.TextIOWrapper(pyarrow.input_stream(str(path), compression=packing), encoding="utf-8-sig", newline="")
-
-
-def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
-    number = 0
-    while line := lines.readline(LONGEST_LINE):
-        number += 1
-        if len(line) >= LONGEST_LINE:
-            raise InputError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; is it one record a line?")
-        yield line
-
-
-def _jsonl_rows(path: Path, lines: TextIO) -> Iterator[Row]:
-    for number, line in enumerate(_bounded(path, lines), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            said = (
-                f"at column {error.colno} ({error.msg}; cut off?)"
-                if isinstance(error, json.JSONDecodeError)
-                else "(nested too deeply)"
-            )
-            yield f"{path}:{number}", f"not JSON {said}"
-            continue
-        yield f"{path}:{number}", row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
-
-
-def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
-    csv.field_size_limit(LONGEST_LINE)
-    reader = csv.DictReader(_bounded(path, lines), strict=True)
-    try:
-        names = list(reader.fieldnames or [])
-    except csv.Error as error:
-        raise InputError(f"{path}:1: not CSV ({error})") from None
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise InputError(f"{path}:1: the column '{twice[0]}' stands there twice; rename one")
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield f"{path}:{reader.line_num}", f"not CSV ({error})"
-            return
-        where = f"{path}:{reader.line_num}"
-        if None in row:
-            yield where, "more fields than the header"
-        else:
-            yield where, dict(row)
-
-
-def _arrow_rows(path: Path) -> Iterator[Row]:
-    import pyarrow
-
-    number = 0
-    with pyarrow.memory_map(str(path)) as source:
-        try:
-            batches = pyarrow.ipc.open_stream(source)
-        except pyarrow.ArrowInvalid:
-            try:
-                file = pyarrow.ipc.open_file(source)
-            except pyarrow.ArrowInvalid:
-                raise InputError(f"{path}: not an Arrow file, or cut off") from None
-            batches = (file.get_batch(i) for i in range(file.num_record_batches))
-        for batch in batches:
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}:row {number}", row
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    try:
-        file = parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid:
-        raise InputError(f"{path}: not a Parquet file, or cut off") from None
-    number = 0
-    for batch in file.iter_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path}:row {number}", row
-
-
-def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
-    datasets: Any = require("datasets", "datasets")
-    try:
-        data = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{path}: not a folder saved by datasets ({str(error).splitlines()[0]})") from None
-    if isinstance(data, datasets.DatasetDict):
-        if split not in data:
-            raise InputError(f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}")
-        data = data[split]
-    for number, row in enumerate(data, 1):
-        yield f"{path}:row {number}", dict(row)
-
-
-def _hub_rows(name: str, split: str) -> Iterator[Row]:
-    datasets: Any = require("datasets", "datasets")
-    try:
-        data = datasets.load_dataset(name, split=split)
-    except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"hf:{name}: cannot be loaded ({first})") from None
-    for number, row in enumerate(data, 1):
-        yield f"hf:{name}:row {number}", dict(row)

@@ -12,7 +12,6 @@ from typing import Any
 
 from probate.audit.items import given_items, own_items
 from probate.audit.read import read_set
-from probate.audit.shape import Shape
 from probate.audit.stage_one import Audit, as_record, audit
 from probate.audit.verdict import RULES, VERDICTS
 from probate.cards.checksums import write_checksums
@@ -21,6 +20,7 @@ from probate.cards.write import write_cards
 from probate.progress import Reporter
 from probate.readers import group_columns
 from probate.report.words import p_words
+from probate.shape import Given
 from probate.store import json_text, write_atomic
 
 COMMANDS = {
@@ -34,8 +34,8 @@ COMMANDS = {
 def run_audit(
     augmented: str,
     original: str | None,
-    shape: Shape | None,
-    original_shape: Shape | None,
+    shape: Given | None,
+    original_shape: Given | None,
     items: list[str],
     *,
     quiet: bool = False,
@@ -51,7 +51,7 @@ def run_audit(
     started = time.monotonic()
     reporter = Reporter(quiet=quiet)
     data = read_set(augmented, shape)
-    first = read_set(original, original_shape) if original else None
+    first = read_set(original, original_shape, "--original-text") if original else None
     known: dict[str, Any] = {**own_items(), **dict(given_items(items))}
     found = audit(data, first, known, reporter.say)
     record = {**as_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
@@ -157,9 +157,6 @@ def lines(found: Audit, record: dict[str, Any]) -> list[str]:
     return [*said, f"{record['seconds']} s"]
 
 
-def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Shape | None:
-    """What a user named of a file's columns; None where nothing was."""
-    own = group_columns(groups)
-    if not any((text, label, prompt, own, language)):
-        return None
-    return Shape(text or "", label, prompt, groups=own, language=language or "unknown")
+def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Given:
+    """What a user named of a file's columns."""
+    return Given(text, label, prompt, groups=group_columns(groups), language=language)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, chi2_contingency, ttest_1samp, ttest_ind
+from scipy.stats import binomtest, chi2_contingency, kruskal, ttest_1samp, ttest_ind
 
 from probate.analyze.imbalance import UNCLEAR, confusion, detect
 from probate.analyze.manipulation import cramers_v
@@ -16,6 +16,7 @@ from probate.analyze.wording import evenly
 from probate.audit.read import AuditSet
 from probate.bias.lean import lean
 from probate.bias.packs import Pack, load_pack
+from probate.bias.spellings import pack_of
 from probate.corpus import biographies
 from probate.why.groups import default_groups
 
@@ -52,52 +53,72 @@ class Dimension:
     shares: list[dict[str, Any]] = field(default_factory=list)
     labels: dict[str, Any] | None = None
     lean: dict[str, Any] | None = None
+    column: str = ""
+    rule: str = ""
+    """How numbers were grouped."""
+    named: bool = True
+    """False for a column that nobody named as a group."""
+    rank: float | None = None
+    """p of Kruskal and Wallis' test of the numbers between labels."""
+
+
+def _by_rank(numbers: Sequence[float], labels: Sequence[str]) -> float | None:
+    sides = [np.array([x for x, y in zip(numbers, labels, strict=True) if y == name and x == x]) for name in set(labels) - {""}]
+    sides = [s for s in sides if len(s)]
+    if len(sides) < 2 or len(np.unique(np.concatenate(sides))) < 2:
+        return None
+    return float(kruskal(*sides).pvalue)
 
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
     """The dimensions that the file gives, and those that at least a twentieth of its texts show; gender always, where texts are in English."""
     found = []
     for name in dict.fromkeys((*data.groups, *LOOKED_FOR)):
-        pack = load_pack(name)
         if name in data.groups:
-            counts = Counter(data.groups[name])
-            groups = [g for g in pack.groups if counts[g]]
-            if not groups:
-                continue
-            found.append(_dimension(data, original, pack, groups, True))
+            if groups := data.columns[name].groups:
+                found.append(_dimension(data, original, name, pack_of(name), groups, True))
             continue
-        if data.shape.language not in ("en", "unknown") and name == "gender":
+        if data.shape.language != "en":  # the packs' words are read by English rules
             continue
+        pack = load_pack(name)
         groups = default_groups(pack)
         sample = [data.texts[i] for i in evenly(len(data.texts), SAMPLE)]
         clear = np.mean([v != UNCLEAR for v in detect(sample, pack.only(groups))])
         if clear >= SHOWN or (name == "gender" and clear > 0):
-            found.append(_dimension(data, original, pack, groups, False))
+            found.append(_dimension(data, original, name, pack, groups, False))
     return found
 
 
-def _dimension(data: AuditSet, original: AuditSet | None, pack: Pack, groups: list[str], known: bool) -> Dimension:
-    name, values = pack.dimension, values_of(data, pack, groups)
-    detector = _detector(data, pack, groups, values, known)
+def _dimension(data: AuditSet, original: AuditSet | None, name: str, pack: Pack | None, groups: list[str], known: bool) -> Dimension:
+    values = values_of(data, name, pack, groups)
+    detector = _detector(data, pack, groups, values, known) if pack else None
     found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
-    before = values_of(original, pack, groups) if original else None
+    before = values_of(original, name, pack, groups) if original else None
     found.shares = list(_shares(values, groups, before))
+    if known:
+        own = data.columns[name]
+        found.column, found.rule, found.named = own.column, own.rule, name in data.shape.groups
+        if own.numbers is not None and data.labelled:
+            found.rank = _by_rank(own.numbers, data.labels)
     if data.labelled:
         found.labels = _with_labels(data.labels, values, groups, pack, original, before)
-    found.lean = _lean(data.texts, values, groups, pack, original, before)
+    if pack and data.shape.language == "en":
+        found.lean = _lean(data.texts, values, groups, pack, original, before)
     return found
 
 
-def values_of(data: AuditSet, pack: Pack, groups: list[str]) -> list[str]:
+def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -> list[str]:
     """The group of each text, as the file gives it or else as the text shows it; empty where it is none of `groups` or not clear."""
-    if pack.dimension in data.groups:
-        return [v if v in groups else "" for v in data.groups[pack.dimension]]
+    if name in data.groups:
+        return [v if v in groups else "" for v in data.groups[name]]
+    if pack is None or any(g not in pack.groups for g in groups):
+        return [""] * len(data.texts)
     return ["" if v == UNCLEAR else v for v in detect(data.texts, pack.only(groups))]
 
 
 def _detector(data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool) -> Detector | None:
     """Measured on this file where its groups are known, else for gender on the biographies that ship."""
-    readable = [g for g in groups if pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names]
+    readable = [g for g in groups if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)]
     if len(readable) < 2:
         return None
     if known:
@@ -144,7 +165,7 @@ def _with_labels(
     labels: Sequence[str],
     values: Sequence[str],
     groups: list[str],
-    pack: Pack,
+    pack: Pack | None,
     original: AuditSet | None,
     before: Sequence[str] | None,
 ) -> dict[str, Any] | None:
@@ -165,7 +186,7 @@ def _with_labels(
         _, other = _table(original.labels, before, groups)
         if len(other) >= 2 and (other.sum(0) > 0).sum() >= 2:
             found["original_v"] = float(cramers_v(other[:, other.sum(0) > 0]))
-    stereotyped = {x: pack.stereotypes[x] for x in names if x in pack.stereotypes}
+    stereotyped = {x: pack.stereotypes[x] for x in names if pack and x in pack.stereotypes}
     own = [(g, stereotyped[x]) for x, g in zip(labels, values, strict=True) if g and x in stereotyped]
     if own:
         found["follow"] = float(np.mean([g in ([s] if isinstance(s, str) else s) for g, s in own]))
@@ -182,7 +203,7 @@ def _lean(
     before: Sequence[str] | None,
 ) -> dict[str, Any] | None:
     """How far the wording leans toward each text's own group (words for each 100), against 0 or the original's."""
-    if not all(pack.groups[g].wording for g in groups) or len(groups) < 2:
+    if not all(g in pack.groups and pack.groups[g].wording for g in groups) or len(groups) < 2:
         return None
     own = _leans(texts, values, pack)
     if len(own) < FEWEST:

@@ -18,6 +18,10 @@ from probate.audit.verdict import Found, share_finding
 Say = Callable[[str], Any]
 
 
+MISSING = 0.2
+"""Share of values that may be missing."""
+
+
 @dataclass
 class Audit:
     """What stage one found."""
@@ -123,6 +127,33 @@ def _findings(a: Audit) -> Iterable[Found]:
     if total > 1 and len(set(data.texts)) == 1:
         yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
     yield from verdict.of_groups(a.dimensions)
+    yield from (Found("coverage", verdict.UNSURE, reason) for reason in not_measured(a))
+    yield from (Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left)
+
+
+def not_measured(a: Audit) -> Iterable[str]:
+    """What was given and could not be looked at, each in a sentence; then "no sign" cannot be said."""
+    data, known = a.data, [d for d in a.dimensions if d.known and d.named]
+    if data.shape.language == "unknown":
+        yield "language: it is not recognised, or none that Probate reads (en, es, pt, ar, zh); no group is read from the texts; name it with --language"
+    elif data.shape.language != "en" and not known:
+        yield f"language: no group is read from texts in '{data.shape.language}'; name a column with --group"
+    if data.shape.label and not data.labelled:
+        yield f"label: column '{data.shape.label}' has fewer than two labels, so that no tie can be measured"
+    if not data.labelled and not a.dimensions:
+        yield "the file has no labels and no groups: neither shares nor ties were measured; name their columns with --label and --group"
+    for name in data.shape.groups:
+        own = data.columns[name]
+        if len(own.groups) < 2:
+            yield f"{name}: column '{own.column}' has {len(own.groups) or 'no'} group, so that nothing can be compared"
+        if own.missing > MISSING * len(own.values):
+            yield f"{name}: {own.missing:,} of {len(own.values):,} values of column '{own.column}' are missing"
+    for d in known:
+        if data.labelled and d.labels is None and len(d.groups) >= 2:
+            yield f"{d.name}: too few texts have both a group and a label for a tie to be measured"
+    missing = sum(not x for x in data.labels)
+    if data.labelled and missing > MISSING * len(data.labels):
+        yield f"label: {missing:,} of {len(data.labels):,} texts have none"
 
 
 def as_record(a: Audit) -> dict[str, Any]:
@@ -133,6 +164,13 @@ def as_record(a: Audit) -> dict[str, Any]:
 
     return {
         "verdict": a.verdict,
+        "exit": verdict.EXIT_CODES[a.verdict],
+        "coverage": {
+            "rows": a.data.rows, "texts": len(a.data.texts), "language": a.data.shape.language, "labels": sorted(set(a.data.labels) - {""})[:100],
+            "texts_without_label": sum(not x for x in a.data.labels),
+            "columns": {n: {"column": c.column, "groups": c.groups[:100], "missing": c.missing, "rule": c.rule} for n, c in a.data.columns.items()},
+            "left_out": [*a.data.left, *a.data.shape.left], "not_measured": list(not_measured(a)),
+        },
         "said": verdict.VERDICTS[a.verdict],
         "source": a.data.source,
         "original": a.original.source if a.original else None,

@@ -120,10 +120,10 @@ def _write(
 ) -> tuple[list[str], dict[str, Counter[tuple[str, str]]]]:
     """Both sets with the columns text, label and the dimension; labels in common, and how many records each cell has."""
     from probate.audit.groups import values_of
-    from probate.bias.packs import load_pack
+    from probate.bias.spellings import pack_of
 
     own = next(d for d in found.dimensions if d.name == name)
-    sides = {"original": (original, values_of(original, load_pack(name), own.groups)), "augmented": (data, own.values)}
+    sides = {"original": (original, values_of(original, name, pack_of(name), own.groups)), "augmented": (data, own.values)}
     common = sorted({*data.labels} & {*original.labels} - {""})
     cells: dict[str, Counter[tuple[str, str]]] = {}
     written: dict[Path, str] = {}
@@ -327,4 +327,4 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
 
 def with_training(found: Audit) -> Audit:
     """The audit with its findings in the order of their weight."""
-    return replace(found, found=sorted(found.found, key=lambda f: ("stop", "look", "note").index(f.weight)))
+    return replace(found, found=sorted(found.found, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)))

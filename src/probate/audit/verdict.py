@@ -11,12 +11,15 @@ from statsmodels.stats.multitest import multipletests
 from probate.audit.artefacts import HARMLESS
 from probate.audit.groups import Dimension
 
-STOP, LOOK, NOTE = "stop", "look", "note"
+STOP, LOOK, UNSURE, NOTE = "stop", "look", "cannot tell", "note"
 VERDICTS = {
     STOP: "Do not train on this as it is.",
     LOOK: "Look at these before you train on it.",
+    UNSURE: "Cannot tell: not all that was given could be looked at.",
     NOTE: "No sign at this n.",
 }
+EXIT_CODES = {STOP: 1, LOOK: 0, UNSURE: 4, NOTE: 0}
+"""Verdict → exit code of a gate on it."""
 RULES = {
     "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
     "evaluation": "stop: the file is an evaluation set",
@@ -28,9 +31,14 @@ RULES = {
     "artefacts": "look: 1% or more are refusals, or 5% or more have another generator's trace",
     "unread": "look: 1% or more of the rows cannot be read or have no text",
     "one class": "look: all labels, or all texts, are the same",
+    "coverage": "cannot tell: labels, groups, a language or a check that was given and not used",
     "inherited": "stop: the trained study shows a change of a gap against its control (adjusted p < 0.05) beyond the budget",
 }
 """Kind of finding → its rule."""
+
+
+READ = 0.25
+"""Share of texts that must show a group for shares read from them to count."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +57,16 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
     """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes."""
     found: list[Found] = []
     for d in dimensions:
+        if not d.known and d.undetermined > 1 - READ:
+            sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
+            found.append(Found("coverage", UNSURE if not any(o.known for o in dimensions) else NOTE, sentence))
+            continue
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
-        found += _balance(d, how)
+        if d.named:
+            found += _balance(d, how)
+        if d.rank is not None:
+            sentence = f"{d.name}: its numbers differ between labels by rank (Kruskal and Wallis)"
+            found.append(Found("ties", NOTE, sentence, p=d.rank))
         if d.labels:
             found.append(_ties(d))
         if d.lean:
@@ -94,9 +110,12 @@ def _ties(d: Dimension) -> Found:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
     beyond = e["v"] - e["original_v"] if e["original_v"] is not None else excess
-    sentence = f"{d.name}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    name = d.name if d.named else f"column '{d.column}'"
+    sentence = f"{name}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
     if e["original_v"] is not None:
         sentence += f", in the original {e['original_v']:.2f}"
+    if d.rule:
+        sentence += f"; {d.rule}"
     if "follow" in e:
         sentence += f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the pack"
     if e["smallest"] < 5:
@@ -133,4 +152,4 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
 def verdict(found: Sequence[Found]) -> str:
     """`stop`, `look` or `note`: the heaviest."""
     weights = {f.weight for f in found}
-    return next((w for w in (STOP, LOOK) if w in weights), NOTE)
+    return next((w for w in (STOP, LOOK, UNSURE) if w in weights), NOTE)

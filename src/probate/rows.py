@@ -1,0 +1,226 @@
+"""Rows of JSONL, CSV, Parquet, Arrow and Hugging Face `datasets`, as they are.
+
+A broken row is given with its place and its fault; it is never dropped silently.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from probate.errors import InputError, nearest
+from probate.registry import require
+
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+LONGEST_LINE = 64 * 1024 * 1024
+"""Characters of a line or a cell from which a file is refused: what unpacks to more is no record."""
+
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+DELIMITERS = ",;\t|"
+HEAD = 64 * 1024
+"""Characters by which the delimiter of a CSV file is told."""
+
+Row = tuple[str, dict[str, Any] | str]
+"""Where the row stands, and its columns, or what is wrong with it."""
+
+
+def source_rows(name: str, split: str, base: Path) -> Iterator[Row]:
+    """Rows of a file (or of several, with `*` in the name), a folder saved by `datasets` or `hf:ID`, as they are."""
+    if name.startswith("hf:"):
+        return _hub_rows(name.removeprefix("hf:"), split)
+    path = (base / name).expanduser()
+    if "*" not in path.name:
+        return _file_rows(path, split)
+    files = sorted(path.parent.glob(path.name))
+    if not files:
+        raise InputError(f"{path}: no file has such a name")
+    return (row for file in files for row in _file_rows(file, split))
+
+
+def _file_rows(path: Path, split: str) -> Iterator[Row]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.is_dir():
+        yield from _saved_dataset_rows(path, split)
+        return
+    if not path.is_file():
+        raise InputError(f"{path}: neither a file nor a folder")
+    packed = path.suffix.lower() in PACKED
+    suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows}
+    tables = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
+    if suffix not in texts and (packed or suffix not in tables):
+        allowed = ", ".join([*texts, *tables])
+        raise InputError(
+            f"{path}: '{suffix}' is not read; allowed: {allowed} (text also with {' or '.join(PACKED)}), or a folder saved by datasets"
+        )
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    try:
+        if suffix in tables:
+            yield from tables[suffix](path)
+        else:
+            with _opened(path, PACKED.get(path.suffix.lower())) as lines:
+                yield from texts[suffix](path, lines)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert it, as with iconv -t utf-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _opened(path: Path, packing: str | None) -> TextIO:
+    """A text file, unpacked as it is read."""
+    import pyarrow
+
+    if packing is None:
+        return path.open(encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(pyarrow.input_stream(str(path), compression=packing), encoding="utf-8-sig", newline="")
+
+
+def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
+    number = 0
+    while line := lines.readline(LONGEST_LINE):
+        number += 1
+        if len(line) >= LONGEST_LINE:
+            raise InputError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; is it one record a line?")
+        yield line
+
+
+def _jsonl_rows(path: Path, lines: TextIO) -> Iterator[Row]:
+    for number, line in enumerate(_bounded(path, lines), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            said = (
+                f"at column {error.colno} ({error.msg}; cut off?)"
+                if isinstance(error, json.JSONDecodeError)
+                else "(nested too deeply)"
+            )
+            yield f"{path}:{number}", f"not JSON {said}"
+            continue
+        if SURROGATE.search(line) and not _encodes(row):
+            yield f"{path}:{number}", "a lone surrogate (half of a character), which is no text"
+            continue
+        yield f"{path}:{number}", row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+
+
+def _encodes(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_LINE)
+    whole, head = _bounded(path, lines), list[str]()
+    while sum(map(len, head)) < HEAD and (line := next(whole, "")):
+        head.append(line)
+    delimiter = delimiter_of(head)
+    reader = csv.DictReader(itertools.chain(head, whole), delimiter=delimiter, strict=True)
+    try:
+        names = list(reader.fieldnames or [])
+    except csv.Error as error:
+        raise InputError(f"{path}:1: not CSV ({error})") from None
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise InputError(f"{path}:1: the column '{twice[0]}' stands there twice; rename one")
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"{path}:{reader.line_num}", f"not CSV ({error})"
+            return
+        where = f"{path}:{reader.line_num}"
+        if None in row:
+            yield where, "more fields than the header"
+        else:
+            yield where, dict(row)
+
+
+def delimiter_of(lines: Sequence[str]) -> str:
+    """The delimiter by which the first lines of a CSV file have as many fields as their header: of `,` `;` tab and `|`, the most fields.
+
+    Where none fits every line it is the one that fits most of them; of a header of one field, the comma.
+    """
+    best, most = ",", (0.0, 0)
+    for delimiter in DELIMITERS:
+        try:
+            rows = [r for r in csv.reader(lines, delimiter=delimiter) if r]
+        except csv.Error:
+            continue
+        width = len(rows[0]) if rows else 0
+        found = (sum(len(r) == width for r in rows) / max(1, len(rows)), width)
+        if width > 1 and found > most:
+            best, most = delimiter, found
+    return best
+
+
+def _arrow_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+
+    number = 0
+    with pyarrow.memory_map(str(path)) as source:
+        try:
+            batches = pyarrow.ipc.open_stream(source)
+        except pyarrow.ArrowInvalid:
+            try:
+                file = pyarrow.ipc.open_file(source)
+            except pyarrow.ArrowInvalid:
+                raise InputError(f"{path}: not an Arrow file, or cut off") from None
+            batches = (file.get_batch(i) for i in range(file.num_record_batches))
+        for batch in batches:
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}:row {number}", row
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+    except pyarrow.ArrowInvalid:
+        raise InputError(f"{path}: not a Parquet file, or cut off") from None
+    number = 0
+    for batch in file.iter_batches():
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{path}:row {number}", row
+
+
+def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
+    datasets: Any = require("datasets", "datasets")
+    try:
+        data = datasets.load_from_disk(str(path))
+    except (FileNotFoundError, ValueError) as error:
+        raise InputError(f"{path}: not a folder saved by datasets ({str(error).splitlines()[0]})") from None
+    if isinstance(data, datasets.DatasetDict):
+        if split not in data:
+            raise InputError(f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}")
+        data = data[split]
+    for number, row in enumerate(data, 1):
+        yield f"{path}:row {number}", dict(row)
+
+
+def _hub_rows(name: str, split: str) -> Iterator[Row]:
+    datasets: Any = require("datasets", "datasets")
+    try:
+        data = datasets.load_dataset(name, split=split)
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"hf:{name}: cannot be loaded ({first})") from None
+    for number, row in enumerate(data, 1):
+        yield f"hf:{name}:row {number}", dict(row)

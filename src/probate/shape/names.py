@@ -1,0 +1,44 @@
+"""The one table of known columns: what a column is called that holds a text, a prompt, a label, a group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CHATS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns")
+PAIRS = (("chosen", "rejected"), ("preferred", "rejected"), ("preferred_output", "non_preferred_output"))
+"""Preference pairs: the better answer, the other one."""
+RESPONSES = ("completion", "response", "output", "answer", "reply", "generation", "generated_text", "generated", "model_output", "target_text")  # fmt: skip
+TEXTS = ("text", "bio", "biography", "content", "body", "document", "article", "sentence", "review", "comment", "essay", "story")
+INSTRUCTIONS = ("instruction", "instructions", "task")
+PROMPTS = ("prompt", "prompts", *INSTRUCTIONS, "question", "query", "input", "inputs", "context", "passage")
+"""What is asked: each such column is part of the prompt, in this order."""
+SYSTEMS = ("system", "system_prompt", "system_message")
+LABELS = ("label", "labels", "occupation", "job", "profession", "class", "category", "topic", "sentiment", "intent", "target", "label_text", "label_name")  # fmt: skip
+DIMENSIONS = {
+    "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race", "culture": "culture", "religion": "religion",
+    "age": "age", "age_group": "age", "disability": "disability", "ses": "ses",
+}  # fmt: skip
+"""Name of a column → the dimension whose groups it holds."""
+IDS = ("id", "uid", "uuid", "guid", "record_id", "source_id", "row_id", "example_id", "doc_id", "prompt_id", "idx", "index", "hash", "sha256", "md5")  # fmt: skip
+GENERATORS = ("generator", "model", "generated_by", "model_name")
+
+SPELLINGS = {"f": "female", "m": "male", "woman": "female", "man": "male", "women": "female", "men": "male"}
+ROLES = {
+    "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "bot": "assistant",
+    "chatgpt": "assistant", "chatbot": "assistant", "system": "system", "developer": "system", "tool": "tool", "function": "tool",
+    "ipython": "tool", "observation": "tool",
+}  # fmt: skip
+"""Role as chats spell it, in lower case → user, assistant, system or tool."""
+ROLE_KEYS = ("role", "from", "speaker", "author")
+TEXT_KEYS = ("content", "value", "text")
+
+
+def key_of(column: str) -> str:
+    """The name by which a column is looked up: its last part, in lower case, with `_` for spaces and hyphens."""
+    return column.rpartition(".")[2].strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def normal_group(value: Any) -> str:
+    """A group's name as the identity packs have it: lower case, usual short forms spelled out."""
+    text = str(value or "").strip().lower()
+    return SPELLINGS.get(text, text)
