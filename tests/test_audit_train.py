@@ -6,16 +6,19 @@ import json
 import random
 import time
 from collections import Counter
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from probate.audit.read import read_set
 from probate.audit.stage_one import audit
-from probate.audit.train import EPOCHS, LEAST, MOST, TEST, Speed, plan, seconds_of, train
+from probate.audit.train import EPOCHS, LEAST, MOST, TEST, Speed, _told, plan, seconds_of, train
 from probate.cli import app
 from probate.corpus import biographies
 from probate.errors import InputError, StageError
+from probate.study import Study
 
 LABELS, GROUPS = ["dentist", "nurse"], ["female", "male"]
 
@@ -90,6 +93,23 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path):
     assert "changes its gap by" in inherited.sentence and 0 <= inherited.p <= 1
     assert any("the smallest change that this would find four times in five" in line for line in told["lines"])
     assert f"{told['arms']} models trained" in told["lines"][-1]
+
+
+def test_an_undefined_change_is_cannot_tell(files, tmp_path):
+    """A budget that ends before the matched control is trained leaves no number, and no verdict that reassures."""
+    found = audit(read_set(str(files / "original.jsonl")), read_set(str(files / "original.jsonl")), {})
+    missing = [float("nan")] * 5
+    effects = pd.DataFrame(
+        [("occupation", "against matched control", q, m, "female − male", "arm 'neutral-0.5-s0' has no answers of this task", *missing, 0, 0)
+         for q, m in (("inheritance", "gap"), ("inheritance-detail", "accuracy"))],
+        columns="task contrast question metric comparison reason estimate ci_low ci_high p p_adjusted n seeds".split(),
+    )  # fmt: skip
+    result = SimpleNamespace(effects=effects, outcomes=pd.DataFrame({"arm": ["given-0.5-s0"]}), failures=[])
+    told = _told(found, SimpleNamespace(said=[], train_per_cell=1, test_per_cell=1, study=Study()), result, tmp_path, "gender")
+    assert "nan" not in "\n".join([*told["lines"], *(f.sentence for f in found.found)])
+    assert sum("undefined: arm 'neutral-0.5-s0' has no answers" in line for line in told["lines"]) == 2
+    (row,) = [f for f in found.found if f.kind == "inherited"]
+    assert row.weight == "cannot tell" and "cannot tell whether" in row.sentence
 
 
 def test_what_stage_one_found_outlives_a_budget_that_is_too_small(files, model_dir, tmp_path, monkeypatch):

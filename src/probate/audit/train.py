@@ -13,7 +13,7 @@ from typing import Any
 from probate.analyze.contrast import smallest_found
 from probate.audit.read import AuditSet
 from probate.audit.stage_one import Audit
-from probate.audit.verdict import NOTE, STOP, Found
+from probate.audit.verdict import NOTE, STOP, UNSURE, Found
 from probate.errors import InputError, StageError
 from probate.mixing import augmented_count
 from probate.progress import Reporter, spoken
@@ -296,6 +296,9 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
     detail = rows[(rows["question"] == "inheritance-detail") & (rows["metric"] == "accuracy")]
     lines = list(planned.said)
     for r in (*main.itertuples(), *detail.itertuples()):
+        if r.reason:
+            lines.append(f"{r.metric}, {r.comparison}: the change of the gap is undefined: {r.reason}")
+            continue
         visible = smallest_found(r.ci_low, r.ci_high, planned.study.analysis.confidence)
         lines.append(
             f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
@@ -304,6 +307,11 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
     if main.empty:
         lines.append("no pair of models finished within the budget: nothing can be said of what is inherited")
     for r in main.itertuples():
+        if r.reason:
+            found.found.append(
+                Found("inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}")
+            )
+            continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
         sentence = f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
         found.found.append(
