@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from probate.analyze import compare
+from probate.analyze import compare, resample
 from probate.analyze.compare import SPREAD
 from probate.analyze.effects import effects_of
+from probate.analyze.usable import Asked
 from probate.gate.decide import FAIL, UNSURE, _of_task, judge_row, verdict
 from probate.plan import REPLICATE_SEED, Arm
 from probate.report import words
@@ -20,6 +21,8 @@ from probate.tasks.base import Measure, by_group, everyone, frame, labels_frame
 
 QUICK = Analysis(resamples=200)
 GROUPS = ("female", "male", "other")
+EACH = 4
+"""Items of a group."""
 
 
 def measure(kind: str, groups: int) -> Measure:
@@ -46,7 +49,7 @@ def arms(rng: np.random.Generator) -> list[Arm]:
     return found
 
 
-def outcomes(planned: list[Arm], kind: str, groups: int, rng: np.random.Generator, each: int = 4) -> pd.DataFrame:
+def outcomes(planned: list[Arm], kind: str, groups: int, rng: np.random.Generator, each: int = EACH) -> pd.DataFrame:
     """Items of each group in every arm, of which some are unusable by a random pattern; an unusable one has a score of 0, which must not count."""
     rows = []
     for arm in planned:
@@ -106,45 +109,57 @@ def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
     return value(whole, m, row["comparison"]) if row["comparison"] != SPREAD else 0.0
 
 
-@pytest.mark.parametrize("groups", [2, 3])
-def test_a_thousand_patterns_of_pairs(groups):
-    """500 patterns each: a change is finite just where some seed has a usable item in common of each group, and then it is what is computed by hand."""
-    m, rng, defined = measure("share", groups), np.random.default_rng(groups), 0
-    for _ in range(500):
-        chances = rng.choice([0.0, 0.3, 1.0], (rng.integers(1, 4), 2, groups), p=[0.2, 0.3, 0.5])
-        pairs = []
-        for seed in chances:
-            arms_ = []
-            for arm in seed:
-                side = np.repeat(np.arange(groups), 4)
-                keep = rng.random(len(side)) < arm[side]
-                whole = pd.DataFrame(
-                    {"item_id": [f"i{i}" for i in range(len(side))], "side": side, "value": rng.random(len(side))}
-                )
-                arms_.append(whole[keep])
-            pairs.append((arms_[0], arms_[1]))
-        joined = [a.merge(b, on=["item_id", "side"]) for a, b in pairs]
-        joined = [j.assign(value=j["value_x"] - j["value_y"]) for j in joined if set(j["side"]) == set(range(groups))]
-        for comparison, e in compare.changes(pairs, m, QUICK):
-            numbers = np.array([e.value, e.low, e.high, e.p, e.within])
-            if not joined:
-                assert np.isnan(numbers).all(), e
+@pytest.mark.parametrize(("kind", "groups", "patterns"), [("share", 2, 350), ("dollars", 2, 250), ("share", 3, 100), ("macro_f1", 2, 300)])
+def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
+    """A change is finite just where some seed has a usable item in common of each group (label), and then it is what numpy gives by hand."""
+    monkeypatch.setattr(resample, "relabel_p", lambda *_: 0.5)  # p is not the point, and most of the time
+    monkeypatch.setattr(resample, "sign_flip_p", lambda *_: 0.5)
+    m, rng, defined = measure(kind, groups), np.random.default_rng([groups, len(kind)]), 0
+    side, items = np.repeat(np.arange(groups), EACH), [f"i{i}" for i in range(groups * EACH)]
+    target = np.tile(["a", "b"], groups * EACH)[: groups * EACH]
+    scale = 10_000 if kind == "dollars" else 1
+    for _ in range(patterns):
+        seeds = rng.integers(1, 4 if kind != "macro_f1" else 2)
+        usable = rng.random((seeds, 2, len(side))) < rng.choice([0.0, 0.3, 1.0], (seeds, 2, groups), p=[0.2, 0.3, 0.5])[..., side]
+        values = np.where(usable, scale * rng.random(usable.shape), np.nan)
+        said = rng.choice(["a", "b"], usable.shape)
+
+        def table(seed: int, arm: int, usable=usable, values=values, said=said) -> pd.DataFrame:
+            keep = np.flatnonzero(usable[seed, arm])
+            return pd.DataFrame({
+                "item_id": [items[i] for i in keep], "side": side[keep] * (kind != "macro_f1"), "value": values[seed, arm, keep],
+                "target": target[keep], "prediction": said[seed, arm, keep],
+            })  # fmt: skip
+
+        pairs = [(table(s, 0), table(s, 1)) for s in range(seeds)]
+        asked = Asked(frozenset(range(groups)), frozenset("ab")) if kind == "macro_f1" else None
+        both = usable.all(1)
+        parts = [target == x for x in "ab"] if kind == "macro_f1" else [side == g for g in range(groups)]
+        whole = np.array([all(both[s, part].any() for part in parts) for s in range(seeds)])
+        for comparison, e in compare.changes(pairs, m, QUICK, asked):
+            if not whole.any():
+                assert np.isnan([e.value, e.low, e.high, e.p, e.within]).all(), e
             elif comparison == SPREAD:
                 assert np.isfinite(e.value)
+            elif kind == "macro_f1":
+                f1 = [f1_score(target[both[0]], said[0, arm, both[0]], labels=["a", "b"], average="macro", zero_division=0) for arm in (0, 1)]
+                assert e.value == pytest.approx(f1[0] - f1[1], abs=1e-6)
             else:
-                means = pd.concat(joined).groupby(["item_id", "side"], as_index=False)["value"].mean()
-                first = means["side"] == m.sides.index(comparison.partition(" − ")[0])
-                assert e.value == pytest.approx(means.loc[first, "value"].mean() - means.loc[~first, "value"].mean(), abs=1e-9)
-                assert e.seeds == len(joined)
-        defined += bool(joined)
-    assert 100 < defined < 450
+                kept = np.where(both[whole], values[whole, 0] - values[whole, 1], np.nan)
+                with np.errstate(invalid="ignore"):
+                    mean = np.nansum(kept, 0) / (~np.isnan(kept)).sum(0)
+                first = side == m.sides.index(comparison.partition(" − ")[0])
+                assert e.value == pytest.approx(np.nanmean(mean[first]) - np.nanmean(mean[~first]), abs=1e-9 * scale)
+                assert e.seeds == whole.sum()
+        defined += whole.any()
+    assert 0.2 * patterns < defined < 0.95 * patterns
 
 
 @pytest.mark.parametrize(("kind", "groups"), [("share", 2), ("share", 3), ("dollars", 2), ("dollars", 3), ("macro_f1", 2)])
 def test_no_pattern_of_unusable_answers_gives_a_number_from_a_missing_side(kind, groups):
     """Whole studies: each effect against a computation by hand, then through the report's sentences and the gate."""
     m, rng, defined, undefined = measure(kind, groups), np.random.default_rng([groups, len(kind)]), 0, 0
-    for _ in range(20 if kind == "macro_f1" else 4):
+    for _ in range(3 if groups == 3 else 6):
         planned = arms(rng)
         table = outcomes(planned, kind, groups, rng)
         found = effects_of(table, {"t": [m]}, QUICK, arms=planned)
