@@ -52,9 +52,14 @@ def observed(study: Study, folder: RunFolder) -> dict[str, Design]:
 
 
 def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int) -> Design:
-    arms = [measure.values(part).set_index(["item_id", "side"])["value"] for _, part in outcomes.groupby("arm", sort=False)]
+    frames = [measure.values(part) for _, part in outcomes.groupby("arm", sort=False)]
+    arms = [f.set_index(["item_id", "side"])["value"].dropna() for f in frames]
+    arms = [a for a in arms if {0, 1} <= set(a.index.get_level_values("side"))]
+    if not arms:
+        raise InputError(f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group")
     rate = float(np.clip(arms[0].mean(), 0.01, 0.99))
     pairs = [pd.concat([a, b], axis=1, join="inner").to_numpy() for i, a in enumerate(arms) for b in arms[i + 1 :]]
+    pairs = [p for p in pairs if len(p)]
     same = float(np.mean([np.mean(np.isclose(p[:, 0], p[:, 1])) for p in pairs])) if pairs else 0.85
     chance = rate**2 + (1 - rate) ** 2
     gaps = [a.groupby("side").mean().pipe(lambda m: m.get(0, np.nan) - m.get(1, np.nan)) for a in arms]

@@ -12,7 +12,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Calibration:
-    """One arm, one group. All are total variation distances of label distributions, in [0, 1]; 0 is alike.
+    """One arm, one group. All are total variation distances of label distributions, in [0, 1]; 0 is alike, NaN undefined (`reason`).
 
     `error`: answers against the arm's training labels; `drift`: answers against the true labels of the same items; each for labels
     sampled from the model's shares and for its likeliest ones. `bound`: see `bound`.
@@ -26,6 +26,7 @@ class Calibration:
     greedy_drift: float
     sampled_bound: float
     greedy_bound: float
+    reason: str = ""
 
 
 def calibration(
@@ -35,11 +36,12 @@ def calibration(
     place = {label: i for i, label in enumerate(labels)}
     found = []
     for group, counts in trained_on.items():
-        own = outcomes[outcomes["parsed"] & outcomes["groups"].map(lambda g, group=group: g.get(dimension) == group)]
-        if own.empty or not sum(counts.values()):
+        asked = outcomes[[g.get(dimension) == group for g in outcomes["groups"]]]
+        own = asked[asked["parsed"].astype(bool)]
+        sampled = np.array([[json.loads(r).get(label, 0.0) for label in labels] for r in own["response"]]).sum(0)
+        if reason := _missing(len(asked), len(own), sum(counts.values()), float(np.sum(sampled))):
+            found.append(Calibration(group, len(own), *[float("nan")] * 6, reason))
             continue
-        shares = [json.loads(r) for r in own["response"]]
-        sampled = np.array([[s.get(label, 0.0) for label in labels] for s in shares]).mean(0)
         greedy = np.bincount(own["prediction"].map(place), minlength=len(labels)) / len(own)
         truth = np.bincount(own["target"].map(place), minlength=len(labels)) / len(own)
         trained = np.array([counts.get(label, 0) for label in labels]) / sum(counts.values())
@@ -49,8 +51,18 @@ def calibration(
     return found
 
 
+def _missing(asked: int, usable: int, trained: int, mass: float) -> str:
+    if not asked:
+        return "nothing is asked about this group"
+    if not usable:
+        return f"no usable answer (0 of {asked})"
+    if not trained:
+        return "no training record of this group"
+    return "" if mass > 0 else "no share on any of the labels"
+
+
 def _distance(p: np.ndarray, q: np.ndarray) -> float:
-    return float(np.abs(p / max(p.sum(), 1e-12) - q).sum() / 2)
+    return float(np.abs(p / p.sum() - q).sum() / 2)
 
 
 def bound(error: float, ratio: float) -> float:

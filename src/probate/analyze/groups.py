@@ -32,11 +32,13 @@ def by_group(outcomes: pd.DataFrame, measure: Measure) -> tuple[dict[str, float]
 
 
 def parse_rates(outcomes: pd.DataFrame, dimension: str, own: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Share of parsed responses for each task and group, with counts: dropping the rest silently is itself a bias.
+    """Share of parsed responses for each task and group, with counts, and the arm where it is least: dropping the rest silently is itself a bias.
 
     `own`: task → its dimension, where that is not `dimension`.
     """
     dimensions = outcomes["task"].map(lambda task: (own or {}).get(task, dimension))
     groups = [g.get(d, "") for g, d in zip(outcomes["groups"], dimensions, strict=True)]
     table = outcomes.assign(group=groups)
-    return table.groupby(["task", "group"])["parsed"].agg(["mean", "size"]).reset_index()
+    by_arm = table.groupby(["task", "group", "arm"], sort=False)["parsed"].mean().astype(float)
+    least = by_arm.loc[by_arm.groupby(level=["task", "group"]).idxmin()].rename("least").reset_index()
+    return table.groupby(["task", "group"])["parsed"].agg(["mean", "size"]).reset_index().merge(least)

@@ -18,7 +18,10 @@ ONE_ANSWER = 0.95
 
 @dataclass(frozen=True)
 class Information:
-    """One task in one arm (first seed). `by_group`: share of each answer in each group, the commonest first."""
+    """One task in one arm (first seed). `n` of the `asked` items have a usable answer. `by_group`: share of each answer in each group, the commonest first.
+
+    `recall`, its ends and `chance` are NaN where a label has no item with a usable answer; the verdict names it.
+    """
 
     task: str
     arm: str
@@ -33,6 +36,7 @@ class Information:
     ece: float
     ece_by_group: dict[str, float]
     verdict: str
+    asked: int
 
     @property
     def silent(self) -> bool:
@@ -53,14 +57,18 @@ def information(
     found: list[Information] = []
     if "scoring" not in outcomes:
         return found
-    choices = outcomes[(outcomes["scoring"] != "") & outcomes["parsed"]]
+    choices = outcomes[outcomes["task"].isin(outcomes.loc[outcomes["scoring"] != "", "task"])]
     for (task, arm), rows in choices.groupby(["task", "arm"], sort=False):
         if rows["target"].nunique() > 1:
             found.append(_one(str(task), str(arm), rows, (own or {}).get(str(task), dimension), analysis))
     return found
 
 
-def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analysis) -> Information:
+def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Analysis) -> Information:
+    own, nan = asked[asked["parsed"].astype(bool)], float("nan")
+    if own.empty:
+        verdict = f"cannot tell: no usable answer (0 of {len(asked)})"
+        return Information(task, arm, 0, "", nan, {}, nan, nan, nan, nan, nan, {}, verdict, len(asked))
     shares = own["prediction"].value_counts(normalize=True)
     answer, share = str(shares.index[0]), float(shares.iloc[0])
     groups = own["groups"].map(lambda g: g.get(dimension, "all"))
@@ -77,8 +85,12 @@ def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analy
     tail = (1 - analysis.confidence) / 2
     low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))
     chance = _chance(own["response"], len(labels))
+    if lost := sorted(set(asked["target"]) - set(labels)):
+        recall = low = high = chance = nan
     if share >= ONE_ANSWER:
         verdict = f"no information: {answer} is the answer to {100 * share:.0f}% of the items"
+    elif lost:
+        verdict = f"cannot tell: no usable answer to an item of {', '.join(lost)}"
     elif low <= chance:
         verdict = "not distinguishable from guessing"
     else:
@@ -88,7 +100,7 @@ def _one(task: str, arm: str, own: pd.DataFrame, dimension: str, analysis: Analy
     calibration = {group: expected_calibration_error(part) for group, part in parts.items()}
     return Information(
         task, arm, len(own), answer, share, by_group, recall, low, high, chance, expected_calibration_error(own), calibration,
-        verdict,
+        verdict, len(asked),
     )  # fmt: skip
 
 

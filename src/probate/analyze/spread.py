@@ -16,13 +16,13 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 def highest(means: np.ndarray) -> np.ndarray:
-    """Largest group mean, (..., groups) → (...)."""
-    return np.nanmax(means, -1)
+    """Largest group mean, (..., groups) → (...); NaN where a group has none."""
+    return np.max(means, -1)
 
 
 def lowest(means: np.ndarray) -> np.ndarray:
     """Smallest group mean."""
-    return np.nanmin(means, -1)
+    return np.min(means, -1)
 
 
 def distance(means: np.ndarray) -> np.ndarray:
@@ -52,6 +52,8 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
         return EMPTY
     clusters = sorted({c for frames in arms for f in frames for c in f["item_id"].str.split("#").str[0]})
     tables = [[_table(f, clusters, groups) for f in frames] for frames in arms]
+    there = np.sum([t[:, 1].sum(0) for own in tables for t in own], axis=0) > 0
+    tables = [[t[..., there] for t in own] for own in tables]
     paired = len(arms[0]) == 2
 
     def of(weights: np.ndarray) -> np.ndarray:
@@ -60,6 +62,7 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
 
     by_seed = of(np.ones((1, len(clusters))))[:, 0]
     draws = of(draw_counts(len(clusters), analysis.resamples, analysis.seed))
+    draws = draws[:, np.isfinite(draws).all(0)]  # in a few draws a small group has no item
     value = float(by_seed.mean())
     p, test = NAN, "none"
     if len(arms) > 1:
@@ -69,8 +72,10 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
             "t over items and seeds" if paired else "none", "item bootstrap and seeds, Cochran and Cox's t", "item and seed", within if paired else NAN,
         )  # fmt: skip
     tail = (1 - analysis.confidence) / 2
-    low, high = (float(x) for x in np.nanquantile(draws[0], (tail, 1 - tail)))
-    within = farther(*np.nanquantile(draws[0], (2 * tail, 1 - 2 * tail))) if paired else NAN
+    if not draws.size:
+        return Estimate(value, NAN, NAN, NAN, len(clusters), 1, "none", "undefined (no draw holds each group)", "item")
+    low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
+    within = farther(*np.quantile(draws[0], (2 * tail, 1 - 2 * tail))) if paired else NAN
     if paired:
         p, test = _exchange_p(tables[0], statistic, value, analysis), "permutation of arms within items"
     return Estimate(value, low, high, p, len(clusters), 1, test, "percentile bootstrap", "item", within)
@@ -104,4 +109,4 @@ def _exchange_p(tables: list[np.ndarray], statistic: Statistic, observed: float,
     first = np.concatenate([keep, 1 - keep], axis=1)
     shape = (2 * len(tables[0]), *tables[0].shape[1:])
     null = statistic(_means(first, joined.reshape(shape))) - statistic(_means(1 - first, joined.reshape(shape)))
-    return p_value(np.abs(null), abs(observed))
+    return p_value(np.abs(null[np.isfinite(null)]), abs(observed))

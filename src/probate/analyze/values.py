@@ -34,7 +34,8 @@ class Compared:
     """Model against people on one question, over the options that are answers.
 
     `distance`: Jensen-Shannon distance (base 2), in [0, 1]. `moved`: 1-Wasserstein over the scale's length, in [0, 1], NaN without a scale.
-    `entropy`: of the model and of people, over its maximum. `unanswered`: share of people without an answer.
+    `entropy`: of the model and of people, over its maximum. `unanswered`: share of people without an answer. All that needs the model's shares is
+    NaN where it has none on any of the options.
     """
 
     country: str
@@ -90,7 +91,8 @@ def compare(question: Question, model: Sequence[float], non_answers: bool = Fals
 
 def _shares(values: Sequence[float]) -> np.ndarray:
     found = np.asarray(values, dtype=np.float64)
-    return found / found.sum() if found.sum() > 0 else np.full(len(found), 1 / len(found))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return found / found.sum()  # no share on any: NaN
 
 
 def js_distance(p: np.ndarray, q: np.ndarray) -> float:
@@ -107,7 +109,7 @@ def wasserstein(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def _entropy(p: np.ndarray) -> float:
-    inside = p[p > 0]
+    inside = p[~(p <= 0)]
     return float(-(inside * np.log(inside)).sum() / np.log(len(p)))
 
 
@@ -161,6 +163,7 @@ def changes(before: Sequence[Compared], after: Sequence[Compared], seed: int = 0
     """Change of the distance, paired by question, of each country; above 0: farther from people than before."""
     own = {(c.country, c.text): c.distance for c in before}
     pairs = [(c.country, c.distance - own[c.country, c.text]) for c in after if (c.country, c.text) in own]
+    pairs = [(country, change) for country, change in pairs if np.isfinite(change)]
     return [mean(country, [d for k, d in pairs if k == country], seed=seed) for country in sorted({k for k, _ in pairs})]
 
 

@@ -43,7 +43,9 @@ def model_card(folder: RunFolder, arm: str) -> str:
         raise InputError(f"card: the run has no arm '{arm}'{nearest(arm, arms)}; it has: {', '.join(arms)}")
     own = outcomes[outcomes["arm"] == arm].iloc[0]
     decisions = [
-        d for d in decide(folder, Gate.model_validate({})) if d.bias_type == own["bias_type"] and d.ratio == own["ratio"]
+        d  # one that was not measured has no γ, and is told of every arm of its bias type
+        for d in decide(folder, Gate.model_validate({}))
+        if d.bias_type == own["bias_type"] and (d.ratio != d.ratio or d.ratio == own["ratio"])
     ]
     results = [_result(d, study.data.source) for d in decisions if d.estimate == d.estimate]
     head = {

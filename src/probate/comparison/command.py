@@ -12,16 +12,12 @@ from probate.study import Analysis
 
 
 def run_compare(
-    first: str, second: str, pairs: list[str], show: int, confidence: float, resamples: int
+    first: str, second: str, pairs: list[str], groups: list[str], show: int, confidence: float, resamples: int
 ) -> tuple[list[str], dict[str, Any]]:
-    """The comparison in words and as a record."""
-    wanted = []
-    for text in pairs:
-        a, equals, b = text.partition("=")
-        if not (equals and a and b):
-            raise InputError(f"--pair {text}: must be A=B, as in --pair 'task: acc=task: acc_norm'")
-        wanted.append((a, b))
-    (a, kind_a), (b, kind_b) = read_results(first), read_results(second)
+    """The comparison in words and as a record. `groups`: NAME=COLUMN, columns of both tables that are groups."""
+    wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
+    columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
+    (a, kind_a), (b, kind_b) = (read_results(source, columns) for source in (first, second))
     found, flips, missing = compare_results(a, b, Analysis(confidence=confidence, resamples=resamples), wanted)
     said = [f"A: {kind_a}, {first}; B: {kind_b}, {second}", *unread_lines(missing), *lines(found, flips, show)]
     record = {
@@ -32,3 +28,10 @@ def run_compare(
         "flipped": flips.to_dict("records"),
     }
     return said, record
+
+
+def _split(option: str, text: str, shape: str) -> tuple[str, str]:
+    a, equals, b = (part.strip() for part in text.partition("="))
+    if not (equals and a and b):
+        raise InputError(f"{option} {text}: must be {shape}")
+    return a, b

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +13,14 @@ from statsmodels.stats.multitest import multipletests
 
 from probate.analyze import compare
 from probate.analyze.contrast import Estimate, before_after, contrast, smallest_found
+from probate.bias.spellings import group_column
 from probate.errors import InputError
 from probate.report.words import p_figure
 from probate.study import Analysis
 from probate.tasks.base import Measure
+
+FEWEST, MOST_GROUPS = 2, 12
+"""Items of a group that is compared, at least; groups of a dimension, at most: one with more is rather an id."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,13 @@ def compare_results(
                 f"compare: '{name}': no item is in both; ids of A: {own['item'].iloc[0]}, …; of B: {other['item'].iloc[0]}, …"
             )
         _same_questions(name, both)
+        both["groups"], aside = joined_groups(both["groups_a"], both["groups_b"])
         readable = both["score_a"].notna() & both["score_b"].notna()
-        missing += _unread(name, both)
+        names, few = _groups_of(both)
+        missing += [*_unread(name, both), *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few))]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
-        found += list(_of_set(name, both, *only, analysis))
+        found += list(_of_set(name, both, *only, names, analysis))
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
     tested = [i for i, c in enumerate(found) if np.isfinite(c.p)]
@@ -112,8 +118,8 @@ def compare_results(
         holm, bh = (multipletests([found[i].p for i in tested], method=m)[1] for m in ("holm", "fdr_bh"))
         for place, i in enumerate(tested):
             found[i] = replace(found[i], p_holm=float(holm[place]), p_bh=float(bh[place]))
-    columns = ["set", "item", "groups_a", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
-    moved = pd.concat(flips)[columns].rename(columns={"groups_a": "groups", "target_a": "target"}).reset_index(drop=True)
+    columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
+    moved = pd.concat(flips)[columns].rename(columns={"target_a": "target"}).reset_index(drop=True)
     return found, moved, missing
 
 
@@ -129,25 +135,73 @@ def _same_questions(name: str, both: pd.DataFrame) -> None:
             )
 
 
+def joined_groups(
+    a: Sequence[Mapping[str, str]], b: Sequence[Mapping[str, str]]
+) -> tuple[list[dict[str, str]], list[tuple[str, int]]]:
+    """The groups of each item, with known spellings joined over both sides (F and female are one) and numbers in bands; and what is to be said of them.
+
+    Where the sides differ, A's group counts.
+    """
+    found: list[dict[str, str]] = [{} for _ in a]
+    aside = []
+    for dimension in sorted({d for g in (*a, *b) for d in g}):
+        column = group_column(dimension, [g.get(dimension) for g in (*a, *b)])
+        sides = column.values[: len(found)], column.values[len(found) :]
+        if other := sum(bool(x and y and x != y) for x, y in zip(*sides, strict=True)):
+            aside.append((f"another {dimension} in B than in A; A's is taken", other))
+        for item, x, y in zip(found, *sides, strict=True):
+            if x or y:
+                item[dimension] = x or y
+        if column.rule:
+            aside.append((f"a number as {dimension}, grouped: {column.rule}", sum(dimension in item for item in found)))
+    return found, aside
+
+
+def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str, int]]]:
+    """Dimension → its groups of at least two items, where there are two to twelve; and which groups and dimensions are not compared, with their items."""
+    names: dict[str, list[str]] = {}
+    few = []
+    for dimension in sorted({d for g in both["groups"] for d in g}):
+        counts = Counter(g[dimension] for g in both["groups"] if dimension in g)
+        own = sorted(g for g, n in counts.items() if n >= FEWEST)
+        if len(counts) > MOST_GROUPS:
+            few.append((f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups", counts.total()))
+            continue
+        few += [
+            (f"the {dimension} '{g}', a group of fewer than {FEWEST} items: in no comparison of groups", n)
+            for g, n in sorted(counts.items())
+            if n < FEWEST
+        ]
+        if len(own) == 1:
+            few.append((f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with", counts[own[0]]))
+        elif own:
+            names[dimension] = own
+    return names, few
+
+
 def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
     """Items without a score on a side, by reason, in all and by group; and items without a group."""
-    groups = [{**b, **a} for a, b in zip(both["groups_a"], both["groups_b"], strict=True)]
+    groups = list(both["groups"])
     dimensions = sorted({d for g in groups for d in g})
+    few = [d for d in dimensions if len({g.get(d) for g in groups}) <= MOST_GROUPS]
     found = []
     for side in ("a", "b"):
         why = both[f"unread_{side}"]
         for reason in sorted(set(why) - {""}):
             own = [g for g, w in zip(groups, why, strict=True) if w == reason]
-            by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in dimensions}
+            by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in few}
             found.append(Unread(name, side.upper(), reason, len(own), len(both), by))
     for d in dimensions:
         without = sum(d not in g for g in groups)
         if without:
-            found.append(Unread(name, "both", f"no {d}", without, len(both), {}))
+            found.append(Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {}))
     return found
 
 
-def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: Analysis) -> Iterator[Compared]:
+def _of_set(
+    name: str, both: pd.DataFrame, only_a: int, only_b: int, groups: Mapping[str, list[str]], analysis: Analysis
+) -> Iterator[Compared]:
+    """`groups`: dimension → the groups that are compared; a comparison that needs one without a readable score is undefined."""
     if both.empty:
         yield Compared(
             name,
@@ -156,7 +210,7 @@ def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: A
             only_a,
             only_b,
             *[float("nan")] * 6,
-            "none: no item with a score in both",
+            "undefined: no item has a readable score in both",
             float("nan"),
             (0, 0),
             True,
@@ -176,19 +230,18 @@ def _of_set(name: str, both: pd.DataFrame, only_a: int, only_b: int, analysis: A
     after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
     whole = contrast([before_after(after, before)], analysis, paired=False, share=share)
     yield row("all", whole, both, (float(both["score_a"].mean()), float(both["score_b"].mean())))
-    for dimension in sorted({d for g in both["groups_a"] for d in g}):
-        groups = both["groups_a"].map(lambda g, d=dimension: g.get(d, ""))
-        names = [g for g in sorted(set(groups)) if g and (groups == g).sum() >= 2]
-        if not 2 <= len(names) <= 12:
-            continue  # one group, or what is rather an id
-        place = groups.map({g: i for i, g in enumerate(names)})
+    for dimension, names in groups.items():
+        place = both["groups"].map(lambda g, d=dimension: g.get(d, "")).map({g: i for i, g in enumerate(names)})
+        lost = [g for i, g in enumerate(names) if not (place == i).any()]
         known = both[place.notna()]
         after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
         measure = Measure("score", "score", unit, "", tuple(names), lambda o: o)
         for comparison, e in compare.changes([(after, before)], measure, analysis):
             if comparison == compare.SPREAD:
                 continue
-            gaps = [_gap(f, comparison, names) for f in (before, after)]
+            if lost:
+                e = replace(e, test=f"undefined: no item of {dimension} '{lost[0]}' has a readable score in both")
+            gaps = [float("nan") if lost else _gap(f, comparison, names) for f in (before, after)]
             yield row(f"{dimension}: {comparison}", e, known, (gaps[0], gaps[1]))
 
 
@@ -208,12 +261,15 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
     """The comparison in words, the items that flipped last."""
     said = []
     for c in found:
+        if not np.isfinite(c.change):
+            said.append(f"{c.set}; {c.what}: {c.test}{_only(c)}")
+            continue
         scale, unit = (100, " points") if c.share else (1, "")
         ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
         said.append(
             f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
             f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell; a change of {scale * c.visible:.3g}{unit} would be found four times in five"
-            + (f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else "")
+            + _only(c)
         )
     if most and len(flips):
         said.append(f"items whose score changed ({len(flips)}):")
@@ -224,12 +280,16 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
     return said
 
 
+def _only(c: Compared) -> str:
+    return f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else ""
+
+
 def unread_lines(missing: list[Unread]) -> list[str]:
     """What was left out, in words."""
     said = []
     for m in missing:
         if m.side == "both":
-            said.append(f"{m.set}; {m.n} of {m.of} items in both have {m.reason}: in no comparison of groups")
+            said.append(f"{m.set}; {m.n} of {m.of} items in both have {m.reason}")
             continue
         by = "; ".join(f"{d}: " + ", ".join(f"{g} {n}" for g, n in sorted(own.items())) for d, own in m.groups.items())
         said.append(

@@ -66,7 +66,8 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The decision in words, with its numbers."""
-        where = f"{self.task}, {self.comparison}, {self.bias_type} data at γ {self.ratio:g}, {self.contrast}"
+        at = f" at γ {self.ratio:g}" if np.isfinite(self.ratio) else ""
+        where = f"{self.task}, {self.comparison}, {self.bias_type} data{at}, {self.contrast}"
         if not np.isfinite(self.estimate):
             return f"{where}: {self.verdict}: {f'undefined: {self.reason}' if self.reason else 'no such effect in the run; see its failures'}"
         if not (np.isfinite(self.low) and np.isfinite(self.high)):

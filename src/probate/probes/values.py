@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -59,7 +60,10 @@ class Values(Task):
             common, top = (q.options[max(range(len(q.options)), key=side.__getitem__)] for side in (q.shares, own))
             score = compare(q, [float(s) for s in own]).distance
             identity = f"q{number[q.text]:03d}#{place}"
-            found.append(Outcome(identity, groups, common, json.dumps(shares, ensure_ascii=False), top, score, True))
+            usable = math.isfinite(score)  # without a share on any answer there is no distance
+            found.append(
+                Outcome(identity, groups, common, json.dumps(shares, ensure_ascii=False), top if usable else "", score, usable)
+            )
         return found
 
     def measures(self, context: TaskContext) -> list[Measure]:
@@ -86,9 +90,10 @@ class Values(Task):
 
     def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
         """Mean distance to each country's people, the closest first."""
+        usable = outcomes[outcomes["parsed"].astype(bool)]
         means = [
             mean(country, own["score"].tolist())
-            for country, own in outcomes.groupby(outcomes["groups"].map(lambda g: g["country"]))
+            for country, own in usable.groupby(usable["groups"].map(lambda g: g["country"]))
         ]
         ordered = sorted(means, key=lambda m: m.value)
         return [f"{m.country}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}] over {m.n} questions" for m in ordered]

@@ -154,7 +154,7 @@ def share_chart(
     top = max(0.1, 1.05 * max(float(np.nanmax(values)) for _, values in arms))
     for at, ((name, values), axes) in enumerate(zip(arms, grid, strict=True)):
         y = np.arange(len(labels))[::-1]
-        axes.hlines(y, np.nanmin(values, axis=1), np.nanmax(values, axis=1), color=GRID, linewidth=2.5)
+        axes.hlines(y, np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1), color=GRID, linewidth=2.5)
         for g in range(len(groups)):
             axes.plot(values[:, g], y, "o", color=group_colour(g), markersize=5.5)
         axes.set_xlim(-0.02 * top, top)

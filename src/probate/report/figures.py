@@ -206,7 +206,7 @@ def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
     """The chart of predicted shares: control, each bias type and the matched control at the largest γ."""
     rows = effects[(effects["question"] == "level") & effects["metric"].str.startswith("predicted[")]
     rows = rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
-    arms = []
+    arms, lost = [], []
     for bias_type, part in rows.groupby("bias_type", sort=False):
         if str(bias_type).endswith("(second)"):
             continue
@@ -214,7 +214,10 @@ def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
         lookup = {(r.metric, r.contrast): r.estimate for r in part.itertuples()}
         values = np.array([[lookup.get((f"predicted[{x}]", g), np.nan) for g in groups] for x in labels])
         name = "γ = 0" if bias_type == "none" else f"{bias_type}\nγ = {part['ratio'].iloc[0]:g}"
-        arms.append((name, values))
+        if np.isfinite(values).any():
+            arms.append((name, values))
+        else:
+            lost.append(f"{name}: undefined")
     if not arms:
         return ""
     alt = "Share of each predicted occupation by group. " + "; ".join(
@@ -225,4 +228,5 @@ def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
         )
         for name, values in arms[:8]
     )
+    alt = "; ".join([alt, *lost]).replace("nan%", "undefined")
     return charts.share_chart(labels, groups, arms[:8], alt=alt, salt="shares")

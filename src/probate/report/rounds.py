@@ -117,6 +117,7 @@ def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str
                 "errors": errors,
                 "drifts": drifts,
                 "bounds": bounds,
+                "reason": c.reason,
             }
 
 

@@ -130,7 +130,7 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     """One sentence or two, by this rule.
 
     Of the tasks that show inheritance (adjusted p < 0.05), a mitigation is recommended that helps in most of them, whose
-    accuracy loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and is undefined nowhere; among equals
+    accuracy is measured and loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and is undefined nowhere; among equals
     the one that leaves least. If none does, it says so.
     """
     sick = [e for e in found if e.inherited_sure and not e.group]
@@ -143,15 +143,22 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     if not sick:
         return "There is nothing to stop: no task shows inheritance at this n, so that no mitigation can be shown to help."
     marks: dict[str, tuple[int, float]] = {}
+    unknown: list[str] = []
     for name in dict.fromkeys(e.mitigation for e in found):
         helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
-        loss = -float(cost[name]["estimate"]) if name in cost else 0.0
+        loss = -float(cost[name]["estimate"]) if name in cost else float("nan")  # no accuracy measured: not known
         harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", "undefined") for e in found)
-        if helped and loss <= MOST_LOSS and not harmed:
+        if not helped or harmed:
+            continue
+        if np.isnan(loss):
+            unknown.append(name)
+        elif loss <= MOST_LOSS:
             left = float(np.mean([abs(e.left) / abs(e.inherited) for e in helped]))
             marks[name] = (-len(helped), left)
+    if unknown:
+        missing += f" {', '.join(unknown)}: shown to help, but what it costs in accuracy is not known."
     if not marks:
-        return f"None is shown to help at this n.{missing}"
+        return f"None {'can be recommended' if unknown else 'is shown to help at this n'}.{missing}"
     best = min(marks, key=lambda name: marks[name])
     count, left = -marks[best][0], marks[best][1]
     tasks = len({e.task for e in sick})
@@ -250,7 +257,7 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
     charts = []
     whole = [e for e in found if not e.group]
     for task, bias_type in dict.fromkeys((e.task, e.bias_type) for e in whole):
-        marks, inherited = [], 0.0
+        marks, lost, inherited = [], [], 0.0
         for e in whole:
             if (e.task, e.bias_type) != (task, bias_type):
                 continue
@@ -261,8 +268,10 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
                 if np.isfinite([row["estimate"], e.left, e.inherited]).all():
                     marks.append(Mark(e.mitigation, kept, (e.left, e.left_low, e.left_high)))
                     inherited = e.inherited
+                else:
+                    lost.append(e.mitigation)
         if marks:
-            title = f"{titles[task]}, {bias_type}"
+            title = f"{titles[task]}, {bias_type}" + (f" (undefined: {', '.join(lost)})" if lost else "")
             alt = f"{title}: what each mitigation leaves of the gap against the change of accuracy"
             charts.append(frontier_chart(marks, inherited, unit=units[task], title=title, alt=alt, salt=f"{task}{bias_type}"))
     return charts

@@ -165,11 +165,20 @@ def pick(questions: Sequence[Question], countries: int, each: int) -> list[Quest
 
 
 def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
-    """Distances by country, and what is said of the model over all questions."""
+    """Distances by country, and what is said of the model over all questions; those without a distance are counted and left out.
+
+    Raises:
+        InputError: none has one.
+    """
+    undefined = sum(c.distance != c.distance for c in found)
+    found = [c for c in found if c.distance == c.distance]
+    if not found:
+        raise InputError("values: the model has no share on any option that is an answer, in no question: nothing can be compared")
     scale = [c.moved for c in found if c.moved == c.moved]
     return {
         "questions": len({c.text for c in found}),
         "rejected": list(rejected),
+        "undefined": undefined,
         "countries": [asdict(m) for m in values.by_country(found)],
         "regions": [asdict(m) for m in values.by_region(found)],
         "on_scales": float(np.mean(scale)) if scale else None,
@@ -188,6 +197,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"entropy of answers over its maximum: model {found['entropy'][0]:.2f}, people {found['entropy'][1]:.2f}; one option takes "
         f"{100 * values.COLLAPSED:g}% of the model's answer in {100 * found['collapsed']:.0f}% of questions; people without an answer: {100 * found['unanswered']:.0f}%",
     ]
+    if found["undefined"]:
+        said.append(f"{found['undefined']} comparisons left out: the model has no share on any option that is an answer")
     if found["on_scales"] is not None:
         said.append(
             f"on ordered scales ({found['scales']:,}) the model is {100 * found['on_scales']:.0f}% of the scale away from people (1-Wasserstein)"
