@@ -7,9 +7,11 @@ import json
 import random
 import threading
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,11 +21,19 @@ from typer.testing import CliRunner
 pytest.importorskip("openai", reason="openai is not installed (extra api)")
 
 from probate.api.client import ApiClient
+from probate.api.counts import THOUGHT, counts
+from probate.api.counts import lines as count_lines
 from probate.api.ledger import Ledger
 from probate.api.measure import measure, shares_of
 from probate.api.spec import ApiSpec
+from probate.bias.packs import load_pack
 from probate.cli import app
 from probate.errors import InputError, StageError
+from probate.generate.api_backend import ApiBackend
+from probate.generate.filters import Filters, clean
+from probate.generate.thinking import without_thinking
+from probate.study import Generation
+from probate.tasks.choice import Item
 from probate.testing import sample_context
 
 CANARY = "sk-canary-0123456789"
@@ -380,3 +390,87 @@ def test_retry_after_may_be_a_date_and_counts_may_be_null():
     assert wait("3") == 3 and wait("soon") == wait("") == wait("nan") == 0
     assert 3500 < wait(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) < 3601
     assert [_count(u, "n", 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [7, 7, 7, 3, 7]
+
+
+LETTER_TOKENS = {"logprobs": {"content": [{"token": "B", "logprob": -0.1, "top_logprobs": [{"token": "B", "logprob": -0.1}, {"token": "A", "logprob": -3.0}]}]}}
+BEHAVIOURS = {
+    "letter": ([{"message": {"content": "B"}}], "B"), "logprobs": ([{"message": {"content": "B"}, **LETTER_TOKENS}], "B"),
+    "bold": ([{"message": {"content": "**A**"}}], "A"), "bracket": ([{"message": {"content": "(b)."}}], "B"),
+    "named": ([{"message": {"content": "The answer is B."}}], "B"), "parts": ([{"message": {"content": [{"type": "text", "text": "A"}]}}], "A"),
+    "null part": ([{"message": {"content": [{"type": "text", "text": None}, None]}}], "empty"), "article": ([{"message": {"content": "A nurse cares"}}], "not an option"),
+    "both": ([{"message": {"content": "answer A or answer B"}}], "not an option"), "other letter": ([{"message": {"content": "Q"}}], "not an option"),
+    "prose": ([{"message": {"content": "It depends."}}], "not an option"), "null": ([{"message": {"content": None}}], "empty"),
+    "blank": ([{"message": {"content": " \n"}}], "empty"), "number": ([{"message": {"content": 7}}], "empty"), "no content": ([{"message": {}}], "empty"),
+    "length": ([{"message": {"content": None}, "finish_reason": "length"}], "cut off"), "filter": ([{"message": {"content": "B"}, "finish_reason": "content_filter"}], "refused"),
+    "filter and tokens": ([{"message": {"content": "B"}, "finish_reason": "content_filter", **LETTER_TOKENS}], "refused"),
+    "refusal": ([{"message": {"content": None, "refusal": "I cannot"}}], "refused"), "ending refusal": ([{"message": {"content": ""}, "finish_reason": "refusal"}], "refused"),
+    "thinking": ([{"message": {"content": "<think>A, or B?</think>B"}}], "B"), "open thinking": ([{"message": {"content": "<think>A"}}], "thinking only"),
+    "no choices": ([], "no choices"), "logprobs null": ([{"message": {"content": "A"}, "logprobs": None}], "A"),
+    "logprobs empty": ([{"message": {"content": "A"}, "logprobs": {"content": []}}], "A"), "tokens null": ([{"message": {"content": "A"}, "logprobs": {"content": [None]}}], "A"),
+    "little mass": ([{"message": {"content": "hm"}, "logprobs": {"content": [{"token": "hm", "logprob": -0.1, "top_logprobs": [{"token": "hm", "logprob": -0.1}, {"token": "A", "logprob": -9.0}]}]}}], "not an option"),
+    "two choices": ([{"message": {"content": "B"}}, {"message": {"content": "B"}}], "B"),
+}  # fmt: skip
+"""What a server may say → the letter that is read, or why there is none."""
+
+
+def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path, monkeypatch):
+    assert len(BEHAVIOURS) >= 24
+
+    def post(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        name = body["messages"][-1]["content"].partition("|")[0]
+        usage = {"prompt_tokens": None, "completion_tokens": 1} if name == "null" else None
+        said = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": BEHAVIOURS[name][0], "usage": usage}
+        self.reply(200, json.dumps(said).encode())
+
+    monkeypatch.setattr(Handler, "do_POST", post)
+    items = [Item(n, f"{n}| which?", ("a", "b"), ("A", "B"), "A", {"g": "xy"[i % 2]}) for i, n in enumerate(BEHAVIOURS)]
+    monkeypatch.setattr("probate.api.measure.stable_order", lambda names, *_: list(names))
+    own = client(serve(), tmp_path)
+    found = measure(own, SimpleNamespace(items=lambda _: items), sample_context(), samples=1)
+    table = pd.DataFrame([{**asdict(o), "task": "t", "groups": json.dumps(o.groups)} for o in found])
+    rows = counts(table)
+    for (name, (_, right)), o in zip(BEHAVIOURS.items(), found, strict=True):
+        assert (o.prediction if o.parsed else None) == (right if len(right) == 1 else None), name
+    wanted = Counter(right for _, right in BEHAVIOURS.values() if len(right) > 1)
+    assert {r["what"]: r["n"] for r in rows if r["what"] != THOUGHT} == wanted
+    assert sum(r["n"] for r in rows if r["what"] == THOUGHT) == 2
+    assert all(sum(r["groups"]["g"].values()) == r["n"] and r["of"] == len(items) for r in rows)
+    said = "\n".join(count_lines(rows, table))
+    assert "t: 4 of 28 answers: refused, cannot be used (g: x" in said and "nothing is measured" not in said
+    assert not any(json.loads(p.read_text())["answer"]["choices"] == [] for p in tmp_path.rglob("*.json"))
+    nothing = table[~table["parsed"]]
+    assert f"not one of {len(nothing)} answers can be used" in count_lines(counts(nothing), nothing)[-1]
+
+
+def test_a_server_that_sends_no_choices_is_counted_and_asked_again_later(serve, tmp_path, monkeypatch):
+    def post(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.served["x"] += 1
+        self.reply(200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}).encode())
+
+    monkeypatch.setattr(Handler, "do_POST", post)
+    server = serve()
+    for times in (1, 2):
+        (answer,) = client(server, tmp_path).ask(requests(1))
+        assert answer["choices"][0]["finish_reason"] == "no choices" and server.served["x"] == 3 * times
+
+
+def test_a_refused_generator_answer_is_a_refusal_and_its_thinking_is_counted(serve, tmp_path, monkeypatch):
+    texts = iter([{"content": None, "refusal": "no"}, {"content": "<think>hm</think>She works."}])
+
+    def post(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        choice = {"message": next(texts), "finish_reason": "stop"}
+        self.reply(200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode())
+
+    monkeypatch.setattr(Handler, "do_POST", post)
+    spec = ApiSpec(model="m", base_url=serve().url, key_env="PROBATE_TEST_KEY", concurrency=1)
+    asks = [SimpleNamespace(id=str(i), prompt=f"Write {i}.", name="Ann", seed=i) for i in range(2)]
+    found = {}
+    generation = SimpleNamespace(max_new_tokens=4, temperature=1.0, top_p=1.0)
+    backend = ApiBackend(spec, tmp_path)
+    for ask in asks:
+        backend.answer([ask], generation, lambda pairs: found.update((a.id, t) for a, t in pairs), set())
+    check = Filters(load_pack("gender"), ["nurse"], Generation(), "en").check
+    assert check(asks[0], clean(found["0"])) == "refusal" and without_thinking(found["1"]) == ("She works.", True)

@@ -264,6 +264,8 @@ def ask(
 ) -> None:
     """Ask a model behind an OpenAI-compatible server the study's tasks; `probate compare` sets the outcomes beside others."""
     from probate.api.client import ApiClient
+    from probate.api.counts import counts
+    from probate.api.counts import lines as count_lines
     from probate.api.measure import measure_study
     from probate.api.spec import ApiSpec
     from probate.progress import Reporter
@@ -282,7 +284,9 @@ def ask(
     record = {
         "outcomes": path, "items": len(table), "requests": client.sent, "prompt_tokens": spent.prompt, "answer_tokens": spent.answer, "scoring": scoring,
     }  # fmt: skip
-    give([said, f"outcomes: {path}"], record, as_json)
+    unusable = counts(table)
+    record |= {"notes": client.notes, "not_used": unusable}
+    give([said, *client.notes, *count_lines(unusable, table), f"outcomes: {path}"], record, as_json)
 
 
 @app.command()

@@ -34,6 +34,11 @@ REPLACED = {
 """Parameters that some servers refuse, and what is sent instead; "": nothing."""
 
 
+NO_CHOICES = "no choices"
+"""Ending of what stands for an answer of a server that sends none."""
+EMPTY_ATTEMPTS = 3
+
+
 class ApiClient:
     """Answers of one model. Finished answers lie in `cache`, one file each: a later call, or one after a kill, asks only what is missing."""
 
@@ -79,7 +84,8 @@ class ApiClient:
                     except StageError as error:
                         failed.append(error)
                         return
-                write_atomic(self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False))
+                if answer["choices"][0].get("finish_reason") != NO_CHOICES:  # else asked again by a later call
+                    write_atomic(self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False))
             for i in own:
                 found[i] = answer
                 done(i, answer)
@@ -135,7 +141,7 @@ class ApiClient:
     async def _send(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
         rng = random.Random()  # noqa: S311 (jitter)
         last = "no answer"
-        failed = 0
+        failed = empty = 0
         while True:
             most = self._most(request)
             self.ledger.reserve(*most)
@@ -145,13 +151,16 @@ class ApiClient:
             try:
                 self.sent += 1
                 answer = await client.chat.completions.create(model=self.spec.model, **sent)
-                body = answer.model_dump() if hasattr(answer, "model_dump") else {}
+                body = answer.model_dump(warnings=False) if hasattr(answer, "model_dump") else {}
                 usage = body.get("usage")
                 if body.get("choices"):
                     used = _count(usage, "prompt_tokens", most[0]), _count(usage, "completion_tokens", most[1])
                 if _sound(body):
                     return body
                 last = "an answer without a message"
+                empty += body.get("choices") == []
+                if empty == EMPTY_ATTEMPTS:
+                    return {"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]}
             except (openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError) as error:
                 last = f"{type(error).__name__}: {_short(error, self.spec.key())}"
                 used = most if isinstance(error, openai.APITimeoutError) else (0, 0)  # what was cut off may have been charged

@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from probate.api.client import ApiClient, Request
+from probate.api.client import NO_CHOICES, ApiClient, Request
+from probate.api.counts import THOUGHT
 from probate.errors import InputError
 from probate.generate.thinking import without_thinking
 from probate.records import stable_order
@@ -27,7 +28,8 @@ LEAST = 0.5
 TOP = 20
 LETTER = re.compile(r"[\s\"'`*_(\[]*([A-T])[\s\"'`*_)\].:,]*", re.I)
 LISTED = re.compile(r"[\s\"'`*_(\[]*([A-T])(?:[*_]*[).:\]][*_]*)\s+(.*)", re.S)
-NAMED = re.compile(r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(?!['’]|[ ]+\w)", re.I)
+NAMED = re.compile(r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(['’]|[ ]+\w)?", re.I)
+"""A letter that is called the answer; what follows it is a word, if the letter may be an article."""
 REFUSED = ("content_filter", "refusal")
 
 
@@ -57,17 +59,25 @@ def message(answer: dict[str, Any]) -> tuple[str, str]:
     return choice_text(answer["choices"][0])
 
 
-def choice_text(choice: dict[str, Any]) -> tuple[str, str]:
-    said = choice.get("message") or {}
-    content = said.get("content")
+def content_of(choice: dict[str, Any]) -> str:
+    """What a choice says as it stands: a text, or the texts of its parts; "" for anything else."""
+    content = (choice.get("message") or {}).get("content")
     if isinstance(content, list):  # parts
-        content = "".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
-    text, thought = without_thinking(content if isinstance(content, str) else "")
+        content = "".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
+    return content if isinstance(content, str) else ""
+
+
+def choice_text(choice: dict[str, Any]) -> tuple[str, str]:
+    """As `message`, of one choice."""
+    said = choice.get("message") or {}
+    text, thought = without_thinking(content_of(choice))
     ending = choice.get("finish_reason")
     if said.get("refusal") or ending in REFUSED:
         return text, "refused"
     if text.strip():
         return text, ""
+    if ending == NO_CHOICES:
+        return "", NO_CHOICES
     return "", "cut off" if ending == "length" else "thinking only" if thought else "empty"
 
 
@@ -87,13 +97,14 @@ def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | No
     own = {plain(texts.get(name, name)): name for name in order}
     if plain(text) in own and plain(text):
         return own[plain(text)]
-    if found := LETTER.fullmatch(text):
-        return of(found[1])
-    if found := LISTED.fullmatch(text):
-        beside = own.get(plain(found[2]))
-        return of(found[1]) if beside in (None, of(found[1])) else None
-    said = {of(m) for m in NAMED.findall(text)}
-    return said.pop() if len(said) == 1 else None
+    if alone := LETTER.fullmatch(text):
+        return of(alone[1])
+    if listed := LISTED.fullmatch(text):
+        beside = own.get(plain(listed[2]))
+        return of(listed[1]) if beside in (None, of(listed[1])) else None
+    found = NAMED.findall(text)
+    said = {of(letter) for letter, _ in found}
+    return said.pop() if len(said) == 1 and not all(word for _, word in found) else None
 
 
 def shares_of(
@@ -143,7 +154,7 @@ def measure(
     items = list(task.items(context))
     asked = [request_of(item, context.seed) for item in items]
     answers = client.ask([request for request, _ in asked], lambda *_: tick(1) if tick else None)
-    plain = [i for i, a in enumerate(answers) if len(top_tokens(a)) < len(items[i].names) and message(a)[1] != "refused"]
+    plain = [i for i, a in enumerate(answers) if len(top_tokens(a)) < len(items[i].names) and message(a)[1] not in ("refused", NO_CHOICES)]
     more: dict[int, list[dict[str, Any]]] = {}
     if plain:
         again = [
@@ -157,6 +168,8 @@ def measure(
     for i, item in enumerate(items):
         texts = dict(zip(item.names, item.options, strict=True))
         shares, how = shares_of(more.get(i, [answers[i]]), asked[i][1], texts)
+        if without_thinking(content_of(answers[i]["choices"][0]))[1]:
+            how = f"{how}, {THOUGHT}"
         prediction = max(shares, key=shares.__getitem__) if shares else ""
         response = (
             json.dumps({n: round(shares.get(n, 0.0), 4) for n in item.names}, ensure_ascii=False)

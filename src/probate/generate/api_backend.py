@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from probate.api.client import ApiClient, Request
-from probate.api.measure import message
+from probate.api.measure import content_of, message
 from probate.api.spec import ApiSpec
+from probate.generate.filters import REFUSED
 from probate.generate.prompts import Ask
 from probate.study import Generation
 
@@ -26,6 +27,8 @@ class ApiBackend:
 
     def __init__(self, spec: ApiSpec, cache: Path) -> None:
         self.client = ApiClient(spec, cache)
+        self.notes = self.client.notes
+        """Parameters that the server refuses, and what is sent instead."""
 
     def describe(self) -> dict[str, Any]:
         spec = self.client.spec
@@ -48,7 +51,7 @@ class ApiBackend:
         ]  # fmt: skip
 
         def save(i: int, answer: dict[str, Any]) -> None:
-            text, why = message(answer)
-            done([(missing[i], "" if why else text)])
+            refused = message(answer)[1] == "refused"
+            done([(missing[i], REFUSED if refused else content_of(answer["choices"][0]))])
 
         self.client.ask(requests, save)

@@ -124,6 +124,7 @@ def augment(
         "accepted": sum(map(len, accepted.values())),
         "rejects": dict(reasons.most_common()),
         **({"thinking_taken_off": thoughts} if thoughts else {}),
+        **({"notes": notes} if (notes := getattr(backend, "notes", [])) else {}),
     }
     write_rejects(folder / "rejects.jsonl", rejects)
     short = {c: len(accepted[c]) for c in cells if len(accepted[c]) < per_cell}

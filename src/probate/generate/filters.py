@@ -17,6 +17,8 @@ REASONS = (
 """All reasons, in the order in which they are checked."""
 
 REDACTED = "specialist"
+REFUSED = "[refused by the server]"
+"""In place of an answer that a server says is a refusal."""
 
 
 def clean(answer: str) -> str:
@@ -78,7 +80,7 @@ class Filters:
         tokens = words(text)
         if not tokens:
             return "empty"
-        if REFUSAL.search(text):
+        if text == REFUSED or REFUSAL.search(text):
             return "refusal"
         if len(tokens) < self.generation.min_words:
             return "too short"
