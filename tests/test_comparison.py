@@ -197,3 +197,33 @@ def test_harness_documents_that_repeat_are_paired_by_doc_id(tmp_path):
     ]
     path = write(tmp_path / "samples_sums_2026-01-01.jsonl", rows)
     assert list(read_results(str(path))[0]["item"]) == [str(i) for i in range(6)]
+
+
+def test_groups_of_columns_are_joined_by_spelling_and_named_where_not_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, sexes in (("a", ("F", "male", "X", "W")), ("b", ("female", "M", "nonbinary", "Woman"))):
+        rows = [
+            {"id": i, "score": int(rng.integers(2)), "sex": sexes[min(i // 20, 2) if i != 5 else 3], "who": f"p{i}", "site": "s"}
+            for i in range(41)
+        ]
+        write(tmp_path / f"{name}.jsonl", rows)
+    paths = [str(tmp_path / f"{n}.jsonl") for n in "ab"]
+    groups = [x for c in ("gender=sex", "who=who", "site=site") for x in ("--group", c)]
+    said = probate(*paths, *groups, "--resamples", 200, "--show", 0).output
+    assert "all; gender: female − male: B − A" in said and "W − " not in said
+    for left_out in ("1 of 41 items in both have the gender 'nonbinary', a group of fewer than 2", "the site 's', which has no other", "a who of 41 groups"):
+        assert left_out in said
+    assert "no column 'sexx'" in str(probate(*paths, "--group", "gender=sexx").exception)
+    assert "must be NAME=COLUMN" in str(probate(*paths, "--group", "sex").exception)
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_a_group_without_a_readable_score_has_an_undefined_row(tmp_path, groups):
+    rows = [{"id": i, "score": 1 if i % groups else "n/a", "group": "xyz"[i % groups]} for i in range(30)]
+    path = str(write(tmp_path / "a.jsonl", rows))
+    result = probate(path, path, "--resamples", 200, "--json")
+    found = [c for c in json.loads(result.output)["compared"] if c["what"] != "all"]
+    assert len(found) == (1 if groups == 2 else 3)
+    for row in found:
+        assert row["change"] is None and row["p"] is None and row["test"] == "undefined: no item of group 'x' has a readable score in both"
+    assert "nan" not in probate(path, path, "--resamples", 200).output
