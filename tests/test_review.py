@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from probate.cards.checksums import verify
 from probate.cli import app
 from probate.errors import InputError
 from probate.review.command import lines, merge_marks, prepare
+from probate.review.items import Round, Shown, write_round
 from probate.review.marks import cohen, krippendorff, mark_file, read_marks, save_mark
 
 
@@ -180,3 +182,17 @@ def test_a_second_round_keeps_the_first(finished):
 def test_a_line_separator_in_an_id_loses_no_mark(tmp_path):
     (tmp_path / "m.jsonl").write_text('{"id": "a\u2028b", "answer": "x"}\n', encoding="utf-8")
     assert read_marks(tmp_path / "m.jsonl") == {"a\u2028b": "x"}
+
+
+def test_marks_to_another_question_are_not_mixed_with_new_ones(tmp_path):
+    first = Round("groups", "Which gender does this text show?", ("female", "male", "not clear"), [Shown("1", ("a text",))])
+    wider = replace(first, answers=("female", "male", "nonbinary", "not clear"), items=[Shown("2", ("another",))])
+    write_round(tmp_path / "items.json", first)
+    write_round(tmp_path / "items.json", wider)  # nothing is marked yet: nothing is lost
+    assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["2"]
+    save_mark(mark_file(tmp_path, "ann"), "2", "nonbinary")
+    for other in (first, replace(wider, question="Which race does this text show?")):
+        with pytest.raises(InputError, match="move that folder away"):
+            write_round(tmp_path / "items.json", other)
+    write_round(tmp_path / "items.json", replace(wider, items=first.items))
+    assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["1", "2"]

@@ -112,10 +112,22 @@ def _ordered(items: list[Shown]) -> list[Shown]:
 
 
 def write_round(path: Path, shown: Round) -> None:
-    """The round with what is hidden, so that marks can be read later; items of earlier rounds stay, after those that are shown now."""
+    """The round with what is hidden, so that marks can be read later; items of earlier rounds stay, after those that are shown now.
+
+    Raises:
+        InputError: marks there answer another question, or had other answers to choose from.
+    """
     from probate.store import write_atomic
 
-    earlier = json.loads(path.read_text(encoding="utf-8"))["items"] if path.exists() else []
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"items": []}
+    earlier = before["items"]
+    if earlier and (before["question"], tuple(before["answers"])) != (shown.question, shown.answers):
+        if any(p.stat().st_size for p in path.parent.glob("marks-*.jsonl")):
+            raise InputError(
+                f"review: the marks in {path.parent} answer '{before['question']}' ({', '.join(before['answers'])}), not '{shown.question}' "
+                f"({', '.join(shown.answers)}); move that folder away to begin anew"
+            )
+        earlier = []
     now = {i.id for i in shown.items}
     rows = [{"id": i.id, "texts": i.texts, **i.hidden} for i in shown.items]
     rows += [row for row in earlier if row["id"] not in now]
