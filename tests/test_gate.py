@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 from probate import run
 from probate.cli import app
 from probate.errors import InputError
+from probate.folder import RunFolder
 from probate.gate.api import CannotTell, assert_no_inheritance
 from probate.gate.decide import judge, verdict
+from probate.report.build import rebuild
 
 
 @pytest.mark.parametrize(
@@ -140,3 +143,25 @@ def pytester_run(tmp_path):
         ).stdout
 
     return go
+
+
+def test_unusable_answers_of_one_group_end_in_cannot_tell(finished, tmp_path):
+    """A run as it lies on disk, analysed anew: the command, its JSON and its JUnit file name what is missing, and no number stands for it."""
+    folder, junit = tmp_path / "run", tmp_path / "gate.xml"
+    shutil.copytree(finished, folder)
+    outcomes = pd.read_parquet(folder / "outcomes.parquet")
+    arm = outcomes.loc[outcomes["bias_type"] == "given", "arm"].iloc[0]
+    lost = (outcomes["arm"] == arm) & (outcomes["task"] == "occupation") & outcomes["groups"].str.contains('"female"')
+    assert lost.any()
+    outcomes.loc[lost, ["parsed", "score"]] = [False, 0.0]
+    outcomes.to_parquet(folder / "outcomes.parquet")
+    rebuild(RunFolder(folder))
+    result = probate(folder, "--task", "occupation", "--max-gap", "1", "--junit", junit)
+    reason = f"undefined: no usable answer of group 'female' in arm '{arm}' (0 of {lost.sum()})"
+    assert result.exit_code == 4 and reason in result.output and "nan" not in result.output
+    found = json.loads(probate(folder, "--task", "occupation", "--max-gap", "1", "--json").output)
+    assert found["verdict"] == "cannot tell" and found["decisions"][0]["estimate"] is None and reason.removeprefix("undefined: ") in str(found)
+    assert [e for e in ElementTree.parse(junit).iter("skipped") if reason in str(e.attrib) + str(e.text)]  # noqa: S314 (our own file)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "undefined: no usable answer of group" in page and 'class="n undefined"' in page
+    assert probate(folder, "--task", "salary", "--max-gap", "1e9").exit_code == probate(finished, "--task", "salary", "--max-gap", "1e9").exit_code
