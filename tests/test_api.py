@@ -392,7 +392,13 @@ def test_retry_after_may_be_a_date_and_counts_may_be_null():
     assert [_count(u, "n", 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [7, 7, 7, 3, 7]
 
 
-LETTER_TOKENS = {"logprobs": {"content": [{"token": "B", "logprob": -0.1, "top_logprobs": [{"token": "B", "logprob": -0.1}, {"token": "A", "logprob": -3.0}]}]}}
+LETTER_TOKENS = {
+    "logprobs": {
+        "content": [
+            {"token": "B", "logprob": -0.1, "top_logprobs": [{"token": "B", "logprob": -0.1}, {"token": "A", "logprob": -3.0}]}
+        ]
+    }
+}
 BEHAVIOURS = {
     "letter": ([{"message": {"content": "B"}}], "B"), "logprobs": ([{"message": {"content": "B"}, **LETTER_TOKENS}], "B"),
     "bold": ([{"message": {"content": "**A**"}}], "A"), "bracket": ([{"message": {"content": "(b)."}}], "B"),
@@ -420,7 +426,14 @@ def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path,
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         name = body["messages"][-1]["content"].partition("|")[0]
         usage = {"prompt_tokens": None, "completion_tokens": 1} if name == "null" else None
-        said = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": BEHAVIOURS[name][0], "usage": usage}
+        said = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": BEHAVIOURS[name][0],
+            "usage": usage,
+        }
         self.reply(200, json.dumps(said).encode())
 
     monkeypatch.setattr(Handler, "do_POST", post)
@@ -447,7 +460,9 @@ def test_a_server_that_sends_no_choices_is_counted_and_asked_again_later(serve, 
     def post(self):
         self.rfile.read(int(self.headers["content-length"]))
         self.server.served["x"] += 1
-        self.reply(200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}).encode())
+        self.reply(
+            200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}).encode()
+        )
 
     monkeypatch.setattr(Handler, "do_POST", post)
     server = serve()
@@ -462,7 +477,9 @@ def test_a_refused_generator_answer_is_a_refusal_and_its_thinking_is_counted(ser
     def post(self):
         self.rfile.read(int(self.headers["content-length"]))
         choice = {"message": next(texts), "finish_reason": "stop"}
-        self.reply(200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode())
+        self.reply(
+            200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode()
+        )
 
     monkeypatch.setattr(Handler, "do_POST", post)
     spec = ApiSpec(model="m", base_url=serve().url, key_env="PROBATE_TEST_KEY", concurrency=1)

@@ -203,7 +203,13 @@ def test_groups_of_columns_are_joined_by_spelling_and_named_where_not_compared(t
     rng = np.random.default_rng(0)
     for name, sexes in (("a", ("F", "male", "X", "W")), ("b", ("female", "M", "nonbinary", "Woman"))):
         rows = [
-            {"id": i, "score": int(rng.integers(2)), "sex": sexes[min(i // 20, 2) if i != 5 else 3], "who": f"p{i}", "site": "s"}
+            {
+                "id": i,
+                "score": int(rng.integers(2)),
+                "sex": sexes[min(i // 20, 2) if i != 5 else 3],
+                "who": f"p{i}",
+                "site": "s",
+            }
             for i in range(41)
         ]
         write(tmp_path / f"{name}.jsonl", rows)
@@ -211,7 +217,11 @@ def test_groups_of_columns_are_joined_by_spelling_and_named_where_not_compared(t
     groups = [x for c in ("gender=sex", "who=who", "site=site") for x in ("--group", c)]
     said = probate(*paths, *groups, "--resamples", 200, "--show", 0).output
     assert "all; gender: female − male: B − A" in said and "W − " not in said
-    for left_out in ("1 of 41 items in both have the gender 'nonbinary', a group of fewer than 2", "the site 's', which has no other", "a who of 41 groups"):
+    for left_out in (
+        "1 of 41 items in both have the gender 'nonbinary', a group of fewer than 2",
+        "the site 's', which has no other",
+        "a who of 41 groups",
+    ):
         assert left_out in said
     assert "no column 'sexx'" in str(probate(*paths, "--group", "gender=sexx").exception)
     assert "must be NAME=COLUMN" in str(probate(*paths, "--group", "sex").exception)
@@ -225,5 +235,9 @@ def test_a_group_without_a_readable_score_has_an_undefined_row(tmp_path, groups)
     found = [c for c in json.loads(result.output)["compared"] if c["what"] != "all"]
     assert len(found) == (1 if groups == 2 else 3)
     for row in found:
-        assert row["change"] is None and row["p"] is None and row["test"] == "undefined: no item of group 'x' has a readable score in both"
+        assert (
+            row["change"] is None
+            and row["p"] is None
+            and row["test"] == "undefined: no item of group 'x' has a readable score in both"
+        )
     assert "nan" not in probate(path, path, "--resamples", 200).output

@@ -160,8 +160,15 @@ def test_unusable_answers_of_one_group_end_in_cannot_tell(finished, tmp_path):
     reason = f"undefined: no usable answer of group 'female' in arm '{arm}' (0 of {lost.sum()})"
     assert result.exit_code == 4 and reason in result.output and "nan" not in result.output
     found = json.loads(probate(folder, "--task", "occupation", "--max-gap", "1", "--json").output)
-    assert found["verdict"] == "cannot tell" and found["decisions"][0]["estimate"] is None and reason.removeprefix("undefined: ") in str(found)
-    assert [e for e in ElementTree.parse(junit).iter("skipped") if reason in str(e.attrib) + str(e.text)]  # noqa: S314 (our own file)
+    assert (
+        found["verdict"] == "cannot tell"
+        and found["decisions"][0]["estimate"] is None
+        and reason.removeprefix("undefined: ") in str(found)
+    )
+    assert [e for e in ElementTree.parse(junit).iter("skipped") if reason in str(e.attrib) + str(e.text)]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "undefined: no usable answer of group" in page and 'class="n undefined"' in page
-    assert probate(folder, "--task", "salary", "--max-gap", "1e9").exit_code == probate(finished, "--task", "salary", "--max-gap", "1e9").exit_code
+    assert (
+        probate(folder, "--task", "salary", "--max-gap", "1e9").exit_code
+        == probate(finished, "--task", "salary", "--max-gap", "1e9").exit_code
+    )

@@ -50,12 +50,16 @@ def test_information_shows_what_was_asked_and_names_lost_labels():
     one, none = information(table, "g", QUICK)
     assert (one.n, one.asked, none.n, none.asked) == (2, 4, 0, 2)
     assert np.isnan([one.recall, none.recall]).all() and none.verdict == "cannot tell: no usable answer (0 of 2)"
-    mixed = choices([("m", "x", "a", {"a": 1.0, "b": 0.0}, True), ("m", "x", "a", {"a": 0.0, "b": 1.0}, True), ("m", "x", "b", sure, False)])
+    mixed = choices(
+        [("m", "x", "a", {"a": 1.0, "b": 0.0}, True), ("m", "x", "a", {"a": 0.0, "b": 1.0}, True), ("m", "x", "b", sure, False)]
+    )
     assert information(mixed, "g", QUICK)[0].verdict == "cannot tell: no usable answer to an item of b"
 
 
 def test_parse_rates_name_the_worst_arm():
-    (row,) = parse_rates(choices([("m", "x", "a", {"a": 1.0}, True), ("n", "x", "a", {"a": 1.0}, False)]), "g").to_dict("records")
+    (row,) = parse_rates(choices([("m", "x", "a", {"a": 1.0}, True), ("n", "x", "a", {"a": 1.0}, False)]), "g").to_dict(
+        "records"
+    )
     assert (row["mean"], row["size"], row["least"], row["arm"]) == (0.5, 2, 0.0, "n")
 
 
@@ -64,7 +68,11 @@ def test_a_model_without_a_share_on_any_answer_has_no_distance():
     none = compare(question, (0.0, 0.0, 1.0))
     assert np.isnan([none.distance, none.entropy[0]]).all() and not none.collapsed
     found = why_values.report([none, compare(question, (0.5, 0.5, 0.0))], [])
-    assert found["undefined"] == 1 and found["countries"][0]["n"] == 1 and "1 comparisons left out" in "\n".join(why_values.lines(found))
+    assert (
+        found["undefined"] == 1
+        and found["countries"][0]["n"] == 1
+        and "1 comparisons left out" in "\n".join(why_values.lines(found))
+    )
     with pytest.raises(InputError, match="no share on any option"):
         why_values.report([none], [])
 
@@ -72,7 +80,10 @@ def test_a_model_without_a_share_on_any_answer_has_no_distance():
 def test_a_cost_that_nobody_measured_is_not_0():
     entry = Entry("mask", "t", "given", 0.5, 0.3, True, -0.2, -0.3, -0.1, 0.01, 0.1, 0.0, 0.2, "helps")
     said = recommendation([entry], {})
-    assert said.startswith("None can be recommended.") and "mask: shown to help, but what it costs in accuracy is not known" in said
+    assert (
+        said.startswith("None can be recommended.")
+        and "mask: shown to help, but what it costs in accuracy is not known" in said
+    )
     assert recommendation([entry], {"mask": pd.Series({"estimate": -0.01})}).startswith("mask: it helps in 1 of 1")
 
 

@@ -109,7 +109,9 @@ def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
     return value(whole, m, row["comparison"]) if row["comparison"] != SPREAD else 0.0
 
 
-@pytest.mark.parametrize(("kind", "groups", "patterns"), [("share", 2, 350), ("dollars", 2, 250), ("share", 3, 100), ("macro_f1", 2, 300)])
+@pytest.mark.parametrize(
+    ("kind", "groups", "patterns"), [("share", 2, 350), ("dollars", 2, 250), ("share", 3, 100), ("macro_f1", 2, 300)]
+)
 def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
     """A change is finite just where some seed has a usable item in common of each group (label), and then it is what numpy gives by hand."""
     monkeypatch.setattr(resample, "relabel_p", lambda *_: 0.5)  # p is not the point, and most of the time
@@ -120,7 +122,9 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
     scale = 10_000 if kind == "dollars" else 1
     for _ in range(patterns):
         seeds = rng.integers(1, 4 if kind != "macro_f1" else 2)
-        usable = rng.random((seeds, 2, len(side))) < rng.choice([0.0, 0.3, 1.0], (seeds, 2, groups), p=[0.2, 0.3, 0.5])[..., side]
+        usable = (
+            rng.random((seeds, 2, len(side))) < rng.choice([0.0, 0.3, 1.0], (seeds, 2, groups), p=[0.2, 0.3, 0.5])[..., side]
+        )
         values = np.where(usable, scale * rng.random(usable.shape), np.nan)
         said = rng.choice(["a", "b"], usable.shape)
 
@@ -142,7 +146,10 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
             elif comparison == SPREAD:
                 assert np.isfinite(e.value)
             elif kind == "macro_f1":
-                f1 = [f1_score(target[both[0]], said[0, arm, both[0]], labels=["a", "b"], average="macro", zero_division=0) for arm in (0, 1)]
+                f1 = [
+                    f1_score(target[both[0]], said[0, arm, both[0]], labels=["a", "b"], average="macro", zero_division=0)
+                    for arm in (0, 1)
+                ]
                 assert e.value == pytest.approx(f1[0] - f1[1], abs=1e-6)
             else:
                 kept = np.where(both[whole], values[whole, 0] - values[whole, 1], np.nan)

@@ -85,7 +85,9 @@ class ApiClient:
                         failed.append(error)
                         return
                 if answer["choices"][0].get("finish_reason") != NO_CHOICES:  # else asked again by a later call
-                    write_atomic(self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False))
+                    write_atomic(
+                        self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False)
+                    )
             for i in own:
                 found[i] = answer
                 done(i, answer)

@@ -154,7 +154,11 @@ def measure(
     items = list(task.items(context))
     asked = [request_of(item, context.seed) for item in items]
     answers = client.ask([request for request, _ in asked], lambda *_: tick(1) if tick else None)
-    plain = [i for i, a in enumerate(answers) if len(top_tokens(a)) < len(items[i].names) and message(a)[1] not in ("refused", NO_CHOICES)]
+    plain = [
+        i
+        for i, a in enumerate(answers)
+        if len(top_tokens(a)) < len(items[i].names) and message(a)[1] not in ("refused", NO_CHOICES)
+    ]
     more: dict[int, list[dict[str, Any]]] = {}
     if plain:
         again = [

@@ -165,7 +165,9 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
         counts = Counter(g[dimension] for g in both["groups"] if dimension in g)
         own = sorted(g for g, n in counts.items() if n >= FEWEST)
         if len(counts) > MOST_GROUPS:
-            few.append((f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups", counts.total()))
+            few.append(
+                (f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups", counts.total())
+            )
             continue
         few += [
             (f"the {dimension} '{g}', a group of fewer than {FEWEST} items: in no comparison of groups", n)
@@ -173,7 +175,9 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
             if n < FEWEST
         ]
         if len(own) == 1:
-            few.append((f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with", counts[own[0]]))
+            few.append(
+                (f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with", counts[own[0]])
+            )
         elif own:
             names[dimension] = own
     return names, few
