@@ -34,20 +34,19 @@ def calibration(
 ) -> list[Calibration]:
     """Of one arm's outcomes whose answers are choices among `labels`: a `Calibration` for each group in `trained_on` (group → label → records)."""
     place = {label: i for i, label in enumerate(labels)}
-    found = []
+    found, nan = [], float("nan")
     for group, counts in trained_on.items():
         asked = outcomes[[g.get(dimension) == group for g in outcomes["groups"]]]
         own = asked[asked["parsed"].astype(bool)]
         sampled = np.array([[json.loads(r).get(label, 0.0) for label in labels] for r in own["response"]]).sum(0)
         if reason := _missing(len(asked), len(own), sum(counts.values()), float(np.sum(sampled))):
-            found.append(Calibration(group, len(own), *[float("nan")] * 6, reason))
+            found.append(Calibration(group, len(own), nan, nan, nan, nan, nan, nan, reason))
             continue
         greedy = np.bincount(own["prediction"].map(place), minlength=len(labels)) / len(own)
         truth = np.bincount(own["target"].map(place), minlength=len(labels)) / len(own)
         trained = np.array([counts.get(label, 0) for label in labels]) / sum(counts.values())
-        errors = [_distance(side, trained) for side in (sampled, greedy)]
-        drifts = [_distance(side, truth) for side in (sampled, greedy)]
-        found.append(Calibration(group, len(own), *errors, *drifts, *(bound(e, ratio) for e in errors)))
+        (a, b), (c, d) = ([_distance(side, other) for side in (sampled, greedy)] for other in (trained, truth))
+        found.append(Calibration(group, len(own), a, b, c, d, bound(a, ratio), bound(b, ratio)))
     return found
 
 
