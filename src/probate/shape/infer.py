@@ -65,7 +65,11 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
         evaluation=_evaluation({key_of(c) for c in columns}),
         cells=cells,
     )
-    found = replace(found, answers=_answers(found, rows), left=tuple(_left(rest, found)))
+    found = replace(found, answers=_answers(found, rows))
+    if found.answers and found.prompt and not free.chat(text) and form != "preference pairs" and not given.text:
+        asked = [c for c, role in cells if role in ("user", "instruction")]
+        found = replace(found, form="question and short answer", text=asked[-1], label=label or text, prompt=None)
+    found = replace(found, left=tuple(_left(rest, found)))
     texts = [t for row in rows if (t := found.text_of(row))]
     return replace(found, language=given.language or language_of(texts))
 
