@@ -37,6 +37,7 @@ def run_audit(
     shape: Given | None,
     original_shape: Given | None,
     items: list[str],
+    items_text: str | None = None,
     *,
     quiet: bool = False,
 ) -> tuple[Audit, dict[str, Any]]:
@@ -52,7 +53,7 @@ def run_audit(
     reporter = Reporter(quiet=quiet)
     data = read_set(augmented, shape)
     first = read_set(original, original_shape, "--original-text") if original else None
-    known: dict[str, Any] = {**own_items(), **dict(given_items(items))}
+    known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
     found = audit(data, first, known, reporter.say)
     record = {**as_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
     return found, record

@@ -57,7 +57,7 @@ class Shape:
         parts = [f"text: {self.text}"]
         parts += [f"prompt: {' + '.join(prompts)}"] if prompts else []
         parts += [f"system: {c}" for c, role in self.cells if role == "system"]
-        also = [c for c in roles if roles[c] in ("assistant", "text") and c != self.text]
+        also = [c for c in roles if roles[c] in ("assistant", "text") and c not in (self.text, self.label)]
         parts += [f"also: {' + '.join(also)}"] if also else []
         label = self.label or ("the short last answers" if self.answers else "")
         parts += [f"label: {label}"] if label else []
@@ -76,7 +76,7 @@ class Shape:
                 except UnicodeDecodeError:
                     return f"column '{column}' holds bytes that are not UTF-8"
             if isinstance(value, (list, dict)) and value and not (column in dict(self.cells) and is_chat(value)):
-                return f"column '{column}' holds {'a list' if isinstance(value, list) else 'an object'}, not text or a chat"
+                return f"column '{column}' holds {'a list' if isinstance(value, list) else 'an object'}, not text"
         return ""
 
     def turns_of(self, row: Mapping[str, Any]) -> list[Turn]:
