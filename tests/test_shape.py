@@ -17,6 +17,7 @@ from probate.audit.read import read_set
 from probate.audit.repeats import Index, long_grams
 from probate.cli import app
 from probate.errors import InputError
+from probate.mitigate.command import run_command
 from probate.mitigate.undo import undo_file
 from probate.readers import read_source
 from probate.shape import Given, infer_shape, normal_label, read_table
@@ -104,10 +105,11 @@ def write(folder, kind, content):
     return path
 
 
-def mitigate(*args):
-    result = CliRunner().invoke(app, ["mitigate", *map(str, args), "--quiet"])
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
+def mitigate(strategy, path, out, *options, groups=()):
+    """What the command prints, without the cost of starting it."""
+    return run_command(
+        strategy.split(","), path, out, ["gender"], None, None, groups, "en", None, list(options), 0, dry_run=False, force=True, quiet=True
+    )[0]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -131,7 +133,7 @@ def test_every_command_reads_the_same_of_every_shape_in_every_format(tmp_path, s
 def test_masked_in_every_text_written_in_the_same_shape_and_taken_back(tmp_path, shape, kind):
     path = write(tmp_path, kind, rows(shape))
     out, back = (path.with_name(f"{name}{path.suffix}") for name in ("masked", "back"))
-    said = mitigate("--strategy", "mask", "--in", path, "--out", out)
+    said = mitigate("mask", path, out)
     assert f"{N} rows read, {N} changed, 0 added, 0 left out" in said and "read as " in said
     (tmp_path / "wanted").mkdir()
     wanted = write(tmp_path / "wanted", kind, rows(shape, masked=True))
@@ -231,7 +233,7 @@ def test_binary_decimal_categorical_and_dates(tmp_path):
     found = read_set(str(tmp_path / "data.parquet"))
     assert found.texts == [text(i) for i in range(n)] and found.labels == ["0", "1"] * 6
     assert found.groups["gender"] == ["male", "female"] * 6
-    mitigate("--strategy", "mask", "--in", tmp_path / "data.parquet", "--out", tmp_path / "o.parquet")
+    mitigate("mask", tmp_path / "data.parquet", tmp_path / "o.parquet")
     out = pq.read_table(tmp_path / "o.parquet")
     assert out.schema.equals(table.schema) and out.drop(["text"]).equals(table.drop(["text"]))
     assert out["text"].to_pylist() == [text(i, True).encode() for i in range(n)]
@@ -240,7 +242,7 @@ def test_binary_decimal_categorical_and_dates(tmp_path):
         assert isinstance(result.exception, InputError) and "bytes that are not UTF-8" in str(result.exception)
         assert not (tmp_path / name).exists()
     pq.write_table(table.drop(["picture"]), tmp_path / "plain.parquet")
-    mitigate("--strategy", "mask", "--in", tmp_path / "plain.parquet", "--out", tmp_path / "o.jsonl")
+    mitigate("mask", tmp_path / "plain.parquet", tmp_path / "o.jsonl")
     row = json.loads((tmp_path / "o.jsonl").read_text().split("\n")[1])
     assert row == {"text": text(1, True), "label": 1.0, "sex": "F", "day": "2020-01-02", "at": "2020-01-02T12:00:00"}
 
@@ -260,7 +262,7 @@ def test_a_lone_surrogate_is_a_rejected_row_everywhere_and_comes_back(tmp_path):
     assert read_set(str(tmp_path / "d.jsonl")).rejected[0].startswith(said)
     reading = read_source(Source.model_validate({"source": str(tmp_path / "d.jsonl")}), tmp_path, "original")
     assert len(reading.records) == 11 and reading.rejected[0].startswith(said)
-    assert "1 left out" in mitigate("--strategy", "mask", "--in", tmp_path / "d.jsonl", "--out", tmp_path / "o.jsonl")
+    assert "1 left out" in mitigate("mask", tmp_path / "d.jsonl", tmp_path / "o.jsonl")
     undo_file(tmp_path / "o.jsonl", tmp_path / "back.jsonl")
     assert (tmp_path / "back.jsonl").read_bytes() == (tmp_path / "d.jsonl").read_bytes()
 
@@ -272,7 +274,7 @@ def test_lines_of_json_end_at_newlines_only_and_come_back_whatever_their_style(t
     path = tmp_path / "d.jsonl"
     path.write_bytes("\n".join(odd).encode())
     assert len(read_table(str(path)).rows) == 5
-    mitigate("--strategy", "mask", "--in", path, "--out", tmp_path / "o.jsonl")
+    mitigate("mask", path, tmp_path / "o.jsonl")
     assert b"She" not in (tmp_path / "o.jsonl").read_bytes()
     undo_file(tmp_path / "o.jsonl", tmp_path / "back.jsonl")
     assert (tmp_path / "back.jsonl").read_bytes() == path.read_bytes()
@@ -281,7 +283,7 @@ def test_lines_of_json_end_at_newlines_only_and_come_back_whatever_their_style(t
 def test_lines_that_nothing_changes_stay_as_they_are(tmp_path):
     lines = ['{"text":"The roof leaks.",  "n": 1.50}', '{"text": "She left.", "n": 2}', '{"n": 3E2, "text": "\\u0054he end."}']
     (tmp_path / "d.jsonl").write_text("\r\n".join(lines))
-    mitigate("--strategy", "mask", "--in", tmp_path / "d.jsonl", "--out", tmp_path / "o.jsonl")
+    mitigate("mask", tmp_path / "d.jsonl", tmp_path / "o.jsonl")
     found = (tmp_path / "o.jsonl").read_bytes().decode().split("\r\n")
     assert (found[0], found[2]) == (lines[0], lines[2]) and found[1] == '{"text": "They left.", "n": 2}'
 
@@ -293,7 +295,7 @@ def test_a_text_that_holds_the_sign_between_texts_changes_nothing_else(tmp_path)
         for k in range(40)
     ]
     path = write(tmp_path, ".jsonl", content)
-    mitigate("--strategy", "mask", "--in", path, "--out", tmp_path / "o.jsonl")
+    mitigate("mask", path, tmp_path / "o.jsonl")
     found = [r for r in read_table(str(tmp_path / "o.jsonl")).rows]
     assert [r["response"].startswith("They") for r in found] == [True] * 40
     assert [r["prompt"].count("\u241e") for r in found] == [r["prompt"].count("\u241e") for r in content]
@@ -307,7 +309,7 @@ def test_a_value_in_one_row_changes_nothing_in_others(tmp_path, odd):
     alone, beside = tmp_path / "alone", tmp_path / "beside"
     for folder, own in ((alone, content), (beside, [*content, {"text": f"{odd} {text(20)}", "label": odd}])):
         folder.mkdir()
-        mitigate("--strategy", "mask", "--in", write(folder, ".jsonl", own), "--out", folder / "o.jsonl")
+        mitigate("mask", write(folder, ".jsonl", own), folder / "o.jsonl")
     assert (beside / "o.jsonl").read_text().split("\n")[:19] == (alone / "o.jsonl").read_text().split("\n")[:19]
 
 
@@ -317,7 +319,7 @@ def test_delimiters_are_recognised(tmp_path):
         (tmp_path / "d.csv").write_text(f"{head}\n" + f"{row}\n" * 3)
         found = read_table(str(tmp_path / "d.csv"))
         assert list(found.rows[0]) == ["text", "label", "sex"] and not found.rejected, delimiter
-        mitigate("--strategy", "mask", "--in", tmp_path / "d.csv", "--out", tmp_path / "o.csv", "--force")
+        mitigate("mask", tmp_path / "d.csv", tmp_path / "o.csv")
         assert (tmp_path / "o.csv").read_text().split("\n")[0] == head
     (tmp_path / "one.csv").write_text("text\nShe left; then he left.\nHe | she stayed.\n")
     assert [r["text"] for r in read_table(str(tmp_path / "one.csv")).rows] == ["She left; then he left.", "He | she stayed."]
@@ -327,7 +329,7 @@ def test_all_columns_are_written_in_every_format(tmp_path):
     content = [{"text": text(0)}, {"text": text(1), "extra": {"a": [1]}, "x": 1}, {"text": text(2), "x": 2.5, "late": "z"}]
     path = write(tmp_path, ".jsonl", content)
     for suffix in (".jsonl", ".csv", ".parquet", ".tsv"):
-        mitigate("--strategy", "mask", "--in", path, "--out", tmp_path / f"o{suffix}")
+        mitigate("mask", path, tmp_path / f"o{suffix}")
         found = read_table(str(tmp_path / f"o{suffix}")).rows
         assert {c for r in found for c in r} == {"text", "extra", "x", "late"} and found[2]["late"] == "z", suffix
     mixed = write(tmp_path, ".jsonl", [{"text": text(0), "x": 1}, {"text": text(1), "x": "one"}])
@@ -340,7 +342,7 @@ def test_all_columns_are_written_in_every_format(tmp_path):
 def test_swapped_rows_have_the_files_own_codes(tmp_path, kind, codes):
     content = [{"id": i, "text": text(i), "label": "ab"[i % 2], "sex": codes[1 - i % 2]} for i in range(12)]
     path = write(tmp_path, kind, content)
-    mitigate("--strategy", "counterfactual,rebalance", "--in", path, "--out", path.with_name(f"o{path.suffix}"))
+    mitigate("counterfactual,rebalance", path, path.with_name(f"o{path.suffix}"))
     found = read_table(str(path.with_name(f"o{path.suffix}"))).rows
     assert len(found) == 24 and {r["sex"] for r in found} == set(codes)
     assert all(("She" in r["text"]) == (r["sex"] == codes[0]) for r in found)
@@ -350,7 +352,7 @@ def test_swapped_rows_have_the_files_own_codes(tmp_path, kind, codes):
 def test_any_column_is_balanced_and_none_is_said(tmp_path):
     content = [{"text": text(i), "label": "ab"[(i % 3 == 0) ^ (i % 2)], "region": ["north", "south"][i % 2]} for i in range(60)]
     path = write(tmp_path, ".csv", content)
-    said = mitigate("--strategy", "rebalance", "--in", path, "--out", tmp_path / "o.csv", "--group", "region=region")
+    said = mitigate("rebalance", path, tmp_path / "o.csv", groups=["region=region"])
     assert "region: region" in said
     cells = [(r["label"], r["region"]) for r in read_table(str(tmp_path / "o.csv")).rows]
     assert len({cells.count(c) for c in set(cells)}) == 1 and len(set(cells)) == 4
@@ -361,9 +363,9 @@ def test_any_column_is_balanced_and_none_is_said(tmp_path):
 
 def test_notices_in_every_form_of_chat(tmp_path):
     for shape in SHAPES:
-        path = write(tmp_path, ".jsonl", rows(shape))
+        path = write(tmp_path, ".jsonl", rows(shape)[:3])
         for placement in ("system", "user", "prefix"):
-            mitigate("--strategy", "token", "--set", f"token.placement={placement}", "--in", path, "--out", tmp_path / "o.jsonl", "--force")
+            mitigate("token", path, tmp_path / "o.jsonl", f"token.placement={placement}")
             before, after = (read_table(str(p)) for p in (path, tmp_path / "o.jsonl"))
             notice = "The following text may contain bias."
             assert all(notice in json.dumps(r) for r in after.rows), (shape, placement)
@@ -372,7 +374,7 @@ def test_notices_in_every_form_of_chat(tmp_path):
 
 def test_what_cannot_be_taken_back_is_refused(tmp_path):
     path = write(tmp_path, ".jsonl", [{"text": text(i), "label": "ab"[i % 2], "sex": "FM"[i // 2 % 2]} for i in range(25)])
-    mitigate("--strategy", "rebalance,mask", "--in", path, "--out", tmp_path / "o.jsonl")
+    mitigate("rebalance,mask", path, tmp_path / "o.jsonl")
     with pytest.raises(InputError, match="was left out"):
         undo_file(tmp_path / "o.jsonl", tmp_path / "back.jsonl")
     assert not (tmp_path / "back.jsonl").exists()

@@ -1,8 +1,8 @@
 """What the columns of a file are, by one order for every command. Nothing is chosen by length.
 
 1. What the user names stands.
-2. A chat (`messages`, `conversations`, or the one column that holds chats).
-3. A preference pair (`chosen`, `rejected`), before a chat.
+2. A preference pair (`chosen`, `rejected`): the better answer.
+3. A chat (`messages`, `conversations`, or the one column that holds chats).
 4. A response (`completion`, `response`, `output` …), with what asks for it.
 5. A column called `text`, then another usual name for one (`bio`, `content` …).
 6. The one column that reads as sentences.
