@@ -309,6 +309,9 @@ def audit(
         list[str] | None,
         typer.Option("--items", help="An evaluation file whose items the data must not hold; may be repeated."),
     ] = None,
+    items_text: Annotated[
+        str | None, typer.Option("--items-text", help="Column of the items' text, if it is not found.")
+    ] = None,
     train: Annotated[
         bool, typer.Option("--train", help="Stage two: also train models with and without it, and measure what is inherited.")
     ] = False,
@@ -332,7 +335,7 @@ def audit(
         seconds = seconds_of(budget)
     folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
     own, other = shape_of(text, label, prompt, group or [], language), shape_of(original_text, original_label, None, [], None)
-    found, record = run_audit(augmented, original, own, other, items or [], quiet=quiet)
+    found, record = run_audit(augmented, original, own, other, items or [], items_text, quiet=quiet)
     trained = None
     if train:
         from probate.audit.command import with_study

@@ -51,8 +51,8 @@ class ModelSpec(Section):
 
 
 class Columns(Section):
-    text: str = Field("text", description="Column that holds the text (the biography).")
-    label: str = Field("label", description="Column that holds the label (the occupation).")
+    text: str | None = Field(None, description="Column that holds the text (the biography), or the chat; default: found, as docs/audit.md says.")
+    label: str | None = Field(None, description="Column that holds the label (the occupation); default: found.")
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
         None,

@@ -52,6 +52,7 @@ def run_audit(
     shape: Given | None,
     original_shape: Given | None,
     items: list[str],
+    items_text: str | None = None,
     *,
     quiet: bool = False,
 ) -> tuple[Audit, dict[str, Any]]:
@@ -67,7 +68,7 @@ def run_audit(
     reporter = Reporter(quiet=quiet)
     data = read_set(augmented, shape)
     first = read_set(original, original_shape, "--original-text") if original else None
-    known: dict[str, Any] = {**own_items(), **dict(given_items(items))}
+    known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
     found = audit(data, first, known, reporter.say)
     record = {**_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
     return found, record

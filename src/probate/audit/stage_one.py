@@ -36,6 +36,8 @@ class Audit:
     compared: dict[str, Any] | None
     diversity: dict[str, float]
     found: list[Found] = field(default_factory=list)
+    short: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
 
     @property
     def verdict(self) -> str:
@@ -55,7 +57,8 @@ def audit(
     say("repeats")
     repeats = find_repeats(data.texts)
     say("evaluation items" if original is None else "evaluation items and copies of the original")
-    *holding, copied = held(data.texts, [*map(Index, items.values()), Index(original.texts if original else [])])
+    indices = {name: Index(texts) for name, texts in items.items()}
+    *holding, copied = held(data.texts, [*indices.values(), Index(original.texts if original else [])])
     leaked = {name: places for name, places in zip(items, holding, strict=True) if places}
     compared = None
     if original is not None:
@@ -70,6 +73,7 @@ def audit(
         "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
     found = Audit(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
     found.found = list(_findings(found))
     return found
 
@@ -127,6 +131,9 @@ def _findings(a: Audit) -> Iterable[Found]:
     if total > 1 and len(set(data.texts)) == 1:
         yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
     yield from verdict.of_groups(a.dimensions)
+    for name, (short, grams) in a.short.items():
+        said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
+        yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
     yield from (Found("coverage", verdict.UNSURE, reason) for reason in not_measured(a))
     yield from (Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left)
 

@@ -27,6 +27,10 @@ class Rebalance(Mitigation):
         cells: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
         for record in records:
             cells[record.label, record.groups.get(context.dimension, "")][record.id] = record
+        if not any(group for _, group in cells):
+            raise InputError(
+                f"mitigations: rebalance: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+            )
         labels = sorted({r.label for r in records})
         groups = context.groups or sorted({group for _, group in cells if group})
         for label in labels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from probate.shape.cells import Place, opened, plain
+from probate.shape.cells import Place, json_like, opened, plain
 from probate.shape.names import ROLE_KEYS, ROLES, TEXT_KEYS
 
 
@@ -49,7 +49,11 @@ def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
 
 
 def with_system(value: Any, text: str) -> Any:
-    """The chat (a list or an object, no JSON text) with a system turn before all others, in the keys that it has."""
+    """The chat with a system turn before all others, in the form and the keys that it has."""
+    if isinstance(value, (str, bytes)):
+        told = value.decode() if isinstance(value, bytes) else value
+        new = json_like(told, opened(value), with_system(opened(value), text))
+        return new.encode() if isinstance(value, bytes) else new
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("role", "content")
         return {k: [{roles: "system", texts: text}.get(k), *v] if isinstance(v, list) else v for k, v in value.items()}

@@ -46,7 +46,7 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
     _check_named(given, columns, option)
     named = {given.label, given.prompt, given.id, given.generator, *given.groups.values()} - {None, given.text}
     free = _Columns({c: v for c, v in columns.items() if c not in named})
-    form, text, cells = _texts(free, given, option)
+    form, text, cells = _texts(free, given, option, list(columns))
     if given.prompt and given.prompt not in dict(cells):
         cells = ((given.prompt, "user"), *cells)
     taken = {c for c, _ in cells} | named
@@ -65,7 +65,11 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
         evaluation=_evaluation({key_of(c) for c in columns}),
         cells=cells,
     )
-    found = replace(found, answers=_answers(found, rows), left=tuple(_left(rest, found)))
+    found = replace(found, answers=_answers(found, rows))
+    if found.answers and found.prompt and not free.chat(text) and form != "preference pairs" and not given.text:
+        asked = [c for c, role in cells if role in ("user", "instruction")]
+        found = replace(found, form="question and short answer", text=asked[-1], label=label or text, prompt=None)
+    found = replace(found, left=tuple(_left(rest, found)))
     texts = [t for row in rows if (t := found.text_of(row))]
     return replace(found, language=given.language or language_of(texts))
 
@@ -111,7 +115,7 @@ class _Columns:
         return len(many) * 2 >= len(own) and (len(own) <= FEW or not self.repeats(column))
 
 
-def _texts(columns: _Columns, given: Given, option: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """(form, text, cells) of a file."""
     asked = [c for c in columns.named(PROMPTS) if columns.written(c) and c != given.text]
     asked = [c for c in asked if not (columns.repeats(c) and not columns.chat(c) and key_of(c) not in INSTRUCTIONS + ("prompt",))] or asked
@@ -163,7 +167,6 @@ def _texts(columns: _Columns, given: Given, option: str) -> tuple[str, str, tupl
     weak = [c for c in columns.named((*CHATS, *RESPONSES, *TEXTS)) if not columns.values[c]][:1]
     weak = weak or [c for c in columns.values if key_of(c) not in LABELS and _weak(columns, c)]
     if not weak:
-        have = list(columns.values)
         raise InputError(f"no column that looks like a text; name one with {option}; the file has: {', '.join(have)}")
     return "text", (text := _only(weak, option)), cells((text, "text"))
 
