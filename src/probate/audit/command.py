@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 from probate.audit.items import given_items, own_items
 from probate.audit.read import read_set
 from probate.audit.stage_one import Audit, as_record, audit
-from probate.audit.verdict import RULES, VERDICTS
+from probate.audit.verdict import RULES, VERDICTS, Found
+from probate.bias.spellings import pack_of
 from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
@@ -23,12 +25,25 @@ from probate.report.words import p_words
 from probate.shape import Given
 from probate.store import json_text, write_atomic
 
-COMMANDS = {
-    "balance": "probate mitigate --strategy rebalance",
-    "ties": "probate mitigate --strategy rebalance",
-    "lean": "probate mitigate --strategy counterfactual,mask",
-}
-"""Kind of finding → the command that mends it, files left out."""
+STRATEGIES = {"balance": "rebalance", "ties": "rebalance", "lean": "counterfactual,mask"}
+"""Kind of finding → the mitigations that mend it."""
+
+
+def command_of(found: Audit, finding: Found) -> str:
+    """The whole command that mends a finding, with the columns of this file; empty where no command does."""
+    shape, strategy = found.data.shape, STRATEGIES.get(finding.kind)
+    dimension = next((d for d in found.dimensions if d.name == finding.dimension), None)
+    if not finding.remedy or strategy is None or dimension is None:
+        return ""
+    if strategy == "rebalance" and not (dimension.known and shape.label and pack_of(dimension.name) and not dimension.rule):
+        return ""
+    pack = pack_of(dimension.name)
+    source = Path(found.data.source)
+    parts = ["probate", "mitigate", "--strategy", strategy, "--in", found.data.source, "--out", str(source.with_name(f"mended-{source.name}"))]
+    parts += ["--text", shape.text, *(["--label", shape.label] if shape.label else []), "--groups", pack.dimension if pack else dimension.name]
+    if dimension.known and pack:
+        parts += ["--group", f"{pack.dimension}={dimension.column}"]
+    return shlex.join(parts)
 
 
 def run_audit(
@@ -55,8 +70,16 @@ def run_audit(
     first = read_set(original, original_shape, "--original-text") if original else None
     known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
     found = audit(data, first, known, reporter.say)
-    record = {**as_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
+    record = {**_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
     return found, record
+
+
+def _record(found: Audit) -> dict[str, Any]:
+    """`as_record`, each finding with its command."""
+    record = as_record(found)
+    for f, own in zip(found.found, record["findings"], strict=True):
+        own["command"] = command_of(found, f)
+    return record
 
 
 def with_study(
@@ -69,7 +92,7 @@ def with_study(
     told = train(found, out, budget, model, dimension, quiet=quiet)
     found = with_training(found)
     seconds = round(record["seconds"] + time.monotonic() - started, 1)
-    return found, {**as_record(found), "seconds": seconds, "version": record["version"]}, told
+    return found, {**_record(found), "seconds": seconds, "version": record["version"]}, told
 
 
 def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None) -> Path:
@@ -86,7 +109,6 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
         shape=found.data.shape.said(),
         version=version("probate"),
         rules=RULES,
-        commands=COMMANDS,
         tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
         p_words=p_words,
         train=train,
@@ -153,6 +175,13 @@ def _facts(found: Audit) -> Facts:
 def lines(found: Audit, record: dict[str, Any]) -> list[str]:
     """The audit in words."""
     said = [f"read as {found.data.shape.said()}", *(f"{f.weight:5} {f.sentence}" for f in found.found)]
+    said += [f"      {own['sentence'].partition(':')[0]}: {own['command']}" for own in record["findings"] if own["command"]]
+    c = record["coverage"]
+    looked = ", ".join(f"{n} ({len(own['groups'])} groups, {own['missing']} missing)" for n, own in c["columns"].items()) or "no column"
+    said.append(
+        f"this speaks of {c['texts']:,} of {c['rows']:,} rows, language {c['language']}, {len(c['labels'])} labels "
+        f"({c['texts_without_label']:,} texts without one); groups: {looked}"
+    )
     tries = [f.remedy for f in found.found if f.remedy]
     said.append(f"verdict: {record['said']}" + (f" Try: {'; '.join(dict.fromkeys(tries))}." if tries else ""))
     return [*said, f"{record['seconds']} s"]

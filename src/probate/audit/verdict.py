@@ -51,6 +51,7 @@ class Found:
     remedy: str = ""
     p: float = float("nan")
     p_adjusted: float = float("nan")
+    dimension: str = ""
 
 
 def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
@@ -63,12 +64,12 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
             continue
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
         if d.named:
-            found += _balance(d, how)
+            found += [replace(f, dimension=d.name) for f in _balance(d, how)]
         if d.rank is not None:
             sentence = f"{d.name}: its numbers differ between labels by rank (Kruskal and Wallis)"
             found.append(Found("ties", NOTE, sentence, p=d.rank))
         if d.labels:
-            found.append(_ties(d))
+            found.append(replace(_ties(d), dimension=d.name))
         if d.lean:
             e = d.lean
             sentence = (
@@ -76,7 +77,7 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
                 f"against {e['against']} (n {e['n']:,})"
             )
             heavy = e["change"] >= 0.5
-            found.append(Found("lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"]))
+            found.append(Found("lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name))
     tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
     if tested:
         adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
