@@ -96,7 +96,9 @@ def _load(name: str) -> LM:
 
 
 def _lines(path: Path) -> int:
-    """About how many rows a file has, for the progress bar."""
+    """About how many rows a file has, for the progress bar; 0 where it is not known."""
+    if path.is_dir():
+        return 0
     if path.suffix.lower() == ".parquet":
         import pyarrow
         import pyarrow.parquet as parquet

@@ -122,7 +122,10 @@ class Shape:
     def prompt_of(self, row: Mapping[str, Any]) -> str:
         """What is asked, without what `text_of` gives."""
         text = self.text_of(row)
-        return "\n".join(t.text.strip() for t in self.turns_of(row) if t.role in ("user", "instruction") and t.text.strip() != text)
+        asked = [t for t in self.turns_of(row) if t.role in ("user", "instruction")]
+        if dict(self.cells).get(self.text) == "user":
+            asked = [t for t in asked if t.role == "instruction"]
+        return "\n".join(t.text.strip() for t in asked if t.text.strip() != text)
 
     def label_of(self, row: Mapping[str, Any]) -> str:
         """The label, as `normal_label` gives it; empty where there is none."""
