@@ -97,7 +97,9 @@ def write(folder, kind, content):
         path = folder / f"data{kind[-4:]}"
         columns = list(dict.fromkeys(c for r in content for c in r))
         out = io.StringIO(newline="")
-        writer = csv.DictWriter(out, columns, delimiter="\t" if kind == ".tsv" else kind[0] if kind[0] != "." else ",", lineterminator="\n")
+        writer = csv.DictWriter(
+            out, columns, delimiter="\t" if kind == ".tsv" else kind[0] if kind[0] != "." else ",", lineterminator="\n"
+        )
         writer.writeheader()
         for r in content:
             writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for k, v in r.items()})
@@ -108,7 +110,20 @@ def write(folder, kind, content):
 def mitigate(strategy, path, out, *options, groups=()):
     """What the command prints, without the cost of starting it."""
     return run_command(
-        strategy.split(","), path, out, ["gender"], None, None, groups, "en", None, list(options), 0, dry_run=False, force=True, quiet=True
+        strategy.split(","),
+        path,
+        out,
+        ["gender"],
+        None,
+        None,
+        groups,
+        "en",
+        None,
+        list(options),
+        0,
+        dry_run=False,
+        force=True,
+        quiet=True,
     )[0]
 
 
@@ -152,7 +167,9 @@ PROSE = ["It stood by the river for years.", "Nobody knew who had built the mill
 
 
 def prose(*columns, n=12, **more):
-    return [{c: f"{PROSE[(i + k) % 3]} {i}" for k, c in enumerate(columns)} | {k: v(i) for k, v in more.items()} for i in range(n)]
+    return [
+        {c: f"{PROSE[(i + k) % 3]} {i}" for k, c in enumerate(columns)} | {k: v(i) for k, v in more.items()} for i in range(n)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,6 +187,9 @@ def prose(*columns, n=12, **more):
         (prose("note", job=lambda i: ["head of the kitchen", "head of the garden"][i % 2]), "note", None, "job"),
         ([{"data": r, "id": i} for i, r in enumerate(prose("prompt", "response"))], "data.response", "data.prompt", None),
         (prose("chosen", "rejected", "prompt"), "chosen", "prompt", None),
+        (prose("bio", answer=lambda i: "ab"[i % 2]), "bio", None, "answer"),
+        (prose("whatever", answer=lambda i: "ab"[i % 2]), "whatever", None, "answer"),
+        (prose("bio", "output"), "output", "bio", None),
         (prose("text", Gender=lambda i: "F", gender_identity=lambda i: "x"), "text", None, None),
     ],
 )  # fmt: skip
@@ -184,7 +204,9 @@ def test_two_columns_as_likely_are_a_question_whichever_is_longer(tmp_path, colu
     content = prose(*columns)
     for longer in columns[-2:]:
         path = write(tmp_path, ".jsonl", [{**r, longer: r[longer] * 5} for r in content])
-        with pytest.raises(InputError, match=f"'{columns[-2]}' and '{columns[-1]}' could each be the text; name it with --text"):
+        with pytest.raises(
+            InputError, match=f"'{columns[-2]}' and '{columns[-1]}' could each be the text; name it with --text"
+        ):
             read_set(str(path))
         result = CliRunner().invoke(app, ["mitigate", "--strategy", "mask", "--in", str(path), "--dry-run", "--quiet"])
         assert "name it with --text" in str(result.exception)
@@ -200,7 +222,14 @@ def test_texts_that_are_not_read_are_said():
 
 
 @pytest.mark.parametrize(
-    "values", [(1, 1.0, "1", "1.0", " 1 "), (True, "True", "true", "TRUE"), ("a b", "a_b", " a  b "), (0, -0.0, "0.0"), (2**60, float(2**60))]
+    "values",
+    [
+        (1, 1.0, "1", "1.0", " 1 "),
+        (True, "True", "true", "TRUE"),
+        ("a b", "a_b", " a  b "),
+        (0, -0.0, "0.0"),
+        (2**60, float(2**60)),
+    ],
 )
 def test_spellings_of_a_label_are_one(values):
     assert len({normal_label(v) for v in values}) == 1, [normal_label(v) for v in values]
@@ -238,7 +267,9 @@ def test_binary_decimal_categorical_and_dates(tmp_path):
     assert out.schema.equals(table.schema) and out.drop(["text"]).equals(table.drop(["text"]))
     assert out["text"].to_pylist() == [text(i, True).encode() for i in range(n)]
     for name in ("o.jsonl", "o.csv"):
-        result = CliRunner().invoke(app, ["mitigate", "--strategy", "mask", "--in", str(tmp_path / "data.parquet"), "--out", str(tmp_path / name)])
+        result = CliRunner().invoke(
+            app, ["mitigate", "--strategy", "mask", "--in", str(tmp_path / "data.parquet"), "--out", str(tmp_path / name)]
+        )
         assert isinstance(result.exception, InputError) and "bytes that are not UTF-8" in str(result.exception)
         assert not (tmp_path / name).exists()
     pq.write_table(table.drop(["picture"]), tmp_path / "plain.parquet")
@@ -250,7 +281,9 @@ def test_binary_decimal_categorical_and_dates(tmp_path):
 def test_bytes_that_are_no_text_are_a_rejected_row(tmp_path):
     pq.write_table(pa.table({"text": [text(0).encode(), b"\xff\xfe broken", text(2).encode()]}), tmp_path / "d.parquet")
     found = read_set(str(tmp_path / "d.parquet"))
-    assert len(found.texts) == 2 and found.rejected == [f"{tmp_path / 'd.parquet'}:row 2: column 'text' holds bytes that are not UTF-8"]
+    assert len(found.texts) == 2 and found.rejected == [
+        f"{tmp_path / 'd.parquet'}:row 2: column 'text' holds bytes that are not UTF-8"
+    ]
 
 
 def test_a_lone_surrogate_is_a_rejected_row_everywhere_and_comes_back(tmp_path):
@@ -291,7 +324,10 @@ def test_lines_that_nothing_changes_stay_as_they_are(tmp_path):
 def test_a_text_that_holds_the_sign_between_texts_changes_nothing_else(tmp_path):
     rng = random.Random(0)
     content = [
-        {"prompt": "".join(rng.choices(["She ", "\n", "\u241e", "\n\u241e\n", "it "], k=8)), "response": "She" + "\u241e" * k + " left. \n\u241e\n"}
+        {
+            "prompt": "".join(rng.choices(["She ", "\n", "\u241e", "\n\u241e\n", "it "], k=8)),
+            "response": "She" + "\u241e" * k + " left. \n\u241e\n",
+        }
         for k in range(40)
     ]
     path = write(tmp_path, ".jsonl", content)
@@ -333,7 +369,9 @@ def test_all_columns_are_written_in_every_format(tmp_path):
         found = read_table(str(tmp_path / f"o{suffix}")).rows
         assert {c for r in found for c in r} == {"text", "extra", "x", "late"} and found[2]["late"] == "z", suffix
     mixed = write(tmp_path, ".jsonl", [{"text": text(0), "x": 1}, {"text": text(1), "x": "one"}])
-    result = CliRunner().invoke(app, ["mitigate", "--strategy", "mask", "--in", str(mixed), "--out", str(tmp_path / "m.parquet")])
+    result = CliRunner().invoke(
+        app, ["mitigate", "--strategy", "mask", "--in", str(mixed), "--out", str(tmp_path / "m.parquet")]
+    )
     assert isinstance(result.exception, InputError) and "column 'x'" in str(result.exception)
 
 
@@ -380,7 +418,9 @@ def test_what_cannot_be_taken_back_is_refused(tmp_path):
     assert not (tmp_path / "back.jsonl").exists()
 
 
-ITEM = "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
+ITEM = (
+    "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
+)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 7])
@@ -400,7 +440,9 @@ def test_items_in_nearly_the_same_words_are_searched_for():
 
 @pytest.mark.parametrize("form", ["question", "chat", "context", "hash"])
 def test_items_of_every_shape_are_found(tmp_path, form):
-    context = "The mill of the district stood empty for forty years until two sisters bought it and made it a school, number {}."
+    context = (
+        "The mill of the district stood empty for forty years until two sisters bought it and made it a school, number {}."
+    )
     make = {
         "question": lambda i: {"question": ITEM.format(i), "answer": "abcd"[i % 4]},
         "chat": lambda i: {"messages": [{"role": "user", "content": ITEM.format(i)}, {"role": "assistant", "content": "a"}]},

@@ -73,7 +73,13 @@ def run_command(
         raise InputError(f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations")
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
         found = mitigate_file(
-            source, None if dry_run else out, strategies, context, given=Given(text, label, groups=columns), show=show, tick=tick
+            source,
+            None if dry_run else out,
+            strategies,
+            context,
+            given=Given(text, label, groups=columns),
+            show=show,
+            tick=tick,
         )
     written = None if dry_run else out
     record = {

@@ -29,7 +29,12 @@ def _other(text: str) -> bool:
 def language_of(texts: Sequence[str]) -> str:
     """The language of most texts, of those that Probate knows; `unknown` where none has a majority."""
     sample = [t for t in texts[:LOOKED_AT] if len(t.split()) >= 4 or not t.isascii()]
-    votes = Counter(language for t in sample for language in LANGUAGES if written_in(t, language) and (not t.isascii() and language in ("zh", "ar") or not _other(t)))
+    votes = Counter(
+        language
+        for t in sample
+        for language in LANGUAGES
+        if written_in(t, language) and ((not t.isascii() and language in ("zh", "ar")) or not _other(t))
+    )
     if not votes:
         return "unknown"
     best, count = votes.most_common(1)[0]

@@ -184,7 +184,11 @@ class Shape:
 
 def is_short(text: str) -> bool:
     """Whether an answer is as short as a label: one to four words, of Chinese at most eight characters."""
-    return 0 < len(text.split()) <= SHORT and len(text) <= 60 and not (len(text) > 8 and any("\u3400" <= c <= "\u9fff" for c in text))
+    return (
+        0 < len(text.split()) <= SHORT
+        and len(text) <= 60
+        and not (len(text) > 8 and any("\u3400" <= c <= "\u9fff" for c in text))
+    )
 
 
 def _messages(turns: Sequence[Turn], role: str) -> list[str]:
