@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -454,3 +455,41 @@ def test_items_of_every_shape_are_found(tmp_path, form):
     index = Index(texts)
     wanted = context if form == "context" else ITEM
     assert all(index.holds(long_grams(f"x {wanted.format(i)} y")) for i in range(1, 12)) and "data.jsonl (" in name
+
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+READ = {
+    "prompt-response.jsonl": ("response", 40), "alpaca.jsonl": ("output", 40), "sharegpt.jsonl": ("conversations", 40),
+    "sharegpt-system-column.jsonl": ("conversations", 40), "messages-as-lists.jsonl": ("messages", 40), "chat.csv": ("messages", 30),
+    "chat.jsonl": ("messages", 30), "lone-surrogate.jsonl": ("text", 39), "semicolon.csv": ("text", 40), "tab.csv": ("text", 30),
+    "first-row-lacks-keys.jsonl": ("text", 40), "binary-columns.parquet": ("text", 40), "occupation-sex.jsonl": ("text", 200),
+    "occupation-column.jsonl": ("text", 200), "f-m-codes.jsonl": ("text", 40), "f-m-codes.parquet": ("text", 40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_collected_files_are_read_masked_and_taken_back(tmp_path, name):
+    if not CASES.is_dir():
+        pytest.skip("the collected files are not here (shared/cases)")
+    path = tmp_path / name
+    path.write_bytes((CASES / name).read_bytes())
+    found, (column, n) = read_set(str(path)), READ[name]
+    assert found.shape.text == column and len(found.texts) == n and " grew up near lake" in found.texts[0]
+    out, back = (tmp_path / f"{w}{path.suffix}" for w in ("out", "back"))
+    assert f"{n} changed" in mitigate("mask", path, out)
+    undo_file(out, back)
+    if path.suffix == ".parquet":
+        assert pq.read_table(back).equals(pq.read_table(path))
+    else:
+        assert [r for r in read_table(str(back)).rows] == [r for r in read_table(str(path)).rows]
+        assert path.suffix == ".csv" or back.read_bytes() == path.read_bytes()
+
+
+def test_labels_as_integers_floats_and_texts_are_the_same_labels(tmp_path):
+    made = [lambda i: i % 2 + 1, lambda i: float(i % 2 + 1), lambda i: str(i % 2 + 1), lambda i: f"{i % 2 + 1}.0"]
+    for kind in (".jsonl", ".csv", ".parquet"):
+        for label in made:
+            path = write(tmp_path, kind, [{"text": text(i), "label": label(i), "gender": "male"} for i in range(20)])
+            assert read_set(str(path)).labels == ["1", "2"] * 10
+            records = read_source(Source.model_validate({"source": str(path)}), tmp_path, "original").records
+            assert [r.label for r in records] == ["1", "2"] * 10
