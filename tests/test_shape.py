@@ -493,3 +493,17 @@ def test_labels_as_integers_floats_and_texts_are_the_same_labels(tmp_path):
             assert read_set(str(path)).labels == ["1", "2"] * 10
             records = read_source(Source.model_validate({"source": str(path)}), tmp_path, "original").records
             assert [r.label for r in records] == ["1", "2"] * 10
+
+
+def test_why_finds_columns_that_the_first_row_lacks_and_the_files_own_codes(tmp_path):
+    content = [
+        {"prompt": asked(i), "response": text(i)} | ({"meta": {"job": 0 if i % 3 else 1}, "sex": "FM"[i % 2 == 0]} if i else {})
+        for i in range(40)
+    ]
+    path = write(tmp_path, ".jsonl", content)
+    result = CliRunner().invoke(app, ["why", "groups", "--in", str(path), "--by", "meta.job", "--truth", "sex", "--json"])
+    assert result.exit_code == 0, result.exception
+    found = json.loads(result.output)
+    assert found["errors"] == [[20, 0, 0], [0, 19, 0]] and {s["label"]: s["n"] for s in found["shares"] if s["label"]} == {"0": 26, "1": 13}
+    result = CliRunner().invoke(app, ["why", "groups", "--in", str(path), "--by", "meta.jobs"])
+    assert "--by: no column 'meta.jobs' (did you mean 'meta.job'?)" in str(result.exception)
