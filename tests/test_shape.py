@@ -188,6 +188,7 @@ def prose(*columns, n=12, **more):
         (prose("note", job=lambda i: ["head of the kitchen", "head of the garden"][i % 2]), "note", None, "job"),
         ([{"data": r, "id": i} for i, r in enumerate(prose("prompt", "response"))], "data.response", "data.prompt", None),
         (prose("chosen", "rejected", "prompt"), "chosen", "prompt", None),
+        (prose("prompt", chosen=lambda i: "yes", rejected=lambda i: "no"), "chosen", "prompt", None),
         (prose("bio", answer=lambda i: "ab"[i % 2]), "bio", None, "answer"),
         (prose("whatever", answer=lambda i: "ab"[i % 2]), "whatever", None, "answer"),
         (prose("bio", "output"), "output", "bio", None),
@@ -504,6 +505,9 @@ def test_why_finds_columns_that_the_first_row_lacks_and_the_files_own_codes(tmp_
     result = CliRunner().invoke(app, ["why", "groups", "--in", str(path), "--by", "meta.job", "--truth", "sex", "--json"])
     assert result.exit_code == 0, result.exception
     found = json.loads(result.output)
-    assert found["errors"] == [[20, 0, 0], [0, 19, 0]] and {s["label"]: s["n"] for s in found["shares"] if s["label"]} == {"0": 26, "1": 13}
+    assert found["errors"] == [[20, 0, 0], [0, 19, 0]] and {s["label"]: s["n"] for s in found["shares"] if s["label"]} == {
+        "0": 26,
+        "1": 13,
+    }
     result = CliRunner().invoke(app, ["why", "groups", "--in", str(path), "--by", "meta.jobs"])
     assert "--by: no column 'meta.jobs' (did you mean 'meta.job'?)" in str(result.exception)

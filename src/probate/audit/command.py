@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 from probate.audit.items import given_items, own_items
 from probate.audit.read import read_set
+from probate.audit.remedies import remedy
 from probate.audit.stage_one import Audit, as_record, audit
-from probate.audit.verdict import RULES, VERDICTS, Found
-from probate.bias.spellings import pack_of
+from probate.audit.verdict import RULES, VERDICTS
 from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
@@ -24,27 +23,6 @@ from probate.readers import group_columns
 from probate.report.words import p_words
 from probate.shape import Given
 from probate.store import json_text, write_atomic
-
-STRATEGIES = {"balance": "rebalance", "ties": "rebalance", "lean": "counterfactual,mask"}
-"""Kind of finding → the mitigations that mend it."""
-
-
-def command_of(found: Audit, finding: Found) -> str:
-    """The whole command that mends a finding, with the columns of this file; empty where no command does."""
-    shape, strategy = found.data.shape, STRATEGIES.get(finding.kind)
-    dimension = next((d for d in found.dimensions if d.name == finding.dimension), None)
-    if not finding.remedy or strategy is None or dimension is None:
-        return ""
-    if strategy == "rebalance" and not (dimension.known and shape.label and pack_of(dimension.name) and not dimension.rule):
-        return ""
-    pack = pack_of(dimension.name)
-    source = Path(found.data.source)
-    parts = ["probate", "mitigate", "--strategy", strategy, "--in", found.data.source, "--out", str(source.with_name(f"mended-{source.name}"))]
-    parts += ["--text", shape.text, *(["--label", shape.label] if shape.label else []), "--groups", pack.dimension if pack else dimension.name]
-    if dimension.known and pack:
-        parts += ["--group", f"{pack.dimension}={dimension.column}"]
-    return shlex.join(parts)
-
 
 def run_audit(
     augmented: str,
@@ -70,16 +48,31 @@ def run_audit(
     first = read_set(original, original_shape, "--original-text") if original else None
     known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
     found = audit(data, first, known, reporter.say)
-    record = {**_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
+    again = _again(augmented, original, shape, original_shape, items, items_text)
+    record = {**_record(found, again), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
     return found, record
 
 
-def _record(found: Audit) -> dict[str, Any]:
-    """`as_record`, each finding with its command."""
+def _again(
+    augmented: str, original: str | None, shape: Given | None, other: Given | None, items: list[str], items_text: str | None
+) -> list[str]:
+    """The arguments of `probate audit` that a user gave."""
+    own = [("--augmented", augmented), ("--original", original)]
+    if shape:
+        own += [(f"--{name}", getattr(shape, name)) for name in ("text", "label", "prompt", "language")]
+        own += [("--group", f"{name}={column}") for name, column in shape.groups.items()]
+    if other:
+        own += [(f"--original-{name}", getattr(other, name)) for name in ("text", "label")]
+    own += [*(("--items", i) for i in items), ("--items-text", items_text)]
+    return [part for option, value in own if value for part in (option, value)]
+
+
+def _record(found: Audit, again: list[str]) -> dict[str, Any]:
+    """`as_record`, each finding with the command that mends it, and what to do in words."""
     record = as_record(found)
     for f, own in zip(found.found, record["findings"], strict=True):
-        own["command"] = command_of(found, f)
-    return record
+        own["command"], own["remedy"] = remedy(found, f, again)
+    return {**record, "again": again}
 
 
 def with_study(
@@ -92,7 +85,7 @@ def with_study(
     told = train(found, out, budget, model, dimension, quiet=quiet)
     found = with_training(found)
     seconds = round(record["seconds"] + time.monotonic() - started, 1)
-    return found, {**_record(found), "seconds": seconds, "version": record["version"]}, told
+    return found, {**_record(found, record["again"]), "seconds": seconds, "version": record["version"]}, told
 
 
 def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None) -> Path:
@@ -173,18 +166,19 @@ def _facts(found: Audit) -> Facts:
 
 
 def lines(found: Audit, record: dict[str, Any]) -> list[str]:
-    """The audit in words."""
-    said = [f"read as {found.data.shape.said()}", *(f"{f.weight:5} {f.sentence}" for f in found.found)]
-    said += [f"      {own['sentence'].partition(':')[0]}: {own['command']}" for own in record["findings"] if own["command"]]
-    c = record["coverage"]
-    looked = ", ".join(f"{n} ({len(own['groups'])} groups, {own['missing']} missing)" for n, own in c["columns"].items()) or "no column"
-    said.append(
-        f"this speaks of {c['texts']:,} of {c['rows']:,} rows, language {c['language']}, {len(c['labels'])} labels "
-        f"({c['texts_without_label']:,} texts without one); groups: {looked}"
-    )
-    tries = [f.remedy for f in found.found if f.remedy]
-    said.append(f"verdict: {record['said']}" + (f" Try: {'; '.join(dict.fromkeys(tries))}." if tries else ""))
-    return [*said, f"{record['seconds']} s"]
+    """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
+    said = [f"read as {found.data.shape.said()}", *_coverage(record["coverage"])]
+    for own in record["findings"]:
+        said.append(f"{own['weight']:5} {own['sentence']}")
+        said += [f"      try: {own['command'] or own['remedy']}"] if own["command"] or own["remedy"] else []
+    return [*said, f"verdict: {record['said']}", f"{record['seconds']} s"]
+
+
+def _coverage(c: dict[str, Any]) -> list[str]:
+    groups = "; ".join(f"{g['name']} (column '{g['column']}': {len(g['groups'])} groups, {g['missing']:,} texts without one)" for g in c["groups"])
+    labels = f"{len(c['labels'])} labels, {c['texts_without_label']:,} texts without one" if c["labels"] else "no labels"
+    said = [f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}"]
+    return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
 
 def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Given:

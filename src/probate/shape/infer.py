@@ -78,8 +78,8 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
         evaluation=_evaluation({key_of(c) for c in columns}),
         cells=cells,
     )
-    found = replace(found, answers=_answers(found, rows))
-    if found.answers and found.prompt and not free.chat(text) and form != "preference pairs" and not given.text:
+    found = replace(found, answers=form != "preference pairs" and _answers(found, rows))
+    if found.answers and found.prompt and not free.chat(text) and not given.text:
         asked = [c for c, role in cells if role in ("user", "instruction")]
         found = replace(found, form="question and short answer", text=asked[-1], label=label or text, prompt=None)
     found = replace(found, left=tuple(_left(rest, found)))
@@ -168,7 +168,11 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
     if texts:
         text = _only([c for c in texts if _depth(c) == min(map(_depth, texts))], option)
         own = (text, "assistant" if prompts else "text")
-        return "prompt and text" if prompts else "text", text, cells(*(own if c == text else (c, "text") for c in (*usual, text)))
+        return (
+            "prompt and text" if prompts else "text",
+            text,
+            cells(*(own if c == text else (c, "text") for c in (*usual, text))),
+        )
     if asked:
         return "text", next((c for c in reversed(asked) if not columns.repeats(c)), asked[-1]), cells()
     weak = [c for c in columns.named((*CHATS, *RESPONSES, *TEXTS)) if not columns.values[c]][:1]
@@ -188,7 +192,11 @@ def _named_text(
         return "preference pairs", text, cells(*((c, "assistant") for c in pair), *also)
     if key_of(text) in PROMPTS:
         return "text", text, cells((text, "user"))
-    return ("prompt and response", text, cells((text, "assistant"), *also)) if prompted else ("text", text, cells((text, "text"), *also))
+    return (
+        ("prompt and response", text, cells((text, "assistant"), *also))
+        if prompted
+        else ("text", text, cells((text, "text"), *also))
+    )
 
 
 def _depth(column: str) -> int:
