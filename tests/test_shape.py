@@ -359,6 +359,10 @@ def test_delimiters_are_recognised(tmp_path):
         assert list(found.rows[0]) == ["text", "label", "sex"] and not found.rejected, delimiter
         mitigate("mask", tmp_path / "d.csv", tmp_path / "o.csv")
         assert (tmp_path / "o.csv").read_text().split("\n")[0] == head
+    csv.field_size_limit(131_072)  # another file may have been read before
+    (tmp_path / "long.csv").write_text("text;label\nShe left.;a\n" + "She stayed. " * 20_000 + ";b\n")
+    mitigate("mask", tmp_path / "long.csv", tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_text().startswith("text;label\nThey left.;a\n")
     (tmp_path / "one.csv").write_text("text\nShe left; then he left.\nHe | she stayed.\n")
     assert [r["text"] for r in read_table(str(tmp_path / "one.csv")).rows] == ["She left; then he left.", "He | she stayed."]
 
