@@ -36,7 +36,7 @@ def audit(tmp_path, rows, *args):
 
 def weights(record):
     """Kind → its heaviest weight."""
-    order = ("note", "look", "stop")
+    order = ("note", "cannot tell", "look", "stop")
     return {f["kind"]: f["weight"] for f in sorted(record["findings"], key=lambda f: order.index(f["weight"]))}
 
 
@@ -62,7 +62,7 @@ def test_labels_that_follow_a_stereotype_stop_it(tmp_path):
     rows = [{"text": r["text"], "label": turned[r["gender"]] if i % 5 else r["label"]} for i, r in enumerate(biographies())]
     record, said = audit(tmp_path, rows)
     assert record["verdict"] == "stop" and weights(record)["ties"] == "stop"
-    assert "go together with Cramér's V" in said and "Try: rebalance" in said
+    assert "go together with Cramér's V" in said and "try: " in said
     original = write(tmp_path / "original.jsonl", rows)
     record, _ = audit(tmp_path, rows, "--original", original)
     assert weights(record)["ties"] == "note"  # the original has the same ties

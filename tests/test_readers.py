@@ -91,7 +91,7 @@ def test_duplicate_ids(tmp_path):
         ("a.jsonl", "", "the file is empty"),
         ("a.csv", HEAD, "has no rows"),
         ("a.csv", HEAD.encode() + b"\xff\xfe\xe9,nurse,male\n", "not UTF-8 at byte"),
-        ("a.csv", "txt,label,gender\na,b,c\n", r"no column 'text' \(did you mean 'txt'\?\); the file has: gender, label, txt"),
+        ("a.csv", "txt,label,gender\na,b,c\n", "no column that looks like a text; name one with columns.text; the file has: txt, label, gender"),
         ("a.jsonl", "not json\n", "none of its 1 rows can be used; first: .*not JSON"),
         ("a.parquet", "PAR1", "not a Parquet file"),
         ("a.csv", "text,label,text\na,b,c\n", "a.csv:1: the column 'text' stands there twice"),
@@ -103,6 +103,13 @@ def test_duplicate_ids(tmp_path):
 def test_bad_files(tmp_path, name, content, message):
     with pytest.raises(InputError, match=message):
         read(write(tmp_path, name, content))
+
+
+def test_a_column_that_the_study_names_must_be_there(tmp_path):
+    path = write(tmp_path, "a.csv", "txt,label,gender\na,b,c\n")
+    for key, column in (("text", "text"), ("label", "lable"), ("id", "key"), ("groups", {"race": "rase"})):
+        with pytest.raises(InputError, match="no column '.*; the file has: .*gender"):
+            read(path, **{"text": "txt", "label": "label", key: column})
 
 
 def test_missing_file(tmp_path):

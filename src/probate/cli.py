@@ -313,6 +313,16 @@ def audit(
         list[str] | None,
         typer.Option("--items", help="An evaluation file whose items the data must not hold; may be repeated."),
     ] = None,
+    items_text: Annotated[
+        str | None, typer.Option("--items-text", help="Column of the items' text, if it is not found.")
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option("--clean", help="Also write this file: the rows without leaked, repeated, copied, unread ones and traces that weigh."),
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit by the verdict: 1 for stop, 4 for cannot tell; look and no sign are 0.")
+    ] = False,
     train: Annotated[
         bool, typer.Option("--train", help="Stage two: also train models with and without it, and measure what is inherited.")
     ] = False,
@@ -327,6 +337,7 @@ def audit(
     """Audit a file that a model wrote: groups, ties with labels, distribution, repeats, leaks, traces; a verdict by stated rules."""
     import time
 
+    from probate.audit.clean import write_clean
     from probate.audit.command import lines, run_audit, shape_of, write_audit
 
     started, seconds = time.monotonic(), 0.0
@@ -336,7 +347,7 @@ def audit(
         seconds = seconds_of(budget)
     folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
     own, other = shape_of(text, label, prompt, group or [], language), shape_of(original_text, original_label, None, [], None)
-    found, record = run_audit(augmented, original, own, other, items or [], quiet=quiet)
+    found, record = run_audit(augmented, original, own, other, items or [], items_text, quiet=quiet)
     trained = None
     if train:
         from probate.audit.command import with_study
@@ -346,11 +357,15 @@ def audit(
             found, record, trained = with_study(found, record, folder, left, model, dimension, quiet=quiet)
         except StageError as error:  # what was found without training stands
             trained = {"arms": 0, "lines": [f"stage two: {error}"], "failed": True}
+    kept = write_clean(found, clean) if clean else (0, 0)
     path = write_audit(found, record, folder, trained)
     said = [*lines(found, record), *(trained or {}).get("lines", []), f"report: {path}"]
+    said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} left out)"] if clean else []
     give(said, {**record, "train": trained}, as_json)
     if trained and trained.get("failed"):
         raise typer.Exit(StageError.exit_code)
+    if gate:
+        raise typer.Exit(record["exit"])
 
 
 @app.command()
@@ -379,7 +394,7 @@ def compare(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder, or one of an audit.")],
     max_gap: Annotated[
         float | None, typer.Option("--max-gap", help="Largest change of a gap that may pass (0.05: five points).", min=0)
     ] = None,
@@ -403,6 +418,12 @@ def check(
     if config is not None and not config.is_file():
         raise InputError(f"--config {config}: no such file")
     gate = load_study(decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {})
+    if (folder / "audit.json").is_file():
+        from probate.audit.verdict import check_audit
+
+        said, audited, code = check_audit(folder, gate.unsure)
+        give(said, audited, as_json)
+        raise typer.Exit(code)
     found, decisions = decide.check(folder, gate)
     said = [*(d.sentence for d in decisions), f"verdict: {found}"]
     give(said, outputs.as_record(found, decisions, gate), as_json)
@@ -494,11 +515,11 @@ def mitigate(
         Path | None, typer.Option("--out", help="Where the result goes; what was done to each row lies beside it.")
     ] = None,
     groups: Annotated[
-        str, typer.Option("--groups", help="Identity packs whose words are masked; the first is balanced.")
+        str, typer.Option("--groups", help="Identity packs whose words are masked; the first is balanced, or the first --group where none is named.")
     ] = "gender",
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
-    group: Annotated[list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated.")] = None,
     language: Annotated[str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")] = "en",
     model: Annotated[
         str | None,

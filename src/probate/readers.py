@@ -1,4 +1,4 @@
-"""Reading records from JSONL, CSV, Parquet, Hugging Face `datasets` or the builtin corpus.
+"""Records of a study from any file, read by its shape, or from the builtin corpus.
 
 A broken row is kept out, with its place and its fault; it is never dropped silently.
 """
@@ -6,16 +6,22 @@ A broken row is kept out, with its place and its fault; it is never dropped sile
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from probate.bias.spellings import group_column, pack_of
 from probate.errors import InputError, nearest
 from probate.records import Origin, Record
 from probate.rows import Row
 from probate.rows import source_rows as source_rows
+from probate.shape import Given, Shape
+from probate.shape.cells import cell, plain
 from probate.shape.cells import normal_label as normal_label
-from probate.study import Source
+from probate.shape.columns import gathered
+from probate.shape.table import shape_of_rows
+from probate.study import Columns, Source
+
 
 @dataclass
 class Reading:
@@ -35,18 +41,19 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
     Raises:
         InputError: no such file, a column that is missing, not UTF-8, or not one usable record.
     """
-    name = source.source
-    columns = source.columns
+    name, columns = source.source, source.columns
+    rows: Iterable[Row]
     if name == "builtin:biographies":
         from probate.corpus import biographies
 
-        rows: Iterable[Row] = ((f"{name}:{i}", row) for i, row in enumerate(biographies(), 1))
-        columns = columns.model_copy(update={"id": "id", "pair": "pair"})
+        rows = ((f"{name}:{i}", row) for i, row in enumerate(biographies(), 1))
+        columns = columns.model_copy(update={"text": "text", "label": "label", "id": "id", "pair": "pair"})
     elif name == "builtin:opinions":
         from probate.corpus import opinions
 
         rows = ((f"{name}:{i}", row) for i, row in enumerate(opinions(language), 1))
-        columns = columns.model_copy(update={"id": "id", "pair": "pair", "statement": "statement"})
+        own = {"text": "text", "label": "label", "id": "id", "pair": "pair", "statement": "statement"}
+        columns = columns.model_copy(update=own)
     elif name.startswith("builtin:"):
         raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do")
     else:
@@ -55,20 +62,23 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         from probate.surveys import survey_rows
 
         rows = survey_rows(rows)
+        columns = columns.model_copy(update={"text": columns.text or "text", "label": columns.label or "label"})
 
-    reading = Reading([])
+    reading, read = Reading([]), list(rows)
+    reading.rows = len(read)
+    if not read:
+        raise InputError(f"{name}: the file has no rows")
+    if not any(isinstance(row, dict) for _, row in read):
+        raise InputError(f"{name}: none of its {len(read)} rows can be used; first: {read[0][0]}: {read[0][1]}")
+    shape = _shape(name, read, columns)
+    groups = {dimension: iter(_groups(dimension, column, read)) for dimension, column in shape.groups.items()}
     wanted = {normal_label(label) for label in labels} if labels else None
     seen: set[str] = set()
-    checked = False
-    for where, row in rows:
-        reading.rows += 1
+    for number, (where, row) in enumerate(read, 1):
         if isinstance(row, str):
             reading.rejected.append(f"{where}: {row}")
             continue
-        if not checked:
-            _check_columns(row, source, where)
-            checked = True
-        record = _record(row, columns, where, origin, reading.rows)
+        record = _record(row, shape, columns, {d: next(own) for d, own in groups.items()}, where, origin, number)
         if isinstance(record, str):
             reading.rejected.append(f"{where}: {record}")
         elif wanted is not None and record.label not in wanted:
@@ -78,8 +88,6 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         else:
             seen.add(record.id)
             reading.records.append(record)
-    if not reading.rows:
-        raise InputError(f"{name}: the file has no rows")
     if not reading.records:
         first = f"; first: {reading.rejected[0]}" if reading.rejected else ""
         raise InputError(f"{name}: none of its {reading.rows} rows can be used{first}")
@@ -101,43 +109,66 @@ def group_columns(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _check_columns(row: dict[str, Any], source: Source, where: str) -> None:
-    c = source.columns
-    needed = {"text": c.text, "label": c.label, **{f"groups.{k}": v for k, v in c.groups.items()}}
-    needed |= {k: v for k, v in (("id", c.id), ("parent", c.parent), ("pair", c.pair), ("statement", c.statement)) if v}
-    for key, column in needed.items():
-        if column not in row:
-            have = sorted(map(str, row))
-            raise InputError(
-                f"{where}: no column '{column}'{nearest(column, have)}; the file has: {', '.join(have)}. "
-                f"Name the right one in the study as columns.{key}"
-            )
+def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
+    """The shape of a study's file: what the study names, the rest found. A group's column of the dimension's own name may be called otherwise."""
+    present = gathered(row for _, row in rows if isinstance(row, dict))
+    assumed = {d: c for d, c in columns.groups.items() if c == d and c not in present}
+    given = Given(columns.text, columns.label, groups={d: c for d, c in columns.groups.items() if d not in assumed})
+    for key in ("id", "parent", "pair", "statement"):
+        column = getattr(columns, key)
+        if column and column not in present:
+            raise InputError(_absent(name, key, column, present))
+    found = shape_of_rows(name, rows, given, "columns.text")
+    for dimension, column in assumed.items():
+        if dimension not in found.groups:
+            raise InputError(_absent(name, f"groups.{dimension}", column, present))
+    if not found.label and not found.answers:
+        raise InputError(_absent(name, "label", "label", present))
+    return replace(found, groups={d: found.groups[d] for d in columns.groups})
 
 
-def _record(row: dict[str, Any], columns: Any, where: str, origin: Origin, number: int) -> Record | str:
-    values: dict[str, str] = {}
-    for name, column in (("text", columns.text), ("label", columns.label), *columns.groups.items()):
-        value = row.get(column)
-        if value is None or (isinstance(value, float) and value != value):
-            return f"column '{column}' is empty"
-        if not isinstance(value, (str, int, float, bool)):
-            return f"column '{column}' holds a {type(value).__name__}, not text"
-        values[name] = str(value).strip()
-        if not values[name]:
+def _absent(name: str, key: str, column: str, present: Iterable[str]) -> str:
+    have = sorted(present)
+    return (
+        f"{name}: no column '{column}'{nearest(column, have)}; the file has: {', '.join(have)}. "
+        f"Name the right one in the study as columns.{key}"
+    )
+
+
+def _groups(dimension: str, column: str, rows: Sequence[Row]) -> list[str]:
+    """The group of each row that can be read: known spellings joined; numbers in a pack's bands, else as they stand."""
+    values = [cell(row, column) for _, row in rows if isinstance(row, dict)]
+    own, pack = group_column(dimension, values, column), pack_of(dimension)
+    if own.rule and not (pack and pack.bands):  # quartiles differ from file to file
+        return [plain(v).strip() for v in values]
+    return own.values
+
+
+def _record(
+    row: dict[str, Any], shape: Shape, columns: Columns, groups: dict[str, str], where: str, origin: Origin, number: int
+) -> Record | str:
+    fault = shape.fault(row)
+    if fault:
+        return fault
+    text, label = shape.text_of(row).strip(), shape.label_of(row)
+    for value, column in (
+        (text, shape.text),
+        (label, shape.label or shape.text),
+        *((v, shape.groups[d]) for d, v in groups.items()),
+    ):
+        if not value:
             return f"column '{column}' is empty"
     provenance: dict[str, Any] = {"source": where}
     for name in ("parent", "pair", "statement"):
         column = getattr(columns, name)
-        if column and row.get(column) is not None:
-            provenance[name] = str(row[column])
-    identity = str(row[columns.id]) if columns.id and row.get(columns.id) is not None else f"row-{number}"
+        if column and (value := plain(cell(row, column))):
+            provenance[name] = value
+    identity = plain(cell(row, columns.id)) if columns.id else ""
     return Record(
-        id=f"{'a' if origin == 'augmented' else 'o'}:{identity}",
-        text=values["text"],
-        label=normal_label(values["label"]),
-        groups={dimension: values[dimension] for dimension in columns.groups},
+        id=f"{'a' if origin == 'augmented' else 'o'}:{identity or f'row-{number}'}",
+        text=text,
+        label=label,
+        groups=groups,
         origin=origin,
         provenance=provenance,
     )
-
-

@@ -30,20 +30,35 @@ Row = tuple[str, dict[str, Any] | str]
 """Where the row stands, and its columns, or what is wrong with it."""
 
 
-def source_rows(name: str, split: str, base: Path) -> Iterator[Row]:
-    """Rows of a file (or of several, with `*` in the name), a folder saved by `datasets` or `hf:ID`, as they are."""
+class Line(dict[str, Any]):
+    """A row of a JSON Lines file, with the line that it stood in."""
+
+    text = ""
+
+
+class Fault(str):
+    """What is wrong with a row, with the line that it stood in."""
+
+    text = ""
+
+
+def source_rows(name: str, split: str, base: Path, *, keep: bool = False) -> Iterator[Row]:
+    """Rows of a file (or of several, with `*` in the name), a folder saved by `datasets` or `hf:ID`, as they are.
+
+    With `keep` the rows of JSON Lines are `Line`, and those that are broken `Fault`.
+    """
     if name.startswith("hf:"):
         return _hub_rows(name.removeprefix("hf:"), split)
     path = (base / name).expanduser()
     if "*" not in path.name:
-        return _file_rows(path, split)
+        return _file_rows(path, split, keep)
     files = sorted(path.parent.glob(path.name))
     if not files:
         raise InputError(f"{path}: no file has such a name")
-    return (row for file in files for row in _file_rows(file, split))
+    return (row for file in files for row in _file_rows(file, split, keep))
 
 
-def _file_rows(path: Path, split: str) -> Iterator[Row]:
+def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
@@ -67,7 +82,7 @@ def _file_rows(path: Path, split: str) -> Iterator[Row]:
             yield from tables[suffix](path)
         else:
             with _opened(path, PACKED.get(path.suffix.lower())) as lines:
-                yield from texts[suffix](path, lines)
+                yield from _jsonl_rows(path, lines, keep) if texts[suffix] is _jsonl_rows else texts[suffix](path, lines)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert it, as with iconv -t utf-8") from None
     except OSError as error:
@@ -92,24 +107,27 @@ def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
         yield line
 
 
-def _jsonl_rows(path: Path, lines: TextIO) -> Iterator[Row]:
+def _jsonl_rows(path: Path, lines: TextIO, keep: bool = False) -> Iterator[Row]:
     for number, line in enumerate(_bounded(path, lines), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            said = (
-                f"at column {error.colno} ({error.msg}; cut off?)"
-                if isinstance(error, json.JSONDecodeError)
-                else "(nested too deeply)"
-            )
-            yield f"{path}:{number}", f"not JSON {said}"
-            continue
-        if SURROGATE.search(line) and not _encodes(row):
-            yield f"{path}:{number}", "a lone surrogate (half of a character), which is no text"
-            continue
-        yield f"{path}:{number}", row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+        row: dict[str, Any] | str = _json_row(line)
+        if keep:
+            row = Line(row) if isinstance(row, dict) else Fault(row)
+            row.text = line
+        yield f"{path}:{number}", row
+
+
+def _json_row(line: str) -> dict[str, Any] | str:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"not JSON at column {error.colno} ({error.msg}; cut off?)"
+    except RecursionError:
+        return "not JSON (nested too deeply)"
+    if SURROGATE.search(line) and not _encodes(row):
+        return "a lone surrogate (half of a character), which is no text"
+    return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
 
 
 def _encodes(value: Any) -> bool:
@@ -156,15 +174,25 @@ def delimiter_of(lines: Sequence[str]) -> str:
     """
     best, most = ",", (0.0, 0)
     for delimiter in DELIMITERS:
+        limit = csv.field_size_limit(LONGEST_LINE)
         try:
             rows = [r for r in csv.reader(lines, delimiter=delimiter) if r]
         except csv.Error:
             continue
+        finally:
+            csv.field_size_limit(limit)
         width = len(rows[0]) if rows else 0
         found = (sum(len(r) == width for r in rows) / max(1, len(rows)), width)
         if width > 1 and found > most:
             best, most = delimiter, found
     return best
+
+
+def csv_style(path: Path) -> tuple[str, str]:
+    """(delimiter, what ends a line) of a CSV file that is not packed."""
+    with _opened(path, None) as lines:
+        head = list(itertools.islice(_bounded(path, lines), 200))
+    return delimiter_of(head), "\r\n" if head and head[0].endswith("\r\n") else "\n"
 
 
 def _arrow_rows(path: Path) -> Iterator[Row]:

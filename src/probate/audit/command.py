@@ -12,6 +12,7 @@ from typing import Any
 
 from probate.audit.items import given_items, own_items
 from probate.audit.read import read_set
+from probate.audit.remedies import remedy
 from probate.audit.stage_one import Audit, as_record, audit
 from probate.audit.verdict import RULES, VERDICTS
 from probate.cards.checksums import write_checksums
@@ -23,20 +24,13 @@ from probate.report.words import p_words
 from probate.shape import Given
 from probate.store import json_text, write_atomic
 
-COMMANDS = {
-    "balance": "probate mitigate --strategy rebalance",
-    "ties": "probate mitigate --strategy rebalance",
-    "lean": "probate mitigate --strategy counterfactual,mask",
-}
-"""Kind of finding → the command that mends it, files left out."""
-
-
 def run_audit(
     augmented: str,
     original: str | None,
     shape: Given | None,
     original_shape: Given | None,
     items: list[str],
+    items_text: str | None = None,
     *,
     quiet: bool = False,
 ) -> tuple[Audit, dict[str, Any]]:
@@ -52,10 +46,33 @@ def run_audit(
     reporter = Reporter(quiet=quiet)
     data = read_set(augmented, shape)
     first = read_set(original, original_shape, "--original-text") if original else None
-    known: dict[str, Any] = {**own_items(), **dict(given_items(items))}
+    known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
     found = audit(data, first, known, reporter.say)
-    record = {**as_record(found), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
+    again = _again(augmented, original, shape, original_shape, items, items_text)
+    record = {**_record(found, again), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
     return found, record
+
+
+def _again(
+    augmented: str, original: str | None, shape: Given | None, other: Given | None, items: list[str], items_text: str | None
+) -> list[str]:
+    """The arguments of `probate audit` that a user gave."""
+    own = [("--augmented", augmented), ("--original", original)]
+    if shape:
+        own += [(f"--{name}", getattr(shape, name)) for name in ("text", "label", "prompt", "language")]
+        own += [("--group", f"{name}={column}") for name, column in shape.groups.items()]
+    if other:
+        own += [(f"--original-{name}", getattr(other, name)) for name in ("text", "label")]
+    own += [*(("--items", i) for i in items), ("--items-text", items_text)]
+    return [part for option, value in own if value for part in (option, value)]
+
+
+def _record(found: Audit, again: list[str]) -> dict[str, Any]:
+    """`as_record`, each finding with the command that mends it, and what to do in words."""
+    record = as_record(found)
+    for f, own in zip(found.found, record["findings"], strict=True):
+        own["command"], own["remedy"] = remedy(found, f, again)
+    return {**record, "again": again}
 
 
 def with_study(
@@ -68,7 +85,7 @@ def with_study(
     told = train(found, out, budget, model, dimension, quiet=quiet)
     found = with_training(found)
     seconds = round(record["seconds"] + time.monotonic() - started, 1)
-    return found, {**as_record(found), "seconds": seconds, "version": record["version"]}, told
+    return found, {**_record(found, record["again"]), "seconds": seconds, "version": record["version"]}, told
 
 
 def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None) -> Path:
@@ -85,7 +102,6 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
         shape=found.data.shape.said(),
         version=version("probate"),
         rules=RULES,
-        commands=COMMANDS,
         tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
         p_words=p_words,
         train=train,
@@ -150,11 +166,19 @@ def _facts(found: Audit) -> Facts:
 
 
 def lines(found: Audit, record: dict[str, Any]) -> list[str]:
-    """The audit in words."""
-    said = [f"read as {found.data.shape.said()}", *(f"{f.weight:5} {f.sentence}" for f in found.found)]
-    tries = [f.remedy for f in found.found if f.remedy]
-    said.append(f"verdict: {record['said']}" + (f" Try: {'; '.join(dict.fromkeys(tries))}." if tries else ""))
-    return [*said, f"{record['seconds']} s"]
+    """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
+    said = [f"read as {found.data.shape.said()}", *_coverage(record["coverage"])]
+    for own in record["findings"]:
+        said.append(f"{own['weight']:5} {own['sentence']}")
+        said += [f"      try: {own['command'] or own['remedy']}"] if own["command"] or own["remedy"] else []
+    return [*said, f"verdict: {record['said']}", f"{record['seconds']} s"]
+
+
+def _coverage(c: dict[str, Any]) -> list[str]:
+    groups = "; ".join(f"{g['name']} (column '{g['column']}': {len(g['groups'])} groups, {g['missing']:,} texts without one)" for g in c["groups"])
+    labels = f"{len(c['labels'])} labels, {c['texts_without_label']:,} texts without one" if c["labels"] else "no labels"
+    said = [f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}"]
+    return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
 
 def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Given:

@@ -16,7 +16,7 @@ from probate.analyze.wording import evenly
 from probate.audit.read import AuditSet
 from probate.bias.lean import lean
 from probate.bias.packs import Pack, load_pack
-from probate.bias.spellings import pack_of
+from probate.bias.spellings import group_column, pack_of
 from probate.corpus import biographies
 from probate.why.groups import default_groups
 
@@ -58,27 +58,21 @@ class Dimension:
     """How numbers were grouped."""
     named: bool = True
     """False for a column that nobody named as a group."""
-    rank: float | None = None
-    """p of Kruskal and Wallis' test of the numbers between labels."""
-
-
-def _by_rank(numbers: Sequence[float], labels: Sequence[str]) -> float | None:
-    sides = [np.array([x for x, y in zip(numbers, labels, strict=True) if y == name and x == x]) for name in set(labels) - {""}]
-    sides = [s for s in sides if len(s)]
-    if len(sides) < 2 or len(np.unique(np.concatenate(sides))) < 2:
-        return None
-    return float(kruskal(*sides).pvalue)
+    rank: dict[str, float] | None = None
+    """Numbers between labels by rank: `r` the square root of ε² (0 none, 1 all), `by_chance`, `p` (Kruskal and Wallis), `n`, `original_r` (NaN: none)."""
 
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
-    """The dimensions that the file gives, and those that at least a twentieth of its texts show; gender always, where texts are in English."""
+    """Every column that may be a group; and of texts in English the dimensions that at least a twentieth of them show, gender always."""
     found = []
-    for name in dict.fromkeys((*data.groups, *LOOKED_FOR)):
-        if name in data.groups:
-            if groups := data.columns[name].groups:
-                found.append(_dimension(data, original, name, pack_of(name), groups, True))
-            continue
-        if data.shape.language != "en":  # the packs' words are read by English rules
+    for name, own in data.columns.items():
+        if own.groups:
+            found.append(_dimension(data, original, name, pack_of(name), own.groups, True))
+    if data.shape.language != "en":  # the packs' words are read by English rules
+        return found
+    given = {pack.dimension for name in data.columns if (pack := pack_of(name))}
+    for name in LOOKED_FOR:
+        if name in given:
             continue
         pack = load_pack(name)
         groups = default_groups(pack)
@@ -89,22 +83,44 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
     return found
 
 
-def _dimension(data: AuditSet, original: AuditSet | None, name: str, pack: Pack | None, groups: list[str], known: bool) -> Dimension:
+def _dimension(
+    data: AuditSet, original: AuditSet | None, name: str, pack: Pack | None, groups: list[str], known: bool
+) -> Dimension:
     values = values_of(data, name, pack, groups)
+    before = values_of(original, name, pack, groups) if original else None
+    own, other = data.columns.get(name), original.columns.get(name) if original else None
+    if own and own.rule and own.numbers and original and other and other.numbers:  # the same bands on both sides
+        both = group_column(name, [*own.numbers, *other.numbers])
+        groups, values, before = both.groups, both.values[: len(values)], both.values[len(values) :]
     detector = _detector(data, pack, groups, values, known) if pack else None
     found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
-    before = values_of(original, name, pack, groups) if original else None
     found.shares = list(_shares(values, groups, before))
-    if known:
-        own = data.columns[name]
-        found.column, found.rule, found.named = own.column, own.rule, name in data.shape.groups
+    if own:
+        found.column, found.rule, found.named = own.column, own.rule, name in data.shape.groups or pack is not None
         if own.numbers is not None and data.labelled:
-            found.rank = _by_rank(own.numbers, data.labels)
+            found.rank = by_rank(own.numbers, data.labels)
+            if found.rank and original and other and other.numbers and original.labelled:
+                found.rank["original_r"] = (by_rank(other.numbers, original.labels) or {}).get("r", float("nan"))
     if data.labelled:
         found.labels = _with_labels(data.labels, values, groups, pack, original, before)
     if pack and data.shape.language == "en":
         found.lean = _lean(data.texts, values, groups, pack, original, before)
     return found
+
+
+def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, float] | None:
+    """How numbers differ between labels by rank (Kruskal and Wallis; ε² after Kelley 1935); None where that cannot be said."""
+    pairs = [(x, y) for x, y in zip(numbers, labels, strict=True) if x == x and y]
+    names, own = sorted({y for _, y in pairs}), np.array([x for x, _ in pairs])
+    if len(names) < 2 or len(own) < FEWEST or len(np.unique(own)) < 2 or len(names) * 2 > len(own):
+        return None
+    at = np.array([names.index(y) for _, y in pairs])
+    test = kruskal(*[own[at == k] for k in range(len(names))])
+    n = len(own)
+    return {
+        "r": float(np.sqrt(test.statistic / (n - 1))), "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue),
+        "n": n, "original_r": float("nan"),
+    }  # fmt: skip
 
 
 def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -> list[str]:

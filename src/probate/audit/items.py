@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from probate.errors import ProbateError
+from probate.audit.repeats import LONG, words
+from probate.errors import InputError, ProbateError
 from probate.registry import load_probe, load_task, probe_names, task_names
-from probate.why.texts import read_texts
+from probate.shape import Given, read_table
 
 
 def own_items() -> dict[str, list[str]]:
-    """Task or probe → the texts of its items, of those that bring items of their own and can be loaded."""
+    """Task or probe → the texts of its items that are long enough to be looked for, of those that bring items of their own and can be loaded."""
     from probate.tasks.choice import ChoiceTask
     from probate.testing import sample_context
 
@@ -21,14 +22,26 @@ def own_items() -> dict[str, list[str]]:
         try:
             task = load(name)
             if isinstance(task, ChoiceTask):
-                texts = list(dict.fromkeys(i.prompt or " ".join(i.options) for i in task.items(context)))
-                found.update({name: texts} if texts else {})
+                texts = dict.fromkeys(i.prompt or " ".join(i.options) for i in task.items(context))
+                long = [t for t in texts if len(words(t)) >= LONG]
+                found.update({name: long} if long else {})
         except ProbateError:
             continue  # needs data of its own, or a library that is not there
     return found
 
 
-def given_items(sources: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """(file, its texts) of files that a user names."""
+def given_items(sources: list[str], text: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """(file and the columns that were read, its texts) of files that a user names: of each item every text, what is asked and what is answered, but for short answers.
+
+    `text` names the column of the texts, where it is not found.
+
+    Raises:
+        InputError: no such file or column, no text, or a text that must be named.
+    """
     for source in sources:
-        yield source, read_texts(source, option="--items").texts
+        table = read_table(source, Given(text), "--items-text")
+        turns = [t for row in table.rows for t in table.shape.turns_of(row) if not t.kept and t.text.strip()]
+        if not turns:
+            raise InputError(f"{source}: no text in column '{table.shape.text}'; name another with --items-text")
+        columns = dict.fromkeys(str(t.place[0]) for t in turns)
+        yield f"{source} ({' + '.join(columns)})", [t.text for t in turns]

@@ -6,14 +6,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from probate.bias.spellings import GroupColumn, group_column, pack_of
+from probate.analyze.wording import evenly
+from probate.bias.spellings import GroupColumn, group_column, is_identity, pack_of
 from probate.errors import InputError
 from probate.shape import Given, Shape, read_table
 from probate.shape.cells import cell, plain
-from probate.shape.names import GENERATORS, IDS, key_of
+from probate.shape.language import language_of_text
+from probate.shape.names import IDS, LABELS, key_of
 
 
 MOST_GROUPS = 60
+"""Values from which a column that nobody named is no group."""
+SAMPLE = 3000
 
 
 @dataclass
@@ -32,6 +36,8 @@ class AuditSet:
     empty: int = 0
     columns: dict[str, GroupColumn] = field(default_factory=dict)
     """Name → the column as groups: those that a user named or that are called like a dimension, and every other with few values."""
+    languages: Counter[str] = field(default_factory=Counter)
+    """Language → texts, of a sample, of those that say enough to tell."""
     left: list[str] = field(default_factory=list)
     """Columns that are not looked at as groups, and why."""
 
@@ -75,6 +81,7 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
         raise InputError(
             f"{source}: no text in column '{shape.text}' ({found.empty} rows without one); name another with {option}"
         )
+    found.languages = Counter(x for i in evenly(len(found.texts), SAMPLE) if (x := language_of_text(found.texts[i])))
     for name, values in raw.items():
         found.columns[name] = group_column(name, values, shape.groups[name])
     for column in dict.fromkeys(c for row in others for c in row):
@@ -89,16 +96,28 @@ def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
         found.left.append(f"column '{column}': it holds lists or objects")
         return
     own = group_column(column, values, column)
-    there, different = len(values) - own.missing, len(own.groups)
-    pairs = {(x, g) for x, g in zip(found.labels, own.values, strict=True) if x and g}
-    one_to_one = len(pairs) == len({x for x, _ in pairs}) == len({g for _, g in pairs}) >= 2
-    if key_of(column) in (*IDS, *GENERATORS):
-        found.left.append(f"column '{column}': an id or a generator by its name")
-    elif different < 2:
-        found.left.append(f"column '{column}': {'one value only' if different else 'no values'}")
-    elif different > MOST_GROUPS or (different > 2 and different * 2 > there):
-        found.left.append(f"column '{column}': {different:,} different values in {there:,} rows")
-    elif one_to_one and pack_of(column) is None and (key_of(column).startswith("label") or key_of(column).endswith("_label")):
-        found.left.append(f"column '{column}': the label under another name, one to one; if it is a group, give --group {column}={column}")
+    there, different = len(values) - own.missing, len({str(v) for v, g in zip(values, own.values, strict=True) if g})
+    if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
+        found.left.append(f"column '{column}': an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}")
+    elif len(own.groups) < 2:
+        found.left.append(f"column '{column}': {'one value only' if own.groups else 'no values'}")
+    elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
+        found.left.append(f"column '{column}': {different:,} different values in {there:,} rows; name it with --group, if it is a group")
+    elif _is_label(found.labels, own):
+        found.left.append(f"column '{column}': the label under another name, one to one; if it is a group, name it with --group")
     else:
         found.columns[column] = own
+
+
+def _counts_up(numbers: list[float] | None) -> bool:
+    known = [x for x in numbers or [] if x == x]
+    return all(a < b for a, b in zip(known, known[1:], strict=False))
+
+
+def _is_label(labels: list[str], own: GroupColumn) -> bool:
+    """Whether a column is called like a label, is no identity by its name or values, and goes one to one with the label."""
+    key = key_of(own.column)
+    pairs = {(x, g) for x, g in zip(labels, own.values, strict=True) if x and g}
+    one_to_one = len(pairs) == len({x for x, _ in pairs}) == len({g for _, g in pairs}) >= 2
+    called = key in LABELS or "label" in key.split("_") or any(key in (f"{name}_id", f"{name}_name", f"{name}_code") for name in LABELS)
+    return one_to_one and called and pack_of(own.column) is None and not is_identity(own.groups)

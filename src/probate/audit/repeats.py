@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,8 @@ NEAR = 0.7
 """Jaccard similarity of shingles from which two texts are nearly the same."""
 LONG = 13
 """Words of an n-gram that is no coincidence."""
+TEMPLATE = 5
+"""Different texts from which an n-gram that they share is a template's."""
 BLOCK = 2000
 
 
@@ -117,13 +118,25 @@ def _signatures(texts: Sequence[str]) -> list[np.ndarray | None]:
 
 
 class Index:
-    """Long n-grams of texts that others are searched for; those that more than one of the texts has are set aside (a template's)."""
+    """Long n-grams of texts that others are searched for. A text that stands there twice counts once; n-grams that `TEMPLATE` different texts or
+    more have are set aside; of a text that has no other those that the fewest have.
+
+    `short`: different texts of fewer than `LONG` words, which are not searched for.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        counts: Counter[int] = Counter()
-        for text in texts:
-            counts.update(long_grams(text).tolist())
-        self.grams = np.array(sorted(g for g, n in counts.items() if n == 1), dtype=np.uint64)
+        different = {tuple(words(text)): text for text in texts}
+        own = [grams for text in different.values() if len(grams := long_grams(text))]
+        self.short = len(different) - len(own)
+        grams, counts = (
+            np.unique(np.concatenate(own), return_counts=True) if own else (np.zeros(0, np.uint64), np.zeros(0, int))
+        )
+        found = [grams[counts < TEMPLATE]]
+        for text in own:  # one whose every n-gram is shared keeps those that the fewest share, if these are no template of most
+            shared = counts[np.searchsorted(grams, text)]
+            if TEMPLATE <= shared.min() < len(different) / 2:
+                found.append(text[shared == shared.min()])
+        self.grams = np.unique(np.concatenate(found))
 
     def holds(self, grams: np.ndarray) -> bool:
         """Whether one of a text's `long_grams` is among them."""

@@ -10,16 +10,13 @@ from probate.analyze.distribution import vendi
 from probate.analyze.wording import distinct, evenly, lengths
 from probate.audit import space, verdict
 from probate.audit.artefacts import find_artefacts
+from probate.audit.coverage import coverage, not_measured
 from probate.audit.groups import Dimension, dimensions_of
 from probate.audit.read import AuditSet
 from probate.audit.repeats import Index, Repeats, find_repeats, held
 from probate.audit.verdict import Found, share_finding
 
 Say = Callable[[str], Any]
-
-
-MISSING = 0.2
-"""Share of values that may be missing."""
 
 
 @dataclass
@@ -36,6 +33,8 @@ class Audit:
     compared: dict[str, Any] | None
     diversity: dict[str, float]
     found: list[Found] = field(default_factory=list)
+    short: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
 
     @property
     def verdict(self) -> str:
@@ -55,7 +54,8 @@ def audit(
     say("repeats")
     repeats = find_repeats(data.texts)
     say("evaluation items" if original is None else "evaluation items and copies of the original")
-    *holding, copied = held(data.texts, [*map(Index, items.values()), Index(original.texts if original else [])])
+    indices = {name: Index(texts) for name, texts in items.items()}
+    *holding, copied = held(data.texts, [*indices.values(), Index(original.texts if original else [])])
     leaked = {name: places for name, places in zip(items, holding, strict=True) if places}
     compared = None
     if original is not None:
@@ -70,6 +70,7 @@ def audit(
         "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
     found = Audit(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
     found.found = list(_findings(found))
     return found
 
@@ -97,7 +98,7 @@ def _findings(a: Audit) -> Iterable[Found]:
     ]
     repeated = len(a.repeats.exact) + len(a.repeats.near)
     rows.append(
-        share_finding("unread", len(data.rejected) + data.empty, data.rows, "rows cannot be read or have no text", 0.01)
+        share_finding("unread", len(data.rejected) + data.empty, data.rows, "rows cannot be read or have no text", 0.01, remedy="leave them out")
     )
     rows.append(
         share_finding(
@@ -127,33 +128,11 @@ def _findings(a: Audit) -> Iterable[Found]:
     if total > 1 and len(set(data.texts)) == 1:
         yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
     yield from verdict.of_groups(a.dimensions)
-    yield from (Found("coverage", verdict.UNSURE, reason) for reason in not_measured(a))
+    for name, (short, grams) in a.short.items():
+        said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
+        yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
+    yield from (Found("coverage", verdict.UNSURE, reason) for reason in not_measured(data, a.original, a.dimensions, a.short))
     yield from (Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left)
-
-
-def not_measured(a: Audit) -> Iterable[str]:
-    """What was given and could not be looked at, each in a sentence; then "no sign" cannot be said."""
-    data, known = a.data, [d for d in a.dimensions if d.known and d.named]
-    if data.shape.language == "unknown":
-        yield "language: it is not recognised, or none that Probate reads (en, es, pt, ar, zh); no group is read from the texts; name it with --language"
-    elif data.shape.language != "en" and not known:
-        yield f"language: no group is read from texts in '{data.shape.language}'; name a column with --group"
-    if data.shape.label and not data.labelled:
-        yield f"label: column '{data.shape.label}' has fewer than two labels, so that no tie can be measured"
-    if not data.labelled and not a.dimensions:
-        yield "the file has no labels and no groups: neither shares nor ties were measured; name their columns with --label and --group"
-    for name in data.shape.groups:
-        own = data.columns[name]
-        if len(own.groups) < 2:
-            yield f"{name}: column '{own.column}' has {len(own.groups) or 'no'} group, so that nothing can be compared"
-        if own.missing > MISSING * len(own.values):
-            yield f"{name}: {own.missing:,} of {len(own.values):,} values of column '{own.column}' are missing"
-    for d in known:
-        if data.labelled and d.labels is None and len(d.groups) >= 2:
-            yield f"{d.name}: too few texts have both a group and a label for a tie to be measured"
-    missing = sum(not x for x in data.labels)
-    if data.labelled and missing > MISSING * len(data.labels):
-        yield f"label: {missing:,} of {len(data.labels):,} texts have none"
 
 
 def as_record(a: Audit) -> dict[str, Any]:
@@ -165,12 +144,7 @@ def as_record(a: Audit) -> dict[str, Any]:
     return {
         "verdict": a.verdict,
         "exit": verdict.EXIT_CODES[a.verdict],
-        "coverage": {
-            "rows": a.data.rows, "texts": len(a.data.texts), "language": a.data.shape.language, "labels": sorted(set(a.data.labels) - {""})[:100],
-            "texts_without_label": sum(not x for x in a.data.labels),
-            "columns": {n: {"column": c.column, "groups": c.groups[:100], "missing": c.missing, "rule": c.rule} for n, c in a.data.columns.items()},
-            "left_out": [*a.data.left, *a.data.shape.left], "not_measured": list(not_measured(a)),
-        },
+        "coverage": coverage(a.data) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
         "said": verdict.VERDICTS[a.verdict],
         "source": a.data.source,
         "original": a.original.source if a.original else None,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from probate.audit.artefacts import HARMLESS
 from probate.audit.groups import Dimension
+from probate.errors import InputError
 
 STOP, LOOK, UNSURE, NOTE = "stop", "look", "cannot tell", "note"
 VERDICTS = {
@@ -23,7 +27,7 @@ EXIT_CODES = {STOP: 1, LOOK: 0, UNSURE: 4, NOTE: 0}
 RULES = {
     "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
     "evaluation": "stop: the file is an evaluation set",
-    "ties": "stop: Cramér's V of label and group is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's by 0.1; look: by 0.1",
+    "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
     "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
@@ -37,6 +41,10 @@ RULES = {
 """Kind of finding → its rule."""
 
 
+FEW = 5
+"""Texts of a group below which nothing is said of it."""
+PLAIN = {"split", "source", "dataset", "generator", "model", "model_name", "length", "n_words", "words", "tokens", "num_tokens", "score", "confidence", "date", "year", "url"}
+"""Names of columns that are no identity: what goes together with them is to be looked at, and stops nothing."""
 READ = 0.25
 """Share of texts that must show a group for shares read from them to count."""
 
@@ -51,6 +59,9 @@ class Found:
     remedy: str = ""
     p: float = float("nan")
     p_adjusted: float = float("nan")
+    dimension: str = ""
+    part: str = ""
+    """The kind of trace, of a finding on traces."""
 
 
 def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
@@ -59,16 +70,15 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
     for d in dimensions:
         if not d.known and d.undetermined > 1 - READ:
             sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
-            found.append(Found("coverage", UNSURE if not any(o.known for o in dimensions) else NOTE, sentence))
+            found.append(Found("coverage", NOTE, sentence))
             continue
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
         if d.named:
-            found += _balance(d, how)
+            found += [replace(f, dimension=d.name) for f in _balance(d, how)]
         if d.rank is not None:
-            sentence = f"{d.name}: its numbers differ between labels by rank (Kruskal and Wallis)"
-            found.append(Found("ties", NOTE, sentence, p=d.rank))
+            found.append(_rank(d))
         if d.labels:
-            found.append(_ties(d))
+            found.append(replace(_ties(d), dimension=d.name))
         if d.lean:
             e = d.lean
             sentence = (
@@ -76,7 +86,7 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
                 f"against {e['against']} (n {e['n']:,})"
             )
             heavy = e["change"] >= 0.5
-            found.append(Found("lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"]))
+            found.append(Found("lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name))
     tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
     if tested:
         adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
@@ -110,8 +120,7 @@ def _ties(d: Dimension) -> Found:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
     beyond = e["v"] - e["original_v"] if e["original_v"] is not None else excess
-    name = d.name if d.named else f"column '{d.column}'"
-    sentence = f"{name}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    sentence = f"{_named(d)}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
     if e["original_v"] is not None:
         sentence += f", in the original {e['original_v']:.2f}"
     if d.rule:
@@ -120,8 +129,33 @@ def _ties(d: Dimension) -> Found:
         sentence += f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the pack"
     if e["smallest"] < 5:
         sentence += "; some cells are small, so that p is rough"
-    weight = STOP if excess >= 0.3 and beyond >= 0.1 else LOOK if excess >= 0.1 and beyond >= 0.1 else NOTE
+    counts = {g: sum(row[i] for row in e["table"]) for i, g in enumerate(e["groups"])}
+    if few := [f"{g} ({n})" for g, n in counts.items() if n < FEW]:
+        sentence += f"; too few texts to say anything of {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}"
+    weight = _weight(d, excess, beyond)
+    if weight != NOTE and not d.named and e["v"] > 0.99:
+        sentence += "; if that column is the label under another name, this is no finding"
     return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"])
+
+
+def _rank(d: Dimension) -> Found:
+    e = d.rank or {}
+    excess = e["r"] - e["by_chance"]
+    beyond = e["r"] - e["original_r"] if np.isfinite(e["original_r"]) else excess
+    sentence = f"{_named(d)}: its numbers differ between labels by rank with r {e['r']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
+    if np.isfinite(e["original_r"]):
+        sentence += f", in the original {e['original_r']:.2f}"
+    weight = _weight(d, excess, beyond)
+    return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"], dimension=d.name)
+
+
+def _named(d: Dimension) -> str:
+    return d.name if d.named else f"column '{d.column}'"
+
+
+def _weight(d: Dimension, excess: float, beyond: float) -> str:
+    weight = STOP if excess >= 0.3 and beyond >= 0.1 else LOOK if excess >= 0.1 and beyond >= 0.1 else NOTE
+    return LOOK if weight == STOP and not d.named and d.column.rpartition(".")[2].lower() in PLAIN else weight
 
 
 def share_finding(
@@ -137,19 +171,37 @@ def share_finding(
 
 def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
     """A finding for each kind of trace."""
-    found = []
+    found: list[Found] = []
     for kind, places in artefacts.items():
         look = 2.0 if kind in HARMLESS else 0.01 if kind == "refusal" else 0.05
         words = {"refusal": "refuse or speak as a model", "markup": "have Markdown", "cut off": "end in mid-sentence"}.get(
             kind, f"have a {kind}"
         )
-        found.append(
+        own = (
             share_finding("artefacts", len(places), total, f"texts {words}", look, remedy="leave these rows out, or ask again")
         )
-    return [f for f in found if f]
+        found += [replace(own, part=kind)] if own else []
+    return found
 
 
 def verdict(found: Sequence[Found]) -> str:
     """`stop`, `look` or `note`: the heaviest."""
     weights = {f.weight for f in found}
     return next((w for w in (STOP, LOOK, UNSURE) if w in weights), NOTE)
+
+
+def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], int]:
+    """The gate on an audit's folder: sentences, record and exit code. `unsure`: what *cannot tell* does, stop (4), fail (1) or pass (0).
+
+    Raises:
+        InputError: an `audit.json` that is not one.
+    """
+    try:
+        record = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        own = str(record["verdict"])
+        code, said = EXIT_CODES[own], [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] == own != NOTE]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit") from None
+    if own == UNSURE:
+        code = {"stop": code, "fail": EXIT_CODES[STOP], "pass": 0}[unsure]
+    return [*said, f"verdict: {own}: {VERDICTS[own]}"], {"verdict": own, "exit": code, "said": said}, code

@@ -91,6 +91,12 @@ def group_column(name: str, values: Sequence[Any], column: str = "") -> GroupCol
     return GroupColumn(name, column, own, groups, codes, sum(not g for g in own), rule, numbers if numbers and (rule or len(set(there)) > 2) else None)
 
 
+def is_identity(groups: Sequence[str]) -> bool:
+    """Whether all of `groups` are spellings of one pack's groups."""
+    own = {g.casefold() for g in groups}
+    return bool(own) and any(all(_known(g, load_pack(d), own) for g in own) for d in pack_names())
+
+
 def _missing(value: Any) -> bool:
     try:
         return value is None or bool(value != value) or _text(value).lower() in MISSING

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probate.bias.packs import load_pack
+from probate.bias.spellings import pack_of
 from probate.errors import InputError
 from probate.mitigate.base import MitigationContext
 from probate.mitigate.files import Summary, mitigate_file
 from probate.progress import Reporter
 from probate.readers import group_columns
 from probate.registry import load_mitigation
+from probate.shape import Given
 from probate.study_errors import apply_overrides
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
 NO_TEXT = "(nothing)"
+DEFAULT = ("gender",)
+"""Dimensions where none are named: then the first `--group` is balanced."""
 
 
 def run_command(
@@ -55,9 +59,11 @@ def run_command(
     unknown = sorted(set(options) - set(names))
     if unknown:
         raise InputError(f"--set {unknown[0]}: no such mitigation in --strategy {','.join(names)}")
-    columns = group_columns(groups)
-    packs = tuple(load_pack(d) for d in dimensions)
-    context = MitigationContext(dimensions[0], [], [], packs, language, generated=False)
+    columns = {_dimension(name): column for name, column in group_columns(groups).items()}
+    named = [_dimension(d) for d in dimensions]
+    packs = tuple(pack_of(d) or load_pack(d) for d in named if pack_of(d) or d not in columns)
+    balanced = next((d for d in columns if d not in DEFAULT), named[0]) if tuple(dimensions) == DEFAULT else named[0]
+    context = MitigationContext(balanced, [], [], packs, language, generated=False)
     if model:
         load = cache(partial(_load, model))
         context = replace(context, learner=load, generator=load)
@@ -67,14 +73,26 @@ def run_command(
         raise InputError(f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations")
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
         found = mitigate_file(
-            source, None if dry_run else out, strategies, context, text=text, label=label, groups=columns, show=show, tick=tick
+            source,
+            None if dry_run else out,
+            strategies,
+            context,
+            given=Given(text, label, groups=columns),
+            show=show,
+            tick=tick,
         )
     written = None if dry_run else out
     record = {
-        "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
+        "shape": found.shape.said(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
         "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": written,
     }  # fmt: skip
     return words(found, written), record
+
+
+def _dimension(name: str) -> str:
+    """The dimension of the pack that a name finds, as gender for `sex`; the name itself where there is no pack."""
+    pack = pack_of(name)
+    return pack.dimension if pack else name
 
 
 def _load(name: str) -> LM:
@@ -84,7 +102,9 @@ def _load(name: str) -> LM:
 
 
 def _lines(path: Path) -> int:
-    """About how many rows a file has, for the progress bar."""
+    """About how many rows a file has, for the progress bar; 0 where it is not known."""
+    if path.is_dir():
+        return 0
     if path.suffix.lower() == ".parquet":
         import pyarrow
         import pyarrow.parquet as parquet
@@ -100,7 +120,8 @@ def _lines(path: Path) -> int:
 def words(found: Summary, out: Path | None) -> str:
     """The summary in words."""
     lines = [
-        f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out"
+        f"read as {found.shape.said()}",
+        f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out",
     ]
     lines += [f"  left out: {n:,} because {why}" for why, n in found.dropped.most_common(10)]
     lines += [f"  as they were: {n:,}, {why}" for why, n in found.skipped.most_common(10)]

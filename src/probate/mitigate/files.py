@@ -1,45 +1,35 @@
-"""Mitigations on a file: JSONL, CSV or Parquet, plain text or chat, in a stream where the strategies allow it."""
+"""Mitigations on a file: any shape that `probate.shape` knows, in a stream where the strategies allow it."""
 
 from __future__ import annotations
 
-import csv
-import json
-import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from probate.errors import InputError, nearest
+from probate.bias.spellings import GroupColumn, group_column
+from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, check_together, mitigate
-from probate.readers import source_rows
-from probate.records import Record, with_notice
+from probate.mitigate.undo import places_of, undone
+from probate.mitigate.write import Writer, json_line, writer
+from probate.records import Record
+from probate.rows import source_rows
+from probate.shape import Given, Shape, Turn, shape_of_file
+from probate.shape.cells import cell, place_of, put
 
 BATCH = 2000
-BREAK = "\n\u241e\n"
-"""Between the turns of a chat while they are one text."""
-TEXT_COLUMNS = ("messages", "text", "completion", "content", "bio", "prompt")
-MOST_LABELS = 200
-LABEL_WORDS = 4
-"""An assistant turn of at most this many words is an answer, not a text: it is a label and stays."""
-
-
-@dataclass(frozen=True)
-class FileColumns:
-    """Which column is what; `groups` maps a dimension to its column."""
-
-    text: str
-    label: str | None
-    groups: dict[str, str]
+SIGN = "\u241e"
+"""Between the texts of a record while they are one text, on a line of its own; longer where a text holds it."""
 
 
 @dataclass
 class Summary:
-    """What was done to a file."""
+    """What was done to a file, and as what it was read."""
 
+    shape: Shape
     read: int = 0
     written: int = 0
     changed: int = 0
@@ -50,23 +40,29 @@ class Summary:
     samples: list[tuple[str, str]] = field(default_factory=list)
 
 
-def find_columns(
-    row: dict[str, Any], text: str | None, label: str | None, groups: dict[str, str], dimension: str
-) -> FileColumns:
-    """The columns of a file by its first row.
+@dataclass(frozen=True)
+class Layout:
+    """What must be known of a whole file before its first row is changed. `groups`: name → its column's values, in the order of the rows."""
 
-    Raises:
-        InputError: a column that is not there, or none that could be the text.
-    """
-    have = [str(c) for c in row]
-    for option, column in (("--text", text), ("--label", label), *(("--group", c) for c in groups.values())):
-        if column is not None and column not in row:
-            raise InputError(f"{option}: no column '{column}'{nearest(column, have)}; the file has: {', '.join(have)}")
-    found = text or next((c for c in TEXT_COLUMNS if row.get(c)), None)
-    if found is None:
-        raise InputError(f"no column that looks like a text; name one with --text; the file has: {', '.join(have)}")
-    own = {dimension: dimension} if dimension in row else {}
-    return FileColumns(found, label or ("label" if "label" in row else None), own | groups)
+    shape: Shape
+    columns: list[str]
+    groups: dict[str, GroupColumn]
+    next_id: int
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A row, its texts, those that may be changed, and what stands between them in the record."""
+
+    row: dict[str, Any]
+    turns: list[Turn]
+    free: list[int]
+    between: str
+
+    def texts(self, text: str) -> list[str] | None:
+        """The record's text, parted again; None where a strategy took the parts apart."""
+        found = text.split(self.between) if len(self.free) > 1 else [text][: len(self.free)]
+        return found if len(found) == len(self.free) else None
 
 
 def mitigate_file(
@@ -75,16 +71,15 @@ def mitigate_file(
     strategies: Sequence[Mitigation],
     context: MitigationContext,
     *,
-    text: str | None = None,
-    label: str | None = None,
-    groups: dict[str, str] | None = None,
+    given: Given | None = None,
     show: int = 0,
     tick: Callable[[int], None] | None = None,
 ) -> Summary:
     """Apply `strategies` to every row of `source` and write `out`, and beside it `out.changes.jsonl` with what was done to each row.
 
-    All rows count as augmented. Columns that are not touched survive; `reweight` adds the column `weight`. With `out` None
-    nothing is written. Files are moved into place when they are whole.
+    All rows count as augmented. A record's texts are those of all its turns but the system's and a short answer that is a label.
+    What is not touched stays as it is: lines of JSON, columns, the shape of chats, the file's own spelling of groups, its delimiter.
+    `reweight` adds the column `weight`. With `out` None nothing is written. Files are moved into place when they are whole.
 
     Raises:
         InputError: a file or column that is missing, strategies that contradict or cannot work (why).
@@ -92,39 +87,37 @@ def mitigate_file(
     check_together(strategies)
     for strategy in strategies:
         strategy.check(context)
-    context = replace(context, labels=context.labels or labels_of(source, text, label, context.dimension))
-    rows = source_rows(str(source), "train", Path())
+    layout = layout_of(source, given)
+    rows = enumerate(source_rows(str(source), "train", Path(), keep=True), 1)
     whole = any(s.whole for s in strategies)
     weighted = any(s.name == "reweight" for s in strategies)
-    summary = Summary()
-    columns: FileColumns | None = None
-    with _writer(source, out, weighted) as write:
+    summary = Summary(layout.shape)
+    place = iter(range(len(next(iter(layout.groups.values())).values)) if layout.groups else ())
+    free_ids = iter(range(layout.next_id, layout.next_id + 10**12))
+    with writer(source, out, layout.columns + ["weight"] * (weighted and "weight" not in layout.columns)) as write:
         while batch := list(rows if whole else islice(rows, BATCH)):
             records: list[Record] = []
-            held: dict[str, dict[str, Any]] = {}
-            for where, row in batch:
+            held: dict[str, _Opened] = {}
+            for number, (where, row) in batch:
                 summary.read += 1
-                if isinstance(row, str):
-                    summary.dropped[row] += 1
-                    write.note({"row": summary.read, "where": where, "dropped": row})
+                fault = row if isinstance(row, str) else layout.shape.fault(row)
+                if isinstance(row, str) or fault:
+                    summary.dropped[fault] += 1
+                    write.note({"row": number, "where": where, "dropped": fault, **_kept_line(row)})
                     continue
-                columns = columns or find_columns(row, text, label, groups or {}, context.dimension)
-                record = _record(row, columns, summary.read)
-                records.append(record)
-                held[record.id] = row
+                at = next(place, 0)
+                groups = {name: own.values[at] for name, own in layout.groups.items()}
+                held[str(number)] = opened = _opened(row, layout.shape)
+                text = opened.between.join(opened.turns[i].text for i in opened.free)
+                records.append(Record(str(number), text, layout.shape.label_of(row), groups, "augmented"))
             done = mitigate(records, strategies, context)
-            before = {r.id: r.text for r in records}
+            before = {r.id: r for r in records}
             for r, why in done.dropped:
                 summary.dropped[why.split(" (")[0]] += 1
                 write.note({"row": int(r.id.split("~")[0]), "dropped": why})
             for r, weight in zip(done.records, done.weights, strict=True):
-                assert columns is not None
                 parent = r.id.split("~")[0]
-                _count(summary, r, before.get(r.id), before[parent], show)
-                row = _row(held[parent], r, columns)
-                write.row(row | {"weight": weight} if weighted else row)
-                if r.provenance.get("mitigations"):
-                    write.note({"row": int(parent), "written": summary.written, "mitigations": r.provenance["mitigations"]})
+                _write(write, layout, held[parent], r, before[parent], weight if weighted else None, summary, free_ids, show)
             if tick:
                 tick(len(batch))
     if not summary.read:
@@ -132,175 +125,110 @@ def mitigate_file(
     return summary
 
 
-def labels_of(source: Path, text: str | None, label: str | None, dimension: str) -> list[str]:
-    """The labels of a file, whose words stay as they are; none where it has more than a classification would."""
-    found: set[str] = set()
-    columns: FileColumns | None = None
+def layout_of(source: Path, given: Given | None) -> Layout:
+    """Read a file once for its shape, once for its columns and groups.
+
+    Raises:
+        InputError: as `probate.shape.read_table`.
+    """
+    shape = shape_of_file(str(source), given)
+    columns: dict[str, None] = {}
+    values: dict[str, list[Any]] = {name: [] for name in shape.groups}
+    last = -1
     for _, row in source_rows(str(source), "train", Path()):
         if isinstance(row, str):
             continue
-        columns = columns or find_columns(row, text, label, {}, dimension)
-        found.add(_label(row, columns))
-        if len(found) > MOST_LABELS:
-            return []
-    return sorted(found - {""})
+        columns.update(dict.fromkeys(row))
+        if shape.fault(row):
+            continue
+        for name, own in values.items():
+            own.append(shape.group_of(row, name))
+        number = cell(row, shape.id) if shape.id else None
+        if isinstance(number, int) and number > last:
+            last = number
+    groups = {name: group_column(name, own, shape.groups[name]) for name, own in values.items()}
+    return Layout(shape, list(columns), groups, last + 1)
 
 
-def _label(row: dict[str, Any], columns: FileColumns) -> str:
-    return str(row.get(columns.label) or "") if columns.label else _answer(row[columns.text])
+def code_of(column: GroupColumn, group: str, like: Any) -> Any:
+    """The file's own spelling of a group: the most frequent one, of the type of `like` where there is one; else the group's name."""
+    codes = [code for code, own in column.codes.items() if own == group]
+    same = [code for code in codes if type(code) is type(like)]
+    return (same or codes or [group])[0]
 
 
-def _record(row: dict[str, Any], columns: FileColumns, number: int) -> Record:
-    texts = _texts(row[columns.text])
-    label = _label(row, columns)
-    own = {dimension: str(row.get(column) or "") for dimension, column in columns.groups.items()}
-    return Record(str(number), BREAK.join(texts), label, own, "augmented")
+def _opened(row: dict[str, Any], shape: Shape) -> _Opened:
+    turns = shape.turns_of(row)
+    free = [i for i, t in enumerate(turns) if not t.kept]
+    runs = re.findall(f"{SIGN}+", "\n".join(turns[i].text for i in free))
+    return _Opened(row, turns, free, f"\n{SIGN * (1 + max(map(len, runs), default=0))}\n")
 
 
-def _texts(value: Any) -> list[str]:
-    """The texts of a cell: itself, or the turns of a chat but for the system's and a short answer."""
-    if isinstance(value, list):
-        return [str(t.get("content") or "") for t in value if _is_text(t)]
-    return ["" if value is None else str(value)]
-
-
-def _is_text(turn: Any) -> bool:
-    if not isinstance(turn, dict):
-        raise InputError(f"a chat must be a list of turns with role and content, got {type(turn).__name__} in it")
-    short = len(str(turn.get("content") or "").split()) <= LABEL_WORDS
-    return turn.get("role") != "system" and not (turn.get("role") == "assistant" and short)
-
-
-def _answer(value: Any) -> str:
-    """The short answer of a chat, which is its label."""
-    if not isinstance(value, list):
-        return ""
-    return next((str(t.get("content") or "") for t in reversed(value) if t.get("role") == "assistant" and not _is_text(t)), "")
-
-
-def _row(row: dict[str, Any], record: Record, columns: FileColumns) -> dict[str, Any]:
-    """The row with the record's text and groups."""
-    new = dict(row)
-    texts = iter(record.text.split(BREAK))
-    value = row[columns.text]
-    notice = record.provenance.get("notice")
-    if isinstance(value, list):
-        turns = [{**t, "content": next(texts)} if _is_text(t) else dict(t) for t in value]
-        new[columns.text] = with_notice(turns, notice)
-    else:
-        new[columns.text] = f"{notice['text']} {record.text}" if notice else record.text
-    for dimension, column in columns.groups.items():
-        if record.groups.get(dimension) and str(row.get(column)) != record.groups[dimension]:
-            new[column] = record.groups[dimension]
-    if "~" in record.id and row.get("id") is not None:
-        new["id"] = f"{row['id']}~{record.id.split('~', 1)[1]}"
-    return new
-
-
-def _count(summary: Summary, record: Record, own: str | None, parent: str, show: int) -> None:
+def _write(
+    write: Writer,
+    layout: Layout,
+    held: _Opened,
+    record: Record,
+    parent: Record,
+    weight: float | None,
+    summary: Summary,
+    free_ids: Iterator[int],
+    show: int,
+) -> None:
+    """Write the row that a record became, note what was done, and count it."""
+    shape, texts = layout.shape, held.texts(record.text)
+    made = record.provenance.get("mitigations", [])
+    if texts is None:
+        made = [{"name": m["name"], "skipped": "the texts of the record could not be told apart afterwards"} for m in made]
+        texts = [held.turns[i].text for i in held.free]
+    turns = list(held.turns)
+    for i, text in zip(held.free, texts, strict=True):
+        turns[i] = Turn(turns[i].role, text, turns[i].kept, turns[i].place, turns[i].message)
+    row = shape.with_turns(held.row, turns)
+    for name, column in layout.groups.items():
+        group = record.groups.get(name, "")
+        if group != parent.groups.get(name) and (where := place_of(row, shape.groups[name])):
+            row = put(row, where, code_of(column, group, cell(row, shape.groups[name])))
+    added = "~" in record.id
+    if added and shape.id and (where := place_of(row, shape.id)) and (old := cell(row, shape.id)) is not None:
+        row = put(row, where, f"{old}~{record.id.split('~', 1)[1]}" if isinstance(old, str) else next(free_ids))
+    if notice := record.provenance.get("notice"):
+        row = shape.with_notice(row, notice["text"], notice["placement"])
+    if weight is not None:
+        row = {**row, "weight": weight}
     summary.written += 1
-    summary.added += own is None
-    changed = record.text != (own if own is not None else parent)
-    summary.changed += changed and own is not None
-    for entry in record.provenance.get("mitigations", []):
+    line, style_lost = json_line(held.row, row)
+    write.row(row, line)
+    if made:
+        note = {"row": int(parent.id), "written": summary.written, "mitigations": made}
+        note |= {"added": True} if added else {"places": places_of(held.turns, held.free), "between": held.between}
+        changed = row is not held.row
+        if changed and not added and (style_lost or undone(row, note) != held.row):
+            note |= _kept_line(held.row) or {"cells": {c: v for c, v in held.row.items() if row[c] != v}}
+        write.note(note)
+    _count(summary, made, added, [held.turns[i].text for i in held.free], texts, show)
+
+
+def _kept_line(row: Any) -> dict[str, Any]:
+    return {"line": row.text} if getattr(row, "text", "") else {}
+
+
+def _count(summary: Summary, made: list[dict[str, Any]], added: bool, before: list[str], after: list[str], show: int) -> None:
+    summary.added += added
+    summary.changed += before != after and not added
+    for entry in made:
         if "skipped" in entry:
             summary.skipped[f"{entry['name']}: {entry['skipped']}"] += 1
         for _, old, new in entry.get("changes", []):
             summary.replaced[old, new] += 1
-    if len(summary.samples) < show and record.text != parent:
-        summary.samples.append(differing(parent, record.text))
+    if len(summary.samples) < show and before != after:
+        summary.samples.append(differing(before, after))
 
 
-def differing(before: str, after: str) -> tuple[str, str]:
-    """Two texts without the lines that they share."""
-    old, new = (text.replace(BREAK, "\n").splitlines() for text in (before, after))
+def differing(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
+    """Two lists of texts without the lines that they share."""
+    old, new = ("\n".join(texts).split("\n") for texts in (before, after))
     if len(old) != len(new):
         return "\n".join(old), "\n".join(new)
     pairs = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
     return " ⏎ ".join(a for a, _ in pairs), " ⏎ ".join(b for _, b in pairs)
-
-
-@dataclass
-class _Writer:
-    row: Callable[[dict[str, Any]], None]
-    note: Callable[[dict[str, Any]], None]
-
-
-@contextmanager
-def _writer(source: Path, out: Path | None, weighted: bool) -> Iterator[_Writer]:
-    """Writers of rows and of notes; both files are moved into place at the end, or removed if something failed."""
-    if out is None:
-        yield _Writer(lambda row: None, lambda note: None)
-        return
-    kinds = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".parquet": _parquet}
-    if out.suffix.lower() not in kinds:
-        raise InputError(f"--out {out}: '{out.suffix}' is not written; allowed: {', '.join(kinds)}")
-    changes = out.with_name(out.name + ".changes.jsonl")
-    parts = [p.with_name(p.name + ".part") for p in (out, changes)]
-    try:
-        with parts[1].open("w", encoding="utf-8") as notes, kinds[out.suffix.lower()](parts[0], source, weighted) as row:
-            yield _Writer(row, lambda note: print(json.dumps(note, ensure_ascii=False), file=notes))
-        for part, path in zip(parts, (out, changes), strict=True):
-            os.replace(part, path)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _jsonl(path: Path, source: Path, weighted: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    with path.open("w", encoding="utf-8") as lines:
-        yield lambda row: print(json.dumps(row, ensure_ascii=False), file=lines)
-
-
-@contextmanager
-def _csv(path: Path, source: Path, weighted: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    with path.open("w", encoding="utf-8", newline="") as lines:
-        state: dict[str, Any] = {}
-
-        def write(row: dict[str, Any]) -> None:
-            if "writer" not in state:
-                state["writer"] = _csv_writer(lines, row)
-            flat = {k: json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for k, v in row.items()}
-            state["writer"].writerow(flat)
-
-        yield write
-
-
-def _csv_writer(lines: TextIO, row: dict[str, Any]) -> csv.DictWriter:
-    writer = csv.DictWriter(lines, list(row), extrasaction="ignore", restval="")
-    writer.writeheader()
-    return writer
-
-
-@contextmanager
-def _parquet(path: Path, source: Path, weighted: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    schema = parquet.read_schema(source) if source.suffix.lower() == ".parquet" else None
-    if schema is not None and weighted and "weight" not in schema.names:
-        schema = schema.append(pyarrow.field("weight", pyarrow.float64()))
-    held: list[dict[str, Any]] = []
-    state: dict[str, Any] = {}
-
-    def flush() -> None:
-        if not held:
-            return
-        table = pyarrow.Table.from_pylist(held, schema=state["writer"].schema if "writer" in state else schema)
-        if "writer" not in state:
-            state["writer"] = parquet.ParquetWriter(path, table.schema)
-        state["writer"].write_table(table)
-        held.clear()
-
-    def write(row: dict[str, Any]) -> None:
-        held.append(row)
-        if len(held) >= 10 * BATCH:
-            flush()
-
-    try:
-        yield write
-        flush()
-    finally:
-        if "writer" in state:
-            state["writer"].close()

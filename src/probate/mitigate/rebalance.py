@@ -27,7 +27,11 @@ class Rebalance(Mitigation):
         cells: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
         for record in records:
             cells[record.label, record.groups.get(context.dimension, "")][record.id] = record
-        labels = sorted({r.label for r in records})
+        if not any(group for _, group in cells):
+            raise InputError(
+                f"mitigations: rebalance: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+            )
+        labels = sorted({r.label for r in records} - {""}) or [""]
         groups = context.groups or sorted({group for _, group in cells if group})
         for label in labels:
             for group in groups:
@@ -40,5 +44,10 @@ class Rebalance(Mitigation):
         least = min(len(cells[c]) for c in wanted)
         stay = {i for c in wanted for i in stable_order(cells[c], "rebalance", context.seed)[:least]}
         kept = [r for r in records if r.id in stay]
-        why = {True: f"its cell has more than {least} records", False: "its group is none of those that are compared"}
-        return kept, [(r, why[r.groups.get(context.dimension, "") in groups]) for r in records if r.id not in stay]
+
+        def why(r: Record) -> str:
+            if r.groups.get(context.dimension, "") not in groups:
+                return "its group is none of those that are compared"
+            return f"its cell has more than {least} records" if r.label in labels else "it has no label"
+
+        return kept, [(r, why(r)) for r in records if r.id not in stay]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext
 from probate.records import Record
 
@@ -22,5 +23,9 @@ class Reweight(Mitigation):
 
     def weight(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
         keys = [(r.groups.get(context.dimension, ""), r.label) for r in records]
+        if records and not any(g for g, _ in keys):
+            raise InputError(
+                f"mitigations: reweight: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+            )
         cells, groups, labels = Counter(keys), Counter(g for g, _ in keys), Counter(label for _, label in keys)
         return [groups[g] * labels[label] / (len(keys) * cells[g, label]) for g, label in keys]

@@ -10,6 +10,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+from probate.errors import InputError
+
 Place = tuple[str | int, ...]
 """Keys and positions from a row to a text. Where a text or bytes stand on the way, they are JSON text."""
 
@@ -59,28 +61,45 @@ def at(value: Any, place: Place) -> Any:
     return value
 
 
-def put(value: Any, place: Place, new: str) -> Any:
-    """`value` with the text `new` at `place`: copied along the way, bytes as bytes, JSON text as JSON text in the style that it had."""
+def put(value: Any, place: Place, new: Any) -> Any:
+    """`value` with `new` at `place`: copied along the way, bytes as bytes, JSON text as JSON text in the style that it had."""
     if not place:
-        return new.encode() if isinstance(value, bytes) else new
+        return new.encode() if isinstance(value, bytes) and isinstance(new, str) else new
     inner, step = opened(value), place[0]
-    changed = list(inner) if isinstance(inner, list) else dict(inner)
+    changed: Any = list(inner) if isinstance(inner, list) else dict(inner)
     changed[step] = put(inner[step], place[1:], new)
     if isinstance(value, str):
         return json_like(value, inner, changed)
     return json_like(value.decode(), inner, changed).encode() if isinstance(value, bytes) else changed
 
 
-STYLES = ((", ", ": ", False), (",", ":", False), (", ", ": ", True), (",", ":", True))
+Style = tuple[str, str, bool]
+STYLES: tuple[Style, ...] = ((", ", ": ", False), (",", ":", False), (", ", ": ", True), (",", ":", True))
 """Separators of JSON text, and whether other letters than ASCII are escaped."""
 
 
-def written(value: Any, style: tuple[str, str, bool]) -> str:
-    """JSON text in a style."""
-    return json.dumps(value, ensure_ascii=style[2], separators=style[:2])
+def written(value: Any, style: Style = STYLES[0]) -> str:
+    """JSON text in a style: decimals as numbers where that keeps their value, dates as ISO 8601, bytes decoded.
+
+    Raises:
+        InputError: bytes that are not UTF-8.
+    """
+    return json.dumps(value, ensure_ascii=style[2], separators=style[:2], default=_for_json)
 
 
-def style_of(text: str, value: Any) -> tuple[str, str, bool] | None:
+def _for_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise InputError("a column holds bytes that are not UTF-8, which text cannot hold; write .parquet") from None
+    if isinstance(value, Decimal):
+        near = float(value)
+        return near if Decimal(repr(near)) == value else str(value)
+    return plain(value)
+
+
+def style_of(text: str, value: Any) -> Style | None:
     """The style in which `value` gives exactly `text`; None where there is none."""
     text = text.rstrip("\r\n")
     return next((style for style in STYLES if written(value, style) == text), None)

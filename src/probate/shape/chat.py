@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from probate.shape.cells import Place, opened, plain
+from probate.shape.cells import Place, json_like, opened, plain
 from probate.shape.names import ROLE_KEYS, ROLES, TEXT_KEYS
 
 
@@ -34,14 +34,15 @@ def is_chat(value: Any) -> bool:
 def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
     """(role, text, place, message) of each text of a chat; a message of several parts gives one for each text among them."""
     value = opened(value)
-    found = []
+    messages: list[tuple[Any, Any, Place]] = []
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("", "")
-        messages = [(r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))]
+        messages += [(r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))]
     else:
-        messages = [
-            (turn[_key(turn, ROLE_KEYS)], turn[key], (i, key)) for i, turn in enumerate(value) if (key := _key(turn, TEXT_KEYS))
-        ]
+        for i, turn in enumerate(value):
+            if key := _key(turn, TEXT_KEYS):
+                messages.append((turn[_key(turn, ROLE_KEYS)], turn[key], (i, key)))
+    found: list[tuple[str, str, Place, int]] = []
     for number, (role, content, place) in enumerate(messages):
         name = str(role or "user").strip().lower()
         found += [(ROLES.get(name, name), text, (*place, *rest), number) for text, rest in _parts(content)]
@@ -49,7 +50,11 @@ def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
 
 
 def with_system(value: Any, text: str) -> Any:
-    """The chat (a list or an object, no JSON text) with a system turn before all others, in the keys that it has."""
+    """The chat with a system turn before all others, in the form and the keys that it has."""
+    if isinstance(value, (str, bytes)):
+        told = value.decode() if isinstance(value, bytes) else value
+        new = json_like(told, opened(value), with_system(opened(value), text))
+        return new.encode() if isinstance(value, bytes) else new
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("role", "content")
         return {k: [{roles: "system", texts: text}.get(k), *v] if isinstance(v, list) else v for k, v in value.items()}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from probate.shape.cells import cell, normal_label, opened, place_of, plain, put
-from probate.shape.chat import Turn, chat_turns, is_chat
+from probate.shape.cells import at, cell, normal_label, opened, place_of, plain, put
+from probate.shape.chat import Turn, chat_turns, is_chat, with_system
 from probate.shape.columns import columns_of
 
 SHORT = 4
@@ -57,7 +57,7 @@ class Shape:
         parts = [f"text: {self.text}"]
         parts += [f"prompt: {' + '.join(prompts)}"] if prompts else []
         parts += [f"system: {c}" for c, role in self.cells if role == "system"]
-        also = [c for c in roles if roles[c] in ("assistant", "text") and c != self.text]
+        also = [c for c in roles if roles[c] in ("assistant", "text") and c not in (self.text, self.label)]
         parts += [f"also: {' + '.join(also)}"] if also else []
         label = self.label or ("the short last answers" if self.answers else "")
         parts += [f"label: {label}"] if label else []
@@ -76,7 +76,7 @@ class Shape:
                 except UnicodeDecodeError:
                     return f"column '{column}' holds bytes that are not UTF-8"
             if isinstance(value, (list, dict)) and value and not (column in dict(self.cells) and is_chat(value)):
-                return f"column '{column}' holds {'a list' if isinstance(value, list) else 'an object'}, not text or a chat"
+                return f"column '{column}' holds {'a list' if isinstance(value, list) else 'an object'}, not text"
         return ""
 
     def turns_of(self, row: Mapping[str, Any]) -> list[Turn]:
@@ -104,7 +104,10 @@ class Shape:
 
         Where short answers are labels, a row without a longer answer gives what it asks.
         """
-        turns = self._turns(row, self.text, dict(self.cells).get(self.text, "text"), 0)
+        role = dict(self.cells).get(self.text, "text")
+        if role in ("user", "instruction") and not is_chat(cell(row, self.text)):
+            return self._asked(row)
+        turns = self._turns(row, self.text, role, 0)
         said = _messages(turns, "assistant") if any(t.role == "assistant" for t in turns) else []
         if not said and turns:
             said = _messages(turns, "text") or _messages(turns, "user")[-1:]
@@ -119,12 +122,16 @@ class Shape:
     def prompt_of(self, row: Mapping[str, Any]) -> str:
         """What is asked, without what `text_of` gives."""
         text = self.text_of(row)
-        return "\n".join(t.text.strip() for t in self.turns_of(row) if t.role in ("user", "instruction") and t.text.strip() != text)
+        asked = [t for t in self.turns_of(row) if t.role in ("user", "instruction")]
+        if dict(self.cells).get(self.text) == "user":
+            asked = [t for t in asked if t.role == "instruction"]
+        return "\n".join(t.text.strip() for t in asked if t.text.strip() != text)
 
     def label_of(self, row: Mapping[str, Any]) -> str:
         """The label, as `normal_label` gives it; empty where there is none."""
         if self.label:
-            return normal_label(cell(row, self.label))
+            value = cell(row, self.label)
+            return "" if self.label in dict(self.cells) and not is_short(plain(value)) else normal_label(value)
         if not self.answers:
             return ""
         said = _messages([t for t in self.turns_of(row) if t.kept and t.role == "assistant"], "assistant")
@@ -138,6 +145,24 @@ class Shape:
         """Every column that is not read as text, prompt, label, id, generator or group, with its value as it stands."""
         read = {c for c, _ in self.cells} | {self.label, self.id, self.generator} | set(self.groups.values())
         return {name: value for name, value in columns_of(row) if name not in read}
+
+    def with_notice(self, row: dict[str, Any], text: str, placement: str) -> dict[str, Any]:
+        """The row with a notice: as a system turn of each chat (`system`), or before the first turn of the user (`user`).
+
+        A row without a chat has it in its system column, or before its first text.
+        """
+        chats = [p for c, role in self.cells if (p := place_of(row, c)) and role != "system" and is_chat(at(row, p))]
+        if placement == "system":
+            for place in chats:
+                row = put(row, place, with_system(at(row, place), text))
+            first = [] if chats else [t for t in self.turns_of(row) if t.role == "system"][:1]
+        else:
+            own = self.turns_of(row)
+            inside = [[t for t in own if t.place[: len(p)] == p and t.role == "user"] for p in chats]
+            first = [turns[0] for turns in inside if turns]
+        for t in first or ([] if chats else self.turns_of(row)[:1]):
+            row = put(row, t.place, f"{text} {t.text}")
+        return row
 
     def _asked(self, row: Mapping[str, Any]) -> str:
         turns = self.turns_of(row)
@@ -159,7 +184,11 @@ class Shape:
 
 def is_short(text: str) -> bool:
     """Whether an answer is as short as a label: one to four words, of Chinese at most eight characters."""
-    return 0 < len(text.split()) <= SHORT and len(text) <= 60 and not (len(text) > 8 and any("\u3400" <= c <= "\u9fff" for c in text))
+    return (
+        0 < len(text.split()) <= SHORT
+        and len(text) <= 60
+        and not (len(text) > 8 and any("\u3400" <= c <= "\u9fff" for c in text))
+    )
 
 
 def _messages(turns: Sequence[Turn], role: str) -> list[str]:

@@ -40,7 +40,7 @@ def read_table(source: str, given: Given | None = None, option: str = "--text", 
         rows.append(row)
         if limit and len(rows) == limit:
             break
-    found = Table(source, _shape(source, rows, given, option))
+    found = Table(source, shape_of_rows(source, rows, given, option))
     for where, columns in rows:
         fault = columns if isinstance(columns, str) else found.shape.fault(columns)
         if isinstance(columns, str) or fault:
@@ -59,10 +59,15 @@ def shape_of_file(source: str, given: Given | None = None, option: str = "--text
     Raises:
         InputError: as `read_table`.
     """
-    return _shape(source, source_rows(source, "train", Path()), given, option)
+    return shape_of_rows(source, source_rows(source, "train", Path()), given, option)
 
 
-def _shape(source: str, rows: Iterable[Row], given: Given | None, option: str) -> Shape:
+def shape_of_rows(source: str, rows: Iterable[Row], given: Given | None = None, option: str = "--text") -> Shape:
+    """The shape by the first rows, and later ones with values in columns that those lack.
+
+    Raises:
+        InputError: as `infer_shape`, or no row that can be read.
+    """
     first, seen, sample = "", Counter[str](), list[dict[str, Any]]()
     for where, row in rows:
         if isinstance(row, str):

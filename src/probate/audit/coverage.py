@@ -1,0 +1,96 @@
+"""Of how much of a file an audit speaks, and what was given and could not be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from probate.audit.groups import FEWEST, Dimension
+from probate.audit.read import AuditSet
+from probate.audit.verdict import READ
+from probate.shape.language import LANGUAGES
+
+MISSING = 0.2
+"""Share of labels or groups that may be missing, of rows that may be unread, of texts in another language."""
+SHOWN = 100
+
+
+def coverage(data: AuditSet) -> dict[str, Any]:
+    """Rows, texts, language, labels and columns that the verdict speaks of, and what was left out; ready for JSON."""
+    return {
+        "rows": data.rows, "texts": len(data.texts), "unread": len(data.rejected), "without_text": data.empty,
+        "language": data.shape.language, "languages": dict(data.languages.most_common()),
+        "label": data.shape.label, "labels": sorted(set(data.labels) - {""})[:SHOWN], "texts_without_label": sum(not x for x in data.labels),
+        "groups": [
+            {"name": name, "column": c.column, "groups": c.groups[:SHOWN], "missing": c.missing, "rule": c.rule, "named": name in data.shape.groups}
+            for name, c in data.columns.items()
+        ],
+        "left_out": [*data.left, *data.shape.left],
+    }  # fmt: skip
+
+
+def not_measured(
+    data: AuditSet, original: AuditSet | None, dimensions: Sequence[Dimension], short: Mapping[str, tuple[int, int]]
+) -> Iterator[str]:
+    """What was given, or must be there for a verdict, and could not be looked at: a sentence each. Any of them means *cannot tell*.
+
+    `short`: evaluation → its texts too short to be searched for, and the n-grams that were.
+    """
+    yield from _texts(data)
+    yield from _labels(data)
+    yield from _groups(data, dimensions)
+    for name, (count, searched) in short.items():
+        if not searched:
+            yield f"leaks: all {count:,} texts of {name} are shorter than 13 words, so that none could be looked for"
+    if original is None:
+        return
+    if data.labelled and not original.labelled:
+        yield "original: it has no labels, so that ties were not compared with it; name their column with --original-label"
+    if lacking := [c.column for name, c in data.columns.items() if name in data.shape.groups and name not in original.columns]:
+        yield f"original: it has no column for {', '.join(lacking)}, so that these groups were not compared with it"
+
+
+def _texts(data: AuditSet) -> Iterator[str]:
+    if len(data.texts) < FEWEST:
+        yield f"texts: {len(data.texts)} are too few for any test (at least {FEWEST})"
+    lost = len(data.rejected) + data.empty
+    if lost > MISSING * data.rows:
+        yield f"rows: {lost:,} of {data.rows:,} could not be read or have no text"
+    own, told = data.shape.language, sum(data.languages.values())
+    others = {x: n for x, n in data.languages.items() if x != own}
+    if own not in LANGUAGES:
+        seen = f" (most look like '{next(iter(data.languages.most_common()))[0]}')" if told else ""
+        yield f"language: it is none that is read ({', '.join(LANGUAGES)}), or was not recognised{seen}, so that no group and no lean is read from the texts; if it is one, name it with --language"
+    elif sum(others.values()) > MISSING * told:
+        yield f"language: {100 * sum(others.values()) / told:.0f}% of the texts are not in '{own}' ({', '.join(others)}), and are read as if they were"
+
+
+def _labels(data: AuditSet) -> Iterator[str]:
+    names, missing = set(data.labels) - {""}, sum(not x for x in data.labels)
+    free = [c.column for name, c in data.columns.items() if name not in data.shape.groups]
+    if data.shape.label and not data.labelled:
+        yield f"label: column '{data.shape.label}' has fewer than two labels, so that no tie can be measured"
+    elif not data.labelled and free:
+        yield f"label: none was found, though a column might be one ({', '.join(free[:5])}); name it with --label, so that ties can be measured"
+    elif not data.labelled and any("label" in said for said in data.shape.left):
+        yield "label: a column is called so and was not read; name it with --label, so that ties can be measured"
+    elif data.labelled and len(names) * 2 > len(data.labels) - missing:
+        yield f"label: {len(names):,} different ones in {len(data.labels) - missing:,} texts, so that no tie can be measured"
+    if names and missing > MISSING * len(data.labels):
+        yield f"label: {missing:,} of {len(data.labels):,} texts have none"
+
+
+def _groups(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
+    named = {name: data.columns[name] for name in data.shape.groups}
+    for name, own in named.items():
+        if len(own.groups) < 2:
+            yield f"{name}: column '{own.column}' has {'only the group ' + own.groups[0] if own.groups else 'no group'}, so that nothing can be compared"
+        if own.missing > MISSING * len(own.values):
+            yield f"{name}: {own.missing:,} of {len(own.values):,} values of column '{own.column}' are missing"
+    for d in dimensions:
+        if d.known and d.name in named and data.labelled and d.labels is None and len(d.groups) >= 2:
+            yield f"{d.name}: fewer than {FEWEST} texts have both a group and a label, or all have the same, so that no tie can be measured"
+    usable = [d for d in dimensions if (d.known and len(d.groups) >= 2) or (not d.known and 1 - d.undetermined >= READ)]
+    if not usable:
+        read = ", ".join(f"{d.name} in {100 * (1 - d.undetermined):.0f}%" for d in dimensions if not d.known)
+        yield f"groups: the file gives none, and the texts show too few ({read or 'none'}); name a column with --group"
