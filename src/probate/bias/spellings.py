@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,15 @@ class GroupColumn:
     numbers: list[float] | None
 
 
+@cache
+def _packs() -> tuple[str, ...]:
+    return tuple(pack_names())
+
+
+@cache
 def pack_of(name: str) -> Pack | None:
     """The identity pack of a dimension by its name or a usual other one (`sex` is gender); None where there is none."""
-    known = pack_names()
+    known = _packs()
     found = name if name in known else DIMENSIONS.get(key_of(name), key_of(name))
     return load_pack(found) if found in known else None
 
@@ -94,7 +101,7 @@ def group_column(name: str, values: Sequence[Any], column: str = "") -> GroupCol
 def is_identity(groups: Sequence[str]) -> bool:
     """Whether all of `groups` are spellings of one pack's groups."""
     own = {g.casefold() for g in groups}
-    return bool(own) and any(all(_known(g, load_pack(d), own) for g in own) for d in pack_names())
+    return bool(own) and any(all(_known(g, load_pack(d), own) for g in own) for d in _packs())
 
 
 def _missing(value: Any) -> bool:
@@ -146,7 +153,7 @@ def _joined(texts: Sequence[str], pack: Pack | None, column: str) -> dict[str, s
     keys = {t: t.casefold() for t in counts}
     flag = re.fullmatch(r"(?:is|was)_(.+)|(.+)", key_of(column))
     named = (flag[1] or flag[2] if flag else "").replace("_", " ")
-    meant = next((g for d in pack_names() if (g := _known(named, load_pack(d), set()))), "")
+    meant = next((g for d in _packs() if (g := _known(named, load_pack(d), set()))), "")
     if (meant or (flag and flag[1])) and set(keys.values()) <= YES | NO:
         yes = meant or named
         return {t: yes if k in YES else f"not {yes}" for t, k in keys.items()}
