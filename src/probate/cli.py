@@ -508,11 +508,11 @@ def mitigate(
         Path | None, typer.Option("--out", help="Where the result goes; what was done to each row lies beside it.")
     ] = None,
     groups: Annotated[
-        str, typer.Option("--groups", help="Identity packs whose words are masked; the first is balanced.")
+        str, typer.Option("--groups", help="Identity packs whose words are masked; the first is balanced, or the first --group where none is named.")
     ] = "gender",
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
-    group: Annotated[list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group.")] = None,
+    group: Annotated[list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated.")] = None,
     language: Annotated[str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")] = "en",
     model: Annotated[
         str | None,

@@ -151,7 +151,11 @@ def _record(
     if fault:
         return fault
     text, label = shape.text_of(row).strip(), shape.label_of(row)
-    for value, column in ((text, shape.text), (label, shape.label or shape.text), *((v, shape.groups[d]) for d, v in groups.items())):
+    for value, column in (
+        (text, shape.text),
+        (label, shape.label or shape.text),
+        *((v, shape.groups[d]) for d, v in groups.items()),
+    ):
         if not value:
             return f"column '{column}' is empty"
     provenance: dict[str, Any] = {"source": where}

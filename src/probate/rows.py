@@ -174,10 +174,13 @@ def delimiter_of(lines: Sequence[str]) -> str:
     """
     best, most = ",", (0.0, 0)
     for delimiter in DELIMITERS:
+        limit = csv.field_size_limit(LONGEST_LINE)
         try:
             rows = [r for r in csv.reader(lines, delimiter=delimiter) if r]
         except csv.Error:
             continue
+        finally:
+            csv.field_size_limit(limit)
         width = len(rows[0]) if rows else 0
         found = (sum(len(r) == width for r in rows) / max(1, len(rows)), width)
         if width > 1 and found > most:

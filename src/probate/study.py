@@ -51,7 +51,7 @@ class ModelSpec(Section):
 
 
 class Columns(Section):
-    text: str | None = Field(None, description="Column that holds the text (the biography), or the chat; default: found, as docs/audit.md says.")
+    text: str | None = Field(None, description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says.")
     label: str | None = Field(None, description="Column that holds the label (the occupation); default: found.")
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
@@ -66,7 +66,7 @@ class Columns(Section):
         description="Column of the survey statement that `text` answers; then augmented records answer these statements too.",
     )
     groups: dict[str, str] = Field(
-        default_factory=lambda: {"gender": "gender"}, description="Dimension → column that holds its group."
+        default_factory=lambda: {"gender": "gender"}, description="Dimension → column that holds its group; a column of the dimension's own name may also be called otherwise (`sex`)."
     )
 
 

@@ -73,7 +73,13 @@ def run_command(
         raise InputError(f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations")
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
         found = mitigate_file(
-            source, None if dry_run else out, strategies, context, given=Given(text, label, groups=columns), show=show, tick=tick
+            source,
+            None if dry_run else out,
+            strategies,
+            context,
+            given=Given(text, label, groups=columns),
+            show=show,
+            tick=tick,
         )
     written = None if dry_run else out
     record = {
@@ -96,7 +102,9 @@ def _load(name: str) -> LM:
 
 
 def _lines(path: Path) -> int:
-    """About how many rows a file has, for the progress bar."""
+    """About how many rows a file has, for the progress bar; 0 where it is not known."""
+    if path.is_dir():
+        return 0
     if path.suffix.lower() == ".parquet":
         import pyarrow
         import pyarrow.parquet as parquet

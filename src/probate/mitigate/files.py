@@ -209,7 +209,7 @@ def _write(
     _count(summary, made, added, [held.turns[i].text for i in held.free], texts, show)
 
 
-def _kept_line(row: Any) -> dict[str, str]:
+def _kept_line(row: Any) -> dict[str, Any]:
     return {"line": row.text} if getattr(row, "text", "") else {}
 
 

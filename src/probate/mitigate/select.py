@@ -66,6 +66,10 @@ class Select(Mitigation):
 
     def _stereotype(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
         pack = next(p for p in context.packs if p.dimension == context.dimension)
+        if not any(r.groups.get(context.dimension) for r in records):
+            raise InputError(
+                f"mitigations: select by stereotype: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+            )
         found = []
         for r in records:
             group = r.groups.get(context.dimension, "")

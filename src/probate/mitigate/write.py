@@ -129,7 +129,9 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
             try:
                 arrays[c] = pyarrow.array([row.get(c) for row in held], schema.field(c).type if schema is not None else None)
             except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
-                raise InputError(f"{out}: column '{c}' holds values of several types, which Parquet cannot; write .jsonl") from None
+                raise InputError(
+                    f"{out}: column '{c}' holds values of several types, which Parquet cannot; write .jsonl"
+                ) from None
         table = pyarrow.table(arrays, schema=schema)
         held.clear()
         if file:

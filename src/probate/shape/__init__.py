@@ -7,4 +7,15 @@ from probate.shape.language import LOOKED_AT, language_of
 from probate.shape.shape import Given, Shape
 from probate.shape.table import Table, read_table, shape_of_file
 
-__all__ = ["LOOKED_AT", "Given", "Shape", "Table", "Turn", "infer_shape", "language_of", "normal_label", "read_table", "shape_of_file"]
+__all__ = [
+    "LOOKED_AT",
+    "Given",
+    "Shape",
+    "Table",
+    "Turn",
+    "infer_shape",
+    "language_of",
+    "normal_label",
+    "read_table",
+    "shape_of_file",
+]

@@ -66,7 +66,7 @@ def put(value: Any, place: Place, new: Any) -> Any:
     if not place:
         return new.encode() if isinstance(value, bytes) and isinstance(new, str) else new
     inner, step = opened(value), place[0]
-    changed = list(inner) if isinstance(inner, list) else dict(inner)
+    changed: Any = list(inner) if isinstance(inner, list) else dict(inner)
     changed[step] = put(inner[step], place[1:], new)
     if isinstance(value, str):
         return json_like(value, inner, changed)

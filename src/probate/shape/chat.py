@@ -34,14 +34,15 @@ def is_chat(value: Any) -> bool:
 def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
     """(role, text, place, message) of each text of a chat; a message of several parts gives one for each text among them."""
     value = opened(value)
-    found = []
+    messages: list[tuple[Any, Any, Place]] = []
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("", "")
-        messages = [(r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))]
+        messages += [(r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))]
     else:
-        messages = [
-            (turn[_key(turn, ROLE_KEYS)], turn[key], (i, key)) for i, turn in enumerate(value) if (key := _key(turn, TEXT_KEYS))
-        ]
+        for i, turn in enumerate(value):
+            if key := _key(turn, TEXT_KEYS):
+                messages.append((turn[_key(turn, ROLE_KEYS)], turn[key], (i, key)))
+    found: list[tuple[str, str, Place, int]] = []
     for number, (role, content, place) in enumerate(messages):
         name = str(role or "user").strip().lower()
         found += [(ROLES.get(name, name), text, (*place, *rest), number) for text, rest in _parts(content)]

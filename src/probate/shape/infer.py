@@ -1,8 +1,8 @@
 """What the columns of a file are, by one order for every command. Nothing is chosen by length.
 
 1. What the user names stands.
-2. A chat (`messages`, `conversations`, or the one column that holds chats).
-3. A preference pair (`chosen`, `rejected`), before a chat.
+2. A preference pair (`chosen`, `rejected`): the better answer.
+3. A chat (`messages`, `conversations`, or the one column that holds chats).
 4. A response (`completion`, `response`, `output` …), with what asks for it.
 5. A column called `text`, then another usual name for one (`bio`, `content` …).
 6. The one column that reads as sentences.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +23,25 @@ from probate.errors import InputError, nearest
 from probate.shape.cells import normal_label, opened, plain
 from probate.shape.chat import chat_turns, is_chat
 from probate.shape.columns import gathered
-from probate.shape.language import LOOKED_AT, language_of
+from probate.shape.language import language_of
 from probate.shape.names import (
-    CHATS, DIMENSIONS, GENERATORS, IDS, INSTRUCTIONS, LABELS, PAIRS, PROMPTS, RESPONSES, ROLES, SYSTEMS, TEXTS, key_of,
+    CHATS,
+    DIMENSIONS,
+    GENERATORS,
+    IDS,
+    INSTRUCTIONS,
+    LABELS,
+    PAIRS,
+    PROMPTS,
+    RESPONSES,
+    ROLES,
+    SYSTEMS,
+    TEXTS,
+    key_of,
 )  # fmt: skip
 from probate.shape.shape import Given, Shape
 
+Cells = tuple[tuple[str, str], ...]
 FEW = 10
 """Values up to which nothing can be said about how often they repeat."""
 LETTERS = re.compile(r"[^\W\d_]+")
@@ -65,8 +78,8 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
         evaluation=_evaluation({key_of(c) for c in columns}),
         cells=cells,
     )
-    found = replace(found, answers=_answers(found, rows))
-    if found.answers and found.prompt and not free.chat(text) and form != "preference pairs" and not given.text:
+    found = replace(found, answers=form != "preference pairs" and _answers(found, rows))
+    if found.answers and found.prompt and not free.chat(text) and not given.text:
         asked = [c for c, role in cells if role in ("user", "instruction")]
         found = replace(found, form="question and short answer", text=asked[-1], label=label or text, prompt=None)
     found = replace(found, left=tuple(_left(rest, found)))
@@ -84,7 +97,7 @@ class _Columns:
         """Columns of these names, in the order of the names, those that stand outside before nested ones."""
         order = {name: i for i, name in enumerate(names)}
         found = [c for c in self.values if key_of(c) in order]
-        return sorted(found, key=lambda c: (order[key_of(c)], c.count(".")))
+        return sorted(found, key=lambda c: (order[key_of(c)], _depth(c)))
 
     def chat(self, column: str) -> bool:
         return any(is_chat(v) for v in self.values[column])
@@ -115,60 +128,79 @@ class _Columns:
         return len(many) * 2 >= len(own) and (len(own) <= FEW or not self.repeats(column))
 
 
-def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) -> tuple[str, str, Cells]:
     """(form, text, cells) of a file."""
     asked = [c for c in columns.named(PROMPTS) if columns.written(c) and c != given.text]
-    asked = [c for c in asked if not (columns.repeats(c) and not columns.chat(c) and key_of(c) not in INSTRUCTIONS + ("prompt",))] or asked
     system = [(c, "system") for c in columns.named(SYSTEMS) if columns.written(c) and c != given.text]
     prompts = [(c, "instruction" if key_of(c) in INSTRUCTIONS else "user") for c in asked]
-    also = [(c, "text") for c in columns.named(("text",)) if columns.written(c)]
+    usual = [c for c in columns.named(TEXTS) if columns.written(c) and c != given.text]
+    also = [(c, "text") for c in usual]
 
-    def cells(*own: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    def cells(*own: tuple[str, str]) -> Cells:
         return tuple(dict([*system, *prompts, *own]).items())
 
     if given.text:
-        if columns.chat(given.text):
-            return _chat_form(columns, given.text), given.text, cells((given.text, "assistant"))
-        pair = next((p for p in _pairs(columns) if p[0] == given.text), None)
-        if pair:
-            return "preference pairs", given.text, cells(*((c, "assistant") for c in pair))
-        if key_of(given.text) in PROMPTS:
-            return "text", given.text, (*system, (given.text, "user"))
-        role = "assistant" if prompts else "text"
-        return "prompt and response" if prompts else "text", given.text, cells((given.text, role))
+        return _named_text(columns, given.text, bool(prompts), cells, also)
     pairs = _pairs(columns)
     if pairs:
         before = [(c, "user") for c in columns.named(CHATS) if columns.chat(c)]
-        return "preference pairs", pairs[0][0], cells(*before, *((c, "assistant") for c in pairs[0]))
-    chats = [c for c in columns.named(CHATS) if columns.chat(c)] or [
-        c for c in columns.values if columns.sure_chat(c) and c not in asked
-    ]
+        return "preference pairs", pairs[0][0], cells(*before, *((c, "assistant") for c in pairs[0]), *also)
+    chats = [c for c in columns.named(CHATS) if columns.chat(c)]
+    chats = chats or [c for c in columns.values if columns.sure_chat(c) and c not in asked]
     if chats:
         chat = _only(chats, option)
         return _chat_form(columns, chat), chat, cells((chat, "assistant"), *also)
-    responses = [c for c in columns.values if key_of(c) in RESPONSES or key_of(c).endswith("_gen")]
-    responses = [c for c in responses if columns.written(c)]
+    named = [c for c in columns.values if key_of(c) in RESPONSES or key_of(c).endswith("_gen")]
+    responses = [c for c in named if columns.written(c)]
+    sentences = [c for c in columns.values if c not in (*asked, *named) and key_of(c) not in LABELS and columns.prose(c)]
     if responses:
         response = _only(responses, option)
         if prompts:
-            form = "Alpaca" if key_of(response) == "output" and any(r == "instruction" for _, r in prompts) else "prompt and response"
-            return form, response, cells((response, "assistant"), *also)
-        if not also:
-            return "text", response, cells((response, "text"))
-        return "prompt and response", response, cells((also[0][0], "user"), (response, "assistant"))
-    texts = [c for c in columns.named(("text",)) if columns.written(c)]
-    texts = texts[:1] or [c for c in columns.named(TEXTS) if columns.written(c)]
-    texts = texts or [c for c in columns.values if c not in asked and key_of(c) not in LABELS and columns.prose(c)]
+            alpaca = key_of(response) == "output" and "instruction" in dict(prompts).values()
+            return "Alpaca" if alpaca else "prompt and response", response, cells((response, "assistant"), *also)
+        before = [(c, "user") for c in usual]
+        if not before and sentences and not columns.prose(response):
+            before = [(_only(sentences, option), "user")]
+        if before:
+            return "prompt and response", response, cells(*before, (response, "assistant"))
+        return "text", response, cells((response, "text"))
+    texts = [c for c in usual if key_of(c) == "text"] or usual or sentences
     if texts:
-        text = _only(texts, option)
-        return "prompt and text" if prompts else "text", text, cells((text, "assistant" if prompts else "text"))
+        text = _only([c for c in texts if _depth(c) == min(map(_depth, texts))], option)
+        own = (text, "assistant" if prompts else "text")
+        return (
+            "prompt and text" if prompts else "text",
+            text,
+            cells(*(own if c == text else (c, "text") for c in (*usual, text))),
+        )
     if asked:
-        return "text", asked[-1], cells()
+        return "text", next((c for c in reversed(asked) if not columns.repeats(c)), asked[-1]), cells()
     weak = [c for c in columns.named((*CHATS, *RESPONSES, *TEXTS)) if not columns.values[c]][:1]
     weak = weak or [c for c in columns.values if key_of(c) not in LABELS and _weak(columns, c)]
     if not weak:
         raise InputError(f"no column that looks like a text; name one with {option}; the file has: {', '.join(have)}")
     return "text", (text := _only(weak, option)), cells((text, "text"))
+
+
+def _named_text(
+    columns: _Columns, text: str, prompted: bool, cells: Callable[..., Cells], also: Sequence[tuple[str, str]]
+) -> tuple[str, str, Cells]:
+    if columns.chat(text):
+        return _chat_form(columns, text), text, cells((text, "assistant"), *also)
+    pair = next((p for p in _pairs(columns) if p[0] == text), None)
+    if pair:
+        return "preference pairs", text, cells(*((c, "assistant") for c in pair), *also)
+    if key_of(text) in PROMPTS:
+        return "text", text, cells((text, "user"))
+    return (
+        ("prompt and response", text, cells((text, "assistant"), *also))
+        if prompted
+        else ("text", text, cells((text, "text"), *also))
+    )
+
+
+def _depth(column: str) -> int:
+    return column.count(".")
 
 
 def _chat_form(columns: _Columns, column: str) -> str:
@@ -230,7 +262,7 @@ def _check_named(given: Given, columns: Mapping[str, Any], option: str) -> None:
     head, _, tail = option.rpartition("text")
     own = [(f"{head}{name}{tail}", getattr(given, name)) for name in ("text", "label", "prompt", "id", "generator")]
     for said, column in [*own, *(("--group", c) for c in given.groups.values())]:
-        if column and column not in columns and not any(c.startswith(f"{column}.") for c in columns):
+        if column and column not in columns:
             have = [str(c) for c in columns]
             raise InputError(f"{said}: no column '{column}'{nearest(column, have)}; the file has: {', '.join(have)}")
 

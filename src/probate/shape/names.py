@@ -8,7 +8,20 @@ CHATS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogu
 PAIRS = (("chosen", "rejected"), ("preferred", "rejected"), ("preferred_output", "non_preferred_output"))
 """Preference pairs: the better answer, the other one."""
 RESPONSES = ("completion", "response", "output", "answer", "reply", "generation", "generated_text", "generated", "model_output", "target_text")  # fmt: skip
-TEXTS = ("text", "bio", "biography", "content", "body", "document", "article", "sentence", "review", "comment", "essay", "story")
+TEXTS = (
+    "text",
+    "bio",
+    "biography",
+    "content",
+    "body",
+    "document",
+    "article",
+    "sentence",
+    "review",
+    "comment",
+    "essay",
+    "story",
+)
 INSTRUCTIONS = ("instruction", "instructions", "task")
 PROMPTS = ("prompt", "prompts", *INSTRUCTIONS, "question", "query", "input", "inputs", "context", "passage")
 """What is asked: each such column is part of the prompt, in this order."""

@@ -122,7 +122,10 @@ class Shape:
     def prompt_of(self, row: Mapping[str, Any]) -> str:
         """What is asked, without what `text_of` gives."""
         text = self.text_of(row)
-        return "\n".join(t.text.strip() for t in self.turns_of(row) if t.role in ("user", "instruction") and t.text.strip() != text)
+        asked = [t for t in self.turns_of(row) if t.role in ("user", "instruction")]
+        if dict(self.cells).get(self.text) == "user":
+            asked = [t for t in asked if t.role == "instruction"]
+        return "\n".join(t.text.strip() for t in asked if t.text.strip() != text)
 
     def label_of(self, row: Mapping[str, Any]) -> str:
         """The label, as `normal_label` gives it; empty where there is none."""
@@ -181,7 +184,11 @@ class Shape:
 
 def is_short(text: str) -> bool:
     """Whether an answer is as short as a label: one to four words, of Chinese at most eight characters."""
-    return 0 < len(text.split()) <= SHORT and len(text) <= 60 and not (len(text) > 8 and any("\u3400" <= c <= "\u9fff" for c in text))
+    return (
+        0 < len(text.split()) <= SHORT
+        and len(text) <= 60
+        and not (len(text) > 8 and any("\u3400" <= c <= "\u9fff" for c in text))
+    )
 
 
 def _messages(turns: Sequence[Turn], role: str) -> list[str]:

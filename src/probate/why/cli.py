@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probate.errors import InputError
+from probate.errors import InputError, nearest
 from probate.output import JsonFlag, give
+
+if TYPE_CHECKING:
+    from probate.why.texts import Texts
 
 app = typer.Typer(
     name="why",
@@ -54,10 +57,7 @@ def distribution(
         raise InputError(f"--map-method: '{method}' is none; there are: pca, umap")
     if map_file and map_file.suffix != ".svg":
         raise InputError(f"--map {map_file}: must end in .svg")
-    for read, source in ((first, original), (second, augmented)):
-        if group and group not in read.rows[0]:
-            raise InputError(f"--group: no column '{group}' in {source}; it has: {', '.join(map(str, read.rows[0]))}")
-    grouped = (_column(first.rows, group), _column(second.rows, group)) if group else None
+    grouped = (_column(first, group, "--group"), _column(second, group, "--group")) if group else None
     spaces: dict[str, Any] = {}
     if "sentences" in names:
         from probate.models.embedder import embed
@@ -70,7 +70,8 @@ def distribution(
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
         found = compare(first.texts, second.texts, spaces, groups=grouped, method=method, permutations=permutations)
     said = [
-        f"original: column '{first.column}' of {original}; augmented: column '{second.column}' of {augmented}",
+        f"original: {original}, read as {first.shape.said()}",
+        f"augmented: {augmented}, read as {second.shape.said()}",
         *lines(found),
     ]
     if map_file:
@@ -116,6 +117,7 @@ def groups(
 ) -> None:
     """Which groups texts show, by label, with intervals and the detector's errors: of a file, or of what a model writes when nobody is named."""
     from probate.bias.packs import load_pack
+    from probate.bias.spellings import group_column
     from probate.why.groups import default_groups, imbalance, lines
     from probate.why.texts import read_texts
 
@@ -135,11 +137,8 @@ def groups(
         give(lines(made), made, as_json, out)
         return
     read = read_texts(str(source), text)
-    for option, column in (("--by", by), ("--truth", truth)):
-        if column and column not in read.rows[0]:
-            raise InputError(f"{option}: no column '{column}'; the file has: {', '.join(map(str, read.rows[0]))}")
-    labels = [str(r.get(by) or "") for r in read.rows] if by else [""] * len(read.texts)
-    known = [str(r.get(truth) or "") for r in read.rows] if truth else None
+    labels = _column(read, by, "--by") if by else [""] * len(read.texts)
+    known = group_column(dimension, _column(read, truth, "--truth"), truth).values if truth else None
     found = imbalance(
         read.texts,
         labels,
@@ -148,7 +147,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    give(lines(found), found, as_json, out)
+    give([f"read as {read.shape.said()}", *lines(found)], found, as_json, out)
 
 
 @app.command("values")
@@ -214,8 +213,19 @@ def items(
     give([*lines(found), f"report: {rebuild(run)}"], found, as_json)
 
 
-def _column(rows: list[dict[str, Any]], name: str) -> list[str]:
-    return [str(row.get(name) or "") for row in rows]
+def _column(read: Texts, name: str, option: str) -> list[str]:
+    """A column of the rows that have a text, which need not all have it.
+
+    Raises:
+        InputError: no row has it.
+    """
+    from probate.shape.cells import cell, normal_label, place_of
+    from probate.shape.columns import gathered
+
+    if not any(place_of(row, name) for row in read.rows):
+        have = list(gathered(read.rows))
+        raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {', '.join(have)}")
+    return [normal_label(cell(row, name)) for row in read.rows]
 
 
 def _shares(text: str) -> dict[str, float]:

@@ -109,6 +109,7 @@ class Pack(BaseModel):
         return self
 
 
+@cache
 def pack_names() -> list[str]:
     """Names of all identity packs that are installed."""
     from probate.registry import entry_points_of
