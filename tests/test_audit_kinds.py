@@ -40,16 +40,23 @@ def rows(column, groups):
     ties = TIES[size]
     for i in range(N):
         label = ties[i // size % (len(ties) // size) * size + i % size] if i % 5 else i % 2
-        yield {"text": f"She has worked at the desk number {i} for {i % 7} years and asks for more.", "label": "no yes".split()[label], column: groups[i % size]}
+        yield {
+            "text": f"She has worked at the desk number {i} for {i % 7} years and asks for more.",
+            "label": "no yes".split()[label],
+            column: groups[i % size],
+        }
 
 
 def write(folder, storage, column, groups):
     own = list(rows(column, groups))
     form, _, kind = storage.partition(" ")
-    path = folder / f"data.{ {'semicolon': 'csv', 'tab': 'tsv'}.get(form, form)}"
+    path = folder / f"data.{ {'semicolon': 'csv', 'tab': 'tsv'}.get(form, form) }"
     if form in ("csv", "semicolon", "tab", "csv.gz"):
-        opened = gzip.open(path, "wt", encoding="utf-8", newline="") if form.endswith("gz") else path.open("w", encoding="utf-8", newline="")
-        with opened as file:
+        with (
+            gzip.open(path, "wt", encoding="utf-8", newline="")
+            if form.endswith("gz")
+            else path.open("w", encoding="utf-8", newline="") as file
+        ):
             out = csv.DictWriter(file, list(own[0]), delimiter={"semicolon": ";", "tab": "\t"}.get(form, ","))
             out.writeheader()
             out.writerows(own)
@@ -61,7 +68,13 @@ def write(folder, storage, column, groups):
         if kind != "plain":
             values = [str(v) for v in values]
         cells = pyarrow.array([v.encode() for v in values] if kind == "binary" else values)
-        table = pyarrow.table({"text": [r["text"] for r in own], "label": [r["label"] for r in own], column: cells.dictionary_encode() if kind == "dictionary" else cells})
+        table = pyarrow.table(
+            {
+                "text": [r["text"] for r in own],
+                "label": [r["label"] for r in own],
+                column: cells.dictionary_encode() if kind == "dictionary" else cells,
+            }
+        )
         if form == "parquet":
             parquet.write_table(table, path)
         else:
@@ -76,7 +89,12 @@ def measured(path, column, given):
     found = dimensions_of(data)
     own = next(d for d in found if d.column == column)
     assert own.labels is not None
-    return verdict(of_groups(found)), round(own.labels["v"], 9), sorted(map(sum, zip(*own.labels["table"], strict=True))), data.columns[own.name].missing
+    return (
+        verdict(of_groups(found)),
+        round(own.labels["v"], 9),
+        sorted(map(sum, zip(*own.labels["table"], strict=True))),
+        data.columns[own.name].missing,
+    )
 
 
 @cache

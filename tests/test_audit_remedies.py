@@ -13,7 +13,9 @@ from probate.cli import app
 from probate.corpus import biographies
 
 HEAVY = ("stop", "look")
-ITEM = "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
+ITEM = (
+    "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +82,15 @@ def test_the_printed_command_mends_the_finding(tmp_path, name, form):
             out = csv.DictWriter(file, list(dict.fromkeys(c for r in rows for c in r)))
             out.writeheader()
             out.writerows(rows)
-    more = ["--items", jsonl(tmp_path / "items.jsonl", [{"question": ITEM.format(i)} for i in range(20)])] if kind == "leaked" else []
+    more = (
+        ["--items", jsonl(tmp_path / "items.jsonl", [{"question": ITEM.format(i)} for i in range(20)])]
+        if kind == "leaked"
+        else []
+    )
     if kind == "copies":
-        texts = [{"text": ITEM.format(100 + i)} for i in range(9)] + [{"text": f"{r['text'].split('.')[0]} {i}"} for i, r in enumerate(biographies()[:40])]
+        texts = [{"text": ITEM.format(100 + i)} for i in range(9)] + [
+            {"text": f"{r['text'].split('.')[0]} {i}"} for i, r in enumerate(biographies()[:40])
+        ]
         more = ["--original", jsonl(tmp_path / "original.jsonl", texts)]
     record, said = audited(tmp_path, "--augmented", path, *more)
     heavy = [f for f in record["findings"] if f["kind"] == kind and f["weight"] in HEAVY]
@@ -118,5 +126,7 @@ def test_clean_keeps_lines_as_they_stand_and_replaces_no_file(tmp_path):
     path.write_text("".join([*lines, *lines[:9], "{broken\n"]), encoding="utf-8")
     result = run("audit", "--augmented", path, "--out", tmp_path / "o", "--clean", tmp_path / "b.jsonl", "--quiet")
     assert "40 rows; 10 left out" in result.output and (tmp_path / "b.jsonl").read_text(encoding="utf-8") == "".join(lines)
-    result = CliRunner().invoke(app, ["audit", "--augmented", str(path), "--out", str(tmp_path / "p"), "--clean", str(tmp_path / "b.jsonl"), "--quiet"])
+    result = CliRunner().invoke(
+        app, ["audit", "--augmented", str(path), "--out", str(tmp_path / "p"), "--clean", str(tmp_path / "b.jsonl"), "--quiet"]
+    )
     assert "the file is there already" in str(result.exception)

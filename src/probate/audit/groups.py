@@ -135,7 +135,9 @@ def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -
 
 def _detector(data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool) -> Detector | None:
     """Measured on this file where its groups are known, else for gender on the biographies that ship."""
-    readable = [g for g in groups if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)]
+    readable = [
+        g for g in groups if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)
+    ]
     if len(readable) < 2:
         return None
     if known:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,24 @@ def group_column(name: str, values: Sequence[Any], column: str = "") -> GroupCol
     occur = Counter(g for g in own if g)
     groups = [g for g in order if g in occur] + sorted(g for g in occur if g not in order)
     if rule:
-        groups = list(dict.fromkeys(g for _, g in sorted(zip(numbers or [], own, strict=True), key=lambda p: (math.isnan(p[0]), p[0])) if g))
-    codes = {v if isinstance(v, (str, int, float, bool, bytes)) else t: g for v, t, g in zip(values, texts, own, strict=True) if g}
-    return GroupColumn(name, column, own, groups, codes, sum(not g for g in own), rule, numbers if numbers and (rule or len(set(there)) > 2) else None)
+        groups = list(
+            dict.fromkeys(
+                g for _, g in sorted(zip(numbers or [], own, strict=True), key=lambda p: (math.isnan(p[0]), p[0])) if g
+            )
+        )
+    codes = {
+        v if isinstance(v, (str, int, float, bool, bytes)) else t: g for v, t, g in zip(values, texts, own, strict=True) if g
+    }
+    return GroupColumn(
+        name,
+        column,
+        own,
+        groups,
+        codes,
+        sum(not g for g in own),
+        rule,
+        numbers if numbers and (rule or len(set(there)) > 2) else None,
+    )
 
 
 def is_identity(groups: Sequence[str]) -> bool:
@@ -142,7 +158,7 @@ def _banded(numbers: Sequence[float], pack: Pack | None) -> tuple[list[str], str
     known = np.array([x for x in numbers if not math.isnan(x)])
     cuts = sorted(set(np.quantile(known, [0.25, 0.5, 0.75], method="lower").tolist()) - {float(known.max())})
     ends = [float(known.min()), *cuts, float(known.max())]
-    names = [f"{'over ' if i else ''}{low:g} to {high:g}" for i, (low, high) in enumerate(zip(ends, ends[1:], strict=False))]
+    names = [f"{'over ' if i else ''}{low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(ends))]
     own = ["" if math.isnan(x) else names[int(np.searchsorted(cuts, x))] for x in numbers]
     return own, "numbers by their quartiles: " + ", ".join(names)
 
@@ -168,7 +184,7 @@ def _known(key: str, pack: Pack, others: set[str]) -> str:
     for _ in range(2):
         key = ARTICLE.sub("", key).strip()
     letters = LETTERS.get(pack.dimension, {})
-    if key in letters and (key in "fm" and pack.dimension == "gender" or len(others & set(letters)) >= 2):
+    if key in letters and ((key in "fm" and pack.dimension == "gender") or len(others & set(letters)) >= 2):
         if key == "w" and "f" in others and pack.dimension == "gender":
             return ""
         return letters[key]
