@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -165,6 +166,33 @@ def test_numbers_are_tested_by_rank_in_the_same_family(tmp_path):
 def test_languages_are_told_apart(text, language):
     assert language_of_text(text) == language
     assert language_of([text] * 3) == (language if language in ("en", "es", "pt", "ar", "zh") else "unknown")
+
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+
+
+@pytest.mark.parametrize(
+    ("file", "own", "said"),
+    [
+        ("groups-with-articles.csv", "stop", "race: labels and groups go together with Cramér's V 0.66"),
+        ("region.csv", "stop", "column 'region': labels and groups go together with Cramér's V 0.73"),
+        ("age-in-years.csv", "stop", "age: labels and groups go together with Cramér's V 0.52"),
+        ("non-binary.jsonl", "note", "gender (given by the file): nonbinary 33.3%"),
+        ("group-spellings.jsonl", "note", "female 50.0% [39.3, 60.7] of 80"),
+        ("labels-float.jsonl", "stop", "Cramér's V 1.00"),
+        ("labels-int.jsonl", "stop", "Cramér's V 1.00"),
+        ("german.jsonl", "cannot tell", "language: it is none that is read"),
+        ("occupation-column.jsonl", "stop", "Cramér's V 0.60"),
+        ("occupation-sex.jsonl", "stop", "Cramér's V 0.60"),
+    ],
+)
+def test_the_collected_files(file, own, said):
+    if not CASES.is_dir():
+        pytest.skip("the collected files are not here (shared/cases)")
+    data = read_set(str(CASES / file))
+    dimensions = dimensions_of(data)
+    found = [*of_groups(dimensions), *(Found("coverage", "cannot tell", r) for r in not_measured(data, None, dimensions, {}))]
+    assert verdict(found) == own and any(said in f.sentence for f in found), found
 
 
 def test_exit_codes_of_the_gate(tmp_path, monkeypatch):
