@@ -43,7 +43,11 @@ def write_clean(found: Audit, out: Path) -> tuple[int, int]:
     stay = {where for i, where in enumerate(found.data.where) if i not in marks}
     if not stay:
         raise InputError(f"--clean {out}: no row would stay")
-    rows = [row for where, row in source_rows(found.data.source, "train", Path(), keep=True) if where in stay and not isinstance(row, str)]
+    rows = [
+        row
+        for where, row in source_rows(found.data.source, "train", Path(), keep=True)
+        if where in stay and not isinstance(row, str)
+    ]
     columns = list(dict.fromkeys(c for row in rows for c in row))
     with writer(Path(found.data.source), out, columns, notes=False) as write:
         for row in rows:

@@ -24,6 +24,7 @@ from probate.report.words import p_words
 from probate.shape import Given
 from probate.store import json_text, write_atomic
 
+
 def run_audit(
     augmented: str,
     original: str | None,
@@ -175,9 +176,14 @@ def lines(found: Audit, record: dict[str, Any]) -> list[str]:
 
 
 def _coverage(c: dict[str, Any]) -> list[str]:
-    groups = "; ".join(f"{g['name']} (column '{g['column']}': {len(g['groups'])} groups, {g['missing']:,} texts without one)" for g in c["groups"])
+    groups = "; ".join(
+        f"{g['name']} (column '{g['column']}': {len(g['groups'])} groups, {g['missing']:,} texts without one)"
+        for g in c["groups"]
+    )
     labels = f"{len(c['labels'])} labels, {c['texts_without_label']:,} texts without one" if c["labels"] else "no labels"
-    said = [f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}"]
+    said = [
+        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}"
+    ]
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -134,25 +135,32 @@ def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -
 
 def _detector(data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool) -> Detector | None:
     """Measured on this file where its groups are known, else for gender on the biographies that ship."""
-    readable = [g for g in groups if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)]
+    readable = [
+        g for g in groups if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)
+    ]
     if len(readable) < 2:
         return None
     if known:
         places = [i for i in evenly(len(values), SAMPLE) if values[i] in readable]
-        texts, truth, on = [data.texts[i] for i in places], [values[i] for i in places], "this file"
-    elif pack.dimension == "gender":
-        rows = [r for r in biographies() if r["gender"] in readable]
-        texts, truth, on = [r["text"] for r in rows], [r["gender"] for r in rows], "the biographies that ship with Probate"
-    else:
-        return None
-    if not texts:
-        return None
-    table = confusion(truth, detect(texts, pack.only(readable)), readable)
+        texts, truth = [data.texts[i] for i in places], [values[i] for i in places]
+        return _measured("this file", truth, detect(texts, pack.only(readable)), readable) if texts else None
+    return _on_biographies(tuple(readable)) if pack.dimension == "gender" else None
+
+
+@cache
+def _on_biographies(groups: tuple[str, ...]) -> Detector:
+    rows = [r for r in biographies() if r["gender"] in groups]
+    found = detect([r["text"] for r in rows], load_pack("gender").only(groups))
+    return _measured("the biographies that ship with Probate", [r["gender"] for r in rows], found, groups)
+
+
+def _measured(on: str, truth: Sequence[str], found: Sequence[str], groups: Sequence[str]) -> Detector:
+    table = confusion(truth, found, groups)
     hits = np.diag(table)
     return Detector(
-        on, len(texts), float(table[:, -1].sum() / table.sum()), table.tolist(), readable,
-        {g: float(hits[i] / s) if (s := table[:, i].sum()) else float("nan") for i, g in enumerate(readable)},
-        {g: float(hits[i] / s) if (s := table[i].sum()) else float("nan") for i, g in enumerate(readable)},
+        on, len(truth), float(table[:, -1].sum() / table.sum()), table.tolist(), list(groups),
+        {g: float(hits[i] / s) if (s := table[:, i].sum()) else float("nan") for i, g in enumerate(groups)},
+        {g: float(hits[i] / s) if (s := table[i].sum()) else float("nan") for i, g in enumerate(groups)},
     )  # fmt: skip
 
 

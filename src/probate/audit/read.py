@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from probate.analyze.wording import evenly
@@ -13,7 +14,6 @@ from probate.shape import Given, Shape, read_table
 from probate.shape.cells import cell, plain
 from probate.shape.language import language_of_text
 from probate.shape.names import IDS, LABELS, key_of
-
 
 MOST_GROUPS = 60
 """Values from which a column that nobody named is no group."""
@@ -98,20 +98,26 @@ def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
     own = group_column(column, values, column)
     there, different = len(values) - own.missing, len({str(v) for v, g in zip(values, own.values, strict=True) if g})
     if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
-        found.left.append(f"column '{column}': an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}")
+        found.left.append(
+            f"column '{column}': an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}"
+        )
     elif len(own.groups) < 2:
         found.left.append(f"column '{column}': {'one value only' if own.groups else 'no values'}")
     elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
-        found.left.append(f"column '{column}': {different:,} different values in {there:,} rows; name it with --group, if it is a group")
+        found.left.append(
+            f"column '{column}': {different:,} different values in {there:,} rows; name it with --group, if it is a group"
+        )
     elif _is_label(found.labels, own):
-        found.left.append(f"column '{column}': the label under another name, one to one; if it is a group, name it with --group")
+        found.left.append(
+            f"column '{column}': the label under another name, one to one; if it is a group, name it with --group"
+        )
     else:
         found.columns[column] = own
 
 
 def _counts_up(numbers: list[float] | None) -> bool:
     known = [x for x in numbers or [] if x == x]
-    return all(a < b for a, b in zip(known, known[1:], strict=False))
+    return all(a < b for a, b in pairwise(known))
 
 
 def _is_label(labels: list[str], own: GroupColumn) -> bool:
@@ -119,5 +125,9 @@ def _is_label(labels: list[str], own: GroupColumn) -> bool:
     key = key_of(own.column)
     pairs = {(x, g) for x, g in zip(labels, own.values, strict=True) if x and g}
     one_to_one = len(pairs) == len({x for x, _ in pairs}) == len({g for _, g in pairs}) >= 2
-    called = key in LABELS or "label" in key.split("_") or any(key in (f"{name}_id", f"{name}_name", f"{name}_code") for name in LABELS)
+    called = (
+        key in LABELS
+        or "label" in key.split("_")
+        or any(key in (f"{name}_id", f"{name}_name", f"{name}_code") for name in LABELS)
+    )
     return one_to_one and called and pack_of(own.column) is None and not is_identity(own.groups)

@@ -41,7 +41,10 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
     """As many rows in each cell of label and group, where each cell has some and enough remain."""
     data = found.data
     if not d.known:
-        return "", f"have texts written for the {d.name} groups and labels that are rare; the file has no column of {d.name} by which rows could be left out"
+        return (
+            "",
+            f"have texts written for the {d.name} groups and labels that are rare; the file has no column of {d.name} by which rows could be left out",
+        )
     if kind == "balance" and any(s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares):
         return "", f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares"
     labels = sorted(set(data.labels) - {""}) or [""]
@@ -55,8 +58,14 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
     least = min(cells[x, g] for x in labels for g in d.groups)
     left = least * len(labels) * len(d.groups)
     if left < FEWEST:
-        return "", f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so that a balanced draw leaves {left} rows"
-    return _mitigate(found, d, "rebalance"), f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps all, and training must then use its weights"
+        return (
+            "",
+            f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so that a balanced draw leaves {left} rows",
+        )
+    return (
+        _mitigate(found, d, "rebalance"),
+        f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps all, and training must then use its weights",
+    )
 
 
 def _mitigate(found: Audit, d: Dimension, strategy: str) -> str:
@@ -66,7 +75,18 @@ def _mitigate(found: Audit, d: Dimension, strategy: str) -> str:
         return ""
     pack = pack_of(d.name)
     name = pack.dimension if pack else d.name.replace("=", "-").replace(",", "-")
-    parts = ["probate", "mitigate", "--strategy", strategy, "--in", source, "--out", _free("mended", source), "--text", shape.text]
+    parts = [
+        "probate",
+        "mitigate",
+        "--strategy",
+        strategy,
+        "--in",
+        source,
+        "--out",
+        _free("mended", source),
+        "--text",
+        shape.text,
+    ]
     parts += ["--label", shape.label] if shape.label else []
     return shlex.join([*parts, "--groups", name, "--group", f"{name}={d.column}"])
 

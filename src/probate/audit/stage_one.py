@@ -98,7 +98,14 @@ def _findings(a: Audit) -> Iterable[Found]:
     ]
     repeated = len(a.repeats.exact) + len(a.repeats.near)
     rows.append(
-        share_finding("unread", len(data.rejected) + data.empty, data.rows, "rows cannot be read or have no text", 0.01, remedy="leave them out")
+        share_finding(
+            "unread",
+            len(data.rejected) + data.empty,
+            data.rows,
+            "rows cannot be read or have no text",
+            0.01,
+            remedy="leave them out",
+        )
     )
     rows.append(
         share_finding(

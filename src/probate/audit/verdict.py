@@ -43,7 +43,24 @@ RULES = {
 
 FEW = 5
 """Texts of a group below which nothing is said of it."""
-PLAIN = {"split", "source", "dataset", "generator", "model", "model_name", "length", "n_words", "words", "tokens", "num_tokens", "score", "confidence", "date", "year", "url"}
+PLAIN = {
+    "split",
+    "source",
+    "dataset",
+    "generator",
+    "model",
+    "model_name",
+    "length",
+    "n_words",
+    "words",
+    "tokens",
+    "num_tokens",
+    "score",
+    "confidence",
+    "date",
+    "year",
+    "url",
+}
 """Names of columns that are no identity: what goes together with them is to be looked at, and stops nothing."""
 READ = 0.25
 """Share of texts that must show a group for shares read from them to count."""
@@ -86,7 +103,11 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
                 f"against {e['against']} (n {e['n']:,})"
             )
             heavy = e["change"] >= 0.5
-            found.append(Found("lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name))
+            found.append(
+                Found(
+                    "lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name
+                )
+            )
     tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
     if tested:
         adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
@@ -177,8 +198,8 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
         words = {"refusal": "refuse or speak as a model", "markup": "have Markdown", "cut off": "end in mid-sentence"}.get(
             kind, f"have a {kind}"
         )
-        own = (
-            share_finding("artefacts", len(places), total, f"texts {words}", look, remedy="leave these rows out, or ask again")
+        own = share_finding(
+            "artefacts", len(places), total, f"texts {words}", look, remedy="leave these rows out, or ask again"
         )
         found += [replace(own, part=kind)] if own else []
     return found
@@ -199,7 +220,10 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
     try:
         record = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
         own = str(record["verdict"])
-        code, said = EXIT_CODES[own], [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] == own != NOTE]
+        code, said = (
+            EXIT_CODES[own],
+            [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] == own != NOTE],
+        )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit") from None
     if own == UNSURE:

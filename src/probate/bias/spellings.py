@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,9 +62,15 @@ class GroupColumn:
     numbers: list[float] | None
 
 
+@cache
+def _packs() -> tuple[str, ...]:
+    return tuple(pack_names())
+
+
+@cache
 def pack_of(name: str) -> Pack | None:
     """The identity pack of a dimension by its name or a usual other one (`sex` is gender); None where there is none."""
-    known = pack_names()
+    known = _packs()
     found = name if name in known else DIMENSIONS.get(key_of(name), key_of(name))
     return load_pack(found) if found in known else None
 
@@ -86,15 +94,30 @@ def group_column(name: str, values: Sequence[Any], column: str = "") -> GroupCol
     occur = Counter(g for g in own if g)
     groups = [g for g in order if g in occur] + sorted(g for g in occur if g not in order)
     if rule:
-        groups = list(dict.fromkeys(g for _, g in sorted(zip(numbers or [], own, strict=True), key=lambda p: (math.isnan(p[0]), p[0])) if g))
-    codes = {v if isinstance(v, (str, int, float, bool, bytes)) else t: g for v, t, g in zip(values, texts, own, strict=True) if g}
-    return GroupColumn(name, column, own, groups, codes, sum(not g for g in own), rule, numbers if numbers and (rule or len(set(there)) > 2) else None)
+        groups = list(
+            dict.fromkeys(
+                g for _, g in sorted(zip(numbers or [], own, strict=True), key=lambda p: (math.isnan(p[0]), p[0])) if g
+            )
+        )
+    codes = {
+        v if isinstance(v, (str, int, float, bool, bytes)) else t: g for v, t, g in zip(values, texts, own, strict=True) if g
+    }
+    return GroupColumn(
+        name,
+        column,
+        own,
+        groups,
+        codes,
+        sum(not g for g in own),
+        rule,
+        numbers if numbers and (rule or len(set(there)) > 2) else None,
+    )
 
 
 def is_identity(groups: Sequence[str]) -> bool:
     """Whether all of `groups` are spellings of one pack's groups."""
     own = {g.casefold() for g in groups}
-    return bool(own) and any(all(_known(g, load_pack(d), own) for g in own) for d in pack_names())
+    return bool(own) and any(all(_known(g, load_pack(d), own) for g in own) for d in _packs())
 
 
 def _missing(value: Any) -> bool:
@@ -135,7 +158,7 @@ def _banded(numbers: Sequence[float], pack: Pack | None) -> tuple[list[str], str
     known = np.array([x for x in numbers if not math.isnan(x)])
     cuts = sorted(set(np.quantile(known, [0.25, 0.5, 0.75], method="lower").tolist()) - {float(known.max())})
     ends = [float(known.min()), *cuts, float(known.max())]
-    names = [f"{'over ' if i else ''}{low:g} to {high:g}" for i, (low, high) in enumerate(zip(ends, ends[1:], strict=False))]
+    names = [f"{'over ' if i else ''}{low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(ends))]
     own = ["" if math.isnan(x) else names[int(np.searchsorted(cuts, x))] for x in numbers]
     return own, "numbers by their quartiles: " + ", ".join(names)
 
@@ -146,7 +169,7 @@ def _joined(texts: Sequence[str], pack: Pack | None, column: str) -> dict[str, s
     keys = {t: t.casefold() for t in counts}
     flag = re.fullmatch(r"(?:is|was)_(.+)|(.+)", key_of(column))
     named = (flag[1] or flag[2] if flag else "").replace("_", " ")
-    meant = next((g for d in pack_names() if (g := _known(named, load_pack(d), set()))), "")
+    meant = next((g for d in _packs() if (g := _known(named, load_pack(d), set()))), "")
     if (meant or (flag and flag[1])) and set(keys.values()) <= YES | NO:
         yes = meant or named
         return {t: yes if k in YES else f"not {yes}" for t, k in keys.items()}
@@ -161,7 +184,7 @@ def _known(key: str, pack: Pack, others: set[str]) -> str:
     for _ in range(2):
         key = ARTICLE.sub("", key).strip()
     letters = LETTERS.get(pack.dimension, {})
-    if key in letters and (key in "fm" and pack.dimension == "gender" or len(others & set(letters)) >= 2):
+    if key in letters and ((key in "fm" and pack.dimension == "gender") or len(others & set(letters)) >= 2):
         if key == "w" and "f" in others and pack.dimension == "gender":
             return ""
         return letters[key]
