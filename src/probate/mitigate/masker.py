@@ -10,6 +10,8 @@ from probate.mitigate.english import ADVERBS, AUXILIARIES, CLOSED, CONTRACTIONS,
 from probate.mitigate.words import gendered_words
 
 MASK = "[MASK]"
+REACH = 200
+"""Characters before and after a word that are looked at: the time grows with the length of a text, not with its square."""
 Change = tuple[int, str, str]
 """Offset in the masked text, what stood there, what stands there now."""
 
@@ -105,16 +107,18 @@ class Masker:
 
     def _instead(self, found: re.Match[str], text: str, subject: int) -> tuple[int, str]:
         """How many characters after the match go too, and what stands there instead. `subject`: where the last one became «they»."""
-        after = text[found.end() :]
+        after = text[found.end() : found.end() + REACH]
+        front = text[max(0, found.start() - REACH) : found.start()]
         kind = found.lastgroup
         if kind == "tail":  # «She paints and now teaches»: the verb goes on from the same subject
-            going_on = subject >= 0 and not CLAUSE.search(text[subject : found.start()])
+            near = 0 <= subject and found.start() - subject <= REACH
+            going_on = near and not CLAUSE.search(text[subject : found.start()])
             head, _, verb = found.group().rpartition(" ")
             return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else found.group()
         whole = found.group()
         if whole[:1].isupper() and (
             _of_a_place(whole, after)
-            or (kind == "name" and (SAINT.search(text[: found.start()]) or STREET.search(text[: found.start()])))
+            or (kind == "name" and (SAINT.search(front) or STREET.search(front)))
         ):
             return 0, whole
         if kind == "sex":
@@ -122,7 +126,7 @@ class Masker:
         if self.mode == "mask":
             return 0, MASK
         if kind == "name":
-            before = text[: found.start()].rstrip(' *#_>-"“(')
+            before = front.rstrip(' *#_>-"“(')
             begins = not before or before.endswith((".", "!", "?", "¡", "¿", "\n", ":"))
             return 0, self.person[:1].upper() + self.person[1:] if begins else self.person
         word = found.group("word")
