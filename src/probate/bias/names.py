@@ -75,3 +75,16 @@ def folded(text: str) -> tuple[str, list[int] | None]:
                 letters.append(letter)
                 places.append(place)
     return "".join(letters), [*places, len(text)]
+
+
+def composed(text: str) -> tuple[str, list[int] | None]:
+    """A text with each letter and its accents as one sign, and places as in `folded`."""
+    if unicodedata.is_normalized("NFC", text):
+        return text, None
+    letters: list[str] = []
+    places: list[int] = []
+    for found in re.finditer(r"(?s).[\u0300-\u036f]*", text):
+        for letter in unicodedata.normalize("NFC", found.group()):
+            letters.append(letter)
+            places.append(found.start())
+    return "".join(letters), [*places, len(text)]

@@ -61,7 +61,7 @@ class Mask(Mitigation):
         masker = self.masker(context)
         found = []
         for record in records:
-            text, changes = masker(record.text)
+            text, changes = masker(record.text, record.label)
             found.append([marked(replace(record, text=text), self.name, changes=changes) if changes else record])
         return found
 
