@@ -6,13 +6,20 @@ import re
 import unicodedata
 
 WORD_NAMES = frozenset(
-    "Adam April August Autumn Art Bill Bob Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck Crystal Daisy Dale Dawn Dean Dean "
-    "Destiny Don Drew Earl Faith Frank Gene Glen Grace Grant Guy Hank Harmony Hazel Heather Heath Holly Hope Hunter Iris Ivy Jack Jade "
-    "Jasmine Jewel Jimmy Joy June King Lance Lily Mark Mason May Melody Max Miles Misty Nick Olive Pat Patience Pearl Penny Pierce Price "
-    "Ray Reed Rich Rob Robin Roman Rose Ruby Rusty Sage Sandy Skip Sky Sterling Sue Summer Sunny Terry Tony Trinity Victor Violet Virginia "
-    "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia Luz Fang Jing Tao Min Jun Dong".split()
+    "Adam April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck Crystal Daisy Dale Dawn Dean "
+    "Destiny Don Drew Earl Faith Frank Grace Grant Guy Harmony Hazel Heather Heath Holly Hope Hunter Iris Ivy Jade "
+    "Jasmine Jewel Joy June King Lance Lily Mark Mason May Melody Max Miles Misty Olive Pat Patience Pearl Penny Pierce Price "
+    "Ray Reed Rich Roman Rose Ruby Rusty Sage Skip Sky Sterling Summer Sunny Trinity Violet Virginia "
+    "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia".split()
 )
 """Each needs evidence around it; any other listed name is taken as one."""
+COMMON = frozenset(
+    "Will May Rose Mark Hope Faith Joy Bill Frank Grace Grant Dawn Daisy Lily Ivy Iris Ruby Pearl Hazel Holly Heather Jade Ray Drew Violet "
+    "Carol Jordan April June Christian Adam".split()
+)
+"""Those of `WORD_NAMES` that are masked and swapped beside the names of the lists."""
+THINGS = {"Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill", "Grant"}
+"""What «is» and «was» may well follow."""
 MONTHS = {"April", "May", "June", "August"}
 TITLE = re.compile(r"\b(?:Mrs?|Ms|Mx|Miss|Dr|Prof|Professor|Sir|Lady|Lord|Aunt|Uncle|Sister|Brother|Saint|St|Nurse)\.?[ ]+$")
 DETERMINER = re.compile(
@@ -24,6 +31,11 @@ MONTH = re.compile(r"(?:\b(?:in|of|by|since|until|till|during|last|next|early|la
 BEGIN = re.compile(r"(?:^|[.!?:;\n•|«“\"(>*#-])[\s«“\"(>*#_-]*$")
 SUBJECT = re.compile(r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|[A-Z][a-z]+)\b")
 FAMILY = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?(?:(?:de|da|van|von|al-)[ ]*)?[A-ZÀ-Ý][\w’'-]+")
+SAYING = re.compile(
+    r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|works|writes|wrote|lives|came|"
+    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|likes|loves|wants|paints|studies|felt)\b)"
+)
+"""What a person does, and a thing does not."""
 VERB = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:is|was|has|had|will|would|can|could|does|did|"
     r"says?|said|works|writes|wrote|lives|came|comes|went|goes|left|leaves|met|knows|knew|thinks|thought|taught|teaches|became|began|"
@@ -50,7 +62,7 @@ def is_name(word: str, text: str, start: int, end: int) -> bool:
         return bool(re.match(r"[ ]+[A-Z][\w'’-]+[ ]+(?:is|was|has|\w+ed)\b", after))
     if re.match(r"['’]s\b", after) or FAMILY.match(after):
         return True
-    if VERB.match(after):
+    if (SAYING if word in THINGS or word in MONTHS else VERB).match(after):
         return True
     return not begins and AFTER_PERSON.search(before) is not None and ENDED.match(after) is not None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from probate.bias.names import composed, folded, is_name
+from probate.bias.names import COMMON, SAYING, WORD_NAMES, composed, folded, is_name
 from probate.bias.packs import Pack
 from probate.mitigate.english import ADVERBS, AUXILIARIES, CLOSED, CONTRACTIONS, NOT_VERBS, alone, cased, objective, plural
 from probate.mitigate.words import gendered_words
@@ -21,8 +21,8 @@ PRONOUNS = {"her": ("them", "their"), "his": ("theirs", "their"), "him": ("them"
 CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b")
 """After one of these the subject may be another."""
 TITLES = {"mrs", "ms", "miss", "mr", "sir", "mx"}
-HONORIFIC = r"(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+"
-DOCTOR = r"(?:Dr|Dra|Prof|Profa)\b\.?[ ]+(?!Emerit)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
+HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
+DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
 """Who follows it is a person, listed or not."""
 STREET = re.compile(r"\d[ ]+(?:[A-Z]\w*[ ]+)+$")
 """Before «Dr.» it is a street: «12 Maple Dr. Boston»."""
@@ -42,6 +42,13 @@ MODAL = re.compile(
 BOTH = {"he": "they", "she": "they", "him": "them", "her": "their", "his": "their"}
 PREDICATE = re.compile(r"\b(?:she|he|they|who|I|[A-Z]\w+)[ ]+(?:is|was|are|were|became)[ ]+(?:\w+ly[ ]+)?$")
 ARTICLE = re.compile(r"\b(an?|the)[ ]+$", re.I)
+PLURALS = {"arab", "brazilian", "mexican", "asian", "african", "hispanic", "latina", "latino", "buddhist", "christian", "hindu", "muslim", "atheist"}
+FEMININE = {
+    "pt": {"o": "a", "os": "as", "um": "uma", "uns": "umas", "do": "da", "dos": "das", "ao": "à", "aos": "às", "no": "na", "nos": "nas", "pelo": "pela", "pelos": "pelas"},
+    "es": {"el": "la", "los": "las", "un": "una", "unos": "unas", "del": "de la", "al": "a la"},
+}
+"""Articles, which become those of «a pessoa», «la persona»."""
+BEFORE_NAME = {"pt": {"a": "a", "da": "da", "de": "da", "na": "na", "em": "na", "à": "à", "pela": "pela", "por": "pela"}, "es": {"la": "la"}}
 CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
 OTHERS = {"hers": "theirs", "herself": "themselves", "himself": "themselves"}
 
@@ -71,11 +78,13 @@ class Masker:
         plain -= {"they", "them", "their", "theirs", "themself", "themselves"} | self.grammar
         people = {n for g in groups for n in g.names} | set(names)
         if self.grammar:
-            people |= set(table["names"])
+            people |= set(table["names"]) | COMMON
         self.language = language
         self.people = {n.lower() for n in people} | pronouns
         self.ordinary, self.persons = set(table.get("ordinary", ())), set(table.get("persons", ()))
         adjectives = [w for w in table.get("adjectives", ()) if w in plain or w in self.neutral]
+        for word in set(adjectives) & PLURALS:
+            self.neutral[f"{word}s"] = "people"
         known = [*self.neutral, *plain, *self.grammar]
         fixed = table.get("fixed", [])
         self.pattern = _pattern(people, known, adjectives, fixed, language)
@@ -137,6 +146,13 @@ class Masker:
             start = found.start()
             if self.language == "en" and new and (article := ARTICLE.search(text, max(0, start - 6), start)):
                 start, new = article.start(), _with_article(article.group(1), new, article.group(0)[len(article.group(1)) :])
+            elif self.language in FEMININE and new and new[0] != "[":
+                last = re.search(r"(?<!\w)(\w+)[ ]+$", text[max(0, start - 10) : start])
+                own_article = new.lower() if found.lastgroup == "name" else ""
+                table = FEMININE[self.language] | (BEFORE_NAME[self.language] if own_article else {})
+                if last and last.group(1).lower() in table and not new.startswith(("es", "des", "nes")):
+                    start -= len(last.group())
+                    new = f"{cased(table[last.group(1).lower()], last.group(1).capitalize() if last.group(1)[0].isupper() else '')} {new.split(' ', 1)[1] if own_article else new}"
             yield start, found.end() + extra, new
         for start, end in entities:
             yield start, end, MASK
@@ -176,6 +192,9 @@ class Masker:
             before = front.rstrip(' *#_>-"“(')
             if whole.isupper() and len(whole) > 3 and self.language == "en":
                 return 0, self.person.upper()
+            titled = re.search(r"\b(?:Mrs?|Ms|Mx|St)\.$", before)
+            if titled:
+                before = before[: titled.start()].rstrip()
             begins = not before or before.endswith((".", "!", "?", "¡", "¿", "\n", ":"))
             return 0, self.person[:1].upper() + self.person[1:] if begins else self.person
         if kind == "both":
@@ -191,6 +210,8 @@ class Masker:
             free, bound = PRONOUNS.get(low, ("", ""))
             return 0, cased(OTHERS.get(low) or (free if (objective(front, after) if low == "her" else alone(after)) else bound), word)
         new = self.neutral.get(low, MASK)
+        if self.language == "ar" and new == MASK and low[0] in "وف":
+            new = low[0] + self.neutral.get(low[1:], MASK)
         if not new:  # a title: what follows it is a name
             gap = re.match(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])", after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
@@ -211,7 +232,7 @@ class Masker:
         article, chain, gap = found.group("article") or "", found.group("chain"), found.group("gap") or ""
         following = re.match(r"[a-z]+(?:-[a-z]+)*", after) if gap else None
         word = following.group() if following else ""
-        noun = bool(word) and word not in CLOSED | NOT_VERBS | set(AUXILIARIES) | set(BOTH) | {"they", "we", "you", "it"}
+        noun = bool(word) and not SAYING.match(f" {word}") and word not in CLOSED | NOT_VERBS | set(AUXILIARIES) | set(BOTH) | {"they", "we", "you", "it"}
         adjectives = re.split(r",?[ ]+(?:and[ ]+|or[ ]+)?", chain)
         begins = not front.strip() or front.rstrip().endswith((".", "!", "?", ":", "\n"))
         for adjective in adjectives:
@@ -277,7 +298,7 @@ def _pattern(people: set[str], words: list[str], adjectives: list[str], fixed: l
         )
     people = {folded(n)[0] for n in people}
     words = [folded(w)[0] for w in words]
-    loud = either(n.upper() for n in people if len(n) > 2)
+    loud = either(n.upper() for n in people - WORD_NAMES if len(n) > 2 and n not in ("Min", "Jun", "Max", "Dan", "Ali", "Pat"))
     titled = {w.capitalize() for w in words if w in TITLES}  # «MS» is a degree, «miss» a verb
     plain = either(w for w in words if w not in TITLES)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
