@@ -20,6 +20,7 @@ SUBJECTS = {"she", "he"}
 PRONOUNS = {"her": ("them", "their"), "his": ("theirs", "their"), "him": ("them", "them")}
 CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b")
 """After one of these the subject may be another."""
+BEGINS = re.compile(r"(?:^|[.!?:\n])[\s*#_>\"“(«-]*$")
 TITLES = {"mrs", "ms", "miss", "mr", "sir", "mx"}
 HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
 DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
@@ -171,7 +172,7 @@ class Masker:
         front = text[max(0, found.start() - REACH) : found.start()]
         kind = found.lastgroup
         if kind == "tail":  # «She paints and now teaches»: the verb goes on from the same subject
-            near = 0 <= subject and found.start() - subject <= REACH
+            near = subject >= 0 and found.start() - subject <= REACH
             going_on = near and not CLAUSE.search(text[subject : found.start()])
             head, _, verb = found.group().rpartition(" ")
             return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else found.group()
@@ -215,7 +216,8 @@ class Masker:
         if not new:  # a title: what follows it is a name
             gap = re.match(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])", after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
-        return 0, cased(new, word)
+        begins = BEGINS.search(front) is not None
+        return 0, new if new == "people" and not begins and not word.isupper() else cased(new, word)
 
     def _both(self, whole: str, after: str) -> tuple[int, str]:
         """«he or she», «him/her», «his/her»: one word for both."""
