@@ -307,16 +307,17 @@ def _pattern(people: set[str], words: list[str], adjectives: list[str], fixed: l
     grammar = "she" in words and "he" in words
     either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
     name = (
-        rf"(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
+        rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
         rf"|{DOCTOR}(?!\w){FAMILY}|(?:[A-Z]+-)*(?:{loud})(?:-[A-Z]+)*(?!\w){LOUD_FAMILY}|(?<![.,;:][ ])O['’][A-Z][a-z]+))"
     )
+    heads = "".join(sorted({c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtT")))
     return re.compile(
         rf"(?<!\w)(?:(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)|{stays}(?!\w)"
-        + (rf"|(?P<both>(?i:{either_sex}))(?!\w)|(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])" if grammar else "")
+        + (rf"|(?=[(hHsS])(?P<both>(?i:{either_sex}))(?!\w)|(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])" if grammar else "")
         + rf"|{name}"
-        rf"|(?P<attr>(?P<article>(?i:an?|the)[ ]+)?(?P<chain>(?i:{either(adjectives)})(?:{CHAIN}(?i:{either(adjectives)}))*)(?:(?P<gap>[ ]+)(?=[a-z])|(?!\w)))"
+        rf"|(?=[{heads}])(?P<attr>(?P<article>(?i:an?|the)[ ]+)?(?P<chain>(?i:{either(adjectives)})(?:{CHAIN}(?i:{either(adjectives)}))*)(?:(?P<gap>[ ]+)(?=[a-z])|(?!\w)))"
         rf"|(?P<word>{either(titled)}|(?i:{plain}))(?!\w)"
-        rf"|(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w)))"
+        rf"|(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w)))"
     )
 
 
