@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from probate.bias.names import WORD_NAMES, named
 from probate.bias.packs import Pack
 from probate.generate.languages import ENDS, REFUSAL, count, words, written_in
 from probate.generate.prompts import Ask
@@ -56,8 +57,12 @@ def shown_group(text: str, pack: Pack) -> str | None:
         return ranked[0]
     if cues[ranked[0]] > 0:
         return None
-    named = [g for g, spec in pack.groups.items() if any(count(text, n.lower(), counts) for n in spec.names)]
-    return named[0] if len(named) == 1 else None
+    shown = [
+        g
+        for g, spec in pack.groups.items()
+        if any(count(text, n.lower(), counts) and (n not in WORD_NAMES or named(n, text)) for n in spec.names)
+    ]
+    return shown[0] if len(shown) == 1 else None
 
 
 def trigrams(text: str) -> set[tuple[str, ...]]:

@@ -10,11 +10,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from probate.bias.names import WORD_NAMES, is_name, named
 from probate.bias.packs import Pack
 from probate.errors import InputError
 from probate.generate.filters import shown_group
 from probate.mitigate.base import Mitigation, MitigationContext, Options, marked
-from probate.mitigate.english import alone, cased
+from probate.mitigate.english import alone, cased, objective
 from probate.mitigate.words import gendered_words
 from probate.records import Record
 
@@ -133,13 +134,14 @@ def swap(text: str, pack: Pack) -> str:
 
     def other(found: re.Match[str]) -> str:
         word = found.group(0)
-        if word in table:  # a first name, as it is spelled
-            return table[word]
+        if word in table and not word[:1].islower():  # a first name, as it is spelled
+            return table[word] if is_name(word, text, *found.span()) else word
         low = word.lower()
+        after = text[found.end() : found.end() + 60]
         if low == "her":
-            return cased("him" if alone(text[found.end() :]) else "his", word)
+            return cased("him" if objective(text[max(0, found.start() - 40) : found.start()], after) else "his", word)
         if low == "his":
-            return cased("hers" if alone(text[found.end() :]) else "her", word)
+            return cased("hers" if alone(after) else "her", word)
         return cased(PRONOUNS.get(low) or table[low], word)
 
     return pattern.sub(other, text)
@@ -149,7 +151,8 @@ def groups_shown(text: str, pack: Pack) -> set[str]:
     """Which of the two groups a text shows, by pronouns and first names."""
     words = set(re.findall(r"[^\W\d_]+", text))
     low = {w.lower() for w in words}
-    return {g for g in GROUPS if low & set(pack.groups[g].pronouns) or words & set(pack.groups[g].names)}
+    people = {w for w in words if w not in WORD_NAMES or named(w, text)}
+    return {g for g in GROUPS if low & set(pack.groups[g].pronouns) or people & set(pack.groups[g].names)}
 
 
 @cache

@@ -7,7 +7,7 @@ import re
 CLOSED = set(
     "a an the this that these those to with for and or but nor in on at by from as when while because if is was has had will would can "
     "could may might must should of about into after before through during again too up out off back down over there here how what "
-    "who whom which where why not then so than until since although though without within upon towards toward against".split()
+    "who whom which where why not then so than until since although though without within upon towards toward against today yesterday tomorrow tonight again anyway instead well alone".split()
 )
 """Words that do not begin a noun phrase after a possessive: before them «her» is an object and «his» stands alone."""
 ADVERBS = set(
@@ -20,6 +20,29 @@ AUXILIARIES = {
     "doesn't": "don't",
 }  # fmt: skip
 CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll"}
+
+
+SEEING = re.compile(r"\b(?:saw|sees?|seen|seeing|let|lets|letting|makes?|made|making|helps?|helped|helping|heard|hears?|watch(?:es|ed|ing)?|felt|noticed|had)[ ]+$", re.I)
+GIVING = re.compile(r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|t(?:old|ell|ells)|show(?:s|ed)?|hand(?:s|ed)?|asks?|asked|bought|lent|taught|paid)[ ]+$", re.I)
+BARE = set(
+    "leave move know laugh cry go come work play sing dance swim run walk talk speak write read paint teach win lose sleep eat drink drive "
+    "smile see hear feel think understand learn grow stay sit stand fall fly cook finish start begin try decide believe happy sad angry "
+    "proud tired famous sick nervous feel look seem become get do be have take make find keep prepare succeed recover arrive return enter "
+    "build carry open close pass pay wait climb do well jump choose say".split()
+)
+"""After «saw her»: what she does or is, not what is hers."""
+NUMBERS = set("one two three four five six seven eight nine ten some many more several no enough everything something nothing money advice".split())
+
+
+def objective(front: str, after: str) -> bool:
+    """Whether «her» between `front` and `after` is an object: nothing that could be hers follows, or «saw her leave», «gave her two books»."""
+    if alone(after):
+        return True
+    found = re.match(r"\s+([^\W\d_]+)(?:\s+([^\W\d_]+))?", after)
+    word, more = found.group(1).lower(), (found.group(2) or "").lower()  # type: ignore[union-attr]
+    if SEEING.search(front) and word in BARE and more not in AUXILIARIES:
+        return True
+    return GIVING.search(front) is not None and word in NUMBERS and more not in AUXILIARIES
 
 
 def alone(following: str) -> bool:

@@ -59,14 +59,9 @@ class Mask(Mitigation):
 
     def change_all(self, records: Sequence[Record], context: MitigationContext) -> list[list[Record]]:
         masker = self.masker(context)
-        own: dict[str, Masker] = {"": masker}  # a label's words stay in its own record, not in others
         found = []
         for record in records:
-            label = "" if context.labels else record.label
-            if label not in own:
-                touched = self.options.entities or any(masker(w)[1] for w in (label, *label.split()))
-                own[label] = self.masker(replace(context, labels=[label])) if touched else masker
-            text, changes = own[label](record.text)
+            text, changes = masker(record.text, record.label)
             found.append([marked(replace(record, text=text), self.name, changes=changes) if changes else record])
         return found
 
