@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 from probate.errors import InputError
 
-DAY = date(2024, 7, 26)
+DAY = datetime(2024, 7, 26, 12)
 """The date that a template writes which writes one: the same on every day of a study."""
+CLOCK = "{%- macro strftime_now(format='%d %b %Y') -%}{{ format"
+CLOCK += "".join(f" | replace('%-{c}', '{DAY.strftime('%' + c).lstrip('0')}')" for c in "dmIHMS")
+CLOCK += "".join(f" | replace('%{c}', '{DAY.strftime('%' + c)}')" for c in "aAbBcdeFHIjmMpSTxXyYz") + " }}{%- endmacro -%}"
+"""A template's own name for the clock, which shows `DAY`: transformers passes no function on to a template."""
 MARK = re.compile("\ue000(\\d+)\ue001")
 THINK = re.compile(r"([<\[])(/?)([\w:|]*think\w*)([>\]])", re.IGNORECASE)
 
@@ -27,7 +31,12 @@ class Template:
         self.name = name
         found = tokenizer.get_added_vocab()
         special = set(tokenizer.all_special_tokens)
-        written = str(tokenizer.chat_template)
+        try:
+            written = str(tokenizer.get_chat_template())
+        except ValueError as error:
+            raise InputError(f"model '{name}': it has no chat template to take ({_line(error)}); set model.chat_template") from None
+        self.dated = "strftime_now" in written or "date_string" in written
+        self._text = CLOCK + written if "strftime_now" in written else written
         self.control = special | {
             t for t in found if not t.isspace() and (t in written or (t[0], t[-1]) in (("<", ">"), ("[", "]")))
         }
@@ -35,7 +44,7 @@ class Template:
         self._control = re.compile("|".join(map(re.escape, longest))) if longest else None
         unknown = {tokenizer.unk_token} - {tokenizer.bos_token, tokenizer.eos_token}
         self._control_ids = set(tokenizer.convert_tokens_to_ids(sorted(self.control - unknown)))
-        self._frames: dict[tuple[tuple[str, ...], bool], tuple[str, ...]] = {}
+        self._frames: dict[tuple[tuple[str, ...], bool], tuple[list[str], list[int]]] = {}
         self.parts = self.merged = False
         self.parts = not self._can("user")
         if self.parts and not self._can("user"):
@@ -43,12 +52,12 @@ class Template:
         self.merged = not self._can("system", "user")
         """Whether a system turn is put before the first user turn: the template refuses, drops or repeats it."""
         try:
-            _, before, after = self._frame(("user", "assistant"), False)
+            (_, before, after), _ = self._frame(("user", "assistant"), False)
         except InputError:
             raise InputError(
                 f"model '{name}': its chat template does not write an answer once; set model.chat_template"
             ) from None
-        self.head, opened = self._frame(("user",), True)
+        (self.head, opened), _ = self._frame(("user",), True)
         self.tail = _closed(opened)
         lead = before[len(self.tail) :] if before.startswith(self.tail) else ""
         self.lead = lead if lead.isspace() else ""
@@ -80,13 +89,12 @@ class Template:
 
     def describe(self) -> dict[str, Any]:
         """What the template adds by itself, and what was done where it cannot write a turn as it is."""
-        written = str(self.tokenizer.chat_template)
-        opened = self._frame(("user",), True)[1]
+        opened = self._frame(("user",), True)[0][-1]
         return {
             "before the first user turn": self.head,
             "before an answer": self.tail + self.lead,
             "after an answer": self.end,
-            "date": f"{DAY:%d %b %Y}" if "strftime_now" in written or "date_string" in written else None,
+            "date": f"{DAY:%d %b %Y}" if self.dated else None,
             "system turn": "merged into the first user turn" if self.merged else "its own",
             "contents": "parts" if self.parts else "text",
             "think": "closed" if opened != self.tail else None,
@@ -99,8 +107,8 @@ class Template:
             return False
         return True
 
-    def _frame(self, roles: tuple[str, ...], prompt: bool) -> tuple[str, ...]:
-        """What the template writes before, between and after turns of these roles.
+    def _frame(self, roles: tuple[str, ...], prompt: bool) -> tuple[list[str], list[int]]:
+        """What the template writes before, between and after turns of these roles, and the turns' order: a system turn may stand later.
 
         Raises:
             InputError: the template fails, writes a turn not once or not in its place, or something else each time.
@@ -113,11 +121,13 @@ class Template:
                 if text.count(mark) != 1:
                     what = "repeats" if mark in text else "leaves out or changes"
                     raise InputError(f"model '{self.name}': its chat template {what} a turn of the role '{role}'")
-            if re.findall("|".join(marks), text) != marks:
+            order = [marks.index(mark) for mark in re.findall("|".join(marks), text)]
+            said = [i for i in order if roles[i] != "system"]
+            if said != sorted(said):
                 raise InputError(f"model '{self.name}': its chat template changes the order of the turns")
             if text != self._write(turns, prompt=prompt):
                 raise InputError(f"model '{self.name}': its chat template writes something else each time")
-            self._frames[roles, prompt] = tuple(re.split("|".join(marks), text))
+            self._frames[roles, prompt] = re.split("|".join(marks), text), order
         return self._frames[roles, prompt]
 
     def _write(self, turns: Sequence[dict[str, Any]], *, prompt: bool) -> str:
@@ -127,12 +137,12 @@ class Template:
             return str(
                 self.tokenizer.apply_chat_template(
                     list(turns),
+                    chat_template=self._text,
                     tokenize=False,
                     add_generation_prompt=prompt,
                     enable_thinking=False,
                     thinking=False,
                     date_string=f"{DAY:%d %b %Y}",
-                    strftime_now=DAY.strftime,
                 )
             )
         except Exception as error:  # a template raises what it likes; the wording is not looked at
@@ -152,10 +162,10 @@ class Template:
             InputError: the template fails, or does not write each content once and in its place.
         """
         turns = self._as_written(turns)
-        head, *pieces = self._frame(tuple(t["role"] for t in turns), prompt)
+        (head, *pieces), order = self._frame(tuple(t["role"] for t in turns), prompt)
         text = self._write(turns, prompt=prompt)
         at = len(head) if text.startswith(head) else -1
-        for turn, piece in zip(turns, pieces, strict=True):
+        for turn, piece in zip([turns[i] for i in order], pieces, strict=True):
             spellings = _stripped(str(turn["content"]))
             written = next((c + piece for c in spellings if at >= 0 and text.startswith(c + piece, at)), None)
             if written is None:
@@ -193,7 +203,7 @@ class Template:
         texts, marks = self._marked([str(t["content"]) for t in turns] + [prefix])
         marked = [{**t, "content": c} for t, c in zip(turns, texts, strict=False)]
         text = self.render(marked, prompt=True) + (self.lead + texts[-1] if prefix else "")
-        *frame, last = self._frame(tuple(t["role"] for t in self._as_written(turns)), True)
+        (*frame, last), _ = self._frame(tuple(t["role"] for t in self._as_written(turns)), True)
         return self._checked(self._joined(text, marks), self._controls(self.ids("x".join([*frame, _closed(last)]))))
 
     def _controls(self, ids: Sequence[int]) -> list[int]:
