@@ -176,7 +176,10 @@ def test_weights_of_images_are_no_obstacle_where_only_the_text_decoder_is_loaded
 
 KINDS = {
     "quantised": ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"quantised \(gptq\); a study needs those"),
-    "no text model": ({"model_type": "clip", "architectures": ["CLIPModel"]}, "clip, which transformers has no causal language model"),
+    "no text model": (
+        {"model_type": "clip", "architectures": ["CLIPModel"]},
+        "clip, which transformers has no causal language model",
+    ),
     "unknown": ({"model_type": "nobody_knows"}, "its config.json cannot be loaded"),
 }
 

@@ -140,7 +140,9 @@ MISTRAL = (
     "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ told if loop.last else '' }}{{ m['content'] }}[/INST]"
     "{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
 )
-PHI_3 = LOOP.replace("|>{{", "|>\n{{").replace("<|end|>", "<|end|>\n").replace("<|assistant|>{% endif", "<|assistant|>\n{% endif")
+PHI_3 = (
+    LOOP.replace("|>{{", "|>\n{{").replace("<|end|>", "<|end|>\n").replace("<|assistant|>{% endif", "<|assistant|>\n{% endif")
+)
 QWEN_2 = "{% if messages[0]['role'] != 'system' %}<|system|>You are made by someone.<|end|>\n{% endif %}" + LOOP
 QWEN_3 = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
@@ -152,7 +154,9 @@ R1 = (
     "{% else %}<|assistant|>{{ m['content'].split('</think>')[-1] }}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
 )
-PARTS = LOOP.replace("{{ m['content'] }}", "{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}")
+PARTS = LOOP.replace(
+    "{{ m['content'] }}", "{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}"
+)
 NAMED = {  # text, system turn merged, contents as parts, white space that begins an answer
     "Llama 2": (LLAMA_2, False, False, " "),
     "Llama 3": (LLAMA_3, False, False, ""),
@@ -186,7 +190,12 @@ def turns(chat):
 def test_each_turn_stands_once_whatever_the_template(name, chat, tokenizer):
     text, merged, parts, lead = NAMED[name]
     template = made(tokenizer, text)
-    assert (template.merged, template.parts, template.lead, template.end) == (merged, parts, lead, " <|end|>" if name == "Llama 2" else "<|end|>")
+    assert (template.merged, template.parts, template.lead, template.end) == (
+        merged,
+        parts,
+        lead,
+        " <|end|>" if name == "Llama 2" else "<|end|>",
+    )
     assert template.stop == tokenizer.eos_token_id
     written = template.render(turns(CHATS[chat]), prompt=True)
     if chat != "same words":
@@ -223,7 +232,10 @@ def test_a_turn_that_cannot_be_written_is_refused_in_words(text, chat, words, to
     [
         (LOOP + "{{ range(10 ** 9) | random }}", "does not write a user's turn once"),
         (LOOP.replace("{% for m in messages %}", "{% for m in messages | reverse %}"), "does not write an answer once"),
-        (LOOP.replace("{% for m in messages %}", "{% for m in messages if m['role'] == 'user' %}"), "does not write an answer once"),
+        (
+            LOOP.replace("{% for m in messages %}", "{% for m in messages if m['role'] == 'user' %}"),
+            "does not write an answer once",
+        ),
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused(text, words, tokenizer):
@@ -239,7 +251,8 @@ def test_an_answer_without_an_end_is_refused(tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("opened", "closed"), [("<think>\n", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("<think></think>", None)]
+    ("opened", "closed"),
+    [("<think>\n", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("<think></think>", None)],
 )
 def test_every_spelling_of_thoughts_is_closed(opened, closed, tokenizer):
     template = made(tokenizer, LOOP.replace("<|assistant|>{% endif", f"<|assistant|>{opened}{{% endif"))
@@ -248,7 +261,8 @@ def test_every_spelling_of_thoughts_is_closed(opened, closed, tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("format", "shown"), [("%Y-%m-%d", "2024-07-26"), ("%-d. %B %Y", "26. July 2024"), ("%A %H:%M", "Friday 12:00"), ("%Y", "2024")]
+    ("format", "shown"),
+    [("%Y-%m-%d", "2024-07-26"), ("%-d. %B %Y", "26. July 2024"), ("%A %H:%M", "Friday 12:00"), ("%Y", "2024")],
 )
 def test_the_pinned_date_is_in_the_format_that_the_template_asks_for(format, shown, tokenizer):
     template = made(tokenizer, "{% set f = '" + format + "' %}<{{ strftime_now(f) }}>" + LOOP)
@@ -284,7 +298,9 @@ def spaced():
 
     raw = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
-    raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    raw.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
     trainer = trainers.BpeTrainer(
         vocab_size=700,
         special_tokens=["<unk>", "<s>", "<|end|>", "<|user|>", *(f"<0x{i:02X}>" for i in range(256))],
@@ -304,7 +320,9 @@ def test_prompt_and_answer_are_the_tokens_of_the_whole_chat(name, label, spaced)
     chat = turns([("user", "Who is it?")])
     whole = template.render([*chat, {"role": "assistant", "content": label}], prompt=False)
     whole = whole[: whole.rindex("<|end|>") + len("<|end|>")]
-    assert template.chat_ids(chat) + template.answer_ids(label, end=True) == spaced(whole, add_special_tokens=False)["input_ids"]
+    assert (
+        template.chat_ids(chat) + template.answer_ids(label, end=True) == spaced(whole, add_special_tokens=False)["input_ids"]
+    )
     assert template.chat_ids(chat).count(spaced.bos_token_id) == (name in ("Llama 2", "plain"))
     forced = template.chat_ids(chat, prefix="It is") + template.answer_ids(f" {label}", end=True, begins=False)
     assert spaced.decode(forced) == spaced.decode(template.chat_ids(chat) + template.answer_ids(f"It is {label}", end=True))
@@ -337,7 +355,9 @@ def test_of_a_long_chat_the_longest_content_is_cut(lm):
     from dataclasses import replace
 
     own = replace(lm, truncated=0, notice={"text": "Mind the notice.", "placement": "user"})
-    chat = turns([("system", "Be kind " * 8), ("user", "word " * 200 + "last"), ("assistant", "Good day."), ("user", "Who is it?")])
+    chat = turns(
+        [("system", "Be kind " * 8), ("user", "word " * 200 + "last"), ("assistant", "Good day."), ("user", "Who is it?")]
+    )
     ids = own.prompt_ids(chat, room=10, limit=120)
     text = own.tokenizer.decode(ids)
     assert 100 < len(ids) <= 110 and own.truncated == 1

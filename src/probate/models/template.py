@@ -34,7 +34,9 @@ class Template:
         try:
             written = str(tokenizer.get_chat_template())
         except ValueError as error:
-            raise InputError(f"model '{name}': it has no chat template to take ({_line(error)}); set model.chat_template") from None
+            raise InputError(
+                f"model '{name}': it has no chat template to take ({_line(error)}); set model.chat_template"
+            ) from None
         self.dated = "strftime_now" in written or "date_string" in written
         self._text = CLOCK + written if "strftime_now" in written else written
         self.control = special | {
