@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+PROOFS = tempfile.TemporaryDirectory(prefix="probate-proofs-")
+os.environ["PROBATE_PROOFS"] = PROOFS.name  # the user's own are left alone; tests of one run share theirs
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"

@@ -104,7 +104,7 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
             assert "Rewrite the text" in messages[0]["content"]
             return [0]
 
-        def decode(self, ids):
+        def decode(self, ids, after=()):
             return ids
 
     def generate(model, prompts, seeds, done, **_):

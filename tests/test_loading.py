@@ -136,3 +136,110 @@ def test_adapters_that_do_not_fit(kind, adapter, model_dir):
     change(adapter)
     with pytest.raises(InputError, match=words):
         load_lm(ModelSpec(name=str(model_dir), adapter=str(adapter)))
+
+
+def shell(tmp_path, tokenizer):
+    """A model with an eye: a text decoder inside a shell, saved as its owner has it."""
+    import transformers
+    from architectures import CONFIGS
+
+    settings = CONFIGS["Gemma3-shell"][1]
+    settings = {**settings, "text_config": {**settings["text_config"], "vocab_size": len(tokenizer)}}
+    torch.manual_seed(0)
+    model = transformers.Gemma3ForConditionalGeneration(transformers.Gemma3Config(**settings))
+    model.save_pretrained(tmp_path / "shell")
+    tokenizer.save_pretrained(tmp_path / "shell")
+    return tmp_path / "shell", model.eval()
+
+
+def test_a_shell_around_a_text_decoder_is_read_as_a_whole(tokenizer, tmp_path):
+    folder, model = shell(tmp_path, tokenizer)
+    lm = load_lm(str(folder))
+    ids = lm.prompt_ids([{"role": "user", "content": "Who is it?"}])
+    with torch.no_grad():
+        torch.testing.assert_close(lm.model(torch.tensor([ids])).logits, model(input_ids=torch.tensor([ids])).logits)
+    weights = load_file(folder / "model.safetensors")
+    lost = next(k for k in sorted(weights) if "layers.1.mlp.up_proj" in k and "vision" not in k)
+    rewrite(folder, lambda w: w.pop(lost))
+    with pytest.raises(InputError, match="1 weights are missing"):
+        load_lm(str(folder))
+
+
+def test_weights_of_images_are_no_obstacle_where_only_the_text_decoder_is_loaded(model_dir, tmp_path):
+    folder = copy(model_dir, tmp_path)
+    rewrite(folder, lambda w: w.update({"vision_tower.layers.0.weight": torch.ones(3)}))
+    load_lm(str(folder))
+    rewrite(folder, lambda w: w.update({"televisions.weight": torch.ones(3)}))
+    with pytest.raises(InputError, match="1 weights have no place in it .*televisions"):
+        load_lm(str(folder))
+
+
+KINDS = {
+    "quantised": ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"quantised \(gptq\); a study needs those"),
+    "no text model": (
+        {"model_type": "clip", "architectures": ["CLIPModel"]},
+        "clip, which transformers has no causal language model",
+    ),
+    "unknown": ({"model_type": "nobody_knows"}, "its config.json cannot be loaded"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_model_that_cannot_be_studied_are_named(kind, model_dir, tmp_path):
+    folder = copy(model_dir, tmp_path)
+    change, words = KINDS[kind]
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(InputError, match=words):
+        load_lm(str(folder))
+
+
+def warned(model_dir, monkeypatch, *said):
+    """Load while the libraries say something."""
+    import logging
+    import warnings
+
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained
+
+    def speaking(*args, **settings):
+        for text in said:
+            logging.getLogger("transformers.modeling_utils").warning(text)
+        warnings.warn("the config is old", UserWarning, stacklevel=1)
+        return plain(*args, **settings)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", speaking)
+    return load_lm(str(model_dir))
+
+
+def test_what_the_libraries_warn_of_is_kept_and_said_once(model_dir, monkeypatch, caplog):
+    first = warned(model_dir, monkeypatch, "something is slow", "something is slow")
+    monkeypatch.undo()
+    warned(model_dir, monkeypatch, "something is slow")
+    assert first.warnings == ["something is slow", "the config is old"] == first.describe()["warnings"]
+    said = [r.getMessage() for r in caplog.records if r.name == "probate"]
+    assert len(said) == 2 and said[0].endswith("something is slow")
+
+
+def test_a_warning_of_weights_is_an_error(model_dir, monkeypatch):
+    with pytest.raises(InputError, match="not loaded as its files have them .Some weights .* newly initialized"):
+        warned(model_dir, monkeypatch, "Some weights of X were not initialized and are newly initialized")
+
+
+def test_an_ordinary_model_loads_without_a_word(model_dir):
+    assert load_lm(str(model_dir)).warnings == []
+
+
+def test_an_adapter_that_was_trained_again_is_another_model(adapter, model_dir):
+    spec = ModelSpec(name=str(model_dir), adapter=str(adapter))
+    before = load_lm(spec).fingerprint
+    assert load_lm(spec).fingerprint == before
+    change_adapter(adapter, lambda w: w.update({k: v * 2 for k, v in w.items()}))
+    assert load_lm(spec).fingerprint != before
+
+
+def test_a_decoded_text_keeps_its_spaces(model_dir):
+    lm = load_lm(str(model_dir))
+    text = " She works . Isn 't it ?"
+    assert lm.decode(lm.text_ids(text)) == lm.decode(lm.text_ids(text), after=lm.text_ids("Anna")) == text

@@ -36,7 +36,7 @@ def test_a_tokenizer_without_a_chat_template(model_dir, tmp_path):
         load_lm(ModelSpec(name=str(folder)))
     plain = load_lm(ModelSpec(name=str(folder), chat_template="plain"))
     text = plain.tokenizer.decode(plain.prompt_ids([{"role": "user", "content": "hi"}]))
-    assert text.endswith("Assistant: ") and plain.completion_ids("x")[-1] == plain.tokenizer.eos_token_id
+    assert text.endswith("Assistant:") and plain.completion_ids("x")[-1] == plain.tokenizer.eos_token_id
 
 
 def test_weights_that_are_not_safetensors(model_dir, tmp_path):

@@ -35,7 +35,7 @@ USED = {kind: FAST for kind in CONFIGS} | {
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """No finding of an earlier run, or of another test's patched code."""
-    monkeypatch.setenv("PROBATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PROBATE_PROOFS", str(tmp_path / "proofs"))
 
 
 def prompts() -> list[list[int]]:
@@ -52,9 +52,18 @@ def plain_logits(model, row: list[int]) -> torch.Tensor:
         return model(input_ids=torch.tensor([row])).logits[0].float()
 
 
-def plain_score(model, prompt: list[int], option: list[int]) -> float:
-    logprobs = plain_logits(model, prompt + option).log_softmax(-1)
-    return sum(float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(option))
+def plain_scores(model) -> list[list[float]]:
+    """Of `OPTIONS` after each of `prompts`, by a plain pass over each prompt with each option that begins no other one."""
+    found = []
+    for prompt in prompts():
+        scores = {}
+        for longest in OPTIONS:
+            if tuple(longest) not in scores:
+                logprobs = plain_logits(model, prompt + longest).log_softmax(-1)
+                each = [float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(longest)]
+                scores |= {tuple(longest[: i + 1]): sum(each[: i + 1]) for i in range(len(longest))}
+        found.append([scores[tuple(option)] for option in OPTIONS])
+    return found
 
 
 def used(model, shortcut: str) -> bool:
@@ -102,10 +111,9 @@ def greedy(model, prompt: list[int], most: int) -> list[int]:
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_scores_steps_and_answers_are_those_of_plain_passes(kind):
     model = lively_model(kind)
-    assert_context_counts(kind, model)
-    spread = float(plain_logits(model, prompts()[2]).std())
+    spread = float(assert_context_counts(kind, model).std())
     found = score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
-    expected = [[plain_score(model, p, o) for o in OPTIONS] for p in prompts()]
+    expected = plain_scores(model)
     np.testing.assert_allclose(found, expected, atol=1e-4 * max(1.0, spread))
     answers = generate(model, prompts(), range(3), stop_ids=[1], pad_id=0, max_new_tokens=6, temperature=0)
     assert answers == [greedy(model, p, 6) for p in prompts()]
@@ -131,13 +139,15 @@ def targets(model) -> list[str]:
     )
 
 
-def assert_context_counts(kind: str, model) -> None:
-    """Another token some way back changes the last logits: else no wrong shortcut would show."""
+def assert_context_counts(kind: str, model) -> torch.Tensor:
+    """Another token some way back changes the last logits: else no wrong shortcut would show. The logits of the whole are given back."""
     row = prompts()[2]
-    whole = plain_logits(model, row)[-1]
+    logits = plain_logits(model, row)
+    whole = logits[-1]
     for back in (2, WINDOW - 6):
         other = [*row[:-back], row[-back] % 70 + 3, *row[len(row) - back + 1 :]]
         assert float((plain_logits(model, other)[-1] - whole).abs().max() / whole.std()) > 1e-3, (kind, back)
+    return logits
 
 
 # What a wrong shortcut would be: each is found out, and the plain way is right all the same.
@@ -196,7 +206,7 @@ def test_a_lean_layer_that_is_wrong_is_found_out(monkeypatch):
 def right_without(shortcut: str):
     model = lively_model("Llama")
     found = score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
-    np.testing.assert_allclose(found, [[plain_score(model, p, o) for o in OPTIONS] for p in prompts()], atol=1e-4)
+    np.testing.assert_allclose(found, plain_scores(model), atol=1e-4)
     assert not used(model, shortcut)
     return model
 
@@ -219,7 +229,7 @@ def test_the_trunk_is_used_only_where_the_step_above_it_is_that_of_the_whole(kin
     model = lively_model(kind)
     make_trunk(model, 1)
     scores = score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
-    np.testing.assert_allclose(scores, [[plain_score(model, p, o) for o in OPTIONS] for p in prompts()], atol=1e-4)
+    np.testing.assert_allclose(scores, plain_scores(model), atol=1e-4)
     if kind in ("GPT-2", "BLOOM"):  # layers not called `layers`: whole
         return
     wrapped = adapted(model, layers=1)
@@ -255,7 +265,7 @@ def test_a_finding_is_kept_by_fingerprint(tmp_path, monkeypatch):
     ask(seed=1)
     ask(longest=100)
     assert calls == [96, 96, 128]
-    for file in (tmp_path / "cache" / "proofs").glob("*.json"):
+    for file in (tmp_path / "proofs").glob("*.json"):
         assert json.loads(file.read_text())["holds"]
         file.write_text("not JSON")
     ask()
@@ -267,7 +277,7 @@ def test_a_finding_is_kept_by_fingerprint(tmp_path, monkeypatch):
 
 def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("PROBATE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("PROBATE_PROOFS", str(tmp_path / "file"))
     assert proof.holds(lively_model("Llama"), "x", 90, lambda _: 0.0)
 
 
@@ -367,7 +377,7 @@ def test_sentence_embeddings_in_batches_are_those_of_each_text(monkeypatch):
     means = embedder._means
     monkeypatch.setattr(embedder, "_means", lambda m, some: means(m, some) + (len(some) > 1))
     del model.__dict__["_probate_proofs"]
-    monkeypatch.setenv("PROBATE_CACHE", "/nowhere")
+    monkeypatch.setenv("PROBATE_PROOFS", "/nowhere")
     np.testing.assert_allclose(embedder.embed(["0", "1", "2"]), expected, atol=1e-5)
     assert not used(model, "texts in batches")
 

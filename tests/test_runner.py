@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from probate import Report, run
 from probate.errors import InputError
@@ -40,6 +41,9 @@ def test_contracts_of_the_run_folder(tiny_study, tmp_path):
     assert outcomes.groupby(["arm", "task"]).size().unstack().to_numpy().tolist() == [[56, 18, 18]] * 3
     for name in ("study.lock.yaml", "provenance.jsonl", "effects.parquet", "report.html"):
         assert (folder / name).stat().st_size
+    model = yaml.safe_load((folder / "study.lock.yaml").read_text(encoding="utf-8"))["model"]
+    assert model["template"]["after an answer"] == "<|end|>" and model["template"]["system turn"] == "its own"
+    assert model["template"]["date"] is None and model["warnings"] == [] and model["parameters"] > 1000
     PeftConfig.from_pretrained(str(folder / "adapters" / "given-0.5-s0"))
     loose = [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pt", ".bin", ".pickle")]
     assert not loose

@@ -105,6 +105,11 @@ class RunFolder:
         write_records(self.path / "data" / "original.jsonl", data.split.train)
         write_records(self.path / "data" / "held-out.jsonl", data.split.test)
 
+    def lock_model(self, described: dict[str, Any]) -> None:
+        """Add the loaded model to the lock file: what it is, and what its chat template adds by itself."""
+        lock = {**yaml.safe_load(self.lock_text()), "model": described}
+        write_atomic(self.path / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+
     def write_set(self, name: str, records: list[Record]) -> None:
         """An augmented set, in nested order, labels as trained on."""
         write_records(self.path / "data" / f"{name}.jsonl", records)

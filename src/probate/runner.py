@@ -98,6 +98,7 @@ class _Run:
     def execute(self) -> RunResult:
         self.folder.begin(self.study, self.data)
         base = self.stages.lm(self.study.model)
+        self.folder.lock_model(base.describe())
         augmented = self._augment()
         sets = self._sets
         mixed: dict[str, Mitigated] = {}

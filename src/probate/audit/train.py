@@ -176,6 +176,7 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
     import tempfile
 
     from probate.infer.scoring import score_choices
+    from probate.models.checks import check_labels
     from probate.models.lm import load_lm
     from probate.study import Lora, Training
     from probate.train.examples import encode
@@ -187,6 +188,7 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
     training = Training(epochs=1, lora=Lora(layers=layers))
     longer = training.model_copy(update={"epochs": 2})
     options = [lm.completion_ids(label) for label in labels]
+    check_labels("labels", labels, options)
 
     def seconds(examples: list[Example], training: Training) -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,8 @@ The plain pass is what `transformers` does with one row of token ids: no padding
 range of lengths, on random texts that are as long as the longest of the range. It is used where both agree up to rounding. Else the
 plain way is taken, slower but right, and the report says so. No list of architectures decides.
 
-A finding is kept with the model in memory, and in the folder `proofs` of the cache by the model's fingerprint.
+A finding is kept with the model in memory, and by the model's fingerprint in the folder that PROBATE_PROOFS names, else in `proofs` of
+the cache.
 """
 
 from __future__ import annotations
@@ -253,7 +254,8 @@ def _code() -> str:
 def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
     weight = next(model.parameters())
     whole = [fingerprint, *key, str(weight.dtype), weight.device.type, torch.__version__, transformers.__version__, _code()]
-    return cache_dir() / "proofs" / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
+    folder = Path(os.environ.get("PROBATE_PROOFS") or cache_dir() / "proofs")
+    return folder / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
 
 
 def _read(path: Path, shortcut: str) -> Finding | None:

@@ -59,12 +59,13 @@ def rewrite(
 
     def save(indices: list[int], found: list[list[int]]) -> None:
         for i, ids in zip(indices, found, strict=True):
-            answers[i] = clean(lm.decode(ids))
+            answers[i] = clean(lm.decode(ids, after=asked[i]))
 
     most = max(room, default=0)
+    asked = [lm.prompt_ids([{"role": "user", "content": ask}], most) for ask in prompts]
     generate(
         lm.model,
-        [lm.prompt_ids([{"role": "user", "content": ask}], most) for ask in prompts],
+        asked,
         seeds,
         stop_ids=lm.stop_ids,
         pad_id=lm.pad_id,

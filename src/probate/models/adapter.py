@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError
-from probate.models.checks import check_adapter_folder, check_adapter_weights
+from probate.models.checks import check_adapter_folder, check_adapter_weights, check_warnings
 from probate.models.quiet import quiet
 
 
@@ -38,9 +38,10 @@ def _load(base: Any, adapter: str) -> Any:
     from peft import PeftModel
 
     try:
-        with quiet():
+        with quiet() as warned:
             model = PeftModel.from_pretrained(base, adapter)
             check_adapter_weights(adapter, model)
+        check_warnings(adapter, warned)
     except InputError:
         raise
     except Exception as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length
-from probate.models.checks import check_weights
+from probate.models.checks import check_warnings, check_weights
 from probate.models.embedded import embedded_path
 from probate.models.quiet import quiet
 
@@ -22,10 +22,11 @@ def _encoder() -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     path = str(embedded_path("embedded-embeddings"))
-    with quiet():
+    with quiet() as warned:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model, info = AutoModel.from_pretrained(path, use_safetensors=True, output_loading_info=True)
     check_weights("embedded-embeddings", model, info)
+    check_warnings("embedded-embeddings", warned)
     return tokenizer, model.eval()
 
 

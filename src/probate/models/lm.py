@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError
 from probate.models.adapter import merged
-from probate.models.checks import check_causal, check_kind, check_vocabulary, check_weights
+from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
 from probate.models.embedded import WHEELS, embedded_path
 from probate.models.quiet import quiet
 from probate.models.template import Template
@@ -21,9 +21,11 @@ from probate.study import ModelSpec
 PLAIN_TEMPLATE = (
     "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}"
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}Assistant: {% endif %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 WEIGHTS_HASHED_UP_TO = 4 * 2**30
+MOST_CHARACTERS = 64
+"""Of a token, when the longest text that fits is looked for."""
 
 
 @dataclass
@@ -35,9 +37,11 @@ class LM:
     tokenizer: Any
     path: str
     truncated: int = 0
-    """Prompts that lost their beginning because they were longer than the context."""
+    """Prompts of which a content lost its beginning because they were longer than the context."""
     notice: dict[str, str] | None = None
     """What stands before every chat prompt: `text`, and its `placement`, user or system."""
+    warnings: list[str] = field(default_factory=list)
+    """What the libraries warned of while it was loaded."""
 
     @property
     def pad_id(self) -> int:
@@ -59,15 +63,9 @@ class LM:
         """Tokens that end an answer: the template's end of turn, end of sequence, and what the model's config names.
 
         Raises:
-            InputError: a turn ends with several tokens, and the first is no control token: one of them alone says nothing.
+            InputError: a turn ends with several tokens, and no control token is the first: one of them alone says nothing.
         """
-        end = self.template.ids(self.template.end)
-        ids = set(end[:1])
-        if len(end) > 1 and self.tokenizer.convert_ids_to_tokens(end[0]) not in self.template.control:
-            raise InputError(
-                f"model '{self.spec.name}': its chat template ends a turn with {len(end)} plain tokens ({self.template.end!r}); "
-                "set model.chat_template to one whose turns end with one control token"
-            )
+        ids = {self.template.stop}
         config = getattr(self.model, "generation_config", None)
         named = getattr(config, "eos_token_id", None)
         for value in (named if isinstance(named, list) else [named], [self.tokenizer.eos_token_id]):
@@ -83,31 +81,42 @@ class LM:
     ) -> list[int]:
         """Token ids of the chat up to the assistant's turn, then `prefix` (the forced beginning of the answer).
 
-        With `room` tokens kept free for the answer. A prompt that is too long loses the beginning of its text, and is counted; what
-        the template writes before the text stays.
+        With `room` tokens kept free for the answer. Of a prompt that is too long the longest content loses its beginning, and the prompt
+        is counted; the system turn, a notice and what the template writes stay whole.
 
         Raises:
-            InputError: no room for any text beside the answer and what the template writes.
+            InputError: no room for any text beside those and the answer.
         """
-        turns = with_notice(messages, self.notice)
-        ids = self.template.chat_ids(turns, prefix)
         most = min(limit or self.context, self.context) - room
-        if len(ids) > most:
-            head = self.template.ids(self.template.head) if turns[0]["role"] != "system" else []
-            kept = head if ids[: len(head)] == head else []
-            least = len(kept) + len(self.template.ids(self.template.tail + prefix))
-            if most <= least:
-                raise InputError(
-                    f"model '{self.spec.name}': no room for a prompt: {most + room} tokens in all, {room} kept for the answer, "
-                    f"{least} of the template; raise training.max_length, or ask for shorter answers"
-                )
-            self.truncated += 1
-            ids = kept + ids[len(kept) - most :]
-        return ids
 
-    def completion_ids(self, text: str, end: bool = True) -> list[int]:
-        """Token ids of an answer and, with `end`, of the end of turn that follows it."""
-        return self.text_ids(text) + (self.template.ids(self.template.end) if end else [])
+        def ids(characters: int) -> list[int]:
+            cut = [m if m["role"] == "system" else {**m, "content": str(m["content"])[-characters:]} for m in messages]
+            return self.template.chat_ids(with_notice(cut, self.notice), prefix)
+
+        longest = max((len(str(m["content"])) for m in messages if m["role"] != "system"), default=1)
+        found = ids(longest or 1)
+        if len(found) <= most:
+            return found
+        self.truncated += 1
+        found, most_characters = ids(1), min(longest, MOST_CHARACTERS * max(most, 0))
+        if len(found) > most:
+            raise InputError(
+                f"model '{self.spec.name}': no room for a prompt: {most + room} tokens in all, {room} kept for the answer, {len(found)} "
+                "of the template and what must stay; raise training.max_length, or ask for shorter answers"
+            )
+        fits = 1
+        while most_characters - fits > 1:
+            middle = (fits + most_characters) // 2
+            shorter = ids(middle)
+            if len(shorter) <= most:
+                fits, found = middle, shorter
+            else:
+                most_characters = middle
+        return found
+
+    def completion_ids(self, text: str, end: bool = True, begins: bool = True) -> list[int]:
+        """Token ids of an answer and, with `end`, of the end of turn that follows it; `begins` is false after a forced beginning."""
+        return self.template.answer_ids(text, end=end, begins=begins)
 
     def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
         """The text of `ids`; with `after`, the ids before them, a space at its beginning stays."""
@@ -116,11 +125,11 @@ class LM:
             head, whole = self.decode(before), self.decode([*before, *ids])
             if whole.startswith(head):
                 return whole[len(head) :]
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the model is: weights (small local ones), else name, revision and size; adapter; dtype."""
+        """Hash of what the model is: weights (small local ones), else name, revision and size; adapter; dtype; template and its date."""
         folder = Path(self.path)
         weights: list[Any] = []
         if folder.is_dir():
@@ -132,11 +141,19 @@ class LM:
         commit = getattr(self.model.config, "_commit_hash", None)
         name = self.spec.name if not folder.is_dir() else ""
         return digest(
-            name, self.spec.revision, self.spec.adapter, str(self.model.dtype), weights, commit, self.tokenizer.chat_template
+            name,
+            self.spec.revision,
+            self.spec.adapter,
+            _adapter_digests(self.spec.adapter),
+            str(self.model.dtype),
+            weights,
+            commit,
+            self.tokenizer.chat_template,
+            self.template.describe(),
         )
 
     def describe(self) -> dict[str, Any]:
-        """For provenance: name, revision, fingerprint, number of parameters, dtype, device."""
+        """For provenance: name, revision, fingerprint, number of parameters, dtype, device, what the template adds, warnings."""
         return {
             "name": self.spec.name,
             "revision": self.spec.revision or getattr(self.model.config, "_commit_hash", None),
@@ -145,6 +162,8 @@ class LM:
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": self.model.device.type,
+            "template": self.template.describe(),
+            "warnings": self.warnings,
         }
 
 
@@ -172,7 +191,7 @@ def load_lm(spec: ModelSpec | str) -> LM:
         spec.dtype, torch.bfloat16 if device == "cuda" else torch.float32
     )
     kwargs: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
-    with quiet():
+    with quiet() as warned:
         tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
         if not len(tokenizer):
             raise InputError(
@@ -199,9 +218,15 @@ def load_lm(spec: ModelSpec | str) -> LM:
             model = merged(model, spec.adapter, path)
     model = model.to(device).eval().requires_grad_(False)
     check_causal(spec.name, model)
-    lm = LM(spec, model, tokenizer, path)
+    lm = LM(spec, model, tokenizer, path, warnings=check_warnings(spec.name, warned))
     _ = lm.template  # refused now, not in the middle of a run
     return lm
+
+
+def _adapter_digests(adapter: str | None) -> list[str]:
+    """Of the files of a local adapter."""
+    folder = Path(adapter).expanduser() if adapter else None
+    return [file_digest(f) for f in sorted(folder.glob("adapter_*"))] if folder and folder.is_dir() else []
 
 
 def _set_template(tokenizer: Any, spec: ModelSpec) -> None:

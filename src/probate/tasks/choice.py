@@ -6,6 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -66,28 +67,34 @@ class ChoiceTask(Task):
 
 
 def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
-    """Token ids of the prompt and of each option."""
-    if not item.chat:
+    """Token ids of the prompt and of each option. Where one option begins another, the end is scored too, with all of them.
+
+    Raises:
+        InputError: an option without a token, two of the same tokens, or one that begins another while the tokenizer knows no end.
+    """
+    from probate.models.checks import check_labels
+
+    if item.chat:
+        options = [lm.completion_ids(option, end=item.end) for option in item.options]
+        if _one_begins_another(options):
+            options = [lm.completion_ids(option, end=True) for option in item.options]
+        prompt = lm.prompt_ids([{"role": "user", "content": item.prompt}], max(map(len, options)), limit)
+    else:
+        options = [lm.text_ids(option) for option in item.options]
+        if _one_begins_another(options):
+            if lm.tokenizer.eos_token_id is None:
+                raise InputError(f"item '{item.id}': one option begins another, and the tokenizer has no end of sequence")
+            options = [[*ids, int(lm.tokenizer.eos_token_id)] for ids in options]
         first = lm.tokenizer.bos_token_id
-        head = [lm.stop_ids[0] if first is None else int(first)]
-        return head + lm.text_ids(item.prompt), _distinct(item, [lm.text_ids(option) for option in item.options])
-    options = _distinct(item, [lm.completion_ids(option, end=item.end) for option in item.options])
-    room = max(map(len, options))
-    return lm.prompt_ids([{"role": "user", "content": item.prompt}], room, limit), options
+        prompt = [lm.stop_ids[0] if first is None else int(first), *lm.text_ids(item.prompt)]
+    check_labels(f"item '{item.id}'", item.options, options)
+    return prompt, options
 
 
-def _distinct(item: Item, options: list[list[int]]) -> list[list[int]]:
-    """Raises InputError for an option without a token, or two that are the same tokens: the model cannot tell them apart."""
-    seen: dict[tuple[int, ...], str] = {}
-    for text, ids in zip(item.options, options, strict=True):
-        if not text or not ids:
-            raise InputError(f"item '{item.id}': the option '{text}' has no token; give it a text")
-        if tuple(ids) in seen:
-            raise InputError(
-                f"item '{item.id}': the options '{seen[tuple(ids)]}' and '{text}' are the same tokens for this model; word one differently"
-            )
-        seen[tuple(ids)] = text
-    return options
+def _one_begins_another(options: Sequence[Sequence[int]]) -> bool:
+    """In order, an option that begins others stands right before one of them."""
+    ordered = sorted(map(tuple, options))
+    return any(other[: len(one)] == one and one != other for one, other in pairwise(ordered))
 
 
 def score_items(

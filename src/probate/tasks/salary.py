@@ -57,7 +57,7 @@ class Salary(Task):
 
         items = self._items(context)
         bands = np.array(self.options.bands) * 1000.0
-        options = [lm.completion_ids(f"{band}k", end=False) for band in self.options.bands]
+        options = [lm.completion_ids(f"{band}k", end=False, begins=False) for band in self.options.bands]
         room = max(map(len, options))
         prompts = [
             lm.prompt_ids([{"role": "user", "content": fill(PROMPT, text=r.text)}], room, context.max_length, prefix="$")

@@ -83,9 +83,10 @@ class Story(Task):
         options = self.options
         self.check(context)
         asked = self._asked(context)
+        beginnings = [self._prompt(lm, name, context) for _, name, _, _ in asked]
         answers = generate(
             lm.model,
-            [self._prompt(lm, name, context) for _, name, _, _ in asked],
+            beginnings,
             [seed for *_, seed in asked],
             stop_ids=lm.stop_ids,
             pad_id=lm.pad_id,
@@ -95,8 +96,8 @@ class Story(Task):
             done=(lambda batch, _: tick(len(batch))) if tick else None,
         )
         return [
-            self._outcome(identity, name, groups, f"{name}{lm.decode(ids)}")
-            for (identity, name, groups, _), ids in zip(asked, answers, strict=True)
+            self._outcome(identity, name, groups, f"{name}{lm.decode(ids, after=before)}")
+            for (identity, name, groups, _), before, ids in zip(asked, beginnings, answers, strict=True)
         ]
 
     def _prompt(self, lm: LM, name: str, context: TaskContext) -> list[int]:

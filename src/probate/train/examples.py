@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from probate.models.checks import check_labels
 from probate.models.lm import LM
 from probate.records import Record
 from probate.train.losses import Example
@@ -16,10 +17,15 @@ def encode(
 
     `weights`: of each record's loss; default 1.
 
-    A record longer than `max_length` or the model's context is cut at the left of its prompt; its label never is.
+    A record longer than `max_length` or the model's context is cut at the left of its text; its label never is.
+
+    Raises:
+        InputError: two labels are the same tokens.
     """
     before = lm.truncated
     examples = []
+    labels = {r.label: r.messages[-1]["content"] for r in records}
+    check_labels("labels", list(labels.values()), [lm.completion_ids(answer) for answer in labels.values()])
     for r, weight in zip(records, weights or [1.0] * len(records), strict=True):
         completion = lm.completion_ids(r.messages[-1]["content"])
         prompt = lm.prompt_ids(r.messages[:-1], room=len(completion), limit=max_length)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from probate.errors import StageError
 from probate.infer.scoring import score_choices
+from probate.models.checks import check_labels
 from probate.models.lm import LM
 from probate.records import Record, stable_order
 from probate.train.losses import Example
@@ -35,7 +36,9 @@ def with_rejected(
     """Examples with their rejected answer and the margin between both under `lm`, the reference."""
     pairs = []
     for example, record in zip(examples, records, strict=True):
-        other = lm.completion_ids(rejected_label(record, labels, seed))
+        rejected = rejected_label(record, labels, seed)
+        other = lm.completion_ids(rejected)
+        check_labels(f"preference pair of record '{record.id}'", [str(record.label), rejected], [example.completion, other])
         pairs.append(replace(example, rejected=Example(example.prompt, other)))
     scores = score_choices(
         lm.model,

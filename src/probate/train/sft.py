@@ -133,13 +133,14 @@ def train(
         raise StageError("training: no record to train on")
     from peft import PeftModel, get_peft_model
 
+    from probate.models.checks import check_adapter_weights, check_warnings
     from probate.models.quiet import quiet
 
     if training.lora.layers is not None:
         make_trunk(base, training.lora.layers)
     torch.manual_seed(seed)
     model: Any
-    with quiet():
+    with quiet() as warned:
         if adapter is None:
             try:
                 model = get_peft_model(base, lora_config(training, base))
@@ -149,6 +150,8 @@ def train(
                 ) from None
         else:
             model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+            check_adapter_weights(str(adapter), model)
+    check_warnings(base.config._name_or_path, warned)
     lean_lora(model)
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     try:

@@ -92,7 +92,7 @@ def answers(
             listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, order, strict=False))
             ask = PROMPT.replace("{options}", listed).replace("{question}", text)
             prompts.append(lm.prompt_ids([{"role": "user", "content": ask}], prefix=PREFIX))
-            options.append([lm.completion_ids(f" {letter}", end=False) for letter in LETTERS[: len(own)]])
+            options.append([lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]])
     scores = score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
     found = []
     for forward, backward in zip(scores[::2], scores[1::2], strict=True):

@@ -42,9 +42,10 @@ def write(
     """One answer to each turn."""
     from probate.infer.generation import generate
 
+    prompts = [lm.prompt_ids([{"role": "user", "content": t}], how.max_new_tokens, limit) for t in turns]
     answers = generate(
         lm.model,
-        [lm.prompt_ids([{"role": "user", "content": t}], how.max_new_tokens, limit) for t in turns],
+        prompts,
         seeds,
         stop_ids=lm.stop_ids,
         pad_id=lm.pad_id,
@@ -53,7 +54,7 @@ def write(
         top_p=how.top_p,
         done=(lambda batch, _: tick(len(batch))) if tick else None,
     )
-    return [lm.decode(ids) for ids in answers]
+    return [lm.decode(ids, after=before) for before, ids in zip(prompts, answers, strict=True)]
 
 
 @dataclass(frozen=True)
