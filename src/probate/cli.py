@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -77,10 +78,7 @@ def run(
 
         check_tracker(tracker)
     grid = bool(loaded.axes.generator or loaded.axes.model)
-    if grid:
-        from probate.grid import run_grid as run_study
-    else:
-        from probate.runner import run as run_study
+    from probate.runner import run as run_study
 
     result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
@@ -585,9 +583,18 @@ def main() -> None:
     except ProbateError as error:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read what was printed has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or the interpreter complains at its end
+        sys.exit(141)
     except OSError as error:
         typer.echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
         sys.exit(3)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command continues", err=True)
         sys.exit(130)
+    except Exception as error:
+        from probate.errors import UNFORESEEN, kept_traceback
+
+        said = f"unforeseen error, a fault of Probate or of a plug-in ({type(error).__name__}); traceback: {kept_traceback(error)}"
+        typer.echo(said, err=True)
+        sys.exit(UNFORESEEN)

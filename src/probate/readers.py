@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -234,11 +235,21 @@ def _jsonl_rows(path: Path, lines: TextIO) -> Iterator[Row]:
         yield f"{path}:{number}", row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
 
 
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Fields as long as a line may be, inside; outside the process's own limit stands."""
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
-    csv.field_size_limit(LONGEST_LINE)
     reader = csv.DictReader(_bounded(path, lines), strict=True)
     try:
-        names = list(reader.fieldnames or [])
+        with _long_fields():
+            names = list(reader.fieldnames or [])
     except csv.Error as error:
         raise InputError(f"{path}:1: not CSV ({error})") from None
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -246,7 +257,8 @@ def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
         raise InputError(f"{path}:1: the column '{twice[0]}' stands there twice; rename one")
     while True:
         try:
-            row = next(reader)
+            with _long_fields():
+                row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:

@@ -51,6 +51,7 @@ def run(
 ) -> RunResult:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
+    A study with `axes` is a grid: a folder for each pair of models in `out`, and the results of all (`probate.grid.run_grid`).
     A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
 
     Args:
@@ -64,6 +65,10 @@ def run(
         InputError: data or settings that cannot work, or a folder that another run is writing to.
         StageError: a stage that all else needs failed (the base model, say).
     """
+    if study.axes.generator or study.axes.model:
+        from probate.grid import run_grid
+
+        return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
     folder = RunFolder(Path(out))
     planned = _Run(study, folder, Path(base), Reporter(quiet=quiet), deadline)  # bad input leaves no folder
     with folder.locked():
