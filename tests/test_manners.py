@@ -35,14 +35,16 @@ from probate.errors import InputError, StageError
         (StageError("failed"), 3, "failed"),
         (PermissionError(13, "Permission denied", "x"), 3, "Permission denied: x"),
         (KeyboardInterrupt(), 130, "stopped"),
-        (BrokenPipeError(), 141, ""),
+        (EOFError(), 70, "(EOFError)"),
+        (BrokenPipeError(32, "Broken pipe"), 141, ""),
     ],
 )
 def test_exit_codes(error, code, said, monkeypatch, capsys):
-    def fail(**_):
+    def fail(*_):
         raise error
 
-    monkeypatch.setattr(probate.cli, "app", fail)
+    monkeypatch.setattr(probate.cli, "_load", fail)  # what `probate plan` begins with
+    monkeypatch.setattr(sys, "argv", ["probate", "plan", "quickstart"])
     out = sys.stdout
     with pytest.raises(SystemExit) as stopped:
         probate.cli.main()
@@ -55,6 +57,15 @@ def test_exit_codes(error, code, said, monkeypatch, capsys):
         text = log.read_text(encoding="utf-8")
         log.unlink()
         assert "Traceback" in text and type(error).__name__ in text
+
+
+@pytest.mark.parametrize("args", [["--help"], ["presets", "--json"]])
+def test_a_reader_that_has_gone_is_no_error_of_the_gate(args):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "probate", *args], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_traceback_that_cannot_be_written_is_said(monkeypatch):
@@ -116,7 +127,7 @@ def test_a_distribution_that_is_on_the_path_twice_is_one(monkeypatch):
 
 
 def test_run_treats_axes_as_the_command_does(tiny_study, model_dir, tmp_path):
-    study = tiny_study(axes={"model": [str(model_dir)]}, tasks=["occupation"], ratios=[0], control="none",
+    study = tiny_study(axes={"model": [str(model_dir)]}, tasks=["occupation"], ratios=[0], matched_control="none",
                        training={"epochs": 1, "lora": {"r": 4, "alpha": 8}})  # fmt: skip
     result = run(study, tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "grid.html").exists() and set(result.outcomes["learner"]) == {str(model_dir)}

@@ -136,8 +136,8 @@ def test_each_input_does_its_stages_again_and_no_other(study):
     text = (inputs / "data.jsonl").read_text(encoding="utf-8")
     word = next(w for w in text.split() if len(w) == 5 and w.isalpha() and w.islower())
     assert again("data.jsonl", f" {word} ", f" {word[::-1]} ") == everything
-    before = go(data=made.data.model_copy(update={"user_turn": made.data.user_turn + " "}))
-    after = go(data=made.data.model_copy(update={"user_turn": made.data.user_turn + "\n"}))
+    before = go(data=made.data.model_copy(update={"prompt": made.data.user_turn + " "}))
+    after = go(data=made.data.model_copy(update={"prompt": made.data.user_turn + "\n"}))
     assert {k for k in after if after[k] != before[k]} == everything
 
 

@@ -81,5 +81,6 @@ def _share(written: Path, own: Path) -> None:
     """What the generator wrote in the first round, for the next learner; its stage is found again by its inputs."""
     for stage in (written / "stages").glob("generate-*"):
         target = own / "stages" / stage.name
-        if (stage / "done.json").exists() and not target.exists() and not re.search(r"-r\d+$", stage.name):
+        done = stage / "done.json"
+        if done.exists() and not target.exists() and json.loads(done.read_text(encoding="utf-8")).get("round") == 1:
             shutil.copytree(stage, target)

@@ -105,6 +105,7 @@ class _Run:
         base = self.stages.lm(self.study.model)
         augmented = self._augment()
         sets = self._sets
+        drawn: dict[str, int] = {}
         mixed: dict[str, Mitigated] = {}
         for arm in (a for a in self.plan.arms if a.round == 1):
             kind, name = self._kind(arm), self._set_name(arm)
@@ -113,14 +114,15 @@ class _Run:
                 continue
             if arm.ratio and name not in sets:
                 sets[name] = arm_data.arm_order(self.study, self.data, arm, augmented[kind])
+                drawn[name] = arm.seed
                 self.folder.write_set(name, sets[name])
             records = arm_data.mix_arm(self.study, self.data, arm, sets.get(name, []))
             made = self._guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
             if made is not None:
                 mixed[arm.name] = made
         self.folder.write_provenance(self.data, sets)
-        for name, records in sets.items():
-            self._compare(name, records)
+        for name, seed in drawn.items():
+            self._compare(name, seed, sets[name])
         frames = []
         for number, arm in enumerate(self.plan.arms, 1):
             if arm.round > 1:
@@ -154,9 +156,9 @@ class _Run:
         self._fail(f"train {arm.name}", arm.name, "left out: the time budget is spent")
         return False
 
-    def _compare(self, name: str, records: Sequence[Record]) -> None:
+    def _compare(self, name: str, seed: int, records: Sequence[Record]) -> None:
         """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""
-        if self.study.distribution and f"-s{self.study.seeds[0]}-" in f"{name}-":
+        if self.study.distribution and seed == self.study.seeds[0]:
             used = records[: augmented_count(self.plan.originals, max(self.study.ratios))]
             self._guard(f"distribution {name}", "", partial(self.stages.distribution, name, used))
 
@@ -179,7 +181,7 @@ class _Run:
         ordered = arm_data.arm_order(self.study, self.data, arm, renamed, more)
         self._sets[arm.name] = ordered
         self.folder.write_set(arm.name, ordered)
-        self._compare(arm.name, ordered)
+        self._compare(arm.name, arm.seed, ordered)
         records = arm_data.later_round(self.study, self.data, arm, ordered, self._used[before.name])
         return self._mitigate(arm, records)
 

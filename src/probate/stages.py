@@ -123,7 +123,7 @@ class Stages:
                     instruction=instruction,
                     tick=tick,
                 )
-            return found | _shortcuts(lm)
+            return found | {"round": number} | _shortcuts(lm)
 
         folder, _ = self.store.run(f"stages/generate-{name}", key, work)
         return read_records(folder / "records.jsonl")
