@@ -109,7 +109,9 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
         added.append(point(name, "other:Thing", group, "others"))
     real = registry.entry_points
     load_pack.cache_clear()
-    monkeypatch.setattr(registry, "entry_points", lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])])
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])]
+    )
     for use in (listed, lambda: load(name)):
         with pytest.raises(InputError, match=f"'{name}' stands there twice") as said:
             use()
@@ -193,7 +195,10 @@ def test_the_callers_process_stays_as_it_was(tiny_study, tmp_path, monkeypatch):
     rows = "".join(f"text {i},{'ab'[i % 2]},{'fm'[i % 2]}\n" for i in range(8))
     (tmp_path / "d.csv").write_text(f"text,label,gender\n{rows}")
     try:
-        with warnings.catch_warnings(), matplotlib.rc_context({"font.family": "serif", "axes.grid": True, "svg.hashsalt": "mine"}):
+        with (
+            warnings.catch_warnings(),
+            matplotlib.rc_context({"font.family": "serif", "axes.grid": True, "svg.hashsalt": "mine"}),
+        ):
             warnings.filterwarnings("error", message="a filter of the caller")
             csv.field_size_limit(4321)
             loud.set_verbosity(31)
@@ -228,5 +233,7 @@ def test_charts_do_not_depend_on_the_callers_style():
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     plain = chart()
-    with matplotlib.rc_context({"font.family": "serif", "svg.fonttype": "path", "axes.facecolor": "#123456", "lines.linewidth": 9}):
+    with matplotlib.rc_context(
+        {"font.family": "serif", "svg.fonttype": "path", "axes.facecolor": "#123456", "lines.linewidth": 9}
+    ):
         assert chart() == plain

@@ -195,9 +195,7 @@ def test_a_mitigation_counts_all_of_its_context(name):
 def test_bundled_words_count(name, module, table, monkeypatch):
     from importlib import import_module
 
-    kind, context = (
-        (load_any(name), sample_context()) if name in task_names() else (load_mitigation(name), sample_records()[1])
-    )
+    kind, context = (load_any(name), sample_context()) if name in task_names() else (load_mitigation(name), sample_records()[1])
     before = kind.fingerprint(context)
     found = getattr(import_module(module), table)
     changed = {"prompts": lambda: {"en": "Write of {name}."}, "tagger_version": lambda _: "0"}
@@ -217,7 +215,7 @@ def test_the_effects_that_cap_reads_count(tmp_path):
     assert cap.fingerprint(context) != before
 
 
-PLUGIN = '''
+PLUGIN = """
 from probate.tasks.occupation import Occupation
 from pathlib import Path
 class Own(Occupation):
@@ -225,7 +223,7 @@ class Own(Occupation):
     def items(self, context):
         Path(__file__).with_name("words.txt").read_text()
         return super().items(context)
-'''
+"""
 
 
 def test_the_files_of_a_plug_in_count(tmp_path, monkeypatch):

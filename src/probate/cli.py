@@ -16,7 +16,6 @@ from probate.output import JsonFlag, give
 from probate.why.cli import app as why
 
 
-
 class _Kept(Exception):
     """An error on its way to `main`."""
 

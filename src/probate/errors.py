@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 UNFORESEEN = 70
 """Exit code of an error that nobody foresaw."""
 

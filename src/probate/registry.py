@@ -28,8 +28,9 @@ def entry_points_of(group: str, own: Mapping[str, object] | None = None, only: s
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.setdefault(point.name, point)
-        if only in ("", point.name) and (other.value, _giver(other)) != (point.value, _giver(point)):  # a distribution may be on the path twice
-            raise _twice(group, point.name, f"{other.value} of {_giver(other)}", f"{point.value} of {_giver(point)}")
+        one, two = (f"{p.value} of {_giver(p)}" for p in (other, point))
+        if one != two and only in ("", point.name):  # a distribution may be on the path twice
+            raise _twice(group, point.name, one, two)
     for name in sorted(set(found) & set(own or {}) & {only or name for name in found}):
         raise _twice(group, name, f"{(own or {})[name]} of probate", f"{found[name].value} of {_giver(found[name])}")
     return found

@@ -151,7 +151,8 @@ def _read_raw(path: Path) -> dict[str, str]:
         return {}
     answers: dict[str, str] = {}
     whole = []
-    for line in path.read_text(encoding="utf-8", errors="ignore").split("\n")[:-1]:  # what follows the last line end was cut off
+    lines = path.read_text(encoding="utf-8", errors="ignore").split("\n")
+    for line in lines[:-1]:  # what follows the last line end was cut off
         try:
             row = json.loads(line)
         except json.JSONDecodeError:

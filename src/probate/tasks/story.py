@@ -81,7 +81,13 @@ class Story(Task):
 
     def reads(self, context: TaskContext) -> list[Any]:
         language = self.options.language
-        return [*super().reads(context), self._asked(context), prompts().get(language), lexicon(language), tagger_version(language)]
+        return [
+            *super().reads(context),
+            self._asked(context),
+            prompts().get(language),
+            lexicon(language),
+            tagger_version(language),
+        ]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         from probate.infer.generation import generate
