@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from probate.errors import InputError, ProbateError, StageError
 from probate.output import JsonFlag, give
 from probate.why.cli import app as why
 
+
+class _Kept(Exception):
+    """An error on its way to `main`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Commands(TyperGroup):
+    """Brings to `main` the errors that Typer would end with exit code 1, which is the gate's."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        return self._kept(super().make_context, *args, **kwargs)
+
+    def invoke(self, *args: Any, **kwargs: Any) -> Any:
+        return self._kept(super().invoke, *args, **kwargs)
+
+    @staticmethod
+    def _kept(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return work(*args, **kwargs)
+        except (OSError, EOFError, KeyboardInterrupt) as error:
+            raise _Kept(error) from error
+
+
 app = typer.Typer(
     name="probate",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -77,10 +105,7 @@ def run(
 
         check_tracker(tracker)
     grid = bool(loaded.axes.generator or loaded.axes.model)
-    if grid:
-        from probate.grid import run_grid as run_study
-    else:
-        from probate.runner import run as run_study
+    from probate.runner import run as run_study
 
     result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
@@ -609,13 +634,30 @@ def presets(as_json: JsonFlag = False) -> None:
 def main() -> None:
     """Entry point: errors become one sentence on stderr and an exit code."""
     try:
-        app(standalone_mode=True)
-    except ProbateError as error:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is noticed
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(_told(error.error if isinstance(error, _Kept) else error))
+
+
+def _told(error: BaseException) -> int:
+    """Say the error; returns its exit code."""
+    from probate.errors import UNFORESEEN, kept_traceback
+
+    if isinstance(error, BrokenPipeError):
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left to print goes nowhere, also at the interpreter's end
+        return 141
+    if isinstance(error, ProbateError):
         typer.echo(str(error), err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
+        return error.exit_code
+    if isinstance(error, OSError):
         typer.echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
-        sys.exit(3)
-    except KeyboardInterrupt:
+        return StageError.exit_code
+    if isinstance(error, KeyboardInterrupt):
         typer.echo("stopped; the same command continues", err=True)
-        sys.exit(130)
+        return 130
+    kind = type(error).__name__
+    typer.echo(f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}", err=True)
+    return UNFORESEEN

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+UNFORESEEN = 70
+"""Exit code of an error that nobody foresaw."""
+
+
+def kept_traceback(error: BaseException) -> str:
+    """Write the traceback of `error` to a new file in the system's folder for such; returns its path, or why there is none."""
+    import tempfile
+    import traceback
+
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", errors="backslashreplace", prefix="probate-", suffix=".log", delete=False
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError as refused:
+        return f"not written ({refused.strerror or refused})"
+    return file.name
+
 
 class ProbateError(Exception):
     """Base of all errors that are shown without a traceback."""

@@ -39,7 +39,8 @@ def evaluate(
 
 def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame:
     """The stage's outcomes in the columns of `outcomes.parquet`."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with path.open(encoding="utf-8") as lines:  # ends a line at a line feed only, as `splitlines` does not
+        rows = [json.loads(line) for line in lines]
     fixed = {
         "study": study.name,
         "arm": arm.name,

@@ -17,7 +17,9 @@ from probate.store import write_atomic
 from probate.study import Axes, ModelSpec, Study
 
 
-def run_grid(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False) -> RunResult:
+def run_grid(
+    study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False, deadline: float | None = None
+) -> RunResult:
     """Run `study` for each generator and learner of its `axes`, each pair in a folder of its own under `out`, and write `grid.html`.
 
     A pair that fails is recorded, and the others go on. What a generator wrote is written once, for all learners.
@@ -44,7 +46,7 @@ def run_grid(study: Study, out: str | Path, *, base: str | Path = ".", quiet: bo
                 _share(written, own)
             one = study.model_copy(update={"axes": Axes(), "generator": generator, "model": learner})
             try:
-                result = run(one, own, base=base, quiet=quiet)
+                result = run(one, own, base=base, quiet=quiet, deadline=deadline)
             except InputError:
                 if not done:
                     raise
@@ -79,5 +81,6 @@ def _share(written: Path, own: Path) -> None:
     """What the generator wrote in the first round, for the next learner; its stage is found again by its inputs."""
     for stage in (written / "stages").glob("generate-*"):
         target = own / "stages" / stage.name
-        if (stage / "done.json").exists() and not target.exists() and not re.search(r"-r\d+$", stage.name):
+        done = stage / "done.json"
+        if done.exists() and not target.exists() and json.loads(done.read_text(encoding="utf-8")).get("round") == 1:
             shutil.copytree(stage, target)

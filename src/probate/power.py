@@ -14,6 +14,7 @@ from probate.analyze.simulate import Design, needed, simulate, smallest_visible
 from probate.arms import read_data
 from probate.errors import InputError
 from probate.folder import RunFolder
+from probate.report import charts
 from probate.store import write_atomic
 from probate.study import Analysis, Study
 from probate.tasks.base import Measure
@@ -127,12 +128,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [*said, f"plot: {found['plot']}"] if found["plot"] else said
 
 
+@charts.drawn
 def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tick: Callable[[int], None] | None = None) -> str:
     """Planted effects and what is found of each, as an `<svg>`: mean and 95% of the estimates, filled where four studies in five find it."""
-    from probate.report import charts
-
     analysis = analysis.model_copy(update={"resamples": RESAMPLES})
-    plt, figure, axes = charts.figure_of(4.4, 3.6, "recovery")
+    figure, axes = charts.figure_of(4.4, 3.6, "recovery")
     said = []
     for place, (name, design) in enumerate(designs.items()):
         colour, top = charts.group_colour(place), 2 * min(design.rate, 1 - design.rate)
@@ -156,7 +156,7 @@ def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tic
     axes.set_xlabel("planted change of the gap", color=charts.SOFT, fontsize=9)
     axes.set_title("change found, and where 95% of studies find it", loc="left", fontsize=10, color=charts.INK)
     axes.legend(frameon=False, fontsize=9, labelcolor=charts.INK)
-    return charts.svg_of(plt, figure, "Recovery of planted effects. " + "; ".join(said))
+    return charts.svg_of(figure, "Recovery of planted effects. " + "; ".join(said))
 
 
 def calibrate(

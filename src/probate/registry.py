@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -16,9 +17,31 @@ if TYPE_CHECKING:
     from probate.tasks.base import Task
 
 
-def entry_points_of(group: str) -> dict[str, EntryPoint]:
-    """Entry points of `group` by name."""
-    return {point.name: point for point in entry_points(group=group)}
+def entry_points_of(group: str, own: Mapping[str, object] | None = None, only: str = "") -> dict[str, EntryPoint]:
+    """Entry points of `group` by name. `own`: names that Probate gives without an entry point, and what each stands for.
+
+    `only`: the one name that is wanted; two others with one name do not matter then.
+
+    Raises:
+        InputError: two that have one name: what each stands for, and the distributions.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        other = found.setdefault(point.name, point)
+        one, two = (f"{p.value} of {_giver(p)}" for p in (other, point))
+        if one != two and only in ("", point.name):  # a distribution may be on the path twice
+            raise _twice(group, point.name, one, two)
+    for name in sorted(set(found) & set(own or {}) & {only or name for name in found}):
+        raise _twice(group, name, f"{(own or {})[name]} of probate", f"{found[name].value} of {_giver(found[name])}")
+    return found
+
+
+def _giver(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unknown distribution"
+
+
+def _twice(group: str, name: str, one: str, other: str) -> InputError:
+    return InputError(f"{group}: '{name}' stands there twice: {one}, and {other}; remove one of the two distributions")
 
 
 def _text_files() -> dict[str, Path]:
@@ -29,7 +52,11 @@ def _text_files() -> dict[str, Path]:
 
 def task_names() -> list[str]:
     """Names of all tasks that are installed."""
-    return sorted({*entry_points_of("probate.tasks"), *_text_files()})
+    return sorted({*_task_points(), *_text_files()})
+
+
+def _task_points(only: str = "") -> dict[str, EntryPoint]:
+    return entry_points_of("probate.tasks", {name: path.name for name, path in _text_files().items()}, only)
 
 
 def load_task(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
@@ -69,7 +96,7 @@ def load_mitigation(name: str, options: dict[str, object] | None = None) -> Miti
 
 def _installed(kind: str, name: str) -> object:
     """What the entry point `name` of the group `probate.KINDs` gives."""
-    points = entry_points_of(f"probate.{kind}s")
+    points = entry_points_of(f"probate.{kind}s", only=name)
     if name not in points:
         known = sorted(points)
         raise InputError(f"{kind}s: no {kind} '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
@@ -90,7 +117,7 @@ def task_class(name: str) -> type[Task]:
         from probate.interchange.harness import harness_task
 
         return harness_task(name)
-    points, texts = entry_points_of("probate.tasks"), _text_files()
+    points, texts = _task_points(name), _text_files()
     if name not in points:
         if name not in texts:
             known = task_names()

@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -138,15 +139,25 @@ def _encodes(value: Any) -> bool:
     return True
 
 
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Fields as long as a line may be, inside; outside the process's own limit stands."""
+    before = csv.field_size_limit(LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
-    csv.field_size_limit(LONGEST_LINE)
     whole, head = _bounded(path, lines), list[str]()
     while sum(map(len, head)) < HEAD and (line := next(whole, "")):
         head.append(line)
     delimiter = delimiter_of(head)
     reader = csv.DictReader(itertools.chain(head, whole), delimiter=delimiter, strict=True)
     try:
-        names = list(reader.fieldnames or [])
+        with _long_fields():
+            names = list(reader.fieldnames or [])
     except csv.Error as error:
         raise InputError(f"{path}:1: not CSV ({error})") from None
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -154,7 +165,8 @@ def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
         raise InputError(f"{path}:1: the column '{twice[0]}' stands there twice; rename one")
     while True:
         try:
-            row = next(reader)
+            with _long_fields():
+                row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
@@ -174,13 +186,11 @@ def delimiter_of(lines: Sequence[str]) -> str:
     """
     best, most = ",", (0.0, 0)
     for delimiter in DELIMITERS:
-        limit = csv.field_size_limit(LONGEST_LINE)
         try:
-            rows = [r for r in csv.reader(lines, delimiter=delimiter) if r]
+            with _long_fields():
+                rows = [r for r in csv.reader(lines, delimiter=delimiter) if r]
         except csv.Error:
             continue
-        finally:
-            csv.field_size_limit(limit)
         width = len(rows[0]) if rows else 0
         found = (sum(len(r) == width for r in rows) / max(1, len(rows)), width)
         if width > 1 and found > most:

@@ -51,6 +51,7 @@ def run(
 ) -> RunResult:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
+    A study with `axes` is a grid: a folder for each pair of models in `out`, and the results of all (`probate.grid.run_grid`).
     A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
 
     Args:
@@ -64,6 +65,10 @@ def run(
         InputError: data or settings that cannot work, or a folder that another run is writing to.
         StageError: a stage that all else needs failed (the base model, say).
     """
+    if study.axes.generator or study.axes.model:
+        from probate.grid import run_grid
+
+        return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
     folder = RunFolder(Path(out))
     planned = _Run(study, folder, Path(base), Reporter(quiet=quiet), deadline)  # bad input leaves no folder
     with folder.locked():
@@ -84,7 +89,7 @@ class _Run:
         self.context: TaskContext = self.data.context
         for task in self.tasks:
             task.check(self.context)
-        self.stages = Stages(study, self.data, Store(folder.path), reporter)
+        self.stages = Stages(study, self.data, self.tasks, Store(folder.path), reporter)
         self.mitigations = arm_data.strategies(study, self.data)
         self.mitigating = replace(
             arm_data.mitigation_context(study, self.data),
@@ -101,6 +106,7 @@ class _Run:
         self.folder.lock_model(base.describe())
         augmented = self._augment()
         sets = self._sets
+        drawn: dict[str, int] = {}
         mixed: dict[str, Mitigated] = {}
         for arm in (a for a in self.plan.arms if a.round == 1):
             kind, name = self._kind(arm), self._set_name(arm)
@@ -109,14 +115,15 @@ class _Run:
                 continue
             if arm.ratio and name not in sets:
                 sets[name] = arm_data.arm_order(self.study, self.data, arm, augmented[kind])
+                drawn[name] = arm.seed
                 self.folder.write_set(name, sets[name])
             records = arm_data.mix_arm(self.study, self.data, arm, sets.get(name, []))
             made = self._guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
             if made is not None:
                 mixed[arm.name] = made
         self.folder.write_provenance(self.data, sets)
-        for name, records in sets.items():
-            self._compare(name, records)
+        for name, seed in drawn.items():
+            self._compare(name, seed, sets[name])
         frames = []
         for number, arm in enumerate(self.plan.arms, 1):
             if arm.round > 1:
@@ -150,9 +157,9 @@ class _Run:
         self._fail(f"train {arm.name}", arm.name, "left out: the time budget is spent")
         return False
 
-    def _compare(self, name: str, records: Sequence[Record]) -> None:
+    def _compare(self, name: str, seed: int, records: Sequence[Record]) -> None:
         """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""
-        if self.study.distribution and f"-s{self.study.seeds[0]}-" in f"{name}-":
+        if self.study.distribution and seed == self.study.seeds[0]:
             used = records[: augmented_count(self.plan.originals, max(self.study.ratios))]
             self._guard(f"distribution {name}", "", partial(self.stages.distribution, name, used))
 
@@ -175,7 +182,7 @@ class _Run:
         ordered = arm_data.arm_order(self.study, self.data, arm, renamed, more)
         self._sets[arm.name] = ordered
         self.folder.write_set(arm.name, ordered)
-        self._compare(arm.name, ordered)
+        self._compare(arm.name, arm.seed, ordered)
         records = arm_data.later_round(self.study, self.data, arm, ordered, self._used[before.name])
         return self._mitigate(arm, records)
 

@@ -13,8 +13,10 @@ import pandas as pd
 
 from probate.analyze.databias import count_cells
 from probate.arms import StudyData
+from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack, load_pack
 from probate.evaluation import evaluate, outcome_rows
+from probate.fingerprint import content, plain
 from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, mitigate
 from probate.plan import Arm
 from probate.progress import Reporter
@@ -26,7 +28,7 @@ from probate.tasks.base import Task
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-STAGE_VERSIONS = {"generate": 2, "distribution": 1, "mitigate": 1, "train": 1, "evaluate": 2}
+STAGE_VERSIONS = {"generate": 3, "distribution": 2, "mitigate": 2, "train": 2, "evaluate": 3}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 ROUND_SEED = 100_003
 """Added to the generation's seed in each later round, so that rounds do not draw alike."""
@@ -35,9 +37,10 @@ ROUND_SEED = 100_003
 class Stages:
     """What a run does with models, for one study and its data. Artifacts go to `store`."""
 
-    def __init__(self, study: Study, data: StudyData, store: Store, reporter: Reporter) -> None:
+    def __init__(self, study: Study, data: StudyData, tasks: Sequence[Task], store: Store, reporter: Reporter) -> None:
         self.study = study
         self.data = data
+        self._read = {task.key: task.fingerprint(data.context) for task in tasks}
         self.store = store
         self.reporter = reporter
         self._models: dict[str, LM] = {}
@@ -97,8 +100,7 @@ class Stages:
             target,
             self.data.labels,
             study.bias.groups,
-            self.data.pack.model_dump(),
-            study.bias.cross,
+            *map(plain, (self.data.pack, self._cross(), opinion_words(language) if statements else None)),
             generation.model_dump(exclude={"budget"}),
             *([writer] if later else [self.fingerprint(spec)]),
             *([instruction] if instruction else []),
@@ -121,7 +123,7 @@ class Stages:
                     instruction=instruction,
                     tick=tick,
                 )
-            return found | _shortcuts(lm)
+            return found | {"round": number} | _shortcuts(lm)
 
         folder, _ = self.store.run(f"stages/generate-{name}", key, work)
         return read_records(folder / "records.jsonl")
@@ -132,13 +134,18 @@ class Stages:
 
     def distribution(self, name: str, augmented: Sequence[Record]) -> Path:
         """The folder of `distribution.json`: an augmented set against D_o, in the study's spaces (`probate.why.distribution.compare`)."""
-        from probate.models.embedder import embed
+        from probate.models.embedder import embed, encoder_files
         from probate.why.distribution import Embed, compare, hidden_states
 
         study, original = self.study, self.data.split.train
         lm = self.lm(study.model)
         key = digest(
-            STAGE_VERSIONS["distribution"], study.distribution, lm.fingerprint, *map(content_hash, (original, augmented))
+            STAGE_VERSIONS["distribution"],
+            study.distribution,
+            study.bias.dimension,
+            lm.fingerprint,
+            *([content(encoder_files())] if set(study.distribution) - {"model"} else []),
+            *map(content_hash, (original, augmented)),
         )
         spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in study.distribution}
 
@@ -160,8 +167,8 @@ class Stages:
     ) -> Mitigated:
         """`probate.mitigate.base.mitigate` as a stage, so that what a model wrote or judged is there when the run is continued."""
         models = [self.fingerprint(spec) for spec in (self.study.model, self.study.generator or self.study.model)]
-        named = [(s.name, s.options.model_dump()) for s in strategies]
-        key = digest(STAGE_VERSIONS["mitigate"], named, models, content_hash(records), self.study.data.user_turn, context.seed)
+        own = [s.fingerprint(context) for s in strategies]
+        key = digest(STAGE_VERSIONS["mitigate"], own, models, content_hash(records))
 
         def work(folder: Path) -> dict[str, Any]:
             with self.reporter.stage(f"mitigate {arm.name}", 0, ""):
@@ -185,6 +192,7 @@ class Stages:
             self.study.data.user_turn,
             self.data.labels,
             base.fingerprint,
+            *map(content_hash, (self.data.context.test, kept) if kept is not None else ()),
             *([mixed.weights] if set(mixed.weights) != {1.0} else []),
             *([asdict(mixed.align)] if mixed.align else []),
             *(["dpo", self.study.training.beta] if self.study.method == "dpo" else []),
@@ -265,12 +273,7 @@ class Stages:
         key = digest(
             STAGE_VERSIONS["evaluate"],
             trained,
-            task.name,
-            task.options.model_dump(),
-            content_hash(self.data.context.test),
-            self.data.context.prompt,
-            self.data.context.max_length,
-            list(self.data.context.labels),
+            self._read[task.key],
             *([notice] if notice else []),
         )
 

@@ -8,13 +8,22 @@ def test_my_task(lm):  # any loaded probate.models.lm.LM
 
 from __future__ import annotations
 
+import inspect
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from probate.bias.packs import Pack, load_pack
 from probate.corpus import biographies
 from probate.mitigate.base import Mitigation, MitigationContext, mitigate
+from probate.models.embedded import cache_dir
 from probate.models.lm import LM
 from probate.records import Record
 from probate.study import PROMPT
@@ -43,13 +52,13 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
 
     Raises:
         AssertionError: what it breaks: declarations, one primary measure, outcomes (ids, groups, order, determinism,
-            progress), measures on outcomes and on an empty table, its place in the registry's shape.
+            progress), measures on outcomes and on an empty table, a fingerprint that holds what it reads.
     """
     for name in ("name", "title", "metric", "source"):
         _expect(isinstance(getattr(task, name, None), str) and getattr(task, name), f"declare a class attribute '{name}'")
     _expect(task.relation in ("direct", "indirect"), "relation must be 'direct' or 'indirect'")
     ticks: list[int] = []
-    outcomes = task.evaluate(lm, context, ticks.append)
+    outcomes = _check_reads(task, context, lambda: task.evaluate(lm, context, ticks.append), [Path(lm.spec.name)])
     _expect(len(outcomes) > 0, "evaluate returned no outcome")
     _expect(sum(ticks) == task.size(context), f"ticks add up to {sum(ticks)}, size() says {task.size(context)}")
     ids = [o.item_id for o in outcomes]
@@ -137,14 +146,14 @@ def check_mitigation(mitigation: Mitigation) -> None:
     Raises:
         AssertionError: what it breaks: declarations, original records untouched, no record lost without a reason, labels
             untouched, ids unique, a trace in the provenance of each change, positive weights, determinism, doing it twice
-            where it says that this changes nothing, empty input.
+            where it says that this changes nothing, empty input, a fingerprint that holds what it reads.
     """
     for name in ("name", "title", "source"):
         _expect(isinstance(getattr(mitigation, name, None), str) and getattr(mitigation, name), f"declare '{name}'")
     records, context = sample_records()
     original = [r for r in records if r.origin == "original"]
     before = {r.id: r for r in records}
-    found = mitigate(records, [mitigation], context)
+    found = _check_reads(mitigation, context, lambda: mitigate(records, [mitigation], context), [])
     _expect([r for r in found.records if r.origin == "original"] == original, "an original record was changed or moved")
     _expect(mitigate(original, [mitigation], context).records == original, "original records alone must stay as they are")
     _expect(mitigate([], [mitigation], context).records == [], "no records must give no records")
@@ -164,6 +173,59 @@ def check_mitigation(mitigation: Mitigation) -> None:
     if mitigation.idempotent:
         again = mitigate(found.records, [mitigation], context)
         _expect([r.text for r in again.records] == [r.text for r in found.records], "idempotent, but doing it twice differs")
+
+
+Made = TypeVar("Made")
+_opened: list[set[str]] = []
+
+
+def _check_reads(owner: Task | Mitigation, context: Any, work: Callable[[], Made], models: list[Path]) -> Made:
+    """What `work` makes. The fingerprint is the same twice, differs with the context, and each data file that `work` opens is in it.
+
+    Files of libraries, of the owner's package, of `models` and of the cache are known by other means. What a library opens outside
+    Python (Arrow, say) is not seen.
+    """
+    mark = owner.fingerprint(context)
+    _expect(mark == owner.fingerprint(context), "two fingerprints of one context differ")
+    for name in ("labels", "groups"):
+        other = replace(context, **{name: [*getattr(context, name)][::-1]})
+        _expect(mark != owner.fingerprint(other), f"the fingerprint does not depend on the context's {name}")
+    _watch()
+    _opened.append(set())
+    try:
+        made = work()
+    finally:
+        opened = _opened.pop()
+    counted = {file.resolve() for path in _paths(owner.reads(context)) for file in (path, *path.rglob("*"))}
+    own = [Path(inspect.getfile(type(owner))).parent] if type(owner).__module__ != "__main__" else []
+    known = [*map(Path, sysconfig.get_paths().values()), Path(sys.base_prefix), *map(Path, ("/proc", "/sys", "/dev", "/etc"))]
+    known = [p.resolve() for p in (*known, Path(__file__).parent, cache_dir(), *models, *own)]
+    loose = sorted(
+        str(p)
+        for p in {Path(name).resolve() for name in opened}
+        if p.suffix not in (".py", ".pyc") and p not in counted and not any(p.is_relative_to(k) for k in known)
+    )
+    _expect(not loose, f"it reads {', '.join(loose)}, which its fingerprint does not hold; let reads() give the path")
+    return made
+
+
+def _paths(reads: Any) -> Iterator[Path]:
+    if isinstance(reads, Path):
+        yield reads
+    elif isinstance(reads, (list, tuple, set)):
+        for one in reads:
+            yield from _paths(one)
+
+
+@cache
+def _watch() -> None:
+    """Note which files are opened to be read, from now on, wherever someone wants to know."""
+
+    def note(event: str, args: Any) -> None:
+        if _opened and event == "open" and isinstance(args[0], (str, bytes)) and not args[2] & (os.O_WRONLY | os.O_RDWR):
+            _opened[-1].add(os.fsdecode(args[0]))
+
+    sys.addaudithook(note)
 
 
 def _expect(condition: bool, message: str) -> None:

@@ -200,7 +200,7 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
     top: dict[str, float] = {}
     prompt = 0.0
     for side, file in files.items():
-        rows = [row for row in map(json.loads, file.read_text(encoding="utf-8").splitlines()) if row["label"] in labels]
+        rows = [row for row in map(json.loads, file.read_text(encoding="utf-8").split("\n")[:-1]) if row["label"] in labels]
         picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
         records = [Record(f"{side}:{r['id']}", r["text"], r["label"], {}) for r in picked]
         examples, _ = encode(lm, with_messages(records, _prompt(), labels), training.max_length)

@@ -152,14 +152,14 @@ def _read_raw(path: Path) -> dict[str, str]:
         return {}
     answers: dict[str, str] = {}
     whole = []
-    for line in path.read_text(encoding="utf-8", errors="ignore").splitlines(keepends=True):
+    lines = path.read_text(encoding="utf-8", errors="ignore").split("\n")
+    for line in lines[:-1]:  # what follows the last line end was cut off
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if line.endswith("\n"):
-            answers[row["id"]] = row["text"]
-            whole.append(line)
+        answers[row["id"]] = row["text"]
+        whole.append(line + "\n")
     path.write_text("".join(whole), encoding="utf-8")
     return answers
 

@@ -40,6 +40,8 @@ SHORTEST = 64
 TAIL = 4
 """Last tokens of a text, which stand for options, completion or answer."""
 LIMITS = ("max_position_embeddings", "original_max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+OUT_OF_MEMORY = "memory ran out"
+"""Reason of a finding that another try may turn over; it is not kept on disk."""
 WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
 
 
@@ -73,7 +75,7 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
         found = _read(path, shortcut)
         if found is None or found.longest < longest:
             found = _compared(model, shortcut, edge, longest, measure)
-            if found.difference is not None or not found.reason.startswith("memory"):
+            if found.difference is not None or found.reason != OUT_OF_MEMORY:
                 _write(path, found)
         kept.findings[key] = found
     return kept.findings[key].holds
@@ -181,7 +183,7 @@ def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Calla
                     raise
                 difference, edge = measure(longest), longest  # the range ends beyond what the model can read
         except torch.OutOfMemoryError:
-            reason = "memory ran out"
+            reason = OUT_OF_MEMORY
         except StageError:
             raise
         except Exception as error:  # whatever a model does with arguments that it does not know

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +15,7 @@ import yaml
 from pydantic import Field
 
 from probate.errors import InputError
+from probate.fingerprint import content
 from probate.registry import require
 from probate.store import write_atomic
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, everyone, frame
@@ -51,10 +54,17 @@ class HarnessTask(Task):
 
     def _loaded(self, context: TaskContext) -> Any:
         folder = str(context.base / self.options.path) if self.options.path else ""
-        return _load(self.harness, folder)
+        return _load(self.harness, folder, content(Path(folder)) if folder else "")
 
     def size(self, context: TaskContext) -> int:
         return min(len(self._loaded(context).eval_docs), self.options.limit or 10**9)
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        """The harness's own version, the task's, its configuration and its items."""
+        task = self._loaded(context)
+        docs = list(islice(task.eval_docs, self.options.limit))
+        told = [version("lm_eval"), getattr(task, "VERSION", None), task.dump_config(), docs]
+        return [*super().reads(context), json.dumps(told, default=str, sort_keys=True)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         task = self._loaded(context)
@@ -105,7 +115,8 @@ def harness_task(name: str) -> type[HarnessTask]:
 
 
 @cache
-def _load(name: str, folder: str) -> Any:
+def _load(name: str, folder: str, held: str) -> Any:
+    """The task; `held` is the folder's content, so that a changed one is read again."""
     tasks: Any = require("lm_eval.tasks", "harness")
     manager = tasks.TaskManager(include_path=folder, include_defaults=False) if folder else None
     if manager is None or name not in manager.all_tasks:

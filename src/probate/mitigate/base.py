@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from probate.bias.packs import Pack
 from probate.errors import InputError
+from probate.fingerprint import fingerprint, named_files
 from probate.options import Options as Options
 from probate.options import read_options
 from probate.records import Record
@@ -88,6 +90,18 @@ class Mitigation:
     def from_options(cls, options: Mapping[str, object]) -> Self:
         """Raises InputError for an option that the mitigation does not take."""
         return cls(read_options(cls.option_type, options, f"mitigations: {cls.name}"))
+
+    def reads(self, context: MitigationContext) -> list[Any]:
+        """What it reads besides options, context and records: as `Task.reads`. Default: each file or folder that an option names."""
+        return named_files(self.options, Path())
+
+    def fingerprint(self, context: MitigationContext) -> str:
+        """Hash of all but the records and the models that its result depends on.
+
+        Raises:
+            InputError: `reads` gives what cannot be compared.
+        """
+        return fingerprint(self, f"mitigations: {self.name}", context, {"learner", "generator"}, self.reads(context))
 
     def check(self, context: MitigationContext) -> None:
         """Raises InputError for a context that it cannot work in, before any record is seen."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 from pydantic import Field
 
+from probate.analyze.effects import AGAINST_MATCHED
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, Options
 from probate.mixing import augmented_count
@@ -39,13 +40,19 @@ class Cap(Mitigation):
     whole = True
     option_type: ClassVar[type[Options]] = CapOptions
 
+    def reads(self, context: MitigationContext) -> list[Any]:
+        return [self._effects()]  # of the run's folder nothing else, such as its adapters
+
+    def _effects(self) -> Path:
+        return Path(self.options.run) / "effects.parquet"
+
     def check(self, context: MitigationContext) -> None:
         self.largest_ratio()
 
     def largest_ratio(self) -> float:
         """Raises InputError for a run without such a task or without changes at any γ."""
         o = self.options
-        path = Path(o.run) / "effects.parquet"
+        path = self._effects()
         if not path.exists():
             raise InputError(f"mitigations: cap.options.run: {path}: no such file; name the folder of a finished run")
         effects = pd.read_parquet(path)
@@ -53,7 +60,7 @@ class Cap(Mitigation):
         if rows.empty:
             have = ", ".join(sorted(effects.loc[effects["question"] == "inheritance", "task"].unique())) or "none"
             raise InputError(f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; it did in: {have}")
-        matched = rows["contrast"].str.contains("matched")
+        matched = rows["contrast"] == AGAINST_MATCHED
         rows = rows[matched] if matched.any() else rows
         if rows["estimate"].isna().any():
             raise InputError(

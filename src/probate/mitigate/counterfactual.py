@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -52,6 +52,13 @@ class Counterfactual(Mitigation):
     @property
     def slow(self) -> bool:
         return bool(self.options.how == "rewrite")
+
+    def reads(self, context: MitigationContext) -> list[Any]:
+        if self.options.how == "swap":
+            return [*super().reads(context), gendered_words("en")]
+        from probate.models.embedder import encoder_files
+
+        return [*super().reads(context), encoder_files()]
 
     def check(self, context: MitigationContext) -> None:
         if context.language != "en":

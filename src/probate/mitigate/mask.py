@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, Options, marked
 from probate.mitigate.masker import Change, Masker
+from probate.mitigate.words import gendered_words
 from probate.records import Record
+from probate.tasks.taggers import tagger_version
 
 
 class MaskOptions(Options):
@@ -39,6 +41,10 @@ class Mask(Mitigation):
     source = "arXiv 2502.04419 (mask-based mitigation)"
     idempotent = True
     option_type: ClassVar[type[Options]] = MaskOptions
+
+    def reads(self, context: MitigationContext) -> list[Any]:
+        tagged = [tagger_version("en")] if self.options.entities else []
+        return [*super().reads(context), gendered_words(context.language), *tagged]
 
     def check(self, context: MitigationContext) -> None:
         if self.options.entities and context.language != "en":

@@ -36,9 +36,10 @@ def merged(model: Any, adapter: str, base: str) -> Any:
 def _load(base: Any, adapter: str) -> Any:
     """A PEFT model; PEFT only warns of weights that do not fit."""
     from peft import PeftModel
+    from torch.random import fork_rng
 
     try:
-        with quiet() as warned:
+        with quiet() as warned, fork_rng():  # PEFT draws weights before it reads them
             model = PeftModel.from_pretrained(base, adapter)
             check_adapter_weights(adapter, model)
         check_warnings(adapter, warned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,16 @@ LONGEST = 256
 """Tokens that the encoder was trained on; of a longer text the beginning counts."""
 
 
+def encoder_files() -> Path:
+    """The folder of the encoder's weights and vocabulary; fetched if need be."""
+    return embedded_path("embedded-embeddings")
+
+
 @cache
 def _encoder() -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
-    path = str(embedded_path("embedded-embeddings"))
+    path = str(encoder_files())
     with quiet() as warned:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model, info = AutoModel.from_pretrained(path, use_safetensors=True, output_loading_info=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 from pydantic import Field, field_validator
@@ -62,6 +62,9 @@ class Representation(Task):
 
     def size(self, context: TaskContext) -> int:
         return len(self._asked(context))
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        return [*super().reads(context), self._asked(context), context.pack or load_pack(context.dimension)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         options, asked = self.options, self._asked(context)

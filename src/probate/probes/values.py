@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 from pydantic import Field
@@ -46,6 +46,10 @@ class Values(Task):
 
     def size(self, context: TaskContext) -> int:
         return 2 * len({(q.text, q.options) for q in self._questions(context)})
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        questions = self._questions(context)
+        return [*super().reads(context), questions, [region(q.country) for q in questions]]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         questions = self._questions(context)

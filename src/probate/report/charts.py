@@ -7,7 +7,8 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -24,7 +25,22 @@ COLOURS = {
 }
 """Drawn hex → CSS variable. The groups' colours are Okabe and Ito's, safe for colour-blind readers."""
 
+Given = ParamSpec("Given")
 GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
+    """`chart` in matplotlib's own style, whatever the caller's is; the caller's settings and figures stay as they are."""
+
+    @wraps(chart)
+    def draw(*args: Given.args, **kwargs: Given.kwargs) -> str:
+        import matplotlib
+
+        style = {k: v for k, v in dict.items(matplotlib.rcParamsDefault) if not k.startswith("backend")}
+        with matplotlib.rc_context({**style, "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
+            return chart(*args, **kwargs)
+
+    return draw
 
 
 def group_colour(number: int) -> str:
@@ -55,6 +71,7 @@ class Series:
     control: bool = False
 
 
+@drawn
 def dose_chart(
     series: Sequence[Series],
     *,
@@ -67,7 +84,7 @@ def dose_chart(
     across: str = "share of augmented data γ",
 ) -> str:
     """Values over γ (or what `across` says) with intervals, each line labelled at its end. Returns an `<svg>` element."""
-    plt, figure, axes = figure_of(3.5, 2.5, salt)
+    figure, axes = figure_of(3.5, 2.5, salt)
     doses = sorted({p.ratio for s in series for p in s.points})
     span = max(doses) or 1.0
     solid = [s for s in series if not s.control]
@@ -100,7 +117,7 @@ def dose_chart(
     axes.set_xlabel(across, color=SOFT, fontsize=9)
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(formatter(unit))
-    return svg_of(plt, figure, alt)
+    return svg_of(figure, alt)
 
 
 def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float], span: float) -> None:
@@ -127,9 +144,10 @@ class Bar:
     colour: str = INK
 
 
+@drawn
 def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: str) -> str:
     """Estimates with intervals around a zero line; a filled mark is significant after adjustment."""
-    plt, figure, axes = figure_of(5.6, 0.75 + 0.3 * len(rows), salt)
+    figure, axes = figure_of(5.6, 0.75 + 0.3 * len(rows), salt)
     for at, row in enumerate(reversed(rows)):
         if np.isfinite(row.low):
             axes.hlines(at, row.low, row.high, color=row.colour, linewidth=1.6)
@@ -143,14 +161,17 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     axes.set_yticklabels([r.label for r in reversed(rows)], fontsize=9)
     axes.xaxis.set_major_formatter(formatter(unit))
     axes.set_title(title, loc="left", fontsize=10, color=INK)
-    return svg_of(plt, figure, alt)
+    return svg_of(figure, alt)
 
 
+@drawn
 def share_chart(
     labels: Sequence[str], groups: Sequence[str], arms: Sequence[tuple[str, np.ndarray]], *, alt: str, salt: str
 ) -> str:
     """Share of each predicted label by group, a panel an arm on the same scale. `arms`: (name, (labels, groups))."""
-    plt, figure, grid = figure_of(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
+    from matplotlib.ticker import MaxNLocator
+
+    figure, grid = figure_of(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
     top = max(0.1, 1.05 * max(float(np.nanmax(values)) for _, values in arms))
     for at, ((name, values), axes) in enumerate(zip(arms, grid, strict=True)):
         y = np.arange(len(labels))[::-1]
@@ -164,8 +185,8 @@ def share_chart(
             axes.set_yticklabels(labels, fontsize=9)
         axes.xaxis.set_major_formatter(formatter("share"))
         axes.set_title(name, loc="left", fontsize=9, color=INK)
-        axes.xaxis.set_major_locator(plt.MaxNLocator(3))
-    return svg_of(plt, figure, alt)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+    return svg_of(figure, alt)
 
 
 def formatter(unit: str) -> Callable[[float, Any], str]:
@@ -179,14 +200,14 @@ def formatter(unit: str) -> Callable[[float, Any], str]:
     return show
 
 
-def figure_of(width: float, height: float, salt: str, panels: int = 0) -> tuple[Any, Any, Any]:
-    import matplotlib
+def figure_of(width: float, height: float, salt: str, panels: int = 0) -> tuple[Any, Any]:
+    """A figure and its axes (with `panels`, a list of them); `salt` makes the names in the SVG, for charts that are `drawn`."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
 
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": "DejaVu Sans"})
-    figure, axes = plt.subplots(1, max(1, panels), figsize=(width, height), squeeze=False)
+    figure = Figure(figsize=(width, height), label=salt)
+    FigureCanvasSVG(figure)
+    axes = figure.subplots(1, max(1, panels), squeeze=False)
     figure.patch.set_alpha(0)
     for one in axes[0]:
         one.patch.set_alpha(0)
@@ -198,15 +219,16 @@ def figure_of(width: float, height: float, salt: str, panels: int = 0) -> tuple[
         one.set_axisbelow(True)
         for label in (*one.get_xticklabels(), *one.get_yticklabels()):
             label.set_color(SOFT)
-    return plt, figure, (list(axes[0]) if panels else axes[0][0])
+    return figure, (list(axes[0]) if panels else axes[0][0])
 
 
-def svg_of(plt: Any, figure: Any, alt: str) -> str:
+def svg_of(figure: Any, alt: str) -> str:
+    import matplotlib
+
     buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-    )
-    plt.close(figure)
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    with matplotlib.rc_context({"svg.hashsalt": figure.get_label()}):
+        figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)

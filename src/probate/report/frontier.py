@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probate.report.charts import INK, SOFT, figure_of, formatter, svg_of
+from probate.report.charts import INK, SOFT, drawn, figure_of, formatter, svg_of
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ def best(marks: Sequence[Mark]) -> list[Mark]:
     return [m for m in marks if not beaten(m)]
 
 
+@drawn
 def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title: str, alt: str, salt: str) -> str:
     """Every mitigation with its intervals; `inherited` is the level without one, at no loss. Filled: on the frontier (`best`)."""
-    plt, figure, axes = figure_of(6.4, 4.2, salt)
+    figure, axes = figure_of(6.4, 4.2, salt)
     filled = best(marks)
     axes.axhline(0, color=INK, linewidth=0.9)
     axes.axvline(0, color=INK, linewidth=0.9)
@@ -63,4 +64,4 @@ def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title:
     axes.xaxis.set_major_formatter(formatter("share"))
     axes.yaxis.set_major_formatter(formatter(unit))
     axes.set_title(title, loc="left", fontsize=10, color=INK)
-    return svg_of(plt, figure, alt)
+    return svg_of(figure, alt)

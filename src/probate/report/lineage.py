@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from probate.report import charts
 
 
+@charts.drawn
 def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
     """`lines`: kind of arm → (what was written, the arm trained on it) for each round. Returns an `<svg>` element."""
     longest = max(map(len, lines.values()))
-    plt, figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(lines), "lineage")
+    figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(lines), "lineage")
     axes.axis("off")
     axes.set_xlim(0, 2 * longest + 1)
     axes.set_ylim(-len(lines) + 0.4, 0.6)
@@ -30,4 +31,4 @@ def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int
     alt = "Which data made which model. " + "; ".join(
         f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ") for kind, steps in lines.items()
     )
-    return charts.svg_of(plt, figure, alt)
+    return charts.svg_of(figure, alt)

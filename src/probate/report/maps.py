@@ -7,9 +7,10 @@ from typing import Any
 from probate.report import charts
 
 
+@charts.drawn
 def text_map(found: dict[str, Any], title: str, salt: str) -> str:
     """`found` as `probate.why.distribution.mapped` gives it. Returns an `<svg>` element."""
-    plt, figure, axes = charts.figure_of(4.2, 3.6, salt)
+    figure, axes = charts.figure_of(4.2, 3.6, salt)
     groups = sorted({g for side in ("original", "augmented") for *_, g in found[side]})
     for side, filled in (("original", False), ("augmented", True)):
         for place, group in enumerate(groups):
@@ -26,4 +27,4 @@ def text_map(found: dict[str, Any], title: str, salt: str) -> str:
     axes.set_title(title, loc="left", fontsize=10, color=charts.INK)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, labelcolor=charts.INK)
     counts = "; ".join(f"{len(found[side])} {side}" for side in ("original", "augmented"))
-    return charts.svg_of(plt, figure, f"{title}. {counts} texts; {found['axes']}")
+    return charts.svg_of(figure, f"{title}. {counts} texts; {found['axes']}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import pandas as pd
 
+from probate.fingerprint import fingerprint, named_files
 from probate.options import Options as Options
 from probate.options import read_options
 from probate.records import Record
@@ -118,6 +119,21 @@ class Task(ABC):
     def check(self, context: TaskContext) -> None:
         """Raises InputError for what cannot work: data, options, a library that is missing. Called before anything is trained."""
         self.size(context)
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        """What `evaluate` reads besides options and context: paths (they count by content), texts, numbers, records, lists of these.
+
+        Default: each file or folder that an option names. A task with data elsewhere adds them: `[*super().reads(context), path]`.
+        """
+        return named_files(self.options, context.base)
+
+    def fingerprint(self, context: TaskContext) -> str:
+        """Hash of all that the outcomes of one model depend on: where it is the same, finished outcomes are taken as they are.
+
+        Raises:
+            InputError: `reads` gives what cannot be compared.
+        """
+        return fingerprint(self, f"tasks: {self.name}", context, {"base"}, self.reads(context))
 
     @abstractmethod
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -59,6 +59,9 @@ class ChoiceTask(Task):
 
     def size(self, context: TaskContext) -> int:
         return len(self.items(context))
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        return [*super().reads(context), self.items(context)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         items = self.items(context)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,9 @@ class Hiring(Task):
 
     def size(self, context: TaskContext) -> int:
         return 4 * len(self._pairings(context))
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        return [*super().reads(context), self._pairings(context)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         from probate.infer.scoring import score_options

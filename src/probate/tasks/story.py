@@ -6,7 +6,7 @@ import json
 from functools import cache
 from importlib.resources import files
 from math import nan
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import yaml
@@ -17,6 +17,8 @@ from probate.generate.languages import written_in
 from probate.records import fill, stable_seed
 from probate.tasks.adjectives import judged
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, by_group, frame
+from probate.tasks.lexicons import lexicon
+from probate.tasks.taggers import tagger_version
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -76,6 +78,16 @@ class Story(Task):
 
     def check(self, context: TaskContext) -> None:
         judged("A.", self.options.language)
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        language = self.options.language
+        return [
+            *super().reads(context),
+            self._asked(context),
+            prompts().get(language),
+            lexicon(language),
+            tagger_version(language),
+        ]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         from probate.infer.generation import generate

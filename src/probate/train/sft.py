@@ -96,6 +96,7 @@ def schedule(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, total - ramp)))
 
 
+@torch.random.fork_rng()  # seeds are set inside; the caller's stay
 def train(
     base: Any,
     examples: Sequence[Example],

@@ -114,8 +114,13 @@ def pack_names() -> list[str]:
     """Names of all identity packs that are installed."""
     from probate.registry import entry_points_of
 
-    own = {p.name.removesuffix(".yaml") for p in (files("probate") / "bias" / "packs").iterdir() if p.name.endswith(".yaml")}
-    return sorted(own | set(entry_points_of("probate.identities")))
+    own = _own_files()
+    return sorted(own.keys() | entry_points_of("probate.identities", own).keys())
+
+
+def _own_files() -> dict[str, str]:
+    folder = files("probate") / "bias" / "packs"
+    return {p.name.removesuffix(".yaml"): p.name for p in folder.iterdir() if p.name.endswith(".yaml")}
 
 
 @cache
@@ -128,7 +133,7 @@ def load_pack(dimension: str) -> Pack:
     from probate.registry import entry_points_of
 
     path: Any = files("probate") / "bias" / "packs" / f"{dimension}.yaml"
-    plugins = entry_points_of("probate.identities")
+    plugins = entry_points_of("probate.identities", _own_files(), dimension)
     if dimension in plugins:
         try:
             path = Path(str(plugins[dimension].load()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 from probate.errors import InputError
 from probate.tasks.taggers.words import Forms
@@ -20,6 +21,16 @@ TAGGERS = {
     "ar": ("arabic", {}),
     "zh": ("chinese", {}),
 }
+LIBRARIES = {"en": "HanTa", "es": "rippletagger", "pt": "rippletagger", "zh": "jieba"}
+"""Distribution that a language's tagger comes from; Arabic has none."""
+
+
+def tagger_version(language: str) -> str:
+    """Version of the library that tags the language; empty where there is none, or it is not installed."""
+    try:
+        return version(LIBRARIES[language])
+    except (KeyError, PackageNotFoundError):
+        return ""
 
 
 def tagger(language: str) -> Callable[[str], list[Forms]]:
