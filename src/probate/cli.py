@@ -540,8 +540,12 @@ def mitigate(
         Path | None, typer.Option("--out", help="Where the result goes; what was done to each row lies beside it.")
     ] = None,
     groups: Annotated[
-        str, typer.Option("--groups", help="Identity packs whose words are masked; the first is balanced, or the first --group where none is named.")
-    ] = "gender",
+        str | None,
+        typer.Option(
+            "--groups",
+            help="Identity packs whose words are masked, the first is balanced; default: all that have the language, and the first --group, else gender, is balanced.",
+        ),
+    ] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated.")] = None,
@@ -563,7 +567,7 @@ def mitigate(
     from probate.mitigate.command import run_command
 
     said, found = run_command(
-        strategy.split(","), source, out, groups.split(","), text, label, group or [], language, model, overrides or [], show,
+        strategy.split(","), source, out, groups.split(",") if groups else [], text, label, group or [], language, model, overrides or [], show,
         dry_run=dry_run, force=force, quiet=quiet,
     )  # fmt: skip
     give([said], found, as_json)

@@ -213,7 +213,7 @@ def _of_set(
             0,
             only_a,
             only_b,
-            *[float("nan")] * 6,
+            *([float("nan")] * 6),
             "undefined: no item has a readable score in both",
             float("nan"),
             (0, 0),

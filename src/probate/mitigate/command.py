@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probate.bias.packs import load_pack
+from probate.bias.packs import load_pack, pack_names
 from probate.bias.spellings import pack_of
 from probate.errors import InputError
 from probate.mitigate.base import MitigationContext
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from probate.models.lm import LM
 
 NO_TEXT = "(nothing)"
-DEFAULT = ("gender",)
-"""Dimensions where none are named: then the first `--group` is balanced."""
+BALANCED = "gender"
+"""The dimension that is balanced where neither `--groups` nor `--group` names one."""
 
 
 def run_command(
@@ -60,9 +60,11 @@ def run_command(
     if unknown:
         raise InputError(f"--set {unknown[0]}: no such mitigation in --strategy {','.join(names)}")
     columns = {_dimension(name): column for name, column in group_columns(groups).items()}
-    named = [_dimension(d) for d in dimensions]
+    named = [_dimension(d) for d in dimensions] or [BALANCED, *(d for d in pack_names() if d != BALANCED)]
     packs = tuple(pack_of(d) or load_pack(d) for d in named if pack_of(d) or d not in columns)
-    balanced = next((d for d in columns if d not in DEFAULT), named[0]) if tuple(dimensions) == DEFAULT else named[0]
+    silent = [] if dimensions else [p.dimension for p in packs if not p.speaks(language)]
+    packs = tuple(p for p in packs if p.dimension not in silent)
+    balanced = named[0] if dimensions else next(iter(columns), BALANCED)
     context = MitigationContext(balanced, [], [], packs, language, generated=False)
     if model:
         load = cache(partial(_load, model))
@@ -84,9 +86,12 @@ def run_command(
     written = None if dry_run else out
     record = {
         "shape": found.shape.said(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
-        "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": written,
+        "not_masked": silent, "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": written,
     }  # fmt: skip
-    return words(found, written), record
+    said = words(found, written)
+    if silent and "mask" in names:
+        said = f"not masked: the packs {', '.join(silent)} have no words in '{language}'\n{said}"
+    return said, record
 
 
 def _dimension(name: str) -> str:

@@ -68,6 +68,10 @@ class Pack(BaseModel):
         """The pack with these groups alone."""
         return self.model_copy(update={"groups": {g: self.groups[g] for g in groups}})
 
+    def speaks(self, language: str) -> bool:
+        """Whether every group has words in that language."""
+        return language == "en" or all(language in g.words for g in self.groups.values())
+
     def speaking(self, language: str) -> Pack:
         """The pack in another language: its words, and names in its script where the pack has them. English is the pack itself.
 
