@@ -207,15 +207,16 @@ def _of_set(
 ) -> Iterator[Compared]:
     """`groups`: dimension → the groups that are compared; a comparison that needs one without a readable score is undefined."""
     if both.empty:
+        nan = float("nan")
         yield Compared(
             name,
             "all",
             0,
             only_a,
             only_b,
-            *([float("nan")] * 6),
+            *(nan, nan, nan, nan, nan, nan),
             "undefined: no item has a readable score in both",
-            float("nan"),
+            nan,
             (0, 0),
             True,
         )
