@@ -199,3 +199,23 @@ def test_long_records_keep_their_label(tiny_study, tmp_path):
     done = json.loads((tmp_path / "adapters" / "control-0-s0" / "done.json").read_text())
     assert done["truncated"] == 18
     assert "too long: " in (tmp_path / "report.html").read_text()
+
+
+def test_a_column_without_a_pack_is_a_dimension(tiny_study, tmp_path):
+    from probate.corpus import biographies
+
+    rows = [
+        {"text": r["text"], "label": r["label"], "region": "North" if i % 2 else "South", "id": str(i)}
+        for i, r in enumerate(x for x in biographies() if x["label"] in ("dentist", "nurse"))
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    columns = {"id": "id", "groups": {"region": "region"}}
+    data = {"source": str(tmp_path / "rows.jsonl"), "labels": None, "columns": columns, "train_per_cell": 4, "test_per_cell": 4}
+    own = {"data": data, "augmented": {"source": str(tmp_path / "rows.jsonl"), "columns": columns}, "tasks": ["occupation"]}
+    bias = {"types": ["given"], "dimension": "region", "groups": ["South", "North"]}
+    result = run(tiny_study(**own, bias=bias), tmp_path / "run", quiet=True)
+    assert result.exit_code == 0
+    changes = result.effects[(result.effects["question"] == "inheritance") & (result.effects["task"] == "occupation")]
+    assert set(changes["comparison"]) == {"South − North"} and changes["estimate"].notna().all()
+    with pytest.raises(InputError, match=r"bias\.groups: 'West' is not in the data; it has: North, South"):
+        run(tiny_study(**own, bias={**bias, "groups": ["South", "West"]}), tmp_path / "none", quiet=True)

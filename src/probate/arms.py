@@ -9,7 +9,7 @@ from pathlib import Path
 
 from probate.bias.annotator import annotate, choose, stereotypes_for
 from probate.bias.opinions import languages, opinion_words
-from probate.bias.packs import Pack, load_pack, read_pack
+from probate.bias.packs import Pack, load_pack, pack_names, read_pack, with_given
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, check_together
@@ -42,20 +42,25 @@ def read_data(study: Study, base: Path) -> StudyData:
         InputError: data that the study cannot run on, with place and remedy.
     """
     dimension, groups = study.bias.dimension, study.bias.groups
-    pack = read_pack(base / study.bias.pack, dimension) if study.bias.pack else load_pack(dimension)
-    _check_language(study, pack)
+    ready = study.augmented is not None
+    pack = read_pack(base / study.bias.pack, dimension) if study.bias.pack else None
+    if pack is None and not (ready and dimension not in pack_names()):
+        pack = load_pack(dimension)
     reading = read_source(study.data, base, "original", study.data.labels, study.data.language)
     found = Counter(r.label for r in reading.records)
     labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(found)
     if dimension not in study.data.columns.groups:
         raise InputError(f"data.columns.groups has no '{dimension}', the dimension that the study measures")
-    unknown = [g for g in groups if g not in pack.groups]
+    there = {r.groups.get(dimension, "") for r in reading.records} if ready else set()
+    unknown = [g for g in groups if not (pack and g in pack.groups) and g not in there]
     if unknown:
-        raise InputError(
-            f"bias.groups: '{unknown[0]}' is not in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}"
-        )
+        have = f"in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}" if pack else f"in the data; it has: {', '.join(sorted(there))}"
+        raise InputError(f"bias.groups: '{unknown[0]}' is not {have}")
+    known, pack = pack, with_given(pack, dimension, groups)
+    _check_language(study, pack)
     _check_labels(labels, found)
-    stereotypes = stereotypes_for(labels, pack, study.bias.stereotypes)
+    own = study.bias.stereotypes if known or study.bias.stereotypes else {label: [] for label in labels}
+    stereotypes = stereotypes_for(labels, pack, own)
     for group, mapping in (study.bias.relabel or {}).items():
         for label in (*mapping, *mapping.values()):
             if normal_label(label) not in labels:

@@ -58,6 +58,7 @@ class Pack(BaseModel):
     )
     names: list[str] = Field(default_factory=list, description="First names that say nothing of the group.")
     bands: dict[str, float] = Field(default_factory=dict, description="Group → the number from which it starts, as of age in years.")
+    given: list[str] = Field(default_factory=list, description="Groups as a file gives them, of which no name or word is known.")
     cross: str = Field("", description="The pack that intersectional bias types cross this one with.")
 
     def named(self, group: str) -> list[str]:
@@ -98,7 +99,7 @@ class Pack(BaseModel):
     def _names_are_clear(self) -> Pack:
         if len(self.groups) < 2:
             raise ValueError("a pack needs at least two groups")
-        nameless = [name for name, group in self.groups.items() if not group.names and not self.names]
+        nameless = [n for n, group in self.groups.items() if not group.names and not self.names and n not in self.given]
         if nameless:
             raise ValueError(f"groups.{nameless[0]} has no names, and the pack has none for all groups")
         owner: dict[str, str] = {}
@@ -151,6 +152,21 @@ def load_pack(dimension: str) -> Pack:
             f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; there are: {', '.join(known)}"
         )
     return read_pack(path, dimension)
+
+
+def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack:
+    """The pack with those of `groups` that it does not have as groups without names or words; one of them alone where there is no pack.
+
+    Raises:
+        InputError: fewer than two groups in all.
+    """
+    own = dict(pack.groups) if pack else {}
+    more = [g for g in groups if g not in own]
+    if len(own) + len(more) < 2:
+        raise InputError(f"bias.groups: '{dimension}' needs at least two groups")
+    groups_of = {**own, **{g: Group(noun=g) for g in more}}
+    base = pack.model_dump(exclude_defaults=True) if pack else {"dimension": dimension, "source": "the values of the file"}
+    return Pack.model_validate({**base, "groups": groups_of, "given": more})
 
 
 def read_pack(path: Path, dimension: str) -> Pack:
