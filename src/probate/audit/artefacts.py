@@ -13,7 +13,7 @@ KINDS = {
     "preamble": re.compile(r"^\s*(?:sure|certainly|of course|absolutely|here(?:'s| is| are)|below is|as an ai\b|claro|por supuesto|com certeza)\b[^\n]{0,120}?[:!,.]", re.I),
     "closing": re.compile(r"(?:i hope this helps|let me know if|feel free to (?:ask|adjust|modify|customi[sz]e)|please note that this is|note: this)", re.I),
     "markup": re.compile(r"^\s*(?:#{1,4} |\*\*[^*\n]+\*\*|[-*] \*\*)", re.M),
-    "control token": re.compile(r"<\|[a-z_0-9]{2,30}\|>|<｜[^｜\n]{2,40}｜>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</?think>|<(?:bos|eos|pad|unk)>|\[(?:CLS|SEP|MASK|PAD)\]|<\|endoftext\|>", re.I),
+    "control token": re.compile(r"<\|[a-z_0-9]{2,30}\|>|<｜[^｜\n]{2,40}｜>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</?think>|<(?:bos|eos|pad|unk)>", re.I),
     "cut off": re.compile(r"(?:^|\n)(?:\S+[ \t]+){5,}\S*[a-z,]\s*\Z"),
 }  # fmt: skip
 """Kind → pattern. `cut off`: the last line has more than five words and ends in a lower-case letter or a comma."""

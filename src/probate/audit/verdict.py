@@ -32,7 +32,7 @@ RULES = {
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
     "copies": "look: 1% or more hold a run of 13 words of the original",
-    "artefacts": "look: 1% or more are refusals, or 5% or more have another generator's trace",
+    "artefacts": "look: any text has a control token of a chat template, 1% or more are refusals, or 5% or more have another generator's trace",
     "unread": "look: 1% or more of the rows cannot be read or have no text",
     "one class": "look: all labels, or all texts, are the same",
     "coverage": "cannot tell: labels, groups, a language or a check that was given and not used",
@@ -194,7 +194,7 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
     """A finding for each kind of trace."""
     found: list[Found] = []
     for kind, places in artefacts.items():
-        look = 2.0 if kind in HARMLESS else 0.01 if kind == "refusal" else 0.05
+        look = 2.0 if kind in HARMLESS else {"control token": 0.0, "refusal": 0.01}.get(kind, 0.05)
         words = {"refusal": "refuse or speak as a model", "markup": "have Markdown", "cut off": "end in mid-sentence"}.get(
             kind, f"have a {kind}"
         )
