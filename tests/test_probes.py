@@ -259,7 +259,7 @@ def test_representation_counts_what_texts_show(monkeypatch):
             assert "she" not in turns[0]["content"].lower().split()
             return [1]
 
-        def decode(self, ids):
+        def decode(self, ids, after=()):
             return texts[ids[0]]
 
     table = pd.DataFrame([vars(o) for o in probe.evaluate(Speaker(), context)])
