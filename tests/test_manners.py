@@ -109,6 +109,7 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
         added.append(point(name, "other:Thing", group, "others"))
     real = registry.entry_points
     load_pack.cache_clear()
+    pack_names.cache_clear()
     monkeypatch.setattr(
         registry, "entry_points", lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])]
     )
@@ -120,6 +121,7 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
     other = {"tasks": "salary", "probes": "knowledge", "mitigations": "token", "identities": "age"}[kind]
     load(other)  # the others can be used
     load_pack.cache_clear()
+    pack_names.cache_clear()
 
 
 def test_a_distribution_that_is_on_the_path_twice_is_one(monkeypatch):

@@ -77,6 +77,6 @@ def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch):
     import probate.registry as registry
 
     broken = EntryPoint("broken", "no_such_module:Task", "probate.tasks")
-    monkeypatch.setattr(registry, "entry_points_of", lambda _: {"broken": broken})
+    monkeypatch.setattr(registry, "entry_points_of", lambda *_, **__: {"broken": broken})
     with pytest.raises(InputError, match="'broken' cannot be imported from no_such_module:Task"):
         registry.load_task("broken")

@@ -23,7 +23,7 @@ import pandas as pd
 from probate.bias.packs import Pack, load_pack
 from probate.corpus import biographies
 from probate.mitigate.base import Mitigation, MitigationContext, mitigate
-from probate.models.embedded import cache_dir
+from probate.models.embedded import cache_dir, proof_dir
 from probate.models.lm import LM
 from probate.records import Record
 from probate.study import PROMPT
@@ -199,7 +199,7 @@ def _check_reads(owner: Task | Mitigation, context: Any, work: Callable[[], Made
     counted = {file.resolve() for path in _paths(owner.reads(context)) for file in (path, *path.rglob("*"))}
     own = [Path(inspect.getfile(type(owner))).parent] if type(owner).__module__ != "__main__" else []
     known = [*map(Path, sysconfig.get_paths().values()), Path(sys.base_prefix), *map(Path, ("/proc", "/sys", "/dev", "/etc"))]
-    known = [p.resolve() for p in (*known, Path(__file__).parent, cache_dir(), *models, *own)]
+    known = [p.resolve() for p in (*known, Path(__file__).parent, cache_dir(), proof_dir(), *models, *own)]
     loose = sorted(
         str(p)
         for p in {Path(name).resolve() for name in opened}

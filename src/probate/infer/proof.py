@@ -27,7 +27,7 @@ import transformers
 
 from probate.errors import StageError
 from probate.infer.finding import Finding
-from probate.models.embedded import cache_dir
+from probate.models.embedded import proof_dir
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 """Largest difference (root mean square) from the plain pass that counts as rounding, as a share of the standard deviation of what is
@@ -256,8 +256,7 @@ def _code() -> str:
 def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
     weight = next(model.parameters())
     whole = [fingerprint, *key, str(weight.dtype), weight.device.type, torch.__version__, transformers.__version__, _code()]
-    folder = Path(os.environ.get("PROBATE_PROOFS") or cache_dir() / "proofs")
-    return folder / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
+    return proof_dir() / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
 
 
 def _read(path: Path, shortcut: str) -> Finding | None:

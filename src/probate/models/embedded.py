@@ -63,6 +63,11 @@ def cache_dir() -> Path:
     return Path(override).expanduser() if override else user_cache_path("probate")
 
 
+def proof_dir() -> Path:
+    """Where it is kept which shortcuts through which model were found right: `PROBATE_PROOFS`, else a folder of the cache."""
+    return Path(os.environ.get("PROBATE_PROOFS") or cache_dir() / "proofs")
+
+
 def embedded_path(name: str) -> Path:
     """The folder of an embedded model, fetched and converted on first use.
 
