@@ -95,7 +95,7 @@ def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
         number=lambda i, r: 7 * i, sha=lambda i, r: f"{i * 7919:x}", same=lambda i, r: "x", tags=lambda i, r: ["a"], meta=lambda i, r: {"plan": "ab"[i // 3 % 2]},
     )  # fmt: skip
     _, _, data = looked(tmp_path, rows)
-    left = " | ".join(coverage(data)["left_out"])
+    left = " | ".join(coverage(data, [])["left_out"])
     assert {"region", "meta.plan"} <= set(data.columns) and "label_id" not in data.columns
     for said in (
         "'label_id': the label under another name",

@@ -180,9 +180,11 @@ def _coverage(c: dict[str, Any]) -> list[str]:
         f"{g['name']} (column '{g['column']}': {len(g['groups'])} groups, {g['missing']:,} texts without one)"
         for g in c["groups"]
     )
-    labels = f"{len(c['labels'])} labels, {c['texts_without_label']:,} texts without one" if c["labels"] else "no labels"
+    labels = f"{len(c['labels'])} labels, {c['texts_without_label']:,} texts without one" if c["labels"] else "no labels, so no ties"
+    read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
     said = [
-        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}"
+        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}; "
+        f"read from the texts: {read or 'none'}"
     ]
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 

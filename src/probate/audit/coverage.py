@@ -15,8 +15,11 @@ MISSING = 0.2
 SHOWN = 100
 
 
-def coverage(data: AuditSet) -> dict[str, Any]:
-    """Rows, texts, language, labels and columns that the verdict speaks of, and what was left out; ready for JSON."""
+def coverage(data: AuditSet, dimensions: Sequence[Dimension]) -> dict[str, Any]:
+    """Rows, texts, language, labels, columns and what was read from texts that the verdict speaks of, and what was left out; ready for JSON.
+
+    `read`: dimension → share of the texts, from 0 to 1, that show one of its groups.
+    """
     return {
         "rows": data.rows, "texts": len(data.texts), "unread": len(data.rejected), "without_text": data.empty,
         "language": data.shape.language, "languages": dict(data.languages.most_common()),
@@ -25,6 +28,7 @@ def coverage(data: AuditSet) -> dict[str, Any]:
             {"name": name, "column": c.column, "groups": c.groups[:SHOWN], "missing": c.missing, "rule": c.rule, "named": name in data.shape.groups}
             for name, c in data.columns.items()
         ],
+        "read": {d.name: 1 - d.undetermined for d in dimensions if not d.known},
         "left_out": [*data.left, *data.shape.left],
     }  # fmt: skip
 

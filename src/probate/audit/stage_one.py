@@ -151,7 +151,7 @@ def as_record(a: Audit) -> dict[str, Any]:
     return {
         "verdict": a.verdict,
         "exit": verdict.EXIT_CODES[a.verdict],
-        "coverage": coverage(a.data) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
+        "coverage": coverage(a.data, a.dimensions) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
         "said": verdict.VERDICTS[a.verdict],
         "source": a.data.source,
         "original": a.original.source if a.original else None,
