@@ -105,7 +105,7 @@ def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
         "'tags': it holds lists",
     ):
         assert said in left, (said, left)
-    own = coverage(data)
+    own = coverage(data, [])
     assert own["rows"] == own["texts"] == 60 and own["labels"] == ["no", "yes"] and own["languages"] == {"en": 60}
 
 
