@@ -114,7 +114,7 @@ def mitigate(strategy, path, out, *options, groups=()):
         strategy.split(","),
         path,
         out,
-        ["gender"],
+        [],
         None,
         None,
         groups,
