@@ -70,3 +70,31 @@ def cased(word: str, like: str) -> str:
     if like.isupper() and len(like) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if like[:1].isupper() else word
+
+
+def agreed(article: str, following: str) -> str:
+    """`article`, with the space after it, as it stands before `following`."""
+    if article.strip().lower() not in ("a", "an"):
+        return article
+    vowel = re.match(r"(?:[aeiou](?!ni[a-z]|ne\b|se)|hour|honest|heir)", following.lower()) and not following.lower().startswith(("euro", "use"))
+    return cased("an " if vowel else "a ", article.strip())
+
+
+def with_article(article: str, new: str, gap: str) -> str:
+    """An article and what now stands after it: one article, in agreement."""
+    if new.lower().startswith("the "):
+        new = new[4:]
+    return f"{agreed(article + ' ', new).strip()}{gap}{new}"
+
+
+def subject(word: str, after: str) -> tuple[int, str]:
+    """«they» for a subject, with its verb: taken along where it follows at once, perhaps after an adverb."""
+    they = cased("they", word)
+    short = re.match(r"['’](s|d|ll)\b", after)
+    if short:
+        end = "ve" if short.group(1) == "s" and re.match(r"['’]s\s+(been|had|got)\b", after) else CONTRACTIONS[short.group(1)]
+        return short.end(), f"{they}{short.group(0)[0]}{end}"
+    found = re.match(rf"((?:\s+(?:{'|'.join(sorted(ADVERBS))}))*\s+)([^\W\d_]+(?:['’]t)?)", after)
+    if not found or plural(found.group(2)) == found.group(2):
+        return 0, they
+    return found.end(), f"{they}{found.group(1)}{plural(found.group(2))}"

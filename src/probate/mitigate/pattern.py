@@ -1,0 +1,66 @@
+"""The regular expression over all that masking may replace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from probate.bias.names import WORD_NAMES, folded
+from probate.mitigate.attributes import AGE, HERITAGE, YEARS_OLD
+from probate.mitigate.english import ADVERBS
+
+TITLES = {"mrs", "ms", "miss", "mr", "sir", "mx"}
+HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
+DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
+"""Who follows it is a person, listed or not."""
+FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
+"""What may follow a first name: an initial, a particle, one or two family names."""
+LOUD_FAMILY = r"(?:[ ]+(?!(?:IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF)\b)[A-Z][A-Z'’-]{2,}(?!\w))?"
+DIGITS = "0123456789tTfFsSeEnNoO"
+"""What a number begins with, in figures or in words."""
+CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
+
+
+def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: list[str], language: str, ages: bool = False) -> re.Pattern[str]:
+    """Names as they are spelled or in capitals (in alphabets with the family name after them), words in any case."""
+
+    def either(found: Iterable[str]) -> str:
+        return "|".join(re.escape(w) for w in sorted(found, key=lambda w: (-len(w), w))) or r"(?!)"
+
+    stays = f"(?P<fixed>{either(fixed)})"
+    if language == "zh":
+        return re.compile(rf"{stays}|(?P<name>(?P<first>{either(people)}))|(?P<word>{either(words)})")
+    if language == "ar":
+        head = rf"(?:[وف](?=(?:{either(words)})(?!\w)))?(?:ال|وال|بال|لل)?"
+        return re.compile(rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?P<first>{either(people)}))(?!\w)|(?P<word>{head}(?:{either(words)}))(?!\w))")
+    if language != "en":
+        return re.compile(
+            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?:(?:{HONORIFIC})?(?P<first>{either(people)})|{DOCTOR})(?!\w){FAMILY})|(?P<word>(?i:{either(words)}))(?!\w))"
+        )
+    people = {folded(n)[0] for n in people}
+    words = [folded(w)[0] for w in words]
+    loud = either(n.upper() for n in people - WORD_NAMES if len(n) > 2 and n not in ("Min", "Jun", "Max", "Dan", "Ali", "Pat"))
+    titled = {w.capitalize() for w in words if w in TITLES}  # «MS» is a degree, «miss» a verb
+    plain = either(w for w in words if w not in TITLES)
+    adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
+    grammar = "she" in words and "he" in words
+    either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
+    name = (
+        rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
+        rf"|{DOCTOR}(?!\w){FAMILY}|(?:[A-Z]+-)*(?:{loud})(?:-[A-Z]+)*(?!\w){LOUD_FAMILY}|(?<![.,;:][ ])O['’][A-Z][a-z]+))"
+    )
+    heads = "".join(sorted({c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")))
+    listed = "|".join(w.replace("\\ ", r"[\ -]").replace(r"\-", r"[\ -]") for w in [either(adjectives)])
+    one = rf"(?i:(?:{listed}){HERITAGE}{f'|{YEARS_OLD}' if ages else ''})"
+    age = rf"|(?=[{DIGITS}aAbB])(?P<age>(?i:{AGE}))" if ages else ""
+    return re.compile(
+        rf"(?<!\w)(?:(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)|{stays}(?!\w)"
+        + (rf"|(?=[(hHsS])(?P<both>(?i:{either_sex}))(?!\w)|(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])" if grammar else "")
+        + rf"|{name}"
+        rf"|(?<!-)(?=[{heads}])(?P<attr>(?P<article>(?i:an?|the|one|another|every|each)[ ]+)?(?P<chain>{one}(?:{CHAIN}{one})*)(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
+        rf"{age}"
+        rf"|(?P<word>{either(titled)}|(?i:{plain}))(?!\w)"
+        rf"|(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w)))"
+    )
+
+
