@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from probate.bias.names import VERB
+from probate.bias.names import VERB, WORD_NAMES
 from probate.mitigate.english import AUXILIARIES, CLOSED, NOT_VERBS, agreed, cased
 
 TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
@@ -14,7 +14,7 @@ UNITS = "one|two|three|four|five|six|seven|eight|nine"
 NUMBER = (
     rf"(?:\d{{1,3}}|(?:{TENS})(?:[- ](?:{UNITS}))?|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|{UNITS})"
 )
-YEARS_OLD = rf"{NUMBER}[- ]?years?[- ]olds?"
+YEARS_OLD = rf"{NUMBER}(?:[- ]?year[- ]olds?|-years?-olds?)"
 HERITAGE = r"(?:[ -](?:americans?|british|canadians?|australians?|europeans?|caribbean|descent|origin)|-(?:speaking|born|raised|educated))?"
 """What joins an adjective to make one of two words: «African American», «Spanish-speaking»."""
 DECADES = {"teens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"}
@@ -31,7 +31,8 @@ IN_THE_DECADE = re.compile(r"\b(\w+)[ ]+in[ ]+(?:the|one['’]s)[ ]+(?:early|mid
 COPULA = re.compile(r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|turned|who|that|which))*[ ]*,?[ ]*$")
 PREDICATE = re.compile(
     r"\b(\w+)(?:['’](?:s|re|m)|[ ]+(?:is|was|are|were|am|became|becomes|felt|feels))[ ]+"
-    r"(?:(?:also|a|an|both|very|quite|not|now|still|being|openly|proudly|\w+ly)[ ]+)*$"
+    r"(?:(?:also|a|an|both|very|quite|not|now|still|being|openly|proudly|\w+ly)[ ]+)*"
+    r"(?:[\w-]+(?:,[ ]+(?:and[ ]+|but[ ]+)?|[ ]+(?:and|but)[ ]+)){0,3}$"
 )
 WHO = {"she", "he", "they", "who", "i", "you", "we"}
 WORDS = re.compile(r"['’]?[ ]*([A-Za-z]+(?:[-'’][A-Za-z]+)*)")
@@ -107,9 +108,14 @@ class Attributes:
         adjectives = [a.lower() for a in re.split(r",?[ ]+(?:and[ ]+|or[ ]+)?", chain)]
         begins = not front.strip() or front.rstrip().endswith((".", "!", "?", ":", "\n"))
         said_of = self.said_of(after) if noun else ""
+        if noun and not said_of and article.strip().lower() not in ("", "the") and re.search("[^s]s$", following):
+            noun = False  # «every Muslim prays»
         sexed = all(a in ("female", "male") for a in adjectives)
         aged = any("year" in a for a in adjectives)
-        if not noun and re.match(r"[ ]+[A-Z]", after) and not self.anywhere & set(adjectives):
+        name = re.match(r"[ ]+([A-Z]\w+)", after)
+        if name and name.group(1).lower() in self.people and name.group(1) not in WORD_NAMES:
+            return 1, ""
+        if name and not self.anywhere & set(adjectives):
             if self.said_of(after) != "person" or not article:  # «the Black Sea», «a Hindu Kush range»
                 return 0, whole
             return (1, agreed(article, after.lstrip())) if after[:1] == " " else (0, whole)

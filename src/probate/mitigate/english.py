@@ -6,7 +6,7 @@ import re
 
 CLOSED = set(
     "a an the this that these those to with for and or but nor in on at by from as when while because if is was has had will would can "
-    "could may might must should of about into after before through during again too up out off back down over there here how what "
+    "could may might must should of about into after before through during again too up out off back down over there here how what are were be been do does did "
     "who whom which where why not then so than until since although though without within upon towards toward against today yesterday tomorrow tonight again anyway instead well alone".split()
 )
 """Words that do not begin a noun phrase after a possessive: before them «her» is an object and «his» stands alone."""
@@ -36,6 +36,8 @@ NUMBERS = set("one two three four five six seven eight nine ten some many more s
 
 def objective(front: str, after: str) -> bool:
     """Whether «her» between `front` and `after` is an object: nothing that could be hers follows, or «saw her leave», «gave her two books»."""
+    if re.match(r"\s+\d", after):
+        return GIVING.search(front) is not None
     if alone(after):
         return True
     found = re.match(r"\s+([^\W\d_]+)(?:\s+([^\W\d_]+))?", after)
@@ -47,7 +49,7 @@ def objective(front: str, after: str) -> bool:
 
 def alone(following: str) -> bool:
     """Whether a possessive that `following` comes after has no noun: punctuation, the end, or a word that begins no noun phrase."""
-    found = re.match(r"\s+([^\W\d_]+)", following)
+    found = re.match(r"\s+(\d|[^\W\d_]+)", following)
     return found is None or found.group(1).lower() in CLOSED
 
 

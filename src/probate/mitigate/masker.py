@@ -67,6 +67,7 @@ class Masker:
         adjectives = sorted({w for w in [*adjectives, *(w for more in also for w in more["adjectives"])] if w not in self.kept})
         self.neutral |= nouns | {f"{w}s": "people" for w in adjectives if w in PLURALS}
         ages = language == "en" and any(p.dimension == "age" for p in packs)
+        self.nouns, self.adjectives, self.things = set(nouns), set(adjectives), set(table.get("things", ()))
         known = sorted({*self.neutral, *plain, *self.grammar} - set(adjectives) - (DECADES if language == "en" else set()))
         if language == "en":
             anywhere = {w for p in packs if p.dimension in ("gender", "culture") for g in p.groups.values() for w in g.titles}
@@ -119,8 +120,10 @@ class Masker:
         """(from, to, what stands there instead), in order."""
         entities = list(self._entities(text)) if self.entities else []
         since = -1
+        last = (0, -1, "")
         for found in self._found(text, own):
-            extra, new = self._instead(found, text, since)
+            gone = last[0] if last[1] == found.start() and not last[2] else found.start()
+            extra, new = self._instead(found, text, gone, since)
             if new == found.group() and not extra:
                 continue
             while entities and entities[0][1] <= found.start():
@@ -134,7 +137,8 @@ class Masker:
                 start, new = article.start(), with_article(article.group(1), new, article.group(0)[len(article.group(1)) :])
             elif self.language in ("es", "pt"):
                 start, new = with_its_article(text, start, new, found.lastgroup == "name", self.language)
-            yield start, found.end() + extra, new
+            last = (start, found.end() + extra, new)
+            yield last
         for start, end in entities:
             yield start, end, MASK
 
@@ -146,10 +150,12 @@ class Masker:
             if not set(text[start:end].lower().split()) & self.kept:
                 yield start, end
 
-    def _instead(self, found: re.Match[str], text: str, since: int) -> tuple[int, str]:
-        """How many characters after the match go too, and what stands there instead. `since`: where the last one became «they»."""
+    def _instead(self, found: re.Match[str], text: str, begin: int, since: int) -> tuple[int, str]:
+        """How many characters after the match go too, and what stands there instead.
+
+        `begin`: from where nothing is left before the match; `since`: where the last one became «they»."""
         after = text[found.end() : found.end() + REACH]
-        front = text[max(0, found.start() - REACH) : found.start()]
+        front = text[max(0, begin - REACH) : begin]
         kind = found.lastgroup
         if kind == "tail":  # «She paints and now teaches»: the verb goes on from the same subject
             near = since >= 0 and found.start() - since <= REACH
@@ -198,8 +204,10 @@ class Masker:
         if not new:  # a title: what follows it is a name
             gap = re.match(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])", after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
+        if low in self.things and (adjective := re.search(r"([\w-]+)[ ]+$", front)) and adjective.group(1).lower() in self.adjectives:
+            return 0, word  # «the Catholic church» stays as a whole
         begins = BEGINS.search(front) is not None
-        return 0, new if new == "people" and not begins and not word.isupper() else cased(new, word)
+        return 0, new if (new == "people" or low in self.nouns) and not begins and not word.isupper() else cased(new, word)
 
     def _both(self, whole: str, after: str) -> tuple[int, str]:
         """«he or she», «him/her», «his/her»: one word for both."""

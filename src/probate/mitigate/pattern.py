@@ -53,14 +53,16 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     listed = "|".join(w.replace("\\ ", r"[\ -]").replace(r"\-", r"[\ -]") for w in [either(adjectives)])
     one = rf"(?i:(?:{listed}){HERITAGE}{f'|{YEARS_OLD}' if ages else ''})"
     age = rf"|(?=[{DIGITS}aAbB])(?P<age>(?i:{AGE}))" if ages else ""
-    return re.compile(
-        rf"(?<!\w)(?:(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)|{stays}(?!\w)"
-        + (rf"|(?=[(hHsS])(?P<both>(?i:{either_sex}))(?!\w)|(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])" if grammar else "")
-        + rf"|{name}"
-        rf"|(?<!-)(?=[{heads}])(?P<attr>(?P<article>(?i:an?|the|one|another|every|each)[ ]+)?(?P<chain>{one}(?:{CHAIN}{one})*)(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
-        rf"{age}"
-        rf"|(?P<word>{either(titled)}|(?i:{plain}))(?!\w)"
-        rf"|(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w)))"
+    address = r"(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)"
+    both = rf"(?=[(hHsS])(?P<both>(?i:{either_sex}))(?!\w)"
+    asked = r"(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])"
+    article = r"(?P<article>(?i:an?|the|one|another|every|each)[ ]+)"
+    attr = (
+        rf"(?<!-)(?=[{heads}])(?P<attr>{article}?(?P<chain>{one}(?:{CHAIN}{one})*)(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
     )
-
-
+    tail = rf"(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w))"
+    return re.compile(
+        rf"(?<!\w)(?:{address}|{stays}(?!\w)"
+        + (rf"|{both}|{asked}" if grammar else "")
+        + rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?i:{plain}))(?!\w)|{tail})"
+    )
