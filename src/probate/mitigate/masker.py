@@ -20,8 +20,12 @@ REACH = 200
 Change = tuple[int, str, str]
 """Offset in the masked text, what stood there, what stands there now."""
 
-SUBJECTS = {"she", "he"}
-PRONOUNS = {"her": ("them", "their"), "his": ("theirs", "their"), "him": ("them", "them")}
+SUBJECTS = {"she", "he", "xe", "ze"}
+PRONOUNS = {
+    "her": ("them", "their"), "his": ("theirs", "their"), "him": ("them", "them"),
+    "xem": ("them", "them"), "xyr": ("their", "their"), "zir": ("them", "their"), "hir": ("them", "their"),
+}  # fmt: skip
+"""What stands alone, what stands before a noun."""
 CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b")
 """After one of these the subject may be another."""
 BEGINS = re.compile(r"(?:^|[.!?:\n])[\s*#_>\"“(«-]*$")
@@ -30,7 +34,14 @@ MODAL = re.compile(
 )
 """Before «she» these take its verb as it is."""
 ARTICLE = re.compile(r"\b(an?|the)[ ]+$", re.I)
-OTHERS = {"hers": "theirs", "herself": "themselves", "himself": "themselves"}
+OTHERS = {
+    "hers": "theirs", "xyrs": "theirs", "zirs": "theirs", "hirs": "theirs", "herself": "themselves", "himself": "themselves",
+    "xemself": "themselves", "zirself": "themselves", "hirself": "themselves",
+}  # fmt: skip
+SHORT_TITLE = re.compile(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])")
+TITLE = re.compile(r"[ ]+(?=[A-Z])")
+COMPOUND = re.compile(r"-(?!in-law|to-be|in-waiting|elect)[a-z]")
+"""After a word it is another: «man-made», «she-wolf»."""
 
 
 class Masker:
@@ -105,9 +116,10 @@ class Masker:
         place = 0
         while found := self.pattern.search(text, place):
             kind = found.lastgroup
-            if kind == "name" and found.group("first") and not is_name(found.group("first"), text, *found.span("first")):
+            first = next((g for g in ("first", "shout") if kind == "name" and found.groupdict().get(g)), "")
+            if first and not is_name(found.group(first), text, *found.span(first)):
                 at = self.nameless.match(text, found.start())
-                place = found.end("first") if at is None else at.end()
+                place = found.end(first) if at is None else at.end()
                 if at is None or at.lastgroup == "fixed":
                     continue
                 found, kind = at, at.lastgroup
@@ -193,16 +205,18 @@ class Masker:
             return 0, f"{cased(plural(aux.lower().replace('’', chr(39))), aux)} {cased('they', who)}"
         word = found.group("word")
         low = word.lower()
+        if self.language == "en" and (COMPOUND.match(after) or front[-3:].lower() == "he-"):
+            return 0, word
         if low in SUBJECTS and low in self.grammar:
             return (0, cased("they", word)) if MODAL.search(front) else subject(word, after)
         if low in self.grammar:
             free, bound = PRONOUNS.get(low, ("", ""))
-            return 0, cased(OTHERS.get(low) or (free if (objective(front, after) if low == "her" else alone(after)) else bound), word)
+            return 0, cased(OTHERS.get(low) or (free if (objective(front, after) if low in ("her", "zir", "hir") else alone(after)) else bound), word)
         new = self.neutral.get(low, MASK)
         if self.language == "ar" and new == MASK and low[0] in "وف":
             new = low[0] + self.neutral.get(low[1:], MASK)
         if not new:  # a title: what follows it is a name
-            gap = re.match(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])", after) if self.language == "en" else re.match(r"\.?\s+", after)
+            gap = (SHORT_TITLE if len(low) < 4 and low != "sir" else TITLE).match(after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
         if low in self.things and (adjective := re.search(r"([\w-]+)[ ]+$", front)) and adjective.group(1).lower() in self.adjectives:
             return 0, word  # «the Catholic church» stays as a whole

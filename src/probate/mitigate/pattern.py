@@ -9,13 +9,13 @@ from probate.bias.names import WORD_NAMES, folded
 from probate.mitigate.attributes import AGE, HERITAGE, YEARS_OLD
 from probate.mitigate.english import ADVERBS
 
-TITLES = {"mrs", "ms", "miss", "mr", "sir", "mx"}
+TITLES = {"mrs", "ms", "miss", "mr", "mx"}
 HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
 DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
 """Who follows it is a person, listed or not."""
 FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
 """What may follow a first name: an initial, a particle, one or two family names."""
-LOUD_FAMILY = r"(?:[ ]+(?!(?:IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF)\b)[A-Z][A-Z'’-]{2,}(?!\w))?"
+LOUD_FAMILY = r"(?:[ ]+(?!(?:IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON)\b)[A-Z][A-Z'’-]{2,}(?!\w))?"
 DIGITS = "0123456789tTfFsSeEnNoO"
 """What a number begins with, in figures or in words."""
 CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
@@ -40,6 +40,7 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     people = {folded(n)[0] for n in people}
     words = [folded(w)[0] for w in words]
     loud = either(n.upper() for n in people - WORD_NAMES if len(n) > 2 and n not in ("Min", "Jun", "Max", "Dan", "Ali", "Pat"))
+    shout = either(n.upper() for n in people & WORD_NAMES)
     titled = {w.capitalize() for w in words if w in TITLES}  # «MS» is a degree, «miss» a verb
     plain = either(w for w in words if w not in TITLES)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
@@ -47,7 +48,8 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
     name = (
         rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
-        rf"|{DOCTOR}(?!\w){FAMILY}|(?:[A-Z]+-)*(?:{loud})(?:-[A-Z]+)*(?!\w){LOUD_FAMILY}|(?<![.,;:][ ])O['’][A-Z][a-z]+))"
+        rf"|{DOCTOR}(?!\w){FAMILY}|(?:[A-Z]+-)*(?:{loud})(?:-[A-Z]+)*(?!\w){LOUD_FAMILY}"
+        rf"|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w)))"
     )
     heads = "".join(sorted({c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")))
     listed = "|".join(w.replace("\\ ", r"[\ -]").replace(r"\-", r"[\ -]") for w in [either(adjectives)])
@@ -64,5 +66,5 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     return re.compile(
         rf"(?<!\w)(?:{address}|{stays}(?!\w)"
         + (rf"|{both}|{asked}" if grammar else "")
-        + rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?i:{plain}))(?!\w)|{tail})"
+        + rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?:MRS|MR|MS|MX)(?=\.[ ][A-Z])|(?i:{plain}))(?!\w)|{tail})"
     )
