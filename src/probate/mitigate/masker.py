@@ -177,7 +177,7 @@ class Masker:
         whole = found.group()
         if whole[:1].isupper() and (
             of_a_place(whole, after)
-            or (kind == "name" and (SAINT.search(front) or STREET.search(front)))
+            or (kind == "name" and (SAINT.search(front[-12:]) or STREET.search(front[-60:])))
         ):
             return 0, whole
         if kind == "attr":
@@ -208,7 +208,7 @@ class Masker:
         if self.language == "en" and (COMPOUND.match(after) or front[-3:].lower() == "he-"):
             return 0, word
         if low in SUBJECTS and low in self.grammar:
-            return (0, cased("they", word)) if MODAL.search(front) else subject(word, after)
+            return (0, cased("they", word)) if MODAL.search(front[-12:]) else subject(word, after)
         if low in self.grammar:
             free, bound = PRONOUNS.get(low, ("", ""))
             return 0, cased(OTHERS.get(low) or (free if (objective(front, after) if low in ("her", "zir", "hir") else alone(after)) else bound), word)
@@ -220,7 +220,7 @@ class Masker:
             return (gap.end(), "") if gap else (0, MASK)
         if low in self.things and (adjective := re.search(r"([\w-]+)[ ]+$", front)) and adjective.group(1).lower() in self.adjectives:
             return 0, word  # «the Catholic church» stays as a whole
-        begins = BEGINS.search(front) is not None
+        begins = BEGINS.search(front[-20:]) is not None
         return 0, new if (new == "people" or low in self.nouns) and not begins and not word.isupper() else cased(new, word)
 
     def _both(self, whole: str, after: str) -> tuple[int, str]:

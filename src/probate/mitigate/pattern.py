@@ -21,11 +21,31 @@ DIGITS = "0123456789tTfFsSeEnNoO"
 CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
 
 
+def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -> str:
+    """A regular expression for one of the words, the longest that fits: a tree by letters, so that most words are ruled out by one.
+
+    `any_case`: in small letters or capitals; `joined`: a space of a word may be a hyphen, and a hyphen a space.
+    """
+
+    def sign(letter: str) -> str:
+        if joined and letter == " ":
+            return "[ -]"
+        small, large = letter.lower(), letter.upper()
+        return f"[{small}{large}]" if any_case and small != large and len(small + large) == 2 else re.escape(letter)
+
+    def branch(left: list[str]) -> str:
+        heads = {w[0]: [v[1:] for v in left if v[:1] == w[0]] for w in left if w}
+        found = [sign(letter) + (branch(rest) if rest != [""] else "") for letter, rest in heads.items()]
+        if "" in left:
+            found.append("")
+        return found[0] if len(found) == 1 else f"(?:{'|'.join(found)})"
+
+    spelled = {w.lower() if any_case else w for w in words}
+    return branch(sorted({w.replace("-", " ") if joined else w for w in spelled})) if spelled else r"(?!)"
+
+
 def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: list[str], language: str, ages: bool = False) -> re.Pattern[str]:
     """Names as they are spelled or in capitals (in alphabets with the family name after them), words in any case."""
-
-    def either(found: Iterable[str]) -> str:
-        return "|".join(re.escape(w) for w in sorted(found, key=lambda w: (-len(w), w))) or r"(?!)"
 
     stays = f"(?P<fixed>{either(fixed)})"
     if language == "zh":
@@ -35,14 +55,14 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
         return re.compile(rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?P<first>{either(people)}))(?!\w)|(?P<word>{head}(?:{either(words)}))(?!\w))")
     if language != "en":
         return re.compile(
-            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?:(?:{HONORIFIC})?(?P<first>{either(people)})|{DOCTOR})(?!\w){FAMILY})|(?P<word>(?i:{either(words)}))(?!\w))"
+            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?:(?:{HONORIFIC})?(?P<first>{either(people)})|{DOCTOR})(?!\w){FAMILY})|(?P<word>{either(words, True)})(?!\w))"
         )
     people = {folded(n)[0] for n in people}
     words = [folded(w)[0] for w in words]
     loud = either(n.upper() for n in people - WORD_NAMES if len(n) > 2 and n not in ("Min", "Jun", "Max", "Dan", "Ali", "Pat"))
     shout = either(n.upper() for n in people & WORD_NAMES)
     titled = {w.capitalize() for w in words if w in TITLES}  # «MS» is a degree, «miss» a verb
-    plain = either(w for w in words if w not in TITLES)
+    plain = either((w for w in words if w not in TITLES), any_case=True)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
     grammar = "she" in words and "he" in words
     either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
@@ -52,8 +72,7 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
         rf"|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w)))"
     )
     heads = "".join(sorted({c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")))
-    listed = "|".join(w.replace("\\ ", r"[\ -]").replace(r"\-", r"[\ -]") for w in [either(adjectives)])
-    one = rf"(?i:(?:{listed}){HERITAGE}{f'|{YEARS_OLD}' if ages else ''})"
+    one = rf"(?:{either(adjectives, any_case=True, joined=True)}(?i:{HERITAGE}){f'|(?i:{YEARS_OLD})' if ages else ''})"
     age = rf"|(?=[{DIGITS}aAbB])(?P<age>(?i:{AGE}))" if ages else ""
     address = r"(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)"
     both = rf"(?=[(hHsS])(?P<both>(?i:{either_sex}))(?!\w)"
@@ -66,5 +85,5 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     return re.compile(
         rf"(?<!\w)(?:{address}|{stays}(?!\w)"
         + (rf"|{both}|{asked}" if grammar else "")
-        + rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?:MRS|MR|MS|MX)(?=\.[ ][A-Z])|(?i:{plain}))(?!\w)|{tail})"
+        + rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?:MRS|MR|MS|MX)(?=\.[ ][A-Z])|{plain})(?!\w)|{tail})"
     )
