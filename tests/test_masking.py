@@ -11,7 +11,7 @@ import pytest
 from probate.bias.packs import load_pack, pack_names
 from probate.generate.filters import shown_group
 from probate.mitigate.base import MitigationContext, mitigate
-from probate.mitigate.counterfactual import swap
+from probate.mitigate.swap import swap
 from probate.mitigate.mask import undo
 from probate.records import Record
 from probate.registry import load_mitigation

@@ -33,7 +33,7 @@ DETERMINER = re.compile(
 )
 MONTH = re.compile(r"(?:\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|\d{1,2}(?:st|nd|rd|th)?)[ -]+)$", re.I)
 BEGIN = re.compile(r"(?:^|[.!?:;\n•|«“\"(>*#-])[\s«“\"(>*#_-]*$")
-SUBJECT = re.compile(r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|their|all|on|out|an?|[A-Z][a-z]+)\b")
+SUBJECT = re.compile(r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|her|their|all|on|out|an?|[A-Z][a-z]+)\b")
 FAMILY = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?(?:(?:de|da|van|von|al-)[ ]*)?[A-ZÀ-Ý][\w’'-]+")
 SAYING = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|works|writes|wrote|lives|came|"

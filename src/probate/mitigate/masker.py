@@ -69,7 +69,7 @@ class Masker:
         plain -= {"they", "them", "their", "theirs", "themself", "themselves"} | self.grammar
         people = {n for g in groups for n in g.names} | set(names)
         if self.grammar:
-            people |= set(table["names"]) | COMMON
+            people |= {*table["names"], *(n for pair in table["counterparts"] for n in pair)} | COMMON
         self.language = language
         self.people = {n.lower() for n in people} | pronouns
         also = [table["also"][p.dimension] for p in packs if p.dimension in table.get("also", ())]
