@@ -190,7 +190,7 @@ class Masker:
         if self.mode == "mask":
             return 0, MASK
         if kind == "name":
-            before = front.rstrip(' *#_>-"“(')
+            before = front.rstrip(' *#_>-"“(«‘')
             if whole.isupper() and len(whole) > 3 and self.language == "en":
                 return 0, self.person.upper()
             titled = re.search(r"\b(?:Mrs?|Ms|Mx|St)\.$", before)
