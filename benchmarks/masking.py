@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from probate.analyze.exact import wilson
 from probate.bias.packs import load_pack, pack_names
 from probate.mitigate.base import MitigationContext
 from probate.mitigate.mask import Mask
@@ -57,12 +58,9 @@ def counted(text: str, labels: list[Span], call: Masker) -> tuple[int, int, int]
     return found, right, len(replaced)
 
 
-def wilson(part: int, whole: int) -> str:
-    z = 1.959964
-    share = part / whole
-    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z * ((share * (1 - share) + z * z / (4 * whole)) / whole) ** 0.5 / (1 + z * z / whole)
-    return f"{100 * share:.1f}% [{100 * (middle - half):.1f}, {100 * (middle + half):.1f}] of {whole}"
+def share(part: int, whole: int) -> str:
+    low, high = (100 * float(end) for end in wilson(part, whole, 0.95))
+    return f"{100 * part / whole:.1f}% [{low:.1f}, {high:.1f}] of {whole}"
 
 
 def main() -> None:
@@ -83,7 +81,7 @@ def main() -> None:
                 print(f"{kind}: {text} → {call(text)[0]}")
         print(f"entities: {entities}")
         for kind, (count, labels_, found, replaced, right) in kinds.items():
-            recall, precision = (wilson(a, b) if b else "none" for a, b in ((found, labels_), (right, replaced)))
+            recall, precision = (share(a, b) if b else "none" for a, b in ((found, labels_), (right, replaced)))
             print(f"  {kind}: {count} sentences, recall {recall}, precision {precision}")
 
 

@@ -37,7 +37,11 @@ SUBJECT = re.compile(r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|you
 FAMILY = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?(?:(?:de|da|van|von|al-)[ ]*)?[A-ZÀ-Ý][\w’'-]+")
 SAYING = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|works|writes|wrote|lives|came|"
-    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|likes|loves|wants|paints|studies|felt)\b)"
+    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|likes|loves|wants|paints|studies|felt|"
+    r"asks|asked|paid|bought|drove|ate|slept|laughs|laughed|smiles|smiled|replied|answered|applied|retired|joined|married|cooks|hired|"
+    r"moved[ ]to[ ][A-Z]\w*)\b|[ ]+(?:is|was|became)[ ]+(?:an?|our|my)[ ]+(?:[a-z-]+[ ]+)?"
+    r"(?!(?:matter|answer|number|letter|order|power|river|factor|tower|danger|killer|border|paper|computer|motor)\b)"
+    r"(?:[a-z]{2,}(?:er|or|ist|eer|ician)|nurse|cook|chef|clerk|judge|student|architect|accountant|surgeon|friend)\b)"
 )
 """What a person does, and a thing does not."""
 VERB = re.compile(
@@ -59,7 +63,7 @@ LOUD_ROLE = re.compile(
     r"ARCHITECT|SURGEON|POET|PILOT|AGENT|ANALYST)\b"
 )
 """«GRACE MILLER, SENIOR NURSE»"""
-ENDED = re.compile(r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from)\b)")
+ENDED = re.compile(r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from|about|after|before|since|until|again|today|yesterday|why|how|what|if|by)\b)")
 
 
 PLACES = {"China", "Israel", "Jordan", "Paris", "Florence", "Austin", "Dallas", "Madison", "Georgia", "Virginia", "Victoria", "Brandy", "Sky"}
@@ -125,7 +129,7 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
         return True
     if plain in OF_THINGS and re.match(r"[ ]+[a-z]", after) and not ends:
         return False  # «Christian charity»
-    if not begins and plain not in THINGS and re.search(r"\b[a-z]+[ ]+$", before) and (ends or re.match(r"[ ]+\w+ly\b", after)):
+    if not begins and plain not in THINGS and re.search(r"(?:\b[a-z]+|(?:^|[.!?\n][ ]*)[A-Z][a-z]+)[ ]+$", before) and (ends or re.match(r"[ ]+\w+ly\b", after)):
         return True  # a capital within a sentence
     return False if re.match(r"[ ]+(?:periods?|garden|petals?|bush|water|sea|days?)\b", after) else None
 

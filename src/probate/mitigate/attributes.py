@@ -22,10 +22,12 @@ AGE = (
     rf"(?:aged|age|(?:at[ ]the[ ])?age[ ]of|turn(?:s|ed|ing)?)[ ]+(?:only[ ]+|just[ ]+|about[ ]+)?{NUMBER}(?![\w%]|[.,]\d|[- ]year)"
     rf"|{NUMBER}[ ]+(?:years|yrs)[ ]+(?:old|of[ ]age)(?!\w)|born[ ](?:in|on)[ ](?:[A-Z][a-z]+[ ](?:\d{{1,2}},?[ ])?|the[ ])?(?:1[89]|20)\d\d(?!\w)"
     rf"|\d{{1,3}}(?:st|nd|rd|th)[ ]birthday(?!\w)|(?:{'|'.join(sorted(DECADES))})(?!\w)"
-    r"|[1-9]\d(?=[,;.)!?]|[ ]+(?:who|and|with|was|is|when|but)\b|\s*$)(?![.,]\d)"
+    r"|[1-9]\d(?=[,;.)!?]|[ ]+(?:who|and|with|was|is|when|but|[a-z]{2,}ed)\b|\s*$)(?![.,]\d)"
 )
 AFTER_A_PERSON = re.compile(r"((?:\b[A-Z][\w'’.-]*[ ]*){1,4}|\b[a-z]+)[ ]?(?:[,(][ ]?|of[ ]+)$")
 """Before a bare number: «Anna Miller, 67,», «a woman of 67»."""
+SEVERAL = {"team", "crew", "staff", "family", "household", "people", "population", "community", "congregation", "minority", "women", "men", "folk", "panel"}
+"""Before «of 40» these are counted, not aged."""
 OWN_DECADE = re.compile(r"\b(?:my|your|his|her|their|our|whose)[ ]+(?:very[ ]+)?(?:(?:early|mid|middle|late)[ -]+)?$", re.I)
 IN_THE_DECADE = re.compile(r"\b(\w+)[ ]+in[ ]+(?:the|one['’]s)[ ]+(?:early|mid|middle|late)[ -]+$", re.I)
 COPULA = re.compile(r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|turned|who|that|which))*[ ]*,?[ ]*$")
@@ -161,7 +163,9 @@ class Attributes:
         if low.isdigit():
             of_whom = AFTER_A_PERSON.search(front)
             nouns = of_whom.group(1).lower().split() if of_whom else []
+            several = front.rstrip().endswith("of") and set(nouns) & SEVERAL
             own = any(n in self.people or self.kind(n) == "person" for n in nouns) or self._predicate(front, ())
+            own = own and not several
             return mask if own else whole
         subject = COPULA.search(front)
         before = subject.group(1).lower() if subject else ""

@@ -79,7 +79,7 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     asked = r"(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])"
     article = r"(?P<article>(?i:an?|the|one|another|every|each)[ ]+)"
     attr = (
-        rf"(?<!-)(?=[{heads}])(?P<attr>{article}?(?P<chain>{one}(?:{CHAIN}{one})*)(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
+        rf"(?<!-)(?=[{heads}])(?P<attr>{article}?(?!(?:{either(fixed)})(?!\w))(?P<chain>{one}(?:{CHAIN}{one})*)(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
     )
     tail = rf"(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w))"
     return re.compile(
