@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 import re
+import runpy
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from probate.bias.packs import load_pack, pack_names
 from probate.generate.filters import shown_group
 from probate.mitigate.base import MitigationContext, mitigate
-from probate.mitigate.swap import swap
 from probate.mitigate.mask import undo
+from probate.mitigate.swap import swap
 from probate.mitigate.words import gendered_words
 from probate.records import Record
 from probate.registry import load_mitigation
@@ -58,6 +60,7 @@ EVERY = masker(*pack_names())
         ("Xe likes xyr job; ze does too. I saw zir.", "They like their job; they do too. I saw them."),
         ("Paul's Boutique sells man-made pearls.", "Paul's Boutique sells man-made pearls."),
         ("MARK HOLM, NURSE. MS. BERG LEFT.", "THE PERSON, NURSE. BERG LEFT."),
+        ("Will Ian find her? Will Smith, a cook, came.", "Will the person find them? The person, a cook, came."),
         ("Her 50th birthday.", "Their 50th birthday."),
     ],
 )  # fmt: skip
@@ -78,6 +81,7 @@ def test_a_careful_editor(text, expected, form):
         ("A 20-year-old bridge, a whisky aged 12 years and a 3-year project.", None),
         ("In the sixties the Black Sea and African elephants; snow was white.", None),
         ("A teenage girl met Anna Miller, 41, and a young Anna.", "A child met the person, [MASK], and the person."),
+        ("The Brazilian Society of Surgeons met at the Brazilian Embassy.", "The Brazilian Society of Surgeons met at the [MASK] Embassy."),
         ("A wheelchair user and a woman of color are in their early thirties.", "A person and a person are in their early [MASK]."),
         ("A white coat, a black box, old data, a blind review and poor weather.", None),
     ],
@@ -190,3 +194,15 @@ def test_a_label_protects_its_own_record_only():
     rows = [Record("1", "She is a waitress.", "waitress", {}, "augmented"), Record("2", "She is a waitress.", "cook", {}, "augmented")]
     where = MitigationContext("gender", [], [], (GENDER,), "en")
     assert [r.text for r in mitigate(rows, [load_mitigation("mask")], where).records] == ["They are a waitress.", "They are a server."]
+
+
+@pytest.mark.parametrize(("entities", "recall", "precision"), [(False, 0.97, 0.96), (True, 0.98, 0.78)])
+def test_labelled_sentences(entities, recall, precision):
+    bench = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "masking.py"))
+    rows = list(bench["sentences"]())
+    call = bench["masker"](entities)
+    counts = [bench["counted"](text, labels, call) for _, text, labels in rows]
+    found, right, replaced = (sum(column) for column in zip(*counts, strict=True))
+    assert len(rows) >= 300
+    assert found >= recall * sum(len(labels) for _, _, labels in rows)
+    assert right >= precision * replaced

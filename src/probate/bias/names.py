@@ -31,9 +31,14 @@ DETERMINER = re.compile(
     r"devout|young|old|red|white)[ ]+$",
     re.I,
 )
-MONTH = re.compile(r"(?:\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|\d{1,2}(?:st|nd|rd|th)?)[ -]+)$", re.I)
+MONTH = re.compile(
+    r"\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|\d{1,2}(?:st|nd|rd|th)?)[ -]+$",
+    re.I,
+)
 BEGIN = re.compile(r"(?:^|[.!?:;\n•|«“\"(>*#-])[\s«“\"(>*#_-]*$")
-SUBJECT = re.compile(r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|her|their|all|on|out|an?|[A-Z][a-z]+)\b")
+SUBJECT = re.compile(
+    r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|her|their|all|on|out|an?|[A-Z][a-z]+)\b"
+)
 FAMILY = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?(?:(?:de|da|van|von|al-)[ ]*)?[A-ZÀ-Ý][\w’'-]+")
 SAYING = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|works|writes|wrote|lives|came|"
@@ -63,19 +68,24 @@ LOUD_ROLE = re.compile(
     r"ARCHITECT|SURGEON|POET|PILOT|AGENT|ANALYST)\b"
 )
 """«GRACE MILLER, SENIOR NURSE»"""
-ENDED = re.compile(r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from|about|after|before|since|until|again|today|yesterday|why|how|what|if|by)\b)")
+ENDED = re.compile(
+    r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from|about|after|before|since|until|"
+    r"again|today|yesterday|why|how|what|if|by)\b)"
+)
 
 
-PLACES = {"China", "Israel", "Jordan", "Paris", "Florence", "Austin", "Dallas", "Madison", "Georgia", "Virginia", "Victoria", "Brandy", "Sky"}
+PLACES = set("China Israel Jordan Paris Florence Austin Dallas Madison Georgia Virginia Victoria Brandy Sky".split())
 OF_THINGS = {"Christian", "Adam", "Roman", "Rich", "King", "Sage", "Art"}
 """Those that often stand before a noun."""
-GREETED = re.compile(r"\b(?:[Hh]i|[Hh]ello|[Hh]ey|[Dd]ear|[Tt]hanks|[Tt]hank[ ]you|[Gg]oodbye|[Bb]ye|[Nn]amed|[Cc]alled|[Nn]ame[ ]is|I['’]m)(?:,?[ ]+)$")
+GREETED = re.compile(r"\b(?:(?i:hi|hello|hey|dear|thanks|thank[ ]you|goodbye|bye|named|called|name[ ]is)|I['’]m),?[ ]+$")
 CALLED = re.compile(r"[ ]+from[ ]+[A-Z]|,[ ]+(?:(?:can|could|would|will|do|did|are|have|please|you|I|we|thank)\b)")
 AUXILIARY = re.compile(
     r"(?:^|[.!?\n][ ]*|\b(?:[Ww]hen|[Ww]here|[Ww]hy|[Hh]ow|[Ww]hat|[Ww]ho|[Ww]hom)[ ]+)"
     r"(?i:is|was|does|did|has|can|could|will|would|should|may|might|shall)[ ]+$"
 )
 """Before the one of whom a question asks."""
+WITHIN = re.compile(r"(?:\b[a-z]+|(?:^|[.!?\n][ ]*)[A-Z][a-z]+)[ ]+$")
+"""A capital after this is one within a sentence."""
 WITH_ANOTHER = re.compile(
     r"(?:,[ ]+[A-Z][a-z]+)*,?[ ]+(?:and|&)[ ]+[A-Z][a-z]+(?:['’]s\b|[ ]+(?:both[ ]+)?(?:are|were|have|had|[a-z]{2,}ed|met|went|wrote|left|came|work|live|sang|said)\b)"
 )
@@ -99,7 +109,7 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
     """What speaks around `word`, of `WORD_NAMES`, for a name (True) or against it (False); None for neither."""
     plain = word.capitalize() if word.isupper() else word
     before, after = text[max(0, start - 40) : start], text[end : end + 60]
-    loud = word.isupper() and re.search(r"\b[A-Z]{2,}[ ]+$|^[ ]+[A-Z]{2,}\b", before if before[-1:] == " " else after) is not None
+    loud = word.isupper() and bool(re.search(r"\b[A-Z]{2,}[ ]+$", before) or re.match(r"[ ]+[A-Z]{2,}\b", after))
     if TITLE.search(before) or (loud and LOUD_TITLE.search(before)):
         return True
     if word.isupper() and HEADING.search(before) and LOUD_ROLE.match(after):
@@ -112,10 +122,9 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
     if loud or (word.isupper() and plain in MODALS and not (AFTER_PERSON.search(before) and ENDED.match(after))):
         return None
     if begins and plain in MODALS and SUBJECT.match(after):
-        asked = re.match(r"[ ]+[A-Z][\w'’-]+(?P<verb>[ ]+[a-z]+)", after)
-        if plain == "Will" and FAMILY.match(after) and "?" not in re.split(r"[.!;\n]", after)[0]:
-            return True
-        return bool(asked and (VERB.match(asked.group("verb")) or re.search(r"[^s]s$", asked.group("verb"))))
+        asked = re.match(r"[ ]+[A-Z][\w'’-]+(?P<verb>[ ]+[a-z]+|[.,;:)])", after)
+        verb = asked.group("verb") if asked else ""
+        return bool(verb and (not verb[-1].isalpha() or VERB.match(verb) or re.search(r"[^s]s$", verb)))  # else it asks
     if re.match(r"['’]s\b", after) or FAMILY.match(after) or GREETED.search(before):
         return True
     if (SAYING if plain in THINGS or plain in MONTHS else VERB).match(after):
@@ -129,8 +138,8 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
         return True
     if plain in OF_THINGS and re.match(r"[ ]+[a-z]", after) and not ends:
         return False  # «Christian charity»
-    if not begins and plain not in THINGS and re.search(r"(?:\b[a-z]+|(?:^|[.!?\n][ ]*)[A-Z][a-z]+)[ ]+$", before) and (ends or re.match(r"[ ]+\w+ly\b", after)):
-        return True  # a capital within a sentence
+    if not begins and plain not in THINGS and WITHIN.search(before) and (ends or re.match(r"[ ]+\w+ly\b", after)):
+        return True
     return False if re.match(r"[ ]+(?:periods?|garden|petals?|bush|water|sea|days?)\b", after) else None
 
 

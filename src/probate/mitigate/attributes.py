@@ -11,9 +11,8 @@ from probate.mitigate.english import AUXILIARIES, CLOSED, NOT_VERBS, agreed, cas
 
 TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 UNITS = "one|two|three|four|five|six|seven|eight|nine"
-NUMBER = (
-    rf"(?:\d{{1,3}}|(?:{TENS})(?:[- ](?:{UNITS}))?|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|{UNITS})"
-)
+TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+NUMBER = rf"(?:\d{{1,3}}|(?:{TENS})(?:[- ](?:{UNITS}))?|{TEENS}|{UNITS})"
 YEARS_OLD = rf"{NUMBER}(?:[- ]?year[- ]olds?|-years?-olds?)"
 HERITAGE = r"(?:[ -](?:americans?|british|canadians?|australians?|europeans?|caribbean|descent|origin)|-(?:speaking|born|raised|educated))?"
 """What joins an adjective to make one of two words: «African American», «Spanish-speaking»."""
@@ -26,20 +25,27 @@ AGE = (
 )
 AFTER_A_PERSON = re.compile(r"((?:\b[A-Z][\w'’.-]*[ ]*){1,4}|\b[a-z]+)[ ]?(?:[,(][ ]?|of[ ]+)$")
 """Before a bare number: «Anna Miller, 67,», «a woman of 67»."""
-SEVERAL = {"team", "crew", "staff", "family", "household", "people", "population", "community", "congregation", "minority", "women", "men", "folk", "panel"}
+SEVERAL = set("team crew staff family household people population community congregation minority women men folk panel".split())
 """Before «of 40» these are counted, not aged."""
+HOW_OLD = re.compile(rf"(?:{NUMBER}|(?:1[89]|20)\d\d)(?:st|nd|rd|th)?(?=\W*(?:years|yrs|birthday)|$)", re.I)
 OWN_DECADE = re.compile(r"\b(?:my|your|his|her|their|our|whose)[ ]+(?:very[ ]+)?(?:(?:early|mid|middle|late)[ -]+)?$", re.I)
 IN_THE_DECADE = re.compile(r"\b(\w+)[ ]+in[ ]+(?:the|one['’]s)[ ]+(?:early|mid|middle|late)[ -]+$", re.I)
-COPULA = re.compile(r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|turned|who|that|which))*[ ]*,?[ ]*$")
+COPULA = re.compile(
+    r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|turned|who|that|which))*"
+    r"[ ]*,?[ ]*$"
+)
 PREDICATE = re.compile(
     r"\b(\w+)(?:['’](?:s|re|m)|[ ]+(?:is|was|are|were|am|became|becomes|felt|feels))[ ]+"
     r"(?:(?:also|a|an|both|very|quite|not|now|still|being|openly|proudly|\w+ly)[ ]+)*"
     r"(?:[\w-]+(?:,[ ]+(?:and[ ]+|but[ ]+)?|[ ]+(?:and|but)[ ]+)){0,3}$"
 )
 WHO = {"she", "he", "they", "who", "i", "you", "we"}
+NO_NOUN = CLOSED | NOT_VERBS | set(AUXILIARIES) | set("they she he her him his we you it".split())
 WORDS = re.compile(r"['’]?[ ]*([A-Za-z]+(?:[-'’][A-Za-z]+)*)")
 PERSONAL = re.compile(r"[a-z]{2,}(?:er|or|eer|ist|ian|yst|man|men|woman|women)s?$")
-ABSTRACT = re.compile(r"[a-z]{2,}(?:tion|sion|ment|ness|ity|ism|ship|hood|logy|ture|ance|ence|age|ary|phy|ics|ing|eria|ium|ware|ry)s?$")
+ABSTRACT = re.compile(
+    r"[a-z]{2,}(?:tion|sion|ment|ness|ity|ism|ship|hood|logy|ture|ance|ence|age|ary|phy|ics|ing|eria|ium|ware|ry)s?$"
+)
 PLURALS = {
     "arab", "brazilian", "mexican", "asian", "african", "hispanic", "latina", "latino", "buddhist", "christian", "hindu", "muslim",
     "atheist", "catholic", "protestant", "sikh", "mormon", "evangelical", "agnostic", "egyptian", "moroccan", "iraqi", "jordanian",
@@ -117,6 +123,8 @@ class Attributes:
         name = re.match(r"[ ]+([A-Z]\w+)", after)
         if name and name.group(1).lower() in self.people and name.group(1) not in WORD_NAMES:
             return 1, ""
+        if name and self.anywhere & set(adjectives) and self.said_of(after) != "person":
+            return 0, f"{agreed(article, mask)}{mask}"  # «the Brazilian Society»
         if name and not self.anywhere & set(adjectives):
             if self.said_of(after) != "person" or not article:  # «the Black Sea», «a Hindu Kush range»
                 return 0, whole
@@ -125,7 +133,8 @@ class Attributes:
             return 0, whole
         if any(a in self.ordinary for a in adjectives):
             named = chain[0].isupper() and not chain.isupper() and not begins and adjectives[0] in ("black", "white", "deaf")
-            if not ((named and not said_of) or said_of == "person" or (not article and not noun and self._predicate(front, adjectives))):
+            alone = not article and not noun
+            if not ((named and not said_of) or said_of == "person" or (alone and self._predicate(front, adjectives))):
                 return 0, whole
         if everything:
             return 0, f"{agreed(article, mask)}{mask}{gap}"
@@ -148,35 +157,41 @@ class Attributes:
             return False
         subject = found.group(1)
         low = subject.lower()
-        if low in WHO or low in self.people or self.kind(low) == "person":
+        if self._person(low):
             return True
         first = re.search(r"(?:^|[.!?:\n])[\s\"“«(]*$", front[: found.start()]) is not None
-        return subject[0].isupper() and not self.kind(low) and not (first and set(adjectives) & {"white", "black", "rich", "poor"})
+        return (
+            subject[0].isupper() and not self.kind(low) and not (first and set(adjectives) & {"white", "black", "rich", "poor"})
+        )
+
+    def _person(self, word: str) -> bool:
+        """Whether a word in lower case is a person: a pronoun, a listed name or a noun."""
+        return word in WHO or word in self.people or self.kind(word) == "person"
 
     def age(self, whole: str, front: str, mask: str) -> str:
         """«aged 67» is «aged [MASK]»; of a bridge, a wine or a decade it stays."""
         low = whole.lower()
         if low in DECADES:
             of_whom = IN_THE_DECADE.search(front)
-            own = OWN_DECADE.search(front) or (of_whom and (self.kind(of_whom.group(1).lower()) == "person" or of_whom.group(1).lower() in self.people))
+            own = OWN_DECADE.search(front) or (of_whom and self._person(of_whom.group(1).lower()))
             return mask if own else whole
         if low.isdigit():
             of_whom = AFTER_A_PERSON.search(front)
             nouns = of_whom.group(1).lower().split() if of_whom else []
             several = front.rstrip().endswith("of") and set(nouns) & SEVERAL
-            own = any(n in self.people or self.kind(n) == "person" for n in nouns) or self._predicate(front, ())
+            own = any(map(self._person, nouns)) or self._predicate(front, ())
             own = own and not several
             return mask if own else whole
         subject = COPULA.search(front)
-        before = subject.group(1).lower() if subject else ""
+        word = subject.group(1) if subject else ""
+        before = word.lower()
         if before in ("it", "this", "that", "which", "its") or self.kind(before) == "thing":
             return whole
-        if low.startswith("turn") and not (before in WHO or before in self.people or self.kind(before) == "person" or (subject and subject.group(1)[0].isupper())):
+        if low.startswith("turn") and not (self._person(before) or word[:1].isupper()):
             return whole
-        return re.sub(rf"(?:{NUMBER}|(?:1[89]|20)\d\d)(?:st|nd|rd|th)?(?=\W*(?:years|yrs|birthday)|$)", mask, whole, count=1, flags=re.I)
+        return HOW_OLD.sub(mask, whole, count=1)
 
 
 def _ends(word: str) -> bool:
     """Whether a word is no part of a noun phrase."""
-    low = word.lower()
-    return low in CLOSED | NOT_VERBS | set(AUXILIARIES) | {"they", "she", "he", "her", "him", "his", "we", "you", "it", "are", "were"}
+    return word.lower() in NO_NOUN

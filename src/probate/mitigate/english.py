@@ -22,8 +22,14 @@ AUXILIARIES = {
 CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll"}
 
 
-SEEING = re.compile(r"\b(?:saw|sees?|seen|seeing|let|lets|letting|makes?|made|making|helps?|helped|helping|heard|hears?|watch(?:es|ed|ing)?|felt|noticed|had)[ ]+$", re.I)
-GIVING = re.compile(r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|t(?:old|ell|ells)|show(?:s|ed)?|hand(?:s|ed)?|asks?|asked|bought|lent|taught|paid)[ ]+$", re.I)
+SEEING = re.compile(
+    r"\b(?:saw|sees?|seen|seeing|lets?|letting|makes?|made|making|help(?:s|ed|ing)?|hears?|heard|watch(?:es|ed|ing)?|felt|noticed|had)[ ]+$",
+    re.I,
+)
+GIVING = re.compile(
+    r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|told|tells?|show(?:s|ed)?|hand(?:s|ed)?|ask(?:s|ed)?|bought|lent|taught|paid)[ ]+$",
+    re.I,
+)
 BARE = set(
     "leave move know laugh cry go come work play sing dance swim run walk talk speak write read paint teach win lose sleep eat drink drive "
     "smile see hear feel think understand learn grow stay sit stand fall fly cook finish start begin try decide believe happy sad angry "
@@ -31,7 +37,9 @@ BARE = set(
     "build carry open close pass pay wait climb do well jump choose say".split()
 )
 """After «saw her»: what she does or is, not what is hers."""
-NUMBERS = set("one two three four five six seven eight nine ten some many more several no enough everything something nothing money advice".split())
+NUMBERS = set(
+    "one two three four five six seven eight nine ten some many more several no enough everything something nothing money advice".split()
+)
 
 
 def objective(front: str, after: str) -> bool:
@@ -78,7 +86,9 @@ def agreed(article: str, following: str) -> str:
     """`article`, with the space after it, as it stands before `following`."""
     if article.strip().lower() not in ("a", "an"):
         return article
-    vowel = re.match(r"(?:[aeiou](?!ni[a-z]|ne\b|se)|hour|honest|heir)", following.lower()) and not following.lower().startswith(("euro", "use"))
+    vowel = re.match(
+        r"(?:[aeiou](?!ni[a-z]|ne\b|se)|hour|honest|heir)", following.lower()
+    ) and not following.lower().startswith(("euro", "use"))
     return cased("an " if vowel else "a ", article.strip())
 
 

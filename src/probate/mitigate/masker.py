@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from probate.bias.names import COMMON, composed, folded, is_name
 from probate.bias.packs import Pack
@@ -30,7 +30,8 @@ CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b"
 """After one of these the subject may be another."""
 BEGINS = re.compile(r"(?:^|[.!?:\n])[\s*#_>\"“(«-]*$")
 MODAL = re.compile(
-    r"\b(?:can|could|will|would|shall|should|may|might|must|do|does|did|let|(?:ca|do|does|did|wo|would|could|should)n['’]t)[ ]+$", re.I
+    r"\b(?:can|could|will|would|shall|should|may|might|must|do|does|did|let|(?:ca|do|does|did|wo|would|could|should)n['’]t)[ ]+$",
+    re.I,
 )
 """Before «she» these take its verb as it is."""
 ARTICLE = re.compile(r"\b(an?|the)[ ]+$", re.I)
@@ -175,10 +176,9 @@ class Masker:
             head, _, verb = found.group().rpartition(" ")
             return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else found.group()
         whole = found.group()
-        if whole[:1].isupper() and (
-            of_a_place(whole, after)
-            or (kind == "name" and (SAINT.search(front[-12:]) or STREET.search(front[-60:])))
-        ):
+        capital = found.group("chain") if kind == "attr" else whole
+        street = kind == "name" and (SAINT.search(front[-12:]) or STREET.search(front[-60:]))
+        if capital[:1].isupper() and (of_a_place(capital, after) or street):
             return 0, whole
         if kind == "attr":
             return self.attributes.adjective(found, front, after, MASK, everything=self.mode == "mask")
@@ -211,14 +211,17 @@ class Masker:
             return (0, cased("they", word)) if MODAL.search(front[-12:]) else subject(word, after)
         if low in self.grammar:
             free, bound = PRONOUNS.get(low, ("", ""))
-            return 0, cased(OTHERS.get(low) or (free if (objective(front, after) if low in ("her", "zir", "hir") else alone(after)) else bound), word)
+            by_itself = objective(front, after) if low in ("her", "zir", "hir") else alone(after)
+            return 0, cased(OTHERS.get(low) or (free if by_itself else bound), word)
         new = self.neutral.get(low, MASK)
         if self.language == "ar" and new == MASK and low[0] in "وف":
             new = low[0] + self.neutral.get(low[1:], MASK)
         if not new:  # a title: what follows it is a name
-            gap = (SHORT_TITLE if len(low) < 4 and low != "sir" else TITLE).match(after) if self.language == "en" else re.match(r"\.?\s+", after)
+            english = SHORT_TITLE if len(low) < 4 and low != "sir" else TITLE
+            gap = english.match(after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
-        if low in self.things and (adjective := re.search(r"([\w-]+)[ ]+$", front)) and adjective.group(1).lower() in self.adjectives:
+        before = re.search(r"([\w-]+)[ ]+$", front[-REACH:]) if low in self.things else None
+        if before and before.group(1).lower() in self.adjectives:
             return 0, word  # «the Catholic church» stays as a whole
         begins = BEGINS.search(front[-20:]) is not None
         return 0, new if (new == "people" or low in self.nouns) and not begins and not word.isupper() else cased(new, word)

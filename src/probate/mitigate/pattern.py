@@ -15,7 +15,8 @@ DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?
 """Who follows it is a person, listed or not."""
 FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
 """What may follow a first name: an initial, a particle, one or two family names."""
-LOUD_FAMILY = r"(?:[ ]+(?!(?:IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON)\b)[A-Z][A-Z'’-]{2,}(?!\w))?"
+NO_FAMILY = "IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON"
+LOUD_FAMILY = rf"(?:[ ]+(?!(?:{NO_FAMILY})\b)[A-Z][A-Z'’-]{{2,}}(?!\w))?"
 DIGITS = "0123456789tTfFsSeEnNoO"
 """What a number begins with, in figures or in words."""
 CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
@@ -44,7 +45,9 @@ def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -
     return branch(sorted({w.replace("-", " ") if joined else w for w in spelled})) if spelled else r"(?!)"
 
 
-def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: list[str], language: str, ages: bool = False) -> re.Pattern[str]:
+def pattern(
+    people: set[str], words: list[str], adjectives: list[str], fixed: list[str], language: str, ages: bool = False
+) -> re.Pattern[str]:
     """Names as they are spelled or in capitals (in alphabets with the family name after them), words in any case."""
 
     stays = f"(?P<fixed>{either(fixed)})"
@@ -52,7 +55,9 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
         return re.compile(rf"{stays}|(?P<name>(?P<first>{either(people)}))|(?P<word>{either(words)})")
     if language == "ar":
         head = rf"(?:[وف](?=(?:{either(words)})(?!\w)))?(?:ال|وال|بال|لل)?"
-        return re.compile(rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?P<first>{either(people)}))(?!\w)|(?P<word>{head}(?:{either(words)}))(?!\w))")
+        return re.compile(
+            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?P<first>{either(people)}))(?!\w)|(?P<word>{head}(?:{either(words)}))(?!\w))"
+        )
     if language != "en":
         return re.compile(
             rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?:(?:{HONORIFIC})?(?P<first>{either(people)})|{DOCTOR})(?!\w){FAMILY})|(?P<word>{either(words, True)})(?!\w))"
@@ -65,13 +70,15 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     plain = either((w for w in words if w not in TITLES), any_case=True)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
     grammar = "she" in words and "he" in words
-    either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
+    either_sex = (
+        r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
+    )
     name = (
         rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
         rf"|{DOCTOR}(?!\w){FAMILY}|(?:[A-Z]+-)*(?:{loud})(?:-[A-Z]+)*(?!\w){LOUD_FAMILY}"
         rf"|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w)))"
     )
-    heads = "".join(sorted({c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")))
+    heads = {c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")
     one = rf"(?:{either(adjectives, any_case=True, joined=True)}(?i:{HERITAGE}){f'|(?i:{YEARS_OLD})' if ages else ''})"
     age = rf"|(?=[{DIGITS}aAbB])(?P<age>(?i:{AGE}))" if ages else ""
     address = r"(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)"
@@ -79,7 +86,8 @@ def pattern(people: set[str], words: list[str], adjectives: list[str], fixed: li
     asked = r"(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])"
     article = r"(?P<article>(?i:an?|the|one|another|every|each)[ ]+)"
     attr = (
-        rf"(?<!-)(?=[{heads}])(?P<attr>{article}?(?!(?:{either(fixed)})(?!\w))(?P<chain>{one}(?:{CHAIN}{one})*)(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
+        rf"(?<!-)(?=[{''.join(sorted(heads))}])(?P<attr>{article}?(?!(?:{either(fixed)})(?!\w))(?P<chain>{one}(?:{CHAIN}{one})*)"
+        r"(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
     )
     tail = rf"(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w))"
     return re.compile(

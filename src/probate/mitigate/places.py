@@ -25,5 +25,3 @@ def of_a_place(whole: str, after: str) -> bool:
     last = whole.rsplit(" ", 1)[-1]
     inside = " " in whole and PLACE.fullmatch(f" {last}") is not None
     return inside or PLACE.match(after) is not None
-
-

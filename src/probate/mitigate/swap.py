@@ -75,7 +75,8 @@ def _found(text: str, pack: Pack) -> Iterator[Span]:
                 FAMILY.search(front) and not GIVEN.match(after)
             )
             last = found.end()
-            short = word.isupper() and len(word) < 4 and not (re.match(r"[ ]+[A-Z]{2}", after) or re.search(r"[A-Z]{2}[ ]+$", front))
+            beside = re.match(r"[ ]+[A-Z]{2}", after) or re.search(r"[A-Z]{2}[ ]+$", front)
+            short = word.isupper() and len(word) < 4 and not beside
             if family or short or not all(known):
                 continue
             person = all(_is_name(n, k, text, found.start(), found.end()) for n, k in zip(names, known, strict=True))
@@ -147,8 +148,7 @@ def _swapper(women: tuple[str, ...], men: tuple[str, ...]) -> tuple[re.Pattern[s
 
 def _fixed(data: dict[str, list[str]], words: str, table: dict[str, str]) -> str:
     """Expressions that stay, and those that they would be swapped to, so that these stay too."""
-    found = set(data["fixed"])
-    for whole in data["fixed"]:
-        other = re.sub(rf"(?<!\w)(?:{words})(?!\w)", lambda m: cased({**PRONOUNS, "her": "his", "his": "her", **table}[m.group().lower()], m.group()), whole)
-        found.add(other)
-    return either(found)
+    pairs = {**PRONOUNS, "her": "his", "his": "her", **table}
+    other = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
+    swapped = {other.sub(lambda m: cased(pairs[m.group().lower()], m.group()), whole) for whole in data["fixed"]}
+    return either(swapped | set(data["fixed"]))
