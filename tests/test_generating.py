@@ -17,7 +17,7 @@ from probate.errors import InputError
 from probate.mitigate import rewrite as rewriting
 from probate.mitigate.base import MitigationContext, mitigate
 from probate.mitigate.cap import allowed
-from probate.mitigate.counterfactual import swap
+from probate.mitigate.swap import swap
 from probate.records import Record
 from probate.registry import load_mitigation
 from probate.runner import run

@@ -11,8 +11,8 @@ from probate.bias.packs import load_pack
 from probate.corpus import biographies, opinions
 from probate.errors import InputError
 from probate.mitigate.base import MitigationContext, mitigate
-from probate.mitigate.counterfactual import groups_shown, swap
 from probate.mitigate.mask import undo
+from probate.mitigate.swap import groups_shown, swap
 from probate.records import Record
 from probate.registry import load_mitigation, mitigation_names
 from probate.testing import check_mitigation, sample_records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 WORD_NAMES = frozenset(
     "Adam April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck Crystal Daisy Dale Dawn Dean "
@@ -18,7 +19,10 @@ COMMON = frozenset(
     "Carol Jordan April June Christian Adam".split()
 )
 """Those of `WORD_NAMES` that are masked and swapped beside the names of the lists."""
-THINGS = {"Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill", "Grant"}
+THINGS = {
+    "Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill",
+    "Grant", "Dawn",
+}  # fmt: skip
 """What «is» and «was» may well follow."""
 MONTHS = {"April", "May", "June", "August"}
 TITLE = re.compile(r"\b(?:Mrs?|Ms|Mx|Miss|Dr|Prof|Professor|Sir|Lady|Lord|Aunt|Uncle|Sister|Brother|Saint|St|Nurse)\.?[ ]+$")
@@ -27,49 +31,128 @@ DETERMINER = re.compile(
     r"devout|young|old|red|white)[ ]+$",
     re.I,
 )
-MONTH = re.compile(r"(?:\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|\d{1,2}(?:st|nd|rd|th)?)[ -]+)$", re.I)
+MONTH = re.compile(
+    r"\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|\d{1,2}(?:st|nd|rd|th)?)[ -]+$",
+    re.I,
+)
 BEGIN = re.compile(r"(?:^|[.!?:;\n•|«“\"(>*#-])[\s«“\"(>*#_-]*$")
-SUBJECT = re.compile(r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|[A-Z][a-z]+)\b")
+SUBJECT = re.compile(
+    r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|her|their|all|on|out|an?|[A-Z][a-z]+)\b"
+)
 FAMILY = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?(?:(?:de|da|van|von|al-)[ ]*)?[A-ZÀ-Ý][\w’'-]+")
 SAYING = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|works|writes|wrote|lives|came|"
-    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|likes|loves|wants|paints|studies|felt)\b)"
+    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|likes|loves|wants|paints|studies|felt|"
+    r"asks|asked|paid|bought|drove|ate|slept|laughs|laughed|smiles|smiled|replied|answered|applied|retired|joined|married|cooks|hired|"
+    r"moved[ ]to[ ][A-Z]\w*)\b|[ ]+(?:is|was|became)[ ]+(?:an?|our|my)[ ]+(?:[a-z-]+[ ]+)?"
+    r"(?!(?:matter|answer|number|letter|order|power|river|factor|tower|danger|killer|border|paper|computer|motor)\b)"
+    r"(?:[a-z]{2,}(?:er|or|ist|eer|ician)|nurse|cook|chef|clerk|judge|student|architect|accountant|surgeon|friend)\b)"
 )
 """What a person does, and a thing does not."""
 VERB = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:is|was|has|had|will|would|can|could|does|did|"
     r"says?|said|works|writes|wrote|lives|came|comes|went|goes|left|leaves|met|knows|knew|thinks|thought|taught|teaches|became|began|"
     r"got|gets|gave|gives|made|makes|took|takes|told|tells|saw|sees|ran|runs|sang|spoke|speaks|likes|loves|wants|paints|studies|"
-    r"spent|felt|found|grew|holds|held|won|kept|[a-z]{2,}ed)\b)"
+    r"spent|felt|found|grew|holds|held|won|kept|paid|sold|bought|brought|built|led|drove|rode|sat|stood|slept|threw|caught|broke|chose|drew|"
+    r"fell|flew|forgot|lost|sent|shook|shot|swam|wore|drank|ate|cut|set|put|hit|[a-z]{2,}ed)\b)"
 )
 AFTER_PERSON = re.compile(
     r"\b(?:met|with|by|and|to|for|from|called|named|told|asked|saw|thanked|married|joined|I'm|am|is|hired|knows|that|whether|but|when|if|so)[ ]+$"
 )
-ENDED = re.compile(r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from)\b)")
+MODALS = {"Will", "May", "Mark", "Grant", "Chase", "Skip", "Bill", "Drew"}
+"""At the beginning of a sentence these may be a verb, or ask."""
+LOUD_TITLE = re.compile(r"\b(?:MRS?|MS|MX|MISS|DR|PROF)\b\.?[ ]+$")
+HEADING = re.compile(r"(?:^|\n|[.!?][ ]+)[\s*#_>-]*$")
+LOUD_ROLE = re.compile(
+    r"[ ]+[A-Z'’-]{3,}(?:,|[ ]+[-–—|])[ ]+(?:[A-Z]+[ ]+)*[A-Z]*(?:ER|OR|IST|IAN|NURSE|COOK|CHEF|CLERK|JUDGE|MD|PHD|ACCOUNTANT|ASSISTANT|STUDENT|"
+    r"ARCHITECT|SURGEON|POET|PILOT|AGENT|ANALYST)\b"
+)
+"""«GRACE MILLER, SENIOR NURSE»"""
+ENDED = re.compile(
+    r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from|about|after|before|since|until|"
+    r"again|today|yesterday|why|how|what|if|by)\b)"
+)
+
+
+PLACES = set("China Israel Jordan Paris Florence Austin Dallas Madison Georgia Virginia Victoria Brandy Sky".split())
+OF_THINGS = {"Christian", "Adam", "Roman", "Rich", "King", "Sage", "Art"}
+"""Those that often stand before a noun."""
+GREETED = re.compile(r"\b(?:(?i:hi|hello|hey|dear|thanks|thank[ ]you|goodbye|bye|named|called|name[ ]is)|I['’]m),?[ ]+$")
+CALLED = re.compile(r"[ ]+from[ ]+[A-Z]|,[ ]+(?:(?:can|could|would|will|do|did|are|have|please|you|I|we|thank)\b)")
+AUXILIARY = re.compile(
+    r"(?:^|[.!?\n][ ]*|\b(?:[Ww]hen|[Ww]here|[Ww]hy|[Hh]ow|[Ww]hat|[Ww]ho|[Ww]hom)[ ]+)"
+    r"(?i:is|was|does|did|has|can|could|will|would|should|may|might|shall)[ ]+$"
+)
+"""Before the one of whom a question asks."""
+WITHIN = re.compile(r"(?:\b[a-z]+|(?:^|[.!?\n][ ]*)[A-Z][a-z]+)[ ]+$")
+"""A capital after this is one within a sentence."""
+WITH_ANOTHER = re.compile(
+    r"(?:,[ ]+[A-Z][a-z]+)*,?[ ]+(?:and|&)[ ]+[A-Z][a-z]+(?:['’]s\b|[ ]+(?:both[ ]+)?(?:are|were|have|had|[a-z]{2,}ed|met|went|wrote|left|came|work|live|sang|said)\b)"
+)
+PROPER = re.compile(r"^[ ]+(?:and|&)[ ]+(?:Sons|Co|Daughters|Partners|Company)\b")
 
 
 def is_name(word: str, text: str, start: int, end: int) -> bool:
-    """Whether `word`, at `start` to `end` of `text`, is a person's name: by a title, a family name, a verb or its place in the sentence."""
-    if word.isupper() or word not in WORD_NAMES:
-        return word not in WORD_NAMES and word.capitalize() not in WORD_NAMES
+    """Whether `word`, at `start` to `end` of `text`, is a person's name.
+
+    By what is around it: a title, a family name, a verb, another name, its place in the sentence; where nothing there speaks for or
+    against it, by the other places of the text that have the same word.
+    """
+    plain = word.capitalize() if word.isupper() else word
+    if plain not in WORD_NAMES:
+        return True
+    found = evidence(word, text, start, end)
+    return _shown(plain, text) if found is None else found
+
+
+def evidence(word: str, text: str, start: int, end: int) -> bool | None:
+    """What speaks around `word`, of `WORD_NAMES`, for a name (True) or against it (False); None for neither."""
+    plain = word.capitalize() if word.isupper() else word
     before, after = text[max(0, start - 40) : start], text[end : end + 60]
-    if TITLE.search(before):
+    loud = word.isupper() and bool(re.search(r"\b[A-Z]{2,}[ ]+$", before) or re.match(r"[ ]+[A-Z]{2,}\b", after))
+    if TITLE.search(before) or (loud and LOUD_TITLE.search(before)):
         return True
-    if DETERMINER.search(before) or (word in MONTHS and (MONTH.search(before) or re.match(r"[ ]+\d", after))):
-        return False
+    if word.isupper() and HEADING.search(before) and LOUD_ROLE.match(after):
+        return True
     begins = BEGIN.search(before) is not None
-    if begins and word in ("Will", "May", "Mark", "Grant", "Chase", "Skip", "Bill", "Drew") and SUBJECT.match(after):
-        return bool(re.match(r"[ ]+[A-Z][\w'’-]+[ ]+(?:is|was|has|\w+ed)\b", after))
-    if re.match(r"['’]s\b", after) or FAMILY.match(after):
+    if WITH_ANOTHER.match(after) and not (begins and plain in THINGS | MONTHS) and not PROPER.search(after):
         return True
-    if (SAYING if word in THINGS or word in MONTHS else VERB).match(after):
+    if DETERMINER.search(before) or (plain in MONTHS and (MONTH.search(before) or re.match(r"[ ]+\d", after))):
+        return False
+    if loud or (word.isupper() and plain in MODALS and not (AFTER_PERSON.search(before) and ENDED.match(after))):
+        return None
+    if begins and plain in MODALS and SUBJECT.match(after):
+        asked = re.match(r"[ ]+[A-Z][\w'’-]+(?P<verb>[ ]+[a-z]+|[.,;:)])", after)
+        verb = asked.group("verb") if asked else ""
+        return bool(verb and (not verb[-1].isalpha() or VERB.match(verb) or re.search(r"[^s]s$", verb)))  # else it asks
+    if re.match(r"['’]s\b", after) or FAMILY.match(after) or GREETED.search(before):
         return True
-    return not begins and AFTER_PERSON.search(before) is not None and ENDED.match(after) is not None
+    if (SAYING if plain in THINGS or plain in MONTHS else VERB).match(after):
+        return True
+    ends = ENDED.match(after) is not None
+    if not begins and ends and AFTER_PERSON.search(before):
+        return True
+    if plain in MONTHS or plain in PLACES:
+        return None
+    if CALLED.match(after) if begins else (AUXILIARY.search(before) or (before.endswith(", ") and re.match(r"[.!?]", after))):
+        return True
+    if plain in OF_THINGS and re.match(r"[ ]+[a-z]", after) and not ends:
+        return False  # «Christian charity»
+    if not begins and plain not in THINGS and WITHIN.search(before) and (ends or re.match(r"[ ]+\w+ly\b", after)):
+        return True
+    return False if re.match(r"[ ]+(?:periods?|garden|petals?|bush|water|sea|days?)\b", after) else None
+
+
+@lru_cache(maxsize=64)
+def _shown(name: str, text: str) -> bool:
+    """Whether something speaks for `name` as a name where the text has it, in any case of its letters."""
+    found = re.finditer(rf"(?<!\w)(?:{re.escape(name)}|{re.escape(name.upper())})(?!\w)", text)
+    return any(evidence(m.group(), text, m.start(), m.end()) for m in found)
 
 
 def named(name: str, text: str) -> bool:
     """Whether `text` names a person `name`, of `WORD_NAMES`, at least once."""
-    return any(is_name(name, text, m.start(), m.end()) for m in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text))
+    return _shown(name, text)
 
 
 INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff\u0300-\u036f]")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from probate.bias.names import WORD_NAMES, is_name, named
 from probate.bias.packs import Pack
 from probate.errors import InputError
 from probate.generate.filters import shown_group
 from probate.mitigate.base import Mitigation, MitigationContext, Options, marked
-from probate.mitigate.english import alone, cased, objective
+from probate.mitigate.swap import GROUPS, groups_shown, swap, without_counterpart
 from probate.mitigate.words import gendered_words
 from probate.records import Record
-
-PRONOUNS = {"she": "he", "he": "she", "herself": "himself", "himself": "herself", "hers": "his", "him": "her"}
-GROUPS = ("female", "male")
 
 
 class CounterfactualOptions(Options):
@@ -35,9 +29,12 @@ class CounterfactualOptions(Options):
 class Counterfactual(Mitigation):
     """Adds to each augmented record its like of another group, with the same label. English.
 
-    `swap`: female and male exchanged by rule: first name, pronouns, titles and kinship words in agreement; a first name becomes the
-    one at the same place in the other group's list. Swapping twice gives the text back, but for «Ms» and «Miss», which return
-    as «Mrs». A record whose first names or pronouns are of both groups is left alone, and says so in its provenance.
+    `swap`: female and male exchanged by rule: first name, pronouns, titles and kinship words in agreement; a first name becomes its
+    counterpart, of the pack or of a list of common ones, in capitals too. A family name stays, also one that is a first name; so
+    do addresses, places and set expressions. A first name that neither list has stays. Swapping twice gives the text back, but
+    for «Ms» and «Miss», which return as «Mrs», for accents («José» returns as «Jose»), and where only the sense tells which
+    «her» is meant («told him stories»). A record whose first names or pronouns are of both groups is left alone, and so is one with
+    a name such as «Jean-Paul», of which a part has a counterpart; it says so in its provenance.
 
     `rewrite`: the generator rewrites the text for the next group of those compared. A rewriting of another length, without the
     other group, that says the label more or less often, or that loses the meaning is not used, and the record says so.
@@ -114,6 +111,8 @@ class Counterfactual(Mitigation):
         if len(shown) != 1:
             why = "names both groups" if shown else "shows no group"
             return [marked(record, self.name, skipped=why)]
+        if name := without_counterpart(record.text, pack):
+            return [marked(record, self.name, skipped=f"the name {name} has no counterpart")]
         (group,) = shown
         other = GROUPS[1 - GROUPS.index(group)]
         made = replace(
@@ -133,46 +132,3 @@ def _pack(context: MitigationContext) -> Pack:
     if found is None:
         raise InputError("mitigations: counterfactual needs an identity pack with the groups female and male, such as 'gender'")
     return found
-
-
-def swap(text: str, pack: Pack) -> str:
-    """The text with female and male exchanged."""
-    pattern, table = _swapper(tuple(tuple(pack.groups[g].names) for g in GROUPS))
-
-    def other(found: re.Match[str]) -> str:
-        word = found.group(0)
-        if word in table and not word[:1].islower():  # a first name, as it is spelled
-            return table[word] if is_name(word, text, *found.span()) else word
-        low = word.lower()
-        after = text[found.end() : found.end() + 60]
-        if low == "her":
-            return cased("him" if objective(text[max(0, found.start() - 40) : found.start()], after) else "his", word)
-        if low == "his":
-            return cased("hers" if alone(after) else "her", word)
-        return cased(PRONOUNS.get(low) or table[low], word)
-
-    return pattern.sub(other, text)
-
-
-def groups_shown(text: str, pack: Pack) -> set[str]:
-    """Which of the two groups a text shows, by pronouns and first names."""
-    words = set(re.findall(r"[^\W\d_]+", text))
-    low = {w.lower() for w in words}
-    people = {w for w in words if w not in WORD_NAMES or named(w, text)}
-    return {g for g in GROUPS if low & set(pack.groups[g].pronouns) or people & set(pack.groups[g].names)}
-
-
-@cache
-def _swapper(names: tuple[tuple[str, ...], tuple[str, ...]]) -> tuple[re.Pattern[str], dict[str, str]]:
-    table: dict[str, str] = {}
-    for female, male in gendered_words("en")["pairs"]:
-        table[female] = male
-        table.setdefault(male, female)
-    for female, male in zip(*names, strict=False):
-        table[female], table[male] = male, female
-    words = [w for w in table if w[:1].islower()] + [*PRONOUNS, "her", "his"]
-    people = [w for w in table if not w[:1].islower()]
-    pattern = (
-        rf"(?<!\w)(?:{'|'.join(map(re.escape, people)) or '(?!)'}|(?i:{'|'.join(sorted(words, key=len, reverse=True))}))(?!\w)"
-    )
-    return re.compile(pattern), table
