@@ -48,10 +48,25 @@ def not_measured(
             yield f"leaks: all {count:,} texts of {name} are shorter than 13 words, so that none could be looked for"
     if original is None:
         return
+    yield from _original(data, original, dimensions)
+
+
+def _original(data: AuditSet, original: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
+    if data.shape.language in LANGUAGES and original.shape.language != data.shape.language:
+        told = f"is in '{original.shape.language}'" if original.shape.language in LANGUAGES else "is in none that is read, or was not recognised"
+        yield f"original: its language {told}, the file is in '{data.shape.language}'; name it with --language if both are, else they cannot be compared"
     if data.labelled and not original.labelled:
         yield "original: it has no labels, so that ties were not compared with it; name their column with --original-label"
     if lacking := [c.column for name, c in data.columns.items() if name in data.shape.groups and name not in original.columns]:
         yield f"original: it has no column for {', '.join(lacking)}, so that these groups were not compared with it"
+    for d in dimensions:
+        own, other = data.columns.get(d.name), original.columns.get(d.name)
+        if not d.known or not d.named or own is None or other is None or own.rule or other.rule:
+            continue
+        if other.groups and not set(own.groups) & set(other.groups):
+            yield f"original: its groups of {d.name} ({', '.join(other.groups[:3])}) are none of the file's ({', '.join(own.groups[:3])})"
+        elif d.labels and d.labels["original_left"]:
+            yield f"original: {d.labels['original_left']}, so that the tie with {d.name} was not compared with it"
 
 
 def _texts(data: AuditSet) -> Iterator[str]:

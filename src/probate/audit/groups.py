@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, chi2_contingency, kruskal, ttest_1samp, ttest_ind
+from scipy.stats import binomtest, chi2_contingency, kruskal, rankdata, ttest_1samp, ttest_ind
 
 from probate.analyze.imbalance import UNCLEAR, confusion, detect
 from probate.analyze.manipulation import cramers_v
 from probate.analyze.wording import evenly
+from probate.audit.before import ranks_before, tie_before
 from probate.audit.read import AuditSet
 from probate.bias.lean import lean
 from probate.bias.packs import Pack, load_pack
@@ -59,8 +60,9 @@ class Dimension:
     """How numbers were grouped."""
     named: bool = True
     """False for a column that nobody named as a group."""
-    rank: dict[str, float] | None = None
-    """Numbers between labels by rank: `r` the square root of ε² (0 none, 1 all), `by_chance`, `p` (Kruskal and Wallis), `n`, `original_r` (NaN: none)."""
+    rank: dict[str, Any] | None = None
+    """Numbers between labels by rank: `r` the square root of ε² (0 none, 1 all), `by_chance`, `p` (Kruskal and Wallis), `n`, `means` of the ranks
+    by label, `original_r` (NaN: none), `original_same` (`probate.audit.before`)."""
 
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
@@ -68,7 +70,9 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
     found = []
     for name, own in data.columns.items():
         if own.groups:
-            found.append(_dimension(data, original, name, pack_of(name), own.groups, True))
+            pack = pack_of(name)
+            lost = _lost(data, original, name) if name in data.shape.groups or pack else []
+            found.append(_dimension(data, original, name, pack, [*own.groups, *lost], True))
     if data.shape.language != "en":  # the packs' words are read by English rules
         return found
     given = {pack.dimension for name in data.columns if (pack := pack_of(name))}
@@ -82,6 +86,14 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
         if clear >= SHOWN or (name == "gender" and clear > 0):
             found.append(_dimension(data, original, name, pack, groups, False))
     return found
+
+
+def _lost(data: AuditSet, original: AuditSet | None, name: str) -> list[str]:
+    """Groups that only the original has, of a column of which it has others of the file's too."""
+    own, other = data.columns[name], original.columns.get(name) if original else None
+    if other is None or own.rule or other.rule or not set(own.groups) & set(other.groups):
+        return []
+    return [g for g in other.groups if g not in own.groups]
 
 
 def _dimension(
@@ -101,7 +113,9 @@ def _dimension(
         if own.numbers is not None and data.labelled:
             found.rank = by_rank(own.numbers, data.labels)
             if found.rank and original and other and other.numbers and original.labelled:
-                found.rank["original_r"] = (by_rank(other.numbers, original.labels) or {}).get("r", float("nan"))
+                old = by_rank(other.numbers, original.labels) or {}
+                found.rank["original_r"] = old.get("r", float("nan"))
+                found.rank["original_same"] = ranks_before(found.rank["means"], old.get("means", {}))
     if data.labelled:
         found.labels = _with_labels(data.labels, values, groups, pack, original, before)
     if pack and data.shape.language == "en":
@@ -109,7 +123,7 @@ def _dimension(
     return found
 
 
-def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, float] | None:
+def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] | None:
     """How numbers differ between labels by rank (Kruskal and Wallis; ε² after Kelley 1935); None where that cannot be said."""
     pairs = [(x, y) for x, y in zip(numbers, labels, strict=True) if x == x and y]
     names, own = sorted({y for _, y in pairs}), np.array([x for x, _ in pairs])
@@ -117,8 +131,9 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, float]
         return None
     at = np.array([names.index(y) for _, y in pairs])
     test = kruskal(*[own[at == k] for k in range(len(names))])
-    n = len(own)
+    n, ranks = len(own), rankdata(own)
     return {
+        "means": {x: float(ranks[at == k].mean() / n) for k, x in enumerate(names)}, "original_same": 1.0,
         "r": float(np.sqrt(test.statistic / (n - 1))), "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue),
         "n": n, "original_r": float("nan"),
     }  # fmt: skip
@@ -175,7 +190,7 @@ def _shares(values: Sequence[str], groups: Sequence[str], before: Sequence[str] 
         ends = test.proportion_ci(0.95, method="wilson")
         yield {
             "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "low": float(ends.low), "high": float(ends.high),
-            "parity": 1 / len(groups), "p": float(test.pvalue), "original": old[group] / old_total if old_total else None,
+            "parity": 1 / len(groups), "p": float(test.pvalue), "original": old[group] / old_total if old_total >= FEWEST else None,
         }  # fmt: skip
 
 
@@ -205,11 +220,11 @@ def _with_labels(
     found: dict[str, Any] = {
         "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)), "by_chance": by_chance,
         "p": float(chi2_contingency(used, correction=False).pvalue), "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None,
+        "original_same": 1.0, "original_left": "",
     }  # fmt: skip
     if original is not None and before is not None and original.labelled:
-        _, other = _table(original.labels, before, groups)
-        if len(other) >= 2 and (other.sum(0) > 0).sum() >= 2:
-            found["original_v"] = float(cramers_v(other[:, other.sum(0) > 0]))
+        then = tie_before(names, table, *_table(original.labels, before, groups), FEWEST)
+        found |= {"original_v": then.v, "original_same": then.same, "original_left": then.left}
     stereotyped = {x: pack.stereotypes[x] for x in names if pack and x in pack.stereotypes}
     own = [(g, stereotyped[x]) for x, g in zip(labels, values, strict=True) if g and x in stereotyped]
     if own:
@@ -232,7 +247,8 @@ def _lean(
     own = _leans(texts, values, pack)
     if len(own) < FEWEST:
         return None
-    other = _leans(original.texts, before, pack) if original is not None and before is not None else np.zeros(0)
+    readable = original is not None and before is not None and original.shape.language == "en"
+    other = _leans(original.texts, before, pack) if original and before and readable else np.zeros(0)
     if len(other) >= FEWEST:
         test = ttest_ind(own, other, equal_var=False)
         ends = test.confidence_interval(0.95)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from probate.audit.artefacts import HARMLESS
+from probate.audit.before import SAME, excused
 from probate.audit.groups import Dimension
 from probate.errors import InputError
 
@@ -27,7 +28,7 @@ EXIT_CODES = {STOP: 1, LOOK: 0, UNSURE: 4, NOTE: 0}
 RULES = {
     "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
     "evaluation": "stop: the file is an evaluation set",
-    "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
+    "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's of the same direction by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
     "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
@@ -140,10 +141,10 @@ def _balance(d: Dimension, how: str) -> list[Found]:
 def _ties(d: Dimension) -> Found:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
-    beyond = e["v"] - e["original_v"] if e["original_v"] is not None else excess
+    beyond = e["v"] - excused(e["original_v"], e["original_same"]) if e["original_v"] is not None else excess
     sentence = f"{_named(d)}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
     if e["original_v"] is not None:
-        sentence += f", in the original {e['original_v']:.2f}"
+        sentence += f", in the original {e['original_v']:.2f}{_way(e)}"
     if d.rule:
         sentence += f"; {d.rule}"
     if "follow" in e:
@@ -162,12 +163,18 @@ def _ties(d: Dimension) -> Found:
 def _rank(d: Dimension) -> Found:
     e = d.rank or {}
     excess = e["r"] - e["by_chance"]
-    beyond = e["r"] - e["original_r"] if np.isfinite(e["original_r"]) else excess
+    beyond = e["r"] - excused(e["original_r"], e["original_same"]) if np.isfinite(e["original_r"]) else excess
     sentence = f"{_named(d)}: its numbers differ between labels by rank with r {e['r']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
     if np.isfinite(e["original_r"]):
-        sentence += f", in the original {e['original_r']:.2f}"
+        sentence += f", in the original {e['original_r']:.2f}{_way(e)}"
     weight = _weight(d, excess, beyond)
     return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"], dimension=d.name)
+
+
+def _way(e: Mapping[str, Any]) -> str:
+    """In words, a tie of the original that goes another way than the file's."""
+    same = e["original_same"]
+    return "" if same >= SAME else ", the other way round" if same < -SAME else ", in another way"
 
 
 def _named(d: Dimension) -> str:
