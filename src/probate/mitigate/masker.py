@@ -220,8 +220,8 @@ class Masker:
             english = SHORT_TITLE if len(low) < 4 and low != "sir" else TITLE
             gap = english.match(after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
-        before = re.search(r"([\w-]+)[ ]+$", front[-REACH:]) if low in self.things else None
-        if before and before.group(1).lower() in self.adjectives:
+        said = re.search(r"([\w-]+)[ ]+$", front[-REACH:]) if low in self.things else None
+        if said and said.group(1).lower() in self.adjectives:
             return 0, word  # «the Catholic church» stays as a whole
         begins = BEGINS.search(front[-20:]) is not None
         return 0, new if (new == "people" or low in self.nouns) and not begins and not word.isupper() else cased(new, word)
