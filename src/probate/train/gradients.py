@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
+from probate.errors import StageError
 from probate.infer.batching import batches_by_length
 from probate.infer.trunk import make_trunk
+from probate.models.blocks import blocks, linear
 from probate.train.losses import Example, above_trunk, left_padding_holds, plain_losses, shared_losses
 
 RANK = 4
@@ -23,35 +26,50 @@ def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, la
     is the layer's full gradient projected on a random subspace. The inner product of two rows is the cosine that
     gradient-similarity methods use (TracIn, Pruthi et al. 2020; LESS, Xia et al. 2024). `model` may wear a PEFT adapter, which is then part
     of what is differentiated through.
+
+    Raises:
+        StageError: the blocks were not found, or no layer of theirs gives an output of its own for each record.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if base is model:
         make_trunk(model, layers)
     device = next(model.parameters()).device
-    last = getattr(base, base.base_model_prefix).layers[-layers:]
-    linear = [m for layer in last for n, m in layer.named_modules() if isinstance(m, torch.nn.Linear) and "lora_" not in n]
+    own = list(linear(blocks(model)[1][-layers:]).values())
+    sizes = [(m.in_features, m.out_features) if isinstance(m, torch.nn.Linear) else (m.nx, m.nf) for m in own]
     draw = torch.Generator().manual_seed(seed)
-    project = {m: (torch.randn(m.in_features, RANK, generator=draw) / RANK**0.5).to(device, m.weight.dtype) for m in linear}
+    project = {
+        m: (torch.randn(size, RANK, generator=draw) / RANK**0.5).to(device, m.weight.dtype)
+        for m, (size, _) in zip(own, sizes, strict=True)
+    }
     inputs: dict[Any, torch.Tensor] = {}
     parts: dict[Any, torch.Tensor] = {}
 
     def catch(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
+        if output.ndim != 3:  # such as experts, to which the tokens of all records go together
+            return output
         inputs[module] = args[0].detach() @ project[module]
         if not output.requires_grad:
             output.requires_grad_(True)
         output.register_hook(lambda grad: parts.__setitem__(module, torch.einsum("bto,btr->bor", grad, inputs[module])))
         return output
 
-    found = torch.zeros(len(examples), sum(m.out_features for m in linear) * RANK)
-    hooks = [m.register_forward_hook(catch) for m in linear]
+    ends = np.cumsum([RANK * out for _, out in sizes]).tolist()
+    places, width = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)], ends[-1]
+    found = torch.zeros(len(examples), width)
+    hooks = [m.register_forward_hook(catch) for m in own]
     try:
         with torch.enable_grad(), above_trunk(model, examples, pad_id) as (rows, padding):
             above = rows[0].nodes is not None
             size = 16 if above or left_padding_holds(model, max(e.tokens for e in rows), pad_id) else 1
             for batch in batches_by_length([e.tokens for e in rows], size, TOKENS):
                 _mean_losses(model, [rows[i] for i in batch], padding, device).sum().backward()
-                whole = torch.cat([parts[m].flatten(1) for m in linear], dim=1)
-                found[batch] = torch.nn.functional.normalize(whole.float(), dim=1).cpu()
+                if not parts:
+                    raise StageError(f"no linear layer of {type(base).__name__} takes records one by one, so that their gradients cannot be told apart")
+                whole = torch.zeros(len(batch), width, device=device)
+                for m, place in zip(own, places, strict=True):
+                    if m in parts:
+                        whole[:, place] = parts.pop(m).flatten(1).float()
+                found[batch] = torch.nn.functional.normalize(whole, dim=1).cpu()
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,6 +15,7 @@ import torch
 
 from probate.errors import StageError
 from probate.infer.trunk import make_trunk
+from probate.models.blocks import blocks, linear
 from probate.study import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
@@ -41,20 +42,19 @@ def lora_config(training: Training, model: Any = None) -> Any:
     """The PEFT configuration that a study's `training.lora` describes; `lora.layers` needs the model that it is for.
 
     Raises:
-        StageError: `lora.layers` for a model with fewer layers.
+        StageError: `lora.layers` for a model with fewer layers, or whose layers were not found.
     """
     from peft import LoraConfig
 
     lora = training.lora
-    targets, chosen = lora.targets, None
+    targets, chosen, pattern = lora.targets, None, None
     if lora.layers is not None:
-        names = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and ".layers." in name]
-        depth = 1 + max((int(name.split(".layers.")[1].split(".")[0]) for name in names), default=-1)
-        if lora.layers > depth:
-            raise StageError(f"training.lora.layers is {lora.layers}, but the model has {depth} layers")
-        chosen = list(range(depth - lora.layers, depth))
+        name, found = blocks(model)
+        if lora.layers > len(found):
+            raise StageError(f"training.lora.layers is {lora.layers}, but the model has {len(found)} layers")
+        pattern, chosen = name.rsplit(".", 1)[-1], list(range(len(found) - lora.layers, len(found)))
         if targets == "all-linear":
-            targets = sorted({name.rsplit(".", 1)[-1] for name in names})
+            targets = sorted({n.rsplit(".", 1)[-1] for n in linear(found)})
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -62,6 +62,7 @@ def lora_config(training: Training, model: Any = None) -> Any:
         lora_dropout=lora.dropout,
         target_modules=targets,
         layers_to_transform=chosen,
+        layers_pattern=pattern,
     )
 
 
