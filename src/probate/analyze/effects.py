@@ -16,7 +16,7 @@ from probate.analyze.bounds import change_bounds
 from probate.analyze.contrast import Estimate
 from probate.analyze.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.analyze.usable import Asked, Values, asked_of, counted, missing, most_unusable, told, undefined, values_of
-from probate.bias.taxonomy import NEUTRAL
+from probate.bias.taxonomy import NEUTRAL, SECOND
 from probate.plan import REPLICATE_SEED, Arm
 from probate.study import Analysis
 from probate.tasks.base import Measure
@@ -227,7 +227,7 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
 def _of_cell(
     own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any
 ) -> dict[str, object]:
-    bias_type = f"{cell.bias_type} (second)" if cell.replicate else cell.bias_type
+    bias_type = SECOND if cell.replicate else cell.bias_type
     return _row(
         question, own.task, own.measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation, cell.round, **more
     )

@@ -29,7 +29,7 @@ def coverage(data: AuditSet, dimensions: Sequence[Dimension]) -> dict[str, Any]:
             for name, c in data.columns.items()
         ],
         "read": {d.name: 1 - d.undetermined for d in dimensions if not d.known},
-        "left_out": [*data.left, *data.shape.left],
+        "left_out": [*data.left, *(why for _, why in data.shape.left)],
     }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def _labels(data: AuditSet) -> Iterator[str]:
         yield f"label: column '{data.shape.label}' has fewer than two labels, so that no tie can be measured"
     elif not data.labelled and free:
         yield f"label: none was found, though a column might be one ({', '.join(free[:5])}); name it with --label, so that ties can be measured"
-    elif not data.labelled and any("label" in said for said in data.shape.left):
+    elif not data.labelled and any(role == "label" for role, _ in data.shape.left):
         yield "label: a column is called so and was not read; name it with --label, so that ties can be measured"
     elif data.labelled and len(names) * 2 > len(data.labels) - missing:
         yield f"label: {len(names):,} different ones in {len(data.labels) - missing:,} texts, so that no tie can be measured"

@@ -8,6 +8,8 @@ FRAMINGS = ("contextual", "contrastive")
 COMPOSITIONS = ("single", "intersectional")
 EXPRESSIONS = ("explicit", "implicit")
 NEUTRAL = "neutral"
+SECOND = f"{NEUTRAL} (second)"
+"""The second matched control, in tables."""
 
 BIAS_TYPES = tuple("-".join(parts) for parts in product(FRAMINGS, COMPOSITIONS, EXPRESSIONS))
 PAPER_TYPES = (

@@ -11,7 +11,7 @@ import pandas as pd
 from probate.analyze.compare import SPREAD
 from probate.analyze.dose import shape
 from probate.analyze.effects import AGAINST_MATCHED
-from probate.bias.taxonomy import NEUTRAL
+from probate.bias.taxonomy import NEUTRAL, SECOND
 from probate.report import charts, words
 from probate.tasks.base import Measure
 
@@ -75,7 +75,7 @@ def doses(
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
         level, gap = rows[rows["question"] == "level"], rows[rows["question"] == "gap"]
-        types = [t for t in rows["bias_type"].unique() if t not in ("none", NEUTRAL) and not t.endswith("(second)")]
+        types = [t for t in rows["bias_type"].unique() if t not in ("none", NEUTRAL, SECOND)]
         shown = " − ".join(measure.sides) if len(measure.sides) == 2 else SPREAD
         gap = gap[gap["comparison"] == shown]
         bounds = _limits(level), _limits(gap, zero=True)
@@ -208,7 +208,7 @@ def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
     rows = rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
     arms, lost = [], []
     for bias_type, part in rows.groupby("bias_type", sort=False):
-        if str(bias_type).endswith("(second)"):
+        if bias_type == SECOND:
             continue
         part = part[part["ratio"] == part["ratio"].max()]
         lookup = {(r.metric, r.contrast): r.estimate for r in part.itertuples()}

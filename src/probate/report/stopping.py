@@ -199,6 +199,7 @@ def section(
     measures: dict[str, list[Measure]],
     probes: Collection[str],
     trained: Sequence[dict[str, Any]],
+    outcomes: pd.DataFrame,
 ) -> dict[str, Any]:
     """What the report's section shows: the matrix, its costs, and the sentences."""
     found = entries(effects, measures)
@@ -233,7 +234,7 @@ def section(
                 for r in ability[ability["mitigation"] == name].to_dict("records")
             )
             or "–",
-            "time": _time(name, trained),
+            "time": _time(name, trained, outcomes),
         }
         for name in dict.fromkeys(e.mitigation for e in found)
     ]
@@ -293,12 +294,11 @@ def _with_interval(row: Any, unit: str) -> str:
     return f"{words.number(row['estimate'], unit, signed=True)} ({_range(row['ci_low'], row['ci_high'], unit)})"
 
 
-def _time(mitigation: str, trained: Sequence[dict[str, Any]]) -> str:
+def _time(mitigation: str, trained: Sequence[dict[str, Any]], outcomes: pd.DataFrame) -> str:
     """Training time over that of the same arm without the mitigation, mean over seeds."""
-    seconds = {r["stage"].removeprefix("adapters/"): r.get("seconds") for r in trained}
-    ratios = [
-        s / seconds[name.removesuffix(f"-{mitigation}")]
-        for name, s in seconds.items()
-        if name.endswith(f"-{mitigation}") and s and seconds.get(name.removesuffix(f"-{mitigation}"))
-    ]
+    seconds = {r["stage"].removeprefix("adapters/"): float(r["seconds"]) for r in trained if r.get("seconds")}
+    same = ["bias_type", "ratio", "seed", "round"]
+    arms = outcomes[["arm", "mitigation", *same]].drop_duplicates()
+    pairs = arms[arms["mitigation"] == mitigation].merge(arms[arms["mitigation"] == "none"], on=same)
+    ratios = [seconds[a] / seconds[b] for a, b in zip(pairs["arm_x"], pairs["arm_y"], strict=True) if {a, b} <= seconds.keys()]
     return f"{np.mean(ratios):.2f}" if ratios else "–"

@@ -247,15 +247,15 @@ def _answers(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> bool:
     return bool(short) and len(short) * 2 >= len(answered) and _repeat(short)
 
 
-def _left(rest: _Columns, shape: Shape) -> Iterable[str]:
+def _left(rest: _Columns, shape: Shape) -> Iterable[tuple[str, str]]:
     for column in rest.values:
         if column in (shape.label, shape.id, shape.generator) or column in shape.groups.values():
             continue
         if rest.prose(column) or rest.sure_chat(column):
-            yield f"column '{column}' holds texts too, and is not read"
+            yield "text", f"column '{column}' holds texts too, and is not read"
         elif not shape.label and not shape.answers and key_of(column) == "label" and rest.values[column]:
             why = "its values differ from row to row" if rest.scalar(column) else "it holds lists"
-            yield f"column '{column}' is not read as the label: {why}"
+            yield "label", f"column '{column}' is not read as the label: {why}"
 
 
 def _check_named(given: Given, columns: Mapping[str, Any], option: str) -> None:

@@ -34,7 +34,7 @@ class Shape:
     `form`: the known shape. `text`: the column that a trained model would learn to write. `groups`: name → column.
     `cells`: (column, role) of every column whose texts belong to the record, in the order in which they are said; the role is system,
     instruction, user, assistant or text. `answers`: whether short last answers are the labels. `evaluation`: why it looks like an
-    evaluation set, else empty. `left`: in words, columns that look like texts or labels and are not read.
+    evaluation set, else empty. `left`: columns that look like texts or labels and are not read: (`text` or `label`, in words).
     """
 
     form: str
@@ -48,7 +48,7 @@ class Shape:
     evaluation: str = ""
     cells: tuple[tuple[str, str], ...] = ()
     answers: bool = False
-    left: tuple[str, ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
 
     def said(self) -> str:
         """The shape in words."""
@@ -64,7 +64,7 @@ class Shape:
         parts += [f"{name}: {value}" for name in ("id", "generator") if (value := getattr(self, name))]
         parts += [f"{dimension}: {column}" for dimension, column in self.groups.items()]
         said = ", ".join([*parts, f"language: {self.language}"])
-        return "; ".join([f"{self.form} ({said})", *self.left])
+        return "; ".join([f"{self.form} ({said})", *(why for _, why in self.left)])
 
     def fault(self, row: Mapping[str, Any]) -> str:
         """Why the row cannot be read, in words; empty where it can."""
