@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
-from probate.audit.coverage import not_measured
+import pytest
+
+from probate.audit.coverage import coverage, not_measured
 from probate.audit.groups import dimensions_of
 from probate.audit.read import read_set
-from probate.audit.verdict import UNSURE, Found, of_groups, verdict
+from probate.audit.remedies import remedy
+from probate.audit.stage_one import as_record, audit
+from probate.audit.verdict import UNSURE, Found, check_audit, exit_code, of_groups, said_of, verdict
+from probate.errors import InputError
 from probate.shape import Given
 
 N = 80
@@ -74,3 +80,123 @@ def test_a_group_that_only_the_original_has_is_missed(tmp_path):
     third = [{**r, "gender": "nonbinary"} if i % 3 == 0 else r for i, r in enumerate(third)]
     said, _, found = heard(tmp_path, rows(FREE), third)
     assert said == "look" and any("nonbinary 0.0%" in f.sentence for f in found)
+
+
+def heard_with_pairs(tmp_path, own, original=None, **given):
+    """As `heard`, by the audit as a whole."""
+    first = read_set(file(tmp_path / "original.jsonl", original)) if original else None
+    found = audit(read_set(file(tmp_path / "data.jsonl", own), Given(**given)), first, {}, permutations=50)
+    return found.verdict, [f.sentence for f in found.found if f.kind == "together"], found
+
+
+def test_what_only_two_groups_together_show_is_found(tmp_path):
+    other = ["white" if i // 2 % 2 else "black" for i in range(N)]
+    apart = [g ^ (i // 2 % 2) for i, g in enumerate(GROUP)]  # women of one race, men of the other
+    said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, race=other))
+    assert said == "stop" and len(pairs) == 1 and pairs[0].startswith("gender and race together")
+    assert heard_with_pairs(tmp_path, rows(apart, race=other), rows(apart, race=other))[1] == []
+    said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, region=other))
+    assert said == "look" and "column 'region'" in pairs[0]
+    said, pairs, found = heard_with_pairs(tmp_path, rows(FREE, race=["white" if i // 4 % 2 else "black" for i in range(N)]))
+    assert (said, pairs) == ("note", []) and coverage(found.data, found.dimensions, found.pairs)["together"] == [("gender", "race")]
+    # A tie that one of the two has alone is said once.
+    assert heard_with_pairs(tmp_path, rows(race=other))[1] == []
+
+
+@pytest.mark.parametrize("name", ["label2", "second_label", "rating", "Decision", "Labels", "meta.outcome"])
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: [x]])
+def test_a_second_label_that_goes_with_a_group_is_found(tmp_path, name, form):
+    own = rows(FREE, **{name: [form("ab"[x]) for x in TIED]})
+    said, pairs, _ = heard_with_pairs(tmp_path, own)
+    assert said == "look" and len(pairs) == 1 and "--label" in pairs[0]
+    assert heard(tmp_path, own, label=name)[0] == "stop"
+    assert heard_with_pairs(tmp_path, rows(FREE, **{name: [form("ab"[i // 4 % 2]) for i in range(N)]}))[:2] == ("note", [])
+
+
+def test_labels_and_groups_in_lists_are_read_or_said(tmp_path):
+    said, unsure, _ = heard(tmp_path, rows(labels=None, labels_of=[[x] for x in TIED]))
+    assert said == UNSURE and any("labels_of" in s for s in unsure)
+    assert heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)))[0] == "stop"
+    assert heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)), groups={"who": "who"})[0] == "stop"
+    assert heard(tmp_path, rows(FREE, gender=None, who=[["b", "a"] if i % 4 else ["a", "b", "a"] for i in range(N)]))[0] == UNSURE
+
+
+def test_labels_at_the_end_of_the_texts_are_said(tmp_path):
+    ended = [{**r, "text": f"{r['text']} Answer: {'yes' if x else 'no'}"} for r, x in zip(rows(labels=None), TIED, strict=True)]
+    said, unsure, _ = heard(tmp_path, ended)
+    assert said == UNSURE and any("end in one of 2 sentences ('answer: " in s for s in unsure)
+    assert heard(tmp_path, rows(labels=None))[0] == "note"
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_a_json_list_is_read_as_its_lines_are(tmp_path, packed):
+    def write(text):
+        path = tmp_path / f"list.json{packed}"
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+        return str(path)
+
+    lines = heard(tmp_path, rows())
+    for text in (json.dumps(rows()), "\ufeff \n" + json.dumps(rows(), indent=2), "\n".join(map(json.dumps, rows()))):
+        found = heard(tmp_path, write(text))
+        assert [f.sentence for f in found[2]] == [f.sentence for f in lines[2]] and found[:2] == lines[:2]
+    for text, said in (("[1, 2]", "no row can be read; first: .*row 1: a int"), ('[{"a":', r"list.json.*:1: not JSON"), ("[]", "no rows")):
+        with pytest.raises(InputError, match=said):
+            read_set(write(text))
+
+
+def test_amounts_as_labels_are_grouped_and_said(tmp_path):
+    for amount in (lambda i, g: 50000 + 40000 * g + i, lambda i, g: f"${50 + 40 * g},{100 + i}", lambda i, g: f"{50.5 + 40 * g + i % 9}k"):
+        own = rows(labels=None, salary=[amount(i, g) for i, g in enumerate(GROUP)])
+        said, unsure, _ = heard(tmp_path, own)
+        assert said == UNSURE and any("salary" in s for s in unsure)
+        assert heard_with_pairs(tmp_path, own)[0] == "look"
+        said, unsure, _ = heard(tmp_path, own, label="salary")
+        assert said == "stop" and not unsure
+        even = rows(labels=None, salary=[amount(i // 2, 0) for i in range(N)])
+        assert heard(tmp_path, even, label="salary")[0] == "note"
+    _, _, whole = heard_with_pairs(tmp_path, own, label="salary")
+    assert "numbers by their quartiles" in coverage(whole.data, whole.dimensions)["label_rule"]
+    assert "no draw can balance amounts" in remedy(whole, next(f for f in whole.found if f.weight == "stop"), [])[1]
+    classes = rows([i * 7 % 12 for i in range(N)], labels=list(range(12)))
+    assert coverage(read_set(file(tmp_path / "c.jsonl", classes)), [])["label_rule"] == ""
+
+
+def test_a_group_of_values_that_differ_from_row_to_row_cannot_be_told(tmp_path):
+    own = rows(FREE, gender=None, persona=[f"someone born near lake {i}" for i in range(N)])
+    said, unsure, found = heard(tmp_path, own, groups={"who": "persona"})
+    assert said == UNSURE and any("80 of 80 values of column 'persona' occur less than 5 times" in s for s in unsure)
+    assert len(found) < 5
+
+
+def test_dates_are_groups_by_their_quartiles(tmp_path):
+    for day in (lambda i, g: f"{1950 + 40 * g + i % 9}-0{1 + i % 9}-12", lambda i, g: f"0{1 + i % 9}/12/{1950 + 40 * g + i % 9}"):
+        own = rows(gender=None, age=[day(i, g) for i, g in enumerate(GROUP)])
+        said, _, found = heard(tmp_path, own)
+        assert said == "stop" and any("dates by their quartiles" in f.sentence for f in found)
+        assert heard(tmp_path, rows(gender=None, born=[day(i, g) for i, g in enumerate(GROUP)]))[0] == "stop"
+
+
+def test_what_only_some_texts_show_is_held_against_those_that_show_none(tmp_path):
+    shown = [{**r, "text": r["text"] + (" This person uses a wheelchair." if g else "")} for r, g in zip(rows(gender=None), GROUP, strict=True)]
+    said, _, found = heard(tmp_path, shown)
+    assert said == "stop" and any(f.dimension == "disability" and f.kind == "ties" for f in found)
+    few = [{**r, "label": "yes" if i % 8 == 0 else "no", "text": r["text"] + (" This person uses a wheelchair." if i % 8 == 0 else "")} for i, r in enumerate(rows())]
+    said, _, found = heard(tmp_path, few)
+    assert said == "look" and any(f.dimension == "disability" and f.weight == "look" for f in found)
+
+
+def test_preferred_answers_without_labels_are_not_reassured(tmp_path):
+    own = [{"prompt": t, "chosen": f"{t} I would hire them in the {i}th week.", "rejected": f"{t} I would not, {i}.", "gender": "mf"[g]} for i, (t, g) in enumerate(zip(TEXTS, GROUP, strict=True))]
+    said, unsure, _ = heard(tmp_path, own)
+    assert said == UNSURE and any("preferred" in s for s in unsure)
+
+
+def test_a_gate_does_not_pass_what_was_not_looked_at(tmp_path):
+    weights = [Found("repeats", "look", "a"), Found("coverage", UNSURE, "b")]
+    assert verdict(weights) == "look" and exit_code({f.weight for f in weights}) == 4 and "Not all" in said_of(weights)
+    assert exit_code({"stop", UNSURE}) == 1 and exit_code({"look", "note"}) == 0 == exit_code(set())
+    found = heard_with_pairs(tmp_path, rows([1] * N))[2]
+    (tmp_path / "audit.json").write_text(json.dumps(as_record(found), default=str))
+    said, record, code = check_audit(tmp_path, "stop")
+    assert found.verdict == "look" == record["verdict"] and code == 4 and any(s.startswith(UNSURE) for s in said)
+    assert [check_audit(tmp_path, rule)[2] for rule in ("fail", "pass")] == [1, 0]

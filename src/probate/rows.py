@@ -1,4 +1,4 @@
-"""Rows of JSONL, CSV, Parquet, Arrow and Hugging Face `datasets`, as they are.
+"""Rows of JSON Lines, JSON lists, CSV, Parquet, Arrow and Hugging Face `datasets`, as they are.
 
 A broken row is given with its place and its fault; it is never dropped silently.
 """
@@ -19,6 +19,8 @@ from probate.errors import InputError, nearest
 from probate.registry import require
 
 PACKED = {".gz": "gzip", ".zst": "zstd"}
+LONGEST_LIST = 1024 * 1024 * 1024
+"""Characters of a JSON list from which it is refused: it is read as a whole."""
 LONGEST_LINE = 64 * 1024 * 1024
 """Characters of a line or a cell from which a file is refused: what unpacks to more is no record."""
 
@@ -69,7 +71,7 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
         raise InputError(f"{path}: neither a file nor a folder")
     packed = path.suffix.lower() in PACKED
     suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
-    texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows}
+    texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".json": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows}
     tables = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
     if suffix not in texts and (packed or suffix not in tables):
         allowed = ", ".join([*texts, *tables])
@@ -82,7 +84,11 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
         if suffix in tables:
             yield from tables[suffix](path)
         else:
-            with _opened(path, PACKED.get(path.suffix.lower())) as lines:
+            packing = PACKED.get(path.suffix.lower())
+            if suffix == ".json" and _is_list(path, packing):
+                yield from _listed_rows(path, packing)
+                return
+            with _opened(path, packing) as lines:
                 yield from _jsonl_rows(path, lines, keep) if texts[suffix] is _jsonl_rows else texts[suffix](path, lines)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert it, as with iconv -t utf-8") from None
@@ -119,6 +125,28 @@ def _jsonl_rows(path: Path, lines: TextIO, keep: bool = False) -> Iterator[Row]:
         yield f"{path}:{number}", row
 
 
+def _is_list(path: Path, packing: str | None) -> bool:
+    """Whether a JSON file is one list of records; else it is read as JSON Lines."""
+    with _opened(path, packing) as lines:
+        return next((c for c in iter(lambda: lines.read(1), "") if not c.isspace()), "") == "["
+
+
+def _listed_rows(path: Path, packing: str | None) -> Iterator[Row]:
+    with _opened(path, packing) as lines:
+        text = lines.read(LONGEST_LIST + 1)
+    if len(text) > LONGEST_LIST:
+        raise InputError(f"{path}: a JSON list of more than {LONGEST_LIST:,} characters; write it as JSON Lines, one record a line")
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not JSON at column {error.colno} ({error.msg}; cut off?)") from None
+    except RecursionError:
+        raise InputError(f"{path}: not JSON (nested too deeply)") from None
+    halves = SURROGATE.search(text) is not None
+    for number, row in enumerate(rows, 1):
+        yield f"{path}:row {number}", _checked(row, halves)
+
+
 def _json_row(line: str) -> dict[str, Any] | str:
     try:
         row = json.loads(line)
@@ -126,7 +154,12 @@ def _json_row(line: str) -> dict[str, Any] | str:
         return f"not JSON at column {error.colno} ({error.msg}; cut off?)"
     except RecursionError:
         return "not JSON (nested too deeply)"
-    if SURROGATE.search(line) and not _encodes(row):
+    return _checked(row, SURROGATE.search(line) is not None)
+
+
+def _checked(row: Any, halves: bool) -> dict[str, Any] | str:
+    """The record, or what is wrong with it. `halves`: whether lone surrogates may be in it."""
+    if halves and not _encodes(row):
         return "a lone surrogate (half of a character), which is no text"
     return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
 

@@ -14,7 +14,7 @@ from probate.audit.items import given_items, own_items
 from probate.audit.read import read_set
 from probate.audit.remedies import remedy
 from probate.audit.stage_one import Audit, as_record, audit
-from probate.audit.verdict import RULES, VERDICTS
+from probate.audit.verdict import RULES, said_of
 from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
@@ -132,7 +132,7 @@ def _provenance(found: Audit) -> Any:
         yield {
             "where": data.where[i],
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "label": data.labels[i],
+            "label": (data.amounts or data.labels)[i],
             "groups": {d.name: d.values[i] for d in found.dimensions if d.values[i]},
             "groups_from": {d.name: "file" if d.known else "text" for d in found.dimensions if d.values[i]},
             **({"seen": marks[i]} if i in marks else {}),
@@ -152,7 +152,7 @@ def _facts(found: Audit) -> Facts:
     heavy = [f.sentence for f in found.found if f.weight != "note"]
     return Facts(
         name=Path(data.source).stem or "data",
-        description=f"Texts that a model wrote, audited: {VERDICTS[found.verdict]}",
+        description=f"Texts that a model wrote, audited: {said_of(found.found)}",
         files=[DataFile("provenance.jsonl", "a line for each text: place, hash, label, groups, what was seen in it", len(data.texts))],
         fields={"where": "File and line of the text", "sha256": "SHA-256 of the text", "label": "Its label", "groups": "Dimension and group, as a mapping"},
         dimension=first.name if first else "group",
@@ -177,15 +177,18 @@ def lines(found: Audit, record: dict[str, Any]) -> list[str]:
 
 def _coverage(c: dict[str, Any]) -> list[str]:
     groups = "; ".join(
-        f"{g['name']} (column '{g['column']}': {len(g['groups'])} groups, {g['missing']:,} texts without one)"
+        f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts without one)"
         for g in c["groups"]
     )
-    labels = f"{len(c['labels'])} labels, {c['texts_without_label']:,} texts without one" if c["labels"] else "no labels, so no ties"
+    labels = f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without one{f' ({rule})' if (rule := c['label_rule']) else ''}" if c["labels"] else "no labels, so no ties"
     read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
     said = [
         f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}; "
         f"read from the texts: {read or 'none'}"
     ]
+    if c["together"]:
+        pairs = [" and ".join(names) for names in c["together"]]
+        said.append(f"looked at together: {', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}")
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
 

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from probate.audit.groups import FEWEST, Dimension
 from probate.audit.read import AuditSet
-from probate.audit.verdict import READ
+from probate.audit.together import Together, may_be_label
+from probate.audit.verdict import FEW, READ
 from probate.shape.language import LANGUAGES
 
 MISSING = 0.2
 """Share of labels or groups that may be missing, of rows that may be unread, of texts in another language."""
 SHOWN = 100
+LAST = re.compile(r"(?<=[.!?])\s+|\n+")
+MOST_ENDS = 20
+PAIRS = "preference pairs"
 
 
-def coverage(data: AuditSet, dimensions: Sequence[Dimension]) -> dict[str, Any]:
+def coverage(data: AuditSet, dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -> dict[str, Any]:
     """Rows, texts, language, labels, columns and what was read from texts that the verdict speaks of, and what was left out; ready for JSON.
 
-    `read`: dimension → share of the texts, from 0 to 1, that show one of its groups.
+    `read`: dimension → share of the texts, from 0 to 1, that show one of its groups; `together`: columns that were looked at in pairs.
     """
     return {
         "rows": data.rows, "texts": len(data.texts), "unread": len(data.rejected), "without_text": data.empty,
         "language": data.shape.language, "languages": dict(data.languages.most_common()),
-        "label": data.shape.label, "labels": sorted(set(data.labels) - {""})[:SHOWN], "texts_without_label": sum(not x for x in data.labels),
+        "label": data.shape.label, "labels": sorted(set(data.labels) - {""})[:SHOWN], "different_labels": len(set(data.labels) - {""}), "label_rule": data.label_rule, "texts_without_label": sum(not x for x in data.labels),
         "groups": [
-            {"name": name, "column": c.column, "groups": c.groups[:SHOWN], "missing": c.missing, "rule": c.rule, "named": name in data.shape.groups}
+            {"name": name, "column": c.column, "groups": c.groups[:SHOWN], "different_groups": len(c.groups), "missing": c.missing, "rule": c.rule, "named": name in data.shape.groups}
             for name, c in data.columns.items()
         ],
         "read": {d.name: 1 - d.undetermined for d in dimensions if not d.known},
+        "together": [t.names for t in pairs if t.kind == "groups"],
         "left_out": [*data.left, *(why for _, why in data.shape.left)],
     }  # fmt: skip
 
@@ -93,10 +100,28 @@ def _labels(data: AuditSet) -> Iterator[str]:
         yield f"label: none was found, though a column might be one ({', '.join(free[:5])}); name it with --label, so that ties can be measured"
     elif not data.labelled and any(role == "label" for role, _ in data.shape.left):
         yield "label: a column is called so and was not read; name it with --label, so that ties can be measured"
+    elif not data.labelled and (called := [c for c in data.unread if may_be_label(c)]):
+        yield f"label: none was found, and column '{called[0]}', which is called like one, was not read; name it with --label, so that ties can be measured"
+    elif not data.labelled and (said := _last_words(data.texts)):
+        yield said
+    elif not data.labelled and data.shape.form == PAIRS and data.shape.groups:
+        yield "label: none was found, so that it was not measured whether what is preferred goes with a group; name a column with --label"
     elif data.labelled and len(names) * 2 > len(data.labels) - missing:
         yield f"label: {len(names):,} different ones in {len(data.labels) - missing:,} texts, so that no tie can be measured"
     if names and missing > MISSING * len(data.labels):
         yield f"label: {missing:,} of {len(data.labels):,} texts have none"
+
+
+def _last_words(texts: Sequence[str]) -> str:
+    """Texts that end in one of a few sentences («Answer: nurse», «The job is nurse.»): what is wrong with that, in words; else empty."""
+    found = Counter(LAST.split(text.strip())[-1].casefold() for text in texts)
+    several = [(end, n) for end, n in found.most_common(MOST_ENDS) if n > 1]
+    if len(several) < 2 or sum(n for _, n in several) <= (1 - MISSING) * len(texts):
+        return ""
+    return (
+        f"label: none was found, and the texts end in one of {len(several)} sentences ('{several[0][0][-SHOWN:]}', '{several[1][0][-SHOWN:]}' …), "
+        "which may be labels; put them in a column, so that ties can be measured"
+    )
 
 
 def _groups(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
@@ -106,6 +131,9 @@ def _groups(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
             yield f"{name}: column '{own.column}' has {'only the group ' + own.groups[0] if own.groups else 'no group'}, so that nothing can be compared"
         if own.missing > MISSING * len(own.values):
             yield f"{name}: {own.missing:,} of {len(own.values):,} values of column '{own.column}' are missing"
+        counts = Counter(g for g in own.values if g)
+        if (rare := sum(n for n in counts.values() if n < FEW)) > MISSING * sum(counts.values()):
+            yield f"{name}: {rare:,} of {sum(counts.values()):,} values of column '{own.column}' occur less than {FEW} times each, so that nothing can be said of them"
     for d in dimensions:
         if d.known and d.name in named and data.labelled and d.labels is None and len(d.groups) >= 2:
             yield f"{d.name}: fewer than {FEWEST} texts have both a group and a label, or all have the same, so that no tie can be measured"

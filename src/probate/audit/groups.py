@@ -27,6 +27,8 @@ SHOWN = 0.05
 LOOKED_FOR = ("gender", "culture", "religion", "disability", "age")
 SAMPLE = 3000
 FEWEST = 20
+NONE = "none read"
+"""Of a dimension that is read from the texts: those that show no group of it."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ def _dimension(
     values = values_of(data, name, pack, groups)
     before = values_of(original, name, pack, groups) if original else None
     own, other = data.columns.get(name), original.columns.get(name) if original else None
-    if own and own.rule and own.numbers and original and other and other.numbers:  # the same bands on both sides
-        both = group_column(name, [*own.numbers, *other.numbers])
+    if own and own.rule and own.numbers and original and other and other.numbers and own.dates == other.dates:  # the same bands on both sides
+        both = group_column(name, [*own.numbers, *other.numbers], dates=own.dates)
         groups, values, before = both.groups, both.values[: len(values)], both.values[len(values) :]
     detector = _detector(data, pack, groups, values, known) if pack else None
     found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
@@ -117,7 +119,13 @@ def _dimension(
                 found.rank["original_r"] = old.get("r", float("nan"))
                 found.rank["original_same"] = ranks_before(found.rank["means"], old.get("means", {}))
     if data.labelled:
-        found.labels = _with_labels(data.labels, values, groups, pack, original, before)
+        if known or name == "gender":
+            found.labels = tie_of(data.labels, values, groups, original, before)
+        else:  # a text that shows none of them says something too
+            shown, then = [[v or NONE for v in side] for side in (values, before or [])]
+            found.labels = tie_of(data.labels, shown, [*groups, NONE], original, then if before else None)
+        if found.labels and pack:
+            found.labels |= _follow(data.labels, values, pack)
     if pack and data.shape.language == "en":
         found.lean = _lean(data.texts, values, groups, pack, original, before)
     return found
@@ -200,15 +208,14 @@ def _table(labels: Sequence[str], values: Sequence[str], groups: Sequence[str]) 
     return names, np.array([[pairs[x, g] for g in groups] for x in names], dtype=int).reshape(len(names), len(groups))
 
 
-def _with_labels(
+def tie_of(
     labels: Sequence[str],
     values: Sequence[str],
     groups: list[str],
-    pack: Pack | None,
-    original: AuditSet | None,
-    before: Sequence[str] | None,
+    original: AuditSet | None = None,
+    before: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    """How labels and groups go together: Cramér's V, its p, what chance alone would give, and labels that follow a stereotype."""
+    """How labels and groups go together: Cramér's V, its p, what chance alone would give, and the same in the original; None for too few texts."""
     names, table = _table(labels, values, groups)
     keep = table.sum(0) > 0
     if len(names) < 2 or keep.sum() < 2 or table.sum() < FEWEST:
@@ -225,12 +232,14 @@ def _with_labels(
     if original is not None and before is not None and original.labelled:
         then = tie_before(names, table, *_table(original.labels, before, groups), FEWEST)
         found |= {"original_v": then.v, "original_same": then.same, "original_left": then.left}
-    stereotyped = {x: pack.stereotypes[x] for x in names if pack and x in pack.stereotypes}
-    own = [(g, stereotyped[x]) for x, g in zip(labels, values, strict=True) if g and x in stereotyped]
-    if own:
-        found["follow"] = float(np.mean([g in ([s] if isinstance(s, str) else s) for g, s in own]))
-        found["follow_n"] = len(own)
     return found
+
+
+def _follow(labels: Sequence[str], values: Sequence[str], pack: Pack) -> dict[str, Any]:
+    """Share of the labels with a stereotype that follow it, and their number."""
+    own = [(g, pack.stereotypes[x]) for x, g in zip(labels, values, strict=True) if g and x in pack.stereotypes]
+    followed = [g in ([s] if isinstance(s, str) else s) for g, s in own]
+    return {"follow": float(np.mean(followed)), "follow_n": len(own)} if own else {}
 
 
 def _lean(

@@ -11,7 +11,7 @@ from probate.analyze.wording import evenly
 from probate.bias.spellings import GroupColumn, group_column, is_identity, pack_of
 from probate.errors import InputError
 from probate.shape import Given, Shape, read_table
-from probate.shape.cells import cell, plain
+from probate.shape.cells import cell, is_flat, plain
 from probate.shape.language import language_of_text
 from probate.shape.names import IDS, LABELS, key_of
 
@@ -40,6 +40,17 @@ class AuditSet:
     """Language → texts, of a sample, of those that say enough to tell."""
     left: list[str] = field(default_factory=list)
     """Columns that are not looked at as groups, and why."""
+    unread: list[str] = field(default_factory=list)
+    """Those of them that hold several values."""
+    label_rule: str = ""
+    """How amounts that stand there as labels were grouped; `amounts` has them as they stand."""
+    amounts: list[str] = field(default_factory=list)
+
+    def leave(self, column: str, why: str, several: bool = False) -> None:
+        """Say that `column` is not looked at as a group."""
+        self.left.append(f"column '{column}': {why}")
+        if several:
+            self.unread.append(column)
 
     @property
     def rows(self) -> int:
@@ -82,6 +93,9 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
             f"{source}: no text in column '{shape.text}' ({found.empty} rows without one); name another with {option}"
         )
     found.languages = Counter(x for i in evenly(len(found.texts), SAMPLE) if (x := language_of_text(found.texts[i])))
+    own = group_column("label", found.labels)
+    if own.rule and not own.dates and _are_amounts(own, found.labels):
+        found.label_rule, found.amounts, found.labels = own.rule, found.labels, own.values
     for name, values in raw.items():
         found.columns[name] = group_column(name, values, shape.groups[name])
     for column in dict.fromkeys(c for row in others for c in row):
@@ -92,27 +106,27 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
 
 def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
     """A column that nobody named: a possible group, unless it cannot be one."""
-    if any(isinstance(v, (list, dict, tuple)) for v in values):
-        found.left.append(f"column '{column}': it holds lists or objects")
+    if any(isinstance(v, dict) or (isinstance(v, (list, tuple)) and not is_flat(v)) for v in values):
+        found.leave(column, "it holds lists or objects")
         return
     own = group_column(column, values, column)
     there, different = len(values) - own.missing, len({str(v) for v, g in zip(values, own.values, strict=True) if g})
     if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
-        found.left.append(
-            f"column '{column}': an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}"
-        )
+        found.leave(column, f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}")
     elif len(own.groups) < 2:
-        found.left.append(f"column '{column}': {'one value only' if own.groups else 'no values'}")
+        found.leave(column, "one value only" if own.groups else "no values")
     elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
-        found.left.append(
-            f"column '{column}': {different:,} different values in {there:,} rows; name it with --group, if it is a group"
-        )
+        found.leave(column, f"{different:,} different values in {there:,} rows; name it with --group, if it is a group", several=True)
     elif _is_label(found.labels, own):
-        found.left.append(
-            f"column '{column}': the label under another name, one to one; if it is a group, name it with --group"
-        )
+        found.leave(column, "the label under another name, one to one; if it is a group, name it with --group")
     else:
         found.columns[column] = own
+
+
+def _are_amounts(own: GroupColumn, labels: list[str]) -> bool:
+    """Whether numbers that stand as labels are no classes: fractions, amounts with a unit, or many different ones for so few texts."""
+    known = [x for x in own.numbers or [] if x == x]
+    return 4 * len(set(labels)) > len(known) or any(x != int(x) for x in known) or any(not x.lstrip("+-").isdigit() for x in labels if x)
 
 
 def _counts_up(numbers: list[float] | None) -> bool:

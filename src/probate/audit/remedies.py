@@ -47,6 +47,8 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
         )
     if kind == "balance" and any(s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares):
         return "", f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares"
+    if data.label_rule:
+        return "", f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance amounts"
     labels = sorted(set(data.labels) - {""}) or [""]
     cells = Counter(zip(data.labels, d.values, strict=True))
     empty = [(x, g) for x in labels for g in d.groups if not cells[x, g]]

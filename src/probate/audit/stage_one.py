@@ -14,6 +14,7 @@ from probate.audit.coverage import coverage, not_measured
 from probate.audit.groups import Dimension, dimensions_of
 from probate.audit.read import AuditSet
 from probate.audit.repeats import Index, Repeats, find_repeats, held
+from probate.audit.together import Together, together
 from probate.audit.verdict import Found, share_finding
 
 Say = Callable[[str], Any]
@@ -35,6 +36,7 @@ class Audit:
     found: list[Found] = field(default_factory=list)
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
+    pairs: list[Together] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -70,6 +72,7 @@ def audit(
         "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
     found = Audit(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    found.pairs = together(data, dimensions, original)
     found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
     found.found = list(_findings(found))
     return found
@@ -134,7 +137,7 @@ def _findings(a: Audit) -> Iterable[Found]:
         yield Found("one class", verdict.LOOK, f"all {total:,} labels are '{next(iter(labels))}'")
     if total > 1 and len(set(data.texts)) == 1:
         yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
-    yield from verdict.of_groups(a.dimensions)
+    yield from verdict.of_groups(a.dimensions, a.pairs)
     for name, (short, grams) in a.short.items():
         said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
         yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
@@ -150,9 +153,9 @@ def as_record(a: Audit) -> dict[str, Any]:
 
     return {
         "verdict": a.verdict,
-        "exit": verdict.EXIT_CODES[a.verdict],
-        "coverage": coverage(a.data, a.dimensions) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
-        "said": verdict.VERDICTS[a.verdict],
+        "exit": verdict.exit_code({f.weight for f in a.found}),
+        "coverage": coverage(a.data, a.dimensions, a.pairs) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
+        "said": verdict.said_of(a.found),
         "source": a.data.source,
         "original": a.original.source if a.original else None,
         "shape": asdict(a.data.shape),

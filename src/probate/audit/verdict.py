@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from statsmodels.stats.multitest import multipletests
 
 from probate.audit.artefacts import HARMLESS
 from probate.audit.before import SAME, excused
-from probate.audit.groups import Dimension
+from probate.audit.groups import NONE, Dimension
+from probate.audit.together import Together
 from probate.errors import InputError
 
 STOP, LOOK, UNSURE, NOTE = "stop", "look", "cannot tell", "note"
@@ -23,12 +25,11 @@ VERDICTS = {
     UNSURE: "Cannot tell: not all that was given could be looked at.",
     NOTE: "No sign at this n.",
 }
-EXIT_CODES = {STOP: 1, LOOK: 0, UNSURE: 4, NOTE: 0}
-"""Verdict → exit code of a gate on it."""
 RULES = {
     "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
     "evaluation": "stop: the file is an evaluation set",
     "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's of the same direction by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
+    "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance)",
     "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
@@ -59,6 +60,11 @@ PLAIN = {
     "score",
     "confidence",
     "date",
+    "time",
+    "timestamp",
+    "created",
+    "created_at",
+    "updated_at",
     "year",
     "url",
 }
@@ -82,13 +88,19 @@ class Found:
     """The kind of trace, of a finding on traces."""
 
 
-def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
-    """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes."""
+def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -> list[Found]:
+    """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes.
+
+    Of `pairs`, which are in the same family, only those that weigh are given.
+    """
     found: list[Found] = []
     for d in dimensions:
         if not d.known and d.undetermined > 1 - READ:
             sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
             found.append(Found("coverage", NOTE, sentence))
+            if d.labels and NONE in d.labels["groups"]:
+                tie = replace(_ties(d), dimension=d.name)
+                found.append(replace(tie, weight=LOOK) if tie.weight == STOP else tie)
             continue
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
         if d.named:
@@ -109,17 +121,19 @@ def of_groups(dimensions: Sequence[Dimension]) -> list[Found]:
                     "lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name
                 )
             )
+    found += map(_together, pairs)
     tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
     if tested:
         adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
         for i, p in zip(tested, adjusted, strict=True):
             own = found[i] if p < 0.05 else replace(found[i], weight=NOTE, remedy="")
             found[i] = replace(own, p_adjusted=float(p))
-    return found
+    return [f for f in found if f.kind != "together" or f.weight != NOTE]
 
 
 def _balance(d: Dimension, how: str) -> list[Found]:
-    shares = d.shares if len(d.shares) > 2 else d.shares[:1]
+    several = [s for s in d.shares if s["count"] >= FEW or s["original"]]
+    shares = several if len(d.shares) > 2 else d.shares[:1]
     found = []
     for s in shares:
         expected = s["original"] if s["original"] is not None else s["parity"]
@@ -160,6 +174,21 @@ def _ties(d: Dimension) -> Found:
     return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"])
 
 
+def _together(t: Together) -> Found:
+    e, (first, second) = t.tie, t.names
+    excess = e["v"] - e["by_chance"]
+    numbers = f"Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    if t.kind == "label":
+        sentence = f"{first} and column '{second}' go together with {numbers}; if a model is to learn that column, audit it with --label {shlex.quote(second)}"
+        return Found("together", LOOK if excess >= 0.3 else NOTE, sentence, p=e["p"])
+    beyond = min(excess - t.alone, excess if e["original_v"] is None else e["v"] - excused(e["original_v"], e["original_same"]))
+    weight = _graded(excess, beyond)
+    if e["original_v"] is not None:
+        numbers += f", in the original {e['original_v']:.2f}{_way(e)}"
+    sentence = f"{first} and {second} together go with the labels by {numbers}, where each alone does less"
+    return Found("together", LOOK if weight == STOP and not t.named else weight, sentence, p=e["p"])
+
+
 def _rank(d: Dimension) -> Found:
     e = d.rank or {}
     excess = e["r"] - e["by_chance"]
@@ -182,8 +211,12 @@ def _named(d: Dimension) -> str:
 
 
 def _weight(d: Dimension, excess: float, beyond: float) -> str:
-    weight = STOP if excess >= 0.3 and beyond >= 0.1 else LOOK if excess >= 0.1 and beyond >= 0.1 else NOTE
+    weight = _graded(excess, beyond)
     return LOOK if weight == STOP and not d.named and d.column.rpartition(".")[2].lower() in PLAIN else weight
+
+
+def _graded(excess: float, beyond: float) -> str:
+    return STOP if excess >= 0.3 and beyond >= 0.1 else LOOK if excess >= 0.1 and beyond >= 0.1 else NOTE
 
 
 def share_finding(
@@ -213,9 +246,21 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
 
 
 def verdict(found: Sequence[Found]) -> str:
-    """`stop`, `look` or `note`: the heaviest."""
+    """`stop`, `look`, `cannot tell` or `note`: the heaviest."""
     weights = {f.weight for f in found}
     return next((w for w in (STOP, LOOK, UNSURE) if w in weights), NOTE)
+
+
+def said_of(found: Sequence[Found]) -> str:
+    """The verdict as a sentence, with a second one where it does not speak of all that was given."""
+    own = verdict(found)
+    more = own != UNSURE and any(f.weight == UNSURE for f in found)
+    return f"{VERDICTS[own]} Not all that was given could be looked at." if more else VERDICTS[own]
+
+
+def exit_code(weights: Collection[str]) -> int:
+    """Of a gate on findings of these weights: 1 for any that stops, else 4 where something could not be told, else 0."""
+    return 1 if STOP in weights else 4 if UNSURE in weights else 0
 
 
 def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], int]:
@@ -226,13 +271,12 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
     """
     try:
         record = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-        own = str(record["verdict"])
-        code, said = (
-            EXIT_CODES[own],
-            [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] == own != NOTE],
-        )
+        own, weights = str(record["verdict"]), {str(f["weight"]) for f in record["findings"]}
+        code, shown = exit_code(weights), {own, *({UNSURE} if own == LOOK else ())} - {NOTE}
+        said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]
+        sentence = str(record["said"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit") from None
-    if own == UNSURE:
-        code = {"stop": code, "fail": EXIT_CODES[STOP], "pass": 0}[unsure]
-    return [*said, f"verdict: {own}: {VERDICTS[own]}"], {"verdict": own, "exit": code, "said": said}, code
+    if code == 4:
+        code = {"stop": code, "fail": 1, "pass": 0}[unsure]
+    return [*said, f"verdict: {own}: {sentence}"], {"verdict": own, "exit": code, "said": said}, code

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from probate.bias.packs import Pack, load_pack, pack_names
-from probate.shape.cells import plain
+from probate.bias.quantities import days_of, numbers_of
+from probate.shape.cells import joined, plain
 from probate.shape.names import DIMENSIONS, key_of
 
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null"}
@@ -49,7 +51,8 @@ class GroupColumn:
     """One column as groups.
 
     `values`: the group of each row, "" where missing; `groups`: those that occur, a pack's first in its order; `codes`: spelling as it stands →
-    group; `missing`: rows without one; `rule`: how numbers were grouped, else ""; `numbers`: each row's number (NaN where missing), or None.
+    group; `missing`: rows without one; `rule`: how numbers were grouped, else ""; `numbers`: each row's number (NaN where missing), or None;
+    `dates`: whether they are days of dates.
     """
 
     name: str
@@ -60,6 +63,7 @@ class GroupColumn:
     missing: int
     rule: str
     numbers: list[float] | None
+    dates: bool = False
 
 
 @cache
@@ -75,18 +79,21 @@ def pack_of(name: str) -> Pack | None:
     return load_pack(found) if found in known else None
 
 
-def group_column(name: str, values: Sequence[Any], column: str = "") -> GroupColumn:
+def group_column(name: str, values: Sequence[Any], column: str = "", *, dates: bool = False) -> GroupColumn:
     """The groups of `values`. `name`: the dimension, anything; it finds the pack, if there is one. `column`: default `name`.
 
-    Numbers of more than ten different values are grouped by the pack's bands, else by their quartiles; `numbers` keeps them for tests by rank.
+    Numbers (also amounts and measures of one unit) and dates of more than ten different values are grouped by the pack's bands, else by
+    their quartiles; `numbers` keeps them for tests by rank. `dates`: the values are days, as `numbers` has those of dates.
     """
     column, pack = column or name, pack_of(name)
     texts = ["" if _missing(v) else _text(v) for v in values]
     there = [t for t in texts if t]
-    numbers = _numbers(texts, values)
-    rule = ""
+    logical = any(isinstance(v, (bool, np.bool_)) for v in values)
+    numbers = None if logical else numbers_of(texts)
+    days = [float(x) for x in values] if dates else None if logical or numbers else days_of(texts)
+    numbers, rule = days or numbers, ""
     if numbers is not None and (len(set(there)) > FEW_NUMBERS or (pack and pack.bands)):
-        own, rule = _banded(numbers, pack)
+        own, rule = _banded(numbers, pack, days is not None)
     else:
         join = _joined(texts, pack, column)
         own = [join[t] if t else "" for t in texts]
@@ -111,6 +118,7 @@ def group_column(name: str, values: Sequence[Any], column: str = "") -> GroupCol
         sum(not g for g in own),
         rule,
         numbers if numbers and (rule or len(set(there)) > 2) else None,
+        days is not None,
     )
 
 
@@ -129,38 +137,25 @@ def _missing(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     """Single spaces; `1`, `1.0` and "1.0" are one spelling, as are True and "true"."""
-    text = " ".join(plain(value.item() if isinstance(value, np.generic) else value).split())
+    text = " ".join(plain(value.item() if isinstance(value, np.generic) else joined(value)).split())
     if re.fullmatch(r"[+-]?\d+\.0+", text):
         text = text.partition(".")[0]
     return text
 
 
-def _numbers(texts: Sequence[str], values: Sequence[Any]) -> list[float] | None:
-    """Each row's number, where all that is not missing are finite numbers."""
-    if any(isinstance(v, (bool, np.bool_)) for v in values):
-        return None
-    found = []
-    for text in texts:
-        try:
-            found.append(float(text) if text else math.nan)
-        except ValueError:
-            return None
-        if text and not math.isfinite(found[-1]):
-            return None
-    return found if any(texts) else None
-
-
-def _banded(numbers: Sequence[float], pack: Pack | None) -> tuple[list[str], str]:
-    if pack and pack.bands:
+def _banded(numbers: Sequence[float], pack: Pack | None, dates: bool) -> tuple[list[str], str]:
+    known = np.array([x for x in numbers if not math.isnan(x)])
+    years = not dates and known.min() >= 1900 and known.max() <= 2100  # of birth, not of age
+    if pack and pack.bands and not dates and not years:
         bands = sorted(pack.bands.items(), key=lambda b: b[1])
         own = ["" if math.isnan(x) else next((g for g, low in reversed(bands) if x >= low), bands[0][0]) for x in numbers]
         return own, "numbers in the pack's bands: " + ", ".join(f"{g} from {low:g}" for g, low in bands)
-    known = np.array([x for x in numbers if not math.isnan(x)])
     cuts = sorted(set(np.quantile(known, [0.25, 0.5, 0.75], method="lower").tolist()) - {float(known.max())})
     ends = [float(known.min()), *cuts, float(known.max())]
-    names = [f"{'over ' if i else ''}{low:g} to {high:g}" for i, (low, high) in enumerate(pairwise(ends))]
+    said = [date.fromordinal(int(x)).isoformat() if dates else f"{x:g}" for x in ends]
+    names = [f"{'over ' if i else ''}{low} to {high}" for i, (low, high) in enumerate(pairwise(said))]
     own = ["" if math.isnan(x) else names[int(np.searchsorted(cuts, x))] for x in numbers]
-    return own, "numbers by their quartiles: " + ", ".join(names)
+    return own, f"{'dates' if dates else 'numbers'} by their quartiles: " + ", ".join(names)
 
 
 def _joined(texts: Sequence[str], pack: Pack | None, column: str) -> dict[str, str]:

@@ -110,6 +110,16 @@ def json_like(text: str, before: Any, value: Any) -> str:
     return written(value, style_of(text, before) or STYLES[0])
 
 
+def is_flat(value: Any) -> bool:
+    """Whether it is a list of nothing but texts, numbers and the like."""
+    return isinstance(value, (list, tuple)) and not any(isinstance(v, (list, tuple, dict)) for v in value)
+
+
+def joined(value: Any) -> Any:
+    """Of a flat list each different value once, as one text in order of the alphabet: `["b", "a"]` is "a; b", `["a"]` is "a"; else the value."""
+    return "; ".join(sorted({text for v in value if (text := plain(v))})) if is_flat(value) else value
+
+
 def plain(value: Any) -> str:
     """A cell as text: empty where it is missing; numbers without a needless `.0`, bytes decoded, dates as ISO 8601."""
     if value is None or value != value:
@@ -127,7 +137,7 @@ def plain(value: Any) -> str:
 
 def normal_label(value: Any) -> str:
     """A label as it is compared and shown: single spaces for `_` and runs of spaces; 1, 1.0, "1" and "1.0" are one label, as are True and "true"."""
-    text = " ".join(plain(value).replace("_", " ").split())
+    text = " ".join(plain(joined(value)).replace("_", " ").split())
     if re.fullmatch(r"[+-]?\d+\.0+", text):
         text = text.partition(".")[0]
     if text in ("-0", "+0"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from probate.shape.cells import at, cell, normal_label, opened, place_of, plain, put
+from probate.shape.cells import at, cell, is_flat, normal_label, opened, place_of, plain, put
 from probate.shape.chat import Turn, chat_turns, is_chat, with_system
 from probate.shape.columns import columns_of
 
@@ -75,7 +75,8 @@ class Shape:
                     value.decode()
                 except UnicodeDecodeError:
                     return f"column '{column}' holds bytes that are not UTF-8"
-            if isinstance(value, (list, dict)) and value and not (column in dict(self.cells) and is_chat(value)):
+            fits = is_chat(value) if column in dict(self.cells) else is_flat(value)
+            if isinstance(value, (list, dict)) and value and not fits:
                 return f"column '{column}' holds {'a list' if isinstance(value, list) else 'an object'}, not text"
         return ""
 
