@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -112,7 +114,7 @@ def lm(model_dir):
     return load_lm(ModelSpec(name=str(model_dir)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_study(model_dir):
     """A study that runs in seconds: ready augmented data, so that a random model need not write."""
     from probate.study import Study
@@ -144,3 +146,21 @@ def biasinbios() -> Path:
     if not folder.is_dir():
         pytest.skip("real biographies are not here (shared/data/biasinbios)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_study, tmp_path_factory):
+    """`finished_run(folder, **changes)`: a copy in `folder` of a finished run of `tiny_study(**changes)`, which runs once for all tests of a process."""
+    from probate import Report, run
+
+    kept: dict[str, Path] = {}
+
+    def copy(folder: Path, **changes) -> Report:
+        key = json.dumps(changes, sort_keys=True)
+        if key not in kept:
+            kept[key] = tmp_path_factory.mktemp("finished")
+            assert run(tiny_study(**changes), kept[key], quiet=True).exit_code == 0
+        shutil.copytree(kept[key], folder, dirs_exist_ok=True)
+        return Report(folder)
+
+    return copy

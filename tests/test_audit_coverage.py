@@ -92,7 +92,7 @@ def test_a_language_that_is_not_read_gives_no_groups(tmp_path):
 def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
     rows = people(
         label=lambda i, r: "yes" if (i % 2 == 0) != (i % 7 == 0) else "no", label_id=lambda i, r: int((i % 2 == 0) != (i % 7 == 0)), region=lambda i, r: "north" if i // 2 % 2 else "south",
-        number=lambda i, r: 7 * i, sha=lambda i, r: f"{i * 7919:x}", same=lambda i, r: "x", tags=lambda i, r: ["a"], meta=lambda i, r: {"plan": "ab"[i // 3 % 2]},
+        number=lambda i, r: 7 * i, sha=lambda i, r: f"{i * 7919:x}", same=lambda i, r: "x", tags=lambda i, r: [["a"]], meta=lambda i, r: {"plan": "ab"[i // 3 % 2]},
     )  # fmt: skip
     _, _, data = looked(tmp_path, rows)
     left = " | ".join(coverage(data, [])["left_out"])

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from probate import run
 from probate.errors import InputError
 from probate.power import calibrate, lines
 
@@ -28,9 +27,9 @@ def test_an_assumed_design_is_described(tiny_study, tmp_path):
     assert ElementTree.fromstring(svg).tag.endswith("svg") and "+1.00 planted" in svg
 
 
-def test_a_finished_run_gives_items_and_rates(tiny_study, tmp_path):
-    result = run(tiny_study(), tmp_path, quiet=True)
-    said = "\n".join(lines(calibrate(tiny_study(), Path(), source=result.folder, **ASSUMED)))
+def test_a_finished_run_gives_items_and_rates(tiny_study, finished_run, tmp_path):
+    finished_run(tmp_path)
+    said = "\n".join(lines(calibrate(tiny_study(), Path(), source=tmp_path, **ASSUMED)))
     assert re.search(r"occupation: 18 items, 1 seed, rate 0\.\d\d, agreement", said)
 
 

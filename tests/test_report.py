@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -11,9 +12,9 @@ from probate.report.charts import Bar, Point, Series, dose_chart, forest_chart
 from probate.report.words import number
 
 
-@pytest.fixture
-def page(tiny_study, tmp_path):
-    rows = []
+@pytest.fixture(scope="module")
+def reported(tiny_study, tmp_path_factory):
+    rows, tmp_path = [], tmp_path_factory.mktemp("reported")
     for label in ("nurse", "architect", "dentist"):
         for gender in ("female", "male"):
             for i in range(9):
@@ -23,6 +24,12 @@ def page(tiny_study, tmp_path):
     source = {"source": str(tmp_path / "d.jsonl"), "columns": {"id": "id"}}
     study = tiny_study(data={**source, "train_per_cell": 2, "test_per_cell": 3}, augmented=source, description="<i>x</i>")
     run(study, tmp_path / "run", quiet=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def page(reported, tmp_path):
+    shutil.copytree(reported, tmp_path / "run")
     return (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
@@ -57,8 +64,6 @@ def test_report_is_rebuilt_without_a_model(page, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     (folder / "report.html").unlink()
     (folder / "effects.parquet").unlink()
-    import shutil
-
     shutil.rmtree(folder / "adapters")
     Report(folder).rebuild()
     again = (folder / "report.html").read_text(encoding="utf-8")

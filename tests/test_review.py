@@ -15,7 +15,6 @@ from browser import CHROMIUM, Browser
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
-from probate import run
 from probate.cards.checksums import verify
 from probate.cli import app
 from probate.errors import InputError
@@ -25,8 +24,8 @@ from probate.review.marks import cohen, krippendorff, mark_file, read_marks, sav
 
 
 @pytest.fixture
-def finished(tiny_study, tmp_path):
-    run(tiny_study(tasks=["occupation"]), tmp_path / "run", quiet=True)
+def finished(finished_run, tmp_path):
+    finished_run(tmp_path / "run", tasks=["occupation"])
     return tmp_path / "run"
 
 

@@ -27,12 +27,12 @@ def same_rows(a: Path, b: Path) -> bool:
     return pd.read_parquet(a / "outcomes.parquet").equals(pd.read_parquet(b / "outcomes.parquet"))
 
 
-def test_contracts_of_the_run_folder(tiny_study, tmp_path):
+def test_contracts_of_the_run_folder(finished_run, tmp_path):
     from peft import PeftConfig
 
-    result = run(tiny_study(), tmp_path / "r", quiet=True)
+    result = finished_run(tmp_path / "r")
     folder = tmp_path / "r"
-    assert result.exit_code == 0 and not result.failures
+    assert not result.failures
     outcomes = pd.read_parquet(folder / "outcomes.parquet")
     assert set(outcomes.columns) == {*CONTRACT, "scoring"}
     assert set(outcomes["arm"]) == {"control-0-s0", "given-0.5-s0", "neutral-0.5-s0"}
@@ -58,8 +58,8 @@ def test_contracts_of_the_run_folder(tiny_study, tmp_path):
     assert report.study.name == "tiny" and len(report.effects) and not report.failures
 
 
-def test_augmented_records_of_held_out_items_never_train(tiny_study, tmp_path):
-    run(tiny_study(tasks=["occupation"]), tmp_path, quiet=True)
+def test_augmented_records_of_held_out_items_never_train(finished_run, tmp_path):
+    finished_run(tmp_path, tasks=["occupation"])
     held_out = {json.loads(x)["id"].split(":")[1] for x in (tmp_path / "data" / "held-out.jsonl").read_text().splitlines()}
     trained = {json.loads(x)["id"].split(":")[1] for x in (tmp_path / "provenance.jsonl").read_text().splitlines()}
     assert held_out and not held_out & trained

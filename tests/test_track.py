@@ -7,16 +7,15 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from probate import run
 from probate.cli import app
 from probate.errors import InputError
 from probate.track import track
 
 
-def test_a_run_is_logged(tiny_study, tmp_path, monkeypatch):
+def test_a_run_is_logged(finished_run, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed (extra mlflow)")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    result = run(tiny_study(tasks=["occupation"]), tmp_path / "run", quiet=True)
+    result = finished_run(tmp_path / "run", tasks=["occupation"])
     uri = track(result.folder)
     assert uri == (tmp_path / "mlruns").as_uri()
     (found,) = mlflow.MlflowClient(uri).search_runs([mlflow.get_experiment_by_name("probate").experiment_id])
