@@ -185,10 +185,28 @@ def test_what_only_some_texts_show_is_held_against_those_that_show_none(tmp_path
     assert said == "look" and any(f.dimension == "disability" and f.weight == "look" for f in found)
 
 
-def test_preferred_answers_without_labels_are_not_reassured(tmp_path):
-    own = [{"prompt": t, "chosen": f"{t} I would hire them in the {i}th week.", "rejected": f"{t} I would not, {i}.", "gender": "mf"[g]} for i, (t, g) in enumerate(zip(TEXTS, GROUP, strict=True))]
-    said, unsure, _ = heard(tmp_path, own)
-    assert said == UNSURE and any("preferred" in s for s in unsure)
+def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_path):
+    for said_of_them in (["should become a nurse", "should become an engineer"], ["Yes, hire", "No, reject"]):
+        chosen = [f"{said_of_them[x]}, as one who works in town number {i} would say." for i, x in enumerate(TIED)]
+        asked = [{"prompt": t, "chosen": c, "rejected": f"Let me think of it {i} times.", "gender": "fm"[g]} for i, (t, c, g) in enumerate(zip(TEXTS, chosen, GROUP, strict=True))]
+        chats = [{"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["chosen"]}], "gender": r["gender"]} for r in asked]
+        for own in (asked, chats, [{"text": c, "region": "ns"[g]} for c, g in zip(chosen, GROUP, strict=True)]):
+            found = heard_with_pairs(tmp_path, own, **({"groups": {"region": "region"}} if "region" in own[0] else {}))[2]
+            (apart,) = [f for f in found.found if f.kind == "apart"]
+            assert found.verdict == "look" == apart.weight and "AUC" in apart.sentence and {"nurse", "hire"} & set(found.apart[0].words)
+    # Names, pronouns and words of a group are masked: they alone tell nothing.
+    told = [{"text": f"{t.replace('The applicant', ('Anna', 'John')[g])} {('She', 'He')[g]} likes it, as a {('woman', 'man')[g]}.", "gender": "fm"[g]} for t, g in zip(TEXTS, GROUP, strict=True)]
+    assert [f.weight for f in heard_with_pairs(tmp_path, told)[2].found if f.kind == "apart"] == ["note"]
+    assert heard_with_pairs(tmp_path, rows())[2].apart == []
+
+
+def test_groups_that_the_texts_alone_show_are_crossed_too(tmp_path):
+    apart = [g ^ (i // 2 % 2) for i, g in enumerate(GROUP)]
+    shown = [{**r, "text": f"A {('Black', 'White')[i // 2 % 2]} {('woman', 'man')[g]} came. {r['text']}"} for i, (r, g) in enumerate(zip(rows(apart, gender=None), GROUP, strict=True))]
+    said, pairs, _ = heard_with_pairs(tmp_path, shown)
+    assert said == "stop" and pairs[0].startswith("gender and race together")
+    half = [{**r, "text": f"{('She came. ', '')[g]}{r['text']}"} for r, g in zip(rows(gender=None), GROUP, strict=True)]
+    assert heard_with_pairs(tmp_path, half)[0] == "stop"
 
 
 def test_a_gate_does_not_pass_what_was_not_looked_at(tmp_path):

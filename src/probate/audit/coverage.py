@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from probate.audit.groups import FEWEST, Dimension
+from probate.audit.groups import FEWEST, READ, Dimension
 from probate.audit.read import AuditSet
 from probate.audit.together import Together, may_be_label
-from probate.audit.verdict import FEW, READ
+from probate.audit.verdict import FEW
 from probate.shape.language import LANGUAGES
 
 MISSING = 0.2
@@ -18,7 +18,6 @@ MISSING = 0.2
 SHOWN = 100
 LAST = re.compile(r"(?<=[.!?])\s+|\n+")
 MOST_ENDS = 20
-PAIRS = "preference pairs"
 
 
 def coverage(data: AuditSet, dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -> dict[str, Any]:
@@ -104,8 +103,6 @@ def _labels(data: AuditSet) -> Iterator[str]:
         yield f"label: none was found, and column '{called[0]}', which is called like one, was not read; name it with --label, so that ties can be measured"
     elif not data.labelled and (said := _last_words(data.texts)):
         yield said
-    elif not data.labelled and data.shape.form == PAIRS and data.shape.groups:
-        yield "label: none was found, so that it was not measured whether what is preferred goes with a group; name a column with --label"
     elif data.labelled and len(names) * 2 > len(data.labels) - missing:
         yield f"label: {len(names):,} different ones in {len(data.labels) - missing:,} texts, so that no tie can be measured"
     if names and missing > MISSING * len(data.labels):

@@ -24,9 +24,11 @@ from probate.why.groups import default_groups
 
 SHOWN = 0.05
 """Share of texts that must show a group for a dimension to be looked at, if the file does not give it."""
-LOOKED_FOR = ("gender", "culture", "religion", "disability", "age")
+LOOKED_FOR = ("gender", "race", "culture", "religion", "disability", "age")
 SAMPLE = 3000
 FEWEST = 20
+READ = 0.25
+"""Share of texts that must show a group for shares read from them to count."""
 NONE = "none read"
 """Of a dimension that is read from the texts: those that show no group of it."""
 
@@ -119,7 +121,7 @@ def _dimension(
                 found.rank["original_r"] = old.get("r", float("nan"))
                 found.rank["original_same"] = ranks_before(found.rank["means"], old.get("means", {}))
     if data.labelled:
-        if known or name == "gender":
+        if known or (name == "gender" and len(set(values) - {""}) != 1):
             found.labels = tie_of(data.labels, values, groups, original, before)
         else:  # a text that shows none of them says something too
             shown, then = [[v or NONE for v in side] for side in (values, before or [])]

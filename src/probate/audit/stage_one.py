@@ -9,6 +9,7 @@ from typing import Any
 from probate.analyze.distribution import vendi
 from probate.analyze.wording import distinct, evenly, lengths
 from probate.audit import space, verdict
+from probate.audit.apart import Apart, told_apart
 from probate.audit.artefacts import find_artefacts
 from probate.audit.coverage import coverage, not_measured
 from probate.audit.groups import Dimension, dimensions_of
@@ -37,6 +38,7 @@ class Audit:
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
     pairs: list[Together] = field(default_factory=list)
+    apart: list[Apart] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -72,7 +74,7 @@ def audit(
         "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
     found = Audit(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
-    found.pairs = together(data, dimensions, original)
+    found.pairs, found.apart = together(data, dimensions, original), list(told_apart(data, dimensions))
     found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
     found.found = list(_findings(found))
     return found
@@ -137,7 +139,7 @@ def _findings(a: Audit) -> Iterable[Found]:
         yield Found("one class", verdict.LOOK, f"all {total:,} labels are '{next(iter(labels))}'")
     if total > 1 and len(set(data.texts)) == 1:
         yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
-    yield from verdict.of_groups(a.dimensions, a.pairs)
+    yield from verdict.of_groups(a.dimensions, a.pairs, a.apart)
     for name, (short, grams) in a.short.items():
         said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
         yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)

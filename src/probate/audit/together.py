@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from probate.audit.groups import Dimension, tie_of
+from probate.audit.groups import READ, Dimension, tie_of
 from probate.audit.read import MOST_GROUPS, AuditSet
 from probate.shape.names import LABELS, key_of
 
@@ -37,7 +37,7 @@ class Together:
 
 def together(data: AuditSet, dimensions: Sequence[Dimension], original: AuditSet | None = None) -> list[Together]:
     """Every pair that has texts enough, at most forty of each kind; those with a column that somebody named as a group first."""
-    known = sorted((d for d in dimensions if d.known), key=lambda d: not d.named)
+    known = sorted((d for d in dimensions if d.known or 1 - d.undetermined >= READ), key=lambda d: not d.named)
     pairs = [(a, b) for a, b in combinations(known, 2) if a.named]
     groups: list[tuple[Dimension, Dimension]] = []
     labels: list[tuple[Dimension, Dimension]] = []
@@ -58,16 +58,17 @@ def _crossed(data: AuditSet, a: Dimension, b: Dimension, original: AuditSet | No
         return None
     values = list(_joined(a.values, b.values))
     groups = sorted(set(values) - {""})
-    if not 2 < len(groups) <= MOST_GROUPS or len(groups) <= max(len(a.groups), len(b.groups)):
+    alone = [len(set(d.values) - {""}) for d in (a, b)]
+    if not max(2, *alone) < len(groups) <= MOST_GROUPS:
         return None
     before = None
-    if original is not None and {a.name, b.name} <= original.groups.keys() and not (a.rule or b.rule):
+    if original is not None and a.known and b.known and {a.name, b.name} <= original.groups.keys() and not (a.rule or b.rule):
         before = list(_joined(original.groups[a.name], original.groups[b.name]))
     tie = tie_of(data.labels, values, groups, original if before else None, before)
     if tie is None or tie["smallest"] < EXPECTED:
         return None
-    alone = max(d.labels["v"] - d.labels["by_chance"] for d in (a, b) if d.labels)
-    return Together("groups", (_called(a), _called(b)), tie, alone, a.named and b.named)
+    strongest = max(d.labels["v"] - d.labels["by_chance"] for d in (a, b) if d.labels)
+    return Together("groups", (_called(a), _called(b)), tie, strongest, a.named and b.named)
 
 
 def _other_label(a: Dimension, b: Dimension) -> Together | None:

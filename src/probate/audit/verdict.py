@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
+from probate.audit.apart import Apart
 from probate.audit.artefacts import HARMLESS
 from probate.audit.before import SAME, excused
-from probate.audit.groups import NONE, Dimension
+from probate.audit.groups import NONE, READ, Dimension
 from probate.audit.together import Together
 from probate.errors import InputError
 
@@ -30,6 +31,7 @@ RULES = {
     "evaluation": "stop: the file is an evaluation set",
     "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's of the same direction by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
     "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance)",
+    "apart": "look: in a file without labels a classifier tells the texts of a group from the others' with AUC 0.7 or more, names and words of groups masked (adjusted p < 0.05)",
     "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
@@ -69,8 +71,6 @@ PLAIN = {
     "url",
 }
 """Names of columns that are no identity: what goes together with them is to be looked at, and stops nothing."""
-READ = 0.25
-"""Share of texts that must show a group for shares read from them to count."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Found:
     """The kind of trace, of a finding on traces."""
 
 
-def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -> list[Found]:
+def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), apart: Sequence[Apart] = ()) -> list[Found]:
     """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes.
 
     Of `pairs`, which are in the same family, only those that weigh are given.
@@ -100,7 +100,7 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -
             found.append(Found("coverage", NOTE, sentence))
             if d.labels and NONE in d.labels["groups"]:
                 tie = replace(_ties(d), dimension=d.name)
-                found.append(replace(tie, weight=LOOK) if tie.weight == STOP else tie)
+                found.append(replace(tie, weight=LOOK) if tie.weight == STOP else replace(tie, weight=NOTE, remedy=""))
             continue
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
         if d.named:
@@ -121,7 +121,7 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -
                     "lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name
                 )
             )
-    found += map(_together, pairs)
+    found += [*map(_together, pairs), *map(_apart, apart)]
     tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
     if tested:
         adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
@@ -187,6 +187,15 @@ def _together(t: Together) -> Found:
         numbers += f", in the original {e['original_v']:.2f}{_way(e)}"
     sentence = f"{first} and {second} together go with the labels by {numbers}, where each alone does less"
     return Found("together", LOOK if weight == STOP and not t.named else weight, sentence, p=e["p"])
+
+
+def _apart(a: Apart) -> Found:
+    sentence = (
+        f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}), "
+        f"names and words of groups masked"
+    )
+    heavy = a.auc >= 0.7
+    return Found("apart", LOOK if heavy else NOTE, f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence, p=a.p, dimension=a.dimension)
 
 
 def _rank(d: Dimension) -> Found:

@@ -1,0 +1,97 @@
+"""Whether the texts of groups can be told apart though names and words of the groups are masked: what is measured where a file has no labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probate.analyze.distribution import Auc, auc
+from probate.analyze.wording import evenly
+from probate.audit.groups import FEWEST, Dimension
+from probate.audit.read import AuditSet
+from probate.audit.space import FEATURES, WORDS
+from probate.bias.packs import load_pack, pack_names
+from probate.mitigate.base import MitigationContext
+from probate.mitigate.mask import Mask
+from probate.registry import load_mitigation
+from probate.shape.language import LANGUAGES
+
+MOST = 2000
+"""Texts of a side that are compared; of more as many, evenly over all."""
+MOST_GROUPS = 6
+
+
+@dataclass(frozen=True)
+class Apart:
+    """One group against the others of its dimension. `auc`: of a classifier on texts that it has not seen, from 0 to 1 (0.5: they cannot be
+    told apart), with its 95% interval and p against 0.5; `words`: those of which the shares of texts that have them differ most.
+    """
+
+    dimension: str
+    group: str
+    n: int
+    auc: float
+    low: float
+    high: float
+    p: float
+    words: tuple[str, ...]
+
+
+def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apart]:
+    """Of a set without labels each group that the file gives, or that the texts show, with texts enough; the largest six of a dimension."""
+    if data.labelled:
+        return
+    masked: dict[int, str] = {}
+    call = _masker(data.shape.language)
+    for d in dimensions:
+        counts = Counter(v for v in d.values if v)
+        groups = [g for g, n in counts.most_common(MOST_GROUPS) if min(n, sum(counts.values()) - n) >= FEWEST]
+        for group in groups[:1] if len(counts) == 2 else groups:
+            sides = [[i for i, v in enumerate(d.values) if v and (v == group) == own] for own in (True, False)]
+            a, b = ([side[k] for k in evenly(len(side), MOST)] for side in sides)
+            for i in {*a, *b} - masked.keys():
+                masked[i] = call(f"{data.prompts[i]}\n{data.texts[i]}")
+            own, others = [masked[i] for i in a], [masked[i] for i in b]
+            if found := _auc(own, others):
+                yield Apart(d.name, group, len(a) + len(b), found.value, found.low, found.high, found.p, _words(own, others))
+
+
+def _auc(a: Sequence[str], b: Sequence[str]) -> Auc | None:
+    """Of a logistic regression on words and word pairs that at least two texts have; None where there are none."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+
+    words = TfidfVectorizer(sublinear_tf=True, max_features=FEATURES, ngram_range=(1, 2), token_pattern=WORDS, min_df=2)
+    try:
+        words.fit([*a, *b])
+    except ValueError:  # no word that two texts have
+        return None
+    model = make_pipeline(words.set_params(min_df=1, vocabulary=words.vocabulary_), LogisticRegression(C=10, max_iter=1000, class_weight="balanced"))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    target = np.r_[np.zeros(len(b)), np.ones(len(a))]
+    scores = cross_val_predict(model, [*b, *a], target, cv=folds, method="decision_function")
+    return auc(scores[: len(b)], scores[len(b) :])
+
+
+def _masker(language: str) -> Callable[[str], str]:
+    if language not in LANGUAGES:
+        return str
+    mask = load_mitigation("mask", {"mode": "mask"})
+    assert isinstance(mask, Mask)
+    own = mask.masker(MitigationContext("gender", [], [], tuple(map(load_pack, pack_names())), language))
+    return lambda text: own(text)[0]
+
+
+def _words(a: Sequence[str], b: Sequence[str], count: int = 5) -> tuple[str, ...]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    count_words = CountVectorizer(binary=True, token_pattern=WORDS)
+    table = count_words.fit_transform([*a, *b])
+    first, second = (np.asarray(part.mean(0)).ravel() for part in (table[: len(a)], table[len(a) :]))
+    order = np.argsort(-np.abs(first - second), kind="stable")[:count]
+    return tuple(count_words.get_feature_names_out()[order])
