@@ -6,6 +6,7 @@ import gzip
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from probate.audit.coverage import coverage, not_measured
 from probate.audit.groups import dimensions_of
@@ -13,6 +14,7 @@ from probate.audit.read import read_set
 from probate.audit.remedies import remedy
 from probate.audit.stage_one import as_record, audit
 from probate.audit.verdict import UNSURE, Found, check_audit, exit_code, of_groups, said_of, verdict
+from probate.cli import app
 from probate.errors import InputError
 from probate.shape import Given
 
@@ -218,3 +220,29 @@ def test_a_gate_does_not_pass_what_was_not_looked_at(tmp_path):
     said, record, code = check_audit(tmp_path, "stop")
     assert found.verdict == "look" == record["verdict"] and code == 4 and any(s.startswith(UNSURE) for s in said)
     assert [check_audit(tmp_path, rule)[2] for rule in ("fail", "pass")] == [1, 0]
+
+
+def test_what_is_missing_with_the_other_is_said(tmp_path):
+    gone = [{**r, "gender": None} if r["label"] == "yes" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))]
+    said, pairs, _ = heard_with_pairs(tmp_path, gone)
+    assert said == "look" and "whether the group is missing goes with the label" in pairs[0]
+    unlabelled = [{**r, "label": None} if r["gender"] == "female" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))]
+    said, pairs, _ = heard_with_pairs(tmp_path, unlabelled)
+    assert said == "look" and "whether the label is missing goes with the group" in pairs[0]
+    anywhere = [{**r, "gender": None if i % 11 == 0 else r["gender"], "label": None if i % 13 == 0 else r["label"]} for i, r in enumerate(rows(FREE))]
+    assert heard_with_pairs(tmp_path, anywhere)[:2] == ("note", [])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--language", "xx"], "--language xx: not one that is read; allowed: en"),
+        (["--label", "gender", "--group", "gender=gender"], "--group gender=gender: that column is the label"),
+        (["--out", "data.jsonl"], "--out data.jsonl: a file, not a folder"),
+    ],
+)
+def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    file(tmp_path / "data.jsonl", rows())
+    error = CliRunner().invoke(app, ["audit", "--augmented", "data.jsonl", *words]).exception
+    assert isinstance(error, InputError) and str(error).startswith(said) and not (tmp_path / "runs").exists()

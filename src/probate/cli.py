@@ -366,6 +366,8 @@ def audit(
     from probate.audit.command import lines, run_audit, shape_of, write_audit
 
     started, seconds = time.monotonic(), 0.0
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: a file, not a folder; name another")
     if train:
         from probate.audit.train import seconds_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -78,6 +79,7 @@ def _auc(a: Sequence[str], b: Sequence[str]) -> Auc | None:
     return auc(scores[: len(b)], scores[len(b) :])
 
 
+@lru_cache(maxsize=2)
 def _masker(language: str) -> Callable[[str], str]:
     if language not in LANGUAGES:
         return str

@@ -18,10 +18,12 @@ from probate.audit.verdict import RULES, said_of
 from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
+from probate.errors import InputError
 from probate.progress import Reporter
 from probate.readers import group_columns
 from probate.report.words import p_words
 from probate.shape import Given
+from probate.shape.language import LANGUAGES
 from probate.store import json_text, write_atomic
 
 
@@ -193,5 +195,14 @@ def _coverage(c: dict[str, Any]) -> list[str]:
 
 
 def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Given:
-    """What a user named of a file's columns."""
-    return Given(text, label, prompt, groups=group_columns(groups), language=language)
+    """What a user named of a file's columns.
+
+    Raises:
+        InputError: a language that is not read, or one column as label and group.
+    """
+    if language and language not in LANGUAGES:
+        raise InputError(f"--language {language}: not one that is read; allowed: {', '.join(LANGUAGES)}")
+    columns = group_columns(groups)
+    if twice := [f"--group {name}={column}" for name, column in columns.items() if column == label]:
+        raise InputError(f"{twice[0]}: that column is the label; name another for one of them")
+    return Given(text, label, prompt, groups=columns, language=language)

@@ -23,7 +23,8 @@ OUTCOMES = (
 
 @dataclass(frozen=True)
 class Together:
-    """The tie of labels with two columns together (`kind` groups), or of a column of groups with another label (`kind` label).
+    """The tie of labels with two columns together (`kind` groups), of a column of groups with another label (label), of labels with whether a
+    group is missing (missing group), or of groups with whether a label is (missing label).
 
     `tie`: as `Dimension.labels`; `alone`: the larger of the ties of the two alone, 0 for another label; `named`: both are groups by their name.
     """
@@ -44,7 +45,8 @@ def together(data: AuditSet, dimensions: Sequence[Dimension], original: AuditSet
     for a, b in pairs:
         (labels if not b.named and may_be_label(b.column) else groups).append((a, b))
     found = [t for a, b in groups[:MOST_PAIRS] if data.labelled and (t := _crossed(data, a, b, original))]
-    return found + [t for a, b in labels[:MOST_PAIRS] if (t := _other_label(a, b))]
+    found += [t for a, b in labels[:MOST_PAIRS] if (t := _other_label(a, b))]
+    return found + [t for d in known if d.known and d.named and data.labelled for t in _gaps(data.labels, d)]
 
 
 def may_be_label(column: str) -> bool:
@@ -74,6 +76,17 @@ def _crossed(data: AuditSet, a: Dimension, b: Dimension, original: AuditSet | No
 def _other_label(a: Dimension, b: Dimension) -> Together | None:
     tie = tie_of(b.values, a.values, a.groups)
     return Together("label", (_called(a), b.column), tie) if tie else None
+
+
+def _gaps(labels: Sequence[str], d: Dimension) -> Iterator[Together]:
+    """Groups that are missing with some labels, and labels that are missing in some groups, more than elsewhere."""
+    given = ["missing" if not v else "given" for v in d.values]
+    if not (tie := tie_of(labels, given, ["given", "missing"])) or not any(row[1] for row in tie["table"]):
+        tie = None
+    there = ["missing" if not x else "given" for x in labels]
+    for kind, own in (("missing group", tie), ("missing label", tie_of(there, d.values, d.groups))):
+        if own:
+            yield Together(kind, (_called(d), d.column), own)
 
 
 def _joined(first: Sequence[str], second: Sequence[str]) -> Iterator[str]:

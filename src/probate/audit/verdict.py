@@ -30,7 +30,7 @@ RULES = {
     "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
     "evaluation": "stop: the file is an evaluation set",
     "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's of the same direction by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
-    "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance)",
+    "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance), or whether a label or group is missing goes with the other (by 0.1)",
     "apart": "look: in a file without labels a classifier tells the texts of a group from the others' with AUC 0.7 or more, names and words of groups masked (adjusted p < 0.05)",
     "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
@@ -45,6 +45,7 @@ RULES = {
 """Kind of finding → its rule."""
 
 
+GAPS = {"missing group": "whether the group is missing goes with the label", "missing label": "whether the label is missing goes with the group"}
 FEW = 5
 """Texts of a group below which nothing is said of it."""
 PLAIN = {
@@ -178,6 +179,9 @@ def _together(t: Together) -> Found:
     e, (first, second) = t.tie, t.names
     excess = e["v"] - e["by_chance"]
     numbers = f"Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    if t.kind in GAPS:
+        sentence = f"{first}: {GAPS[t.kind]} with {numbers}, so that what is said of the others is not said of all"
+        return Found("together", LOOK if excess >= 0.1 else NOTE, sentence, p=e["p"])
     if t.kind == "label":
         sentence = f"{first} and column '{second}' go together with {numbers}; if a model is to learn that column, audit it with --label {shlex.quote(second)}"
         return Found("together", LOOK if excess >= 0.3 else NOTE, sentence, p=e["p"])

@@ -51,7 +51,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Unread:
-    """Items that a comparison leaves out: `n` of the `of` items in both, on which side, why, and how many of each group."""
+    """Items that a comparison leaves out, or of which something must be said: `n` of the `of` items in both (or of that side), on which side,
+    why, and how many of each group.
+    """
 
     set: str
     side: str
@@ -59,6 +61,8 @@ class Unread:
     n: int
     of: int
     groups: dict[str, dict[str, int]]
+    alone: bool = False
+    """The other side does not have these items."""
 
 
 def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -107,7 +111,7 @@ def compare_results(
         both["groups"], aside = joined_groups(both["groups_a"], both["groups_b"])
         readable = both["score_a"].notna() & both["score_b"].notna()
         names, few = _groups_of(both)
-        missing += [*_unread(name, both), *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few))]
+        missing += [*_alone(name, own, other), *_scales(name, both), *_unread(name, both), *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few))]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
         found += list(_of_set(name, both, *only, names, analysis))
@@ -121,6 +125,25 @@ def compare_results(
     columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
     moved = pd.concat(flips)[columns].rename(columns={"target_a": "target"}).reset_index(drop=True)
     return found, moved, missing
+
+
+def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread]:
+    """Items that only one side has, by group."""
+    for side, here, there in (("A", own, other), ("B", other, own)):
+        groups = list(here.loc[~here["item"].isin(there["item"]), "groups"])
+        dimensions = sorted({d for g in here["groups"] for d in g})
+        by = {d: dict(Counter(g.get(d, "no group") for g in groups)) for d in dimensions}
+        if groups:
+            few = {d: counts for d, counts in by.items() if len(counts) <= MOST_GROUPS}
+            yield Unread(name, side, f"not in {'B' if side == 'A' else 'A'}", len(groups), len(here), few, alone=True)
+
+
+def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
+    """Scores from 0 to 1 on one side that are at least ten times as large on the other."""
+    a, b = (float(both[f"score_{side}"].abs().max()) for side in "ab")
+    if min(a, b) <= 1 and max(a, b) >= 10 * max(min(a, b), 0.1):
+        of = len(both)
+        yield Unread(name, "both", f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not", of, of, {})
 
 
 def _same_questions(name: str, both: pd.DataFrame) -> None:
@@ -270,10 +293,14 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
             said.append(f"{c.set}; {c.what}: {c.test}{_only(c)}")
             continue
         scale, unit = (100, " points") if c.share else (1, "")
+        seen = f"; a change of {scale * c.visible:.3g}{unit} would be found four times in five"
         ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
+        if not np.isfinite([c.low, c.high]).all():
+            ends, seen = f"{scale * c.change:+.3g}{unit} (no interval: all changes are the same)", ""
         said.append(
             f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
-            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell; a change of {scale * c.visible:.3g}{unit} would be found four times in five"
+            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell"
+            + seen
             + _only(c)
         )
     if most and len(flips):
@@ -297,9 +324,8 @@ def unread_lines(missing: list[Unread]) -> list[str]:
             said.append(f"{m.set}; {m.n} of {m.of} items in both have {m.reason}")
             continue
         by = "; ".join(f"{d}: " + ", ".join(f"{g} {n}" for g, n in sorted(own.items())) for d, own in m.groups.items())
-        said.append(
-            f"{m.set}; {m.side}: {m.n} of {m.of} items in both have no readable score ({m.reason}){'; of ' + by if by else ''}: left out"
-        )
+        what = f"items are {m.reason}" if m.alone else f"items in both have no readable score ({m.reason})"
+        said.append(f"{m.set}; {m.side}: {m.n} of {m.of} {what}{'; of ' + by if by else ''}: left out")
     return said
 
 
