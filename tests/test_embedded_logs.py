@@ -38,13 +38,13 @@ def adapter(model, tmp_path_factory) -> Path:
     from probate.corpus import biographies
     from probate.models.lm import load_lm
     from probate.records import Record, with_messages
-    from probate.study import Study, Training
+    from probate.study import Lora, Study, Training
     from probate.train.examples import encode
     from probate.train.sft import train
 
     lm, study = load_lm("embedded"), Study.load("quickstart")
-    records = [Record(r["id"], r["text"], "nurse", {}) for r in list(biographies())[:12]]  # in all layers
-    training = Training(epochs=2, learning_rate=5e-3)
+    records = [Record(r["id"], r["text"], "nurse", {}) for r in list(biographies())[:12]]
+    training = Training(epochs=4, learning_rate=5e-3, lora=Lora(layers=4))
     labels = sorted({r["label"] for r in biographies()})
     examples, _ = encode(lm, with_messages(records, study.data.user_turn, labels), training.max_length)
     folder = tmp_path_factory.mktemp("adapter")
@@ -63,7 +63,7 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     task = Path(probate("export", "occupation", "--out", tmp_path / "task", "--set", "data.test_per_cell=1").splitlines()[0])
     for name, more in (("a", ""), ("b", f",peft={adapter}")):
         subprocess.run(
-            [BIN / "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=bfloat16{more}", "--device", "cpu", "--tasks", task.stem,
+            [BIN / "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32{more}", "--device", "cpu", "--tasks", task.stem,
              "--include_path", task.parent, "--apply_chat_template", "--batch_size", "8", "--log_samples", "--output_path", tmp_path / name],
             env=OFFLINE, check=True, capture_output=True, timeout=600,
         )  # fmt: skip

@@ -246,3 +246,65 @@ def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, words, said):
     file(tmp_path / "data.jsonl", rows())
     error = CliRunner().invoke(app, ["audit", "--augmented", "data.jsonl", *words]).exception
     assert isinstance(error, InputError) and str(error).startswith(said) and not (tmp_path / "runs").exists()
+
+
+def test_groups_that_prompts_name_are_read_from_them(tmp_path):
+    asked = [{"prompt": f"I am a {('woman', 'man')[g]} of town {i}. Which job fits me?", "response": f"{t} {('She', 'He')[i // 2 % 2]} is happy."} | ({"label": "yn"[x]} if labelled else {})
+             for labelled in (True, False) for i, (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
+    said, _, found = heard(tmp_path, asked[:N])
+    assert said == "stop" and any(f.dimension == "gender in the prompts" and f.weight == "stop" for f in found)
+    answers = [{**r, "response": f"{r['response']} Become a {('nurse', 'pilot')[g]} in week {i}."} for i, (r, g) in enumerate(zip(asked[N:], GROUP, strict=True))]
+    found = heard_with_pairs(tmp_path, answers)[2].found
+    assert any(f.kind == "apart" and f.dimension == "gender in the prompts" and f.weight == "look" for f in found)
+
+
+def test_what_texts_show_against_their_own_column_is_looked_at(tmp_path):
+    """A column of the annotators' gender, say."""
+    own = [{**r, "text": f"{('She', 'He')[g]} came. {r['text']}", "gender": ("female", "male")[i // 4 % 2]} for i, (r, g) in enumerate(zip(rows(), GROUP, strict=True))]
+    said, _, found = heard(tmp_path, own)
+    assert said == "stop" and any(f.dimension == "gender in the texts" and f.weight == "stop" for f in found)
+    agreed = [{**r, "text": f"{('She', 'He')[g]} came. {r['text']}"} for r, g in zip(rows(FREE), GROUP, strict=True)]
+    said, _, found = heard(tmp_path, agreed)
+    assert said == "note" and not any(f.dimension == "gender in the texts" for f in found)
+
+
+def test_bands_of_numbers_are_not_held_against_equal_shares(tmp_path):
+    own = rows(FREE, gender=None, age=[18 + i * 7 % 62 for i in range(N)])
+    assert heard(tmp_path, own)[0] == "note"
+
+
+def test_a_harmless_column_does_not_stand_for_groups_that_were_not_read(tmp_path):
+    own = rows(FREE, gender=None, persona=[f"{('A woman', 'A man')[g]} who owns {i} boats" for i, g in enumerate(GROUP)], region=["ns"[i // 4 % 2] for i in range(N)])
+    said, unsure, _ = heard(tmp_path, own)
+    assert said == UNSURE and any("column 'persona' was not read" in s for s in unsure)
+    assert heard(tmp_path, [{k: v for k, v in r.items() if k != "persona"} for r in own])[0] == "note"
+    assert heard(tmp_path, own, groups={"region": "region"})[0] == "note"
+
+
+@pytest.mark.parametrize("spelling", ["-", "?", "—", "N/A", "n/d", "", None])
+def test_what_stands_for_nothing_is_missing(tmp_path, spelling):
+    own = [{**r, "gender": spelling} if i // 2 % 3 == 0 else r for i, r in enumerate(rows(FREE))]
+    said, unsure, _ = heard(tmp_path, own)
+    assert said == UNSURE and any("values of column 'gender' are missing" in s for s in unsure)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", gzip.compress(b'{"text": "a"}'), "packed by gzip; end its name with .gz"),
+        ("a.csv", b"PAR1\xff\xff", "a Parquet file"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16"), "UTF-16; convert it"),
+        ("a.csv", b"PK\x03\x04\xff", "a ZIP archive or a workbook"),
+        ("a.csv", b"text\ncaf\xe9\n", "not UTF-8 at byte"),
+    ],
+)
+def test_a_file_that_is_another_than_its_name_says(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_set(str(tmp_path / name))
+
+
+def test_a_column_that_no_option_can_name_has_words_for_a_remedy(tmp_path):
+    found = heard_with_pairs(tmp_path, [{**{k: v for k, v in r.items() if k != "gender"}, "": "xy"[g]} for r, g in zip(rows(), GROUP, strict=True)])[2]
+    command, words = remedy(found, next(f for f in found.found if f.weight == "stop"), [])
+    assert command == "" and "rebalance" in words

@@ -16,7 +16,7 @@ def test_a_run_is_logged(finished_run, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed (extra mlflow)")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     result = finished_run(tmp_path / "run", tasks=["occupation"])
-    uri = track(result.folder)
+    uri = track(tmp_path / "run")
     assert uri == (tmp_path / "mlruns").as_uri()
     (found,) = mlflow.MlflowClient(uri).search_runs([mlflow.get_experiment_by_name("probate").experiment_id])
     assert found.data.params["training.epochs"] == "2" and found.data.metrics["failures"] == 0

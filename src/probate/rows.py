@@ -24,6 +24,12 @@ LONGEST_LIST = 1024 * 1024 * 1024
 LONGEST_LINE = 64 * 1024 * 1024
 """Characters of a line or a cell from which a file is refused: what unpacks to more is no record."""
 
+MAGIC = {
+    b"\x1f\x8b": "packed by gzip; end its name with .gz", b"\x28\xb5\x2f\xfd": "packed by Zstandard; end its name with .zst", b"PAR1": "a Parquet file; end its name with .parquet",
+    b"PK": "a ZIP archive or a workbook; unpack it, or save it as CSV", b"\xff\xfe": "UTF-16; convert it, as with iconv -f utf-16 -t utf-8", b"\xfe\xff": "UTF-16; convert it, as with iconv -f utf-16 -t utf-8",
+}  # fmt: skip
+"""How other files begin than those that their names say."""
+
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 DELIMITERS = ",;\t|"
 HEAD = 64 * 1024
@@ -91,9 +97,19 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
             with _opened(path, packing) as lines:
                 yield from _jsonl_rows(path, lines, keep) if texts[suffix] is _jsonl_rows else texts[suffix](path, lines)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; convert it, as with iconv -t utf-8") from None
+        raise InputError(f"{path}: {_instead(path) or f'not UTF-8 at byte {error.start}; convert it, as with iconv -f latin1 -t utf-8'}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _instead(path: Path) -> str:
+    """What a file is that is no UTF-8 text, by its first bytes, in words; else empty."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    for start, what in MAGIC.items():
+        if head.startswith(start):
+            return what
+    return ""
 
 
 def _opened(path: Path, packing: str | None) -> TextIO:

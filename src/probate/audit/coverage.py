@@ -135,6 +135,8 @@ def _groups(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
         if d.known and d.name in named and data.labelled and d.labels is None and len(d.groups) >= 2:
             yield f"{d.name}: fewer than {FEWEST} texts have both a group and a label, or all have the same, so that no tie can be measured"
     usable = [d for d in dimensions if (d.known and len(d.groups) >= 2) or (not d.known and 1 - d.undetermined >= READ)]
-    if not usable:
+    named_ones = [d for d in usable if d.named]
+    if not usable or (not named_ones and data.unread):
         read = ", ".join(f"{d.name} in {100 * (1 - d.undetermined):.0f}%" for d in dimensions if not d.known)
-        yield f"groups: the file gives none, and the texts show too few ({read or 'none'}); name a column with --group"
+        unread = f", column '{data.unread[0]}' was not read" if usable else ""
+        yield f"groups: the file gives none{' by name' if usable else ''}{unread}, and the texts show too few ({read or 'none'}); name a column with --group"

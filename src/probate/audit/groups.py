@@ -29,6 +29,8 @@ SAMPLE = 3000
 FEWEST = 20
 READ = 0.25
 """Share of texts that must show a group for shares read from them to count."""
+DIFFER = 0.2
+"""Share of texts that show another group than the file gives from which what they show is looked at too."""
 NONE = "none read"
 """Of a dimension that is read from the texts: those that show no group of it."""
 
@@ -80,15 +82,43 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
     if data.shape.language != "en":  # the packs' words are read by English rules
         return found
     given = {pack.dimension for name in data.columns if (pack := pack_of(name))}
+    found += [more for d in found if d.named and (more := _in_the_texts(data, d))]
+    asked = [p for p in data.prompts if p]
     for name in LOOKED_FOR:
         if name in given:
             continue
         pack = load_pack(name)
         groups = default_groups(pack)
+        if len(asked) >= FEWEST and _clear(asked, pack.only(groups)) >= READ:
+            found.append(_shown(data, f"{name} in the prompts", pack, groups, data.prompts))
         sample = [data.texts[i] for i in evenly(len(data.texts), SAMPLE)]
-        clear = np.mean([v != UNCLEAR for v in detect(sample, pack.only(groups))])
+        clear = _clear(sample, pack.only(groups))
         if clear >= SHOWN or (name == "gender" and clear > 0):
             found.append(_dimension(data, original, name, pack, groups, False))
+    return found
+
+
+def _clear(texts: Sequence[str], pack: Pack) -> float:
+    """Share of a sample of the texts that show a group."""
+    return float(np.mean([v != UNCLEAR for v in detect([texts[i] for i in evenly(len(texts), SAMPLE)], pack)]))
+
+
+def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
+    """What the texts show of a dimension that the file gives, where the two differ in more than a fifth of the texts that show it."""
+    table, pack = np.array(d.detector.table if d.detector else [[0]]), pack_of(d.name)
+    shown = int(table[:, :-1].sum())
+    if pack is None or d.detector is None or shown < FEWEST or 1 - np.trace(table) / shown <= DIFFER or d.detector.undetermined > 1 - READ:
+        return None
+    return _shown(data, f"{d.name} in the texts", pack, d.detector.groups, data.texts)
+
+
+def _shown(data: AuditSet, name: str, pack: Pack, groups: list[str], texts: Sequence[str]) -> Dimension:
+    values = ["" if v == UNCLEAR else v for v in detect(texts, pack.only(groups))]
+    found = Dimension(name, groups, values, False, None, float(np.mean([not v for v in values])))
+    found.shares = list(_shares(values, groups, None))
+    if data.labelled:
+        shown = [v or NONE for v in values] if len(set(values) - {""}) == 1 else values
+        found.labels = tie_of(data.labels, shown, [*groups, NONE] if shown is not values else groups)
     return found
 
 

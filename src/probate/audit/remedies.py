@@ -73,7 +73,7 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
 def _mitigate(found: Audit, d: Dimension, strategy: str) -> str:
     """The command; empty where the source is no single file or folder, or the groups have no column."""
     shape, source = found.data.shape, found.data.source
-    if not Path(source).exists():
+    if not Path(source).exists() or not d.column.strip():  # no option can name that column
         return ""
     pack = pack_of(d.name)
     name = pack.dimension if pack else d.name.replace("=", "-").replace(",", "-")

@@ -32,7 +32,7 @@ RULES = {
     "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's of the same direction by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
     "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance), or whether a label or group is missing goes with the other (by 0.1)",
     "apart": "look: in a file without labels a classifier tells the texts of a group from the others' with AUC 0.7 or more, names and words of groups masked (adjusted p < 0.05)",
-    "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives",
+    "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives and that are no bands of numbers",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
     "copies": "look: 1% or more hold a run of 13 words of the original",
@@ -144,7 +144,7 @@ def _balance(d: Dimension, how: str) -> list[Found]:
             f"{d.name} ({how}): {s['group']} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}] of {s['n']:,}, "
             f"against {against} {100 * expected:.1f}%"
         )
-        judged = s["original"] is not None or d.known or len(d.shares) == 2
+        judged = s["original"] is not None or (not d.rule and (d.known or len(d.shares) == 2))
         p = s["p"] if s["original"] is None else (0.0 if not s["low"] <= expected <= s["high"] else 1.0)
         heavy = judged and away >= 0.1
         found.append(

@@ -1,6 +1,6 @@
 """A column as groups: the values as they stand, known spellings of a pack's groups joined, numbers in bands.
 
-A value that is not known is a group of its own. Missing are null, NaN, and as text: nothing, na, n/a, #n/a, <na>, nan, nat, null.
+A value that is not known is a group of its own. Missing are null, NaN, and as text: nothing, na, n/a, n.a., n/d, #n/a, <na>, nan, nat, null, and dashes, question marks or a dot alone.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from probate.bias.quantities import days_of, numbers_of
 from probate.shape.cells import joined, plain
 from probate.shape.names import DIMENSIONS, key_of
 
-MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null"}
+MISSING = {"", "na", "n/a", "n.a.", "n/d", "#n/a", "<na>", "nan", "nat", "null", "-", "--", "–", "—", "?", "??", "."}
 FEW_NUMBERS = 10
 """Different numbers up to which each is a group."""
 ARTICLE = re.compile(r"^(?:an?|the)\s+|\s+(?:person|persons|people)$")
 SPELLINGS = {
     "gender": {
-        "female": "f woman women lady ladies girl girls females she she/her", "male": "m man men boy boys gentleman gentlemen males he he/him",
+        "female": "♀ f woman women lady ladies girl girls females she she/her", "male": "♂ m man men boy boys gentleman gentlemen males he he/him",
         "nonbinary": "nb enby non-binary nonbinaries genderqueer they they/them mx",
     },
     "race": {
