@@ -66,7 +66,7 @@ def test_token_keeps_it_wherever_it_stands(placement):
         ("SHE said so.", "THEY said so."),
         ("Anna holds an MS in nursing from St. Paul University; we miss Miss Weiss.", "The person holds an MS in nursing from St. Paul University; we miss Weiss."),
         ("Thomas W. Lloyd met Martin Luther King.", "The person met the person."),
-        ("Alina and the other shelf heroes.", "Alina and the other shelf heroes."),
+        ("Zelvina and the other shelf heroes.", "Zelvina and the other shelf heroes."),
         ("**Dr. Samuel A. Friedman**\nDr. Sarah Thomas, MD", "**The person**\nThe person, MD"),
         ("She trained at St Thomas Hospital, Brigham and Women's Hospital and the Peter Gilgan Center.", "They trained at St Thomas Hospital, Brigham and Women's Hospital and the Peter Gilgan Center."),
         ("One of the first two female firefighters, she is a female engineer, not a male who paints.", "One of the first two firefighters, they are an engineer, not a person who paints."),

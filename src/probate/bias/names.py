@@ -158,6 +158,13 @@ def named(name: str, text: str) -> bool:
 INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff\u0300-\u036f]")
 
 
+LETTERS = {
+    "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "ı": "i", "þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae",
+    "œ": "oe", "Œ": "Oe", "ß": "ss", "ə": "a", "Ə": "A",
+}  # fmt: skip
+"""Letters that are no plain letter with an accent."""
+
+
 def folded(text: str) -> tuple[str, list[int] | None]:
     """A text without accents and invisible signs, and for each character, and the end, its place in `text`; None where they are the same."""
     if text.isascii():
@@ -166,9 +173,10 @@ def folded(text: str) -> tuple[str, list[int] | None]:
     places: list[int] = []
     for place, sign in enumerate(text):
         for letter in unicodedata.normalize("NFD", sign):
-            if not INVISIBLE.match(letter):
-                letters.append(letter)
-                places.append(place)
+            for plain in LETTERS.get(letter, letter):
+                if not INVISIBLE.match(plain):
+                    letters.append(plain)
+                    places.append(place)
     return "".join(letters), [*places, len(text)]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
-from probate.bias.names import COMMON, composed, folded, is_name
+from probate.bias.names import COMMON, WORD_NAMES, composed, folded, is_name
 from probate.bias.packs import Pack
 from probate.mitigate.attributes import DECADES, PLURALS, Attributes
 from probate.mitigate.english import alone, cased, objective, plural, subject, with_article
 from probate.mitigate.pattern import pattern
 from probate.mitigate.places import SAINT, STREET, of_a_place
 from probate.mitigate.romance import with_its_article
-from probate.mitigate.words import gendered_words
+from probate.mitigate.words import first_names, gendered_words
 
 MASK = "[MASK]"
 REACH = 200
@@ -69,9 +70,13 @@ class Masker:
         self.grammar = pronouns - self.kept if language == "en" and plain & SUBJECTS else set()
         plain -= {"they", "them", "their", "theirs", "themself", "themselves"} | self.grammar
         people = {n for g in groups for n in g.names} | set(names)
+        many = frozenset(folded(n)[0] for n in first_names()) - WORD_NAMES if self.grammar else frozenset()
         if self.grammar:
             people |= {*table["names"], *(n for pair in table["counterparts"] for n in pair)} | COMMON
         self.language = language
+        short = {n for n in many if len(n) < 4} | {"Min", "Jun", "Max", "Dan", "Ali", "Pat"}
+        self.loud = {folded(n)[0].upper() for n in (people - short - WORD_NAMES) | (many - short) if len(n) > 2}
+        people |= many
         self.people = {n.lower() for n in people} | pronouns
         also = [table["also"][p.dimension] for p in packs if p.dimension in table.get("also", ())]
         nouns = {w: n for more in also for w, n in more["nouns"].items() if w not in self.kept}
@@ -87,7 +92,13 @@ class Masker:
             self.attributes = Attributes(table, {"female", "male", *anywhere, *cultural, *words}, self.people)
         fixed = table.get("fixed", [])
         self.pattern = pattern(people, known, adjectives, fixed, language, ages)
-        self.nameless = pattern(set(), known, adjectives, fixed, language, ages)
+        self._without = (known, adjectives, fixed, language, ages)
+
+    @cached_property
+    def nameless(self) -> re.Pattern[str]:
+        """What may be replaced beside names."""
+        known, adjectives, fixed, language, ages = self._without
+        return pattern(set(), known, adjectives, fixed, language, ages)
 
     def __call__(self, text: str, label: str = "") -> tuple[str, list[Change]]:
         """`label`: the record's own, whose words stay as they are."""
@@ -117,8 +128,8 @@ class Masker:
         place = 0
         while found := self.pattern.search(text, place):
             kind = found.lastgroup
-            first = next((g for g in ("first", "shout") if kind == "name" and found.groupdict().get(g)), "")
-            if first and not is_name(found.group(first), text, *found.span(first)):
+            first = self._first(found) if kind == "name" else ""
+            if first and not self._named(found, first, text):
                 at = self.nameless.match(text, found.start())
                 place = found.end(first) if at is None else at.end()
                 if at is None or at.lastgroup == "fixed":
@@ -128,6 +139,17 @@ class Masker:
                 place = found.end()
             if kind != "fixed" and not (own and own & set(found.group().lower().split())):
                 yield found
+
+    def _first(self, found: re.Match[str]) -> str:
+        """The group that has the first name; empty where none is listed («Dr. Okafor»)."""
+        return next((g for g in ("first", "shout", "loud") if g in found.re.groupindex and found.group(g)), "")
+
+    def _named(self, found: re.Match[str], group: str, text: str) -> bool:
+        """Whether what stands in the group is a person's name there."""
+        word = found.group(group)
+        if group == "loud":
+            return not self.loud.isdisjoint(word.split("-"))
+        return is_name(word, text, *found.span(group))
 
     def _spans(self, text: str, own: set[str]) -> Iterator[tuple[int, int, str]]:
         """(from, to, what stands there instead), in order."""

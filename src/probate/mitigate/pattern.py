@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import groupby
 
 from probate.bias.names import WORD_NAMES, folded
 from probate.mitigate.attributes import AGE, HERITAGE, YEARS_OLD
@@ -13,10 +14,20 @@ TITLES = {"mrs", "ms", "miss", "mr", "mx"}
 HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
 DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
 """Who follows it is a person, listed or not."""
-FAMILY = r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:de|da|do|dos|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
+FAMILY = (
+    r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:van (?:der|den|de)|von der|de (?:la|los|las)|del|della|di|der|den|ter|ten|bin|ibn|bint|la|le|das|e|y)[ ]+"
+    r"|(?:dos|de|da|do|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
+)
 """What may follow a first name: an initial, a particle, one or two family names."""
 NO_FAMILY = "IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON"
 LOUD_FAMILY = rf"(?:[ ]+(?!(?:{NO_FAMILY})\b)[A-Z][A-Z'’-]{{2,}}(?!\w))?"
+SYLLABLES = (
+    "Chan Chang Chen Cheng Chi Chia Ching Chun Dae Dong Eun Fang Fen Feng Gyu Hee Hong Hoon Hsiu Hua Hui Hwa Hye Hyun Jae Jeong Jia Jian Jie Jin Jing "
+    "Ji Joo Juan Jun Jung Kai Kyu Kyung Lan Lei Li Lian Lin Ling Mei Mi Min Ming Myung Na Ning Pei Ping Qi Qing Rong Rui Sang Seo Seok Seon Seung Shan Shu "
+    "Siu Sook Soo Su Suk Sun Sung Tae Ting Wai Wan Wei Wen Wing Woo Wook Xia Xiao Xin Xiu Xue Ya Yan Yang Ye Yeon Yi Yin Ying Yong Yoon Yu Yuan Yue Yun "
+    "Zhen Zhi".split()
+)
+"""Of Chinese and Korean first names written with a hyphen: «Shu-fen», «Ji-woo»."""
 DIGITS = "0123456789tTfFsSeEnNoO"
 """What a number begins with, in figures or in words."""
 CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
@@ -35,8 +46,8 @@ def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -
         return f"[{small}{large}]" if any_case and small != large and len(small + large) == 2 else re.escape(letter)
 
     def branch(left: list[str]) -> str:
-        heads = {w[0]: [v[1:] for v in left if v[:1] == w[0]] for w in left if w}
-        found = [sign(letter) + (branch(rest) if rest != [""] else "") for letter, rest in heads.items()]
+        heads = [(letter, [v[1:] for v in rest]) for letter, rest in groupby((w for w in left if w), key=lambda w: w[0])]
+        found = [sign(letter) + (branch(rest) if rest != [""] else "") for letter, rest in heads]
         if "" in left:
             found.append("")
         return found[0] if len(found) == 1 else f"(?:{'|'.join(found)})"
@@ -64,7 +75,6 @@ def pattern(
         )
     people = {folded(n)[0] for n in people}
     words = [folded(w)[0] for w in words]
-    loud = either(n.upper() for n in people - WORD_NAMES if len(n) > 2 and n not in ("Min", "Jun", "Max", "Dan", "Ali", "Pat"))
     shout = either(n.upper() for n in people & WORD_NAMES)
     titled = {w.capitalize() for w in words if w in TITLES}  # «MS» is a degree, «miss» a verb
     plain = either((w for w in words if w not in TITLES), any_case=True)
@@ -75,8 +85,9 @@ def pattern(
     )
     name = (
         rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
-        rf"|{DOCTOR}(?!\w){FAMILY}|(?:[A-Z]+-)*(?:{loud})(?:-[A-Z]+)*(?!\w){LOUD_FAMILY}"
-        rf"|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w)))"
+        rf"|{DOCTOR}(?!\w){FAMILY}|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w){FAMILY}"
+        rf"|(?:{'|'.join(SYLLABLES)})-(?:{'|'.join(SYLLABLES).lower()})(?!\w){FAMILY}"
+        rf"{f'|(?P<loud>[A-Z]{{3,}}(?:-[A-Z]+)*)(?!{chr(92)}w){LOUD_FAMILY}' if people else ''}))"
     )
     heads = {c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")
     one = rf"(?:{either(adjectives, any_case=True, joined=True)}(?i:{HERITAGE}){f'|(?i:{YEARS_OLD})' if ages else ''})"
