@@ -196,13 +196,13 @@ def test_a_label_protects_its_own_record_only():
     assert [r.text for r in mitigate(rows, [load_mitigation("mask")], where).records] == ["They are a waitress.", "They are a server."]
 
 
-@pytest.mark.parametrize(("entities", "recall", "precision"), [(False, 0.97, 0.96), (True, 0.98, 0.78)])
+@pytest.mark.parametrize(("entities", "recall", "precision"), [(False, 0.91, 0.97), (True, 0.95, 0.85)])
 def test_labelled_sentences(entities, recall, precision):
     bench = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "masking.py"))
     rows = list(bench["sentences"]())
     call = bench["masker"](entities)
     counts = [bench["counted"](text, labels, call) for _, text, labels in rows]
     found, right, replaced = (sum(column) for column in zip(*counts, strict=True))
-    assert len(rows) >= 300
+    assert len(rows) >= 600
     assert found >= recall * sum(len(labels) for _, _, labels in rows)
     assert right >= precision * replaced

@@ -105,8 +105,10 @@ def test_what_only_two_groups_together_show_is_found(tmp_path):
     assert heard_with_pairs(tmp_path, rows(race=other))[1] == []
 
 
-@pytest.mark.parametrize("name", ["label2", "second_label", "rating", "Decision", "Labels", "meta.outcome"])
-@pytest.mark.parametrize("form", [lambda x: x, lambda x: [x]])
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("label2", str), ("second_label", lambda x: [x]), ("Decision", str), ("Labels", lambda x: [x, x]), ("meta.outcome", str)],
+)
 def test_a_second_label_that_goes_with_a_group_is_found(tmp_path, name, form):
     own = rows(FREE, **{name: [form("ab"[x]) for x in TIED]})
     said, pairs, _ = heard_with_pairs(tmp_path, own)

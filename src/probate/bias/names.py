@@ -7,17 +7,14 @@ import unicodedata
 from functools import lru_cache
 
 WORD_NAMES = frozenset(
-    "Adam April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck Crystal Daisy Dale Dawn Dean "
-    "Destiny Don Drew Earl Faith Frank Grace Grant Guy Harmony Hazel Heather Heath Holly Hope Hunter Iris Ivy Jade "
+    "Adam Amber April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck Cliff Crystal Daisy Dale Dawn Dean "
+    "Destiny Don Drew Earl Faith Frank Gene Grace Grant Guy Harmony Hazel Heather Heath Holly Hope Hunter Iris Ivy Jack Jade "
     "Jasmine Jewel Joy June King Lance Lily Mark Mason May Melody Max Miles Misty Olive Pat Patience Pearl Penny Pierce Price "
-    "Ray Reed Rich Roman Rose Ruby Rusty Sage Skip Sky Sterling Summer Sunny Trinity Violet Virginia "
+    "Ray Reed Rich Rob Roman Rose Ruby Rusty Sage Sandy Skip Sky Sterling Summer Sunny Trinity Violet Virginia "
     "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia".split()
 )
 """Each needs evidence around it; any other listed name is taken as one."""
-COMMON = frozenset(
-    "Will May Rose Mark Hope Faith Joy Bill Frank Grace Grant Dawn Daisy Lily Ivy Iris Ruby Pearl Hazel Holly Heather Jade Ray Drew Violet "
-    "Carol Jordan April June Christian Adam".split()
-)
+COMMON = WORD_NAMES - frozenset("China Israel Paris Florence Austin Dallas Georgia Virginia King Price Chance Brandy Bud".split())
 """Those of `WORD_NAMES` that are masked and swapped beside the names of the lists."""
 THINGS = {
     "Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill",

@@ -17,6 +17,12 @@ from probate.mitigate.words import first_names, gendered_words
 
 MASK = "[MASK]"
 REACH = 200
+OF_A_THING = re.compile(r"[ ]+(?!(?:of|who|whom|whose|that|we|you|they|she|he|from|in|on|and|or|but)\b)[a-z]{3,}")
+"""What follows a name after «the» that stands for a thing."""
+CALENDAR = set(
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november "
+    "december".split()
+)
 """Characters before and after a word that are looked at: the time grows with the length of a text, not with its square."""
 Change = tuple[int, str, str]
 """Offset in the masked text, what stood there, what stands there now."""
@@ -147,6 +153,8 @@ class Masker:
     def _named(self, found: re.Match[str], group: str, text: str) -> bool:
         """Whether what stands in the group is a person's name there."""
         word = found.group(group)
+        if self.language == "en" and text.endswith(("The ", "the "), 0, found.start()) and OF_A_THING.match(text, found.end()):
+            return False  # «the James Webb telescope»
         if group == "loud":
             return not self.loud.isdisjoint(word.split("-"))
         return is_name(word, text, *found.span(group))
@@ -178,11 +186,12 @@ class Masker:
             yield start, end, MASK
 
     def _entities(self, text: str) -> Iterator[tuple[int, int]]:
-        """Runs of proper nouns, as HanTa tags them, but for words of the labels."""
+        """Runs of proper nouns, as HanTa tags them, but for words of the labels, days and months."""
         from probate.tasks.taggers.english import proper_nouns
 
         for start, end in proper_nouns(text):
-            if not set(text[start:end].lower().split()) & self.kept:
+            words = set(text[start:end].lower().split())
+            if not words & self.kept and not words <= CALENDAR:
                 yield start, end
 
     def _instead(self, found: re.Match[str], text: str, begin: int, since: int) -> tuple[int, str]:
