@@ -190,7 +190,8 @@ def _together(t: Together) -> Found:
     if e["original_v"] is not None:
         numbers += f", in the original {e['original_v']:.2f}{_way(e)}"
     sentence = f"{first} and {second} together go with the labels by {numbers}, where each alone does less"
-    return Found("together", LOOK if weight == STOP and not t.named else weight, sentence, p=e["p"])
+    remedy = "have texts written for the rare combinations; no command balances two columns at once" if weight != NOTE else ""
+    return Found("together", LOOK if weight == STOP and not t.named else weight, sentence, remedy, e["p"])
 
 
 def _apart(a: Apart) -> Found:
