@@ -45,11 +45,11 @@ def test_an_answer_in_the_final_channel_alone_has_no_reasoning():
 
 
 def test_it_is_linear_in_the_text():
-    from time import perf_counter
+    from time import process_time
 
-    start = perf_counter()
+    start = process_time()
     without_thinking("<think> a " * 20_000)
     without_thinking("<|channel|>analysis" * 20_000)
     without_thinking("<|channel|>final<|message|> a" * 20_000)
     without_thinking("analysisWe " * 20_000)
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2
