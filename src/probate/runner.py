@@ -59,7 +59,7 @@ def run(
         out: the run folder; made if missing.
         base: folder that relative data paths start from.
         quiet: show no progress.
-        deadline: `time.monotonic()` by which to end: an arm that would take longer than that, by the mean of those before, is left out and recorded.
+        deadline: `time.monotonic()` by which to end: an arm that would take longer than that, by the mean of those before or by the latest, is left out and recorded.
 
     Raises:
         InputError: data or settings that cannot work, or a folder that another run is writing to.
@@ -151,7 +151,7 @@ class _Run:
 
     def _in_time(self, arm: Arm) -> bool:
         """Whether another arm fits before the deadline; if not it is recorded as left out."""
-        expected = sum(self._spent) / len(self._spent) if self._spent else 0.0
+        expected = max(sum(self._spent) / len(self._spent), self._spent[-1]) if self._spent else 0.0
         if self.deadline is None or time.monotonic() + expected <= self.deadline:
             return True
         self._fail(f"train {arm.name}", arm.name, "left out: the time budget is spent")
