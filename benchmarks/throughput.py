@@ -3,7 +3,7 @@
     pip install 'probate[benchmarks]'
     python benchmarks/throughput.py [--records 48] [--data bios.jsonl] [--model embedded]
 
-Same data, model, cores and process; the two take turns, `--turns` times, and medians are printed. Training: one epoch of LoRA
+Same data, model, precision, cores and process; the two take turns, `--turns` times, and medians are printed. Training: one epoch of LoRA
 (r 16, all linear layers) on the completion; TRL at its defaults, but for the number of epochs and reporting. Scoring: the
 labels of each prompt by log-likelihood. Differences between the two sides' log-likelihoods are printed too.
 """
@@ -52,13 +52,13 @@ def train_ours(lm: LM, chats: list[list[dict[str, str]]]) -> float:
     return time.perf_counter() - start
 
 
-def train_trl(path: str, chats: list[list[dict[str, str]]]) -> float:
+def train_trl(path: str, dtype: torch.dtype, chats: list[list[dict[str, str]]]) -> float:
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
     tokenizer = AutoTokenizer.from_pretrained(path)
     data = Dataset.from_list([{"prompt": c[:-1], "completion": c[-1:]} for c in chats])
     with tempfile.TemporaryDirectory() as out:
@@ -87,7 +87,7 @@ def score_ours(lm: LM, chats: list[list[dict[str, str]]], labels: list[str]) -> 
 def score_harness(harness: object, lm: LM, chats: list[list[dict[str, str]]], labels: list[str]) -> tuple[float, np.ndarray]:
     from lm_eval.api.instance import Instance
 
-    contexts = [lm._render(c[:-1], prompt=True) for c in chats]
+    contexts = [lm.template.render(c[:-1], prompt=True) for c in chats]
     requests = [Instance("loglikelihood", {}, (text, label), k) for text in contexts for k, label in enumerate(labels)]
     start = time.perf_counter()
     found = harness.loglikelihood(requests, disable_tqdm=True)  # type: ignore[attr-defined]
@@ -118,17 +118,18 @@ def main() -> None:
     harness = HFLM(pretrained=path, device=device, dtype=str(lm.model.dtype).removeprefix("torch."), batch_size=8)
     ours, theirs, scored, harnessed = [], [], [], []
     train_ours(lm, chats[:8])  # both sides once, uncounted: imports and kernels
-    train_trl(path, chats[:8])
+    train_trl(path, lm.model.dtype, chats[:8])
     for _ in range(args.turns):
         seconds, mine = score_ours(lm, chats, labels)
         scored.append(seconds)
         seconds, other = score_harness(harness, lm, chats, labels)
         harnessed.append(seconds)
         ours.append(train_ours(lm, chats))
-        theirs.append(train_trl(path, chats))
+        theirs.append(train_trl(path, lm.model.dtype, chats))
     n = len(chats)
     libraries = ", ".join(f"{x} {version(x)}" for x in ("torch", "transformers", "peft", "trl", "lm-eval"))
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {device}; {libraries}")
+    card = torch.cuda.get_device_name() if lm.model.device.type == "cuda" else device
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {card}, {lm.model.dtype}; {libraries}")
     print(
         f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"
     )

@@ -145,6 +145,13 @@ CONFIGS: dict[str, tuple[str, dict]] = {
 }
 
 
+def devices() -> list[str]:
+    """Where models are tried: on the CPU, and on CUDA where there is one."""
+    import torch
+
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
 def lively_model(kind: str, seed: int = 0):
     """A model in eval mode without gradients, its matrices scaled up so that each part of the text counts."""
     import torch

@@ -111,7 +111,7 @@ def lm(model_dir):
     from probate.models.lm import load_lm
     from probate.study import ModelSpec
 
-    return load_lm(ModelSpec(name=str(model_dir)))
+    return load_lm(ModelSpec(name=str(model_dir), dtype="float32"))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ OPTIONS = [[5, 6, 7], [5, 6], [5], [9, 1], [10, 11, 12]]  # prefixes of each oth
 
 def plain_score(model, prompt: list[int], option: list[int]) -> float:
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([prompt + option])).logits[0].float().log_softmax(-1)
+        logits = model(input_ids=torch.tensor([prompt + option], device=model.device)).logits[0].float().log_softmax(-1)
     return sum(float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(option))
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from architectures import CONFIGS, WINDOW, lively_model
+from architectures import CONFIGS, WINDOW, devices, lively_model
 
 from probate.errors import StageError
 from probate.infer import generation, proof, scoring, tree
@@ -49,7 +49,7 @@ OPTIONS = [[5, 6, 7], [5, 6], [9, 10], [9, 11, 12], [13]]
 
 def plain_logits(model, row: list[int]) -> torch.Tensor:
     with torch.no_grad():
-        return model(input_ids=torch.tensor([row])).logits[0].float()
+        return model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu()
 
 
 def plain_scores(model) -> list[list[float]]:
@@ -96,21 +96,23 @@ def gradient(model, value: torch.Tensor) -> torch.Tensor:
 def plain_step(model) -> tuple[torch.Tensor, torch.Tensor]:
     found = []
     for e in batch():
-        logits = model(input_ids=torch.tensor([e.prompt + e.completion])).logits[0, len(e.prompt) - 1 : -1].float()
-        found.append(torch.nn.functional.cross_entropy(logits, torch.tensor(e.completion), reduction="sum"))
+        logits = model(input_ids=torch.tensor([e.prompt + e.completion], device=model.device)).logits[0, len(e.prompt) - 1 : -1]
+        wanted = torch.tensor(e.completion, device=model.device)
+        found.append(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
     value = torch.stack(found)
     return value.detach(), gradient(model, value.sum())
 
 
 def greedy(model, prompt: list[int], most: int) -> list[int]:
-    ids = torch.tensor([prompt])
+    ids = torch.tensor([prompt], device=model.device)
     out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=most, pad_token_id=0)
     return [t for t in out[0, len(prompt) :].tolist() if t != 1]
 
 
+@pytest.mark.parametrize("device", devices())
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_scores_steps_and_answers_are_those_of_plain_passes(kind):
-    model = lively_model(kind)
+def test_scores_steps_and_answers_are_those_of_plain_passes(kind, device):
+    model = lively_model(kind).to(device)
     spread = float(assert_context_counts(kind, model).std())
     found = score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
     expected = plain_scores(model)
@@ -224,9 +226,10 @@ def step_right_without(shortcut: str, lean: bool = False):
     return model
 
 
+@pytest.mark.parametrize("device", devices())
 @pytest.mark.parametrize("kind", ["Llama", "Mistral-window", "Gemma2-window", "BLOOM", "GPT-2", "LFM2", "OPT"])
-def test_the_trunk_is_used_only_where_the_step_above_it_is_that_of_the_whole(kind):
-    model = lively_model(kind)
+def test_the_trunk_is_used_only_where_the_step_above_it_is_that_of_the_whole(kind, device):
+    model = lively_model(kind).to(device)
     make_trunk(model, 1)
     scores = score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
     np.testing.assert_allclose(scores, plain_scores(model), atol=1e-4)
@@ -345,14 +348,15 @@ def test_a_proof_draws_nothing_and_changes_nothing():
     assert all(p.grad is None for p in wrapped.parameters())
 
 
+@pytest.mark.parametrize("device", devices())
 @pytest.mark.parametrize("kind", ["Llama", "Mistral-window", "LFM2", "OLMoE"])
-def test_gradients_of_single_records_are_those_of_each_alone(kind):
+def test_gradients_of_single_records_are_those_of_each_alone(kind, device):
     from probate.train.gradients import record_gradients
 
-    model = lively_model(kind)
-    together = record_gradients(model, batch(), 0)
+    together = record_gradients(lively_model(kind).to(device), batch(), 0)
     for i, example in enumerate(batch()):
-        torch.testing.assert_close(record_gradients(lively_model(kind), [example], 0)[0], together[i], atol=1e-4, rtol=1e-3)
+        alone = record_gradients(lively_model(kind).to(device), [example], 0)[0]
+        torch.testing.assert_close(alone, together[i], atol=1e-4, rtol=1e-3)
 
 
 def test_sentence_embeddings_in_batches_are_those_of_each_text(monkeypatch):
@@ -391,9 +395,10 @@ def test_a_window_shorter_than_anything_to_compare_is_no_obstacle():
     assert answers == [greedy(model, p, 3) for p in ([5, 6, 7], [8, 9])]
 
 
+@pytest.mark.parametrize("device", devices())
 @pytest.mark.parametrize("kind", ["Llama", "Mistral-window", "Gemma3-window", "MPT"])
-def test_in_bfloat16_a_wrong_shortcut_is_more_than_rounding(kind):
-    model = lively_model(kind).to(torch.bfloat16)
+def test_in_bfloat16_a_wrong_shortcut_is_more_than_rounding(kind, device):
+    model = lively_model(kind).to(device, torch.bfloat16)
     score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
     row_losses(model, batch(), 0)
     assert used(model, "option tree after a shared prefix") == USED[kind][0]

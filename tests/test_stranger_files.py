@@ -295,7 +295,7 @@ def test_what_stands_for_nothing_is_missing(tmp_path, spelling):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", gzip.compress(b'{"text": "a"}'), "packed by gzip; end its name with .gz"),
+        ("a.jsonl", gzip.compress(b'{"text": "a"}', mtime=0), "packed by gzip; end its name with .gz"),
         ("a.csv", b"PAR1\xff\xff", "a Parquet file"),
         ("a.csv", "text,label\na,b\n".encode("utf-16"), "UTF-16; convert it"),
         ("a.csv", b"PK\x03\x04\xff", "a ZIP archive or a workbook"),
