@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import gzip
 import json
 from decimal import Decimal
@@ -110,14 +109,6 @@ COMBINATIONS = [
     for storage in (*TEXT, *TABLES)
     for given in (False, True)
 ]
-
-
-@pytest.fixture(autouse=True)
-def _few_objects_to_collect():
-    """Holm's adjustment in statsmodels collects garbage at each call, which takes longer than all else."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def test_there_are_enough_combinations():

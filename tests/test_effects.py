@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, COLUMNS, effects_of
-from probate.analyze.groups import by_group, parse_rates
+from probate.analyze.groups import group_means, parse_rates
 from probate.study import Analysis
 from probate.tasks.base import TaskContext
 from probate.tasks.hiring import Hiring
@@ -103,4 +103,4 @@ def test_hiring_compares_mixed_pairs_only():
     table = pd.DataFrame(rows, columns=["item_id", "groups", "score", "parsed"])
     found = {m.name: m.values(table) for m in Hiring().measures(CONTEXT)}
     assert len(found["selected"]) == 20 and len(found["selected[arabic]"]) == 20 and found["selected[chinese]"].empty
-    assert by_group(table, Hiring().measures(CONTEXT)[0])[1] == pytest.approx(-0.2)
+    assert group_means(found["selected"], Hiring().measures(CONTEXT)[0].sides)[1] == pytest.approx(-0.2)

@@ -1,4 +1,4 @@
-"""Score intervals and McNemar's test equal statsmodels' and SciPy's; an effect's equivalence margin is that of two one-sided tests."""
+"""Score intervals, McNemar's test and adjustments for many tests equal statsmodels' and SciPy's, means of groups fairlearn's; an effect's equivalence margin is that of two one-sided tests."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import ttost_ind
 
 from probate.analyze.contrast import before_after, contrast
 from probate.analyze.exact import mcnemar_p, newcombe, wilson
+from probate.analyze.families import benjamini_hochberg, holm
+from probate.analyze.groups import group_means
 from probate.study import Analysis
 
 QUICK = Analysis(resamples=400)
@@ -28,6 +31,36 @@ def test_score_intervals_equal_statsmodels(a, n, b, m):
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (5, 0), (9, 4), (30, 31)])
 def test_mcnemar_equals_statsmodels(b, c):
     assert mcnemar_p(b, c) == pytest.approx(mcnemar([[11, b], [c, 7]], exact=True).pvalue if b + c else 1.0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+@pytest.mark.parametrize("seed", range(4))
+def test_adjustments_equal_statsmodels_and_leave_out_what_was_not_tested(count, seed):
+    rng = np.random.default_rng([count, seed])
+    p = np.round(rng.random(count) ** 3, 2)  # ties, and p of 0
+    lost = rng.random(2 * count) < 0.5 if seed % 2 else np.zeros(count, bool)
+    whole = np.full(len(lost), np.nan)
+    whole[np.flatnonzero(~lost)[:count]] = p[: (~lost).sum()]
+    tested = np.isfinite(whole)
+    for own, name in ((holm, "holm"), (benjamini_hochberg, "fdr_bh")):
+        found = own(whole)
+        assert np.isnan(found[~tested]).all()
+        if tested.any():
+            np.testing.assert_allclose(found[tested], multipletests(whole[tested], method=name)[1], rtol=1e-12)
+
+
+def test_means_of_groups_equal_fairlearns():
+    from fairlearn.metrics import MetricFrame, mean_prediction
+
+    rng = np.random.default_rng(0)
+    own = frame(rng.normal(size=50), rng.integers(0, 3, 50))
+    names = ("old", "young", "other", "nobody")
+    theirs = MetricFrame(metrics=mean_prediction, y_true=own["value"], y_pred=own["value"], sensitive_features=own["side"])
+    means, gap = group_means(own, names)
+    assert means == pytest.approx({names[side]: mean for side, mean in theirs.by_group.items()})
+    assert np.isnan(gap)
+    pair = own[own["side"] < 2]
+    assert group_means(pair, names[:2])[1] == pytest.approx(means["old"] - means["young"])
 
 
 def frame(values, side=None):

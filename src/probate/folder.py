@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """Version of the run folder's layout and of its tables' columns."""
 
-LIBRARIES = ("probate", "torch", "transformers", "peft", "fairlearn", "numpy", "scipy", "pandas")
+LIBRARIES = ("probate", "torch", "transformers", "peft", "numpy", "scipy", "pandas")
 
 
 def _trace(record: Record) -> dict[str, Any]:

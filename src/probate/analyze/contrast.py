@@ -45,13 +45,18 @@ EMPTY = Estimate(NAN, NAN, NAN, NAN, 0, 0, "none: no item", "none", "item")
 
 def cluster_table(frame: pd.DataFrame, names: Sequence[str] | None = None) -> np.ndarray:
     """(clusters, 4): sum and count of `value` in side 0 and side 1, by the item id before '#'; the clusters in the order of `names`, if given."""
-    own = frame["item_id"].str.split("#").str[0]
+    own = clusters(frame)
     cluster = pd.factorize(own)[0] if names is None else pd.Index(names).get_indexer(own)
     table = np.zeros((len(names) if names is not None else cluster.max() + 1 if len(cluster) else 0, 4))
     side = frame["side"].to_numpy()
     np.add.at(table, (cluster, side * 2), frame["value"].to_numpy())
     np.add.at(table, (cluster, side * 2 + 1), 1.0)
     return table
+
+
+def clusters(frame: pd.DataFrame) -> np.ndarray:
+    """The item id before '#' of each row."""
+    return np.array([item.partition("#")[0] for item in frame["item_id"].tolist()], dtype=object)
 
 
 def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
@@ -96,8 +101,9 @@ def contrast(
 
 
 def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, share: bool) -> Estimate:
-    pooled = pd.concat(frames)
-    averaged = pooled.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
+    averaged = pd.concat(frames)
+    if len(frames) > 1 or averaged.duplicated(["item_id", "side"]).any():
+        averaged = averaged.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
     table = cluster_table(averaged)
     both_sides = bool((table[:, 1].sum() > 0) and (table[:, 3].sum() > 0))
     unit = "pair" if ((table[:, 1] > 0) & (table[:, 3] > 0)).any() else "item"
@@ -172,7 +178,7 @@ def _over_seeds(
     analysis: Analysis,
 ) -> Estimate:
     """`table`: that of the values averaged over seeds."""
-    names = pd.unique(pd.concat(frames)["item_id"].str.split("#").str[0])
+    names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
     by_seed = np.array([resample.estimate(own) for own in tables])
     more = resample.padded(table, pseudo_outcomes(paired) if share else None)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from probate.analyze import compare, dose, unusable
 from probate.analyze.bounds import change_bounds
 from probate.analyze.contrast import Estimate
+from probate.analyze.families import benjamini_hochberg, holm
 from probate.analyze.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.analyze.usable import Asked, Values, asked_of, counted, missing, most_unusable, told, undefined, values_of
 from probate.bias.taxonomy import NEUTRAL, SECOND
@@ -389,10 +389,6 @@ class _Doses:
 def _adjust(table: pd.DataFrame) -> pd.DataFrame:
     """Holm and Benjamini-Hochberg, each over all tested effects of one question (the family)."""
     table["family"] = table["question"]
-    for _, index in table.groupby("question").groups.items():
-        tested = [i for i in index if not np.isnan(table.at[i, "p"])]
-        if tested:
-            p = table.loc[tested, "p"].to_numpy(dtype=float)
-            table.loc[tested, "p_adjusted"] = multipletests(p, method="holm")[1]
-            table.loc[tested, "p_bh"] = multipletests(p, method="fdr_bh")[1]
+    families = table["p"].astype(float).groupby(table["family"], sort=False)
+    table["p_adjusted"], table["p_bh"] = families.transform(holm), families.transform(benjamini_hochberg)
     return table

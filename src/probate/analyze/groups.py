@@ -1,4 +1,4 @@
-"""Disaggregated numbers of one arm, by fairlearn's MetricFrame."""
+"""Disaggregated numbers of one arm."""
 
 from __future__ import annotations
 
@@ -6,29 +6,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from probate.tasks.base import Measure
-
 
 def group_means(frame: pd.DataFrame, sides: tuple[str, ...]) -> tuple[dict[str, float], float]:
     """Mean of `value` in each side of a frame of `Measure.values`, and their difference (first minus second; NaN unless there are two)."""
-    from fairlearn.metrics import MetricFrame, mean_prediction
-
-    if frame.empty:
-        return {}, float("nan")
-    result = MetricFrame(
-        metrics=mean_prediction,
-        y_true=frame["value"],
-        y_pred=frame["value"],
-        sensitive_features=frame["side"].map(dict(enumerate(sides))),
-    )
-    means = {group: float(result.by_group[group]) for group in sides if group in result.by_group.index}
+    by_side = frame.groupby("side")["value"].mean()
+    means = {group: float(by_side[side]) for side, group in enumerate(sides) if side in by_side.index}
     gap = means[sides[0]] - means[sides[1]] if len(sides) == 2 and len(means) == 2 else float("nan")
     return means, gap
-
-
-def by_group(outcomes: pd.DataFrame, measure: Measure) -> tuple[dict[str, float], float]:
-    """`group_means` of one arm's outcomes."""
-    return group_means(measure.values(outcomes), measure.sides)
 
 
 def parse_rates(outcomes: pd.DataFrame, dimension: str, own: Mapping[str, str] | None = None) -> pd.DataFrame:

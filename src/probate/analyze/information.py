@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from probate.analyze.contrast import clusters
 from probate.analyze.resample import draw_counts
 from probate.study import Analysis
 
@@ -73,7 +74,7 @@ def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Ana
     answer, share = str(shares.index[0]), float(shares.iloc[0])
     groups = own["groups"].map(lambda g: g.get(dimension, "all"))
     labels = sorted(set(own["target"]))
-    cluster = pd.factorize(own["item_id"].str.split("#").str[0])[0]
+    cluster = pd.factorize(clusters(own))[0]
     index = own["target"].map({label: i for i, label in enumerate(labels)}).to_numpy()
     table = np.zeros((cluster.max() + 1, 2, len(labels)))
     np.add.at(table, (cluster, 0, index), own["score"].to_numpy())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
+from probate.analyze.contrast import EMPTY, NAN, Estimate, clusters, farther, over_seeds
 from probate.analyze.resample import draw_counts, p_value
 from probate.analyze.seeds import shared
 from probate.study import Analysis
@@ -50,8 +50,8 @@ def change(
 def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: Statistic, analysis: Analysis) -> Estimate:
     if not arms:
         return EMPTY
-    clusters = sorted({c for frames in arms for f in frames for c in f["item_id"].str.split("#").str[0]})
-    tables = [[_table(f, clusters, groups) for f in frames] for frames in arms]
+    names = sorted({c for frames in arms for f in frames for c in clusters(f)})
+    tables = [[_table(f, names, groups) for f in frames] for frames in arms]
     there = np.sum([t[:, 1].sum(0) for own in tables for t in own], axis=0) > 0
     tables = [[t[..., there] for t in own] for own in tables]
     paired = len(arms[0]) == 2
@@ -60,36 +60,35 @@ def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: 
         """(seeds, rows)"""
         return np.array([_signed([statistic(_means(weights, t)) for t in own]) for own in tables])
 
-    by_seed = of(np.ones((1, len(clusters))))[:, 0]
-    draws = of(draw_counts(len(clusters), analysis.resamples, analysis.seed))
+    by_seed = of(np.ones((1, len(names))))[:, 0]
+    draws = of(draw_counts(len(names), analysis.resamples, analysis.seed))
     draws = draws[:, np.isfinite(draws).all(0)]  # in a few draws a small group has no item
     value = float(by_seed.mean())
     p, test = NAN, "none"
     if len(arms) > 1:
-        low, high, p, within = over_seeds(value, shared(np.cov(draws)), by_seed, len(clusters) - 1, analysis)
+        low, high, p, within = over_seeds(value, shared(np.cov(draws)), by_seed, len(names) - 1, analysis)
         return Estimate(
-            value, low, high, p if paired else NAN, len(clusters), len(arms),
+            value, low, high, p if paired else NAN, len(names), len(arms),
             "t over items and seeds" if paired else "none", "item bootstrap and seeds, Cochran and Cox's t", "item and seed", within if paired else NAN,
         )  # fmt: skip
     tail = (1 - analysis.confidence) / 2
     if not draws.size:
-        return Estimate(value, NAN, NAN, NAN, len(clusters), 1, "none", "undefined (no draw holds each group)", "item")
+        return Estimate(value, NAN, NAN, NAN, len(names), 1, "none", "undefined (no draw holds each group)", "item")
     low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
     within = farther(*np.quantile(draws[0], (2 * tail, 1 - 2 * tail))) if paired else NAN
     if paired:
         p, test = _exchange_p(tables[0], statistic, value, analysis), "permutation of arms within items"
-    return Estimate(value, low, high, p, len(clusters), 1, test, "percentile bootstrap", "item", within)
+    return Estimate(value, low, high, p, len(names), 1, test, "percentile bootstrap", "item", within)
 
 
 def _signed(parts: list[np.ndarray]) -> np.ndarray:
     return parts[0] - parts[1] if len(parts) == 2 else parts[0]
 
 
-def _table(frame: pd.DataFrame, clusters: list[str], groups: int) -> np.ndarray:
+def _table(frame: pd.DataFrame, names: list[str], groups: int) -> np.ndarray:
     """(clusters, 2, groups): sums and counts."""
-    place = {c: i for i, c in enumerate(clusters)}
-    index = frame["item_id"].str.split("#").str[0].map(place).to_numpy()
-    table = np.zeros((len(clusters), 2, groups))
+    index = pd.Index(names).get_indexer(clusters(frame))
+    table = np.zeros((len(names), 2, groups))
     np.add.at(table, (index, 0, frame["side"].to_numpy()), frame["value"].to_numpy())
     np.add.at(table, (index, 1, frame["side"].to_numpy()), 1.0)
     return table

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from probate.analyze.contrast import EMPTY, Estimate
 from probate.tasks.base import Measure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Values:
     """A measure in one arm, of one seed.
 
@@ -26,11 +28,24 @@ class Values:
 
     def usable(self, sides: Collection[int]) -> int:
         """Answers about these sides that can be used."""
-        return int(self.frame["side"].isin(sides).sum())
+        return sum(self._usable.get(side, 0) for side in set(sides))
 
     def wanted(self, sides: Collection[int]) -> int:
         """Answers about these sides, usable or not."""
-        return int(self.asked["side"].isin(sides).sum())
+        return sum(self._wanted.get(side, 0) for side in set(sides))
+
+    @cached_property
+    def _usable(self) -> dict[int, int]:
+        return dict(Counter(self.frame["side"].tolist()))
+
+    @cached_property
+    def _wanted(self) -> dict[int, int]:
+        return dict(Counter(self.asked["side"].tolist()))
+
+    @cached_property
+    def items(self) -> set[tuple[str, int]]:
+        """Item and side of each usable answer."""
+        return set(zip(self.frame["item_id"].tolist(), self.frame["side"].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -84,8 +99,7 @@ def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Coll
         if lost:
             return f"no item of the label '{min(lost)}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
     elif len(parts) == 2 and len(measure.sides) > 1:
-        both = parts[0].frame[["item_id", "side"]].merge(parts[1].frame[["item_id", "side"]])
-        lone = sorted(set(sides) - set(both["side"]))
+        lone = sorted(set(sides) - {side for _, side in parts[0].items & parts[1].items})
         if lone:
             return (
                 f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
+from probate.analyze.families import holm
 from probate.audit.apart import Apart
 from probate.audit.artefacts import HARMLESS
 from probate.audit.before import SAME, excused
@@ -123,10 +123,8 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), a
                 )
             )
     found += [*map(_together, pairs), *map(_apart, apart)]
-    tested = [i for i, f in enumerate(found) if np.isfinite(f.p)]
-    if tested:
-        adjusted = multipletests([found[i].p for i in tested], method="holm")[1]
-        for i, p in zip(tested, adjusted, strict=True):
+    for i, p in enumerate(holm([f.p for f in found])):
+        if np.isfinite(p):
             own = found[i] if p < 0.05 else replace(found[i], weight=NOTE, remedy="")
             found[i] = replace(own, p_adjusted=float(p))
     return [f for f in found if f.kind != "together" or f.weight != NOTE]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from probate.analyze import compare
 from probate.analyze.contrast import Estimate, before_after, contrast, smallest_found
+from probate.analyze.families import benjamini_hochberg, holm
 from probate.bias.spellings import group_column
 from probate.errors import InputError
 from probate.report.words import p_figure
@@ -117,11 +117,11 @@ def compare_results(
         found += list(_of_set(name, both, *only, names, analysis))
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
-    tested = [i for i, c in enumerate(found) if np.isfinite(c.p)]
-    if tested:
-        holm, bh = (multipletests([found[i].p for i in tested], method=m)[1] for m in ("holm", "fdr_bh"))
-        for place, i in enumerate(tested):
-            found[i] = replace(found[i], p_holm=float(holm[place]), p_bh=float(bh[place]))
+    p = [c.p for c in found]
+    found = [
+        replace(c, p_holm=float(by_holm), p_bh=float(by_bh)) if np.isfinite(c.p) else c
+        for c, by_holm, by_bh in zip(found, holm(p), benjamini_hochberg(p), strict=True)
+    ]
     columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
     moved = pd.concat(flips)[columns].rename(columns={"target_a": "target"}).reset_index(drop=True)
     return found, moved, missing

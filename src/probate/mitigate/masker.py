@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 from probate.bias.names import COMMON, WORD_NAMES, composed, folded, is_name
 from probate.bias.packs import Pack
@@ -52,6 +52,12 @@ COMPOUND = re.compile(r"-(?!in-law|to-be|in-waiting|elect)[a-z]")
 """After a word it is another: «man-made», «she-wolf»."""
 
 
+@cache
+def _many() -> frozenset[str]:
+    """First names that are no words."""
+    return frozenset(folded(n)[0] for n in first_names()) - WORD_NAMES
+
+
 class Masker:
     """Called with a text, it returns the masked text and what was replaced. See `Mask` for the arguments."""
 
@@ -76,7 +82,7 @@ class Masker:
         self.grammar = pronouns - self.kept if language == "en" and plain & SUBJECTS else set()
         plain -= {"they", "them", "their", "theirs", "themself", "themselves"} | self.grammar
         people = {n for g in groups for n in g.names} | set(names)
-        many = frozenset(folded(n)[0] for n in first_names()) - WORD_NAMES if self.grammar else frozenset()
+        many = _many() if self.grammar else frozenset()
         if self.grammar:
             people |= {*table["names"], *(n for pair in table["counterparts"] for n in pair)} | COMMON
         self.language = language
@@ -96,15 +102,13 @@ class Masker:
             anywhere = {w for p in packs if p.dimension in ("gender", "culture") for g in p.groups.values() for w in g.titles}
             cultural = [w for p in packs if p.dimension == "culture" for w in table["also"]["culture"]["adjectives"]]
             self.attributes = Attributes(table, {"female", "male", *anywhere, *cultural, *words}, self.people)
-        fixed = table.get("fixed", [])
-        self.pattern = pattern(people, known, adjectives, fixed, language, ages)
-        self._without = (known, adjectives, fixed, language, ages)
+        self._words = (tuple(known), tuple(adjectives), tuple(table.get("fixed", ())), language, ages)
+        self.pattern = pattern(frozenset(people), *self._words)
 
     @cached_property
     def nameless(self) -> re.Pattern[str]:
         """What may be replaced beside names."""
-        known, adjectives, fixed, language, ages = self._without
-        return pattern(set(), known, adjectives, fixed, language, ages)
+        return pattern(frozenset(), *self._words)
 
     def __call__(self, text: str, label: str = "") -> tuple[str, list[Change]]:
         """`label`: the record's own, whose words stay as they are."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from probate.bias.names import WORD_NAMES, folded
@@ -56,10 +57,19 @@ def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -
     return branch(sorted({w.replace("-", " ") if joined else w for w in spelled})) if spelled else r"(?!)"
 
 
+@lru_cache(maxsize=8)
 def pattern(
-    people: set[str], words: list[str], adjectives: list[str], fixed: list[str], language: str, ages: bool = False
+    people: Collection[str],
+    words: Sequence[str],
+    adjectives: Sequence[str],
+    fixed: Sequence[str],
+    language: str,
+    ages: bool = False,
 ) -> re.Pattern[str]:
-    """Names as they are spelled or in capitals (in alphabets with the family name after them), words in any case."""
+    """Names as they are spelled or in capitals (in alphabets with the family name after them), words in any case.
+
+    All of it hashable: the trees take a while to build, and a study masks the same words again and again.
+    """
 
     stays = f"(?P<fixed>{either(fixed)})"
     if language == "zh":
