@@ -254,6 +254,35 @@ def test_a_window_ends_a_range_of_lengths():
     assert proof._edge(model, 257) == 384  # beyond what the model was made for
 
 
+def test_what_holds_for_longer_texts_serves_shorter_ones_of_the_same_range(monkeypatch):
+    from transformers import AutoModelForCausalLM, MistralConfig
+
+    model = AutoModelForCausalLM.from_config(MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 200})).eval()
+    calls = []
+
+    def measure(length: int, off: float = 1e-6) -> float:
+        calls.append(length)
+        return off
+
+    for longest in (150, 80, 210, 100, 190, 199, 60, 240):  # on either side of the window, long ones first
+        assert proof.holds(model, "x", longest, measure)
+    assert calls == [192, 256, 199]
+    assert proof.holds(model, "x", 30, measure, detail="another") and calls[3:] == [64]
+    assert not proof.holds(model, "y", 150, lambda n: measure(n, 1.0))  # what fails there may hold on shorter ones
+    assert proof.holds(model, "y", 80, measure) and calls[4:] == [192, 96]
+
+
+def test_a_training_compares_its_step_once(monkeypatch, tmp_path):
+    from probate.train.sft import train
+
+    calls = []
+    compared = proof._compared
+    monkeypatch.setattr(proof, "_compared", lambda m, name, edge, *a: calls.append((name, edge)) or compared(m, name, edge, *a))
+    rows = [Example(prompts()[0] + list(range(5, 5 + n)), [7, 8]) for n in range(5, 80)]
+    train(lively_model("Llama"), rows, Training(epochs=1, batch_size=4), 0, tmp_path, pad_id=0)
+    assert calls == [(losses.SHARED, 128)]
+
+
 def test_a_finding_is_kept_by_fingerprint(tmp_path, monkeypatch):
     calls = []
 

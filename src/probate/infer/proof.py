@@ -2,7 +2,8 @@
 
 The plain pass is what `transformers` does with one row of token ids: no padding, no cache, no mask or positions of ours. A shortcut
 (shared prefix, option tree, shared trunk, padding, batched generation, lean training step) is compared with it once per model and
-range of lengths, on random texts that are as long as the longest of the range. It is used where both agree up to rounding. Else the
+range of lengths, on random texts that are as long as the longest of the range; what holds there is taken for shorter texts too, as far
+as no window or limit of the model lies between. It is used where both agree up to rounding. Else the
 plain way is taken, slower but right, and the report says so. No list of architectures decides.
 
 A finding is kept with the model in memory, and by the model's fingerprint in the folder that PROBATE_PROOFS names, else in `proofs` of
@@ -70,6 +71,10 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
     kept = _kept(model)
     edge = _edge(model, longest)
     key = (shortcut, edge, detail)
+    ends = _ends(model, longest)
+    for (name, _, about), known in kept.findings.items():
+        if (name, about) == (shortcut, detail) and known.holds and longest <= known.longest <= min(ends, default=known.longest):
+            return True  # on longer texts, and no limit of the model lies between
     if key not in kept.findings or kept.findings[key].longest < longest:
         path = _path(model, kept.fingerprint, key)
         found = _read(path, shortcut)
@@ -281,9 +286,13 @@ def _edge(model: Any, longest: int) -> int:
     size = SHORTEST
     while size < longest:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    own = [limit for limit in _numbers(model, LIMITS) if limit >= longest]
-    own += [window - 1 for window in _numbers(model, WINDOWS) if window > max(longest, 6 * TAIL)]
-    return min([size, *own])
+    return min([size, *_ends(model, longest)])
+
+
+def _ends(model: Any, longest: int) -> list[int]:
+    """Lengths from `longest` on at which the model's own limits and windows end a range."""
+    limits = [limit for limit in _numbers(model, LIMITS) if limit >= longest]
+    return limits + [window - 1 for window in _numbers(model, WINDOWS) if window > max(longest, 6 * TAIL)]
 
 
 def _numbers(model: Any, names: Sequence[str]) -> list[int]:

@@ -64,7 +64,9 @@ def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, la
             for batch in batches_by_length([e.tokens for e in rows], size, TOKENS):
                 _mean_losses(model, [rows[i] for i in batch], padding, device).sum().backward()
                 if not parts:
-                    raise StageError(f"no linear layer of {type(base).__name__} takes records one by one, so that their gradients cannot be told apart")
+                    raise StageError(
+                        f"no linear layer of {type(base).__name__} takes records one by one, so that their gradients cannot be told apart"
+                    )
                 whole = torch.zeros(len(batch), width, device=device)
                 for m, place in zip(own, places, strict=True):
                     if m in parts:

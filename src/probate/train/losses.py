@@ -86,6 +86,14 @@ def row_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: b
     return shared_losses(model, batch, pad_id, shared, features=features)
 
 
+def prove_step(model: Any, examples: Sequence[Example], pad_id: int, *, features: bool = False) -> None:
+    """Compare the step with plain passes on texts as long as the longest of `examples`: then no batch of them needs a comparison of its own."""
+    every = [*examples, *(e.rejected for e in examples if e.rejected)]
+    if every[0].nodes is None:
+        shared = _shared(every)
+        _holds(model, SHARED if shared else PADDED_LEFT, max(e.tokens for e in every), pad_id, features, lone=not shared)
+
+
 def left_padding_holds(model: Any, longest: int, pad_id: int) -> bool:
     """Whether rows without a shared prefix, padded on the left, have the loss and gradient that each has alone."""
     return _holds(model, PADDED_LEFT, longest, pad_id, False, lone=True)

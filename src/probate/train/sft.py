@@ -20,7 +20,7 @@ from probate.study import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
 from probate.train.lora import lean_lora
-from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss
+from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, prove_step
 from probate.train.settings import AlignSettings
 
 
@@ -199,6 +199,7 @@ def _train(
     distances: list[float] = []
     first_epoch = restore(out / "checkpoint", weights, optimizer, losses, distances, aligned)
     model.train()
+    prove_step(model, examples, pad_id, features=aligned is not None)
     step = len(losses)
     for epoch in range(first_epoch, training.epochs):
         torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
