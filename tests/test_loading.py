@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -237,6 +238,23 @@ def test_an_adapter_that_was_trained_again_is_another_model(adapter, model_dir):
     assert load_lm(spec).fingerprint == before
     change_adapter(adapter, lambda w: w.update({k: v * 2 for k, v in w.items()}))
     assert load_lm(spec).fingerprint != before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
+def test_a_model_is_another_once_a_file_of_its_folder_is(name, model_dir, tmp_path):
+    shutil.copytree(model_dir, tmp_path / "own")
+    lm = load_lm(str(tmp_path / "own"))
+    before, file = lm.fingerprint, tmp_path / "own" / name
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size and the same time
+    os.utime(file, ns=times)
+    del lm.fingerprint
+    assert lm.fingerprint != before
+    (tmp_path / "own" / "README.md").write_text("another card")
+    file.write_bytes(content)
+    del lm.fingerprint
+    assert lm.fingerprint == before
 
 
 def test_a_decoded_text_keeps_its_spaces(model_dir):

@@ -23,7 +23,8 @@ PLAIN_TEMPLATE = (
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-WEIGHTS_HASHED_UP_TO = 4 * 2**30
+READ_FROM_FOLDER = (".safetensors", ".json", ".model", ".txt", ".jinja")
+"""Endings of the files of a model's folder that decide what it computes: weights, configuration, tokenizer."""
 MOST_CHARACTERS = 64
 """Of a token, when the longest text that fits is looked for."""
 
@@ -129,15 +130,12 @@ class LM:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the model is: weights (small local ones), else name, revision and size; adapter; dtype; template and its date."""
+        """Hash of what the model is: the content of a local folder, else name, revision and commit; adapter; dtype; template and its date."""
         folder = Path(self.path)
         weights: list[Any] = []
         if folder.is_dir():
-            for file in sorted(folder.glob("*.safetensors")):
-                size = file.stat().st_size
-                weights.append(
-                    [file.name, size, file_digest(file) if size <= WEIGHTS_HASHED_UP_TO else file.stat().st_mtime_ns]
-                )
+            files = [f for f in sorted(folder.iterdir()) if f.suffix in READ_FROM_FOLDER and f.is_file()]
+            weights = [[file.name, file_digest(file)] for file in files]
         commit = getattr(self.model.config, "_commit_hash", None)
         name = self.spec.name if not folder.is_dir() else ""
         return digest(
