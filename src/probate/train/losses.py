@@ -100,7 +100,9 @@ def left_padding_holds(model: Any, longest: int, pad_id: int) -> bool:
 
 
 def _shared(batch: Sequence[Example]) -> int:
-    return shared_prefix([e.inputs[: len(e.prompt)] for e in batch])
+    """Tokens that the batch's prompts share. A record alone shares all but the last with itself: its step is compared with the others'."""
+    rows = [e.inputs[: len(e.prompt)] for e in batch]
+    return max(shared_prefix(rows), len(rows[0]) - 1 if len(rows) == 1 else 0)
 
 
 def shared_losses(model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False) -> Losses:
