@@ -123,6 +123,7 @@ def tiny_study(model_dir):
         settings = {
             "name": "tiny",
             "model": str(model_dir),
+            "seeds": [0],
             "data": {"train_per_cell": 3, "test_per_cell": 3, "labels": ["nurse", "architect", "dentist"]},
             "augmented": {"source": "builtin:biographies"},
             "bias": {

@@ -22,7 +22,7 @@ def finished(tmp_path_factory, model_dir):
     study = {
         "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 3, "labels": ["nurse", "architect"]},
         "augmented": {"source": "builtin:biographies"}, "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
-        "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation"], "analysis": {"resamples": 400},
+        "ratios": [0, 0.5], "seeds": [0], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation"], "analysis": {"resamples": 400},
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("cards")
     run(Study.model_validate(study), folder, quiet=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,10 +129,10 @@ def test_relation_effects_come_from_the_tasks_changes():
     measure = Measure("macro_f1", "macro-F1", "share", "", ("all",), labels_only, primary=True, statistic="macro_f1")
     frames = []
     for number, task in enumerate(("a", "b", "c", "d")):
-        for bias_type, ratio in (("none", 0.0), ("x", 0.5)):
-            table = answers(0.9 if ratio == 0 or number > 1 else 0.3, seed=number)
+        for (bias_type, ratio), seed in itertools.product((("none", 0.0), ("x", 0.5)), (0, 1)):
+            table = answers(0.9 if ratio == 0 or number > 1 else 0.3, seed=number + 10 * seed)
             frames.append(
-                table.assign(task=task, bias_type=bias_type, ratio=ratio, seed=0, mitigation="none", round=1, parsed=True)
+                table.assign(task=task, bias_type=bias_type, ratio=ratio, seed=seed, mitigation="none", round=1, parsed=True)
             )
     relations = {"a": "direct", "b": "direct", "c": "indirect", "d": "indirect"}
     found = effects_of(pd.concat(frames), {t: [measure] for t in relations}, ANALYSIS, relations=relations)
@@ -138,7 +140,10 @@ def test_relation_effects_come_from_the_tasks_changes():
     (row,) = found[found["question"] == "relation"].to_dict("records")
     expected = changes[["a", "b"]].mean() - changes[["c", "d"]].mean()
     assert row["estimate"] == pytest.approx(expected) and row["task"] == "all" and row["p"] == pytest.approx(2 / 6)
-    assert row["estimate"] < -0.3
+    assert row["estimate"] < -0.3 and row["seeds"] == 2
+    alone = pd.concat([f for f in frames if (f["seed"] == 0).all()])
+    (row,) = effects_of(alone, {t: [measure] for t in relations}, ANALYSIS, relations=relations).query("question == 'relation'").to_dict("records")
+    assert np.isfinite(row["estimate"]) and np.isnan(row["p"]) and row["test"] == "none: one training seed"
 
 
 def labels_only(outcomes: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pytest
 
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, COLUMNS, effects_of
 from probate.analyze.groups import group_means, parse_rates
+from probate.report.words import findings
 from probate.study import Analysis
 from probate.tasks.base import TaskContext
 from probate.tasks.hiring import Hiring
@@ -34,17 +35,22 @@ def outcomes(arms, items=40, seed=0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def over_seeds(*kinds, seeds=(0, 1, 2)):
+    """(bias_type, ratio, flip) of each kind, with each seed."""
+    return [(bias_type, ratio, s, flip) for bias_type, ratio, flip in kinds for s in seeds]
+
+
 def effects(table):
     return effects_of(table, {"occupation": Occupation().measures(CONTEXT)}, Analysis(resamples=999))
 
 
 def test_planted_inheritance_is_found_against_both_controls():
-    table = effects(outcomes([("none", 0, 0, 0.05), ("given", 0.5, 0, 0.8), ("neutral", 0.5, 0, 0.05)]))
+    table = effects(outcomes(over_seeds(("none", 0, 0.05), ("given", 0.5, 0.8), ("neutral", 0.5, 0.05))))
     assert list(table.columns) == COLUMNS
     primary = table[table["question"] == "inheritance"].set_index("contrast")
     for name in (AGAINST_BASE, AGAINST_MATCHED):
         row = primary.loc[name]
-        assert 0.2 < row["estimate"] < 0.5 and row["ci_low"] > 0.1 and row["p_adjusted"] < 0.01 and row["n"] == 160
+        assert 0.2 < row["estimate"] < 0.5 and row["ci_low"] > 0.1 and row["p_adjusted"] < 0.05 and row["n"] == 160
     control = table[table["question"] == "inheritance-control"].iloc[0]
     assert control["ci_low"] < 0 < control["ci_high"]
     tpr = table[(table["metric"] == "tpr[dentist]") & (table["question"] == "inheritance-detail")]
@@ -61,8 +67,25 @@ def test_several_seeds_count_as_seeds():
     assert null["contrast"] == "control against second control" and null["p"] > 0.05
 
 
+def test_one_seed_is_described_and_never_tested():
+    kinds = ("none", 0, 0.05), ("given", 0.5, 0.9), ("neutral", 0.5, 0.05)
+    alone, three = (effects(outcomes(over_seeds(*kinds, seeds=seeds))) for seeds in ((0,), (0, 1, 2)))
+    about_training = ~alone["question"].isin(["level", "gap", "worst-group", "threshold"])
+    assert about_training.sum() > 5 and alone.loc[about_training, ["p", "p_adjusted", "within"]].isna().all(axis=None)
+    assert (alone.loc[about_training, "interval"].str.endswith("over items only")).all()
+    assert np.isfinite(alone.loc[about_training & (alone["question"] == "inheritance"), ["estimate", "ci_low", "ci_high"]]).all(axis=None)
+    assert (three[three["question"] == "inheritance"]["p_adjusted"] < 0.05).all()
+    assert alone[alone["question"] == "gap"]["p"].notna().all()  # of a model as it is
+    measures = {"occupation": Occupation().measures(CONTEXT)}
+    for table, verdict, words in ((alone, "alone", "cannot tell with one training seed"), (three, "inherited", "the gap moved")):
+        (found,) = findings(table, {"occupation": "Occupation"}, measures, 0.95)
+        assert found.verdict == verdict and words in found.headline
+    (found,) = findings(alone, {"occupation": "Occupation"}, measures, 0.95)
+    assert "over items only" in found.detail and "three seeds" in found.detail and "ruled out" not in found.detail
+
+
 def test_adjustment_is_over_the_family():
-    table = effects(outcomes([("none", 0, 0, 0.05), ("given", 0.2, 0, 0.2), ("given", 0.5, 0, 0.3), ("neutral", 0.5, 0, 0.05)]))
+    table = effects(outcomes(over_seeds(("none", 0, 0.05), ("given", 0.2, 0.2), ("given", 0.5, 0.3), ("neutral", 0.5, 0.05))))
     family = table[table["question"] == "inheritance"].sort_values("p")
     assert len(family) == 3
     assert family["p_adjusted"].iloc[0] == pytest.approx(3 * family["p"].iloc[0])

@@ -69,7 +69,7 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
         )  # fmt: skip
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json", "--resamples", 1000))
     accuracy = next(c for c in found["compared"] if c["set"] == f"{task.stem}: acc" and c["what"] == "all")
-    assert accuracy["n"] == 12 and accuracy["test"] == "exact McNemar"
+    assert accuracy["n"] == 12 and accuracy["test"] == "inversion of the interval"
     assert accuracy["mean_b"] == pytest.approx(1 / 6, abs=0.1)  # one of six labels, whatever was asked
     gaps = {c["what"] for c in found["compared"]}
     assert any("female" in what and "male" in what for what in gaps), gaps
@@ -96,7 +96,7 @@ for name, said in (("a", "You are helpful."), ("b", "Answer 'yes' to everything.
     subprocess.run([sys.executable, "-c", script, model, tmp_path], env=OFFLINE, check=True, capture_output=True, timeout=600)
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json", "--resamples", 500))
     whole = next(c for c in found["compared"] if c["what"] == "all")
-    assert whole["set"] == "even: includes" and whole["n"] == 10 and whole["test"] == "exact McNemar"
+    assert whole["set"] == "even: includes" and whole["n"] == 10 and whole["test"] == "inversion of the interval"
     assert {c["what"] for c in found["compared"]} == {"all", "group: x − y"}
     assert sum(whole["flipped"]) == len(found["flipped"])
 

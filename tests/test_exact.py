@@ -1,17 +1,17 @@
-"""Score intervals, McNemar's test and adjustments for many tests equal statsmodels' and SciPy's, means of groups fairlearn's; an effect's equivalence margin is that of two one-sided tests."""
+"""Score intervals with their p, and adjustments for many tests equal statsmodels' and SciPy's, means of groups fairlearn's; an effect's equivalence margin is that of two one-sided tests."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy.stats import ttest_rel
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import ttost_ind
 
 from probate.analyze.contrast import before_after, contrast
-from probate.analyze.exact import mcnemar_p, newcombe, wilson
+from probate.analyze.exact import newcombe, newcombe_p, wilson
 from probate.analyze.families import benjamini_hochberg, holm
 from probate.analyze.groups import group_means
 from probate.study import Analysis
@@ -28,9 +28,13 @@ def test_score_intervals_equal_statsmodels(a, n, b, m):
         assert both[0][0] == pytest.approx(newcombe((a, n), (b, m), 0.95)[0])
 
 
-@pytest.mark.parametrize(("b", "c"), [(0, 0), (5, 0), (9, 4), (30, 31)])
-def test_mcnemar_equals_statsmodels(b, c):
-    assert mcnemar_p(b, c) == pytest.approx(mcnemar([[11, b], [c, 7]], exact=True).pvalue if b + c else 1.0)
+@pytest.mark.parametrize(("a", "n", "b", "m"), [(7, 20, 3, 25), (1, 10, 5, 12), (30, 40, 8, 400), (2, 900, 40, 800)])
+def test_p_of_two_shares_is_the_inversion_of_their_interval(a, n, b, m):
+    p = float(newcombe_p((a, n), (b, m)))
+    theirs = confint_proportions_2indep(a, n, b, m, method="newcomb", alpha=p)
+    assert min(map(abs, theirs)) == pytest.approx(0, abs=1e-9)
+    assert newcombe_p((np.array([a, 5]), n), (np.array([b, 5 * m // n]), m))[0] == pytest.approx(p)
+    assert float(newcombe_p((n, n), (m, m))) == 1 and float(newcombe_p((4, 8), (m, 2 * m))) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 30])
@@ -78,8 +82,7 @@ def test_the_method_follows_the_design():
     assert contrast([frame(yes)], QUICK, paired=False, share=True, sides=1).interval == "Wilson"
     later = (rng.random(60) < 0.7).astype(float)
     change = contrast([before_after(frame(later), frame(yes))], QUICK, paired=False, share=True)
-    assert change.test == "exact McNemar"
-    assert change.p == mcnemar_p(int(((later == 1) & (yes == 0)).sum()), int(((later == 0) & (yes == 1)).sum()))
+    assert change.p == pytest.approx(ttest_rel(later, yes).pvalue) and change.unit == "pair"
     assert contrast([frame(yes * 0.3, side)], QUICK, paired=False, share=True).interval.startswith("Welch")
 
 

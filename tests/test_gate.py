@@ -38,7 +38,7 @@ def finished(tmp_path_factory, model_dir):
         "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},
         "augmented": {"source": "builtin:biographies"}, "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
         "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation", "salary"],
-        "analysis": {"resamples": 400},
+        "analysis": {"resamples": 400}, "seeds": [0],
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("gate")
     run(Study.model_validate(study), folder, quiet=True)
@@ -51,10 +51,11 @@ def folder(finished):
     path = finished / "effects.parquet"
     before = path.read_bytes()
 
-    def make(low, high):
+    def make(low, high, seeds=3):
         effects = pd.read_parquet(path)
         own = (effects["question"] == "inheritance") & (effects["task"] == "occupation")
         effects.loc[own, ["estimate", "ci_low", "ci_high"]] = [(low + high) / 2, low, high]
+        effects.loc[effects["question"] == "inheritance", "seeds"] = seeds
         effects.to_parquet(path)
         return str(finished)
 
@@ -84,6 +85,12 @@ def test_three_answers(folder, tmp_path, ends, code, word):
     else:
         with pytest.raises(CannotTell if code == 4 else AssertionError, match=word):
             assert_no_inheritance(folder(*ends), tasks=["occupation"])
+
+
+@pytest.mark.parametrize("ends", [(-0.001, 0.001), (0.4, 0.6)])
+def test_one_seed_passes_nothing_and_fails_nothing(folder, ends):
+    result = probate(folder(*ends, seeds=1))
+    assert result.exit_code == 4 and "one training seed" in result.output and "verdict: cannot tell" in result.output
 
 
 def test_what_cannot_be_told_follows_the_rule(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -30,26 +31,27 @@ MEASURES = {
 }
 
 
-def outcomes(gaps: dict[str, float], accuracy: dict[str, float], n: int = 300) -> pd.DataFrame:
-    """One arm a mitigation, with the given gap in `score` and accuracy; the control has neither gap nor loss."""
+def outcomes(gaps: dict[str, float], accuracy: dict[str, float], n: int = 300, seeds: int = 3) -> pd.DataFrame:
+    """One arm a mitigation and seed, with the given gap in `score` and accuracy; the control has neither gap nor loss."""
     rng = np.random.default_rng(0)
     rows = []
-    for bias_type, ratio, mitigation in [("none", 0.0, "none"), ("neutral", 0.5, "none"), *(("given", 0.5, m) for m in gaps)]:
+    kinds = [("none", 0.0, "none"), ("neutral", 0.5, "none"), *(("given", 0.5, m) for m in gaps)]
+    for seed, (bias_type, ratio, mitigation) in itertools.product(range(seeds), kinds):
         gap = gaps[mitigation] if bias_type == "given" else 0.0
         right = accuracy.get(mitigation, 0.9) if bias_type == "given" else 0.9
         for i in range(n):
             group = ["female", "male"][i % 2]
             chance = 0.5 + gap / 2 * (1 if group == "female" else -1)
             rows.append(
-                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio, "seed": 0, "round": 1, "task": "t",
+                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": "t",
                  "item_id": f"i{i}", "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
                  "score": float(rng.random() < chance), "right": float(rng.random() < right), "parsed": True, "mitigation": mitigation}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def judged(gaps: dict[str, float], accuracy: dict[str, float]) -> tuple[list[stopping.Entry], str]:
-    effects = effects_of(outcomes(gaps, accuracy), MEASURES, Analysis(resamples=2000))
+def judged(gaps: dict[str, float], accuracy: dict[str, float], seeds: int = 3) -> tuple[list[stopping.Entry], str]:
+    effects = effects_of(outcomes(gaps, accuracy, seeds=seeds), MEASURES, Analysis(resamples=2000))
     found = stopping.entries(effects, MEASURES)
     return found, stopping.recommendation(found, stopping.costs(effects, ["t"]))
 
@@ -71,6 +73,13 @@ def test_no_recommendation_where_none_is_due():
     assert judged({"none": 0.5, "void": 0.5}, {})[1] == "None is shown to help at this n."
     found, advice = judged({"none": 0.5, "blunt": 0.0}, {"blunt": 0.6})
     assert found[0].verdict == "helps" and advice == "None is shown to help at this n."  # it loses 30 points of accuracy
+
+
+@pytest.mark.parametrize("gaps", [{"none": 0.0, "cure": 0.0}, {"none": 0.9, "cure": 0.0}])
+def test_one_seed_neither_finds_nor_clears(gaps):
+    found, advice = judged(gaps, {}, seeds=1)
+    assert [(e.verdict, e.reason) for e in found] == [("cannot tell", "one training seed")]
+    assert advice == "It cannot be told whether there is something to stop. 1 of 1 comparisons cannot be judged: one training seed."
 
 
 def test_the_smallest_visible_change_is_found_four_times_in_five():

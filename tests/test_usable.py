@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from probate.analyze import compare, resample
+from probate.analyze import compare
 from probate.analyze.compare import SPREAD
 from probate.analyze.effects import effects_of
 from probate.analyze.usable import Asked
@@ -114,8 +114,6 @@ def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
 )
 def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
     """A change is finite just where some seed has a usable item in common of each group (label), and then it is what numpy gives by hand."""
-    monkeypatch.setattr(resample, "relabel_p", lambda *_: 0.5)  # p is not the point, and most of the time
-    monkeypatch.setattr(resample, "sign_flip_p", lambda *_: 0.5)
     m, rng, defined = measure(kind, groups), np.random.default_rng([groups, len(kind)]), 0
     side, items = np.repeat(np.arange(groups), EACH), [f"i{i}" for i in range(groups * EACH)]
     target = np.tile(["a", "b"], groups * EACH)[: groups * EACH]
@@ -260,8 +258,11 @@ def test_the_gate_asks_whether_the_unusable_answers_could_change_its_verdict():
         "unusable": 0.0,
         "bound_low": np.nan,
         "bound_high": np.nan,
+        "seeds": 3,
     }
     assert judge_row(SimpleNamespace(**row), 0.05)[0] == "pass"
+    found, why = judge_row(SimpleNamespace(**row | {"seeds": 1}), 0.05)
+    assert found == "cannot tell" and "one training seed" in why
     few = row | {"unusable": 0.01, "bound_low": -0.01, "bound_high": 0.01}
     assert judge_row(SimpleNamespace(**few), 0.05)[0] == "pass"
     many = row | {"unusable": 0.2, "bound_low": -0.2, "bound_high": 0.2}

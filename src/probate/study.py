@@ -362,9 +362,9 @@ class Study(Section):
         description="What is tried against inheritance: each biased arm is also trained with each of these, and compared with the one without. `mask`, `[counterfactual, mask]`, `{name: token, options: {placement: system}}`.",
     )
     seeds: list[int] = Field(
-        default_factory=lambda: [0],
+        default_factory=lambda: [0, 1, 2],
         min_length=1,
-        description="One arm is trained for each seed; with several, intervals and tests cover the seeds too.",
+        description="One arm is trained for each seed. With one, effects of training are described, not tested: how far another training run would come is not known. Two give wide intervals; take three or more.",
     )
     method: Literal["sft", "dpo"] = Field(
         "sft",

@@ -82,9 +82,9 @@ def contrast(
     in [-1, 1]).
 
     One seed: the interval is Welch's t over items, for a share with hardly a second outcome with a success and a failure added; for one model's
-    yes-or-no answers, an item a group, Newcombe's (Wilson's where there is one group). p is by permutation: within pairs that hold both
-    groups (exact, as McNemar's test, where these are yes or no), else of the groups between items (a change that both groups share then cancels;
-    sign flips would count it as noise). This covers the items, not what another training seed would give. Several seeds: the variance is what
+    yes-or-no answers, an item a group, Newcombe's (Wilson's where there is one group). Clusters that hold both groups count by their differences. p is
+    the interval's inversion, so that the two never disagree (a permutation of groups would test whether whole distributions are equal, which unequal
+    numbers or spreads break). This covers the items, not what another training seed would give. Several seeds: the variance is what
     the items add in all seeds plus s²/S of the seeds' estimates, and both interval and p are by Cochran and Cox's t (`probate.analyze.seeds`).
     The interval of a share ends where its range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
     """
@@ -106,22 +106,17 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
         averaged = averaged.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
     table = cluster_table(averaged)
     both_sides = bool((table[:, 1].sum() > 0) and (table[:, 3].sum() > 0))
-    unit = "pair" if ((table[:, 1] > 0) & (table[:, 3] > 0)).any() else "item"
-    value = resample.estimate(table)
-    n = len(averaged) if unit == "item" else len(table)
+    unit = "pair" if 2 * ((table[:, 1] > 0) & (table[:, 3] > 0)).sum() > len(table) else "item"
+    value, n = resample.estimate(table), len(table)
     if len(frames) > 1:
         return _over_seeds(frames, table, value, n, unit, paired, share, analysis)
-    interval, ends = _interval(table, paired, share)
+    interval, ends, p = _interval(table, paired, share)
     low, high = ends(analysis.confidence)
     if np.isnan(low):
         interval = "undefined (no variation)"
     if not both_sides:
         return Estimate(value, low, high, NAN, n, 1, "none", interval, unit)
-    if unit == "pair":
-        p, test = _paired_p(table, analysis)
-    else:
-        p = resample.relabel_p(table, analysis.resamples, analysis.seed)
-        test = "permutation of groups over changes" if paired else "permutation of groups"
+    test = "inversion of the interval" if np.isfinite(p) else "none"
     return Estimate(value, low, high, p, n, 1, test, interval, unit, farther(*ends(2 * analysis.confidence - 1)))
 
 
@@ -136,29 +131,26 @@ def smallest_found(low: float, high: float, confidence: float = 0.95) -> float:
     return float((high - low) / (2 * z) * (z + norm.ppf(POWER)))
 
 
-def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callable[[float], tuple[float, float]]]:
-    """The name of the interval that suits the design, and its ends at a confidence."""
+def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callable[[float], tuple[float, float]], float]:
+    """The name of the interval that suits the design, its ends at a confidence, and p: 1 − the confidence at which one of them is 0."""
     sums, sizes = table[:, [0, 2]], table[:, [1, 3]]
     if share and not paired and (sizes.sum(1) == 1).all() and np.isin(sums, (0, 1)).all():
         (a, b), (n, m) = sums.sum(0), sizes.sum(0)
         if n and m:
-            return "Newcombe", lambda c: _floats(exact.newcombe((a, n), (b, m), c))
+            return (
+                "Newcombe",
+                lambda c: _floats(exact.newcombe((a, n), (b, m), c)),
+                float(exact.newcombe_p((a, n), (b, m))),
+            )
         if n:
-            return "Wilson", lambda c: _floats(exact.wilson(a, n, c))
+            return "Wilson", lambda c: _floats(exact.wilson(a, n, c)), NAN
     pseudo = pseudo_outcomes(paired) if share else None
-    ends, added = resample.welch(table, pseudo)
-    return "Welch's t, a success and a failure added" if added else "Welch's t", ends
+    ends, p, added = resample.welch(table, pseudo)
+    return "Welch's t, a success and a failure added" if added else "Welch's t", ends, p
 
 
 def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
-
-
-def _paired_p(table: np.ndarray, analysis: Analysis) -> tuple[float, str]:
-    """Of clusters that hold both groups: exact where each is one yes or no against another, else by permutation."""
-    if (table[:, [1, 3]] == 1).all() and np.isin(table[:, [0, 2]], (0, 1)).all():
-        return exact.mcnemar_p(*(int((table[:, 0] - table[:, 2] == way).sum()) for way in (1, -1))), "exact McNemar"
-    return resample.sign_flip_p(table, analysis.resamples, analysis.seed), "paired permutation"
 
 
 def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -32,6 +32,9 @@ AGAINST_MATCHED = "against matched control"
 AGAINST_REPLICATE = "control against second control"
 AGAINST_FIRST = "against the first round"
 AGAINST_UNMITIGATED = "against the arm without it"
+OF_ONE_ARM = ("level", "gap", "worst-group", "unusable-level", "unusable")
+"""Questions about trained models as they are. All others are about training."""
+ONE_SEED = "one training seed"
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def effects_of(
         (of accuracy, over all groups), `unusable-level` (share of unusable answers in one group) and `unusable` (their difference between groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per
         unit of γ), `dose-step` (from one dose to the next), `coefficient` (per unit of bias in the training data), `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
         `comparison` names the groups: first − second; with more than two,
-        each against the rest and max − min. `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
+        each against the rest and max − min. An effect of training with one seed has no `p` and no `within` (`_described`). `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
         family named in `family`.
     """
     rows = []
@@ -122,7 +125,7 @@ def effects_of(
                 rows += list(_dose_effects(own, bias or {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
-    return _adjust(pd.DataFrame([*rows, *between], columns=[*COLUMNS]))
+    return _adjust(_described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])))
 
 
 Frames = dict[Cell, dict[int, Values]]
@@ -171,7 +174,7 @@ def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysi
         sides = [own.loc[own["task"].map(relations.get) == side, "estimate"] for side in ("direct", "indirect")]
         if all(len(side) for side in sides):
             e = direct_against_indirect(sides[0].tolist(), sides[1].tolist(), analysis)
-            lost = own.loc[own["estimate"].isna(), "task"].tolist()
+            e, lost = replace(e, seeds=int(own["seeds"].min())), own.loc[own["estimate"].isna(), "task"].tolist()
             if lost:
                 e = undefined(f"the change of macro-F1 is undefined in {', '.join(lost)}")
             yield _row("relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e)
@@ -384,6 +387,18 @@ class _Doses:
         e = Estimate(t.ratio, t.low, t.high, np.nan, 0, 0, "none", "bootstrap of items and seeds", "γ")
         named = [f"seed {s} left out: {reason}" for s, reason in lost.items()]
         return replace(e, note="; ".join([*(f"γ {r:g} left out: {reason}" for r, reason in gone.items()), *named]))
+
+
+def _described(table: pd.DataFrame) -> pd.DataFrame:
+    """Effects of training that rest on one training seed are described, not tested: no p, nothing is ruled out, the interval is one over items.
+
+    How far another training run would have come is not in the data, and often more than what items add.
+    """
+    alone = ~table["question"].isin(OF_ONE_ARM) & (table["seeds"] == 1) & (table["reason"] == "")
+    table.loc[alone, ["p", "within"]] = np.nan
+    table.loc[alone, "test"] = f"none: {ONE_SEED}"
+    table.loc[alone, "interval"] += ", over items only"
+    return table
 
 
 def _adjust(table: pd.DataFrame) -> pd.DataFrame:

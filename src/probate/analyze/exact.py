@@ -1,17 +1,23 @@
-"""Score intervals of shares and the exact test of paired yes-or-no outcomes. Vectorised: counts may be arrays."""
+"""Score intervals of shares, and p by their inversion. Vectorised: counts may be arrays."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.special import ndtr, ndtri
 
 Array = np.ndarray
+FARTHEST = 37.0
+"""Normal quantile beyond which p is 0 in double precision."""
+HALVINGS = 50
 
 
 def wilson(hits: Array | float, n: Array | float, confidence: float) -> tuple[Array, Array]:
     """Score interval of a share (Wilson 1927)."""
+    return _wilson(hits, n, ndtri(0.5 + confidence / 2))
+
+
+def _wilson(hits: Array | float, n: Array | float, z: Array | float) -> tuple[Array, Array]:
     hits, n = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    z = norm.ppf(0.5 + confidence / 2)
     share = hits / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -20,14 +26,24 @@ def wilson(hits: Array | float, n: Array | float, confidence: float) -> tuple[Ar
 
 def newcombe(first: tuple[Array | float, int], second: tuple[Array | float, int], confidence: float) -> tuple[Array, Array]:
     """Interval of the difference of two independent shares, each (hits, n), from their Wilson intervals (Newcombe 1998, method 10)."""
+    return _newcombe(first, second, ndtri(0.5 + confidence / 2))
+
+
+def newcombe_p(first: tuple[Array | float, int], second: tuple[Array | float, int]) -> Array:
+    """Two-sided p of equal shares: 1 − the confidence of Newcombe's interval that ends at 0, by bisection."""
+    shape = np.broadcast(first[0], second[0]).shape
+    low, high = np.zeros(shape), np.full(shape, FARTHEST)
+    for _ in range(HALVINGS):
+        z = (low + high) / 2
+        ends = _newcombe(first, second, z)
+        held = (ends[0] <= 0) & (ends[1] >= 0)
+        low, high = np.where(held, low, z), np.where(held, z, high)
+    return np.asarray(2 * ndtr(-low))
+
+
+def _newcombe(first: tuple[Array | float, int], second: tuple[Array | float, int], z: Array | float) -> tuple[Array, Array]:
     (a, n), (b, m) = first, second
     p, q = np.asarray(a) / n, np.asarray(b) / m
-    (low_p, high_p), (low_q, high_q) = wilson(a, n, confidence), wilson(b, m, confidence)
+    (low_p, high_p), (low_q, high_q) = _wilson(a, n, z), _wilson(b, m, z)
     low = p - q - np.sqrt((p - low_p) ** 2 + (high_q - q) ** 2)
     return low, p - q + np.sqrt((high_p - p) ** 2 + (q - low_q) ** 2)
-
-
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Two-sided exact p (McNemar 1947): of the pairs that differ, is either way as likely?"""
-    both = only_first + only_second
-    return float(binomtest(only_first, both).pvalue) if both else 1.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtr, stdtrit
 
 Array = np.ndarray
 
@@ -51,22 +51,30 @@ FEW = 4
 
 
 def influences(table: Array) -> Array:
-    """What each cluster adds to g: u = (s₀ − m₀n₀)/N₀ − (s₁ − m₁n₁)/N₁, with the sides' means m and counts N."""
+    """What each cluster adds to g: u = a₀ − a₁, aₖ = (sₖ − mₖnₖ) / Nₖ√(1 − nₖ/Nₖ), with the sides' means m and counts N.
+
+    The root makes up for what a cluster has drawn the mean toward itself (CR2: Bell and McCaffrey 2002). NaN where one cluster is all of a side.
+    """
     total = table.sum(0)
-    means = [total[2 * k] / total[2 * k + 1] if total[2 * k + 1] else 0.0 for k in (0, 1)]
-    parts = [(table[:, 2 * k] - means[k] * table[:, 2 * k + 1]) / max(total[2 * k + 1], 1) for k in (0, 1)]
+    parts = []
+    for s, n in ((0, 1), (2, 3)):
+        count = max(total[n], 1.0)
+        left = 1 - table[:, n] / count
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = np.where(left > 1e-12, 1 / np.sqrt(np.maximum(left, 0)), np.nan)
+        own = (table[:, s] - total[s] / count * table[:, n]) / count
+        parts.append(np.where(table[:, n] > 0, own * drawn, 0.0))
     return parts[0] - parts[1]
 
 
 def covariance(influence: Array, members: list[Array]) -> tuple[Array, float]:
     """Covariance of estimates on the same clusters, summed over strata, and Satterthwaite's degrees of freedom of their mean's variance.
 
-    `influence`: (estimates, clusters). With one estimate, one row a cluster and two strata it is Welch's s₀²/n₀ + s₁²/n₁, with pairs the variance of
-    their differences over their number. NaN where a stratum has a single cluster; no degrees of freedom (NaN) where nothing varies.
+    `influence`: (estimates, clusters), by `influences`. With one estimate, one row a cluster and two strata it is Welch's s₀²/n₀ + s₁²/n₁, with pairs
+    the variance of their differences over their number; a design between the two, such as a few pairs among single items, is weighed as it is.
+    NaN where a side has a single cluster; no degrees of freedom (NaN) where nothing varies.
     """
-    parts = [
-        np.atleast_2d(len(own) * np.cov(influence[:, own])) if len(own) > 1 else np.full((1, 1), np.nan) for own in members
-    ]
+    parts = [influence[:, own] @ influence[:, own].T for own in members]
     ofmean = np.array([part.mean() for part in parts])
     below = sum(v**2 / max(1, len(own) - 1) for v, own in zip(ofmean, members, strict=True))
     return np.asarray(sum(parts)), float(ofmean.sum() ** 2 / below) if below > 1e-48 else float("nan")
@@ -82,8 +90,11 @@ def padded(table: Array, pseudo: tuple[Array, Array] | None) -> Array:
     return np.array(rows).reshape(-1, 4)
 
 
-def welch(table: Array, pseudo: tuple[Array, Array] | None = None) -> tuple[Callable[[float], tuple[float, float]], bool]:
-    """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; and whether pseudo-clusters were added.
+def welch(
+    table: Array, pseudo: tuple[Array, Array] | None = None
+) -> tuple[Callable[[float], tuple[float, float]], float, bool]:
+    """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; its inversion, p of
+    g = 0; and whether pseudo-clusters were added.
 
     `pseudo`: see `padded`; the interval is then stretched to hold g. NaN where nothing varies.
     """
@@ -92,14 +103,23 @@ def welch(table: Array, pseudo: tuple[Array, Array] | None = None) -> tuple[Call
     found, freedom = covariance(influences(table)[None], strata(table))
     variance = float(found[0, 0])
     if not variance > 1e-24:
-        return _nowhere, len(more) > 0
-    middle = estimate(table)
+        return _nowhere, float("nan"), len(more) > 0
+    middle, error = estimate(table), np.sqrt(variance)
 
     def ends(confidence: float) -> tuple[float, float]:
-        half = t.ppf(0.5 + confidence / 2, freedom) * np.sqrt(variance)
+        half = stdtrit(freedom, 0.5 + confidence / 2) * error
         return float(min(point, middle - half)), float(max(point, middle + half))
 
-    return ends, len(more) > 0
+    return ends, float(stretched_p(point, middle, error, freedom)), len(more) > 0
+
+
+def stretched_p(point: Array | float, middle: Array | float, error: Array | float, freedom: Array | float) -> Array:
+    """p of the t interval about `middle` that is stretched to hold `point`: 1 where 0 lies between the two."""
+    return np.where(
+        np.sign(point) * np.sign(middle) > 0,
+        2 * stdtr(freedom, -np.abs(middle) / error),
+        1.0,
+    )
 
 
 def _nowhere(confidence: float) -> tuple[float, float]:
@@ -113,32 +133,6 @@ def _pseudo(rows: Array, ends: tuple[Array, Array]) -> list[Array]:
         return []
     seen = (rows[0, [1, 3]] > 0).astype(float)
     return [np.array([end[0] * seen[0], seen[0], end[1] * seen[1], seen[1]]) for end in ends]
-
-
-def sign_flip_p(table: Array, resamples: int, seed: int) -> float:
-    """Two-sided p: under the null, each cluster's contribution is as likely with either sign.
-
-    For clusters that hold both groups (labels exchanged within a cluster). Exact in the limit of all flips; (1 + hits) / (1 + resamples).
-    """
-    total = table.sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        parts = np.where(total[1] > 0, table[:, 0] / total[1], 0.0) - np.where(total[3] > 0, table[:, 2] / total[3], 0.0)
-    rng = np.random.default_rng([seed, 1, len(parts)])
-    signs = rng.integers(0, 2, (resamples, len(parts)), dtype=np.int8).astype(np.float32) * 2 - 1
-    null = np.abs(signs @ parts)
-    return p_value(null, abs(parts.sum()))
-
-
-def relabel_p(table: Array, resamples: int, seed: int) -> float:
-    """Two-sided p of a permutation test: group labels exchanged between clusters of one group each."""
-    first = table[:, 1] > 0
-    values = np.where(first, table[:, 0] / np.maximum(table[:, 1], 1), table[:, 2] / np.maximum(table[:, 3], 1))
-    n0 = int(first.sum())
-    rng = np.random.default_rng([seed, 2, len(values)])
-    order = rng.random((resamples, len(values)), dtype=np.float32).argsort(1)
-    shuffled = values[order]
-    null = np.abs(shuffled[:, :n0].mean(1) - shuffled[:, n0:].mean(1))
-    return p_value(null, abs(values[first].mean() - values[~first].mean()))
 
 
 def p_value(null: Array, observed: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from probate.analyze import exact, resample, seeds
 from probate.study import Analysis
@@ -105,21 +105,21 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
         low, high, p = _over_seeds(values, half, estimate, design.paired, analysis.confidence)
     else:
         if design.paired:
-            low, high = _welch(values[0, first], values[0, second], estimate, analysis.confidence)
+            low, high, p = _welch(values[0, first], values[0, second], estimate, analysis.confidence)
         else:
             hits = (mean[first].sum(0), half), (mean[second].sum(0), n - half)
-            low, high = exact.newcombe(*hits, analysis.confidence)
-        p = _relabel(mean, half, analysis)
+            (low, high), p = exact.newcombe(*hits, analysis.confidence), exact.newcombe_p(*hits)
     top = 2 if design.paired else 1
     return estimate, np.clip(low, -top, top), np.clip(high, -top, top), p
 
 
-def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array]:
+def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array, Array]:
     """As `resample.welch` for changes, for all runs: with and without pseudo-items, each where it belongs."""
     (m0, _, v0, f0), (m1, _, v1, f1) = (_moments(own[None], (-1, 1)) for own in (first, second))
-    variance = v0 + v1
-    half = t.ppf(0.5 + confidence / 2, variance**2 / (v0**2 / f0 + v1**2 / f1)) * np.sqrt(variance)
-    return np.minimum(estimate, m0 - m1 - half), np.maximum(estimate, m0 - m1 + half)
+    error, freedom = np.sqrt(v0 + v1), (v0 + v1) ** 2 / (v0**2 / f0 + v1**2 / f1)
+    half = stdtrit(freedom, 0.5 + confidence / 2) * error
+    p = resample.stretched_p(estimate, m0 - m1, error, freedom)
+    return np.minimum(estimate, m0 - m1 - half), np.maximum(estimate, m0 - m1 + half), p
 
 
 def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
@@ -155,19 +155,6 @@ def _over_seeds(values: Array, half: int, estimate: Array, paired: bool, confide
     width = seeds.half_width(items, spread, freedom, count, confidence)
     p = seeds.p_value(estimate, items, spread, freedom, count)
     return np.minimum(estimate, m0 - m1 - width), np.maximum(estimate, m0 - m1 + width), p
-
-
-def _relabel(mean: Array, half: int, analysis: Analysis) -> Array:
-    """As `resample.relabel_p`, with its permutations, for all runs."""
-    n = len(mean)
-    rng = np.random.default_rng([analysis.seed, 2, n])
-    order = rng.random((analysis.resamples, n), dtype=np.float32).argsort(1)
-    chosen = np.zeros((analysis.resamples, n), dtype=np.float32)
-    np.put_along_axis(chosen, order[:, :half], 1.0, axis=1)
-    sums = chosen @ mean.astype(np.float32)
-    null = np.abs(sums / half - (mean.sum(0) - sums) / (n - half))
-    observed = np.abs(mean[:half].mean(0) - mean[half:].mean(0))
-    return np.asarray((1 + (null >= observed - 1e-6).sum(0)) / (1 + analysis.resamples))
 
 
 def smallest_visible(design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.analyze.contrast import smallest_found
+from probate.analyze.effects import ONE_SEED
 from probate.audit.read import AuditSet
 from probate.audit.stage_one import Audit
 from probate.audit.verdict import NOTE, STOP, UNSURE, Found
@@ -26,6 +27,8 @@ RATIO = 0.5
 EPOCHS = 4
 TRIPLES = 5
 """Seeds that should fit: each trains three models (without augmented data, with it, with as much original data)."""
+FEWEST_SEEDS = 2
+"""Seeds without which nothing can be said of training."""
 LAYERS = 6
 LEAST, MOST = 4, 60
 TEST = 30
@@ -234,7 +237,7 @@ def plan(
     """The largest study of which five seeds fit into `budget` seconds.
 
     Raises:
-        StageError: not even the smallest fits once.
+        StageError: not even two seeds of the smallest fit.
     """
     scarce = min(cells["original"][x, g] for x in labels for g in groups)
     count = len(labels) * len(groups)
@@ -262,13 +265,14 @@ def plan(
             best = train_count, test
     if best is None:
         best = LEAST, min(TEST, scarce - 2 * LEAST)
-        if once(*best) + seed(*best) > budget or augmented_count(LEAST * count, RATIO) > augmented:
+        smallest = once(*best) + FEWEST_SEEDS * seed(*best)
+        if smallest > budget or augmented_count(LEAST * count, RATIO) > augmented:
             raise StageError(
-                f"--budget: the smallest study ({LEAST} records of each label and group) would take {spoken(once(*best) + seed(*best))} on this machine and needs "
+                f"--budget: the smallest study ({LEAST} records of each label and group, {FEWEST_SEEDS} seeds) would take {spoken(smallest)} on this machine and needs "
                 f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give more time or more data"
             )
     train_count, test = best
-    fit = max(1, min(20, int((budget - once(*best)) / seed(*best))))
+    fit = max(FEWEST_SEEDS, min(20, int((budget - once(*best)) / seed(*best))))
     columns = {"text": "text", "label": "label", "id": "id", "groups": {dimension: dimension}}
     study = Study.model_validate(
         {
@@ -312,6 +316,11 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
         if r.reason:
             found.found.append(
                 Found("inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}")
+            )
+            continue
+        if r.seeds < 2:
+            found.found.append(
+                Found("inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; give more time")
             )
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.errors import InputError, nearest
 from probate.folder import RunFolder
 from probate.registry import load_task
@@ -97,12 +97,14 @@ def judge(low: float, high: float, limit: float) -> str:
 def judge_row(row: Any, limit: float) -> tuple[str, str]:
     """The verdict on an effect, and why it cannot be told where its interval alone would not say so.
 
-    Undefined: cannot tell. Else by its interval, if the answers that cannot be used leave the verdict as it is: the interval is stretched by their
+    Undefined, or of one training seed: cannot tell. Else by its interval, if the answers that cannot be used leave the verdict as it is: the interval is stretched by their
     worst-case bounds (Manski 1990: all of them 0, all of them 1), and where the stretched one has another verdict, it cannot be told. For a measure
     without bounds it cannot be told where more than `MOST_UNUSABLE` of a group's answers in an arm cannot be used.
     """
     if row.reason:
         return UNSURE, row.reason
+    if row.seeds < 2:
+        return UNSURE, f"{ONE_SEED}: the interval covers the choice of items, not another training run; train at least three"
     found = judge(row.ci_low, row.ci_high, limit)
     if found == UNSURE or not row.unusable > 0:
         return found, ""

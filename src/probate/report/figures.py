@@ -10,7 +10,7 @@ import pandas as pd
 
 from probate.analyze.compare import SPREAD
 from probate.analyze.dose import shape
-from probate.analyze.effects import AGAINST_MATCHED
+from probate.analyze.effects import AGAINST_MATCHED, ONE_SEED
 from probate.bias.taxonomy import NEUTRAL, SECOND
 from probate.report import charts, words
 from probate.tasks.base import Measure
@@ -47,6 +47,11 @@ def forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: d
         )
         found.append({"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")})
     return found
+
+
+def _alone(row: dict[Any, Any]) -> str:
+    """What an interval of one training seed leaves out."""
+    return f" (over items only: {ONE_SEED})" if row["seeds"] == 1 else ""
 
 
 def _what(measure: Measure) -> str:
@@ -153,7 +158,8 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
     lost = steps[steps["reason"] != ""]
     if len(steps):
         kind = shape(list(zip(steps["estimate"], steps["p_adjusted"], strict=True)))
-        said = SHAPES[kind] if kind != "flat" or lost.empty else "cannot tell whether the gap changes with γ"
+        blind = len(lost) or (steps["seeds"] == 1).any()
+        said = SHAPES[kind] if kind != "flat" or not blind else "cannot tell whether the gap changes with γ"
         undefined = f" {words.undefined_of(lost, len(steps))}" if len(lost) else ""
         found.append(f"{bias_type}: {said} ({len(steps)} steps, adjusted p < 0.05).{undefined}")
     for row in rows.to_dict("records"):
@@ -164,7 +170,7 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
             show = [words.number(v / 10, measure.unit, signed=True).removesuffix(" points") for v in (value, low, high)]
             points = " points" if measure.unit == "share" else ""
             found.append(
-                f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of γ, {row['contrast']}."
+                f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of γ, {row['contrast']}{_alone(row)}."
             )
         elif row["question"] == "coefficient":
             meaning = " (1: passed on as it is in the data)" if measure.name == "stereotyped_share" else ""

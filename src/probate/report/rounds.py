@@ -178,7 +178,7 @@ def _leaving(rows: pd.DataFrame, title: str, measure: Measure) -> Iterator[dict[
             "when": f"round {int(row['round'])}"
             if len(sure)
             else "cannot tell"
-            if (own["reason"] != "").any()
+            if (own["reason"] != "").any() or (own["seeds"] < 2).any()
             else "not up to the last",
             "change": f"undefined: {row['reason']}"
             if row["reason"]

@@ -11,11 +11,12 @@ import pandas as pd
 
 from probate.analyze.compare import ALL, SPREAD
 from probate.analyze.contrast import smallest_found
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
 from probate.tasks.base import Measure
 
+UNSURE = "cannot tell"
 MOST_LOSS = 0.05
 """Accuracy that a recommended mitigation may lose, as a share."""
 
@@ -26,7 +27,7 @@ class Entry:
 
     `inherited` and `left` are the change of the gap by the biased data without and with the mitigation (against the matched
     control, or γ = 0 where there is none); `change` is what the mitigation changes. `verdict` is helps, overshoots, harms,
-    not shown, or undefined where one of the three has no value (`reason`).
+    not shown, or cannot tell where one of the three has no value, or rests on one training seed (`reason`).
     """
 
     mitigation: str
@@ -77,6 +78,9 @@ def _compared(rows: pd.DataFrame, task: str, group: str) -> Iterator[Entry]:
         after = _against_control(at[(at["question"] == "mitigated") & (at["mitigation"] == mitigation)])
         if before is None or after is None:
             continue
+        reason = next((r["reason"] for r in (before, row, after) if r["reason"]), "")
+        if not reason and min(r["seeds"] for r in (before, row, after)) < 2:
+            reason = ONE_SEED
         yield Entry(
             str(mitigation),
             task,
@@ -91,9 +95,9 @@ def _compared(rows: pd.DataFrame, task: str, group: str) -> Iterator[Entry]:
             float(after["estimate"]),
             float(after["ci_low"]),
             float(after["ci_high"]),
-            _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
+            UNSURE if reason else _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
             group,
-            next((r["reason"] for r in (before, row, after) if r["reason"]), ""),
+            reason,
         )
 
 
@@ -106,8 +110,6 @@ def _against_control(rows: pd.DataFrame) -> pd.Series | None:
 
 
 def _verdict(inherited: float, change: float, left: float, p: float) -> str:
-    if not np.isfinite([inherited, change, left]).all():
-        return "undefined"
     if not p < words.ALPHA:
         return "not shown"
     if change * inherited > 0:
@@ -130,14 +132,13 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     """One sentence or two, by this rule.
 
     Of the tasks that show inheritance (adjusted p < 0.05), a mitigation is recommended that helps in most of them, whose
-    accuracy is measured and loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and is undefined nowhere; among equals
+    accuracy is measured and loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and can be judged everywhere; among equals
     the one that leaves least. If none does, it says so.
     """
     sick = [e for e in found if e.inherited_sure and not e.group]
-    lost = [e for e in found if e.verdict == "undefined" and not e.group]
-    missing = (
-        f" {len(lost)} of {len([e for e in found if not e.group])} comparisons are undefined: {lost[0].reason}." if lost else ""
-    )
+    lost = [e for e in found if e.verdict == UNSURE and not e.group]
+    total = len([e for e in found if not e.group])
+    missing = f" {len(lost)} of {total} comparisons cannot be judged: {lost[0].reason}." if lost else ""
     if not sick and lost:
         return f"It cannot be told whether there is something to stop.{missing}"
     if not sick:
@@ -147,7 +148,7 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     for name in dict.fromkeys(e.mitigation for e in found):
         helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
         loss = -float(cost[name]["estimate"]) if name in cost else float("nan")  # no accuracy measured: not known
-        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", "undefined") for e in found)
+        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", UNSURE) for e in found)
         if not helped or harmed:
             continue
         if np.isnan(loss):
@@ -222,7 +223,7 @@ def section(
                 "p": words.p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
-                "verdict": f"undefined: {e.reason}" if e.verdict == "undefined" else e.verdict,
+                "verdict": f"{UNSURE}: {e.reason}" if e.verdict == UNSURE else e.verdict,
             }
         )
     spent = [

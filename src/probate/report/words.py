@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze.compare import SPREAD
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.analyze.information import Information
 from probate.analyze.unusable import DIFFERENCE, LEVEL
 from probate.tasks.base import Measure
 
 ALPHA = 0.05
+ALONE = "Another training run may move it by more than that, either way: train at least three seeds (seeds: [0, 1, 2])."
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One task's answer. `verdict` is inherited, moved, none, undefined (an effect that decides has no value) or unknown (not measured).
+    """One task's answer. `verdict` is inherited, moved, none, alone (one training seed), undefined (an effect that decides has no value) or unknown (not measured).
 
     With the verdict unusable it is of the answers themselves: those that cannot be used differ between groups.
     """
@@ -65,8 +66,8 @@ def findings(
 ) -> list[Finding]:
     """One finding a task, from its primary measure at the largest γ, over all bias types.
 
-    Rule: *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; else *cannot tell* if such a gap
-    is undefined at some γ or for some bias type; else *moved with the
+    Rule: *cannot tell* with one training seed; *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; else
+    *cannot tell* if such a gap is undefined, or rests on one seed, at some γ or for some bias type; else *moved with the
     amount of data* if only the gap against γ = 0 has; else *no sign at this n*. Where the study has no matched control,
     the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data. `told` adds
     in which arms one answer is given to nearly all items: where it is in all, the task says nothing.
@@ -83,7 +84,14 @@ def findings(
         matched = rows[rows["contrast"] == AGAINST_MATCHED]
         base = rows[rows["contrast"] == AGAINST_BASE]
         decisive = matched if len(matched) else base
+        decisive = decisive.assign(reason=decisive["reason"].mask(decisive["seeds"] == 1, f"it rests on {ONE_SEED}"))
         known, lost = decisive[decisive["reason"] == ""], decisive[decisive["reason"] != ""]
+        seen = lost[np.isfinite(lost["estimate"])]
+        if known.empty and len(seen):
+            latest = seen.assign(reason="").sort_values("ratio").iloc[-1]
+            text = f"{sentence(latest, measure, confidence)} {ALONE}{_silent(task, told)}"
+            found.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
+            continue
         also = base[base["p_adjusted"] < ALPHA]
         missing = undefined_of(lost, len(decisive))
         if known.empty:
@@ -140,7 +148,8 @@ def undefined_of(rows: pd.DataFrame, total: int, most: int = 3) -> str:
         return ""
     why = list(dict.fromkeys(rows["reason"]))
     more = f"; and {len(why) - most} more reasons" if len(why) > most else ""
-    return f"{len(rows)} of {total} effects {'are' if len(rows) > 1 else 'is'} undefined: {'; '.join(why[:most])}{more}."
+    what = "undefined" if rows["estimate"].isna().all() else "undefined or untested"
+    return f"{len(rows)} of {total} effects {'are' if len(rows) > 1 else 'is'} {what}: {'; '.join(why[:most])}{more}."
 
 
 def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence: float) -> list[Finding]:
@@ -211,7 +220,8 @@ def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
         "inherited": "the gap between the groups (or the level) moved",
         "moved": "it moved, but not shown to be from bias",
         "none": "no sign at this n",
-        "undefined": "it cannot be told: an effect that decides has no value",
+        "alone": f"it cannot be told with {ONE_SEED}",
+        "undefined": "it cannot be told: an effect that decides has no value, or rests on one seed",
         "unknown": "not measured",
     }
     parts = []
@@ -244,7 +254,8 @@ def toward(measure: Measure, row: pd.Series) -> str:
 def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
     """The effect in a sentence, with its contrast, interval, adjusted p, n and unit, and what it leaves out; or why it is undefined."""
     interval = f"{100 * confidence:.0f}% interval {number(row['ci_low'], measure.unit, signed=True)} to {number(row['ci_high'], measure.unit, signed=True)}"
-    seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ""
+    seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ", one training seed"
+    tested = f"; adjusted {p_words(row['p_adjusted'])}" if row["seeds"] > 1 else " over items only"
     subject = f"the gap in {measure.title} ({row['comparison']})" if "−" in row["comparison"] else f"the {measure.title}"
     if row["reason"]:
         return f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, the change of {subject} is undefined: {row['reason']}."
@@ -256,7 +267,7 @@ def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
         note += f" Whatever the unusable answers were, it lies between {ends} in these items."
     return (
         f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, {subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
-        f"({interval}; adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s{seeds}).{note}"
+        f"({interval}{tested}; {row['n']} {row['unit'].split()[0]}s{seeds}).{note}"
     )
 
 
@@ -275,8 +286,8 @@ def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -
         )
     if seeds == 1:
         found.append(
-            "One training seed: intervals and tests cover the choice of items, not what another training run would give. "
-            "Take at least three seeds before acting on a single contrast."
+            "One training seed: the changes below are described, not tested. Their intervals cover the choice of items, not what another "
+            "training run would give, so that they neither show nor rule out anything. Train at least three seeds."
         )
     if not replicates:
         found.append(
