@@ -51,6 +51,7 @@ def test_paired_yes_or_no_is_mcnemars(tmp_path):
     )
     assert gap.what == "group: f − m" and gap.change == pytest.approx((gap.mean_b - gap.mean_a), abs=1e-9)
     assert whole.visible > abs(whole.high - whole.low) / 2 and whole.p_holm >= whole.p
+    assert whole.visible_low < whole.visible < whole.visible_high
     said = probate(*paths, "--show", 3, "--resamples", 500, "--out", tmp_path / "c.json").output
     assert "A: a table" in said and "rose" in said and "would be found four times in five" in said
     assert len(json.loads((tmp_path / "c.json").read_text())["flipped"]) == len(flips)
