@@ -37,7 +37,7 @@ def test_over_items_it_is_that_of_student_s_t():
 
 
 def test_with_items_and_seeds_the_judged_studies_find_it_four_times_in_five():
-    rng, n, seeds, sd, runs = np.random.default_rng(0), 100, 4, 0.25, 1500
+    rng, n, seeds, sd, runs = np.random.default_rng(0), 100, 4, 0.25, 800
     sign = np.repeat([1.0, -1.0], n // 2)[:, None]
     items, spread = 4 * 0.4**2 / n, (sd**2 + 4 * 0.5**2 / n) / seeds
     size = smallest_found(items, n - 2, spread, seeds=seeds, known=100).value

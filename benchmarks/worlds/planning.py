@@ -111,15 +111,15 @@ def found(rng: np.random.Generator, effect: float, count: int, spread: float, ru
 
 
 def promises(
-    runs: int, design_of: Callable[[pd.DataFrame, int], Design] = planned, simulated: Callable[..., Any] = simulate, pilots: int = 12
+    runs: int, design_of: Callable[[pd.DataFrame, int], Design] = planned, simulated: Callable[..., Any] = simulate, pilots: int = 20
 ) -> list[Row]:
-    """The power that `calibrate --from` promises after a study of 24 seeds, mean over such studies, and that of the studies which follow."""
+    """The power that `calibrate --from` promises after a study of 60 seeds, mean over such studies, and that of the studies which follow."""
     lines = []
     for count, spread, effect in ((3, 0.05, 0.25), (5, 0.05, 0.12), (5, 0.15, 0.35), (10, 0.05, 0.08), (10, 0.15, 0.2)):
         rng = np.random.default_rng([count, int(100 * spread), 7])
         world = f"power, {100 * effect:g} points, {count} seeds, spread {100 * spread:g}"
         promised = [
-            simulated(design_of(pilot(rng, 24, spread), count), effect, ANALYSIS, 2000, seed=k).rejected for k in range(pilots)
+            simulated(design_of(pilot(rng, 60, spread), count), effect, ANALYSIS, 1000, seed=k).rejected for k in range(pilots)
         ]
         error = float(np.std(promised, ddof=1) / np.sqrt(pilots))
         lines += [(world, "promised", float(np.mean(promised)), error), rate_of(world, "real", found(rng, effect, count, spread, 4 * runs))]

@@ -80,9 +80,9 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
     if not arms:
         raise InputError(f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group")
     rate = float(np.clip(arms[0].mean(), 0.01, 0.99))
-    pairs = [pd.concat([a, b], axis=1, join="inner").to_numpy() for i, a in enumerate(arms) for b in arms[i + 1 :]]
-    pairs = [p for p in pairs if len(p)]
-    same = float(np.mean([np.mean(np.isclose(p[:, 0], p[:, 1])) for p in pairs])) if pairs else 0.85
+    answers = pd.concat(arms, axis=1).to_numpy()
+    pairs = [(a[both], b[both]) for a, b in itertools.combinations(answers.T, 2) if (both := np.isfinite(a + b)).any()]
+    same = float(np.mean([np.isclose(a, b).mean() for a, b in pairs])) if pairs else 0.85
     chance = rate**2 + (1 - rate) ** 2
     items = arms[0].index.get_level_values("item_id").str.split("#").str[0].nunique()
     agreement = float(np.clip((same - chance) / (1 - chance), 0, 0.98)) if chance < 1 else 0.9

@@ -94,7 +94,7 @@ NOT_WITHIN = "not within the γ studied"
 """What an infinite γ means, in words."""
 ONE_SEED = "one training seed: how far the result moves from one training to the next is not known"
 TOO_FEW = "too few items of a group to tell how much they vary"
-GRID = 101
+GRID = 41
 """Points from one dose to the next at which the change is tested; between them the margin of the test is taken as linear."""
 
 

@@ -182,6 +182,8 @@ def _needed(items: float, freedom: float, spread: float, seeds: int, alpha: floa
     """The change at which Cochran and Cox's test has the power: over what a study may find of the variances, those of items being known where seeds vary."""
     if not np.isfinite(items + spread):
         return float("inf")
+    if items + spread == 0:
+        return 0.0
     error = np.sqrt(items + spread)
     if spread > 0:
         half = seeds_t.half_width(items, spread * _ratios(seeds - 1), freedom, seeds, 1 - alpha)
