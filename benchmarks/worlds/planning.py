@@ -143,21 +143,21 @@ def smallests(runs: int) -> list[Row]:
 
 
 def beyond_plan(runs: int, level: Callable[[int, int, float], float] = sequential.level) -> list[Row]:
-    """False positives of looks after each seed, up to twice as many as planned wherever they are not refused."""
+    """False positives of looks after each seed (items are many, and only seeds vary), up to four times as many as planned wherever they are not refused."""
     lines = []
     for plan in (3, 5, 8):
         rng = np.random.default_rng(plan)
-        gaps = rng.normal(0, 1, (1, 20 * runs)) * 0.5 + rng.normal(0, 1, (2 * plan, 20 * runs))
+        gaps = rng.normal(0, 1, (4 * plan, 20 * runs))
         wrong = np.zeros(20 * runs, dtype=bool)
-        for s in range(2, 2 * plan + 1):
+        for s in range(2, 4 * plan + 1):
             try:
                 own = level(s, plan, 0.05)
             except InputError:
                 break
             first = gaps[:s]
-            p = seeds.p_value(first.mean(0), 0.25, first.var(0, ddof=1) / s, 199, s)
+            p = seeds.p_value(first.mean(0), 0.0, first.var(0, ddof=1) / s, 199, s)
             wrong |= p <= own
-        lines.append(rate_of(f"{plan} seeds planned, up to {2 * plan} looked at", "false positives", wrong))
+        lines.append(rate_of(f"{plan} seeds planned, up to {4 * plan} looked at", "false positives", wrong))
     return lines
 
 

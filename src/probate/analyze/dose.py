@@ -138,7 +138,7 @@ def _averaged(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> np.ndarra
 
 
 def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
-    return Threshold(budget, *[float("nan")] * 3, n, seeds, reason)
+    return Threshold(budget, float("nan"), float("nan"), float("nan"), n, seeds, reason)
 
 
 def passage(

@@ -77,7 +77,8 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
     half = design.n // 2
     sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
     luck = rng.random((design.n, runs), dtype=np.float32)
-    kept = np.float32(np.sqrt(design.agreement))  # by both of two trainings with chance `agreement`
+    kept = np.float32(design.agreement**0.5)  # by both of two trainings with chance `agreement`
+    rest = np.float32(max(1 - design.agreement**0.5, 1e-6))
     values = np.empty((design.seeds, design.n, runs), dtype=np.int8)
     shifts = rng.normal(0, design.seed_sd, (design.seeds, runs)) if design.seed_sd else np.zeros((design.seeds, runs))
 
@@ -87,7 +88,7 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
     def answers(chance: Array | float) -> Array:
         """Of one training: below `kept` the item's luck counts, above it what is left, stretched to [0, 1)."""
         own = rng.random((design.n, runs), dtype=np.float32)
-        return np.asarray(np.where(own < kept, luck, (own - kept) / np.float32(max(1 - kept, 1e-6))) < chance).view(np.int8)
+        return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
 
     for s in range(design.seeds):
         values[s] = answers(cut(design.rate + sign * ((effect + shifts[s]) / 2).astype(np.float32)))

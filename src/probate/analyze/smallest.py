@@ -81,7 +81,7 @@ def smallest_found(
         confidence: of the interval.
     """
     if not (items >= 0 and spread >= 0 and items + spread > 0):
-        return Smallest(*[float("nan")] * 3, "nothing varies")
+        return _unknown("nothing varies")
     ends = _ends(items, freedom, confidence), _ends(spread, known, confidence) if spread else (0.0, 0.0)
     low, high = (_needed(i, freedom, s, seeds, alpha) for i, s in zip(*ends, strict=True))
     return Smallest(_needed(items, freedom, spread, seeds, alpha), low, high)
@@ -102,9 +102,9 @@ def of_change(
     """
     common = [s for s in sorted(after.keys() & before.keys()) if len(after[s]) and len(before[s])]
     if len(common) < 2 or not noise.freedom:
-        return Smallest(*[float("nan")] * 3, ONE_SEED)
+        return _unknown(ONE_SEED)
     if measure.statistic != "mean" or comparison == compare.SPREAD:
-        return Smallest(*[float("nan")] * 3, f"{comparison} is no mean over items")
+        return _unknown(f"{comparison} is no mean over items")
     frames = [_paired(after[s], before[s], measure, comparison) for s in common]
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
@@ -162,6 +162,10 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
         return before_after(after, before)
     common = difference(after, before)
     return common if len(measure.sides) == 2 else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
+
+
+def _unknown(reason: str) -> Smallest:
+    return Smallest(float("nan"), float("nan"), float("nan"), reason)
 
 
 def _ends(variance: float, freedom: float, confidence: float) -> tuple[float, float]:
