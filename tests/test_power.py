@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -61,17 +62,17 @@ MEASURE = Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id",
 def test_the_spread_of_a_change_is_that_of_both_its_arms():
     """√2 times one arm's, and the power that is promised is that of studies drawn like the pilot."""
     rng = np.random.default_rng(0)
-    found = [_design(outcomes(0.1, 30, rng, 100), MEASURE, 5, 0.0) for _ in range(3)]
-    assert np.mean([p.design.seed_sd**2 for p in found]) == pytest.approx(2 * 0.1**2, rel=0.3)
-    assert {p.freedom for p in found} == {58}
-    assert np.mean([p.sd_low <= 0.1 * 2**0.5 <= p.sd_high for p in found]) >= 2 / 3
-    promised = np.mean([simulate(p.design, 0.35, ANALYSIS, 500, seed=k).rejected for k, p in enumerate(found)])
+    found = _design(outcomes(0.1, 25, rng, 100), MEASURE, 5, 0.0)
+    assert found.design.seed_sd**2 == pytest.approx(2 * 0.1**2, rel=0.35)
+    assert found.freedom == 48 and found.sd_low < 0.1 * 2**0.5 < found.sd_high
+    known = replace(found.design, seed_sd=0.1 * 2**0.5, rate=0.5, agreement=0.7)
+    promised = simulate(known, 0.35, ANALYSIS, 1000).rejected
     side, luck = np.where(np.arange(100) < 50, 1, -1), rng.random((100, 1000))
     gaps = np.array([0.0, 0.35])[:, None, None, None] + rng.normal(0, 0.1, (2, 5, 1, 1000))
     own = np.where(rng.random((2, 5, 100, 1000)) < np.sqrt(0.7), luck, rng.random((2, 5, 100, 1000)))
     control, arm = (own < 0.5 + side[:, None] * gaps / 2).view(np.int8)
     real = np.mean(judge(arm - control, Design(100, 0.5, 5), ANALYSIS)[3] <= 0.05)
-    assert promised == pytest.approx(real, abs=0.07) and 0.3 < real < 0.9
+    assert promised == pytest.approx(real, abs=0.05) and 0.3 < real < 0.9
 
 
 def test_without_a_second_seed_the_spread_is_assumed():
