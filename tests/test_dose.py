@@ -225,3 +225,12 @@ def test_a_threshold_is_told_in_words():
     assert np.isinf(row["estimate"]) and row["note"] == NOT_WITHIN and row["p"] != row["p"] and row["seeds"] == 3
     assert at_ratio(row["estimate"]) == ratios(row["ci_low"], row["ci_high"]) == NOT_WITHIN
     assert (at_ratio(0.12), ratios(0.1, 0.3), ratios(0.1, np.inf)) == ("at γ 0.12", "γ 0.1 to 0.3", f"γ 0.1 to {NOT_WITHIN}")
+
+
+def test_seeds_that_agree_by_chance_do_not_show_that_the_budget_is_passed():
+    """Two seeds with one gap, by items that go opposite ways: neither part of the variance is above 0, and nothing is known of it."""
+    side = np.arange(40) % 2
+    luck = np.tile([0.1, 0.1, -0.1, -0.1], 10)
+    data = {0.5: {s: frame(0.5 * (side == 0) + way * luck) for s, way in enumerate((1, -1))}, 0.0: dict.fromkeys((0, 1), frame(0.0 * side))}
+    found = threshold(data, same(data), [0, 0.5], 0.1, QUICK)
+    assert found.ratio == pytest.approx(0.1) and found.low < 0.1 and found.high == np.inf and not found.reason

@@ -93,7 +93,8 @@ def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
 NOT_WITHIN = "not within the γ studied"
 """What an infinite γ means, in words."""
 ONE_SEED = "one training seed: how far the result moves from one training to the next is not known"
-TOO_FEW = "too few items of a group to tell how much they vary"
+UNKNOWN = 1e6
+"""Half of an interval of which nothing is known: seeds agree by chance, and items have nothing in common."""
 GRID = 41
 """Points from one dose to the next at which the change is tested; between them the margin of the test is taken as linear."""
 
@@ -166,8 +167,6 @@ def passage(
         return _none(budget, "", n, seeds)
     alpha = sequential.level(seeds, analysis.planned_seeds or 0, 1 - analysis.confidence)
     beyond = curve.beyond(budget)
-    if np.isnan(beyond).any():
-        return _none(budget, TOO_FEW, n, seeds)
     left: list[float] = [point]
     at = [0.0, *doses]
     for number in range(1, len(at)):
@@ -232,7 +231,7 @@ class _Curve:
         sums, each, sizes = [], np.zeros((len(doses) + 1, len(doses) + 1)), []
         for own in resample.strata(whole.sum((0, 1))):
             part = influence[:, :, own] - influence[:, :, own].mean(2, keepdims=True)
-            scale = len(own) / (len(own) - 1) if len(own) > 1 else float("nan")
+            scale = len(own) / (len(own) - 1)  # a stratum of one cluster has pseudo-clusters
             total = part.sum(1)
             sums.append(scale * total @ total.T)
             each += scale * np.einsum("dsi,esi->de", part, part)
@@ -253,10 +252,10 @@ class _Curve:
         return items, (weights @ self.by_seed).var(1, ddof=1) / seeds, freedom
 
     def ends(self, weights: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
-        """Of the interval with `tail` on each side, at each row of `weights`; both 0 at γ = 0."""
+        """Of the interval with `tail` on each side, at each row of `weights`; both 0 at γ = 0, and `UNKNOWN` away where nothing varies, by chance."""
         items, spread, freedom = self._variances(weights)
         half = seeds_t.half_width(items, spread, freedom, self.by_seed.shape[1], 1 - 2 * tail)
-        half = np.where(weights[:, 0] == 1, 0.0, half)
+        half = np.where(weights[:, 0] == 1, 0.0, np.where(np.isnan(half), UNKNOWN, half))
         value, middle = weights @ self.value, weights @ self.middle
         return np.minimum(value, middle - half), np.maximum(value, middle + half)
 
@@ -272,11 +271,14 @@ class _Curve:
         return np.maximum(up, down)
 
     def beyond(self, budget: float) -> np.ndarray:
-        """p of each dose's change being within ±budget: the share of changes as large as that found if the true one is at the budget (Hodges and Lehmann 1954)."""
+        """p of each dose's change being within ±budget: the share of changes as large as that found if the true one is at the budget (Hodges and Lehmann 1954).
+
+        1 where nothing varies, by chance: nothing is then shown.
+        """
         items, spread, freedom = self._variances(np.eye(len(self.value))[1:])
         count, size = self.by_seed.shape[1], np.abs(self.middle[1:])
         both = [seeds_t.p_value(np.maximum(size + way * budget, 0.0), items, spread, freedom, count) for way in (-1, 1)]
-        found: np.ndarray = np.where(size > budget, sum(both) / 2, np.where(np.isnan(both[0]), np.nan, 1.0))
+        found: np.ndarray = np.where((size > budget) & np.isfinite(both[0]), sum(both) / 2, 1.0)
         return found
 
 
