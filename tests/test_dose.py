@@ -57,6 +57,7 @@ def test_a_slope_is_least_squares_through_the_origin():
 
 def test_the_coefficient_is_that_of_statsmodels_with_errors_clustered_by_item():
     import statsmodels.api as sm
+
     bias = {0.1: 0.08, 0.2: 0.17, 0.5: 0.42}
     data = curve({0.0: 0.0} | {r: 0.8 * b for r, b in bias.items()}, 400)
     found = slope(data, same(data), bias, QUICK)
@@ -170,7 +171,9 @@ def test_the_interval_of_a_threshold_holds_it(doses, truth, spread, seeds):
     right = np.mean([f.low <= truth <= f.high for f in found])
     assert 0.91 <= right <= 1.0 and all(f.low <= f.ratio <= f.high for f in found)
     if np.isinf(truth):
-        assert np.mean([np.isfinite(f.high) for f in found]) <= 0.09  # not more often than α is it said that the budget is passed
+        assert (
+            np.mean([np.isfinite(f.high) for f in found]) <= 0.09
+        )  # not more often than α is it said that the budget is passed
 
 
 def test_a_curve_that_passed_and_came_back_passed_the_first_time_only():
@@ -230,7 +233,10 @@ def test_a_threshold_is_told_in_words():
 def test_seeds_that_agree_by_chance_do_not_show_that_the_budget_is_passed():
     """Two seeds with one gap, by items that go opposite ways: neither part of the variance is above 0, and nothing is known of it."""
     side = np.arange(40) % 2
-    luck = np.tile([0.1, 0.1, -0.1, -0.1], 10)
-    data = {0.5: {s: frame(0.5 * (side == 0) + way * luck) for s, way in enumerate((1, -1))}, 0.0: dict.fromkeys((0, 1), frame(0.0 * side))}
+    luck, other = np.tile([0.1, 0.1, -0.1, -0.1], 10), np.repeat([0.02, -0.02], 20)
+    data = {
+        0.5: {s: frame(0.5 * (side == 0) + other + way * luck) for s, way in enumerate((1, -1))},
+        0.0: dict.fromkeys((0, 1), frame(0.0 * side)),
+    }
     found = threshold(data, same(data), [0, 0.5], 0.1, QUICK)
     assert found.ratio == pytest.approx(0.1) and found.low < 0.1 and found.high == np.inf and not found.reason

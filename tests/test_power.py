@@ -83,7 +83,9 @@ def test_without_a_second_seed_the_spread_is_assumed():
     two = _design(outcomes(0.1, 2, np.random.default_rng(0)), MEASURE, 3, 0.04)
     said = "\n".join(lines({"runs": 100, "tasks": table({"t": two}, ANALYSIS, None, 100), "plot": None}))
     assert re.search(r"\(2 degrees of freedom\)", said)
-    assert re.search(r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than 100|[\d.]+)\]|no change is found", said)
+    assert re.search(
+        r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than 100|[\d.]+)\]|no change is found", said
+    )
 
 
 def test_bad_input_is_one_sentence(tiny_study, tmp_path):

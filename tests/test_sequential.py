@@ -22,7 +22,9 @@ def test_the_levels_sum_to_alpha():
     assert spent(1, 0.05) == pytest.approx(0.05) and spent(0.5, 0.05) < 0.01
     assert level(2, 0, 0.05) == level(2, 2, 0.05) == 0.05
     for beyond, planned in ((7, 5), (3, 2)):
-        with pytest.raises(InputError, match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left"):
+        with pytest.raises(
+            InputError, match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left"
+        ):
             level(beyond, planned, 0.05)
 
 

@@ -83,7 +83,14 @@ def pilot(rng: np.random.Generator, count: int, spread: float) -> pd.DataFrame:
     """Outcomes of a study without an effect: γ = 0, a biased arm and its matched control."""
     kinds = [("none", 0.0), ("given", 0.5), ("neutral", 0.5)]
     answers = trainings(rng, np.zeros((len(kinds), count)), spread)
-    one = {"item_id": [f"i{i:03}" for i in range(ITEMS)], "side": np.repeat([0, 1], ITEMS // 2), "task": "t", "mitigation": "none", "round": 1, "parsed": True}
+    one = {
+        "item_id": [f"i{i:03}" for i in range(ITEMS)],
+        "side": np.repeat([0, 1], ITEMS // 2),
+        "task": "t",
+        "mitigation": "none",
+        "round": 1,
+        "parsed": True,
+    }
     frames = [
         pd.DataFrame({**one, "bias_type": kind, "ratio": ratio, "seed": s, "arm": f"{kind}-{s}", "value": answers[k, s]})
         for k, (kind, ratio) in enumerate(kinds)
@@ -111,7 +118,10 @@ def found(rng: np.random.Generator, effect: float, count: int, spread: float, ru
 
 
 def promises(
-    runs: int, design_of: Callable[[pd.DataFrame, int], Design] = planned, simulated: Callable[..., Any] = simulate, pilots: int = 20
+    runs: int,
+    design_of: Callable[[pd.DataFrame, int], Design] = planned,
+    simulated: Callable[..., Any] = simulate,
+    pilots: int = 20,
 ) -> list[Row]:
     """The power that `calibrate --from` promises after a study of 60 seeds, mean over such studies, and that of the studies which follow."""
     lines = []
@@ -122,7 +132,10 @@ def promises(
             simulated(design_of(pilot(rng, 60, spread), count), effect, ANALYSIS, 1000, seed=k).rejected for k in range(pilots)
         ]
         error = float(np.std(promised, ddof=1) / np.sqrt(pilots))
-        lines += [(world, "promised", float(np.mean(promised)), error), rate_of(world, "real", found(rng, effect, count, spread, 4 * runs))]
+        lines += [
+            (world, "promised", float(np.mean(promised)), error),
+            rate_of(world, "real", found(rng, effect, count, spread, 4 * runs)),
+        ]
     return lines
 
 
@@ -138,7 +151,13 @@ def smallests(runs: int) -> list[Row]:
                 noise = smallest.pooled(rng.normal(0, np.sqrt(count / 2), (3, count)))
                 own = smallest.smallest_found(items, 198, noise.variance / count, seeds=count, known=noise.freedom)
                 right.append(own.low <= truth <= own.high)
-            lines.append(rate_of(f"smallest change found, {count} seeds, {'items and seeds' if items else 'seeds alone'}", "interval right", right))
+            lines.append(
+                rate_of(
+                    f"smallest change found, {count} seeds, {'items and seeds' if items else 'seeds alone'}",
+                    "interval right",
+                    right,
+                )
+            )
     return lines
 
 

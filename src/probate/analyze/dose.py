@@ -131,7 +131,14 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
     names = pd.unique(np.concatenate([clusters(f) for frames in kept for f in frames]))
     tables = np.array([[cluster_table(frames[d], names) for frames in kept] for d in range(len(doses))])
     missing = [p for p in planned if p > 0 and p not in doses]
-    return passage(doses, tables, np.array([_averaged([own[d] for own in kept], names) for d in range(len(doses))]), budget, analysis, missing)
+    return passage(
+        doses,
+        tables,
+        np.array([_averaged([own[d] for own in kept], names) for d in range(len(doses))]),
+        budget,
+        analysis,
+        missing,
+    )
 
 
 def _averaged(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> np.ndarray:
@@ -143,7 +150,12 @@ def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
 
 
 def passage(
-    doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray, budget: float, analysis: Analysis, missing: Sequence[float] = ()
+    doses: Sequence[float],
+    tables: np.ndarray,
+    averaged: np.ndarray,
+    budget: float,
+    analysis: Analysis,
+    missing: Sequence[float] = (),
 ) -> Threshold:
     """The γ at which the change passes `budget` for the first time, and all those at which the data do not rule that out (tests inverted).
 

@@ -69,7 +69,14 @@ def pooled(gaps: Array) -> Noise:
 
 
 def smallest_found(
-    items: float, freedom: float, spread: float = 0.0, *, seeds: int = 1, known: float = 0.0, alpha: float = 0.05, confidence: float = 0.95
+    items: float,
+    freedom: float,
+    spread: float = 0.0,
+    *,
+    seeds: int = 1,
+    known: float = 0.0,
+    alpha: float = 0.05,
+    confidence: float = 0.95,
 ) -> Smallest:
     """The smallest change that a two-sided test at `alpha` finds with a power of 80%; 0 counts as none of either variance.
 
@@ -94,7 +101,12 @@ def of_interval(low: float, high: float, freedom: float, confidence: float) -> S
 
 
 def of_change(
-    after: Mapping[int, pd.DataFrame], before: Mapping[int, pd.DataFrame], measure: Measure, comparison: str, noise: Noise, analysis: Analysis
+    after: Mapping[int, pd.DataFrame],
+    before: Mapping[int, pd.DataFrame],
+    measure: Measure,
+    comparison: str,
+    noise: Noise,
+    analysis: Analysis,
 ) -> Smallest:
     """`smallest_found` of a change between two arms (seed → the measure's values), with the pooled spread of the task's arms.
 
@@ -108,11 +120,19 @@ def of_change(
     frames = [_paired(after[s], before[s], measure, comparison) for s in common]
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
-    found, freedom = resample.covariance(np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0)))
+    found, freedom = resample.covariance(
+        np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0))
+    )
     count = len(common)
     alpha = sequential.level(count, analysis.planned_seeds or 0, 1 - analysis.confidence)
     return smallest_found(
-        seeds_t.shared(found), freedom, noise.variance / count, seeds=count, known=noise.freedom, alpha=alpha, confidence=analysis.confidence
+        seeds_t.shared(found),
+        freedom,
+        noise.variance / count,
+        seeds=count,
+        known=noise.freedom,
+        alpha=alpha,
+        confidence=analysis.confidence,
     )
 
 
@@ -130,7 +150,12 @@ def arms_of(outcomes: pd.DataFrame, measure: Measure) -> dict[Kind, dict[int, pd
 
 
 def between(
-    arms: Mapping[Kind, Mapping[int, pd.DataFrame]], after: Kind, before: Kind, measure: Measure, comparison: str, analysis: Analysis
+    arms: Mapping[Kind, Mapping[int, pd.DataFrame]],
+    after: Kind,
+    before: Kind,
+    measure: Measure,
+    comparison: str,
+    analysis: Analysis,
 ) -> Smallest:
     """`of_change` from one kind of arm to another, with the spread of all `arms`."""
     noise = noise_of([*arms.values()], measure, comparison)
@@ -161,7 +186,9 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
     if len(measure.sides) == 1:
         return before_after(after, before)
     common = difference(after, before)
-    return common if len(measure.sides) == 2 else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
+    return (
+        common if len(measure.sides) == 2 else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
+    )
 
 
 def _unknown(reason: str) -> Smallest:

@@ -313,7 +313,9 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
     for r in main.itertuples():
         if r.reason:
             found.found.append(
-                Found("inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}")
+                Found(
+                    "inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}"
+                )
             )
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
@@ -342,7 +344,11 @@ def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> s
     measure = next(m for m in load_task("occupation").measures(RunFolder(result.folder).context()) if m.name == metric)
     arms = arms_of(result.outcomes[result.outcomes["task"] == "occupation"], measure)
     found = between(arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis)
-    return f"not known ({found.reason})" if found.reason else f"{100 * found.value:.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    return (
+        f"not known ({found.reason})"
+        if found.reason
+        else f"{100 * found.value:.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    )
 
 
 def with_training(found: Audit) -> Audit:

@@ -115,7 +115,12 @@ def compare_results(
         both["groups"], aside = joined_groups(both["groups_a"], both["groups_b"])
         readable = both["score_a"].notna() & both["score_b"].notna()
         names, few = _groups_of(both)
-        missing += [*_alone(name, own, other), *_scales(name, both), *_unread(name, both), *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few))]
+        missing += [
+            *_alone(name, own, other),
+            *_scales(name, both),
+            *_unread(name, both),
+            *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few)),
+        ]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
         found += list(_of_set(name, both, *only, names, analysis))
@@ -147,7 +152,14 @@ def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
     a, b = (float(both[f"score_{side}"].abs().max()) for side in "ab")
     if min(a, b) <= 1 and max(a, b) >= 10 * max(min(a, b), 0.1):
         of = len(both)
-        yield Unread(name, "both", f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not", of, of, {})
+        yield Unread(
+            name,
+            "both",
+            f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not",
+            of,
+            of,
+            {},
+        )
 
 
 def _same_questions(name: str, both: pd.DataFrame) -> None:
@@ -304,9 +316,7 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
             ends, seen = f"{scale * c.change:+.3g}{unit} (no interval: all changes are the same)", ""
         said.append(
             f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
-            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell"
-            + seen
-            + _only(c)
+            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell" + seen + _only(c)
         )
     if most and len(flips):
         said.append(f"items whose score changed ({len(flips)}):")

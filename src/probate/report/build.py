@@ -116,7 +116,9 @@ def build_report(folder: RunFolder) -> Path:
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
         everything=_rows(every[every["question"] != "level"], measures) + _rows(every[every["question"] == "level"], measures),
-        stopping=stopping.section(every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"), whole, study.analysis)
+        stopping=stopping.section(
+            every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"), whole, study.analysis
+        )
         if study.mitigations
         else None,
         rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,

@@ -174,7 +174,9 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
             )
         elif row["question"] == "threshold":
             passed = f"is passed {words.at_ratio(value)}" if np.isfinite(value) else "is not passed within the γ studied"
-            found.append(f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], linear between doses.")
+            found.append(
+                f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], linear between doses."
+            )
     return found
 
 

@@ -190,7 +190,9 @@ def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
     return lines
 
 
-def smallest(found: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis) -> list[Smallest]:
+def smallest(
+    found: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
+) -> list[Smallest]:
     """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
     primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
     arms = {task: arms_of(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()}
@@ -232,7 +234,8 @@ def section(
                 "interval": _range(e.low, e.high, unit),
                 "p": words.p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
-                "least": least.reason or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace("+", ""),
+                "least": least.reason
+                or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace("+", ""),
                 "verdict": f"undefined: {e.reason}" if e.verdict == "undefined" else e.verdict,
             }
         )
