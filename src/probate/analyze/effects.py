@@ -382,7 +382,10 @@ class _Doses:
         if np.isnan(t.ratio):
             return undefined(t.reason or why or "no item has a usable answer wherever one is needed")
         e = Estimate(t.ratio, t.low, t.high, np.nan, t.n, t.seeds, "none", "tests inverted, t over items and seeds", "γ")
-        named = [*(f"γ {r:g} left out: {reason}" for r, reason in gone.items()), *(f"seed {s} left out: {x}" for s, x in lost.items())]
+        named = [
+            *(f"γ {r:g} left out: {reason}" for r, reason in gone.items()),
+            *(f"seed {s} left out: {reason}" for s, reason in lost.items()),
+        ]
         return replace(e, note="; ".join(filter(None, [dose.said(t.low, t.high), *named])))
 
 
