@@ -53,6 +53,7 @@ def test_paired_yes_or_no_counts_by_pairs(tmp_path):
     )
     assert gap.what == "group: f − m" and gap.change == pytest.approx((gap.mean_b - gap.mean_a), abs=1e-9)
     assert whole.visible > abs(whole.high - whole.low) / 2 and whole.p_holm >= whole.p
+    assert whole.visible_low < whole.visible < whole.visible_high
     said = probate(*paths, "--show", 3, "--resamples", 500, "--out", tmp_path / "c.json").output
     assert "A: a table" in said and "rose" in said and "would be found four times in five" in said
     assert len(json.loads((tmp_path / "c.json").read_text())["flipped"]) == len(flips)
@@ -248,8 +249,13 @@ def test_a_group_without_a_readable_score_has_an_undefined_row(tmp_path, groups)
 def test_items_of_one_side_are_counted_by_group_and_other_scales_are_said(tmp_path):
     a = [{"item": str(i), "score": i % 2, "group": "fm"[i // 2 % 2]} for i in range(40)]
     half = [r for r in a if r["group"] == "m" or int(r["item"]) < 8]
-    whole, part, hundred = (str(write(tmp_path / n, rows)) for n, rows in (("a.jsonl", a), ("b.jsonl", half), ("c.jsonl", [{**r, "score": 100 * r["score"]} for r in a])))
-    assert f"A: {40 - len(half)} of 40 items are not in B; of group: f {40 - len(half)}: left out" in probate(whole, part).stdout
+    whole, part, hundred = (
+        str(write(tmp_path / n, rows))
+        for n, rows in (("a.jsonl", a), ("b.jsonl", half), ("c.jsonl", [{**r, "score": 100 * r["score"]} for r in a]))
+    )
+    assert (
+        f"A: {40 - len(half)} of 40 items are not in B; of group: f {40 - len(half)}: left out" in probate(whole, part).stdout
+    )
     assert "up to 1 in A and up to 100 in B, which are hardly of one scale" in probate(whole, hundred).stdout
     said = probate(whole, whole).stdout
     assert "nan" not in said and "not in" not in said and "one scale" not in said
@@ -258,4 +264,6 @@ def test_items_of_one_side_are_counted_by_group_and_other_scales_are_said(tmp_pa
 def test_no_change_at_all_has_no_interval_and_says_so(tmp_path):
     path = str(write(tmp_path / "a.jsonl", [{"item": str(i), "score": i % 2} for i in range(30)]))
     said = probate(path, path).stdout
-    assert "B − A +0 points (no interval: all changes are the same)" in said and "nan" not in said and "would be found" not in said
+    assert (
+        "B − A +0 points (no interval: all changes are the same)" in said and "nan" not in said and "would be found" not in said
+    )

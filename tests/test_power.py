@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from probate.analyze.simulate import Design, judge, simulate
 from probate.errors import InputError
-from probate.power import calibrate, lines
+from probate.power import _design, calibrate, lines, table
+from probate.study import Analysis
+from probate.tasks.base import Measure
+
+ANALYSIS = Analysis(resamples=400)
 
 ASSUMED = {"rate": 0.5, "agreement": 0.7, "seed_sd": 0.05, "items": None, "goal": None, "runs": 200}
 
@@ -31,6 +39,53 @@ def test_a_finished_run_gives_items_and_rates(tiny_study, finished_run, tmp_path
     finished_run(tmp_path)
     said = "\n".join(lines(calibrate(tiny_study(), Path(), source=tmp_path, **ASSUMED)))
     assert re.search(r"occupation: 18 items, 1 seed, rate 0\.\d\d, agreement", said)
+
+
+def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
+    """A control, its biased arm and its matched control without an effect, each training with an error of its own."""
+    side, luck = np.repeat([0, 1], n // 2), rng.random(n)
+    frames = []
+    for bias_type, ratio in (("none", 0.0), ("given", 0.5), ("neutral", 0.5)):
+        for s in range(seeds):
+            own = np.where(rng.random(n) < np.sqrt(0.7), luck, rng.random(n))
+            value = (own < 0.5 + rng.normal(0, spread) / 2 * np.where(side == 0, 1, -1)).astype(float)
+            frames.append(
+                pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": side, "value": value, "bias_type": bias_type, "ratio": ratio,
+                              "seed": s, "arm": f"{bias_type}-{s}", "task": "t", "mitigation": "none", "round": 1, "parsed": True})
+            )  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+MEASURE = Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)
+
+
+def test_the_spread_of_a_change_is_that_of_both_its_arms():
+    """√2 times one arm's, and the power that is promised is that of studies drawn like the pilot."""
+    rng = np.random.default_rng(0)
+    found = _design(outcomes(0.1, 25, rng, 100), MEASURE, 5, 0.0)
+    assert found.design.seed_sd**2 == pytest.approx(2 * 0.1**2, rel=0.35)
+    assert found.freedom == 48 and found.sd_low < 0.1 * 2**0.5 < found.sd_high
+    known = replace(found.design, seed_sd=0.1 * 2**0.5, rate=0.5, agreement=0.7)
+    promised = simulate(known, 0.35, ANALYSIS, 1000).rejected
+    side, luck = np.where(np.arange(100) < 50, 1, -1), rng.random((100, 1000))
+    gaps = np.array([0.0, 0.35])[:, None, None, None] + rng.normal(0, 0.1, (2, 5, 1, 1000))
+    own = np.where(rng.random((2, 5, 100, 1000)) < np.sqrt(0.7), luck, rng.random((2, 5, 100, 1000)))
+    control, arm = (own < 0.5 + side[:, None] * gaps / 2).view(np.int8)
+    real = np.mean(judge(arm - control, Design(100, 0.5, 5), ANALYSIS)[3] <= 0.05)
+    assert promised == pytest.approx(real, abs=0.05) and 0.3 < real < 0.9
+
+
+def test_without_a_second_seed_the_spread_is_assumed():
+    one = _design(outcomes(0.1, 1, np.random.default_rng(0)), MEASURE, 3, 0.04)
+    assert (one.design.seed_sd, one.sd_low, one.sd_high, one.freedom) == (0.04, 0.04, 0.04, 0)
+    said = "\n".join(lines({"runs": 100, "tasks": table({"t": one}, ANALYSIS, None, 100), "plot": None}))
+    assert "sd of a change between seeds 0.040 (assumed)" in said
+    two = _design(outcomes(0.1, 2, np.random.default_rng(0)), MEASURE, 3, 0.04)
+    said = "\n".join(lines({"runs": 100, "tasks": table({"t": two}, ANALYSIS, None, 100), "plot": None}))
+    assert re.search(r"\(2 degrees of freedom\)", said)
+    assert re.search(
+        r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than 100|[\d.]+)\]|no change is found", said
+    )
 
 
 def test_bad_input_is_one_sentence(tiny_study, tmp_path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from probate.analyze.contrast import contrast, over_seeds
 from probate.analyze.seeds import p_value
 from probate.analyze.sequential import level, spent
-from probate.study import Analysis
+from probate.errors import InputError
+from probate.folder import RunFolder
+from probate.study import Analysis, Study
 
 
 def test_the_levels_sum_to_alpha():
@@ -18,7 +21,43 @@ def test_the_levels_sum_to_alpha():
         assert sum(levels) == pytest.approx(0.05) and levels == sorted(levels)
     assert spent(1, 0.05) == pytest.approx(0.05) and spent(0.5, 0.05) < 0.01
     assert level(2, 0, 0.05) == level(2, 2, 0.05) == 0.05
-    assert level(7, 5, 0.05) == level(5, 5, 0.05)
+    for beyond, planned in ((7, 5), (3, 2)):
+        with pytest.raises(
+            InputError, match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left"
+        ):
+            level(beyond, planned, 0.05)
+
+
+def test_a_study_with_more_seeds_than_planned_is_refused_with_what_to_do(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text("seeds: [0, 1, 2, 3]\nanalysis: {planned_seeds: 3}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"study.yaml.*4 seeds, and 3 are planned.*keep 3 seeds, or plan 4 in a new study"):
+        Study.load(file)
+    assert Study.load(file, ["analysis.planned_seeds=4"]).analysis.planned_seeds == 4
+
+
+def test_a_run_that_was_looked_at_keeps_its_plan(tmp_path):
+    def study(seeds: int, planned: int | None) -> Study:
+        return Study(seeds=list(range(seeds)), analysis=Analysis(planned_seeds=planned))
+
+    folder = RunFolder(tmp_path)
+    folder.check_plan(study(9, None))  # no run there yet
+    (tmp_path / "study.lock.yaml").write_text(yaml.safe_dump({"study": study(3, 5).model_dump(mode="json")}), encoding="utf-8")
+    folder.check_plan(study(9, 9))  # not looked at yet
+    (tmp_path / "effects.parquet").touch()
+    folder.check_plan(study(5, 5))
+    folder.check_plan(study(3, 4))
+    for seeds, planned in ((5, 9), (9, 9), (9, None)):
+        with pytest.raises(InputError, match=r"study.lock.yaml has 5, and its results were looked at .* set it to 5 again"):
+            folder.check_plan(study(seeds, planned))
+
+
+def test_a_run_of_more_seeds_than_planned_is_no_traceback(tmp_path):
+    own = Study(seeds=[0, 1, 2]).model_dump(mode="json")
+    own["analysis"]["planned_seeds"] = 2
+    (tmp_path / "study.lock.yaml").write_text(yaml.safe_dump({"study": own}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"study.lock.yaml: analysis.planned_seeds: 3 seeds, and 2 are planned"):
+        RunFolder(tmp_path).study()
 
 
 def test_looking_after_each_seed_does_not_err_more_often():

@@ -82,13 +82,13 @@ def test_one_seed_neither_finds_nor_clears(gaps):
     assert advice == "It cannot be told whether there is something to stop. 1 of 1 comparisons cannot be judged: one training seed."
 
 
-def test_the_smallest_visible_change_is_found_four_times_in_five():
-    """Simulated: an effect as large as `smallest` says is significant in about 80% of the samples."""
-    rng = np.random.default_rng(1)
-    error = 0.05
-    entry = stopping.Entry("m", "t", "b", 0.5, 1, True, 0, -1.96 * error, 1.96 * error, 1, 1, 1, 1, "not shown")
-    size = stopping.smallest(entry)
-    assert np.mean(np.abs(rng.normal(size, error, 20_000)) > 1.96 * error) == pytest.approx(0.8, abs=0.02)
+def test_the_smallest_visible_change_has_an_interval_and_needs_seeds():
+    found = judged({"none": 0.5, "cure": 0.0}, {})[0]
+    one = outcomes({"none": 0.5, "cure": 0.0}, {}, seeds=1)
+    more = pd.concat([one.assign(seed=s, score=one["score"].sample(frac=1, random_state=s).to_numpy()) for s in range(4)])
+    (least,) = stopping.smallest(found, MEASURES, more, Analysis())
+    assert 0 < least.low < least.value < least.high and not least.reason
+    assert stopping.smallest(found, MEASURES, one, Analysis())[0].reason.startswith("one training seed: ")
 
 
 def test_a_gap_that_only_moves_is_called_out():

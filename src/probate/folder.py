@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
+from pydantic import ValidationError
 
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
@@ -75,6 +76,19 @@ class RunFolder:
         if found > SCHEMA:
             raise InputError(
                 f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; update Probate, or choose another folder"
+            )
+
+    def check_plan(self, study: Study) -> None:
+        """Raises InputError if the folder's results were looked at by a plan of fewer seeds than the study's (`analysis.planned_seeds`)."""
+        path = self.path / "study.lock.yaml"
+        if not (path.exists() and (self.path / "effects.parquet").exists()):
+            return
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))["study"]
+        planned, now = before.get("analysis", {}).get("planned_seeds"), study.analysis.planned_seeds
+        if planned and len(before["seeds"]) > 1 and (now is None or now > planned):
+            raise InputError(
+                f"analysis.planned_seeds: {'none' if now is None else now}, but {path} has {planned}, and its results were looked at by that plan, "
+                f"which leaves nothing of α for more: set it to {planned} again, or start a new folder (--out) with other seeds"
             )
 
     def begin(self, study: Study, data: StudyData) -> None:
@@ -167,7 +181,11 @@ class RunFolder:
         if not path.exists():
             raise InputError(f"{self.path}: no run folder (there is no study.lock.yaml in it)")
         self.check_schema()
-        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["study"])
+        try:
+            return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["study"])
+        except ValidationError as error:
+            said = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
+            raise InputError(f"{path}: {said}") from None
 
     def lock_text(self) -> str:
         return (self.path / "study.lock.yaml").read_text(encoding="utf-8")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from probate.analyze import resample
+from probate.analyze.contrast import cluster_table, difference
 from probate.analyze.simulate import Design, needed, simulate, smallest_visible
+from probate.analyze.smallest import noise_of
 from probate.arms import read_data
+from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
 from probate.folder import RunFolder
+from probate.plan import REPLICATE_SEED
 from probate.report import charts
 from probate.store import write_atomic
 from probate.study import Analysis, Study
@@ -23,62 +29,94 @@ EFFECTS = (0.05, 0.1, 0.2, 0.3)
 RESAMPLES = 400
 
 
-def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: float) -> dict[str, Design]:
+@dataclass(frozen=True)
+class Planned:
+    """A task's design. `sd_low`, `sd_high`: the 95% interval of its `seed_sd`, if that is known from a run (`freedom` degrees of freedom; 0: assumed)."""
+
+    design: Design
+    sd_low: float
+    sd_high: float
+    freedom: int = 0
+
+
+def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: float) -> dict[str, Planned]:
     """The design of the study's classification by its held-out items, with assumed rates."""
     data = read_data(study, base)
     n = sum(r.groups.get(study.bias.dimension) in study.bias.groups[:2] for r in data.split.test)
-    return {"held-out items": Design(n, rate, len(study.seeds), agreement, seed_sd)}
+    return {"held-out items": Planned(Design(n, rate, len(study.seeds), agreement, seed_sd), seed_sd, seed_sd)}
 
 
-def observed(study: Study, folder: RunFolder) -> dict[str, Design]:
+def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Planned]:
     """The design of each task with a primary measure of shares, from a finished run: items, rate, agreement of arms and spread of seeds.
 
     The rate is the control's (γ = 0, else the matched control's); the agreement is the share of the control's answers that the arms of
-    other seeds, or else the matched controls, repeat beyond chance.
+    other seeds, or else the matched controls, repeat beyond chance. The spread is that of a change, which has the noise of both its arms: pooled over all
+    unmitigated arms of the first round, less what their items make. `seed_sd` stands for it where the run has one seed.
     """
     from probate.registry import load_task
 
     outcomes, context, found = folder.outcomes(), folder.context(), {}
-    outcomes = outcomes[(outcomes["mitigation"] == "none") & outcomes["bias_type"].isin(["none", "neutral"])]
+    outcomes = outcomes[(outcomes["mitigation"] == "none") & (outcomes["round"] == 1)]
     for spec in folder.study().tasks:
         task = load_task(spec.name, spec.options, spec.alias)
         measure = next(m for m in task.measures(context) if m.primary)
         own = outcomes[outcomes["task"] == task.key]
         if measure.unit != "share" or len(measure.sides) != 2 or own.empty:
             continue
-        found[task.key] = _design(own, measure, len(study.seeds))
+        found[task.key] = _design(own, measure, len(study.seeds), seed_sd)
     if not found:
         raise InputError(f"{folder.path}: no task there has a share that is compared between two groups")
     return found
 
 
-def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int) -> Design:
-    frames = [measure.values(part) for _, part in outcomes.groupby("arm", sort=False)]
-    arms = [f.set_index(["item_id", "side"])["value"].dropna() for f in frames]
-    arms = [a for a in arms if {0, 1} <= set(a.index.get_level_values("side"))]
+def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float) -> Planned:
+    kinds: dict[tuple[str, float], dict[int, pd.DataFrame]] = {}
+    for (bias_type, ratio, seed), part in outcomes.groupby(["bias_type", "ratio", "seed"], sort=False):
+        values = measure.values(part).dropna(subset=["value"])
+        if {0, 1} <= set(values["side"]):
+            kinds.setdefault((bias_type, ratio), {})[seed] = values
+    controls = [f for (bias_type, _), own in kinds.items() if bias_type in ("none", NEUTRAL) for f in own.values()]
+    arms = [f.set_index(["item_id", "side"])["value"] for f in controls]
     if not arms:
         raise InputError(f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group")
     rate = float(np.clip(arms[0].mean(), 0.01, 0.99))
-    pairs = [pd.concat([a, b], axis=1, join="inner").to_numpy() for i, a in enumerate(arms) for b in arms[i + 1 :]]
-    pairs = [p for p in pairs if len(p)]
-    same = float(np.mean([np.mean(np.isclose(p[:, 0], p[:, 1])) for p in pairs])) if pairs else 0.85
+    answers = pd.concat(arms, axis=1).to_numpy()
+    pairs = [(a[both], b[both]) for a, b in itertools.combinations(answers.T, 2) if (both := np.isfinite(a + b)).any()]
+    same = float(np.mean([np.isclose(a, b).mean() for a, b in pairs])) if pairs else 0.85
     chance = rate**2 + (1 - rate) ** 2
-    gaps = [a.groupby("side").mean().pipe(lambda m: m.get(0, np.nan) - m.get(1, np.nan)) for a in arms]
     items = arms[0].index.get_level_values("item_id").str.split("#").str[0].nunique()
-    sampling = 2 * 4 * rate * (1 - rate) * (1 - same) / max(1, items)
-    spread = float(np.sqrt(max(0.0, np.nanvar(gaps, ddof=1) - sampling))) if len(gaps) > 2 else 0.0
     agreement = float(np.clip((same - chance) / (1 - chance), 0, 0.98)) if chance < 1 else 0.9
-    return Design(items // 2 * 2, rate, seeds, agreement, spread)
+    first = [{s: f for s, f in own.items() if s < REPLICATE_SEED} for own in kinds.values()]
+    noise = noise_of(first, measure, " − ".join(measure.sides))
+    design = Design(items // 2 * 2, rate, seeds, agreement, seed_sd)
+    if not noise.freedom:
+        return Planned(design, seed_sd, seed_sd)
+    sampling = _sampling(first)
+    sd, low, high = (float(np.sqrt(max(0.0, v - sampling))) for v in (noise.variance, *noise.ends(0.95)))
+    return Planned(replace(design, seed_sd=sd), low, high, noise.freedom)
+
+
+def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:
+    """What items make of the variance of a gap's change from one training to another of the same arm, mean over arms and pairs of seeds."""
+    found = []
+    for own in arms:
+        for one, other in itertools.pairwise(own.values()):
+            table = cluster_table(difference(one, other))
+            found.append(resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0])
+    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
 
 
 def table(
-    designs: dict[str, Design], analysis: Analysis, goal: float | None, runs: int, tick: Callable[[int], None] | None = None
+    planned: Mapping[str, Planned], analysis: Analysis, goal: float | None, runs: int, tick: Callable[[int], None] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """For each task: its design, error rate and coverage without an effect, power over effects, the smallest visible change, what a goal needs."""
+    """For each task: its design, error rate and coverage without an effect, power over effects, the smallest visible change, what a goal needs.
+
+    `smallest_interval`: the smallest visible change at both ends of the interval of `seed_sd`.
+    """
     analysis, found = analysis.model_copy(update={"resamples": RESAMPLES}), {}
     tick = tick or (lambda _: None)
-    for name, design in designs.items():
-        cells = []
+    for name, plan in planned.items():
+        cells, design = [], plan.design
         for effect in (0.0, *EFFECTS):
             cell = simulate(design, effect, analysis, runs)
             tick(1)
@@ -86,7 +124,12 @@ def table(
                 cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
         found[name] = {
             "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),
+            "seed_sd_interval": [plan.sd_low, plan.sd_high], "seed_sd_freedom": plan.freedom,
         }  # fmt: skip
+        if plan.freedom:
+            found[name]["smallest_interval"] = [
+                smallest_visible(replace(design, seed_sd=sd), analysis) for sd in (plan.sd_low, plan.sd_high)
+            ]
         tick(1)
         if goal is not None:
             found[name]["goal"] = {
@@ -104,7 +147,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         d = row["design"]
         said.append(
             f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate {d['rate']:.2f}, "
-            f"agreement {d['agreement']:.2f}, sd between seeds {d['seed_sd']:.3f}"
+            f"agreement {d['agreement']:.2f}, sd of a change between seeds {d['seed_sd']:.3f} {_known(row)}"
         )
         for cell in row["effects"]:
             right = f"interval right in {100 * cell['coverage']:.1f}%"
@@ -114,7 +157,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 else f"  without an effect: found in {100 * cell['found']:.1f}%, {right}"
             )
         said.append(
-            f"  smallest change found four times in five: {100 * row['smallest']:.1f} points"
+            f"  smallest change found four times in five: {100 * row['smallest']:.1f} points{_between(row)}"
             if np.isfinite(row["smallest"])
             else f"  no change is found four times in five, not even the largest that the rate allows ({100 * row['largest']:.0f} points)"
         )
@@ -126,6 +169,20 @@ def lines(found: dict[str, Any]) -> list[str]:
                 f"  to find {100 * goal['effect']:g} points four times in five: {items} at {d['seeds']} seed(s), or {seeds} at {d['n']} items"
             )
     return [*said, f"plot: {found['plot']}"] if found["plot"] else said
+
+
+def _known(row: dict[str, Any]) -> str:
+    low, high = row["seed_sd_interval"]
+    freedom = row["seed_sd_freedom"]
+    return f"[{low:.3f}, {high:.3f}] ({freedom} degrees of freedom)" if freedom else "(assumed)"
+
+
+def _between(row: dict[str, Any]) -> str:
+    """The smallest change at both ends of the interval of the spread."""
+    if "smallest_interval" not in row:
+        return ""
+    ends = [f"{100 * v:.1f}" if np.isfinite(v) else f"more than {100 * row['largest']:.0f}" for v in row["smallest_interval"]]
+    return f" [{ends[0]}, {ends[1]}]"
 
 
 @charts.drawn
@@ -176,13 +233,14 @@ def calibrate(
     """What `probate calibrate` gives: `runs`, `tasks` (see `table`), `plot`; the last an SVG file for `recovery_plot`."""
     if plot and plot.suffix != ".svg":
         raise InputError(f"--plot {plot}: must end in .svg")
-    designs = observed(study, RunFolder(source)) if source else assumed(study, base, rate, agreement, seed_sd)
+    planned = observed(study, RunFolder(source), seed_sd) if source else assumed(study, base, rate, agreement, seed_sd)
     if items:
-        designs = {name: replace(d, n=items) for name, d in designs.items()}
+        planned = {name: replace(p, design=replace(p.design, n=items)) for name, p in planned.items()}
+    designs = {name: p.design for name, p in planned.items()}
     small = next((name for name, d in designs.items() if d.n < 8), None)
     if small:
         raise InputError(f"calibrate: {small} has {designs[small].n} items; at least 8 are needed")
-    found = table(designs, study.analysis, goal, runs, tick)
+    found = table(planned, study.analysis, goal, runs, tick)
     if plot:
         from probate.report.charts import standalone
 

@@ -101,6 +101,7 @@ class _Run:
         self._trained: dict[str, tuple[str, Path]] = {}
 
     def execute(self) -> RunResult:
+        self.folder.check_plan(self.study)
         self.folder.begin(self.study, self.data)
         base = self.stages.lm(self.study.model)
         self.folder.lock_model(base.describe())

@@ -253,10 +253,18 @@ class Analysis(Section):
     planned_seeds: int | None = Field(
         None,
         ge=2,
-        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer seeds give wider intervals. Default: the seeds of the study are all, looked at once.",
+        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer seeds give wider intervals; more seeds than this are refused, for nothing of α is left for them. Default: the seeds of the study are all, looked at once.",
     )
     budget: float = Field(
-        0.05, gt=0, le=1, description="Gap budget of shares: the report says at which γ the change of a gap passes it."
+        0.05, gt=0, le=1, description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a gap first passes it, or that it does not within the γ studied."
+    )
+
+
+def beyond_plan(seeds: int, planned: int) -> str:
+    """Why there is no look with more seeds than `analysis.planned_seeds`, and what to do."""
+    return (
+        f"analysis.planned_seeds: {seeds} seeds, and {planned} are planned; the looks up to seed {planned} use all of α, so that none is left for one "
+        f"beyond it: keep {planned} seeds, or plan {seeds} in a new study with other seeds, before its first look"
     )
 
 
@@ -432,6 +440,8 @@ class Study(Section):
                 "model: a model behind an API cannot be fine-tuned; give it as generator, or measure it with: probate ask"
             )
         given = "given" in self.bias.types
+        if self.analysis.planned_seeds and len(self.seeds) > self.analysis.planned_seeds:
+            raise ValueError(beyond_plan(len(self.seeds), self.analysis.planned_seeds))
         if given and self.augmented is None:
             raise ValueError("bias.types has 'given', but there is no 'augmented' section to take it from")
         if self.augmented is not None and self.bias.types != ["given"]:

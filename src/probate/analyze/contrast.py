@@ -8,13 +8,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from probate.analyze import exact, resample, seeds, sequential
 from probate.study import Analysis
 
 NAN = float("nan")
-POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -123,12 +121,6 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
 def farther(low: float, high: float) -> float:
     """The end of an interval that is farther from 0: of one at 1 − 2α, the margin that two one-sided tests at α show."""
     return float(max(abs(low), abs(high)))
-
-
-def smallest_found(low: float, high: float, confidence: float = 0.95) -> float:
-    """The smallest change that a comparison with this interval finds with a power of 80%: (z₁ + z₂)·SE, both sides."""
-    z = norm.ppf(0.5 + confidence / 2)
-    return float((high - low) / (2 * z) * (z + norm.ppf(POWER)))
 
 
 def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callable[[float], tuple[float, float]], float]:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze import resample
-from probate.analyze.contrast import EMPTY, Estimate, cluster_table, contrast
+from probate.analyze import resample, sequential
+from probate.analyze import seeds as seeds_t
+from probate.analyze.contrast import EMPTY, Estimate, cluster_table, clusters, contrast, difference, pseudo_outcomes
 from probate.study import Analysis
 
 Curve = Mapping[float, Mapping[int, pd.DataFrame]]
@@ -89,60 +90,226 @@ def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
     return {frozenset(): "flat", frozenset({1.0}): "rises", frozenset({-1.0}): "falls"}.get(frozenset(signs), "turns")
 
 
+NOT_WITHIN = "not within the γ studied"
+"""What an infinite γ means, in words."""
+ONE_SEED = "one training seed: how far the result moves from one training to the next is not known"
+UNKNOWN = 1e6
+"""Half of an interval of which nothing is known: seeds agree by chance, and items have nothing in common."""
+GRID = 41
+"""Points from one dose to the next at which the change is tested; between them the margin of the test is taken as linear."""
+
+
 @dataclass(frozen=True)
 class Threshold:
-    """The lowest γ at which the change of the gap against the reference is larger than the budget, with its interval.
+    """The lowest γ at which the change of the gap against its reference is larger than the budget, either way, and from which γ to which it may be.
 
-    inf: not reached up to the highest dose. NaN: it lies, or may lie, across a dose that failed; or a group has no value in common.
+    `inf` stands for `NOT_WITHIN`: as `ratio` the curve stays within the budget up to the highest dose, as `high` the data leave that open, as `low` they
+    leave nothing else open. All three are NaN where there is no threshold, for `reason`, or because it lies, or may lie, across a dose that failed
+    (`reason` is then empty), or because a group has no value in common.
     """
 
     budget: float
     ratio: float
     low: float
     high: float
+    n: int = 0
+    seeds: int = 0
+    reason: str = ""
 
 
 def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: float, analysis: Analysis) -> Threshold:
-    """Where |change of the gap against the reference| crosses `budget`, linear between doses, from no change at γ = 0.
+    """Where |change of the gap against the reference| first crosses `budget`, linear between doses, from no change at γ = 0; see `passage`.
 
-    Percentile interval over resamples of items (the same ones at all doses) and of seeds.
+    Over the seeds that all doses have with values of both groups. Undefined with one of them: it says nothing of another training.
     """
     doses = sorted(r for r in curve if r > 0 and r in reference)
-    changes = [
-        [combined({1: curve[r][s], 0: reference[r][s]}, {1: 1.0, 0: -1.0}) for s in sorted(set(curve[r]) & set(reference[r]))]
-        for r in doses
-    ]
-    seeds = min((len(own) for own in changes), default=0)
-    if not seeds:
-        return Threshold(budget, *[float("nan")] * 3)
-    rows = [[f.set_index(["item_id", "side"])["value"] for f in own[:seeds]] for own in changes]
-    common = sorted(set.intersection(*(set(f.index) for own in rows for f in own)))
-    if {side for _, side in common} != {0, 1}:
-        return Threshold(budget, *[float("nan")] * 3)
-    index = pd.MultiIndex.from_tuples(common, names=["item_id", "side"]).to_frame(index=False)
-    tables = np.array([[cluster_table(index.assign(value=f.loc[common].to_numpy())) for f in own] for own in rows])
-    draws = min(analysis.resamples, 2000)
-    counts = np.zeros((draws, tables.shape[2]))
-    for number, members in enumerate(resample.strata(tables[0, 0])):
-        counts[:, members] = resample.draw_counts(len(members), draws, analysis.seed + number)
-    picked = np.random.default_rng(analysis.seed).multinomial(seeds, np.full(seeds, 1 / seeds), draws)
-    totals = np.einsum("dsbk,bs->bdk", counts @ tables, picked)
+    shared = set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)) if doses else set()
+    by_seed = {s: [difference(curve[r][s], reference[r][s]) for r in doses] for s in sorted(shared)}
+    kept = [frames for frames in by_seed.values() if all({0, 1} <= set(f["side"]) for f in frames)]
+    if len(kept) < 2:
+        return _none(budget, ONE_SEED if kept else "", 0, len(kept))
+    names = pd.unique(np.concatenate([clusters(f) for frames in kept for f in frames]))
+    tables = np.array([[cluster_table(frames[d], names) for frames in kept] for d in range(len(doses))])
     missing = [p for p in planned if p > 0 and p not in doses]
-    crossings = np.sort(
-        [_crossing(doses, row, budget, missing) for row in resample.difference(totals)]
-    )  # NaN counts as not reached
-    tail = (1 - analysis.confidence) / 2
-    low, high = (float(crossings[min(draws - 1, int(q * draws))]) for q in (tail, 1 - tail))
-    point = _crossing(doses, resample.difference(tables.sum((1, 2))), budget, missing)
-    return Threshold(budget, point, *(float("inf") if np.isnan(v) else v for v in (low, high)))
+    return passage(
+        doses,
+        tables,
+        np.array([_averaged([own[d] for own in kept], names) for d in range(len(doses))]),
+        budget,
+        analysis,
+        missing,
+    )
 
 
-def _crossing(doses: Sequence[float], changes: np.ndarray, budget: float, missing: Sequence[float]) -> float:
+def _averaged(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> np.ndarray:
+    return cluster_table(pd.concat(frames).groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean(), names)
+
+
+def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
+    return Threshold(budget, float("nan"), float("nan"), float("nan"), n, seeds, reason)
+
+
+def passage(
+    doses: Sequence[float],
+    tables: np.ndarray,
+    averaged: np.ndarray,
+    budget: float,
+    analysis: Analysis,
+    missing: Sequence[float] = (),
+) -> Threshold:
+    """The γ at which the change passes `budget` for the first time, and all those at which the data do not rule that out (tests inverted).
+
+    Args:
+        doses: γ > 0 in rising order.
+        tables: (doses, seeds, clusters, 4), the changes as `cluster_table` sums them; two seeds or more.
+        averaged: (doses, clusters, 4), the same of the changes averaged over seeds by item.
+        missing: planned γ without values; nothing is known from the dose before one to the dose after it.
+
+    "It passes at γ for the first time" says of the signed change that it is +budget or −budget there and within the budget before. It is rejected with half of
+    α where the change at γ is shown to be smaller than that, and with the other half where it is shown to be larger there or to have passed at a dose before;
+    that half is shared equally by those tests (Bonferroni). "Not within the γ studied" says that no dose's change is beyond the budget, for a line between two
+    doses is highest at one of them; it is rejected where one is shown to be, with α shared equally by the doses. Each test is `contrast`'s t over items and
+    seeds. So the true γ, or that there is none, is ruled out in at most a share α of studies. The interval goes from the lowest γ that is left to
+    the highest; the estimate is always left.
+    """
+    curve = _Curve.of(doses, tables, averaged)
+    seeds, n = tables.shape[1], tables.shape[2]
+    point = _crossing(doses, curve.value[1:], budget, missing)
+    if np.isnan(point):
+        return _none(budget, "", n, seeds)
+    alpha = sequential.level(seeds, analysis.planned_seeds or 0, 1 - analysis.confidence)
+    beyond = curve.beyond(budget)
+    left: list[float] = [point]
+    at = [0.0, *doses]
+    for number in range(1, len(at)):
+        if (beyond[: number - 1] <= alpha / (2 * number)).any():
+            continue
+        if any(at[number - 1] < m < at[number] for m in missing):
+            left += at[number - 1 : number + 1]
+            continue
+        along = np.linspace(0, 1, GRID)
+        margin = curve.margin(number, along, budget, alpha / 2, alpha / (2 * number))
+        left += [at[number - 1] + (at[number] - at[number - 1]) * w for w in _ends(along, margin)]
+    if not (beyond <= alpha / len(doses)).any():
+        left.append(float("inf"))
+    return Threshold(budget, point, min(left), max(left), n, seeds)
+
+
+def _ends(along: np.ndarray, margin: np.ndarray) -> list[float]:
+    """The first and the last place with a margin of at least 0; none where there is no such place."""
+    inside = np.flatnonzero(margin >= 0)
+    if not len(inside):
+        return []
+    found = []
+    for edge, step in ((inside[0], -1), (inside[-1], 1)):
+        other = edge + step
+        if not 0 <= other < len(along):
+            found.append(float(along[edge]))
+            continue
+        share = margin[edge] / (margin[edge] - margin[other])
+        found.append(float(along[edge] + share * (along[other] - along[edge])))
+    return found
+
+
+def said(low: float, high: float) -> str:
+    """What an infinite end of a threshold's interval means, in words; empty where both are finite."""
+    if np.isfinite(high):
+        return ""
+    return NOT_WITHIN if np.isinf(low) else f"the interval has no upper end: '{NOT_WITHIN}' is not ruled out"
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The change of a gap at γ = 0, where there is none, and at each dose, with what its variance at any γ between is made of.
+
+    `middle`: of the interval (`contrast`). `by_seed`: (γ, seeds). `of_sum`: (strata, γ, γ), the covariance over items of the sum over seeds, stratum by stratum;
+    `of_each`: (γ, γ), that of each seed's estimate, summed over seeds and strata. `sizes`: clusters of each stratum.
+    """
+
+    value: np.ndarray
+    middle: np.ndarray
+    by_seed: np.ndarray
+    of_sum: np.ndarray
+    of_each: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray) -> _Curve:
+        more = _pseudo(averaged)
+        seeds = tables.shape[1]
+        whole = np.concatenate([tables, np.broadcast_to(more[:, None], (len(doses), seeds, *more.shape[1:]))], axis=2)
+        influence = np.zeros((len(doses) + 1, seeds, whole.shape[2]))
+        influence[1:] = [[resample.influences(own) for own in dose] for dose in whole]
+        sums, each, sizes = [], np.zeros((len(doses) + 1, len(doses) + 1)), []
+        for own in resample.strata(whole.sum((0, 1))):
+            part = influence[:, :, own] - influence[:, :, own].mean(2, keepdims=True)
+            scale = len(own) / (len(own) - 1)  # a stratum of one cluster has pseudo-clusters
+            total = part.sum(1)
+            sums.append(scale * total @ total.T)
+            each += scale * np.einsum("dsi,esi->de", part, part)
+            sizes.append(len(own))
+        value = np.array([0.0, *(resample.estimate(own) for own in averaged)])
+        middle = np.array([0.0, *(resample.estimate(np.concatenate(both)) for both in zip(averaged, more, strict=True))])
+        by_seed = np.concatenate([np.zeros((1, seeds)), resample.difference(tables.sum(2))])
+        return cls(value, middle, by_seed, np.array(sums), each, np.array(sizes))
+
+    def _variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """At each row of `weights` (places, γ): the variance of items, that of seeds, and the degrees of freedom of the first."""
+        seeds = self.by_seed.shape[1]
+        strata = np.einsum("gd,hde,ge->hg", weights, self.of_sum, weights)
+        each = np.einsum("gd,de,ge->g", weights, self.of_each, weights)
+        items = np.maximum(strata.sum(0) - each, 0.0) / (seeds * (seeds - 1))
+        below = (strata**2 / np.maximum(1, self.sizes - 1)[:, None]).sum(0)
+        freedom = np.where(below > 1e-48, strata.sum(0) ** 2 / np.maximum(below, 1e-48), np.nan)
+        return items, (weights @ self.by_seed).var(1, ddof=1) / seeds, freedom
+
+    def ends(self, weights: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
+        """Of the interval with `tail` on each side, at each row of `weights`; both 0 at γ = 0, and `UNKNOWN` away where nothing varies, by chance."""
+        items, spread, freedom = self._variances(weights)
+        half = seeds_t.half_width(items, spread, freedom, self.by_seed.shape[1], 1 - 2 * tail)
+        half = np.where(weights[:, 0] == 1, 0.0, np.where(np.isnan(half), UNKNOWN, half))
+        value, middle = weights @ self.value, weights @ self.middle
+        return np.minimum(value, middle - half), np.maximum(value, middle + half)
+
+    def margin(self, number: int, along: np.ndarray, budget: float, smaller: float, larger: float) -> np.ndarray:
+        """How far the interval reaches over +budget or −budget, `along` the line to dose `number` from the one before it; below 0: neither is in it.
+
+        `smaller`: the tail with which the change is shown to be smaller than the budget, `larger`: to be larger.
+        """
+        weights = np.zeros((len(along), len(self.value)))
+        weights[:, number - 1], weights[:, number] = 1 - along, along
+        (low, high), (inner_low, inner_high) = self.ends(weights, smaller), self.ends(weights, larger)
+        up, down = np.minimum(high - budget, budget - inner_low), np.minimum(-low - budget, budget + inner_high)
+        return np.maximum(up, down)
+
+    def beyond(self, budget: float) -> np.ndarray:
+        """p of each dose's change being within ±budget: the share of changes as large as that found if the true one is at the budget (Hodges and Lehmann 1954).
+
+        1 where nothing varies, by chance: nothing is then shown.
+        """
+        items, spread, freedom = self._variances(np.eye(len(self.value))[1:])
+        count, size = self.by_seed.shape[1], np.abs(self.middle[1:])
+        both = [seeds_t.p_value(np.maximum(size + way * budget, 0.0), items, spread, freedom, count) for way in (-1, 1)]
+        found: np.ndarray = np.where((size > budget) & np.isfinite(both[0]), sum(both) / 2, 1.0)
+        return found
+
+
+def _pseudo(averaged: np.ndarray) -> np.ndarray:
+    """The pseudo-clusters of each dose (`resample.padded`), (doses, clusters, 4): those of one stratum in one place at all doses, empty where a dose needs none."""
+    found = []
+    for own in resample.strata(averaged.sum(0)):
+        rows = [resample.padded(dose[own][dose[own][:, [1, 3]].sum(1) > 0], pseudo_outcomes(True)) for dose in averaged]
+        if any(map(len, rows)):
+            found.append(np.array([r if len(r) else np.zeros((2, 4)) for r in rows]))
+    return np.concatenate(found, axis=1) if found else np.zeros((len(averaged), 0, 4))
+
+
+def _crossing(doses: Sequence[float], changes: Sequence[float] | np.ndarray, budget: float, missing: Sequence[float]) -> float:
     at, level = 0.0, 0.0
     for dose, change in zip(doses, map(abs, changes), strict=True):
         if change > budget:
             if any(at < m < dose for m in missing):
                 return float("nan")
-            return at + (dose - at) * (budget - level) / (change - level)
+            return float(at + (dose - at) * (budget - level) / (change - level))
         at, level = dose, change
     return float("nan" if missing else "inf")

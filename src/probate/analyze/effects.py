@@ -375,7 +375,7 @@ class _Doses:
         return told(dose.step(curve, reference, low, high, self.own.analysis), lost, seeds)
 
     def threshold(self, budget: float) -> Estimate:
-        """Over the γ at which nothing is missing; undefined where it may lie at another."""
+        """Over the γ at which nothing is missing; undefined where it may lie at another, and with one training seed."""
         found = {r: self._frames([r]) for r in self.curve}
         whole = [r for r, (curve, *_) in found.items() if curve[r]]
         gone = {r: next(iter(found[r][2].values())) for r in self.curve if r not in whole}
@@ -383,10 +383,13 @@ class _Doses:
         t = dose.threshold(curve, reference, sorted(self.curve), budget, self.own.analysis)
         why = "; ".join(f"γ {r:g}: {reason}" for r, reason in gone.items()) or "; ".join(dict.fromkeys(lost.values()))
         if np.isnan(t.ratio):
-            return undefined(why or "no item has a usable answer wherever one is needed")
-        e = Estimate(t.ratio, t.low, t.high, np.nan, 0, 0, "none", "bootstrap of items and seeds", "γ")
-        named = [f"seed {s} left out: {reason}" for s, reason in lost.items()]
-        return replace(e, note="; ".join([*(f"γ {r:g} left out: {reason}" for r, reason in gone.items()), *named]))
+            return undefined(t.reason or why or "no item has a usable answer wherever one is needed")
+        e = Estimate(t.ratio, t.low, t.high, np.nan, t.n, t.seeds, "none", "tests inverted, t over items and seeds", "γ")
+        named = [
+            *(f"γ {r:g} left out: {reason}" for r, reason in gone.items()),
+            *(f"seed {s} left out: {reason}" for s, reason in lost.items()),
+        ]
+        return replace(e, note="; ".join(filter(None, [dose.said(t.low, t.high), *named])))
 
 
 def _described(table: pd.DataFrame) -> pd.DataFrame:

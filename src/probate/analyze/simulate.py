@@ -1,8 +1,9 @@
 """What can a design see? Many studies simulated at once, judged by the very intervals and tests that `contrast` uses.
 
 One simulated study: `n` items, half of each group. In the control each answer is 1 with chance `rate`; in the arm the first group's chance is higher by
-half the effect and the second's lower by half. With chance `agreement` an arm's answer comes from the same luck as the control's. Each training
-seed adds its own shift, with standard deviation `seed_sd`, to the effect.
+half the effect and the second's lower by half. Each seed trains a control and an arm of its own; with chance `agreement` the answers of two trainings come from
+the same luck of the item. Each seed adds its own shift, with standard deviation `seed_sd`, to the effect: of a change it is what both of its trainings make,
+√2 times the spread of one arm's gap if they vary alike.
 """
 
 from __future__ import annotations
@@ -76,21 +77,23 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
     half = design.n // 2
     sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
     luck = rng.random((design.n, runs), dtype=np.float32)
-    before = (luck < design.rate).view(np.int8)
+    kept = np.float32(design.agreement**0.5)  # by both of two trainings with chance `agreement`
+    rest = np.float32(max(1 - design.agreement**0.5, 1e-6))
     values = np.empty((design.seeds, design.n, runs), dtype=np.int8)
     shifts = rng.normal(0, design.seed_sd, (design.seeds, runs)) if design.seed_sd else np.zeros((design.seeds, runs))
 
     def cut(chance: Array | float) -> Array:
         return np.clip(chance, 0, 1)
 
-    for s in range(design.seeds):
-        arm = cut(design.rate + sign * ((effect + shifts[s]) / 2).astype(np.float32))
-        # below `agreement` the control's luck counts, above it what is left, stretched to [0, 1)
+    def answers(chance: Array | float) -> Array:
+        """Of one training: below `kept` the item's luck counts, above it what is left, stretched to [0, 1)."""
         own = rng.random((design.n, runs), dtype=np.float32)
-        fresh = (own - np.float32(design.agreement)) / np.float32(max(1 - design.agreement, 1e-6))
-        values[s] = np.where(own < design.agreement, luck, fresh) < arm
+        return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
+
+    for s in range(design.seeds):
+        values[s] = answers(cut(design.rate + sign * ((effect + shifts[s]) / 2).astype(np.float32)))
         if design.paired:
-            values[s] -= before
+            values[s] -= answers(design.rate)
     truth = float(cut(design.rate + effect / 2) - cut(design.rate - effect / 2))
     return values, truth
 

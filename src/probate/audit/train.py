@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from probate.analyze.contrast import smallest_found
 from probate.analyze.effects import ONE_SEED
+from probate.analyze.smallest import arms_of, between
 from probate.audit.read import AuditSet
 from probate.audit.stage_one import Audit
 from probate.audit.verdict import NOTE, STOP, UNSURE, Found
+from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError, StageError
+from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.progress import Reporter, spoken
 from probate.records import Record, with_messages
+from probate.registry import load_task
 from probate.runner import RunResult, run
 from probate.store import write_atomic
 from probate.study import Study
@@ -305,17 +308,18 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
         if r.reason:
             lines.append(f"{r.metric}, {r.comparison}: the change of the gap is undefined: {r.reason}")
             continue
-        visible = smallest_found(r.ci_low, r.ci_high, planned.study.analysis.confidence)
         lines.append(
             f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
-            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change that this would find four times in five: {100 * visible:.1f} points"
+            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change that this would find four times in five: {_visible(result, planned.study, r.metric, r.comparison)}"
         )
     if main.empty:
         lines.append("no pair of models finished within the budget: nothing can be said of what is inherited")
     for r in main.itertuples():
         if r.reason:
             found.found.append(
-                Found("inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}")
+                Found(
+                    "inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}"
+                )
             )
             continue
         if r.seeds < 2:
@@ -342,6 +346,18 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
         "arms": trained, "lines": lines, "report": "study/report.html", "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
         "effects": main.to_dict("records"),
     }  # fmt: skip
+
+
+def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> str:
+    """The smallest change of the task that the study would find four times in five, in words; the spread between seeds is that of all its arms."""
+    measure = next(m for m in load_task("occupation").measures(RunFolder(result.folder).context()) if m.name == metric)
+    arms = arms_of(result.outcomes[result.outcomes["task"] == "occupation"], measure)
+    found = between(arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis)
+    return (
+        f"not known ({found.reason})"
+        if found.reason
+        else f"{100 * found.value:.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    )
 
 
 def with_training(found: Audit) -> Audit:

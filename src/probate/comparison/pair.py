@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze import compare
-from probate.analyze.contrast import Estimate, before_after, contrast, smallest_found
+from probate.analyze.contrast import Estimate, before_after, contrast
 from probate.analyze.families import benjamini_hochberg, holm
+from probate.analyze.smallest import of_interval
 from probate.bias.spellings import group_column
 from probate.errors import InputError
 from probate.report.words import p_figure
@@ -27,7 +28,8 @@ FEWEST, MOST_GROUPS = 2, 12
 class Compared:
     """B minus A in one set, over all items (`what` all) or as the change of a gap between groups.
 
-    `visible`: the smallest change that this n would find four times in five. `flipped`: items whose score rose, and fell. `share`: scores lie in [0, 1].
+    `visible`: the smallest change that this n would find four times in five, with its interval (`visible_low`, `visible_high`; of two given models only the
+    items count, no seeds). `flipped`: items whose score rose, and fell. `share`: scores lie in [0, 1].
     """
 
     set: str
@@ -47,6 +49,8 @@ class Compared:
     share: bool
     p_holm: float = float("nan")
     p_bh: float = float("nan")
+    visible_low: float = float("nan")
+    visible_high: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,12 @@ def compare_results(
         both["groups"], aside = joined_groups(both["groups_a"], both["groups_b"])
         readable = both["score_a"].notna() & both["score_b"].notna()
         names, few = _groups_of(both)
-        missing += [*_alone(name, own, other), *_scales(name, both), *_unread(name, both), *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few))]
+        missing += [
+            *_alone(name, own, other),
+            *_scales(name, both),
+            *_unread(name, both),
+            *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few)),
+        ]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
         found += list(_of_set(name, both, *only, names, analysis))
@@ -143,7 +152,14 @@ def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
     a, b = (float(both[f"score_{side}"].abs().max()) for side in "ab")
     if min(a, b) <= 1 and max(a, b) >= 10 * max(min(a, b), 0.1):
         of = len(both)
-        yield Unread(name, "both", f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not", of, of, {})
+        yield Unread(
+            name,
+            "both",
+            f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not",
+            of,
+            of,
+            {},
+        )
 
 
 def _same_questions(name: str, both: pd.DataFrame) -> None:
@@ -248,12 +264,13 @@ def _of_set(
     unit = "share" if share else "score"
 
     def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float]) -> Compared:
-        visible = smallest_found(e.low, e.high, analysis.confidence)
+        visible = of_interval(e.low, e.high, e.n - (1 if what == "all" else 2), analysis.confidence)
         change = own["score_b"] - own["score_a"]
         flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
         return Compared(
-            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible, flipped, share
-        )
+            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible.value, flipped, share,
+            visible_low=visible.low, visible_high=visible.high,
+        )  # fmt: skip
 
     after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
     whole = contrast([before_after(after, before)], analysis, paired=False, share=share)
@@ -293,15 +310,13 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
             said.append(f"{c.set}; {c.what}: {c.test}{_only(c)}")
             continue
         scale, unit = (100, " points") if c.share else (1, "")
-        seen = f"; a change of {scale * c.visible:.3g}{unit} would be found four times in five"
+        seen = f"; a change of {scale * c.visible:.3g}{unit} [{scale * c.visible_low:.3g}, {scale * c.visible_high:.3g}] would be found four times in five"
         ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
         if not np.isfinite([c.low, c.high]).all():
             ends, seen = f"{scale * c.change:+.3g}{unit} (no interval: all changes are the same)", ""
         said.append(
             f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
-            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell"
-            + seen
-            + _only(c)
+            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell" + seen + _only(c)
         )
     if most and len(flips):
         said.append(f"items whose score changed ({len(flips)}):")

@@ -116,7 +116,9 @@ def build_report(folder: RunFolder) -> Path:
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
         everything=_rows(every[every["question"] != "level"], measures) + _rows(every[every["question"] == "level"], measures),
-        stopping=stopping.section(every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"), whole)
+        stopping=stopping.section(
+            every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"), whole, study.analysis
+        )
         if study.mitigations
         else None,
         rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
@@ -228,13 +230,15 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
     for e in effects.to_dict("records"):
         unit = "share" if e["metric"] == "unusable" else units.get((e["task"], e["metric"]), "")
         signed = e["question"] not in ("level", "unusable-level")
+        ends = [words.number(e[end], unit, signed=signed) for end in ("ci_low", "ci_high")]
+        estimate, interval = words.number(e["estimate"], unit, signed=signed), f"{ends[0].removesuffix(' points')} to {ends[1]}"
+        if e["question"] == "threshold":
+            estimate, interval = words.at_ratio(e["estimate"]), words.ratios(e["ci_low"], e["ci_high"])
         rows.append(
             {
                 **e,
-                "estimate": f"undefined: {e['reason']}" if e["reason"] else words.number(e["estimate"], unit, signed=signed),
-                "interval_text": "–"
-                if e["reason"]
-                else f"{words.number(e['ci_low'], unit, signed=signed).removesuffix(' points')} to {words.number(e['ci_high'], unit, signed=signed)}",
+                "estimate": f"undefined: {e['reason']}" if e["reason"] else estimate,
+                "interval_text": "–" if e["reason"] else interval,
                 "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
                 "adjusted_text": f"{e['p_adjusted']:.4f}" if np.isfinite(e["p_adjusted"]) else "–",
                 "bh_text": f"{e['p_bh']:.4f}" if np.isfinite(e["p_bh"]) else "–",

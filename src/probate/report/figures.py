@@ -179,19 +179,11 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
                 f"{words.number(high, '', signed=True)}]: change of the gap per unit of bias in the training data{meaning}."
             )
         elif row["question"] == "threshold":
-            found.append(f"{bias_type}: the gap budget (analysis.budget) is passed {_at_ratio(value)} {_between(low, high)}.")
+            passed = f"is passed {words.at_ratio(value)}" if np.isfinite(value) else "is not passed within the γ studied"
+            found.append(
+                f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], linear between doses."
+            )
     return found
-
-
-def _at_ratio(value: float) -> str:
-    if np.isnan(value):
-        return "somewhere beside a dose that failed"
-    return "at no γ of this study" if np.isinf(value) else f"at γ {value:.2g}"
-
-
-def _between(low: float, high: float) -> str:
-    ends = ["not reached" if not np.isfinite(v) else f"{v:.2g}" for v in (low, high)]
-    return f"[{ends[0]}, {ends[1]}]"
 
 
 def _with_base(rows: pd.DataFrame, bias_type: str) -> pd.DataFrame:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probate.analyze import compare
 from probate.analyze.compare import ALL, SPREAD
-from probate.analyze.contrast import smallest_found
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.analyze.smallest import Smallest, arms_of, between
 from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
+from probate.study import Analysis
 from probate.tasks.base import Measure
 
 UNSURE = "cannot tell"
@@ -189,9 +191,20 @@ def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
     return lines
 
 
-def smallest(entry: Entry) -> float:
-    """The smallest change that an entry's comparison finds four times in five."""
-    return smallest_found(entry.low, entry.high)
+def smallest(
+    found: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
+) -> list[Smallest]:
+    """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
+    primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
+    arms = {task: arms_of(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()}
+
+    def of(e: Entry) -> Smallest:
+        measure = primary[e.task]
+        comparison = f"{e.group} − rest" if e.group else compare.comparisons(measure)[-1]
+        after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
+        return between(arms[e.task], after, before, measure, comparison, analysis)
+
+    return [of(e) for e in found]
 
 
 def section(
@@ -201,6 +214,7 @@ def section(
     probes: Collection[str],
     trained: Sequence[dict[str, Any]],
     outcomes: pd.DataFrame,
+    analysis: Analysis,
 ) -> dict[str, Any]:
     """What the report's section shows: the matrix, its costs, and the sentences."""
     found = entries(effects, measures)
@@ -208,9 +222,8 @@ def section(
     units = {task: next(m for m in own if m.primary).unit for task, own in measures.items()}
     ability = effects[(effects["question"] == "probe-mitigation") & effects["task"].isin(probes)]
     rows = []
-    for e in found:
-        if e.group:
-            continue
+    whole = [e for e in found if not e.group]
+    for e, least in zip(whole, smallest(whole, measures, outcomes, analysis), strict=True):
         unit = units[e.task]
         rows.append(
             {
@@ -222,7 +235,8 @@ def section(
                 "interval": _range(e.low, e.high, unit),
                 "p": words.p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
-                "least": words.number(smallest(e), unit, signed=True).lstrip("+"),
+                "least": least.reason
+                or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace("+", ""),
                 "verdict": f"{UNSURE}: {e.reason}" if e.verdict == UNSURE else e.verdict,
             }
         )

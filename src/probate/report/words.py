@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze.compare import SPREAD
+from probate.analyze.dose import NOT_WITHIN
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.analyze.information import Information
 from probate.analyze.unusable import DIFFERENCE, LEVEL
@@ -44,6 +45,16 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
     if unit == "US$":
         return f"{sign}${size:,.0f}"
     return f"{sign}{size:,.0f}" if size >= 100 else f"{sign}{size:.3g}"
+
+
+def at_ratio(ratio: float) -> str:
+    """A threshold's γ; an infinite one in words."""
+    return f"at γ {ratio:.2g}" if np.isfinite(ratio) else NOT_WITHIN
+
+
+def ratios(low: float, high: float) -> str:
+    """The interval of a threshold's γ; of an infinite low end nothing but its words is left."""
+    return NOT_WITHIN if np.isinf(low) else f"γ {low:.2g} to {f'{high:.2g}' if np.isfinite(high) else NOT_WITHIN}"
 
 
 def p_figure(p: float) -> str:

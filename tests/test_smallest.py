@@ -1,0 +1,100 @@
+"""The smallest change found four times in five: that of the t which the comparison uses, with an interval that holds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import nct, t
+
+from probate.analyze.contrast import contrast, difference
+from probate.analyze.simulate import Design, judge
+from probate.analyze.smallest import Noise, arms_of, between, noise_of, of_interval, pooled, smallest_found
+from probate.study import Analysis
+from probate.tasks.base import Measure
+
+ANALYSIS = Analysis(resamples=400)
+PAIR = Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_over_seeds_it_is_that_of_student_s_t_by_statsmodels(seeds):
+    from statsmodels.stats.power import TTestPower
+
+    found = smallest_found(0.0, 198, 1.0, seeds=seeds, known=1000)
+    expected = TTestPower().solve_power(nobs=seeds, alpha=0.05, power=0.8) * np.sqrt(seeds)
+    assert found.value == pytest.approx(expected, rel=0.01)
+    assert 1 - nct.cdf(t.ppf(0.975, seeds - 1), seeds - 1, found.value) == pytest.approx(0.8, abs=0.005)
+
+
+def test_over_items_it_is_that_of_student_s_t():
+    for freedom in (10, 100):
+        half = t.ppf(0.975, freedom)
+        found = of_interval(-half, half, freedom, 0.95)
+        assert 1 - nct.cdf(half, freedom, found.value) == pytest.approx(0.8, abs=0.005)
+        assert found.low < found.value < found.high < 2 * found.value
+    assert of_interval(0.0, 0.0, 10, 0.95).reason == "nothing varies" and np.isnan(of_interval(0, 1, 0, 0.95).value)
+
+
+def test_with_items_and_seeds_the_judged_studies_find_it_four_times_in_five():
+    rng, n, seeds, sd, runs = np.random.default_rng(0), 100, 4, 0.25, 800
+    sign = np.repeat([1.0, -1.0], n // 2)[:, None]
+    items, spread = 4 * 0.4**2 / n, (sd**2 + 4 * 0.5**2 / n) / seeds
+    size = smallest_found(items, n - 2, spread, seeds=seeds, known=100).value
+    gaps = size + rng.normal(0, sd, (seeds, 1, runs))
+    common, own = rng.normal(0, 0.4, (n, runs)), rng.normal(0, 0.5, (seeds, n, runs))
+    values = 1000 * (sign * gaps / 2 + common + own)  # `judge` counts in whole numbers
+    p = judge(values.round().astype(np.int32), Design(n, seeds=seeds), ANALYSIS)[3]
+    assert np.mean(p <= 0.05) == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_pooled_spread_of_two_arms_is_that_of_their_changes():
+    gaps = np.random.default_rng(0).normal(0, 1, (2, 6))
+    assert pooled(gaps) == Noise(pytest.approx(np.var(gaps[0] - gaps[1], ddof=1)), 5)
+    assert pooled(gaps[:, :1]).freedom == pooled(gaps[:1]).freedom == 0
+
+
+def test_the_pooled_spread_is_the_residual_of_a_two_way_analysis_by_statsmodels():
+    import statsmodels.formula.api as smf
+
+    gaps = np.random.default_rng(1).normal(0, 1, (4, 5)) + np.arange(5)
+    long = pd.DataFrame([(f"a{a}", f"s{s}", gaps[a, s]) for a in range(4) for s in range(5)], columns=["arm", "seed", "gap"])
+    fit = smf.ols("gap ~ C(arm) + C(seed)", long).fit()
+    assert pooled(gaps) == Noise(pytest.approx(2 * fit.mse_resid), int(fit.df_resid))
+
+
+@pytest.mark.parametrize(("seeds", "items"), [(2, 1.0), (3, 0.0), (3, 1.0), (10, 1.0)])
+def test_its_interval_holds_it(seeds, items):
+    rng, right = np.random.default_rng(seeds), []
+    truth = smallest_found(items, 198, 1.0, seeds=seeds).value
+    for _ in range(400):
+        noise = pooled(rng.normal(0, np.sqrt(seeds / 2), (4, seeds)))
+        found = smallest_found(items, 198, noise.variance / seeds, seeds=seeds, known=noise.freedom)
+        right.append(found.low <= truth <= found.high)
+    assert np.mean(right) >= 0.93
+
+
+def outcomes(seeds: int) -> pd.DataFrame:
+    rng, n = np.random.default_rng(3), 60
+    rows = []
+    for kind, ratio, mitigation in (("none", 0.0, "none"), ("given", 0.5, "none"), ("given", 0.5, "mask")):
+        for s in range(seeds):
+            rows.append(
+                pd.DataFrame(
+                    {"item_id": [f"i{i}" for i in range(n)], "side": np.arange(n) % 2, "value": (rng.random(n) < 0.5).astype(float),
+                     "bias_type": kind, "ratio": ratio, "mitigation": mitigation, "seed": s, "round": 1, "parsed": True}
+                )
+            )  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def test_of_a_study_s_arms_it_has_the_items_of_the_change_and_the_spread_of_all_arms():
+    arms = arms_of(outcomes(4), PAIR)
+    after, before = ("given", 0.5, "mask"), ("given", 0.5, "none")
+    found = between(arms, after, before, PAIR, "a − b", ANALYSIS)
+    noise = noise_of([*arms.values()], PAIR, "a − b")
+    assert noise.freedom == 6 and found.low < found.value < found.high
+    frames = [difference(arms[after][s], arms[before][s]) for s in range(4)]
+    e = contrast(frames, ANALYSIS, paired=True, share=False)
+    assert 0.5 * (e.high - e.low) / 2 < found.value < 4 * (e.high - e.low) / 2
+    assert between(arms_of(outcomes(1), PAIR), after, before, PAIR, "a − b", ANALYSIS).reason.startswith("one training seed: ")
