@@ -85,14 +85,14 @@ class _Design:
         return np.asarray(self.held.all(0))
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> tuple[int, int, int]:
         """Sources of x, of y, and in both."""
-        return {"x": int((self.held[0] > 0).sum()), "y": int((self.held[1] > 0).sum()), "both": int(self.crossed.sum())}
+        return int((self.held[0] > 0).sum()), int((self.held[1] > 0).sum()), int(self.crossed.sum())
 
     @property
     def fewest(self) -> int:
         """Sources of the sample that has fewer."""
-        return min(self.counts["x"], self.counts["y"])
+        return min(self.counts[:2])
 
     @property
     def null(self) -> str:
@@ -380,7 +380,7 @@ def held_out_auc(
 def _dealt(design: _Design, folds: int, rng: np.random.Generator) -> Array:
     """The fold of each source: those in both samples in turn, then those of x and those of y, the larger first, by chance among equals."""
     fold = np.empty(design.count, dtype=int)
-    for own, start in ((design.crossed, 0), *((side & ~design.crossed, design.counts["both"]) for side in design.held > 0)):
+    for own, start in ((design.crossed, 0), *((side & ~design.crossed, design.counts[2]) for side in design.held > 0)):
         members = rng.permutation(np.flatnonzero(own))
         members = members[np.argsort(-design.held[:, members].sum(0), kind="stable")]
         fold[members] = (start + np.arange(len(members))) % folds

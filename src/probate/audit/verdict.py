@@ -45,7 +45,10 @@ RULES = {
 """Kind of finding → its rule."""
 
 
-GAPS = {"missing group": "whether the group is missing goes with the label", "missing label": "whether the label is missing goes with the group"}
+GAPS = {
+    "missing group": "whether the group is missing goes with the label",
+    "missing label": "whether the label is missing goes with the group",
+}
 FEW = 5
 """Texts of a group below which nothing is said of it."""
 PLAIN = {
@@ -194,11 +197,17 @@ def _together(t: Together) -> Found:
 
 def _apart(a: Apart) -> Found:
     sentence = (
-        f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}), "
+        f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}{f' of {a.sources:,} sources' if a.sources < a.n else ''}), "
         f"names and words of groups masked"
     )
     heavy = a.auc >= 0.7
-    return Found("apart", LOOK if heavy else NOTE, f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence, p=a.p, dimension=a.dimension)
+    return Found(
+        "apart",
+        LOOK if heavy else NOTE,
+        f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence,
+        p=a.p,
+        dimension=a.dimension,
+    )
 
 
 def _rank(d: Dimension) -> Found:

@@ -1,0 +1,70 @@
+"""Which texts come from one source, so that they do not count as independent: one parent, pair, cluster or item, by the columns that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from probate.shape.cells import cell, plain
+from probate.shape.columns import gathered
+from probate.shape.names import JOINED, PARENTS, key_of
+
+LOOKED_AT = 1000
+"""Rows, evenly over the file, by which the columns are found."""
+
+
+class Ties(NamedTuple):
+    """What a row says of its source: its own id, the ids of its parents, and what it shares with other rows of its file."""
+
+    id: str = ""
+    parents: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+
+
+class SourceColumns:
+    """The columns of a file that say what its rows come from. `given`: the one that a user named; else they are found by their names."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], id_column: str | None = None, given: str | None = None) -> None:
+        have = list(gathered(rows[:: max(1, len(rows) // LOOKED_AT)]))
+        self.id = id_column
+        self.parents = [c for c in have if (c == given if given else key_of(c) in PARENTS)]
+        self.joined = [] if given else [c for c in have if key_of(c) in JOINED]
+
+    def said(self) -> str:
+        """The columns in words; empty where there are none."""
+        return " and ".join(f"'{c}'" for c in (*self.parents, *self.joined))
+
+    def ties(self, row: Mapping[str, Any]) -> Ties:
+        """What a row says of its source."""
+        parents, joined = (tuple(v for c in own if (v := plain(cell(row, c)))) for own in (self.parents, self.joined))
+        return Ties(plain(cell(row, self.id)) if self.id else "", parents, joined)
+
+
+def sources_of(original: Sequence[Ties], augmented: Sequence[Ties] = ()) -> tuple[list[int], list[int]]:
+    """The source of each row of both files, as a number: rows that share a key are of one, and so on from row to row.
+
+    A parent is an id of the original. An id up to `#` names the item. Ids that both files have are one item if they are more than numbers;
+    pairs and clusters of two files are different ones.
+    """
+    above: list[int] = []
+    first: dict[str, int] = {}
+
+    def top(place: int) -> int:
+        while above[place] != place:
+            above[place] = above[above[place]]
+            place = above[place]
+        return place
+
+    for side, rows in enumerate((original, augmented)):
+        for row, own in enumerate(rows, len(above)):
+            above.append(row)
+            for key in _keys(own, side):
+                above[top(row)] = top(first.setdefault(key, row))
+    found = [top(place) for place in range(len(above))]
+    return found[: len(original)], found[len(original) :]
+
+
+def _keys(ties: Ties, side: int) -> list[str]:
+    item = ties.id.partition("#")[0]
+    own = f"number {side}:{item}" if side and item.isdigit() else f"id:{item}"
+    return [*([own] if item else []), *(f"id:{p}" for p in ties.parents), *(f"joined {side}:{j}" for j in ties.joined)]
