@@ -45,10 +45,7 @@ RULES = {
 """Kind of finding → its rule."""
 
 
-GAPS = {
-    "missing group": "whether the group is missing goes with the label",
-    "missing label": "whether the label is missing goes with the group",
-}
+GAPS = {"missing group": "whether the group is missing goes with the label", "missing label": "whether the label is missing goes with the group"}
 FEW = 5
 """Texts of a group below which nothing is said of it."""
 PLAIN = {
@@ -201,13 +198,7 @@ def _apart(a: Apart) -> Found:
         f"names and words of groups masked"
     )
     heavy = a.auc >= 0.7
-    return Found(
-        "apart",
-        LOOK if heavy else NOTE,
-        f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence,
-        p=a.p,
-        dimension=a.dimension,
-    )
+    return Found("apart", LOOK if heavy else NOTE, f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence, p=a.p, dimension=a.dimension)
 
 
 def _rank(d: Dimension) -> Found:

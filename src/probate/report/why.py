@@ -18,7 +18,7 @@ from probate.report import words
 from probate.report.maps import text_map
 from probate.study import Study
 from probate.tasks.base import Measure
-from probate.why.distribution import nulls, sources_said
+from probate.why.said import nulls, sources_said
 
 BIAS = "bias in the training data"
 APART = "distance of the augmented texts"
@@ -35,8 +35,9 @@ def section(
     named = [c for c in (BIAS, APART, *PROBES.values()) if c in arms.columns and arms[c].notna().any()]
     if not sets and (len(arms) < FEWEST or not named):
         return None
+    rows = [row for name, found in sets.items() for row in _distribution_rows(name, found)]
     return {
-        "distributions": (rows := [row for name, found in sets.items() for row in _distribution_rows(name, found)]),
+        "distributions": rows,
         "nulls": list(dict.fromkeys(null for row in rows for null in row["nulls"])),
         "maps": [
             text_map(s["map"], f"{name} and D_o, {n}", f"map-{name}-{n}")

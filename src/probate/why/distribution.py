@@ -13,6 +13,7 @@ from probate.analyze.wording import distinct, evenly, length_matched, lengths, t
 from probate.errors import InputError
 from probate.models.lm import LM
 from probate.registry import require
+from probate.why.said import nulls, sources_said
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 FEWEST_PAIRS = 20
@@ -159,17 +160,3 @@ def _parts(part: dict[str, Any]) -> list[str]:
     if part["manifold"]:
         said.append(", ".join(f"{k} {v:.2f}" for k, v in part["manifold"].items()))
     return [*said, f"Vendi {part['vendi'][0]:.1f} and {part['vendi'][1]:.1f}", sources_said(part)]
-
-
-def sources_said(part: dict[str, Any]) -> str:
-    """The number of independent sources in words; empty in a record of an earlier version."""
-    if "sources" not in part:
-        return ""
-    first, second, both = part["sources"]
-    return f"{first:,} and {second:,} sources" + (f", {both:,} of them in both" if both else "")
-
-
-def nulls(part: dict[str, Any]) -> list[str]:
-    """What the p values of a part are against, in words."""
-    tested = [("distances", e) for e in (part["distances"] or [])[:1]] + [("AUC", e) for e in [part["auc"]] if e]
-    return [f"p of the {name}: {e['null']}" for name, e in tested if "null" in e]
