@@ -43,7 +43,7 @@ class SourceColumns:
 def sources_of(original: Sequence[Ties], augmented: Sequence[Ties] = ()) -> tuple[list[int], list[int]]:
     """The source of each row of both files, as a number: rows that share a key are of one, and so on from row to row.
 
-    A parent is an id of the original. An id up to `#` names the item. Ids that both files have are one item if they are more than numbers;
+    A parent is an id of the original; where there is one, a row's own id says nothing. An id up to `#` names the item. Ids that both files have are one item if they are more than numbers;
     pairs and clusters of two files are different ones.
     """
     above: list[int] = []
@@ -67,4 +67,8 @@ def sources_of(original: Sequence[Ties], augmented: Sequence[Ties] = ()) -> tupl
 def _keys(ties: Ties, side: int) -> list[str]:
     item = ties.id.partition("#")[0]
     own = f"number {side}:{item}" if side and item.isdigit() else f"id:{item}"
-    return [*([own] if item else []), *(f"id:{p}" for p in ties.parents), *(f"joined {side}:{j}" for j in ties.joined)]
+    return [
+        *([own] if item and not ties.parents else []),
+        *(f"id:{p}" for p in ties.parents),
+        *(f"joined {side}:{j}" for j in ties.joined),
+    ]
