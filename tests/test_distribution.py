@@ -118,14 +118,32 @@ def test_distances_keep_their_level_where_texts_share_sources(world):
 
 @pytest.mark.parametrize("world", [None, *WORLDS])
 def test_the_classifier_keeps_its_level(world):
-    runs = 200
-    found = []
+    runs, found = 300, []
     for i in range(runs):
         x, y, own = WORLDS[world](i) if world else (points(50, 0, 2 * i, 30), points(50, 0, 2 * i + 1, 30), None)
-        found.append(d.classifier_auc(x, y, seed=i, sources=own))
+        both, target = np.concatenate([x, y]), np.r_[np.zeros(len(x)), np.ones(len(y))]
+
+        def score(seen, unseen, both=both, target=target):
+            ours, theirs = (both[seen[target[seen] == k]].mean(0) for k in (0, 1))
+            return both[unseen] @ (theirs - ours)
+
+        found.append(d.held_out_auc(score, len(x), len(y), seed=i, sources=own))
     assert np.mean([e.p <= 0.05 for e in found]) <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / runs)
     assert abs(np.mean([e.value for e in found]) - 0.5) < 0.015
     assert all((e.p < 0.05) == (not e.low <= 0.5 <= e.high) for e in found)
+
+
+def test_a_text_is_scored_by_a_classifier_that_has_not_seen_its_source():
+    _, _, own = paired(0, 30, 3)
+    codes, seen_in_all = np.r_[own[0], own[1]], []
+
+    def score(seen, unseen):
+        assert not set(codes[seen]) & set(codes[unseen]) and len(set(seen < 30)) == len(set(unseen < 30)) == 2
+        seen_in_all.append((len(seen), len(unseen)))
+        return np.arange(len(unseen))
+
+    d.held_out_auc(score, 30, 90, sources=own)
+    assert seen_in_all == [(24, 24), (48, 24), (72, 24), (96, 24)]
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -137,7 +155,7 @@ def test_the_limit_law_keeps_its_level_where_texts_share_sources(world):
 
 def test_a_shift_is_found_within_sources():
     x, y, own = paired(0)
-    near, far = d.mmd_and_energy(x, y + 0.5, 999, 0, own)[0], d.mmd_and_energy(x, y + 0.5, 999, 0)[0]
+    near, far = d.mmd_and_energy(x, y + 0.2, 999, 0, own)[0], d.mmd_and_energy(x, y + 0.2, 999, 0)[0]
     assert near.p < 0.01 < far.p  # pairs see what unpaired texts do not
     assert near.value == pytest.approx(far.value, abs=0.05)
     x, y, own = nested(0, ([5] * 20, [5] * 20), 0.5)
@@ -154,7 +172,7 @@ def energy(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_p_is_scipys():
     centres = points(12, 0, 5, 3)
-    centres[6:] += 0.6
+    centres[6:] += 0.9
     both = np.repeat(centres, 2, axis=0) + 0.3 * points(24, 0, 6, 3)
     own = np.repeat(np.arange(12), 2).tolist()
 
