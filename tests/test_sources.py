@@ -52,6 +52,11 @@ def test_columns_are_found_by_their_names(column):
     assert columns.said() == f"'{column}' and 'pair'"
 
 
+def test_a_column_of_few_values_holds_no_ids():
+    rows = [{"parent": "yes" if i % 3 else "no", "pair": i // 2, "cluster": i % 10} for i in range(200)]
+    assert SourceColumns(rows).said() == "'pair' and 'cluster'" and SourceColumns(rows, None, "parent").said() == "'parent'"
+
+
 def test_a_named_column_is_the_only_one():
     columns = SourceColumns([{"pair": "p", "seed": "s"}], None, "seed")
     assert columns.ties({"pair": "p", "seed": "s"}) == Ties("", ("s",), ()) and SourceColumns([{}], None, "seed").said() == ""

@@ -11,6 +11,8 @@ from probate.shape.names import JOINED, PARENTS, key_of
 
 LOOKED_AT = 1000
 """Rows, evenly over the file, by which the columns are found."""
+FEW, EACH = 10, 20
+"""A column of fewer different values than `FEW`, with more than `EACH` rows for each, holds no ids (`parent`: yes, no)."""
 
 
 class Ties(NamedTuple):
@@ -25,10 +27,11 @@ class SourceColumns:
     """The columns of a file that say what its rows come from. `given`: the one that a user named; else they are found by their names."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], id_column: str | None = None, given: str | None = None) -> None:
-        have = list(gathered(rows[:: max(1, len(rows) // LOOKED_AT)]))
+        have = gathered(rows[:: max(1, len(rows) // LOOKED_AT)])
         self.id = id_column
-        self.parents = [c for c in have if (c == given if given else key_of(c) in PARENTS)]
-        self.joined = [] if given else [c for c in have if key_of(c) in JOINED]
+        ids = [c for c, values in have.items() if key_of(c) in (*PARENTS, *JOINED) and _are_ids(values)]
+        self.parents = [c for c in have if c == given] if given else [c for c in ids if key_of(c) in PARENTS]
+        self.joined = [] if given else [c for c in ids if key_of(c) in JOINED]
 
     def said(self) -> str:
         """The columns in words; empty where there are none."""
@@ -38,6 +41,11 @@ class SourceColumns:
         """What a row says of its source."""
         parents, joined = (tuple(v for c in own if (v := plain(cell(row, c)))) for own in (self.parents, self.joined))
         return Ties(plain(cell(row, self.id)) if self.id else "", parents, joined)
+
+
+def _are_ids(values: Sequence[Any]) -> bool:
+    found = [v for value in values if (v := plain(value))]
+    return len(set(found)) >= FEW or len(found) <= EACH * len(set(found))
 
 
 def sources_of(original: Sequence[Ties], augmented: Sequence[Ties] = ()) -> tuple[list[int], list[int]]:
