@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.spatial.distance import cdist
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
@@ -262,7 +263,7 @@ def fourier_mmd(
     Each kernel value has a standard error of at most 1/√features. p is by the limit law of the squared difference of the mean features where
     both samples have one distribution: Σ λᵢzᵢ², z standard normal, λ the eigenvalues of the covariance of that difference. A source adds to it
     the sum of its features, centred and weighted with 1/n in x and −1/m in y; sources of one sample are taken together by size. The law is divided by
-    χ²/ν, ν the effective number of sources less one: with one feature this is a t test.
+    χ²/ν, ν the effective number of sources less one times that of eigenvalues: with one feature this is a t test.
     """
     design = _Design(len(x), len(y), sources)
     rng = np.random.default_rng(seed)
@@ -277,7 +278,7 @@ def fourier_mmd(
     parts = _by_source(mapped, design)
     law = np.linalg.eigvalsh(parts.T @ parts).clip(min=0)
     weights = (parts**2).sum(1)
-    freedom = max(weights.sum() ** 2 / max(float((weights**2).sum()), 1e-300) - 1, 1.0)
+    freedom = max(_effective(weights) - 1, 1.0) * _effective(law)
     null = (rng.standard_normal((permutations, features)) ** 2) @ law * (freedom / rng.chisquare(freedom, permutations))
     return Distance(
         "MMD²",
@@ -286,6 +287,11 @@ def fourier_mmd(
         f"{features} random Fourier features; {permutations:,} draws of the limit law",
         LAW,
     )
+
+
+def _effective(parts: Array) -> float:
+    """How many equal parts would be as uneven: (Σ)² / Σ²."""
+    return max(1.0, float(parts.sum() ** 2 / max((parts**2).sum(), 1e-300)))
 
 
 def _by_source(rows: Array, design: _Design) -> Array:
@@ -390,7 +396,7 @@ def _dealt(design: _Design, folds: int, rng: np.random.Generator) -> Array:
 def auc(low: Array, high: Array, confidence: float = 0.95, sources: Sources | None = None) -> Auc:
     """P(a score of `high` is above one of `low`), ties half; with the variance of DeLong et al. (1988), of sources that of Obuchowski (1997).
 
-    Interval and two-sided p against 0.5 are by Student's t with Satterthwaite's degrees of freedom. The scores must not depend on each other
+    Interval and two-sided p against 0.5 are by Student's t of the log odds, with Satterthwaite's degrees of freedom. The scores must not depend on each other
     but through their sources: not those of one cross-validation.
     """
     return _joined([_auc_parts(low, high, _Design(len(low), len(high), sources).codes)], confidence)
@@ -431,17 +437,15 @@ def _joined(folds: list[_Fold], confidence: float) -> Auc:
     weights = np.array([f.weight for f in folds]) / sum(f.weight for f in folds)
     value = float(weights @ [f.value for f in folds])
     parts = [(w**2 * variance, freedom) for w, f in zip(weights, folds, strict=True) for variance, freedom in f.parts]
-    total, fewest = sum(v for v, _ in parts), sum(f.fewest for f in folds)
-    if total > 1e-12:
-        error, freedom = np.sqrt(total), total**2 / sum(v**2 / k for v, k in parts)
-    else:
-        error, freedom = (
-            0.25 / np.sqrt(fewest),
-            max(fewest - 1, 1),
-        )  # no variation: as wide as one misplaced point would make it
+    variance, fewest = sum(v for v, _ in parts), sum(f.fewest for f in folds)
+    if variance > 1e-12:
+        centre, error, freedom = value, np.sqrt(variance), variance**2 / sum(v**2 / k for v, k in parts)
+    else:  # no variation: as if one text were misplaced
+        centre, error, freedom = float(np.clip(value, 0.5 / fewest, 1 - 0.5 / fewest)), 0.5 / fewest, max(fewest - 1, 1)
+    odds, error = float(logit(centre)), float(error / (centre * (1 - centre)))
     half = float(student.ppf(0.5 + confidence / 2, freedom) * error)
-    p = float(2 * student.sf(abs(value - 0.5) / error, freedom))
-    return Auc(value, max(0.0, value - half), min(1.0, value + half), p)
+    p = float(2 * student.sf(abs(odds) / error, freedom))
+    return Auc(value, min(value, float(expit(odds - half))), max(value, float(expit(odds + half))), p)
 
 
 def precision_recall(x: Array, y: Array, k: int = 5) -> dict[str, float]:
