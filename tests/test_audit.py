@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -220,3 +221,16 @@ def test_markup_in_data_stays_text(tmp_path):
     assert "<script>alert" not in page and "<b>x</b>" not in page
     card = (tmp_path / "out" / "data-card.md").read_text(encoding="utf-8")
     assert "| y\\|z |" in card and "<b>" not in card.replace("\\<b\\>", "")
+
+
+def test_texts_of_one_person_do_not_tell_a_group():
+    from probate.audit.apart import _auc
+
+    rng = np.random.default_rng(0)
+    words = [[f"w{i}x{k}" for k in range(6)] for i in range(40)]  # five texts of each person, in words that nobody else has
+    texts = [" ".join(rng.permutation(own)) for own in words for _ in range(5)]
+    sides = [(texts[:100], list(range(100))), (texts[100:], list(range(100, 200)))]
+    (a, one), (b, other) = sides
+    alone, together = _auc(a, b, (one, other)), _auc(a, b, ([i // 5 for i in one], [i // 5 for i in other]))
+    assert alone.value > 0.95 and alone.p < 0.01  # as if each text were another person's
+    assert abs(together.value - 0.5) < 0.15 and together.p > 0.05

@@ -353,3 +353,5 @@ def test_what_a_comparison_of_sets_reads_counts(stages, tmp_path):
     assert len(done) == 2
     own.distribution("set", [replace(records[0], text="Other."), *records[1:]])
     assert len(done) == 3
+    own.distribution("set", [replace(records[0], text="Other.", provenance={"parent": records[1].id[2:]}), *records[1:]])
+    assert len(done) == 4

@@ -81,6 +81,21 @@ def test_distribution(files, model_dir):
     probate(*args, "--space", "words", error="'words' is none; there are: sentences, model")
 
 
+def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
+    rows = biographies()[:40]
+    write(files / "a.jsonl", [{"id": r["id"], "text": r["text"]} for r in rows])
+    write(files / "b.jsonl", [{"parent": r["id"], "from": i // 4, "text": f"{r['text']} They like tea {i}."} for i, r in enumerate(rows)])
+    args = ["why", "distribution", "--original", files / "a.jsonl", "--augmented", files / "b.jsonl", "--space", "model"]
+    args += ["--model", model_dir, "--permutations", 100, "--quiet", "--out", files / "out.json"]
+    said = probate(*args)
+    assert "no column says so in the original file, by 'parent' in the augmented one" in said
+    assert "40 and 40 sources, 40 of them in both" in said and "given its source, each text could as well be of the other set" in said
+    part = json.loads((files / "out.json").read_text())["spaces"]["model"]["all"]
+    assert part["sources"] == [40, 40, 40] and "held-out" in part["auc"]["null"]
+    assert "40 and 10 sources;" in probate(*args, "--source", "from").replace("\n", ";")
+    probate(*args, "--source", "form", error="--source: no column 'form'")
+
+
 def test_a_map_is_drawn_by_origin_and_group(files, model_dir, monkeypatch):
     rows = [{**r, "sex": r["gender"]} for r in biographies()[::7]]
     write(files / "b.jsonl", rows)

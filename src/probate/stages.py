@@ -21,6 +21,7 @@ from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, miti
 from probate.plan import Arm
 from probate.progress import Reporter
 from probate.records import Record, content_hash, read_records, with_messages, write_records
+from probate.shape.sources import Ties, sources_of
 from probate.store import Store, digest, write_atomic
 from probate.study import ModelSpec, Study
 from probate.tasks.base import Task
@@ -28,7 +29,7 @@ from probate.tasks.base import Task
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-STAGE_VERSIONS = {"generate": 3, "distribution": 2, "mitigate": 2, "train": 2, "evaluate": 3}
+STAGE_VERSIONS = {"generate": 3, "distribution": 3, "mitigate": 2, "train": 2, "evaluate": 3}
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 ROUND_SEED = 100_003
 """Added to the generation's seed in each later round, so that rounds do not draw alike."""
@@ -139,6 +140,7 @@ class Stages:
 
         study, original = self.study, self.data.split.train
         lm = self.lm(study.model)
+        sources = sources_of([_ties(r) for r in original], [_ties(r) for r in augmented])
         key = digest(
             STAGE_VERSIONS["distribution"],
             study.distribution,
@@ -146,6 +148,7 @@ class Stages:
             lm.fingerprint,
             *([content(encoder_files())] if set(study.distribution) - {"model"} else []),
             *map(content_hash, (original, augmented)),
+            sources,
         )
         spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in study.distribution}
 
@@ -155,7 +158,7 @@ class Stages:
         def work(folder: Path) -> dict[str, Any]:
             with self.reporter.stage(f"compare {name} with D_o", 0, ""):
                 texts = [r.text for r in original], [r.text for r in augmented]
-                found = compare(*texts, spaces, groups=(groups(original), groups(augmented)))
+                found = compare(*texts, spaces, groups=(groups(original), groups(augmented)), sources=sources)
             write_atomic(folder / "distribution.json", json.dumps(found, ensure_ascii=False))
             return {"set": name, **_shortcuts(lm)}
 
@@ -296,3 +299,13 @@ def _shortcuts(lm: LM | None) -> dict[str, Any]:
     from probate.infer.proof import findings
 
     return {"shortcuts": [asdict(found) for found in findings(lm.model)]}
+
+
+def _ties(r: Record) -> Ties:
+    """What a record says of its source: original ones have an id that a parent may name."""
+    own = r.provenance
+    return Ties(
+        r.id.partition(":")[2] if r.origin == "original" else "",
+        (str(own["parent"]),) if "parent" in own else (),
+        (str(own["pair"]),) if "pair" in own else (),
+    )

@@ -1,64 +1,143 @@
-"""Do two sets of texts have one distribution? Tests and distances on their embeddings, x of shape (n, width) and y of (m, width)."""
+"""Do two sets of texts have one distribution? Tests and distances on their embeddings, x of shape (n, width) and y of (m, width).
+
+Texts that share a source (an item, a parent, a pair) are alike and do not count as independent. Every test here takes the source of each
+row and moves, leaves out or sums whole sources; a source with texts in both sets has its labels exchanged within. Without sources each row
+is its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from scipy.spatial.distance import cdist
-from scipy.stats import norm, rankdata
+from scipy.special import expit, logit
+from scipy.stats import rankdata
+from scipy.stats import t as student
 
 Array = np.ndarray
+Sources = tuple[Sequence[Hashable], Sequence[Hashable]]
+"""The source of each row of x, and of each of y; the same value in both is one source."""
 EXACT = 4000
 """Points of both sets up to which kernels and distances are computed for all pairs; above, see `fourier_mmd`."""
 FEATURES = 512
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 CHUNK = 512
+FOLDS = 5
+FEWEST = 5
+"""Sources that a classifier test needs in each sample."""
+A_FOLD = 4
+"""Sources of each sample in a fold of the classifier test, where there are enough for more than two folds."""
+ROWS = "each text could as well be of the other set"
+WHOLE = "each source, all its texts together, could as well be of the other set"
+WITHIN = "given its source, each text could as well be of the other set"
+LAW = "a text has the same law in both sets, sources are independent"
+SCORES = "a held-out text of one set scores above one of the other as often as below, sources are independent"
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A distance between two samples, 0 in expectation where they have one distribution, and its permutation p (one-sided: larger)."""
+    """A distance between two samples, 0 in expectation where they have one distribution, and its p (one-sided: larger) under `null`."""
 
     name: str
     value: float
     p: float
     method: str
+    null: str = ROWS
 
 
 @dataclass(frozen=True)
 class Auc:
-    """How well a classifier tells the samples apart: 0.5 not at all, 1 perfectly. Interval and p after DeLong et al. (1988)."""
+    """How well a classifier tells the samples apart: 0.5 not at all, 1 perfectly. Interval and p are of one t statistic: p is below
+    1 − confidence where the interval leaves 0.5 out. `null`: what p is against.
+    """
 
     value: float
     low: float
     high: float
     p: float
+    null: str = SCORES
 
 
-def mmd_and_energy(x: Array, y: Array, permutations: int = 10_000, seed: int = 0) -> list[Distance]:
+class _Design:
+    """Which rows, x's first, share a source. `codes`: the source of each row; `held`: rows of x and of y in each source, (2, sources)."""
+
+    def __init__(self, n: int, m: int, sources: Sources | None = None) -> None:
+        if sources is not None and (len(sources[0]), len(sources[1])) != (n, m):
+            raise ValueError(
+                f"sources must be one for each row: {n} and {m}. Got {len(sources[0])} and {len(sources[1])} instead"
+            )
+        self.n, self.m = n, m
+        if sources is None:
+            self.codes = np.arange(n + m)
+        else:
+            known: dict[Hashable, int] = {}
+            self.codes = np.array([known.setdefault(s, len(known)) for side in sources for s in side])
+        self.count = int(self.codes.max()) + 1
+        self.held = np.stack([np.bincount(part, minlength=self.count) for part in (self.codes[:n], self.codes[n:])])
+
+    @cached_property
+    def crossed(self) -> Array:
+        """Whether a source has rows in both samples."""
+        return np.asarray(self.held.all(0))
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Sources of x, of y, and in both."""
+        return int((self.held[0] > 0).sum()), int((self.held[1] > 0).sum()), int(self.crossed.sum())
+
+    @property
+    def fewest(self) -> int:
+        """Sources of the sample that has fewer."""
+        return min(self.counts[:2])
+
+    @property
+    def null(self) -> str:
+        """What an exchange of labels supposes, in words."""
+        alone = self.held[:, ~self.crossed].sum(0)
+        parts = [WHOLE if (alone > 1).any() else ROWS] if len(alone) else []
+        return "; ".join([*parts, *([WITHIN] if self.crossed.any() else [])])
+
+    def sums(self, rows: Array) -> Array:
+        """Sum of the rows of each source, (sources, width)."""
+        return np.asarray(self._places @ rows) if self.count < len(rows) else rows
+
+    @cached_property
+    def _places(self) -> Any:
+        size = len(self.codes)
+        return csr_matrix((np.ones(size), (self.codes, np.arange(size))), (self.count, size))
+
+
+def mmd_and_energy(
+    x: Array, y: Array, permutations: int = 10_000, seed: int = 0, sources: Sources | None = None
+) -> list[Distance]:
     """Squared MMD (Gretton et al. 2012, unbiased) and energy distance (Székely and Rizzo 2013), p from the same permutations.
 
-    The kernel is a mean of Gaussians, their squared bandwidths multiples (0.25 to 4) of the median squared distance. With more than
+    The kernel is a mean of Gaussians, their squared bandwidths multiples (0.25 to 4) of the median squared distance. Pairs of one source are
+    left out. Permuted are labels of whole sources, and within a source that both samples have those of its rows. Where sources that are moved
+    differ in size the statistic is divided by its expected size under the null, so that a sample may have the larger sources. With more than
     `EXACT` points the MMD is that of `fourier_mmd` and the energy distance is left out.
 
     Raises:
-        ValueError: fewer than two points in a sample.
+        ValueError: fewer than two sources in a sample.
     """
-    if min(len(x), len(y)) < 2:
-        raise ValueError("a distance needs at least two points in each sample")
+    design = _Design(len(x), len(y), sources)
+    if design.fewest < 2:
+        raise ValueError("a distance needs at least two points of different sources in each sample")
     if len(x) + len(y) > EXACT:
-        return [fourier_mmd(x, y, permutations, seed)]
+        return [fourier_mmd(x, y, permutations, seed, sources=sources)]
     pooled = np.concatenate([x, y]).astype(np.float64)
     squared = cdist(pooled, pooled, "sqeuclidean")
-    kernel = _kernel(squared)
-    np.fill_diagonal(kernel, 0.0)
-    values, null = _permuted([kernel.astype(np.float32), np.sqrt(squared, dtype=np.float32)], len(x), permutations, seed)
+    matrices = [_kernel(squared).astype(np.float32), -np.sqrt(squared, dtype=np.float32)]
+    values, ps = _permuted(matrices, design, permutations, seed)
     method = f"{permutations:,} permutations"
     return [
-        Distance("MMD²", float(values[0]), _p(null[0], values[0]), f"unbiased, five Gaussian kernels; {method}"),
-        Distance("energy distance", float(-values[1]), _p(-null[1], -values[1]), method),
+        Distance("MMD²", values[0], ps[0], f"unbiased, five Gaussian kernels; {method}", design.null),
+        Distance("energy distance", values[1], ps[1], method, design.null),
     ]
 
 
@@ -73,100 +152,300 @@ def _middle(squared: Array) -> float:
     return float(np.median(apart)) if len(apart) else 1.0
 
 
-def _permuted(matrices: list[Array], n: int, permutations: int, seed: int) -> tuple[Array, Array]:
-    """Σ within x / n(n−1) + Σ within y / m(m−1) − 2 Σ between / nm of each matrix (diagonal 0): as it is, and under permutations.
+class _Units:
+    """What a permutation moves: a source of one sample as a whole, and each row of a source that both have.
 
-    One matrix product for each chunk of permutations: with z the indicator of x, zᵀAz, zᵀA1 and 1ᵀA1 give all three sums.
+    `of`: the unit of each row; `sizes`: rows of each; `block`: the source of a unit within which labels are exchanged, −1 for whole sources;
+    `first`: whether it is of x.
     """
-    size = len(matrices[0])
-    m = size - n
+
+    def __init__(self, design: _Design) -> None:
+        inside = design.crossed[design.codes]
+        keys = np.where(inside, design.count + np.arange(len(design.codes)), design.codes)
+        _, place, self.of, self.sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        self.block = np.where(inside, design.codes, -1)[place]
+        self.first = place < design.n
+
+    def draws(self, count: int, rng: np.random.Generator) -> Array:
+        """Labels of the units (1: x), permuted, of shape (count, units)."""
+        z = np.empty((count, len(self.first)), dtype=np.float32)
+        alone, rows = np.flatnonzero(self.block < 0), np.flatnonzero(self.block >= 0)
+        z[:, alone] = rng.permuted(np.tile(self.first[alone].astype(np.float32), (count, 1)), axis=1)
+        if len(rows):
+            rows = rows[np.argsort(self.block[rows], kind="stable")]
+            ranks = np.unique(self.block[rows], return_inverse=True)[1]
+            order = (ranks + rng.random((count, len(rows)))).argsort(1)
+            z[:, rows] = self.first[rows].astype(np.float32)[order]
+        return z
+
+
+def _permuted(matrices: list[Array], design: _Design, permutations: int, seed: int) -> tuple[list[float], list[float]]:
+    """Σ within x / pairs + Σ within y / pairs − 2 Σ between / pairs of each matrix, pairs of one source left out; and p of each.
+
+    One matrix product for each chunk of permutations: with z the indicator of x, zᵀAz, zᵀA1 and 1ᵀA1 give all three sums. The matrices are
+    overwritten.
+    """
+    units = _Units(design)
+    sizes = units.sizes.astype(np.float64)
+    alone = units.block < 0
+    plain = design.count == len(design.codes)
+    same = None if plain else design.codes[:, None] == design.codes
+    scales = [_scale(a, design, units, same) for a in matrices] if len(set(sizes[alone])) > 1 else []
+    for k, a in enumerate(matrices):
+        if same is None:
+            np.fill_diagonal(a, 0.0)
+        else:
+            a[same] = 0.0
+        if len(sizes) < len(a):
+            places = csr_matrix((np.ones(len(a), np.float32), (units.of, np.arange(len(a)))), (len(sizes), len(a)))
+            matrices[k] = np.asarray(places @ (places @ a).T)
     sums = np.stack([a.sum(1, dtype=np.float64) for a in matrices])
     totals = sums.sum(1)
+    inner, outer = design.held[:, design.crossed].astype(np.float64)
+    squares = np.where(alone, sizes**2, 0.0)
     rng = np.random.default_rng(seed)
-    base = np.zeros(size, dtype=np.float32)
-    base[:n] = 1
     found = np.empty((len(matrices), permutations + 1))
+    values = []
     for start in range(0, permutations + 1, CHUNK):
         count = min(CHUNK, permutations + 1 - start)
-        z = rng.permuted(np.tile(base, (count, 1)), axis=1)
+        z = units.draws(count, rng)
         if start == 0:
-            z[0] = base
+            z[0] = units.first
+        n = z @ sizes
+        m = sizes.sum() - n
+        own = z @ squares
+        pairs = n**2 - own - (inner**2).sum(), m**2 - (squares.sum() - own) - (outer**2).sum(), n * m - (inner * outer).sum()
         for k, a in enumerate(matrices):
             within = np.einsum("bi,bi->b", z @ a, z, dtype=np.float64)
             reach = z @ sums[k]
-            found[k, start : start + count] = (
-                within / (n * (n - 1)) + (totals[k] - 2 * reach + within) / (m * (m - 1)) - 2 * (reach - within) / (n * m)
-            )
-    return found[:, 0], found[:, 1:]
+            value = within / pairs[0] + (totals[k] - 2 * reach + within) / pairs[1] - 2 * (reach - within) / pairs[2]
+            if start == 0:
+                values.append(float(value[0]) + 0.0)
+            found[k, start : start + count] = value / scales[k](z, n, m) if scales else value
+    return values, [_p(own[1:], own[0]) for own in found]
 
 
-def fourier_mmd(x: Array, y: Array, permutations: int = 10_000, seed: int = 0, features: int = FEATURES) -> Distance:
-    """Squared MMD by random Fourier features (Rahimi and Recht 2007): linear in the number of points.
+def _scale(matrix: Array, design: _Design, units: _Units, same: Array | None) -> Callable[[Array, Array, Array], Array]:
+    """What the statistic varies about under the null, Σ |w_c|² over sources, w_c a source's part of the difference of means, by labels z, n and m.
 
-    Each kernel value has a standard error of at most 1/√features; the bias of the squared mean is taken off. p is by the statistic's limit
-    law where both samples have one distribution: Σ λᵢ(zᵢ² − 1), z standard normal, λ the eigenvalues of (1/n + 1/m) times the
-    covariance of the pooled features.
+    Of a source that is moved as a whole it is the mean over all sources of its size, of the others the mean over exchanges within.
     """
+    rows = matrix.mean(1, dtype=np.float64)
+    block = np.diag(matrix).astype(np.float64) if same is None else np.where(same, matrix, 0).sum(1, dtype=np.float64)
+    own = np.diag(matrix) - 2 * rows + rows.mean()
+    size = design.held.sum(0)
+    whole = np.bincount(design.codes, block - 2 * size[design.codes] * rows + size[design.codes] * rows.mean())
+    part = np.bincount(design.codes, own)
+    alone = ~design.crossed
+    by_size = np.bincount(size[alone], whole[alone]) / np.maximum(np.bincount(size[alone]), 1)
+    of_unit = np.where(units.block < 0, by_size[np.minimum(units.sizes, len(by_size) - 1)], 0.0)
+    (a, b), s = design.held[:, design.crossed], size[design.crossed]
+    mean, cross = part[design.crossed] / s, (whole - part)[design.crossed] / (s * (s - 1))
+    of_x, of_y, both = (a * (mean + (a - 1) * cross)).sum(), (b * (mean + (b - 1) * cross)).sum(), (a * b * cross).sum()
+
+    def scale(z: Array, n: Array, m: Array) -> Array:
+        first = z @ of_unit
+        return (first + of_x) / n**2 + (of_unit.sum() - first + of_y) / m**2 - 2 * both / (n * m)
+
+    return scale
+
+
+def fourier_mmd(
+    x: Array,
+    y: Array,
+    permutations: int = 10_000,
+    seed: int = 0,
+    features: int = FEATURES,
+    sources: Sources | None = None,
+) -> Distance:
+    """Squared MMD by random Fourier features (Rahimi and Recht 2007): linear in the number of points; pairs of one source are left out.
+
+    Each kernel value has a standard error of at most 1/√features. p is by the limit law of the squared difference of the mean features where
+    both samples have one distribution: Σ λᵢzᵢ², z standard normal, λ the eigenvalues of the covariance of that difference. A source adds to it
+    the sum of its features, centred and weighted with 1/n in x and −1/m in y; sources of one sample are taken together by size. The law is divided by
+    χ²/ν, ν the effective number of sources less one times that of eigenvalues: with one feature this is a t test.
+    """
+    design = _Design(len(x), len(y), sources)
     rng = np.random.default_rng(seed)
     sample = np.concatenate([s[rng.permutation(len(s))[:1000]] for s in (x, y)]).astype(np.float64)
     middle = _middle(cdist(sample, sample, "sqeuclidean"))
     scale = np.sqrt(1 / (np.repeat(BANDWIDTHS, -(-features // len(BANDWIDTHS)))[:features] * middle))
     frequency = rng.standard_normal((x.shape[1], features)) * scale
     phase = rng.uniform(0, 2 * np.pi, features)
-
-    def mapped(points: Array) -> Array:
-        return np.sqrt(2 / features) * np.cos(points.astype(np.float64) @ frequency + phase)
-
-    a, b = mapped(x), mapped(y)
-    n, m = len(x), len(y)
-    difference = a.mean(0) - b.mean(0)
-    noise = sum(s.var(0, ddof=1).sum() / len(s) for s in (a, b))
-    value = float(difference @ difference - noise)
-    pooled = np.concatenate([a, b])
-    law = np.linalg.eigvalsh(np.cov(pooled.T) * (1 / n + 1 / m)).clip(min=0)
-    null = (rng.standard_normal((permutations, features)) ** 2) @ law - law.sum()
+    mapped = np.concatenate([np.sqrt(2 / features) * np.cos(s.astype(np.float64) @ frequency + phase) for s in (x, y)])
+    mapped -= mapped.mean(0)
+    difference = mapped[: len(x)].mean(0) - mapped[len(x) :].mean(0)
+    parts = _by_source(mapped, design)
+    law = np.linalg.eigvalsh(parts.T @ parts).clip(min=0)
+    weights = (parts**2).sum(1)
+    freedom = max(_effective(weights) - 1, 1.0) * _effective(law)
+    null = (rng.standard_normal((permutations, features)) ** 2) @ law * (freedom / rng.chisquare(freedom, permutations))
     return Distance(
-        "MMD²", value, _p(null, value), f"{features} random Fourier features; {permutations:,} draws of the limit law"
+        "MMD²",
+        _unbiased(mapped, design),
+        _p(null, float(difference @ difference)),
+        f"{features} random Fourier features; {permutations:,} draws of the limit law",
+        LAW,
+    )
+
+
+def _effective(parts: Array) -> float:
+    """How many equal parts would be as uneven: (Σ)² / Σ²."""
+    return max(1.0, float(parts.sum() ** 2 / max((parts**2).sum(), 1e-300)))
+
+
+def _by_source(rows: Array, design: _Design) -> Array:
+    """One row a source, so that their Gram matrix is the covariance of the difference of means under the null. `rows` are centred."""
+    n, m, held, size = design.n, design.m, design.held, design.held.sum(0)
+    alone = ~design.crossed
+    of_size = np.bincount(size[alone], minlength=int(size.max()) + 1)
+    of_x = np.bincount(size[alone & (held[0] > 0)], minlength=len(of_size))
+    spread = np.sqrt((of_x / n**2 + (of_size - of_x) / m**2) / np.maximum(of_size, 1))
+    weights = np.where(alone, spread[size], 0.0)[design.codes]
+    weights = np.where(design.crossed[design.codes], np.r_[np.full(n, 1 / n), np.full(m, -1 / m)], weights)
+    return design.sums(rows * weights[:, None]) * np.sqrt(design.count / (design.count - 1))
+
+
+def _unbiased(rows: Array, design: _Design) -> float:
+    """Squared distance of the means of both samples without the products of rows of one source, as in `_permuted`."""
+    n, m = design.n, design.m
+    first, second = rows[:n].sum(0), rows[n:].sum(0)
+    together = design.sums(rows)
+    apart = (
+        design.sums(np.r_[rows[:n], -rows[n:]])
+        if design.crossed.any()
+        else together * np.where(design.held[0] > 0, 1, -1)[:, None]
+    )
+    plus, minus, mixed = (float(np.vdot(a, b)) for a, b in ((together, together), (apart, apart), (together, apart)))
+    a, b = design.held.astype(np.float64)
+    return float(
+        (first @ first - (plus + minus + 2 * mixed) / 4) / (n**2 - a @ a)
+        + (second @ second - (plus + minus - 2 * mixed) / 4) / (m**2 - b @ b)
+        - 2 * (first @ second - (plus - minus) / 4) / (n * m - a @ b)
     )
 
 
 def _p(null: Array, observed: float) -> float:
-    return float((1 + np.sum(null >= observed - 1e-12)) / (1 + len(null)))
+    """Share of `null` that reaches `observed`, one added to both counts; what differs by rounding alone is the same."""
+    return float((1 + np.sum(null >= observed - 1e-12 - 1e-4 * null.std())) / (1 + len(null)))
 
 
-def classifier_auc(x: Array, y: Array, confidence: float = 0.95, seed: int = 0) -> Auc:
-    """Classifier two-sample test (Lopez-Paz and Oquab 2017): AUC of a logistic regression, cross-validated in five folds.
+def classifier_auc(x: Array, y: Array, confidence: float = 0.95, seed: int = 0, sources: Sources | None = None) -> Auc:
+    """Classifier two-sample test (Lopez-Paz and Oquab 2017): AUC of a logistic regression on texts of sources that it has not seen.
 
     Raises:
-        ValueError: fewer than five points in a sample.
+        ValueError: fewer than five sources in a sample.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if min(len(x), len(y)) < 5:
-        raise ValueError("a classifier test needs at least five points in each sample")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, class_weight="balanced"))
-    target = np.r_[np.zeros(len(x)), np.ones(len(y))]
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    scores = cross_val_predict(model, np.concatenate([x, y]), target, cv=folds, method="decision_function")
-    return auc(scores[: len(x)], scores[len(x) :], confidence)
+    pooled, target = np.concatenate([x, y]), np.r_[np.zeros(len(x)), np.ones(len(y))]
+
+    def score(seen: Array, unseen: Array) -> Array:
+        return np.asarray(model.fit(pooled[seen], target[seen]).decision_function(pooled[unseen]))
+
+    return held_out_auc(score, len(x), len(y), confidence, seed, sources)
 
 
-def auc(low: Array, high: Array, confidence: float = 0.95) -> Auc:
-    """P(a score of `high` is above one of `low`), ties half, with DeLong's interval and a two-sided p against 0.5."""
+def held_out_auc(
+    score: Callable[[Array, Array], Array],
+    n: int,
+    m: int,
+    confidence: float = 0.95,
+    seed: int = 0,
+    sources: Sources | None = None,
+) -> Auc:
+    """AUC of a classifier that is tested on what it has not seen, sources kept whole.
+
+    Sources are dealt into up to five folds. Each fold but the first is scored by a classifier that was trained on all folds before it, and
+    the AUCs are averaged. So no fold is trained on and tested with in turn: under the null the deviations of the folds are uncorrelated and
+    their variances add, which those of cross-validation do not.
+
+    Args:
+        score: rows of the folds seen and rows unseen, of x first (0 … n − 1) and then of y → a score of each unseen row, higher: of y.
+
+    Raises:
+        ValueError: fewer than five sources in a sample.
+    """
+    design = _Design(n, m, sources)
+    if design.fewest < FEWEST:
+        raise ValueError("a classifier test needs at least five sources in each sample")
+    folds = min(max(design.fewest // A_FOLD, 2), FOLDS)
+    fold = _dealt(design, folds, np.random.default_rng(seed))[design.codes]
+    parts = []
+    for k in range(1, folds):
+        rows = np.flatnonzero(fold == k)
+        cut = int(np.searchsorted(rows, n))
+        scores = score(np.flatnonzero(fold < k), rows)
+        parts.append(_auc_parts(scores[:cut], scores[cut:], design.codes[rows]))
+    return _joined(parts, confidence)
+
+
+def _dealt(design: _Design, folds: int, rng: np.random.Generator) -> Array:
+    """The fold of each source: those in both samples in turn, then those of x and those of y, the larger first, by chance among equals."""
+    fold = np.empty(design.count, dtype=int)
+    for own, start in ((design.crossed, 0), *((side & ~design.crossed, design.counts[2]) for side in design.held > 0)):
+        members = rng.permutation(np.flatnonzero(own))
+        members = members[np.argsort(-design.held[:, members].sum(0), kind="stable")]
+        fold[members] = (start + np.arange(len(members))) % folds
+    return fold
+
+
+def auc(low: Array, high: Array, confidence: float = 0.95, sources: Sources | None = None) -> Auc:
+    """P(a score of `high` is above one of `low`), ties half; with the variance of DeLong et al. (1988), of sources that of Obuchowski (1997).
+
+    Interval and two-sided p against 0.5 are by Student's t of the log odds, with Satterthwaite's degrees of freedom. The scores must not depend on each other
+    but through their sources: not those of one cross-validation.
+    """
+    return _joined([_auc_parts(low, high, _Design(len(low), len(high), sources).codes)], confidence)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """An AUC, its weight, the variance that each kind of source adds with its degrees of freedom, and the fewest sources of a sample."""
+
+    value: float
+    weight: float
+    parts: list[tuple[float, int]]
+    fewest: int
+
+
+def _auc_parts(low: Array, high: Array, codes: Array) -> _Fold:
     n, m = len(low), len(high)
     ranks = rankdata(np.concatenate([low, high]))
     above = (ranks[n:] - rankdata(high)) / n  # for each high score, the share of low ones below it
     below = 1 - (ranks[:n] - rankdata(low)) / m
     value = float(above.mean())
-    error = float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
-    if error == 0:
-        error = 0.5 / np.sqrt(min(n, m)) / 2  # no variation: as wide as one misplaced point would make it
-    half = norm.ppf(0.5 + confidence / 2) * error
-    p = float(2 * norm.sf(abs(value - 0.5) / error))
-    return Auc(value, max(0.0, value - half), min(1.0, value + half), p)
+    _, codes = np.unique(codes, return_inverse=True)
+    size = int(codes.max()) + 1
+    influence = np.bincount(codes, np.r_[(below - value) / n, (above - value) / m])
+    in_x, in_y = (np.bincount(own, minlength=size) > 0 for own in (codes[:n], codes[n:]))
+    parts = []
+    for own in (in_x & ~in_y, in_y & ~in_x, in_x & in_y):
+        count = int(own.sum())
+        if count > 1:
+            parts.append((count * float(influence[own].var(ddof=1)), count - 1))
+        elif count:
+            parts.append((float(influence[own][0] ** 2), 1))
+    return _Fold(value, n * m / (n + m), parts, min(int(in_x.sum()), int(in_y.sum())))
+
+
+def _joined(folds: list[_Fold], confidence: float) -> Auc:
+    """The weighted mean of AUCs whose variances add."""
+    weights = np.array([f.weight for f in folds]) / sum(f.weight for f in folds)
+    value = float(weights @ [f.value for f in folds])
+    parts = [(w**2 * variance, freedom) for w, f in zip(weights, folds, strict=True) for variance, freedom in f.parts]
+    variance, fewest = sum(v for v, _ in parts), sum(f.fewest for f in folds)
+    if variance > 1e-12:
+        centre, error, freedom = value, np.sqrt(variance), variance**2 / sum(v**2 / k for v, k in parts)
+    else:  # no variation: as if one text were misplaced
+        centre, error, freedom = float(np.clip(value, 0.5 / fewest, 1 - 0.5 / fewest)), 0.5 / fewest, max(fewest - 1, 1)
+    odds, error = float(logit(centre)), float(error / (centre * (1 - centre)))
+    half = float(student.ppf(0.5 + confidence / 2, freedom) * error)
+    p = float(2 * student.sf(abs(odds) / error, freedom))
+    return Auc(value, min(value, float(expit(odds - half))), max(value, float(expit(odds + half))), p)
 
 
 def precision_recall(x: Array, y: Array, k: int = 5) -> dict[str, float]:
@@ -218,8 +497,8 @@ def principal_map(x: Array, y: Array) -> tuple[Array, Array, Array]:
     return found[: len(x)], found[len(x) :], share[:2]
 
 
-def summary(x: Array, y: Array, permutations: int = 10_000, seed: int = 0) -> dict[str, Any]:
-    """All of the above, as a record; what a sample is too small for is None."""
+def summary(x: Array, y: Array, permutations: int = 10_000, seed: int = 0, sources: Sources | None = None) -> dict[str, Any]:
+    """All of the above, as a record; what a sample is too small for is None. `sources`: how many x has, y has, and both."""
 
     def attempt(call: Any, *args: Any) -> Any:
         try:
@@ -230,8 +509,9 @@ def summary(x: Array, y: Array, permutations: int = 10_000, seed: int = 0) -> di
     return {
         "n": len(x),
         "m": len(y),
-        "distances": attempt(mmd_and_energy, x, y, permutations, seed),
-        "auc": attempt(classifier_auc, x, y),
+        "sources": _Design(len(x), len(y), sources).counts,
+        "distances": attempt(mmd_and_energy, x, y, permutations, seed, sources),
+        "auc": attempt(classifier_auc, x, y, 0.95, seed, sources),
         "manifold": attempt(precision_recall, x, y),
         "vendi": (vendi(x), vendi(y)),
     }

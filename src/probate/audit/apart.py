@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from probate.analyze.distribution import Auc, auc
+from probate.analyze.distribution import Auc, held_out_auc
 from probate.analyze.wording import evenly
 from probate.audit.groups import FEWEST, Dimension
 from probate.audit.read import AuditSet
@@ -19,6 +19,7 @@ from probate.mitigate.base import MitigationContext
 from probate.mitigate.mask import Mask
 from probate.registry import load_mitigation
 from probate.shape.language import LANGUAGES
+from probate.shape.sources import sources_of
 
 MOST = 2000
 """Texts of a side that are compared; of more as many, evenly over all."""
@@ -27,8 +28,8 @@ MOST_GROUPS = 6
 
 @dataclass(frozen=True)
 class Apart:
-    """One group against the others of its dimension. `auc`: of a classifier on texts that it has not seen, from 0 to 1 (0.5: they cannot be
-    told apart), with its 95% interval and p against 0.5; `words`: those of which the shares of texts that have them differ most.
+    """One group against the others of its dimension, `n` texts of `sources`. `auc`: of a classifier on texts of sources that it has not seen, from 0
+    to 1 (0.5: they cannot be told apart), with its 95% interval and p against 0.5; `words`: those of which the shares of texts that have them differ most.
     """
 
     dimension: str
@@ -39,6 +40,7 @@ class Apart:
     high: float
     p: float
     words: tuple[str, ...]
+    sources: int
 
 
 def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apart]:
@@ -47,6 +49,7 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
         return
     masked: dict[int, str] = {}
     call = _masker(data.shape.language)
+    source, _ = sources_of(data.ties)
     for d in dimensions:
         counts = Counter(v for v in d.values if v)
         groups = [g for g, n in counts.most_common(MOST_GROUPS) if min(n, sum(counts.values()) - n) >= FEWEST]
@@ -56,15 +59,17 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
             for i in {*a, *b} - masked.keys():
                 masked[i] = call(f"{data.prompts[i]}\n{data.texts[i]}")
             own, others = [masked[i] for i in a], [masked[i] for i in b]
-            if found := _auc(own, others):
-                yield Apart(d.name, group, len(a) + len(b), found.value, found.low, found.high, found.p, _words(own, others))
+            if found := _auc(own, others, ([source[i] for i in a], [source[i] for i in b])):
+                count = len({source[i] for i in (*a, *b)})
+                yield Apart(
+                    d.name, group, len(a) + len(b), found.value, found.low, found.high, found.p, _words(own, others), count
+                )
 
 
-def _auc(a: Sequence[str], b: Sequence[str]) -> Auc | None:
-    """Of a logistic regression on words and word pairs that at least two texts have; None where there are none."""
+def _auc(a: Sequence[str], b: Sequence[str], sources: tuple[Sequence[int], Sequence[int]]) -> Auc | None:
+    """Of a logistic regression on words and word pairs that at least two texts have; None where there are none, or too few sources."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
 
     words = TfidfVectorizer(sublinear_tf=True, max_features=FEATURES, ngram_range=(1, 2), token_pattern=WORDS, min_df=2)
@@ -72,11 +77,19 @@ def _auc(a: Sequence[str], b: Sequence[str]) -> Auc | None:
         words.fit([*a, *b])
     except ValueError:  # no word that two texts have
         return None
-    model = make_pipeline(words.set_params(min_df=1, vocabulary=words.vocabulary_), LogisticRegression(C=10, max_iter=1000, class_weight="balanced"))
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    target = np.r_[np.zeros(len(b)), np.ones(len(a))]
-    scores = cross_val_predict(model, [*b, *a], target, cv=folds, method="decision_function")
-    return auc(scores[: len(b)], scores[len(b) :])
+    model = make_pipeline(
+        words.set_params(min_df=1, vocabulary=words.vocabulary_),
+        LogisticRegression(C=10, max_iter=1000, class_weight="balanced"),
+    )
+    texts, target = np.array([*b, *a], dtype=object), np.r_[np.zeros(len(b)), np.ones(len(a))]
+
+    def score(seen: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+        return np.asarray(model.fit(texts[seen], target[seen]).decision_function(texts[unseen]))
+
+    try:
+        return held_out_auc(score, len(b), len(a), sources=(sources[1], sources[0]))
+    except ValueError:  # fewer than five sources on a side
+        return None
 
 
 @lru_cache(maxsize=2)

@@ -14,6 +14,7 @@ from probate.shape import Given, Shape, read_table
 from probate.shape.cells import cell, is_flat, plain
 from probate.shape.language import language_of_text
 from probate.shape.names import IDS, LABELS, key_of
+from probate.shape.sources import SourceColumns, Ties
 
 MOST_GROUPS = 60
 """Values from which a column that nobody named is no group."""
@@ -45,6 +46,9 @@ class AuditSet:
     label_rule: str = ""
     """How amounts that stand there as labels were grouped; `amounts` has them as they stand."""
     amounts: list[str] = field(default_factory=list)
+    ties: list[Ties] = field(default_factory=list)
+    """What each text says of its source, by the columns `tied_by`."""
+    tied_by: str = ""
 
     def leave(self, column: str, why: str, several: bool = False) -> None:
         """Say that `column` is not looked at as a group."""
@@ -72,6 +76,8 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
     table = read_table(source, given, option)
     shape = table.shape
     found = AuditSet(source, shape, rejected=table.rejected)
+    columns = SourceColumns(table.rows, shape.id)
+    found.tied_by = columns.said()
     raw: dict[str, list[Any]] = {name: [] for name in shape.groups}
     others: list[dict[str, Any]] = []
     for where, row in zip(table.where, table.rows, strict=True):
@@ -81,6 +87,7 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
             continue
         found.texts.append(text)
         found.where.append(where)
+        found.ties.append(columns.ties(row))
         found.labels.append(shape.label_of(row))
         found.prompts.append(shape.prompt_of(row))
         for name in shape.groups:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from probate.analyze.distribution import Sources
 from probate.analyze.wording import evenly
 from probate.why.distribution import tested, told
 
@@ -32,9 +33,16 @@ def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> t
     return points[: len(original)], points[len(original) :]
 
 
-def compare(original: Sequence[str], augmented: Sequence[str], permutations: int = 10_000, seed: int = 0) -> dict[str, Any]:
+def compare(
+    original: Sequence[str], augmented: Sequence[str], permutations: int = 10_000, seed: int = 0, sources: Sources | None = None
+) -> dict[str, Any]:
     """`probate.why.distribution.compare` in this one space, on at most 4,000 texts of each."""
     a, b = ([side[i] for i in evenly(len(side), MOST)] for side in (original, augmented))
+    own = (
+        ([sources[0][i] for i in evenly(len(original), MOST)], [sources[1][i] for i in evenly(len(augmented), MOST)])
+        if sources
+        else None
+    )
     found, pairs = told(a, b)
     counts = {"n": [len(original), len(augmented)], "compared": found["n"]}
-    return found | counts | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed)}}
+    return found | counts | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed, own)}}

@@ -17,6 +17,7 @@ from probate.audit.read import AuditSet
 from probate.audit.repeats import Index, Repeats, find_repeats, held
 from probate.audit.together import Together, together
 from probate.audit.verdict import Found, share_finding
+from probate.shape.sources import sources_of
 
 Say = Callable[[str], Any]
 
@@ -64,7 +65,8 @@ def audit(
     compared = None
     if original is not None:
         say("distribution")
-        compared = space.compare(original.texts, data.texts, permutations)
+        compared = space.compare(original.texts, data.texts, permutations, sources=sources_of(original.ties, data.ties))
+        compared["tied_by"] = [original.tied_by, data.tied_by]
     say("traces of a generator")
     artefacts = find_artefacts(data.texts)
     sample = [data.texts[i] for i in evenly(len(data.texts), 1000)]

@@ -194,7 +194,7 @@ def _together(t: Together) -> Found:
 
 def _apart(a: Apart) -> Found:
     sentence = (
-        f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}), "
+        f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}{f' of {a.sources:,} sources' if a.sources < a.n else ''}), "
         f"names and words of groups masked"
     )
     heavy = a.auc >= 0.7

@@ -18,6 +18,7 @@ from probate.report import words
 from probate.report.maps import text_map
 from probate.study import Study
 from probate.tasks.base import Measure
+from probate.why.said import nulls, sources_said
 
 BIAS = "bias in the training data"
 APART = "distance of the augmented texts"
@@ -34,8 +35,10 @@ def section(
     named = [c for c in (BIAS, APART, *PROBES.values()) if c in arms.columns and arms[c].notna().any()]
     if not sets and (len(arms) < FEWEST or not named):
         return None
+    rows = [row for name, found in sets.items() for row in _distribution_rows(name, found)]
     return {
-        "distributions": [row for name, found in sets.items() for row in _distribution_rows(name, found)],
+        "distributions": rows,
+        "nulls": list(dict.fromkeys(null for row in rows for null in row["nulls"])),
         "maps": [
             text_map(s["map"], f"{name} and D_o, {n}", f"map-{name}-{n}")
             for name, f in _mapped(sets, study)
@@ -56,7 +59,7 @@ def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]
     return {p.parent.name.removeprefix("distribution-"): json.loads(p.read_text(encoding="utf-8")) for p in paths}
 
 
-def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, str]]:
+def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for space, parts in found["spaces"].items():
         for what, part in (("all texts", parts["all"]), ("pairs of equal length", parts["matched"])):
@@ -65,11 +68,11 @@ def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, str]]
             mmd, auc, inside = (part["distances"] or [None])[0], part["auc"], part["manifold"]
             rows.append(
                 {
-                    "set": name, "space": space, "what": what, "n": f"{part['n']} and {part['m']}",
+                    "set": name, "space": space, "what": what, "n": f"{part['n']} and {part['m']}", "sources": sources_said(part).replace(" sources", "") or "–",
                     "mmd": f"{mmd['value']:.3g}" if mmd else "–", "p": f"{mmd['p']:.4f}" if mmd else "–",
-                    "auc": f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" if auc else "–",
+                    "auc": f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" if auc else "–", "auc_p": f"{auc['p']:.4f}" if auc else "–",
                     "inside": ", ".join(f"{inside[k]:.2f}" for k in ("precision", "recall", "coverage")) if inside else "–",
-                    "vendi": " and ".join(f"{v:.1f}" for v in part["vendi"]),
+                    "vendi": " and ".join(f"{v:.1f}" for v in part["vendi"]), "nulls": nulls(part),
                 }
             )  # fmt: skip
     return rows

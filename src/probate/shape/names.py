@@ -33,6 +33,10 @@ DIMENSIONS = {
 }  # fmt: skip
 """Name of a column → the dimension whose groups it holds."""
 IDS = ("id", "uid", "uuid", "guid", "record_id", "source_id", "row_id", "example_id", "doc_id", "prompt_id", "idx", "index", "hash", "sha256", "md5")  # fmt: skip
+PARENTS = ("parent", "parent_id", "original_id", "source_id", "seed_id")
+"""The id of the record that a record was made from."""
+JOINED = ("pair", "pair_id", "cluster", "cluster_id", "item_id")
+"""What several records of one file share."""
 GENERATORS = ("generator", "model", "generated_by", "model_name")
 
 SPELLINGS = {"f": "female", "m": "male", "woman": "female", "man": "male", "women": "female", "men": "male"}

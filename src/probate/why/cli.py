@@ -34,6 +34,12 @@ def distribution(
     model: ModelOption = "embedded",
     limit: Annotated[int, typer.Option("--limit", help="Most texts of each file.", min=2)] = 50_000,
     permutations: Annotated[int, typer.Option("--permutations", help="Of the tests.", min=100)] = 10_000,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="Column of the source that texts share (parent, pair, item), of one file or both; default: found."
+        ),
+    ] = None,
     group: Annotated[str | None, typer.Option("--group", help="Column of the group in both files, for the map.")] = None,
     map_file: Annotated[
         Path | None, typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file.")
@@ -45,6 +51,7 @@ def distribution(
 ) -> None:
     """Original against augmented texts in embedding space: MMD, energy distance, a classifier, coverage, diversity, words, lengths."""
     from probate.progress import Reporter
+    from probate.shape.sources import sources_of
     from probate.why.distribution import compare, hidden_states, lines
     from probate.why.texts import read_texts
 
@@ -58,6 +65,9 @@ def distribution(
     if map_file and map_file.suffix != ".svg":
         raise InputError(f"--map {map_file}: must end in .svg")
     grouped = (_column(first, group, "--group"), _column(second, group, "--group")) if group else None
+    (ours, by_first), (theirs, by_second) = first.ties(source), second.ties(source)
+    if source and not (by_first or by_second):
+        raise InputError(f"--source: no column '{source}' in {original} or {augmented}")
     spaces: dict[str, Any] = {}
     if "sentences" in names:
         from probate.models.embedder import embed
@@ -68,10 +78,19 @@ def distribution(
 
         spaces["model"] = hidden_states(load_lm(model))
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
-        found = compare(first.texts, second.texts, spaces, groups=grouped, method=method, permutations=permutations)
+        found = compare(
+            first.texts,
+            second.texts,
+            spaces,
+            groups=grouped,
+            sources=sources_of(ours, theirs),
+            method=method,
+            permutations=permutations,
+        )
     said = [
         f"original: {original}, read as {first.shape.said()}",
         f"augmented: {augmented}, read as {second.shape.said()}",
+        f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
         *lines(found),
     ]
     if map_file:
@@ -84,6 +103,10 @@ def distribution(
             write_atomic(path, standalone(text_map(parts["map"], name, f"map-{name}")))
             said.append(f"map: {path}")
     give(said, found, as_json, out)
+
+
+def _by(columns: str) -> str:
+    return f"by {columns}" if columns else "no column says so"
 
 
 @app.command()

@@ -13,6 +13,7 @@ from probate.analyze.wording import distinct, evenly, length_matched, lengths, t
 from probate.errors import InputError
 from probate.models.lm import LM
 from probate.registry import require
+from probate.why.said import nulls, sources_said
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 FEWEST_PAIRS = 20
@@ -41,13 +42,15 @@ def compare(
     spaces: dict[str, Embed],
     *,
     groups: tuple[Sequence[str], Sequence[str]] | None = None,
+    sources: tests.Sources | None = None,
     method: str = "pca",
     permutations: int = 10_000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that is said of two sets of texts, for each space as they are and matched in length.
 
-    `groups`: the group of each text, for the map; `method`: of the map, `pca` or `umap`.
+    `groups`: the group of each text, for the map; `sources`: the source of each text (`probate.shape.sources`), without it each is its own;
+    `method`: of the map, `pca` or `umap`.
 
     Returns:
         `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
@@ -57,7 +60,7 @@ def compare(
     for name, embed in spaces.items():
         x, y = embed(list(original)), embed(list(augmented))
         found["spaces"][name] = {
-            **tested(x, y, pairs, permutations, seed),
+            **tested(x, y, pairs, permutations, seed, sources),
             "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
         }
     return found
@@ -80,12 +83,18 @@ def told(original: Sequence[str], augmented: Sequence[str]) -> tuple[dict[str, A
 
 
 def tested(
-    x: np.ndarray, y: np.ndarray, pairs: tuple[list[int], list[int]], permutations: int, seed: int
+    x: np.ndarray,
+    y: np.ndarray,
+    pairs: tuple[list[int], list[int]],
+    permutations: int,
+    seed: int,
+    sources: tests.Sources | None,
 ) -> dict[str, dict[str, Any] | None]:
     """`all` and `matched` of one space: the tests on all points, and on pairs of equal length where there are enough."""
     left, right = pairs
-    matched = tests.summary(x[left], y[right], permutations, seed) if len(left) >= FEWEST_PAIRS else None
-    return {"all": _plain(tests.summary(x, y, permutations, seed)), "matched": _plain(matched) if matched else None}
+    own = ([sources[0][i] for i in left], [sources[1][i] for i in right]) if sources else None
+    matched = tests.summary(x[left], y[right], permutations, seed, own) if len(left) >= FEWEST_PAIRS else None
+    return {"all": _plain(tests.summary(x, y, permutations, seed, sources)), "matched": _plain(matched) if matched else None}
 
 
 def mapped(x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int) -> dict[str, Any]:
@@ -130,6 +139,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 said.append(f"{name}, {title}: fewer than {FEWEST_PAIRS}, not compared")
                 continue
             said.append(f"{name}, {title}: " + "; ".join(_parts(part)))
+            said += [f"  {null}" for null in nulls(part)]
     words = found["words"]
     for title, own in (
         ("original", [w for w in words if w["z"] < -2]),
@@ -146,7 +156,7 @@ def _parts(part: dict[str, Any]) -> list[str]:
     said = [f"{e['name']} {e['value']:.4g}, p {e['p']:.4g}" for e in part["distances"] or []]
     if part["auc"]:
         e = part["auc"]
-        said.append(f"classifier AUC {e['value']:.3f} [{e['low']:.3f}, {e['high']:.3f}]")
+        said.append(f"classifier AUC {e['value']:.3f} [{e['low']:.3f}, {e['high']:.3f}], p {e['p']:.4g}")
     if part["manifold"]:
         said.append(", ".join(f"{k} {v:.2f}" for k, v in part["manifold"].items()))
-    return [*said, f"Vendi {part['vendi'][0]:.1f} and {part['vendi'][1]:.1f}"]
+    return [*said, f"Vendi {part['vendi'][0]:.1f} and {part['vendi'][1]:.1f}", sources_said(part)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from probate.errors import InputError
 from probate.shape import Given, Shape, read_table
+from probate.shape.sources import SourceColumns, Ties
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Texts:
     def column(self) -> str:
         """The column that the texts stood in."""
         return self.shape.text
+
+    def ties(self, given: str | None = None) -> tuple[list[Ties], str]:
+        """What each text says of its source (`probate.shape.sources`), and the columns that say so; `given`: the one that a user named."""
+        columns = SourceColumns(self.rows, self.shape.id, given)
+        return [columns.ties(row) for row in self.rows], columns.said()
 
 
 def read_texts(source: str, column: str | None = None, option: str = "--text", limit: int | None = None) -> Texts:
