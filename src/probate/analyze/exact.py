@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm
 
 Array = np.ndarray
 
 
 def wilson(hits: Array | float, n: Array | float, confidence: float) -> tuple[Array, Array]:
     """Score interval of a share (Wilson 1927)."""
+    return score_ends(hits, n, float(norm.ppf(0.5 + confidence / 2)))
+
+
+def score_ends(hits: Array | float, n: Array | float, z: float) -> tuple[Array, Array]:
+    """As `wilson`, at a quantile of the normal."""
     hits, n = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    z = norm.ppf(0.5 + confidence / 2)
     share = hits / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -25,6 +29,17 @@ def newcombe(first: tuple[Array | float, int], second: tuple[Array | float, int]
     (low_p, high_p), (low_q, high_q) = wilson(a, n, confidence), wilson(b, m, confidence)
     low = p - q - np.sqrt((p - low_p) ** 2 + (high_q - q) ** 2)
     return low, p - q + np.sqrt((high_p - p) ** 2 + (q - low_q) ** 2)
+
+
+def central(hits: int, n: int, share: float, confidence: float = 0.95, unclear: int = 0) -> tuple[float, float, float]:
+    """Exact interval of a share (Clopper and Pearson 1934), and p against `share`: twice the smaller tail, which is the interval's inversion.
+
+    Any of `unclear` of the n may be hits as well: the interval holds what any number of them leaves open, and p is the largest.
+    """
+    low = binomtest(hits, n).proportion_ci(confidence, method="exact").low
+    high = binomtest(hits + unclear, n).proportion_ci(confidence, method="exact").high
+    tails = binom.sf(hits - 1, n, share), binom.cdf(hits + unclear, n, share)
+    return float(low), float(high), min(1.0, 2 * float(min(tails)))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
