@@ -202,7 +202,7 @@ def predicted(rng: np.random.Generator, target: Array, accuracy: float) -> Array
 
 def population(share: Array, accuracy: float) -> float:
     """Macro-F1 of `predicted` without end."""
-    cells = share[:, None] * (accuracy * np.eye(3, 4) + (1 - accuracy) / 4)
+    cells = 1e6 * share[:, None] * (accuracy * np.eye(3, 4) + (1 - accuracy) / 4)
     return float(macro_f1.macro_f1(cells))
 
 

@@ -17,7 +17,10 @@ from probate.analyze.mover import FARTHEST, Side, inverted
 Array = np.ndarray
 LARGE = 1000.0
 """Noncentrality from which the distribution is by Sankaran's (1963) normal approximation."""
+WIDEST = 1.5 * FARTHEST
 STEPS = 40
+EITHER = 3.0
+"""z up to which the tie may as well be that the other way round: the larger of both variances is then taken."""
 
 
 def strength(table: Array) -> Side:
@@ -33,51 +36,58 @@ def strength(table: Array) -> Side:
     apart = p - margins
     v = float(np.sqrt((apart**2 / margins).sum() / smaller))
     points = _points(v, n * smaller)
-    if v < 1e-9:
-        return inverted(points, _z(0.0, (rows - 1) * (columns - 1), n * smaller * points**2, np.ones_like(points)))
-    negative = apart < 0
-    farthest = max(1.0, float((margins[negative] / -apart[negative]).min()))  # where the first cell is empty
-    steps = np.linspace(0, farthest, STEPS + 1)[1:]
-    spread = [1.0, *_spread(margins + steps[:, None, None] * apart)]
-    s2 = np.interp(points, np.r_[0.0, steps] * v, spread)
-    return inverted(points, _z(n * smaller * v**2, (rows - 1) * (columns - 1), n * smaller * points**2, s2))
+    v = max(v, 1e-9)
+    ahead, back = (_path(margins, way * apart, points / v) for way in (1, -1))
+    either = (points + v) * np.sqrt(n * smaller) < EITHER
+    s2, noise = np.where(either, np.maximum(ahead, back), ahead)
+    return inverted(points, _z(n * smaller * v**2, (rows - 1) * (columns - 1), n * smaller * points**2, s2, noise))
 
 
 def rank_strength(r: float, labels: int, n: int) -> Side:
     """ε = √(H / (n − 1)) of Kruskal and Wallis' H between `labels`. s² is 1: the interval errs on the wide side where ε is large."""
     points = _points(r, n - 1)
-    return inverted(points, _z((n - 1) * r**2, labels - 1, (n - 1) * points**2, np.ones_like(points)))
+    one = np.ones_like(points)
+    return inverted(points, _z((n - 1) * r**2, labels - 1, (n - 1) * points**2, one, (labels - 1) * one))
 
 
 def _points(v: float, size: float) -> Array:
     """Strengths to be tested: all of [0, 1], and the closer to `v` the more."""
-    near = v + np.linspace(-1.5 * FARTHEST, 1.5 * FARTHEST, 201) / np.sqrt(size)
+    near = v + np.linspace(-WIDEST, WIDEST, 201) / np.sqrt(size)
     return np.unique(np.r_[np.linspace(0, 1, 101), near[(near > 0) & (near < 1)]])
 
 
-def _spread(p: Array) -> Array:
-    """n times the variance of √φ̂² by the delta method, of shares of shape (tables, rows, columns)."""
+def _path(margins: Array, apart: Array, steps: Array) -> Array:
+    """s² and the noise of tables `steps` times as far from independence as the observed one, or of the last before a cell is below 0: (2, steps)."""
+    negative = apart < 0
+    farthest = float((margins[negative] / -apart[negative]).min()) if negative.any() else 1.0
+    used = np.linspace(0, min(farthest, float(steps.max())), STEPS + 1)[1:]
+    p = margins + used[:, None, None] * apart
     first, second = p.sum(2, keepdims=True), p.sum(1, keepdims=True)
-    part = p**2 / (first * second)
-    phi2 = part.sum((1, 2)) - 1
-    slope = 2 * p / (first * second) - part.sum(2, keepdims=True) / first - part.sum(1, keepdims=True) / second
+    by_row, by_column = p / first, p / second
+    part = by_row * by_column
+    phi2 = np.maximum(part.sum((1, 2)) - 1, 1e-24)
+    slope = 2 * by_row / second - part.sum(2, keepdims=True) / first - part.sum(1, keepdims=True) / second
     mean = (p * slope).sum((1, 2))
-    return np.asarray(((p * slope**2).sum((1, 2)) - mean**2) / (4 * phi2))
+    s2 = ((p * slope**2).sum((1, 2)) - mean**2) / (4 * phi2)
+    noise = (by_row / second - part / first - part / second + part * by_row / second).sum((1, 2))
+    free = (margins.shape[0] - 1) * (margins.shape[1] - 1)
+    return np.array([np.interp(steps, np.r_[0.0, used], np.r_[start, own]) for start, own in ((1.0, s2), (free, noise))])
 
 
-def _z(x: float, k: int, noncentral: Array, s2: Array) -> Array:
-    """Standard normal quantile of the chance that X² is `x` or more, for each noncentrality and its s²."""
+def _z(x: float, k: int, noncentral: Array, s2: Array, noise: Array) -> Array:
+    """Standard normal quantile of the chance that X² is `x` or more, for each noncentrality, its s² and the noise's mean."""
     s2 = np.maximum(s2, 1e-6)
-    mean = s2 + noncentral + k - 1
-    variance = 2 * s2**2 + 4 * noncentral * s2 + 2 * (k - 1)
+    others = np.maximum(noise - s2, 0) if k > 1 else np.zeros_like(s2)
+    mean = noncentral + s2 + others
+    variance = 2 * s2**2 + 4 * noncentral * s2 + 2 * others**2 / max(1, k - 1)
     scale = (mean - np.sqrt(np.maximum(mean**2 - k * variance / 2, 0))) / k
     scale = np.maximum(scale, 1e-9)
-    own, shift = x / scale, np.maximum(mean / scale - k, 0)
-    below = np.minimum(shift, LARGE)
-    exact = np.where(
-        ncx2.cdf(own, k, below) < 0.5, -norm.ppf(ncx2.cdf(own, k, below)), norm.ppf(ncx2.sf(own, k, below))
-    )
-    return np.clip(np.where(shift > LARGE, -_sankaran(own, k, shift), exact), -1.5 * FARTHEST, 1.5 * FARTHEST)
+    own, shift = np.maximum(x / scale, 1e-6), np.maximum(mean / scale - k, 0)
+    z = -_sankaran(own, k, shift)
+    exact = (shift < LARGE) & (np.abs(np.sqrt(own) - np.sqrt(shift + k)) < WIDEST)
+    below, above = (f(own[exact], k, shift[exact]) for f in (ncx2.cdf, ncx2.sf))
+    z[exact] = np.where(below < 0.5, -norm.ppf(below), norm.ppf(above))
+    return np.clip(z, -WIDEST, WIDEST)
 
 
 def _sankaran(x: Array, k: int, shift: Array) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom, binomtest, norm
+from scipy.special import betainc, betaincc, betaincinv
+from scipy.stats import binomtest, norm
 
 Array = np.ndarray
 
@@ -36,10 +37,12 @@ def central(hits: int, n: int, share: float, confidence: float = 0.95, unclear: 
 
     Any of `unclear` of the n may be hits as well: the interval holds what any number of them leaves open, and p is the largest.
     """
-    low = binomtest(hits, n).proportion_ci(confidence, method="exact").low
-    high = binomtest(hits + unclear, n).proportion_ci(confidence, method="exact").high
-    tails = binom.sf(hits - 1, n, share), binom.cdf(hits + unclear, n, share)
-    return float(low), float(high), min(1.0, 2 * float(min(tails)))
+    tail, most = (1 - confidence) / 2, hits + unclear
+    low = betaincinv(hits, n - hits + 1, tail) if hits else 0.0
+    high = betaincinv(most + 1, n - most, 1 - tail) if most < n else 1.0
+    upper = betainc(hits, n - hits + 1, share) if hits else 1.0  # the chance of `hits` or more
+    lower = betaincc(most + 1, n - most, share) if most < n else 1.0
+    return float(low), float(high), min(1.0, 2 * float(min(upper, lower)))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:
