@@ -21,13 +21,13 @@ def test_the_corpus_is_detected():
     assert detect(["The work went on."], load_pack("gender")) == [UNCLEAR]
 
 
-def test_shares_are_wilsons_and_exact():
+def test_shares_are_exact_and_p_is_the_intervals_inversion():
     found = ["female"] * 18 + ["male"] * 6 + [UNCLEAR] * 3
     own = shares(["nurse"] * 27, found, GROUPS)
     assert [s.label for s in own] == ["nurse", "nurse", "", ""]
     test = binomtest(18, 24, 0.5)
     assert own[0].share == 0.75 and own[0].n == 24 and own[0].p == pytest.approx(test.pvalue)
-    assert (own[0].low, own[0].high) == pytest.approx(tuple(test.proportion_ci(method="wilson")))
+    assert (own[0].low, own[0].high) == pytest.approx(tuple(test.proportion_ci(method="exact")))
     assert np.isnan(own[0].corrected)
     against = shares(["nurse"] * 27, found, GROUPS, reference={"female": 0.75, "male": 0.25})
     assert against[0].p == pytest.approx(1.0)
