@@ -1,6 +1,6 @@
 """Worlds with a known truth for the audit's rules and for the intervals of small samples: false alarms, power, coverage.
 
-python benchmarks/worlds/audit.py [--runs 2000]
+python benchmarks/worlds/audit.py [--runs 1000]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from probate.audit.groups import dimensions_of
 from probate.audit.read import AuditSet
 from probate.audit.verdict import Found, of_groups
 from probate.bias.packs import load_pack
-from probate.bias.spellings import group_column
+from probate.bias.spellings import GroupColumn
 from probate.records import Record
 from probate.shape import Shape
 from probate.study import Analysis
@@ -35,7 +35,7 @@ PACK = load_pack("gender")
 
 def audited(texts: Sequence[str], labels: Sequence[str], groups: Sequence[str], language: str) -> AuditSet:
     """A file as `read_set` gives it; without `groups` they are read from the texts."""
-    own = {"region": group_column("region", groups)} if len(groups) else {}
+    own = {"region": GroupColumn("region", "region", list(groups), sorted(set(groups)), {}, 0, "", None)} if len(groups) else {}
     shape = Shape("table", "text", label="label" if any(labels) else None, groups={"region": "region"} if own else {}, language=language)
     return AuditSet(
         "world", shape, list(texts), list(labels), [""] * len(texts), [""] * len(texts), {k: c.values for k, c in own.items()},
@@ -77,7 +77,7 @@ def weighed(world: str, runs: int, seed: int, kind: str, weights: dict[str, str]
 def of_shares(runs: int) -> Iterator[Row]:
     """The same share of each group in the file and in the original."""
     for share in ([0.5, 0.5], [0.8, 0.2], [0.4, 0.3, 0.2, 0.1]):
-        for n, m in ((100, 60), (300, 60), (3000, 60), (100, 300), (100, 3000)):
+        for n, m in ((300, 60), (300, 300), (100, 3000)):
 
             def find(rng: np.random.Generator, p: list[float] = share, n: int = n, m: int = m) -> list[Found]:
                 files = [audited(["texto"] * k, [""] * k, rng.choice(GROUPS[: len(p)], k, p=p), "es") for k in (n, m)]
@@ -91,8 +91,8 @@ def of_ties(runs: int) -> Iterator[Row]:
     """The same V in both files; then another one."""
     both = {"look|stop": "LOOK or STOP", "stop": "STOP", "cannot tell": "cannot tell"}
     for size in ((2, 2), (3, 4)):
-        for v in (0.0, 0.2, 0.5, 0.7):
-            for n, m in ((200, 60), (200, 200), (200, 2000)):
+        for v in (0.0, 0.2, 0.5):
+            for n, m in ((200, 200), (200, 2000)):
 
                 def same(rng: np.random.Generator, v: float = v, n: int = n, m: int = m, size: tuple[int, int] = size) -> list[Found]:
                     return of_groups(dimensions_of(drawn(rng, table(v, *size), n), drawn(rng, table(v, *size), m)))
@@ -101,7 +101,7 @@ def of_ties(runs: int) -> Iterator[Row]:
                     f"V {v} in both, {size[0]} labels, {size[1]} groups, file {n}, original {m}", runs, 2, "ties",
                     {k: f"{name} under equality" for k, name in both.items()}, same,
                 )  # fmt: skip
-    for v, w, n, m in ((0.7, 0.2, 200, 200), (0.5, 0.2, 200, 200), (0.5, 0.2, 200, 2000), (0.5, 0.0, 200, 30), (0.7, 0.0, 200, 30), (0.4, 0.0, 200, 200), (0.97, 0.2, 60, 60)):
+    for v, w, n, m in ((0.7, 0.2, 200, 200), (0.5, 0.2, 200, 200), (0.5, 0.0, 200, 30), (0.5, 0.5, 200, 30), (0.95, 0.2, 60, 60)):
 
         def more(rng: np.random.Generator, v: float = v, w: float = w, n: int = n, m: int = m) -> list[Found]:
             return of_groups(dimensions_of(drawn(rng, table(v, 2, 2), n), drawn(rng, table(w, 2, 2), m)))
@@ -121,7 +121,7 @@ def of_reading(runs: int) -> Iterator[Row]:
             return of_groups(dimensions_of(audited(texts, [""] * 300, [], "en")))
 
         names = {"look": f"LOOK {what}", "cannot tell": f"cannot tell {what}"}
-        yield from weighed(f"{100 * share:.0f}% women of 300 texts, recall .6 and .9", runs // 4, 4, "balance", names, find)
+        yield from weighed(f"{100 * share:.0f}% women of 300 texts, recall .6 and .9", runs // 2, 4, "balance", names, find)
 
 
 def of_corrected(runs: int) -> Iterator[Row]:
@@ -129,7 +129,7 @@ def of_corrected(runs: int) -> Iterator[Row]:
     chances = np.array([[0.6, 0.02, 0.38], [0.05, 0.9, 0.05]])
     names = [*GROUPS[:2], UNCLEAR]
     for n in (12, 60, 300):
-        for truth in (0.1, 0.3, 0.5, 0.7, 0.9):
+        for truth in (0.1, 0.5, 0.7, 0.9):
             rng = np.random.default_rng(5)
             held, apart = [], []
             for _ in range(runs // 2):
@@ -145,10 +145,10 @@ def of_corrected(runs: int) -> Iterator[Row]:
 
 def of_v(runs: int) -> Iterator[Row]:
     """Cramér's V by the manipulation check."""
-    for size, first in (((2, 2), 0.5), ((2, 2), 0.8), ((3, 4), 0.5)):
+    for size, first in (((2, 2), 0.5), ((3, 4), 0.5)):
         labels, groups = [f"l{i}" for i in range(size[0])], GROUPS[: size[1]]
         for n in (60, 200):
-            for v in (0.0, 0.1, 0.2, 0.5, 0.7, 0.9):
+            for v in (0.0, 0.2, 0.5, 0.9):
                 rng, p = np.random.default_rng(6), table(v, *size, first)
                 held = []
                 for _ in range(runs // 2):
@@ -174,11 +174,11 @@ def of_macro_f1(runs: int) -> Iterator[Row]:
     """Macro-F1 of one arm, and its change between two that err alike in seven of ten items."""
     names = np.array(["a", "b", "c", "other"])
     for share in ([1 / 3] * 3, [0.6, 0.25, 0.15]):
-        for accuracy in (0.4, 0.6, 0.9):
-            for n in (60, 150):
+        for accuracy in (0.6, 0.9, 0.97):
+            for n in (60,):
                 truth = population(np.array(share), accuracy)
                 rng, held, moved, apart = np.random.default_rng(8), [], [], []
-                for _ in range(runs // 4):
+                for _ in range(runs // 2):
                     target = rng.choice(3, n, p=share)
                     arms = [predicted(rng, target, accuracy)]
                     again = predicted(rng, target, accuracy)
@@ -216,7 +216,7 @@ def rows(runs: int) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--world", choices=[w.__name__ for w in WORLDS], nargs="*", help="only these")
     args, start = parser.parse_args(), time.perf_counter()
     for world in WORLDS:

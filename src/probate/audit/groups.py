@@ -259,10 +259,11 @@ def _shares(
         }  # fmt: skip
         if old_total >= FEWEST:
             sides = share(counts[group], total + unclear, unclear), share(old[group], old_total + old_unclear, old_unclear)
-            change, shown = difference(*sides), difference(share(counts[group], total), share(old[group], old_total))
+            change = difference(*sides)
+            both = difference(share(counts[group], total), share(old[group], old_total)) if unclear or old_unclear else change
             found |= {
-                "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear, "change": shown.value,
-                "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": shown.p,
+                "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear, "change": both.value,
+                "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
             }  # fmt: skip
         yield found
 
