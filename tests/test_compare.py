@@ -76,7 +76,9 @@ def test_p_of_a_change_of_macro_f1_is_its_intervals_inversion():
         assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
         if found.p > 0.4:
             continue
-        inverted = macro_f1.change([(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], Analysis(confidence=1 - found.p))
+        inverted = macro_f1.change(
+            [(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], Analysis(confidence=1 - found.p)
+        )
         assert min(abs(inverted.low), abs(inverted.high)) == pytest.approx(0, abs=1e-9)
 
 

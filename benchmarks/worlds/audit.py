@@ -36,7 +36,9 @@ PACK = load_pack("gender")
 def audited(texts: Sequence[str], labels: Sequence[str], groups: Sequence[str], language: str) -> AuditSet:
     """A file as `read_set` gives it; without `groups` they are read from the texts."""
     own = {"region": GroupColumn("region", "region", list(groups), sorted(set(groups)), {}, 0, "", None)} if len(groups) else {}
-    shape = Shape("table", "text", label="label" if any(labels) else None, groups={"region": "region"} if own else {}, language=language)
+    shape = Shape(
+        "table", "text", label="label" if any(labels) else None, groups={"region": "region"} if own else {}, language=language
+    )
     return AuditSet(
         "world", shape, list(texts), list(labels), [""] * len(texts), [""] * len(texts), {k: c.values for k, c in own.items()},
         columns=own,
@@ -94,19 +96,34 @@ def of_ties(runs: int) -> Iterator[Row]:
         for v in (0.0, 0.2, 0.5):
             for n, m in ((200, 200), (200, 2000)):
 
-                def same(rng: np.random.Generator, v: float = v, n: int = n, m: int = m, size: tuple[int, int] = size) -> list[Found]:
+                def same(
+                    rng: np.random.Generator, v: float = v, n: int = n, m: int = m, size: tuple[int, int] = size
+                ) -> list[Found]:
                     return of_groups(dimensions_of(drawn(rng, table(v, *size), n), drawn(rng, table(v, *size), m)))
 
                 yield from weighed(
                     f"V {v} in both, {size[0]} labels, {size[1]} groups, file {n}, original {m}", runs, 2, "ties",
                     {k: f"{name} under equality" for k, name in both.items()}, same,
                 )  # fmt: skip
-    for v, w, n, m in ((0.7, 0.2, 200, 200), (0.5, 0.2, 200, 200), (0.5, 0.0, 200, 30), (0.5, 0.5, 200, 30), (0.95, 0.2, 60, 60)):
+    for v, w, n, m in (
+        (0.7, 0.2, 200, 200),
+        (0.5, 0.2, 200, 200),
+        (0.5, 0.0, 200, 30),
+        (0.5, 0.5, 200, 30),
+        (0.95, 0.2, 60, 60),
+    ):
 
         def more(rng: np.random.Generator, v: float = v, w: float = w, n: int = n, m: int = m) -> list[Found]:
             return of_groups(dimensions_of(drawn(rng, table(v, 2, 2), n), drawn(rng, table(w, 2, 2), m)))
 
-        yield from weighed(f"V {v} against {w}, file {n}, original {m}", runs, 3, "ties", {k: f"{name} found" for k, name in both.items()}, more)
+        yield from weighed(
+            f"V {v} against {w}, file {n}, original {m}",
+            runs,
+            3,
+            "ties",
+            {k: f"{name} found" for k, name in both.items()},
+            more,
+        )
 
 
 def of_reading(runs: int) -> Iterator[Row]:
@@ -117,7 +134,10 @@ def of_reading(runs: int) -> Iterator[Row]:
         def find(rng: np.random.Generator, share: float = share) -> list[Found]:
             his = (rng.random(300) >= share).astype(int)
             clear = rng.random(300) < recall[his]
-            texts = [f"{('She', 'He')[g] if c else 'Somebody'} came to the town and is at work." for g, c in zip(his, clear, strict=True)]
+            texts = [
+                f"{('She', 'He')[g] if c else 'Somebody'} came to the town and is at work."
+                for g, c in zip(his, clear, strict=True)
+            ]
             return of_groups(dimensions_of(audited(texts, [""] * 300, [], "en")))
 
         names = {"look": f"LOOK {what}", "cannot tell": f"cannot tell {what}"}
@@ -153,10 +173,27 @@ def of_v(runs: int) -> Iterator[Row]:
                 held = []
                 for _ in range(runs // 2):
                     cells = rng.choice(p.size, n, p=p.ravel())
-                    records = [Record(str(i), "x", labels[c // size[1]], {"region": groups[c % size[1]]}, "augmented") for i, c in enumerate(cells)]
-                    own = check("w", records, [], labels=labels, groups=groups, dimension="region", stereotypes={}, pack=PACK, analysis=ANALYSIS)
+                    records = [
+                        Record(str(i), "x", labels[c // size[1]], {"region": groups[c % size[1]]}, "augmented")
+                        for i, c in enumerate(cells)
+                    ]
+                    own = check(
+                        "w",
+                        records,
+                        [],
+                        labels=labels,
+                        groups=groups,
+                        dimension="region",
+                        stereotypes={},
+                        pack=PACK,
+                        analysis=ANALYSIS,
+                    )
                     held.append(own.v_low <= v <= own.v_high)
-                yield rate(f"V {v}, {size[0]} labels, {size[1]} groups{', one of 80%' if first != 0.5 else ''}, n {n}", "coverage of V", held)
+                yield rate(
+                    f"V {v}, {size[0]} labels, {size[1]} groups{', one of 80%' if first != 0.5 else ''}, n {n}",
+                    "coverage of V",
+                    held,
+                )
 
 
 def of_values(runs: int) -> Iterator[Row]:
@@ -183,7 +220,12 @@ def of_macro_f1(runs: int) -> Iterator[Row]:
                     arms = [predicted(rng, target, accuracy)]
                     again = predicted(rng, target, accuracy)
                     arms.append(np.where(rng.random(n) < 0.7, arms[0], again))
-                    frames = [pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "target": names[target], "prediction": names[own]}) for own in arms]
+                    frames = [
+                        pd.DataFrame(
+                            {"item_id": [f"i{i}" for i in range(n)], "target": names[target], "prediction": names[own]}
+                        )
+                        for own in arms
+                    ]
                     level, change = macro_f1.level(frames[:1], ANALYSIS), macro_f1.change([(frames[1], frames[0])], ANALYSIS)
                     if len(set(target)) == 3:
                         held.append(level.low <= truth <= level.high)

@@ -107,7 +107,9 @@ def likeliest(counts: np.ndarray, errors: np.ndarray) -> np.ndarray:
     rows = rows / rows.sum(1, keepdims=True)
     found = np.full(len(rows), 1 / len(rows))
     for _ in range(10 * STEPS):
-        found = found * (rows @ (counts / (found @ rows))) / counts.sum()
+        before, found = found, found * (rows @ (counts / (found @ rows))) / counts.sum()
+        if np.abs(found - before).max() < 1e-7:
+            break
     return found
 
 

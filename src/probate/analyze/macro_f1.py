@@ -62,8 +62,13 @@ def _estimate(
     tables = [own.loc[common] for own in tables]
     labels = sorted(set(tables[0]["target"]))
     size, paired = len(labels), pairs[0][1] is not None
-    arms = [[_cells(own["target"], own[column], labels) for own in tables] for column in (("prediction", "before") if paired else ("prediction",))]
-    by_seed = np.array([_contrast([_f1(cells, np.ones(len(common)), size)[0] for cells in own]) for own in zip(*arms, strict=True)])
+    arms = [
+        [_cells(own["target"], own[column], labels) for own in tables]
+        for column in (("prediction", "before") if paired else ("prediction",))
+    ]
+    by_seed = np.array(
+        [_contrast([_f1(cells, np.ones(len(common)), size)[0] for cells in own]) for own in zip(*arms, strict=True)]
+    )
     value = float(by_seed.mean())
     added = _pseudo(size, paired) if not paired or _differing(arms) < FEW else None
     middle, spread, freedom = _spread(arms, size, added)

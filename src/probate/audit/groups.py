@@ -114,7 +114,13 @@ def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
     """What the texts show of a dimension that the file gives, where the two differ in more than a fifth of the texts that show it."""
     table, pack = np.array(d.detector.table if d.detector else [[0]]), pack_of(d.name)
     shown = int(table[:, :-1].sum())
-    if pack is None or d.detector is None or shown < FEWEST or 1 - np.trace(table) / shown <= DIFFER or d.detector.undetermined > 1 - READ:
+    if (
+        pack is None
+        or d.detector is None
+        or shown < FEWEST
+        or 1 - np.trace(table) / shown <= DIFFER
+        or d.detector.undetermined > 1 - READ
+    ):
         return None
     return _shown(data, f"{d.name} in the texts", pack, d.detector.groups, data.texts)
 
@@ -143,7 +149,9 @@ def _dimension(
     values = values_of(data, name, pack, groups)
     before = values_of(original, name, pack, groups) if original else None
     own, other = data.columns.get(name), original.columns.get(name) if original else None
-    if own and own.rule and own.numbers and original and other and other.numbers and own.dates == other.dates:  # the same bands on both sides
+    if (
+        own and own.rule and own.numbers and original and other and other.numbers and own.dates == other.dates
+    ):  # the same bands on both sides
         both = group_column(name, [*own.numbers, *other.numbers], dates=own.dates)
         groups, values, before = both.groups, both.values[: len(values)], both.values[len(values) :]
     detector = _detector(data, pack, groups, values, known) if pack else None
@@ -195,7 +203,10 @@ def _rank_before(own: dict[str, Any], old: dict[str, Any] | None) -> dict[str, A
 
 
 def _more(found: Difference | None) -> dict[str, float | None]:
-    return {f"more{end}": getattr(found, name, None) for end, name in (("", "value"), ("_low", "low"), ("_high", "high"), ("_p", "p"))}
+    return {
+        f"more{end}": getattr(found, name, None)
+        for end, name in (("", "value"), ("_low", "low"), ("_high", "high"), ("_p", "p"))
+    }
 
 
 def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -> list[str]:

@@ -45,7 +45,10 @@ RULES = {
 """Kind of finding → its rule."""
 
 
-GAPS = {"missing group": "whether the group is missing goes with the label", "missing label": "whether the label is missing goes with the group"}
+GAPS = {
+    "missing group": "whether the group is missing goes with the label",
+    "missing label": "whether the label is missing goes with the group",
+}
 FEW = 5
 """Texts of a group below which nothing is said of it."""
 PLAIN = {
@@ -194,7 +197,14 @@ def _together(t: Together) -> Found:
     if not t.named:
         weight, alone = (LOOK if w == STOP else w for w in (weight, alone))
     sentence = f"{first} and {second} together go with the labels by {numbers}{_against(e, e['original_v'])}, where each alone does less"
-    return _tie("together", weight, sentence, "have texts written for the rare combinations; no command balances two columns at once", e, alone)
+    return _tie(
+        "together",
+        weight,
+        sentence,
+        "have texts written for the rare combinations; no command balances two columns at once",
+        e,
+        alone,
+    )
 
 
 def _tie(kind: str, weight: str, sentence: str, remedy: str, e: Mapping[str, Any], alone: str) -> Found:
@@ -202,7 +212,12 @@ def _tie(kind: str, weight: str, sentence: str, remedy: str, e: Mapping[str, Any
     compared = e["more"] is not None
     unsure = compared and alone == STOP and e["p"] < SHOWN and not e["original_p"] < SHOWN
     return Found(
-        kind, weight, sentence, remedy if weight != NOTE else "", e["more_p"] if compared else e["p"], otherwise=UNSURE if unsure else NOTE
+        kind,
+        weight,
+        sentence,
+        remedy if weight != NOTE else "",
+        e["more_p"] if compared else e["p"],
+        otherwise=UNSURE if unsure else NOTE,
     )
 
 
@@ -215,7 +230,15 @@ def _against(e: Mapping[str, Any], strength: float | None) -> str:
     if e["more"] is None or strength is None:
         return ""
     same, shown = e["original_same"], e["original_p"] < SHOWN
-    way = ", no tie shown" if not shown else "" if same >= SAME else ", the other way round" if same < -SAME else ", in another way"
+    way = (
+        ", no tie shown"
+        if not shown
+        else ""
+        if same >= SAME
+        else ", the other way round"
+        if same < -SAME
+        else ", in another way"
+    )
     return (
         f", in the original {strength:.2f} (n {e['original_n']:,}{way}); more than the original's of the same direction by {e['more']:+.2f} "
         f"[{e['more_low']:+.2f}, {e['more_high']:+.2f}], chance taken out"
@@ -228,7 +251,13 @@ def _apart(a: Apart) -> Found:
         f"names and words of groups masked"
     )
     heavy = a.auc >= 0.7
-    return Found("apart", LOOK if heavy else NOTE, f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence, p=a.p, dimension=a.dimension)
+    return Found(
+        "apart",
+        LOOK if heavy else NOTE,
+        f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence,
+        p=a.p,
+        dimension=a.dimension,
+    )
 
 
 def _rank(d: Dimension) -> Found:
