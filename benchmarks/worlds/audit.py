@@ -82,7 +82,7 @@ def of_shares(runs: int) -> Iterator[Row]:
         for n, m in ((300, 60), (300, 300), (100, 3000)):
 
             def find(rng: np.random.Generator, p: list[float] = share, n: int = n, m: int = m) -> list[Found]:
-                files = [audited(["texto"] * k, [""] * k, rng.choice(GROUPS[: len(p)], k, p=p), "es") for k in (n, m)]
+                files = [audited(["texto"] * k, [""] * k, list(rng.choice(GROUPS[: len(p)], k, p=p)), "es") for k in (n, m)]
                 return of_groups(dimensions_of(*files))
 
             world = f"share {'/'.join(f'{100 * p:.0f}' for p in share)}, file {n}, original {m}"

@@ -197,8 +197,8 @@ def _rank_before(own: dict[str, Any], old: dict[str, Any] | None) -> dict[str, A
     if old is None:
         return {}
     same = ranks_before(own["means"], old["means"])
-    sides = [rank_strength(e["r"], len(e["means"]), e["n"]) for e in (own, old)]
-    more = stronger(*sides, same, old["p"])
+    first, second = (rank_strength(e["r"], len(e["means"]), e["n"]) for e in (own, old))
+    more = stronger(first, second, same, old["p"])
     return {"original_r": old["r"], "original_same": same, "original_n": old["n"], "original_p": old["p"], **_more(more)}
 
 
