@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
+from probate.analyze.contrast import EMPTY, NAN, ROUNDING, Estimate, farther, over_seeds
 from probate.analyze.resample import FEW
 from probate.analyze.seeds import shared
 from probate.study import Analysis
@@ -70,14 +70,14 @@ def _estimate(
         [_contrast([_f1(cells, np.ones(len(common)), size)[0] for cells in own]) for own in zip(*arms, strict=True)]
     )
     value = float(by_seed.mean())
-    added = _pseudo(size, paired) if not paired or _differing(arms) < FEW else None
+    added = _pseudo(size, paired) if not paired or _differing(arms, size) < FEW else None
     middle, spread, freedom = _spread(arms, size, added)
     name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
         low, high, p, within = over_seeds(value, shared(spread), by_seed, freedom, analysis, middle=middle)
         test, interval, unit = "t over items and seeds", f"t {name} and seeds, Cochran and Cox's", "item and seed"
     else:
-        error = float(np.sqrt(spread[0, 0]))
+        error = max(float(np.sqrt(spread[0, 0])), ROUNDING)
 
         def ends(confidence: float) -> tuple[float, float]:
             half = float(t.ppf(0.5 + confidence / 2, freedom)) * error
@@ -148,6 +148,7 @@ def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
     return [one, two] if paired else [one], np.full(len(one), 1 / size)
 
 
-def _differing(arms: Sequence[Sequence[np.ndarray]]) -> int:
-    """Items that the two arms answer differently, in any seed."""
-    return int(np.any([a != b for a, b in zip(*arms, strict=True)], axis=0).sum())
+def _differing(arms: Sequence[Sequence[np.ndarray]], size: int) -> int:
+    """Items that change otherwise than most do: from right to wrong, the reverse, or not at all, in each seed."""
+    right = np.array(arms) % (size + 1) == np.array(arms) // (size + 1)
+    return int(len(right[0, 0]) - np.unique(right[0].astype(int) - right[1], axis=1, return_counts=True)[1].max())
