@@ -178,7 +178,7 @@ CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
         ("region.csv", "stop", "column 'region': labels and groups go together with Cramér's V 0.73"),
         ("age-in-years.csv", "stop", "age: labels and groups go together with Cramér's V 0.52"),
         ("non-binary.jsonl", "note", "gender (given by the file): nonbinary 33.3%"),
-        ("group-spellings.jsonl", "note", "female 50.0% [39.3, 60.7] of 80"),
+        ("group-spellings.jsonl", "note", "female 50.0% [38.6, 61.4] of 80"),
         ("labels-float.jsonl", "stop", "Cramér's V 1.00"),
         ("labels-int.jsonl", "stop", "Cramér's V 1.00"),
         ("german.jsonl", "cannot tell", "language: it is none that is read"),

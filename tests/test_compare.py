@@ -64,6 +64,35 @@ def test_macro_f1_interval_covers():
     assert hits >= 107  # 5% quantile of a binomial with 120 trials at 0.93
 
 
+@pytest.mark.parametrize("accuracy", [0.6, 0.97])
+def test_macro_f1_of_sixty_items_covers(accuracy):
+    """At 0.97 a percentile bootstrap holds the truth in 70% of samples."""
+    truth = macro_f1.level([answers(accuracy, n=60_000, seed=99)], ANALYSIS).value
+    found = [macro_f1.level([answers(accuracy, n=60, seed=seed)], ANALYSIS) for seed in range(80)]
+    assert np.mean([e.low <= truth <= e.high for e in found]) >= 0.9
+
+
+def test_p_of_a_change_of_macro_f1_is_its_intervals_inversion():
+    for seed in range(40):
+        found = macro_f1.change([(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], ANALYSIS)
+        assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+        if found.p > 0.4:
+            continue
+        inverted = macro_f1.change(
+            [(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], Analysis(confidence=1 - found.p)
+        )
+        assert min(abs(inverted.low), abs(inverted.high)) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_an_item_adds_to_macro_f1_is_its_derivative():
+    cells = np.array([0, 0, 1, 4, 5, 7, 8, 10, 10, 11])
+    value, adds = macro_f1._f1(cells, np.ones(10), 3)
+    for i in range(10):
+        more = np.ones(10)
+        more[i] += 1e-6
+        assert (macro_f1._f1(cells, more, 3)[0] - value) / 1e-6 == pytest.approx(adds[i], abs=1e-4)
+
+
 MEASURE = Measure("m", "m", "share", "{a} more than {b}", ("x", "y", "z"), lambda o: o, True, "higher")
 
 

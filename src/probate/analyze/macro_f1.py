@@ -1,4 +1,8 @@
-"""Macro-F1 of a classifier, and its change between two arms, with intervals and tests over items."""
+"""Macro-F1 of a classifier, and its change between two arms, with intervals and tests over items by the delta method.
+
+The interval of one arm is Student's t with a success and a failure of each label added: at 60 items, from an F1 of 0.4 to 0.98, it holds the truth in 95 to 97% of
+samples, a percentile bootstrap in 68 to 95% (benchmarks/worlds/audit.py). A change has them where hardly an item differs. p is the interval's inversion.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
-from probate.analyze.contrast import EMPTY, NAN, Estimate, farther, over_seeds
-from probate.analyze.resample import draw_counts, p_value
+from probate.analyze.contrast import EMPTY, NAN, ROUNDING, Estimate, farther, over_seeds
+from probate.analyze.resample import FEW
 from probate.analyze.seeds import shared
 from probate.study import Analysis
 
@@ -36,7 +41,7 @@ def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection
 
 
 def change(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
-    """Macro-F1 after minus before, on the items that both have; p by exchanging the two answers to an item. `labels` as in `level`."""
+    """Macro-F1 after minus before, on the items that both have. `labels` as in `level`."""
     return _estimate([(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels)
 
 
@@ -50,38 +55,41 @@ def _estimate(
     if not pairs:
         return EMPTY
     tables = [a.set_index("item_id") if b is None else _joined(a, b) for a, b in pairs]
-    common = sorted(set.intersection(*(set(t.index) for t in tables)))
+    common = sorted(set.intersection(*(set(own.index) for own in tables)))
     lost = set(needed) - set(tables[0].loc[common, "target"])
     if not common or lost:
         return replace(EMPTY, reason=f"no item of the label '{min(lost)}' has a usable answer in every seed" if lost else "")
-    tables = [t.loc[common] for t in tables]
+    tables = [own.loc[common] for own in tables]
     labels = sorted(set(tables[0]["target"]))
-    after = [_cells(t["target"], t["prediction"], labels) for t in tables]
-    paired = pairs[0][1] is not None
-    before = [_cells(t["target"], t["before"], labels) for t in tables] if paired else []
-    counts = draw_counts(len(common), analysis.resamples, analysis.seed)
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        """(seeds, rows of weights)"""
-        found = np.array([_scores(weights, cells, len(labels)) for cells in after])
-        return found - np.array([_scores(weights, cells, len(labels)) for cells in before]) if paired else found
-
-    by_seed = statistic(np.ones((1, len(common)), dtype=np.float32))[:, 0]
-    draws = statistic(counts)
+    size, paired = len(labels), pairs[0][1] is not None
+    arms = [
+        [_cells(own["target"], own[column], labels) for own in tables]
+        for column in (("prediction", "before") if paired else ("prediction",))
+    ]
+    by_seed = np.array(
+        [_contrast([_f1(cells, np.ones(len(common)), size)[0] for cells in own]) for own in zip(*arms, strict=True)]
+    )
     value = float(by_seed.mean())
-    p = _exchange_p(after, before, len(labels), value, analysis) if paired else NAN
+    added = _pseudo(size, paired) if not paired or _differing(arms, size) < FEW else None
+    middle, spread, freedom = _spread(arms, size, added)
+    name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
-        low, high, t_p, within = over_seeds(value, shared(np.cov(draws)), by_seed, len(common) - 1, analysis)
-        p = t_p if paired else NAN
-        test, interval, unit = "t over items and seeds", "item bootstrap and seeds, Cochran and Cox's t", "item and seed"
+        low, high, p, within = over_seeds(value, shared(spread), by_seed, freedom, analysis, middle=middle)
+        test, interval, unit = "t over items and seeds", f"t {name} and seeds, Cochran and Cox's", "item and seed"
     else:
-        tail = (1 - analysis.confidence) / 2
-        low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
-        within = farther(*np.quantile(draws[0], (2 * tail, 1 - 2 * tail)))
-        test, interval, unit = "permutation of arms within items", "percentile bootstrap", "item"
+        error = max(float(np.sqrt(spread[0, 0])), ROUNDING)
+
+        def ends(confidence: float) -> tuple[float, float]:
+            half = float(t.ppf(0.5 + confidence / 2, freedom)) * error
+            return min(value, middle - half), max(value, middle + half)
+
+        low, high = ends(analysis.confidence)
+        p = float(2 * t.sf(abs(middle) / error, freedom)) if value * middle > 0 else 1.0
+        within = farther(*ends(2 * analysis.confidence - 1))
+        test, interval, unit = f"Student's t {name}", f"Student's t {name}", "item"
     bottom = -1.0 if paired else 0.0
     return Estimate(
-        value, max(bottom, low), min(1.0, high), p, len(common), len(tables), test if paired else "none", interval, unit,
+        value, max(bottom, low), min(1.0, high), p if paired else NAN, len(common), len(tables), test if paired else "none", interval, unit,
         within if paired else NAN,
     )  # fmt: skip
 
@@ -97,23 +105,50 @@ def _cells(target: pd.Series, prediction: pd.Series, labels: list[str]) -> np.nd
     return target.map(index).to_numpy() * (len(labels) + 1) + prediction.map(lambda x: index.get(x, len(labels))).to_numpy()
 
 
-def _scores(weights: np.ndarray, cells: np.ndarray, size: int) -> np.ndarray:
-    """Macro-F1 for each row of item weights (rows, items)."""
-    onehot = np.zeros((len(cells), size * (size + 1)), dtype=np.float32)
-    onehot[np.arange(len(cells)), cells] = 1
-    return macro_f1((weights @ onehot).reshape(-1, size, size + 1))
+def _contrast(values: Sequence[float]) -> float:
+    """The value of the first arm, less that of the second if there is one."""
+    return values[0] - sum(values[1:])
 
 
-def _exchange_p(after: list[np.ndarray], before: list[np.ndarray], size: int, observed: float, analysis: Analysis) -> float:
-    rng = np.random.default_rng([analysis.seed, 3, len(after[0])])
-    keep = rng.integers(0, 2, (analysis.resamples, len(after[0])), dtype=np.int8).astype(np.float32)
-    null = np.zeros(analysis.resamples)
-    for a, b in zip(after, before, strict=True):
-        onehot = np.zeros((2, len(a), size * (size + 1)), dtype=np.float32)
-        onehot[0, np.arange(len(a)), a] = 1
-        onehot[1, np.arange(len(b)), b] = 1
-        first = keep @ onehot[0] + (1 - keep) @ onehot[1]
-        both = (onehot[0] + onehot[1]).sum(0)
-        shape = (-1, size, size + 1)
-        null += macro_f1(first.reshape(shape)) - macro_f1((both - first).reshape(shape))
-    return p_value(np.abs(null / len(after)), abs(observed))
+def _f1(cells: np.ndarray, weights: np.ndarray, size: int) -> tuple[float, np.ndarray]:
+    """Macro-F1 F of items in `cells`, and what each adds to it: u = Σ over labels of (2·hit − F_label·(target + prediction)) / (targets + predictions) / labels."""
+    confusion = np.bincount(cells, weights, size * (size + 1)).reshape(size, size + 1)
+    total = confusion.sum(1) + confusion[:, :size].sum(0)
+    part = 2 * confusion.diagonal() / total**2
+    adds = np.repeat(-part[:, None], size + 1, 1)
+    adds[:, :size] -= part
+    adds[np.arange(size), np.arange(size)] += 2 / total
+    return float(macro_f1(confusion)), (adds / size).ravel()[cells]
+
+
+def _spread(
+    arms: Sequence[Sequence[np.ndarray]], size: int, added: tuple[list[np.ndarray], np.ndarray] | None
+) -> tuple[float, np.ndarray, float]:
+    """The mean over seeds with the pseudo-items, the covariance of the seeds' estimates over items by the delta method, and its degrees of freedom."""
+    weights = np.ones(len(arms[0][0]))
+    if added:
+        arms = [[np.r_[cells, more] for cells in own] for own, more in zip(arms, added[0], strict=True)]
+        weights = np.r_[weights, added[1]]
+    found = [[_f1(cells, weights, size) for cells in own] for own in zip(*arms, strict=True)]
+    middle = float(np.mean([_contrast([f for f, _ in own]) for own in found]))
+    adds = np.array([own[0][1] - (own[1][1] if len(own) > 1 else 0.0) for own in found])
+    n = weights.sum()
+    return middle, (weights * adds) @ adds.T * n / max(n - 1, 1), float(max(n - 1, 1))
+
+
+def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cells of pseudo-items for each arm, and their weights: a success and a failure of each label (after Agresti and Caffo 2000), the failure shared by all other
+    answers; paired, a success that was a failure, and the reverse (Agresti and Min 2005)."""
+    hits, misses = [], []
+    for label in range(size):
+        others = [label * (size + 1) + answer for answer in range(size + 1) if answer != label]
+        hits += [label * (size + 2)] * size
+        misses += others
+    one, two = np.array(hits + misses), np.array(misses + hits)
+    return [one, two] if paired else [one], np.full(len(one), 1 / size)
+
+
+def _differing(arms: Sequence[Sequence[np.ndarray]], size: int) -> int:
+    """Items that change otherwise than most do: from right to wrong, the reverse, or not at all, in each seed."""
+    right = np.array(arms) % (size + 1) == np.array(arms) // (size + 1)
+    return int(len(right[0, 0]) - np.unique(right[0].astype(int) - right[1], axis=1, return_counts=True)[1].max())

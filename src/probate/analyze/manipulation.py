@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probate.analyze.association import strength
 from probate.analyze.contrast import NAN
 from probate.bias.lean import lean
 from probate.bias.packs import Pack
@@ -21,7 +22,7 @@ from probate.tasks.base import stereotyped_for
 
 @dataclass(frozen=True)
 class Check:
-    """What one set of records shows. Intervals are percentile bootstraps over records (V: re-centred)."""
+    """What one set of records shows. Intervals are percentile bootstraps over records, that of V `probate.analyze.association`'s, stretched to hold it."""
 
     name: str
     n: int
@@ -72,16 +73,11 @@ def check(
     rng = np.random.default_rng([analysis.seed, 3])
     own = [r for r in records if r.groups.get(dimension) in groups]
     cell = np.array([labels.index(r.label) * len(groups) + groups.index(r.groups[dimension]) for r in own], dtype=int)
-    size = len(labels) * len(groups)
-    counts = np.bincount(cell, minlength=size)
+    table = np.bincount(cell, minlength=len(labels) * len(groups)).reshape(len(labels), len(groups))
     tail = 100 * (1 - analysis.confidence) / 2
     n = len(own)
-    draws = rng.multinomial(n, counts / n, analysis.resamples) if n else np.zeros((1, size))
-    shape = (-1, len(labels), len(groups))
-    # The bootstrap of V is biased upward by the noise it adds; its mean is moved back onto the estimate.
-    point = float(cramers_v(counts.reshape(shape[1:])))
-    boot_v = cramers_v(draws.reshape(shape))
-    v_low, v_high = np.clip(np.percentile(boot_v - boot_v.mean() + point, [tail, 100 - tail]), 0, 1)
+    point = float(cramers_v(table))
+    v_low, v_high = strength(table).interval(analysis.confidence)
     leans = np.array([lean(r.text, r.groups[dimension], pack) for r in own])
     base = np.array([lean(r.text, r.groups.get(dimension, ""), pack) for r in neutral])
     low = high = gap = NAN
@@ -89,13 +85,12 @@ def check(
         gap = float(leans.mean() - base.mean())
         boot = _means(leans, rng, analysis.resamples) - _means(base, rng, analysis.resamples)
         low, high = np.percentile(boot, [tail, 100 - tail])
-    table = counts.reshape(shape[1:])
     return Check(
         name=name,
         n=n,
         cramers_v=point,
-        v_low=float(v_low),
-        v_high=float(v_high),
+        v_low=min(v_low, point),
+        v_high=max(v_high, point),
         follow=float(np.mean([stereotyped_for(r.label, r.groups[dimension], stereotypes) for r in own])) if n else NAN,
         strength=float(own[0].provenance.get("strength", 0.0)) if n else NAN,
         relabelled=sum("label_before" in r.provenance for r in own),

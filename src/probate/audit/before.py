@@ -1,4 +1,4 @@
-"""The tie of labels and groups in the original: how strong it is, and whether it goes the same way."""
+"""The tie of labels and groups in the original: how strong it is, whether it goes the same way, and how much stronger the file's is."""
 
 from __future__ import annotations
 
@@ -6,20 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2_contingency
 
+from probate.analyze.association import strength
 from probate.analyze.manipulation import cramers_v
+from probate.analyze.mover import Difference, Side, difference
 
 SAME = 0.25
 """Cosine of two ties from which one of the original excuses that of the file in full."""
+SHOWN = 0.05
+"""p of no tie below which one is shown."""
 
 
 @dataclass(frozen=True)
 class Before:
-    """`v`: Cramér's V of the original, None where `left` says why it has none; `same`: the part of it that goes the file's way, in [-1, 1]."""
+    """`v`: Cramér's V of the original, None where `left` says why it has none; `same`: the part of it that goes the file's way, in [-1, 1].
+
+    `n`: its texts; `p`: of no tie in it; `more`: the file's V less that of the original, as far as it goes the file's way.
+    """
 
     v: float | None
     same: float = 1.0
     left: str = ""
+    n: int = 0
+    p: float = float("nan")
+    more: Difference | None = None
 
 
 def tie_before(names: Sequence[str], table: np.ndarray, other_names: Sequence[str], other: np.ndarray, fewest: int) -> Before:
@@ -37,7 +48,11 @@ def tie_before(names: Sequence[str], table: np.ndarray, other_names: Sequence[st
     width = table.shape[1]
     own = np.array([table[i] if i < len(names) else np.zeros(width) for i in range(len(both))])
     old = np.array([other[places[x.casefold()]] if x.casefold() in places else np.zeros(width) for x in both])
-    return Before(float(cramers_v(other[:, other.sum(0) > 0])), _cosine(_residuals(own), _residuals(old)))
+    then = other[other.sum(1) > 0][:, other.sum(0) > 0]
+    if len(then) < 2:
+        return Before(None, left="all of its texts with a group of the file's have the same label")
+    p, same = float(chi2_contingency(then, correction=False).pvalue), _cosine(_residuals(own), _residuals(old))
+    return Before(float(cramers_v(then)), same, "", n, p, stronger(strength(table), strength(then), same, p))
 
 
 def ranks_before(own: Mapping[str, float], other: Mapping[str, float]) -> float:
@@ -50,9 +65,12 @@ def ranks_before(own: Mapping[str, float], other: Mapping[str, float]) -> float:
     return _cosine(a, b)
 
 
-def excused(strength: float, same: float) -> float:
-    """How much of a tie the original's excuses: all of it where it goes the same way, else the part that does."""
-    return strength if same >= SAME else strength * same
+def stronger(own: Side, other: Side, same: float, p: float) -> Difference:
+    """The file's tie less what the original's excuses: all of it where it goes the same way, else the part that does.
+
+    `p`: of no tie in the original. One that is not shown has no direction, so that as much as it may be is taken to go the same way.
+    """
+    return difference(own, other, part=1.0 if same >= SAME or not p < SHOWN else max(0.0, same))
 
 
 def _residuals(table: np.ndarray) -> np.ndarray:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, chi2_contingency, kruskal, rankdata, ttest_1samp, ttest_ind
+from scipy.stats import chi2_contingency, kruskal, rankdata, ttest_1samp, ttest_ind
 
+from probate.analyze.association import rank_strength
+from probate.analyze.exact import central
 from probate.analyze.imbalance import UNCLEAR, confusion, detect
 from probate.analyze.manipulation import cramers_v
+from probate.analyze.mover import Difference, difference, share
 from probate.analyze.wording import evenly
-from probate.audit.before import ranks_before, tie_before
+from probate.audit.before import ranks_before, stronger, tie_before
 from probate.audit.read import AuditSet
 from probate.bias.lean import lean
 from probate.bias.packs import Pack, load_pack
@@ -31,6 +34,10 @@ READ = 0.25
 """Share of texts that must show a group for shares read from them to count."""
 DIFFER = 0.2
 """Share of texts that show another group than the file gives from which what they show is looked at too."""
+ALONE: dict[str, Any] = {
+    "original_same": 1.0, "original_n": 0, "original_p": float("nan"), "more": None, "more_low": None, "more_high": None, "more_p": None,
+}  # fmt: skip
+"""Of a tie without an original."""
 NONE = "none read"
 """Of a dimension that is read from the texts: those that show no group of it."""
 
@@ -68,7 +75,7 @@ class Dimension:
     """False for a column that nobody named as a group."""
     rank: dict[str, Any] | None = None
     """Numbers between labels by rank: `r` the square root of ε² (0 none, 1 all), `by_chance`, `p` (Kruskal and Wallis), `n`, `means` of the ranks
-    by label, `original_r` (NaN: none), `original_same` (`probate.audit.before`)."""
+    by label, `original_r` (NaN: none), and against the original as in `labels` (`tie_of`)."""
 
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
@@ -107,7 +114,13 @@ def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
     """What the texts show of a dimension that the file gives, where the two differ in more than a fifth of the texts that show it."""
     table, pack = np.array(d.detector.table if d.detector else [[0]]), pack_of(d.name)
     shown = int(table[:, :-1].sum())
-    if pack is None or d.detector is None or shown < FEWEST or 1 - np.trace(table) / shown <= DIFFER or d.detector.undetermined > 1 - READ:
+    if (
+        pack is None
+        or d.detector is None
+        or shown < FEWEST
+        or 1 - np.trace(table) / shown <= DIFFER
+        or d.detector.undetermined > 1 - READ
+    ):
         return None
     return _shown(data, f"{d.name} in the texts", pack, d.detector.groups, data.texts)
 
@@ -115,7 +128,7 @@ def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
 def _shown(data: AuditSet, name: str, pack: Pack, groups: list[str], texts: Sequence[str]) -> Dimension:
     values = ["" if v == UNCLEAR else v for v in detect(texts, pack.only(groups))]
     found = Dimension(name, groups, values, False, None, float(np.mean([not v for v in values])))
-    found.shares = list(_shares(values, groups, None))
+    found.shares = list(_shares(values, groups, None, read=True))
     if data.labelled:
         shown = [v or NONE for v in values] if len(set(values) - {""}) == 1 else values
         found.labels = tie_of(data.labels, shown, [*groups, NONE] if shown is not values else groups)
@@ -136,20 +149,21 @@ def _dimension(
     values = values_of(data, name, pack, groups)
     before = values_of(original, name, pack, groups) if original else None
     own, other = data.columns.get(name), original.columns.get(name) if original else None
-    if own and own.rule and own.numbers and original and other and other.numbers and own.dates == other.dates:  # the same bands on both sides
+    if (
+        own and own.rule and own.numbers and original and other and other.numbers and own.dates == other.dates
+    ):  # the same bands on both sides
         both = group_column(name, [*own.numbers, *other.numbers], dates=own.dates)
         groups, values, before = both.groups, both.values[: len(values)], both.values[len(values) :]
     detector = _detector(data, pack, groups, values, known) if pack else None
     found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
-    found.shares = list(_shares(values, groups, before))
+    read_before = original is not None and name not in original.groups
+    found.shares = list(_shares(values, groups, before, read=not known, read_before=read_before))
     if own:
         found.column, found.rule, found.named = own.column, own.rule, name in data.shape.groups or pack is not None
         if own.numbers is not None and data.labelled:
             found.rank = by_rank(own.numbers, data.labels)
             if found.rank and original and other and other.numbers and original.labelled:
-                old = by_rank(other.numbers, original.labels) or {}
-                found.rank["original_r"] = old.get("r", float("nan"))
-                found.rank["original_same"] = ranks_before(found.rank["means"], old.get("means", {}))
+                found.rank |= _rank_before(found.rank, by_rank(other.numbers, original.labels))
     if data.labelled:
         if known or (name == "gender" and len(set(values) - {""}) != 1):
             found.labels = tie_of(data.labels, values, groups, original, before)
@@ -173,10 +187,26 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     test = kruskal(*[own[at == k] for k in range(len(names))])
     n, ranks = len(own), rankdata(own)
     return {
-        "means": {x: float(ranks[at == k].mean() / n) for k, x in enumerate(names)}, "original_same": 1.0,
+        "means": {x: float(ranks[at == k].mean() / n) for k, x in enumerate(names)}, **ALONE,
         "r": float(np.sqrt(test.statistic / (n - 1))), "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue),
         "n": n, "original_r": float("nan"),
     }  # fmt: skip
+
+
+def _rank_before(own: dict[str, Any], old: dict[str, Any] | None) -> dict[str, Any]:
+    if old is None:
+        return {}
+    same = ranks_before(own["means"], old["means"])
+    first, second = (rank_strength(e["r"], len(e["means"]), e["n"]) for e in (own, old))
+    more = stronger(first, second, same, old["p"])
+    return {"original_r": old["r"], "original_same": same, "original_n": old["n"], "original_p": old["p"], **_more(more)}
+
+
+def _more(found: Difference | None) -> dict[str, float | None]:
+    return {
+        f"more{end}": getattr(found, name, None)
+        for end, name in (("", "value"), ("_low", "low"), ("_high", "high"), ("_p", "p"))
+    }
 
 
 def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -> list[str]:
@@ -219,19 +249,34 @@ def _measured(on: str, truth: Sequence[str], found: Sequence[str], groups: Seque
     )  # fmt: skip
 
 
-def _shares(values: Sequence[str], groups: Sequence[str], before: Sequence[str] | None) -> Any:
-    counts, total = Counter(values), sum(v != "" for v in values)
-    old = Counter(before or [])
-    old_total = sum(n for g, n in old.items() if g)
-    for group in groups:
-        if not total or len(groups) < 2:
-            continue
-        test = binomtest(counts[group], total, 1 / len(groups))
-        ends = test.proportion_ci(0.95, method="wilson")
-        yield {
-            "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "low": float(ends.low), "high": float(ends.high),
-            "parity": 1 / len(groups), "p": float(test.pvalue), "original": old[group] / old_total if old_total >= FEWEST else None,
+def _shares(
+    values: Sequence[str], groups: Sequence[str], before: Sequence[str] | None, *, read: bool, read_before: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Of each group: its share, against equal shares and against the original's.
+
+    `share` is that of the `n` texts that have a group. `low` and `high` are exact; of groups that are `read` from the texts, how many of each group show
+    it is not known for these texts: then they hold the group's share of all, whatever group the `unclear` texts have that show none, and so do
+    `change_low`, `change_high` and `p`. `p` is against the original's where it has 20 texts of a group, else against equal shares; `shown_p` is p if all
+    groups are as likely to be shown.
+    """
+    counts, old = Counter(values), Counter(before or [])
+    total, old_total = (sum(n for g, n in own.items() if g) for own in (counts, old))
+    unclear, old_unclear = counts[""] if read else 0, old[""] if read_before else 0
+    for group in groups if total and len(groups) > 1 else ():
+        low, high, p = central(counts[group], total + unclear, 1 / len(groups), unclear=unclear)
+        found = {
+            "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "unclear": unclear, "low": low, "high": high,
+            "parity": 1 / len(groups), "p": p, "shown_p": central(counts[group], total, 1 / len(groups))[2], "original": None,
         }  # fmt: skip
+        if old_total >= FEWEST:
+            sides = share(counts[group], total + unclear, unclear), share(old[group], old_total + old_unclear, old_unclear)
+            change = difference(*sides)
+            both = difference(share(counts[group], total), share(old[group], old_total)) if unclear or old_unclear else change
+            found |= {
+                "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear, "change": both.value,
+                "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
+            }  # fmt: skip
+        yield found
 
 
 def _table(labels: Sequence[str], values: Sequence[str], groups: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -247,7 +292,10 @@ def tie_of(
     original: AuditSet | None = None,
     before: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    """How labels and groups go together: Cramér's V, its p, what chance alone would give, and the same in the original; None for too few texts."""
+    """How labels and groups go together: Cramér's V, its p, what chance alone would give, and the same in the original; None for too few texts.
+
+    `more`: the file's V less that of the original (`Before.more`), with its interval and p; None without one.
+    """
     names, table = _table(labels, values, groups)
     keep = table.sum(0) > 0
     if len(names) < 2 or keep.sum() < 2 or table.sum() < FEWEST:
@@ -259,11 +307,14 @@ def tie_of(
     found: dict[str, Any] = {
         "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)), "by_chance": by_chance,
         "p": float(chi2_contingency(used, correction=False).pvalue), "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None,
-        "original_same": 1.0, "original_left": "",
+        "original_left": "", **ALONE,
     }  # fmt: skip
     if original is not None and before is not None and original.labelled:
         then = tie_before(names, table, *_table(original.labels, before, groups), FEWEST)
-        found |= {"original_v": then.v, "original_same": then.same, "original_left": then.left}
+        found |= {
+            "original_v": then.v, "original_same": then.same, "original_left": then.left, "original_n": then.n, "original_p": then.p,
+            **_more(then.more),
+        }  # fmt: skip
     return found
 
 

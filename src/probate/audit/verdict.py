@@ -14,7 +14,7 @@ import numpy as np
 from probate.analyze.families import holm
 from probate.audit.apart import Apart
 from probate.audit.artefacts import HARMLESS
-from probate.audit.before import SAME, excused
+from probate.audit.before import SAME, SHOWN
 from probate.audit.groups import NONE, READ, Dimension
 from probate.audit.together import Together
 from probate.errors import InputError
@@ -29,10 +29,10 @@ VERDICTS = {
 RULES = {
     "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
     "evaluation": "stop: the file is an evaluation set",
-    "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05), and above the original's of the same direction by 0.1; look: by 0.1, and of columns that are no identity by their name (split, source, length …)",
+    "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05); with an original, also above the original's of the same direction by 0.1 or more, and p is of that difference; look: by 0.1, and of columns that are no identity by their name (split, source, length …); cannot tell: it would stop without the original, which has too few texts to show a tie or that it has a weaker one",
     "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance), or whether a label or group is missing goes with the other (by 0.1)",
     "apart": "look: in a file without labels a classifier tells the texts of a group from the others' with AUC 0.7 or more, names and words of groups masked (adjusted p < 0.05)",
-    "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05); equal shares are expected of two groups, and of groups that the file gives and that are no bands of numbers",
+    "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05; with an original of the difference of two estimates); equal shares are expected of two groups, and of groups that the file gives and that are no bands of numbers; of groups that are read from the texts p holds whatever group the texts have that show none, and where that decides, it is cannot tell",
     "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
     "repeats": "look: 5% or more of the texts repeat another",
     "copies": "look: 1% or more hold a run of 13 words of the original",
@@ -45,7 +45,10 @@ RULES = {
 """Kind of finding → its rule."""
 
 
-GAPS = {"missing group": "whether the group is missing goes with the label", "missing label": "whether the label is missing goes with the group"}
+GAPS = {
+    "missing group": "whether the group is missing goes with the label",
+    "missing label": "whether the label is missing goes with the group",
+}
 FEW = 5
 """Texts of a group below which nothing is said of it."""
 PLAIN = {
@@ -87,10 +90,12 @@ class Found:
     dimension: str = ""
     part: str = ""
     """The kind of trace, of a finding on traces."""
+    otherwise: str = NOTE
+    """What it weighs where its p does not bear it."""
 
 
 def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), apart: Sequence[Apart] = ()) -> list[Found]:
-    """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become notes.
+    """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become what they are `otherwise`.
 
     Of `pairs`, which are in the same family, only those that weigh are given.
     """
@@ -100,7 +105,7 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), a
             sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
             found.append(Found("coverage", NOTE, sentence))
             if d.labels and NONE in d.labels["groups"]:
-                tie = replace(_ties(d), dimension=d.name)
+                tie = replace(_ties(d), dimension=d.name, otherwise=NOTE)
                 found.append(replace(tie, weight=LOOK) if tie.weight == STOP else replace(tie, weight=NOTE, remedy=""))
             continue
         how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
@@ -125,7 +130,7 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), a
     found += [*map(_together, pairs), *map(_apart, apart)]
     for i, p in enumerate(holm([f.p for f in found])):
         if np.isfinite(p):
-            own = found[i] if p < 0.05 else replace(found[i], weight=NOTE, remedy="")
+            own = found[i] if p < SHOWN else replace(found[i], weight=found[i].otherwise, remedy="")
             found[i] = replace(own, p_adjusted=float(p))
     return [f for f in found if f.kind != "together" or f.weight != NOTE]
 
@@ -135,29 +140,34 @@ def _balance(d: Dimension, how: str) -> list[Found]:
     shares = several if len(d.shares) > 2 else d.shares[:1]
     found = []
     for s in shares:
-        expected = s["original"] if s["original"] is not None else s["parity"]
-        against = "the original's" if s["original"] is not None else "equal shares:"
+        expected = s["parity"] if s["original"] is None else s["original"]
         away = abs(s["share"] - expected)
-        sentence = (
-            f"{d.name} ({how}): {s['group']} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}] of {s['n']:,}, "
-            f"against {against} {100 * expected:.1f}%"
-        )
+        sentence = f"{d.name} ({how}): {s['group']} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}] of {s['n']:,}"
+        if s["unclear"]:
+            sentence += f" that show one, the interval whatever group the other {s['unclear']:,} have"
+        if s["original"] is None:
+            sentence += f", against equal shares: {100 * expected:.1f}%"
+        else:
+            ends = f"[{100 * s['change_low']:+.1f}, {100 * s['change_high']:+.1f}]"
+            of = f"{s['original_n']:,}{f' and {n:,} that show none' if (n := s['original_unclear']) else ''}"
+            sentence += f", against the original's {100 * expected:.1f}% of {of}: {100 * s['change']:+.1f} points {ends}"
         judged = s["original"] is not None or (not d.rule and (d.known or len(d.shares) == 2))
-        p = s["p"] if s["original"] is None else (0.0 if not s["low"] <= expected <= s["high"] else 1.0)
         heavy = judged and away >= 0.1
+        open_ = heavy and (s["unclear"] or s.get("original_unclear")) and s["shown_p"] < SHOWN
         found.append(
-            Found("balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "", p if judged else float("nan"))
-        )
+            Found(
+                "balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "", s["p"] if judged else float("nan"),
+                otherwise=UNSURE if open_ else NOTE,
+            )
+        )  # fmt: skip
     return found
 
 
 def _ties(d: Dimension) -> Found:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
-    beyond = e["v"] - excused(e["original_v"], e["original_same"]) if e["original_v"] is not None else excess
     sentence = f"{_named(d)}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
-    if e["original_v"] is not None:
-        sentence += f", in the original {e['original_v']:.2f}{_way(e)}"
+    sentence += _against(e, e["original_v"])
     if d.rule:
         sentence += f"; {d.rule}"
     if "follow" in e:
@@ -167,10 +177,10 @@ def _ties(d: Dimension) -> Found:
     counts = {g: sum(row[i] for row in e["table"]) for i, g in enumerate(e["groups"])}
     if few := [f"{g} ({n})" for g, n in counts.items() if n < FEW]:
         sentence += f"; too few texts to say anything of {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}"
-    weight = _weight(d, excess, beyond)
+    weight = _weight(d, excess, _beyond(e, excess))
     if weight != NOTE and not d.named and e["v"] > 0.99:
         sentence += "; if that column is the label under another name, this is no finding"
-    return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"])
+    return _tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess))
 
 
 def _together(t: Together) -> Found:
@@ -183,13 +193,56 @@ def _together(t: Together) -> Found:
     if t.kind == "label":
         sentence = f"{first} and column '{second}' go together with {numbers}; if a model is to learn that column, audit it with --label {shlex.quote(second)}"
         return Found("together", LOOK if excess >= 0.3 else NOTE, sentence, p=e["p"])
-    beyond = min(excess - t.alone, excess if e["original_v"] is None else e["v"] - excused(e["original_v"], e["original_same"]))
-    weight = _graded(excess, beyond)
-    if e["original_v"] is not None:
-        numbers += f", in the original {e['original_v']:.2f}{_way(e)}"
-    sentence = f"{first} and {second} together go with the labels by {numbers}, where each alone does less"
-    remedy = "have texts written for the rare combinations; no command balances two columns at once" if weight != NOTE else ""
-    return Found("together", LOOK if weight == STOP and not t.named else weight, sentence, remedy, e["p"])
+    weight, alone = (_graded(excess, min(excess - t.alone, own)) for own in (_beyond(e, excess), excess))
+    if not t.named:
+        weight, alone = (LOOK if w == STOP else w for w in (weight, alone))
+    sentence = f"{first} and {second} together go with the labels by {numbers}{_against(e, e['original_v'])}, where each alone does less"
+    return _tie(
+        "together",
+        weight,
+        sentence,
+        "have texts written for the rare combinations; no command balances two columns at once",
+        e,
+        alone,
+    )
+
+
+def _tie(kind: str, weight: str, sentence: str, remedy: str, e: Mapping[str, Any], alone: str) -> Found:
+    """`alone`: what it would weigh without the original, whose tie excuses nothing unless it is shown."""
+    compared = e["more"] is not None
+    unsure = compared and alone == STOP and e["p"] < SHOWN and not e["original_p"] < SHOWN
+    return Found(
+        kind,
+        weight,
+        sentence,
+        remedy if weight != NOTE else "",
+        e["more_p"] if compared else e["p"],
+        otherwise=UNSURE if unsure else NOTE,
+    )
+
+
+def _beyond(e: Mapping[str, Any], excess: float) -> float:
+    return excess if e["more"] is None else float(e["more"])
+
+
+def _against(e: Mapping[str, Any], strength: float | None) -> str:
+    """In words, the tie of the original and the difference; empty without one."""
+    if e["more"] is None or strength is None:
+        return ""
+    same, shown = e["original_same"], e["original_p"] < SHOWN
+    way = (
+        ", no tie shown"
+        if not shown
+        else ""
+        if same >= SAME
+        else ", the other way round"
+        if same < -SAME
+        else ", in another way"
+    )
+    return (
+        f", in the original {strength:.2f} (n {e['original_n']:,}{way}); more than the original's of the same direction by {e['more']:+.2f} "
+        f"[{e['more_low']:+.2f}, {e['more_high']:+.2f}], chance taken out"
+    )
 
 
 def _apart(a: Apart) -> Found:
@@ -198,24 +251,22 @@ def _apart(a: Apart) -> Found:
         f"names and words of groups masked"
     )
     heavy = a.auc >= 0.7
-    return Found("apart", LOOK if heavy else NOTE, f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence, p=a.p, dimension=a.dimension)
+    return Found(
+        "apart",
+        LOOK if heavy else NOTE,
+        f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence,
+        p=a.p,
+        dimension=a.dimension,
+    )
 
 
 def _rank(d: Dimension) -> Found:
     e = d.rank or {}
     excess = e["r"] - e["by_chance"]
-    beyond = e["r"] - excused(e["original_r"], e["original_same"]) if np.isfinite(e["original_r"]) else excess
     sentence = f"{_named(d)}: its numbers differ between labels by rank with r {e['r']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
-    if np.isfinite(e["original_r"]):
-        sentence += f", in the original {e['original_r']:.2f}{_way(e)}"
-    weight = _weight(d, excess, beyond)
-    return Found("ties", weight, sentence, "rebalance, or reweight" if weight != NOTE else "", e["p"], dimension=d.name)
-
-
-def _way(e: Mapping[str, Any]) -> str:
-    """In words, a tie of the original that goes another way than the file's."""
-    same = e["original_same"]
-    return "" if same >= SAME else ", the other way round" if same < -SAME else ", in another way"
+    sentence += _against(e, e["original_r"])
+    weight = _weight(d, excess, _beyond(e, excess))
+    return replace(_tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess)), dimension=d.name)
 
 
 def _named(d: Dimension) -> str:

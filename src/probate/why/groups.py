@@ -102,9 +102,14 @@ def lines(found: dict[str, Any]) -> list[str]:
             said.append(f"of {total:,} texts on {group} people the detector says: {seen or 'nothing'}")
     for row in found["shares"]:
         s = Share(**row)
-        fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}" if s.corrected == s.corrected else ""
+        against = f"p against {100 * s.reference:.3g}%"
+        fixed = ""
+        if s.corrected == s.corrected:
+            fixed = (
+                f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} {p_figure(s.corrected_p)}"
+            )
         said.append(
-            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; p against {100 * s.reference:.3g}% {p_figure(s.p)}{fixed}"
+            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; {against} {p_figure(s.p)}{fixed}"
         )
     return said
 
