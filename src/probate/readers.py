@@ -114,7 +114,7 @@ def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
     present = gathered(row for _, row in rows if isinstance(row, dict))
     assumed = {d: c for d, c in columns.groups.items() if c == d and c not in present}
     given = Given(columns.text, columns.label, groups={d: c for d, c in columns.groups.items() if d not in assumed})
-    for key in ("id", "parent", "pair", "statement"):
+    for key in ("id", "parent", "pair", "cluster", "statement"):
         column = getattr(columns, key)
         if column and column not in present:
             raise InputError(_absent(name, key, column, present))
@@ -159,7 +159,7 @@ def _record(
         if not value:
             return f"column '{column}' is empty"
     provenance: dict[str, Any] = {"source": where}
-    for name in ("parent", "pair", "statement"):
+    for name in ("parent", "pair", "cluster", "statement"):
         column = getattr(columns, name)
         if column and (value := plain(cell(row, column))):
             provenance[name] = value

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from probate.store import write_atomic
 
 Origin = Literal["original", "augmented"]
+LINKS = ("cluster", "pair", "parent")
+"""What links records, in the order in which it counts."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class Record:
     origin: Origin = "original"
     messages: tuple[dict[str, str], ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def item_id(self) -> str:
+        """The id of the item that a task makes of it: its own, after the unit that it was drawn with and '#', where it has one.
+
+        The unit is the user's cluster, else the pair that it is matched in, else the record that it was made from. Effects resample units.
+        """
+        unit = next((str(v) for key in LINKS if (v := self.provenance.get(key))), "")
+        return f"{unit.replace('#', '/')}#{self.id}" if unit else self.id
 
     def with_provenance(self, **extra: Any) -> Record:
         return replace(self, provenance={**self.provenance, **extra})

@@ -61,6 +61,10 @@ class Columns(Section):
     pair: str | None = Field(
         None, description="Column that joins matched records; a pair is never split between training and test."
     )
+    cluster: str | None = Field(
+        None,
+        description="Column of what several records share (a source, an author, a conversation): the unit that intervals and tests count. Default: the pair, else the parent, else the record.",
+    )
     statement: str | None = Field(
         None,
         description="Column of the survey statement that `text` answers; then augmented records answer these statements too.",

@@ -59,7 +59,7 @@ class HeldOutText(Task):
     option_type: ClassVar[type[Options]] = Options
 
     def _items(self, context: TaskContext) -> list[Item]:
-        return [Item(r.id, "", (r.text,), ("text",), "text", r.groups, chat=False, end=False) for r in context.test]
+        return [Item(r.item_id, "", (r.text,), ("text",), "text", r.groups, chat=False, end=False) for r in context.test]
 
     def size(self, context: TaskContext) -> int:
         return len(context.test)

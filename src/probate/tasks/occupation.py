@@ -44,7 +44,7 @@ class Occupation(ChoiceTask):
         labels = tuple(context.labels)
         blank = fill(context.prompt, text="N/A", labels=names)
         return [
-            Item(r.id, fill(context.prompt, text=r.text, labels=names), labels, labels, r.label, r.groups, blank)
+            Item(r.item_id, fill(context.prompt, text=r.text, labels=names), labels, labels, r.label, r.groups, blank)
             for r in context.test
         ]
 

@@ -71,7 +71,7 @@ class Salary(Task):
             amount = float(probs @ bands)
             mode = f"${self.options.bands[int(np.argmax(row))]}k" if finite else ""
             response = json.dumps({f"${b}k": round(float(p), 4) for b, p in zip(self.options.bands, probs, strict=True)})
-            outcomes.append(Outcome(r.id, r.groups, r.label, response, mode, amount, finite))
+            outcomes.append(Outcome(r.item_id, r.groups, r.label, response, mode, amount, finite))
         return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:
