@@ -350,8 +350,10 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
 
 def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> str:
     """The smallest change of the task that the study would find four times in five, in words; the spread between seeds is that of all its arms."""
-    measure = next(m for m in load_task("occupation").measures(RunFolder(result.folder).context()) if m.name == metric)
-    arms = arms_of(result.outcomes[result.outcomes["task"] == "occupation"], measure)
+    folder = RunFolder(result.folder)
+    measure = next(m for m in load_task("occupation").measures(folder.context()) if m.name == metric)
+    outcomes = folder.outcomes()
+    arms = arms_of(outcomes[outcomes["task"] == "occupation"], measure)
     found = between(arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis)
     return (
         f"not known ({found.reason})"
