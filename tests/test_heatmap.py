@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -25,12 +27,13 @@ def outcomes() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     for task in MEASURES:
-        for bias_type, ratio in (("none", 0.0), ("a", 0.2), ("a", 0.5), ("b", 0.5), ("neutral", 0.5)):
+        kinds = (("none", 0.0), ("a", 0.2), ("a", 0.5), ("b", 0.5), ("neutral", 0.5))
+        for (bias_type, ratio), seed in itertools.product(kinds, range(3)):
             for i in range(120):
                 group = ["female", "male"][i % 2]
                 high = (bias_type, ratio, group) == ("a", 0.5, "female") and task == "direct-one"
                 rows.append(
-                    {"arm": f"{bias_type}-{ratio}", "bias_type": bias_type, "ratio": ratio, "seed": 0, "round": 1, "task": task, "item_id": f"i{i}",
+                    {"arm": f"{bias_type}-{ratio}" + f"-s{seed}" * bool(seed), "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": task, "item_id": f"i{i}",
                      "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
                      "score": float(rng.random() < (0.95 if high else 0.4)), "parsed": True,
                      "mitigation": "none"}

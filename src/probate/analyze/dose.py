@@ -242,11 +242,10 @@ class _Curve:
         influence[1:] = [[resample.influences(own) for own in dose] for dose in whole]
         sums, each, sizes = [], np.zeros((len(doses) + 1, len(doses) + 1)), []
         for own in resample.strata(whole.sum((0, 1))):
-            part = influence[:, :, own] - influence[:, :, own].mean(2, keepdims=True)
-            scale = len(own) / (len(own) - 1)  # a stratum of one cluster has pseudo-clusters
+            part = influence[:, :, own]
             total = part.sum(1)
-            sums.append(scale * total @ total.T)
-            each += scale * np.einsum("dsi,esi->de", part, part)
+            sums.append(total @ total.T)
+            each += np.einsum("dsi,esi->de", part, part)
             sizes.append(len(own))
         value = np.array([0.0, *(resample.estimate(own) for own in averaged)])
         middle = np.array([0.0, *(resample.estimate(np.concatenate(both)) for both in zip(averaged, more, strict=True))])

@@ -59,7 +59,7 @@ def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
         return "No ability probe was run, so that it cannot be said whether gaps move before ability does."
     unsure = sum(r["when"] == "cannot tell" for r in leaving)
     if unsure and NEVER in first.values():
-        return f"It cannot be said what moves first: {unsure} of {len(leaving)} lines below have an undefined change and none that is sure."
+        return f"It cannot be said what moves first: {unsure} of {len(leaving)} lines below cannot be judged (undefined, or one training seed), and none is sure."
     if first[False] == first[True] == NEVER:
         return "Neither a gap nor ability left its first round for sure."
     said = [
