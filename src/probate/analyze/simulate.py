@@ -177,7 +177,7 @@ def needed(
     """The fewest items (`what` n) or seeds that find `effect` with the given power; None where ten times as many are too few."""
     start = design.n
     sizes = (
-        range(1, 21)
+        range(2, 21)  # one seed shows nothing of training
         if what == "seeds"
         else sorted({max(8, int(start * f) // 2 * 2) for f in (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)})
     )
