@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from probate.analyze.contrast import EMPTY, cluster_table, contrast, difference
-from probate.analyze.dose import NOT_WITHIN, Threshold, _Curve, combined, passage, said, shape, slope, steps, threshold
+from probate.analyze.contrast import EMPTY, arm_parts, cluster_table, contrast, difference
+from probate.analyze.dose import NOT_WITHIN, Arms, Threshold, _Curve, combined, passage, said, shape, slope, steps, threshold
 from probate.analyze.effects import effects_of
 from probate.report.words import at_ratio, ratios
 from probate.study import Analysis
@@ -128,13 +128,15 @@ def test_the_change_at_a_dose_has_the_interval_and_test_of_a_contrast():
     data = curve({0.0: 0.0, 0.2: 0.1, 0.5: 0.4}, 300, 4, np.random.default_rng(2), 0.1)
     frames = [[difference(data[r][s], data[0.0][s]) for s in range(4)] for r in (0.2, 0.5)]
     tables = np.array([[cluster_table(f) for f in own] for own in frames])
-    found = _Curve.of([0.2, 0.5], tables, tables.mean(1))
+    parts = np.array([[arm_parts(f) for f in own] for own in frames]).transpose(0, 2, 1)
+    found = _Curve.of([0.2, 0.5], tables, tables.mean(1), Arms.of(parts, one_reference=True))
     low, high = found.ends(np.eye(3)[1:], 0.025)
     for own, ends, p in zip(frames, zip(low, high, strict=True), found.beyond(0.0), strict=True):
         e = contrast(own, QUICK, paired=True, share=True)
         assert ends == pytest.approx((e.low, e.high)) and p == pytest.approx(e.p)
     between = found.ends(np.array([[0.0, 0.4, 0.6]]), 0.025)
-    mixed = [combined({0: a, 1: b}, {0: 0.4, 1: 0.6}) for a, b in zip(*frames, strict=True)]
+    levels = [{0: data[0.2][s], 1: data[0.5][s], "a": data[0.0][s], "b": data[0.0][s]} for s in range(4)]
+    mixed = [combined(own, {0: 0.4, 1: 0.6, "a": -0.4, "b": -0.6}) for own in levels]
     e = contrast(mixed, QUICK, paired=True, share=False)
     assert (between[0][0], between[1][0]) == pytest.approx((e.low, e.high))
 

@@ -69,9 +69,9 @@ def test_looking_after_each_seed_does_not_err_more_often():
         for s in range(2, planned + 1):
             own = level(s, analysis.planned_seeds or 0, 0.05)
             first = by_seed[:s]
-            p = p_value(first.mean(0), 0.05**2, first.var(0, ddof=1) / s, 199, s) * 0.05 / own
+            p = p_value(first.mean(0), 0.05**2, first.var(0, ddof=1) / s, 199, s - 1) * 0.05 / own
             found |= p <= 0.05
-            assert over_seeds(first[:, 0].mean(), 0.05**2, first[:, 0], 199, analysis)[2] == pytest.approx(min(1, p[0]))
+            assert over_seeds(first[:, 0].mean(), 0.05**2, first[None, :, 0], 199, analysis)[2] == pytest.approx(min(1, p[0]))
         errors[analysis.planned_seeds] = found.mean()
     assert errors[planned] <= 0.06 < errors[None]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.contrast import contrast
+from probate.analyze.contrast import contrast, difference
 from probate.analyze.simulate import Design, draw, judge, needed, simulate, smallest_visible
 from probate.study import Analysis
 
@@ -36,8 +36,10 @@ def test_all_runs_at_once_equal_contrast_run_by_run(design):
                     "value": v[:, run],
                 }
             )
-            for v in values.astype(float)
+            for v in values.reshape(-1, *values.shape[2:]).astype(float)
         ]
+        if design.paired:
+            frames = [difference(*pair) for pair in zip(frames[: design.seeds], frames[design.seeds :], strict=True)]
         one = contrast(frames, ANALYSIS, paired=design.paired, share=True)
         assert estimate[run] == pytest.approx(one.value, abs=1e-6)
         assert (low[run], high[run]) == pytest.approx((one.low, one.high), abs=2e-3, nan_ok=True)

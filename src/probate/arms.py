@@ -54,7 +54,11 @@ def read_data(study: Study, base: Path) -> StudyData:
     there = {r.groups.get(dimension, "") for r in reading.records} if ready else set()
     unknown = [g for g in groups if not (pack and g in pack.groups) and g not in there]
     if unknown:
-        have = f"in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}" if pack else f"in the data; it has: {', '.join(sorted(there))}"
+        have = (
+            f"in the identity pack '{dimension}'; it has: {', '.join(pack.groups)}"
+            if pack
+            else f"in the data; it has: {', '.join(sorted(there))}"
+        )
         raise InputError(f"bias.groups: '{unknown[0]}' is not {have}")
     known, pack = pack, with_given(pack, dimension, groups)
     _check_language(study, pack)

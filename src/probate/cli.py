@@ -343,7 +343,10 @@ def audit(
     ] = None,
     clean: Annotated[
         Path | None,
-        typer.Option("--clean", help="Also write this file: the rows without leaked, repeated, copied, unread ones and traces that weigh."),
+        typer.Option(
+            "--clean",
+            help="Also write this file: the rows without leaked, repeated, copied, unread ones and traces that weigh.",
+        ),
     ] = None,
     gate: Annotated[
         bool, typer.Option("--gate", help="Exit by the verdict: 1 for stop, 4 for cannot tell; look and no sign are 0.")
@@ -550,7 +553,9 @@ def mitigate(
     ] = None,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
-    group: Annotated[list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated.")
+    ] = None,
     language: Annotated[str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")] = "en",
     model: Annotated[
         str | None,

@@ -160,7 +160,9 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"agreement {d['agreement']:.2f}, sd of a change between seeds {d['seed_sd']:.3f} {_known(row)}"
         )
         if d["seeds"] == 1:
-            said.append("  with one training seed a study tests nothing; these figures are of two given models, by their items: take three seeds")
+            said.append(
+                "  with one training seed a study tests nothing; these figures are of two given models, by their items: take three seeds"
+            )
         for cell in row["effects"]:
             right = f"interval right in {100 * cell['coverage']:.1f}%"
             said.append(

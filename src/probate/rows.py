@@ -97,7 +97,9 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
             with _opened(path, packing) as lines:
                 yield from _jsonl_rows(path, lines, keep) if texts[suffix] is _jsonl_rows else texts[suffix](path, lines)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: {_instead(path) or f'not UTF-8 at byte {error.start}; convert it, as with iconv -f latin1 -t utf-8'}") from None
+        raise InputError(
+            f"{path}: {_instead(path) or f'not UTF-8 at byte {error.start}; convert it, as with iconv -f latin1 -t utf-8'}"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -151,7 +153,9 @@ def _listed_rows(path: Path, packing: str | None) -> Iterator[Row]:
     with _opened(path, packing) as lines:
         text = lines.read(LONGEST_LIST + 1)
     if len(text) > LONGEST_LIST:
-        raise InputError(f"{path}: a JSON list of more than {LONGEST_LIST:,} characters; write it as JSON Lines, one record a line")
+        raise InputError(
+            f"{path}: a JSON list of more than {LONGEST_LIST:,} characters; write it as JSON Lines, one record a line"
+        )
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:

@@ -51,7 +51,9 @@ class ModelSpec(Section):
 
 
 class Columns(Section):
-    text: str | None = Field(None, description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says.")
+    text: str | None = Field(
+        None, description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says."
+    )
     label: str | None = Field(None, description="Column that holds the label (the occupation); default: found.")
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
@@ -70,7 +72,8 @@ class Columns(Section):
         description="Column of the survey statement that `text` answers; then augmented records answer these statements too.",
     )
     groups: dict[str, str] = Field(
-        default_factory=lambda: {"gender": "gender"}, description="Dimension → column that holds its group; a column of the dimension's own name may also be called otherwise (`sex`)."
+        default_factory=lambda: {"gender": "gender"},
+        description="Dimension → column that holds its group; a column of the dimension's own name may also be called otherwise (`sex`).",
     )
 
 
@@ -260,7 +263,10 @@ class Analysis(Section):
         description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer seeds give wider intervals; more seeds than this are refused, for nothing of α is left for them. Default: the seeds of the study are all, looked at once.",
     )
     budget: float = Field(
-        0.05, gt=0, le=1, description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a gap first passes it, or that it does not within the γ studied."
+        0.05,
+        gt=0,
+        le=1,
+        description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a gap first passes it, or that it does not within the γ studied.",
     )
 
 

@@ -34,7 +34,9 @@ from probate.tasks.choice import ChoiceTask, encode
 def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int = 3) -> TaskContext:
     """A small context from the builtin corpus: gender, two labels."""
     rows = [r for r in biographies() if r["label"] in labels and int(r["pair"].rsplit("-", 1)[1]) < per_cell]
-    test = [Record(f"o:{r['id']}", r["text"], r["label"], {"gender": r["gender"]}, provenance={"pair": r["pair"]}) for r in rows]
+    test = [
+        Record(f"o:{r['id']}", r["text"], r["label"], {"gender": r["gender"]}, provenance={"pair": r["pair"]}) for r in rows
+    ]
     return TaskContext(
         test,
         list(labels),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from probate.analyze.compare import SPREAD
+from probate.analyze.compare import ANY
 from probate.analyze.usable import Values
 from probate.tasks.base import Measure
 
@@ -17,10 +17,13 @@ def change_bounds(after: Sequence[Values], before: Sequence[Values], measure: Me
     """Lowest and highest change of a share's level or gap that the unusable answers of both arms allow; NaN for other units.
 
     A side's mean lies between what it is if each unusable answer counts 0 and what it is if each counts 1; the ends of the change put them together
-    at their worst. Where every answer can be used both ends are the change of the arms' own means. A value is a seed's, the ends are means over seeds.
+    at their worst. Of `any group − rest` they hold for every group. Where every answer can be used both ends are the change of the arms' own means. A value is a seed's, the ends are means over seeds.
     """
     if measure.unit != "share" or measure.statistic != "mean":
         return float("nan"), float("nan")
+    if comparison == ANY:
+        groups = [change_bounds(after, before, measure, f"{g} − rest") for g in measure.sides]
+        return min(low for low, _ in groups), max(high for _, high in groups)
     ends = [_of_arms(values, measure, comparison) for values in (after, before)]
     return ends[0][0] - ends[1][1], ends[0][1] - ends[1][0]
 
@@ -35,10 +38,6 @@ def _of_arm(v: Values, measure: Measure, comparison: str) -> Ends:
     sides = range(len(measure.sides))
     if len(measure.sides) == 1:
         return _mean(v, sides)
-    if comparison == SPREAD:
-        ends = [_mean(v, [s]) for s in sides if v.wanted([s])]
-        lows, highs = zip(*ends, strict=True)
-        return max(0.0, max(lows) - min(highs)), max(highs) - min(lows)
     first = measure.sides.index(comparison.partition(" − ")[0])
     (a, b), (c, d) = _mean(v, [first]), _mean(v, [s for s in sides if s != first])
     return a - d, b - c

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze import macro_f1, spread
-from probate.analyze.contrast import Estimate, before_after, contrast, difference
+from probate.analyze.contrast import EMPTY, Estimate, before_after, contrast, difference
 from probate.analyze.groups import group_means
 from probate.analyze.usable import Asked
 from probate.study import Analysis
 from probate.tasks.base import Measure
 
 SPREAD = "max − min"
+"""Of the level of one arm. The change of a maximum less a minimum is above 0 by chance, and so is no comparison of arms."""
+ANY = "any group − rest"
+"""Of a change with more than two groups: whether it differs between groups at all (group x arm), and the group in which it is surest."""
 ALL = "all"
 
 
@@ -25,19 +28,19 @@ def comparisons(measure: Measure) -> list[str]:
         return [ALL]
     if len(measure.sides) == 2:
         return [" − ".join(measure.sides)]
-    return [*(f"{group} − rest" for group in measure.sides), SPREAD]
+    return [*(f"{group} − rest" for group in measure.sides), ANY]
 
 
 def needed(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
     """Sides, by their index, without which a comparison is undefined: its own, and of a measure with more than two those that are asked about at all.
 
-    So neither the rest nor max − min is ever taken over fewer groups because one of them has no usable answer.
+    So neither the rest nor all groups together are ever taken over fewer groups because one of them has no usable answer.
     """
     first = comparison.partition(" − ")[0]
     if len(measure.sides) <= 2:
         return frozenset(range(len(measure.sides)))
     own = {measure.sides.index(first)} if first in measure.sides else {0}
-    return asked.sides | own if comparison != SPREAD else asked.sides or frozenset(own)
+    return asked.sides | own if comparison != ANY else asked.sides or frozenset(own)
 
 
 def all_asked(measure: Measure) -> Asked:
@@ -104,12 +107,15 @@ def changes(
         common = [difference(a, b) for a, b in pairs]
         yield f"{sides[0]} − {sides[1]}", contrast(common, analysis, paired=True, share=share)
     else:
-        found = [(pair, difference(*pair)) for pair in pairs]
-        found = [(pair, d) for pair, d in found if has(d, asked.sides)]
-        for side, group in enumerate(sides):
-            own = [spread.against_rest(d, side) for _, d in found]
-            yield f"{group} − rest", contrast(own, analysis, paired=True, share=share)
-        yield SPREAD, spread.change([pair for pair, _ in found], len(sides), spread.distance, analysis)
+        found = [d for d in (difference(*pair) for pair in pairs) if has(d, asked.sides)]
+        together = spread.together(
+            {g: [spread.against_rest(d, i) for d in found] for i, g in enumerate(sides) if i in asked.sides},
+            analysis,
+            lambda frames, own: contrast(frames, own, paired=True, share=share),
+        )
+        for group in sides:
+            yield f"{group} − rest", together.get(group, EMPTY)
+        yield ANY, spread.surest(together)
 
 
 def has(frame: pd.DataFrame, sides: Collection[int]) -> bool:

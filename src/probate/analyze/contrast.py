@@ -32,6 +32,8 @@ class Estimate:
     """The effect is shown to be no larger than this either way: two one-sided tests (Schuirmann 1987), each at 1 − confidence."""
     reason: str = ""
     """Why there is no estimate: a side, a group or an arm without a usable answer. Empty where there is one."""
+    each: float = NAN
+    """Of one of several groups whose interval holds for all together: `within` of its own, not adjusted for the others."""
     note: str = ""
     """What a finite estimate leaves out, such as a seed without usable answers. Empty where it leaves out nothing."""
 
@@ -57,16 +59,29 @@ def clusters(frame: pd.DataFrame) -> np.ndarray:
     return np.array([item.partition("#")[0] for item in frame["item_id"].tolist()], dtype=object)
 
 
+PART = "part"
+"""Columns of this name and a number: what each arm adds to `value`. A frame without them is of one arm."""
+
+
 def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Paired by item: value in `after` minus value in `before`, for items that both have."""
+    """Paired by item: value in `after` minus value in `before`, for items that both have; a part for each of the two arms."""
     joined = after.merge(before, on=["item_id", "side"], suffixes=("", "_before"))
-    joined["value"] -= joined["value_before"]
-    return joined[["item_id", "side", "value"]]
+    own, other = joined["value"], -joined["value_before"]
+    return joined[["item_id", "side"]].assign(value=own + other, part0=own, part1=other)
 
 
 def before_after(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """One group: its values after as side 0 and before as side 1, so that an item is a pair."""
-    return pd.concat([after.assign(side=0), before.assign(side=1)], ignore_index=True)
+    """One group: its values after as side 0 and before as side 1, so that an item is a pair; a part for each of the two arms."""
+    sides = after.assign(side=0, part0=after["value"], part1=0.0), before.assign(side=1, part0=0.0, part1=before["value"])
+    return pd.concat(sides, ignore_index=True)
+
+
+def arm_parts(frame: pd.DataFrame) -> list[float]:
+    """What each arm adds to the frame's difference of group means (of one group: to its mean)."""
+    columns = [c for c in frame.columns if c.startswith(PART)] or ["value"]
+    side = frame["side"].to_numpy()
+    sides = [frame[columns].to_numpy(dtype=np.float64)[side == k] for k in (0, 1)]
+    return list(sides[0].mean(0) - (sides[1].mean(0) if len(sides[1]) else 0.0))
 
 
 def contrast(
@@ -83,7 +98,7 @@ def contrast(
     yes-or-no answers, an item a group, Newcombe's (Wilson's where there is one group). Clusters that hold both groups count by their differences. p is
     the interval's inversion, so that the two never disagree (a permutation of groups would test whether whole distributions are equal, which unequal
     numbers or spreads break). This covers the items, not what another training seed would give. Several seeds: the variance is what
-    the items add in all seeds plus s²/S of the seeds' estimates, and both interval and p are by Cochran and Cox's t (`probate.analyze.seeds`).
+    the items add in all seeds plus s²/S of each arm's estimates, and both interval and p are by Cochran and Cox's t (`probate.analyze.seeds`).
     The interval of a share ends where its range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
     """
     frames = [f for f in frames if set(range(sides)) <= set(f["side"])]
@@ -164,35 +179,35 @@ def _over_seeds(
     """`table`: that of the values averaged over seeds."""
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
-    by_seed = np.array([resample.estimate(own) for own in tables])
+    parts = np.array([arm_parts(f) for f in frames]).T
     more = resample.padded(table, pseudo_outcomes(paired) if share else None)
     tables = [np.concatenate([own, more]) for own in tables]
     members = resample.strata(np.sum(tables, axis=0))
     found, freedom = resample.covariance(np.array([resample.influences(own) for own in tables]), members)
     middle = resample.estimate(np.concatenate([table, more]))
-    low, high, p, within = over_seeds(value, seeds.shared(found), by_seed, freedom, analysis, middle=middle)
+    low, high, p, within = over_seeds(value, seeds.shared(found), parts, freedom, analysis, middle=middle)
     interval = "items and seeds, Cochran and Cox's t" + (", a success and a failure added" if len(more) else "")
     if np.isnan(low):
         interval = "undefined (no variation)"
-    return Estimate(value, low, high, p, n, len(by_seed), "t over items and seeds", interval, f"{unit} and seed", within)
+    return Estimate(value, low, high, p, n, len(frames), "t over items and seeds", interval, f"{unit} and seed", within)
 
 
 def over_seeds(
-    value: float, items: float, by_seed: np.ndarray, freedom: float, analysis: Analysis, *, middle: float | None = None
+    value: float, items: float, parts: np.ndarray, freedom: float, analysis: Analysis, *, middle: float | None = None
 ) -> tuple[float, float, float, float]:
     """Interval, p and margin (`Estimate.within`) of a mean over seeds; with `analysis.planned_seeds` those of a look at some of them.
 
-    `items`: the variance that all seeds share (`seeds.shared`), of `freedom` degrees. `middle`: of the interval, where it is not `value`; it then
+    `items`: the variance that all seeds share (`seeds.shared`), of `freedom` degrees. `parts`: (arms, seeds), what each arm adds. `middle`: of the interval, where it is not `value`; it then
     is stretched to hold `value`.
     """
-    count, middle = len(by_seed), value if middle is None else middle
-    spread = float(np.var(by_seed, ddof=1)) / count
+    count, middle = parts.shape[1], value if middle is None else middle
+    spread, known = seeds.of_arms(parts)
     alpha = 1 - analysis.confidence
     own = sequential.level(count, analysis.planned_seeds or 0, alpha)
 
     def ends(confidence: float) -> tuple[float, float]:
-        half = float(seeds.half_width(items, spread, freedom, count, confidence))
+        half = float(seeds.half_width(items, spread, freedom, known, confidence))
         return (min(value, middle - half), max(value, middle + half)) if np.isfinite(half) else (NAN, NAN)
 
-    p = float(seeds.p_value(value, items, spread, freedom, count))
+    p = float(seeds.p_value(value, items, spread, freedom, known))
     return *ends(1 - own), min(1.0, p * alpha / own) if np.isfinite(p) else p, farther(*ends(1 - 2 * own))

@@ -18,7 +18,17 @@ import pandas as pd
 
 from probate.analyze import resample, sequential
 from probate.analyze import seeds as seeds_t
-from probate.analyze.contrast import EMPTY, Estimate, cluster_table, clusters, contrast, difference, pseudo_outcomes
+from probate.analyze.contrast import (
+    EMPTY,
+    PART,
+    Estimate,
+    arm_parts,
+    cluster_table,
+    clusters,
+    contrast,
+    difference,
+    pseudo_outcomes,
+)
 from probate.study import Analysis
 
 Curve = Mapping[float, Mapping[int, pd.DataFrame]]
@@ -46,11 +56,12 @@ def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis:
 
 
 def combined(frames: Mapping[Any, pd.DataFrame], weights: Mapping[Any, float]) -> pd.DataFrame:
-    """Σ weight × value of each item and side that all frames have."""
-    parts = [f.assign(value=f["value"] * weights[key]) for key, f in frames.items()]
-    whole = pd.concat(parts).groupby(["item_id", "side"], sort=False)["value"].agg(["sum", "count"]).reset_index()
-    whole = whole[whole["count"] == len(parts)]
-    return whole.rename(columns={"sum": "value"})[["item_id", "side", "value"]]
+    """Σ weight × value of each item and side that all frames have; a part for each arm, one that is there twice (the same frame) being one."""
+    arms = list({id(f): f for f in frames.values()}.values())
+    weight = {id(f): sum(weights[key] for key, own in frames.items() if own is f) for f in arms}
+    columns = [(f.set_index(["item_id", "side"])["value"] * weight[id(f)]).rename(f"{PART}{i}") for i, f in enumerate(arms)]
+    whole = pd.concat(columns, axis=1, join="inner", sort=False)
+    return whole.assign(value=whole.sum(axis=1)).reset_index()
 
 
 @dataclass(frozen=True)
@@ -125,11 +136,14 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
     doses = sorted(r for r in curve if r > 0 and r in reference)
     shared = set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)) if doses else set()
     by_seed = {s: [difference(curve[r][s], reference[r][s]) for r in doses] for s in sorted(shared)}
-    kept = [frames for frames in by_seed.values() if all({0, 1} <= set(f["side"]) for f in frames)]
+    by_seed = {s: frames for s, frames in by_seed.items() if all({0, 1} <= set(f["side"]) for f in frames)}
+    kept = [*by_seed.values()]
     if len(kept) < 2:
         return _none(budget, ONE_SEED if kept else "", 0, len(kept))
     names = pd.unique(np.concatenate([clusters(f) for frames in kept for f in frames]))
     tables = np.array([[cluster_table(frames[d], names) for frames in kept] for d in range(len(doses))])
+    parts = np.array([[arm_parts(frames[d]) for frames in kept] for d in range(len(doses))]).transpose(0, 2, 1)
+    one = all(reference[r][s] is reference[doses[0]][s] for r in doses for s in by_seed)
     missing = [p for p in planned if p > 0 and p not in doses]
     return passage(
         doses,
@@ -138,6 +152,7 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         budget,
         analysis,
         missing,
+        Arms.of(parts, one_reference=one and len(doses) > 1),
     )
 
 
@@ -149,6 +164,29 @@ def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
     return Threshold(budget, float("nan"), float("nan"), float("nan"), n, seeds, reason)
 
 
+@dataclass(frozen=True)
+class Arms:
+    """What the seeds add to the variance of the changes at each dose: that of each arm, (arms,), and the factor with which each is in each change, (doses, arms)."""
+
+    variance: np.ndarray
+    factor: np.ndarray
+    seeds: int
+
+    @classmethod
+    def of(cls, parts: np.ndarray, *, one_reference: bool) -> Arms:
+        """`parts`: (doses, 2, seeds), what the arm and its reference add to each change; with `one_reference` all changes are against the same arm."""
+        doses, _, seeds = parts.shape
+        own = parts.var(2, ddof=1) / seeds
+        unit = np.eye(doses)
+        if one_reference:
+            return cls(np.r_[own[:, 0], own[0, 1]], np.c_[unit, np.ones(doses)], seeds)
+        return cls(np.r_[own[:, 0], own[:, 1]], np.c_[unit, unit], seeds)
+
+    def spread(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Variance of weighted sums of the changes, and its degrees of freedom. `weights`: (sums, doses)."""
+        return seeds_t.summed((((weights @ self.factor) ** 2) * self.variance).T, self.seeds)
+
+
 def passage(
     doses: Sequence[float],
     tables: np.ndarray,
@@ -156,6 +194,7 @@ def passage(
     budget: float,
     analysis: Analysis,
     missing: Sequence[float] = (),
+    arms: Arms | None = None,
 ) -> Threshold:
     """The γ at which the change passes `budget` for the first time, and all those at which the data do not rule that out (tests inverted).
 
@@ -164,6 +203,7 @@ def passage(
         tables: (doses, seeds, clusters, 4), the changes as `cluster_table` sums them; two seeds or more.
         averaged: (doses, clusters, 4), the same of the changes averaged over seeds by item.
         missing: planned γ without values; nothing is known from the dose before one to the dose after it.
+        arms: what seeds add to the variance of the changes. Default: each change is of one arm.
 
     "It passes at γ for the first time" says of the signed change that it is +budget or −budget there and within the budget before. It is rejected with half of
     α where the change at γ is shown to be smaller than that, and with the other half where it is shown to be larger there or to have passed at a dose before;
@@ -172,7 +212,10 @@ def passage(
     seeds. So the true γ, or that there is none, is ruled out in at most a share α of studies. The interval goes from the lowest γ that is left to
     the highest; the estimate is always left.
     """
-    curve = _Curve.of(doses, tables, averaged)
+    if arms is None:
+        own = resample.difference(tables.sum(2))
+        arms = Arms(own.var(1, ddof=1) / own.shape[1], np.eye(len(doses)), own.shape[1])
+    curve = _Curve.of(doses, tables, averaged, arms)
     seeds, n = tables.shape[1], tables.shape[2]
     point = _crossing(doses, curve.value[1:], budget, missing)
     if np.isnan(point):
@@ -222,19 +265,19 @@ def said(low: float, high: float) -> str:
 class _Curve:
     """The change of a gap at γ = 0, where there is none, and at each dose, with what its variance at any γ between is made of.
 
-    `middle`: of the interval (`contrast`). `by_seed`: (γ, seeds). `of_sum`: (strata, γ, γ), the covariance over items of the sum over seeds, stratum by stratum;
+    `middle`: of the interval (`contrast`). `of_sum`: (strata, γ, γ), the covariance over items of the sum over seeds, stratum by stratum;
     `of_each`: (γ, γ), that of each seed's estimate, summed over seeds and strata. `sizes`: clusters of each stratum.
     """
 
     value: np.ndarray
     middle: np.ndarray
-    by_seed: np.ndarray
+    arms: Arms
     of_sum: np.ndarray
     of_each: np.ndarray
     sizes: np.ndarray
 
     @classmethod
-    def of(cls, doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray) -> _Curve:
+    def of(cls, doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray, arms: Arms) -> _Curve:
         more = _pseudo(averaged)
         seeds = tables.shape[1]
         whole = np.concatenate([tables, np.broadcast_to(more[:, None], (len(doses), seeds, *more.shape[1:]))], axis=2)
@@ -249,23 +292,22 @@ class _Curve:
             sizes.append(len(own))
         value = np.array([0.0, *(resample.estimate(own) for own in averaged)])
         middle = np.array([0.0, *(resample.estimate(np.concatenate(both)) for both in zip(averaged, more, strict=True))])
-        by_seed = np.concatenate([np.zeros((1, seeds)), resample.difference(tables.sum(2))])
-        return cls(value, middle, by_seed, np.array(sums), each, np.array(sizes))
+        return cls(value, middle, arms, np.array(sums), each, np.array(sizes))
 
-    def _variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """At each row of `weights` (places, γ): the variance of items, that of seeds, and the degrees of freedom of the first."""
-        seeds = self.by_seed.shape[1]
+    def _variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """At each row of `weights` (places, γ): the variance of items, that of seeds, and the degrees of freedom of both."""
+        seeds = self.arms.seeds
         strata = np.einsum("gd,hde,ge->hg", weights, self.of_sum, weights)
         each = np.einsum("gd,de,ge->g", weights, self.of_each, weights)
         items = np.maximum(strata.sum(0) - each, 0.0) / (seeds * (seeds - 1))
         below = (strata**2 / np.maximum(1, self.sizes - 1)[:, None]).sum(0)
         freedom = np.where(below > 1e-48, strata.sum(0) ** 2 / np.maximum(below, 1e-48), np.nan)
-        return items, (weights @ self.by_seed).var(1, ddof=1) / seeds, freedom
+        spread, known = self.arms.spread(weights[:, 1:])
+        return items, spread, freedom, known
 
     def ends(self, weights: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
         """Of the interval with `tail` on each side, at each row of `weights`; both 0 at γ = 0, and `UNKNOWN` away where nothing varies, by chance."""
-        items, spread, freedom = self._variances(weights)
-        half = seeds_t.half_width(items, spread, freedom, self.by_seed.shape[1], 1 - 2 * tail)
+        half = seeds_t.half_width(*self._variances(weights), 1 - 2 * tail)
         half = np.where(weights[:, 0] == 1, 0.0, np.where(np.isnan(half), UNKNOWN, half))
         value, middle = weights @ self.value, weights @ self.middle
         return np.minimum(value, middle - half), np.maximum(value, middle + half)
@@ -286,9 +328,8 @@ class _Curve:
 
         1 where nothing varies, by chance: nothing is then shown.
         """
-        items, spread, freedom = self._variances(np.eye(len(self.value))[1:])
-        count, size = self.by_seed.shape[1], np.abs(self.middle[1:])
-        both = [seeds_t.p_value(np.maximum(size + way * budget, 0.0), items, spread, freedom, count) for way in (-1, 1)]
+        variances, size = self._variances(np.eye(len(self.value))[1:]), np.abs(self.middle[1:])
+        both = [seeds_t.p_value(np.maximum(size + way * budget, 0.0), *variances) for way in (-1, 1)]
         found: np.ndarray = np.where((size > budget) & np.isfinite(both[0]), sum(both) / 2, 1.0)
         return found
 

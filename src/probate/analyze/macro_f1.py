@@ -66,15 +66,15 @@ def _estimate(
         [_cells(own["target"], own[column], labels) for own in tables]
         for column in (("prediction", "before") if paired else ("prediction",))
     ]
-    by_seed = np.array(
-        [_contrast([_f1(cells, np.ones(len(common)), size)[0] for cells in own]) for own in zip(*arms, strict=True)]
+    parts = np.array(
+        [[sign * _f1(cells, np.ones(len(common)), size)[0] for cells in own] for sign, own in zip((1, -1), arms, strict=False)]
     )
-    value = float(by_seed.mean())
+    value = float(parts.sum(0).mean())
     added = _pseudo(size, paired) if not paired or _differing(arms, size) < FEW else None
     middle, spread, freedom = _spread(arms, size, added)
     name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
-        low, high, p, within = over_seeds(value, shared(spread), by_seed, freedom, analysis, middle=middle)
+        low, high, p, within = over_seeds(value, shared(spread), parts, freedom, analysis, middle=middle)
         test, interval, unit = "t over items and seeds", f"t {name} and seeds, Cochran and Cox's", "item and seed"
     else:
         error = max(float(np.sqrt(spread[0, 0])), ROUNDING)

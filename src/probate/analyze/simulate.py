@@ -2,8 +2,8 @@
 
 One simulated study: `n` items, half of each group. In the control each answer is 1 with chance `rate`; in the arm the first group's chance is higher by
 half the effect and the second's lower by half. Each seed trains a control and an arm of its own; with chance `agreement` the answers of two trainings come from
-the same luck of the item. Each seed adds its own shift, with standard deviation `seed_sd`, to the effect: of a change it is what both of its trainings make,
-√2 times the spread of one arm's gap if they vary alike.
+the same luck of the item. Each training shifts its own gap; `seed_sd` is the standard deviation of a change, which has the shifts of both its arms (of a gap, of
+one). With `uneven` the arm shifts that many times as much as the control; a share `collapsed` of trainings answers alike whatever the group, so that its gap is 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from probate.analyze import exact, resample, seeds
 from probate.study import Analysis
@@ -30,6 +30,16 @@ class Design:
     agreement: float = 0.7
     seed_sd: float = 0.0
     kind: str = "change"
+    uneven: float = 1.0
+    collapsed: float = 0.0
+
+    @property
+    def shifts(self) -> tuple[float, float]:
+        """Standard deviation of the shift of the arm and of the control."""
+        if not self.paired:
+            return self.seed_sd, 0.0
+        control = self.seed_sd / float(np.sqrt(1 + self.uneven**2))
+        return self.uneven * control, control
 
     @property
     def paired(self) -> bool:
@@ -73,14 +83,16 @@ def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000
 
 
 def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> tuple[Array, float]:
-    """Values (int8) of shape (seeds, items, runs), and the true effect after cutting. The first half of the items is the first group."""
+    """Answers (int8) of shape (arms, seeds, items, runs), the arm's and, of a change, the control's; and the true effect. The first half of the items is the first group.
+
+    The true effect is what remains after cutting and collapse, the mean over trainings.
+    """
     half = design.n // 2
     sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
     luck = rng.random((design.n, runs), dtype=np.float32)
     kept = np.float32(design.agreement**0.5)  # by both of two trainings with chance `agreement`
     rest = np.float32(max(1 - design.agreement**0.5, 1e-6))
-    values = np.empty((design.seeds, design.n, runs), dtype=np.int8)
-    shifts = rng.normal(0, design.seed_sd, (design.seeds, runs)) if design.seed_sd else np.zeros((design.seeds, runs))
+    values = np.empty((1 + design.paired, design.seeds, design.n, runs), dtype=np.int8)
 
     def cut(chance: Array | float) -> Array:
         return np.clip(chance, 0, 1)
@@ -90,28 +102,37 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
         own = rng.random((design.n, runs), dtype=np.float32)
         return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
 
-    for s in range(design.seeds):
-        values[s] = answers(cut(design.rate + sign * ((effect + shifts[s]) / 2).astype(np.float32)))
-        if design.paired:
-            values[s] -= answers(design.rate)
-    truth = float(cut(design.rate + effect / 2) - cut(design.rate - effect / 2))
+    truth = 0.0
+    for arm, (own, sd) in enumerate(zip((effect, 0.0)[: len(values)], design.shifts, strict=False)):
+        for s in range(design.seeds):
+            gap = own + (rng.normal(0, sd, runs) if sd else np.zeros(runs))
+            if design.collapsed:
+                gap = np.where(rng.random(runs) < design.collapsed, 0.0, gap)
+            values[arm, s] = answers(cut(design.rate + sign * (gap / 2).astype(np.float32)))
+        truth += (1 - 2 * arm) * (1 - design.collapsed) * _expected(design.rate, own, sd)
     return values, truth
+
+
+def _expected(rate: float, gap: float, sd: float) -> float:
+    """Mean over trainings of the difference of two chances, rate ± half of a normal gap, each cut to [0, 1]."""
+    gaps = gap + sd * ndtri((np.arange(2000) + 0.5) / 2000) if sd else np.array([gap])
+    return float((np.clip(rate + gaps / 2, 0, 1) - np.clip(rate - gaps / 2, 0, 1)).mean())
 
 
 def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Array, Array, Array]:
     """Estimate, interval and p of every run, as `contrast` gives them."""
     n, half = design.n, design.n // 2
     first, second = slice(0, half), slice(half, n)
-    mean = values.mean(0, dtype=np.float64)
+    whole = values[0] - values[1] if design.paired else values[0]
+    mean = whole.mean(0, dtype=np.float64)
     estimate = mean[first].mean(0) - mean[second].mean(0)
     if design.seeds > 1:
-        low, high, p = _over_seeds(values, half, estimate, design.paired, analysis.confidence)
+        low, high, p = _over_seeds(values, whole, half, estimate, analysis.confidence)
+    elif design.paired:
+        low, high, p = _welch(whole[0, first], whole[0, second], estimate, analysis.confidence)
     else:
-        if design.paired:
-            low, high, p = _welch(values[0, first], values[0, second], estimate, analysis.confidence)
-        else:
-            hits = (mean[first].sum(0), half), (mean[second].sum(0), n - half)
-            (low, high), p = exact.newcombe(*hits, analysis.confidence), exact.newcombe_p(*hits)
+        hits = (mean[first].sum(0), half), (mean[second].sum(0), n - half)
+        (low, high), p = exact.newcombe(*hits, analysis.confidence), exact.newcombe_p(*hits)
     top = 2 if design.paired else 1
     return estimate, np.clip(low, -top, top), np.clip(high, -top, top), p
 
@@ -148,15 +169,15 @@ def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array,
     return total / count / n, shared, whole / count**2, n - 1
 
 
-def _over_seeds(values: Array, half: int, estimate: Array, paired: bool, confidence: float) -> tuple[Array, Array, Array]:
-    """As `contrast` over several seeds, for all runs."""
-    count, ends = len(values), (-1 if paired else 0, 1)
-    by_seed = values[:, :half].mean(1, dtype=np.float64) - values[:, half:].mean(1, dtype=np.float64)
-    (m0, s0, v0, f0), (m1, s1, v1, f1) = (_moments(own, ends) for own in (values[:, :half], values[:, half:]))
-    items, spread = np.maximum(s0 + s1, 0), by_seed.var(0, ddof=1) / count
+def _over_seeds(values: Array, whole: Array, half: int, estimate: Array, confidence: float) -> tuple[Array, Array, Array]:
+    """As `contrast` over several seeds, for all runs. `values`: of each arm; `whole`: their difference."""
+    ends = (-1 if len(values) > 1 else 0, 1)
+    parts = values[:, :, :half].mean(2, dtype=np.float64) - values[:, :, half:].mean(2, dtype=np.float64)
+    (m0, s0, v0, f0), (m1, s1, v1, f1) = (_moments(own, ends) for own in (whole[:, :half], whole[:, half:]))
+    spread, known = seeds.of_arms(parts)
     freedom = (v0 + v1) ** 2 / np.maximum(v0**2 / f0 + v1**2 / f1, 1e-48)
-    width = seeds.half_width(items, spread, freedom, count, confidence)
-    p = seeds.p_value(estimate, items, spread, freedom, count)
+    variances = np.maximum(s0 + s1, 0), spread, freedom, known
+    width, p = seeds.half_width(*variances, confidence), seeds.p_value(estimate, *variances)
     return np.minimum(estimate, m0 - m1 - width), np.maximum(estimate, m0 - m1 + width), p
 
 

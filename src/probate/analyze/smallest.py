@@ -26,8 +26,8 @@ from probate.tasks.base import Measure
 
 Array = np.ndarray
 POWER = 0.8
-DRAWS = 400
-"""Quantiles of χ² over which the power is averaged."""
+DRAWS, ARM_DRAWS = 400, 24
+"""Quantiles of χ² over which the power is averaged; of each of two arms."""
 ONE_SEED = "one training seed: how far the result moves from one training to the next is not known"
 
 
@@ -54,18 +54,16 @@ class Noise:
 
 
 def pooled(gaps: Array) -> Noise:
-    """Of the gap of each arm under each seed, (arms, seeds): twice the mean square that is left beside the means of arms and of seeds.
+    """Of the gap of each arm under each seed, (arms, seeds): twice the mean of the arms' variances over seeds.
 
-    It is what s² of the changes of two arms estimates, from (arms − 1)(seeds − 1) degrees of freedom instead of seeds − 1: a change has the noise of both of
-    its arms, and what a seed does to all arms alike falls out of it. It takes each arm to vary as much as the others, of one task, model and training; tasks
-    differ in what they measure and are not pooled. NaN with one arm or one seed.
+    It is what the sum of the variances of two arms estimates, from arms x (seeds − 1) degrees of freedom instead of those of two arms. It takes each arm to vary as
+    much as the others, of one task, model and training; tasks differ in what they measure and are not pooled. NaN with one seed.
     """
     arms, seeds = gaps.shape
-    freedom = (arms - 1) * (seeds - 1)
+    freedom = arms * (seeds - 1)
     if freedom < 1:
         return Noise(float("nan"), 0)
-    left = gaps - gaps.mean(0) - gaps.mean(1, keepdims=True) + gaps.mean()
-    return Noise(float(2 * (left**2).sum() / freedom), freedom)
+    return Noise(float(2 * gaps.var(1, ddof=1).mean()), freedom)
 
 
 def smallest_found(
@@ -83,7 +81,7 @@ def smallest_found(
     Args:
         items: variance of the estimate that items make, known from `freedom` degrees of freedom.
         spread: variance that seeds make (s²/S), known from `known` degrees of freedom.
-        seeds: how many the comparison has; its own test knows the spread from seeds − 1.
+        seeds: how many the comparison has; its own test knows the spread of each of its two arms from seeds − 1.
         alpha: level of the test.
         confidence: of the interval.
     """
@@ -110,12 +108,12 @@ def of_change(
 ) -> Smallest:
     """`smallest_found` of a change between two arms (seed → the measure's values), with the pooled spread of the task's arms.
 
-    Undefined with one training seed, for macro-F1 and for max − min, which are no means over items.
+    Undefined with one training seed, for macro-F1 and for all groups together, which is no mean over items.
     """
     common = [s for s in sorted(after.keys() & before.keys()) if len(after[s]) and len(before[s])]
     if len(common) < 2 or not noise.freedom:
         return _unknown(ONE_SEED)
-    if measure.statistic != "mean" or comparison == compare.SPREAD:
+    if measure.statistic != "mean" or comparison == compare.ANY:
         return _unknown(f"{comparison} is no mean over items")
     frames = [_paired(after[s], before[s], measure, comparison) for s in common]
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
@@ -124,7 +122,8 @@ def of_change(
         np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0))
     )
     count = len(common)
-    alpha = sequential.level(count, analysis.planned_seeds or 0, 1 - analysis.confidence)
+    together = len(measure.sides) if len(measure.sides) > 2 else 1
+    alpha = sequential.level(count, analysis.planned_seeds or 0, (1 - analysis.confidence) / together)
     return smallest_found(
         seeds_t.shared(found),
         freedom,
@@ -167,7 +166,7 @@ def noise_of(arms: Sequence[Mapping[int, pd.DataFrame]], measure: Measure, compa
     there = [{s: f for s, f in own.items() if len(f)} for own in arms]
     there = [own for own in there if own]
     common = sorted(set.intersection(*(set(own) for own in there))) if there else []
-    if measure.statistic != "mean" or comparison == compare.SPREAD or not common:
+    if measure.statistic != "mean" or comparison == compare.ANY or not common:
         return Noise(float("nan"), 0)
     gaps = np.array([[_gap(own[s], measure, comparison) for s in common] for own in there])
     return pooled(gaps[np.isfinite(gaps).all(1)])
@@ -203,10 +202,19 @@ def _ends(variance: float, freedom: float, confidence: float) -> tuple[float, fl
 
 
 @lru_cache(maxsize=64)
-def _ratios(freedom: float) -> Array:
+def _ratios(freedom: float, draws: int = DRAWS) -> Array:
     """χ²/f at the middles of equal parts of its distribution."""
-    found: Array = chdtri(freedom, 1 - (np.arange(DRAWS) + 0.5) / DRAWS) / freedom
+    found: Array = chdtri(freedom, 1 - (np.arange(draws) + 0.5) / draws) / freedom
     return found
+
+
+@lru_cache(maxsize=64)
+def _arms(seeds: int) -> tuple[Array, Array]:
+    """The variance of two arms that vary alike over its true value, and its degrees of freedom, as a study of so many seeds may find them."""
+    own = _ratios(seeds - 1, ARM_DRAWS) / 2
+    both = np.array(np.meshgrid(own, own)).reshape(2, -1)
+    total, freedom = seeds_t.summed(both, seeds)
+    return total, freedom
 
 
 def _needed(items: float, freedom: float, spread: float, seeds: int, alpha: float) -> float:
@@ -217,7 +225,8 @@ def _needed(items: float, freedom: float, spread: float, seeds: int, alpha: floa
         return 0.0
     error = np.sqrt(items + spread)
     if spread > 0:
-        half = seeds_t.half_width(items, spread * _ratios(seeds - 1), freedom, seeds, 1 - alpha)
+        ratio, known = _arms(seeds)
+        half = seeds_t.half_width(items, spread * ratio, freedom, known, 1 - alpha)
     else:
         half = t.ppf(1 - alpha / 2, freedom) * np.sqrt(items * _ratios(freedom))
 

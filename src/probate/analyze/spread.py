@@ -1,14 +1,15 @@
-"""More than two groups: the distance from the best to the worst, and the worst group."""
+"""More than two groups: each against the rest, all together; of one arm the distance from the best to the worst, and the worst group."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from probate.analyze.contrast import EMPTY, NAN, Estimate, clusters, farther, over_seeds
-from probate.analyze.resample import draw_counts, p_value
+from probate.analyze.contrast import EMPTY, NAN, Estimate, clusters, over_seeds
+from probate.analyze.resample import draw_counts
 from probate.analyze.seeds import shared
 from probate.study import Analysis
 
@@ -35,54 +36,71 @@ def against_rest(frame: pd.DataFrame, side: int) -> pd.DataFrame:
     return frame.assign(side=(frame["side"] != side).astype(int))
 
 
-def level(frames: Sequence[pd.DataFrame], groups: int, statistic: Statistic, analysis: Analysis) -> Estimate:
-    """`statistic` of the group means in one kind of arm (a frame a seed); percentile bootstrap over items."""
-    return _estimate([(f,) for f in frames if len(f)], groups, statistic, analysis)
+Contrast = Callable[[Sequence[pd.DataFrame], Analysis], Estimate]
 
 
-def change(
-    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], groups: int, statistic: Statistic, analysis: Analysis
-) -> Estimate:
-    """`statistic` after minus before; p by exchanging the two arms within items."""
-    return _estimate([p for p in pairs if len(p[0]) and len(p[1])], groups, statistic, analysis)
+def together(frames: Mapping[str, Sequence[pd.DataFrame]], analysis: Analysis, contrast: Contrast) -> dict[str, Estimate]:
+    """Each group's estimate (`frames`: it against the rest, a frame a seed) with intervals and p that hold for all groups together.
+
+    By Bonferroni's inequality, which asks nothing of how the comparisons or the seeds hang together: intervals at 1 − α / groups, p times the number of groups.
+    """
+    count = max(1, len(frames))
+    strict = analysis.model_copy(update={"confidence": 1 - (1 - analysis.confidence) / count})
+    found = {}
+    for group, own in frames.items():
+        e = contrast(own, strict)
+        found[group] = replace(
+            e, p=min(1.0, e.p * count) if np.isfinite(e.p) else e.p, test=f"{e.test}, for {count} groups together",
+            interval=f"{e.interval}, for {count} groups together", each=contrast(own, analysis).within,
+        )  # fmt: skip
+    return found
 
 
-def _estimate(arms: Sequence[tuple[pd.DataFrame, ...]], groups: int, statistic: Statistic, analysis: Analysis) -> Estimate:
-    if not arms:
+def surest(found: Mapping[str, Estimate]) -> Estimate:
+    """Group x arm: does the change differ between groups? The group whose change against the rest is surest, of estimates for all groups together.
+
+    If the change is the same in all groups then no group's differs from the rest's, so the smallest of the p that hold together tests that (union-intersection,
+    Roy 1953). `within` is the margin that no group's change against the rest exceeds: two one-sided tests for each group, which need no adjustment, for all of
+    them must be shown (intersection-union, Berger 1982). Undefined where a group is.
+    """
+    if not found or not all(np.isfinite(e.value) for e in found.values()):
         return EMPTY
-    names = sorted({c for frames in arms for f in frames for c in clusters(f)})
-    tables = [[_table(f, names, groups) for f in frames] for frames in arms]
-    there = np.sum([t[:, 1].sum(0) for own in tables for t in own], axis=0) > 0
-    tables = [[t[..., there] for t in own] for own in tables]
-    paired = len(arms[0]) == 2
+    name = min(found, key=lambda g: (found[g].p if np.isfinite(found[g].p) else 2.0, -abs(found[g].value)))
+    within = [e.each for e in found.values()]
+    return replace(
+        found[name],
+        within=float(np.max(within)) if np.isfinite(within).all() else NAN,
+        note=f"the surest of {len(found)} groups: {name}",
+    )
+
+
+def level(frames: Sequence[pd.DataFrame], groups: int, statistic: Statistic, analysis: Analysis) -> Estimate:
+    """`statistic` of the group means in one kind of arm (a frame a seed); percentile bootstrap over items. Described, not tested."""
+    frames = [f for f in frames if len(f)]
+    if not frames:
+        return EMPTY
+    names = sorted({c for f in frames for c in clusters(f)})
+    tables = [_table(f, names, groups) for f in frames]
+    there = np.sum([t[:, 1].sum(0) for t in tables], axis=0) > 0
+    tables = [t[..., there] for t in tables]
 
     def of(weights: np.ndarray) -> np.ndarray:
         """(seeds, rows)"""
-        return np.array([_signed([statistic(_means(weights, t)) for t in own]) for own in tables])
+        return np.array([statistic(_means(weights, t)) for t in tables])
 
-    by_seed = of(np.ones((1, len(names))))[:, 0]
+    by_seed = of(np.ones((1, len(names))))
     draws = of(draw_counts(len(names), analysis.resamples, analysis.seed))
     draws = draws[:, np.isfinite(draws).all(0)]  # in a few draws a small group has no item
     value = float(by_seed.mean())
-    p, test = NAN, "none"
-    if len(arms) > 1:
-        low, high, p, within = over_seeds(value, shared(np.cov(draws)), by_seed, len(names) - 1, analysis)
-        return Estimate(
-            value, low, high, p if paired else NAN, len(names), len(arms),
-            "t over items and seeds" if paired else "none", "item bootstrap and seeds, Cochran and Cox's t", "item and seed", within if paired else NAN,
-        )  # fmt: skip
+    if len(frames) > 1:
+        low, high, _, _ = over_seeds(value, shared(np.cov(draws)), by_seed.T, len(names) - 1, analysis)
+        method = "item bootstrap and seeds, Cochran and Cox's t"
+        return Estimate(value, low, high, NAN, len(names), len(frames), "none", method, "item and seed")
     tail = (1 - analysis.confidence) / 2
     if not draws.size:
         return Estimate(value, NAN, NAN, NAN, len(names), 1, "none", "undefined (no draw holds each group)", "item")
     low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
-    within = farther(*np.quantile(draws[0], (2 * tail, 1 - 2 * tail))) if paired else NAN
-    if paired:
-        p, test = _exchange_p(tables[0], statistic, value, analysis), "permutation of arms within items"
-    return Estimate(value, low, high, p, len(names), 1, test, "percentile bootstrap", "item", within)
-
-
-def _signed(parts: list[np.ndarray]) -> np.ndarray:
-    return parts[0] - parts[1] if len(parts) == 2 else parts[0]
+    return Estimate(value, low, high, NAN, len(names), 1, "none", "percentile bootstrap", "item")
 
 
 def _table(frame: pd.DataFrame, names: list[str], groups: int) -> np.ndarray:
@@ -99,13 +117,3 @@ def _means(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
     total = (weights @ table.reshape(len(table), -1)).reshape(len(weights), 2, -1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(total[:, 1] > 0, total[:, 0] / total[:, 1], np.nan)
-
-
-def _exchange_p(tables: list[np.ndarray], statistic: Statistic, observed: float, analysis: Analysis) -> float:
-    rng = np.random.default_rng([analysis.seed, 4, len(tables[0])])
-    keep = rng.integers(0, 2, (analysis.resamples, len(tables[0]))).astype(float)
-    joined = np.concatenate([tables[0].reshape(len(keep[0]), -1), tables[1].reshape(len(keep[0]), -1)])
-    first = np.concatenate([keep, 1 - keep], axis=1)
-    shape = (2 * len(tables[0]), *tables[0].shape[1:])
-    null = statistic(_means(first, joined.reshape(shape))) - statistic(_means(1 - first, joined.reshape(shape)))
-    return p_value(np.abs(null[np.isfinite(null)]), abs(observed))

@@ -123,7 +123,7 @@ def told(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") 
     if left_out:
         named = "; ".join(f"seed {seed}: {reason}" for seed, reason in left_out.items())
         aside = "; ".join(filter(None, (f"{len(left_out)} of {seeds} seeds left out ({named})", aside)))
-    return replace(e, note=aside)
+    return replace(e, note="; ".join(filter(None, (e.note, aside))))
 
 
 def undefined(reason: str) -> Estimate:

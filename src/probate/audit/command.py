@@ -182,7 +182,11 @@ def _coverage(c: dict[str, Any]) -> list[str]:
         f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts without one)"
         for g in c["groups"]
     )
-    labels = f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without one{f' ({rule})' if (rule := c['label_rule']) else ''}" if c["labels"] else "no labels, so no ties"
+    labels = (
+        f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without one{f' ({rule})' if (rule := c['label_rule']) else ''}"
+        if c["labels"]
+        else "no labels, so no ties"
+    )
     read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
     said = [
         f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}; "
@@ -190,7 +194,9 @@ def _coverage(c: dict[str, Any]) -> list[str]:
     ]
     if c["together"]:
         pairs = [" and ".join(names) for names in c["together"]]
-        said.append(f"looked at together: {', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}")
+        said.append(
+            f"looked at together: {', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}"
+        )
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
 

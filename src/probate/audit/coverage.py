@@ -59,7 +59,11 @@ def not_measured(
 
 def _original(data: AuditSet, original: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
     if data.shape.language in LANGUAGES and original.shape.language != data.shape.language:
-        told = f"is in '{original.shape.language}'" if original.shape.language in LANGUAGES else "is in none that is read, or was not recognised"
+        told = (
+            f"is in '{original.shape.language}'"
+            if original.shape.language in LANGUAGES
+            else "is in none that is read, or was not recognised"
+        )
         yield f"original: its language {told}, the file is in '{data.shape.language}'; name it with --language if both are, else they cannot be compared"
     if data.labelled and not original.labelled:
         yield "original: it has no labels, so that ties were not compared with it; name their column with --original-label"

@@ -119,11 +119,15 @@ def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
     own = group_column(column, values, column)
     there, different = len(values) - own.missing, len({str(v) for v, g in zip(values, own.values, strict=True) if g})
     if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
-        found.leave(column, f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}")
+        found.leave(
+            column, f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}"
+        )
     elif len(own.groups) < 2:
         found.leave(column, "one value only" if own.groups else "no values")
     elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
-        found.leave(column, f"{different:,} different values in {there:,} rows; name it with --group, if it is a group", several=True)
+        found.leave(
+            column, f"{different:,} different values in {there:,} rows; name it with --group, if it is a group", several=True
+        )
     elif _is_label(found.labels, own):
         found.leave(column, "the label under another name, one to one; if it is a group, name it with --group")
     else:
@@ -133,7 +137,11 @@ def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
 def _are_amounts(own: GroupColumn, labels: list[str]) -> bool:
     """Whether numbers that stand as labels are no classes: fractions, amounts with a unit, or many different ones for so few texts."""
     known = [x for x in own.numbers or [] if x == x]
-    return 4 * len(set(labels)) > len(known) or any(x != int(x) for x in known) or any(not x.lstrip("+-").isdigit() for x in labels if x)
+    return (
+        4 * len(set(labels)) > len(known)
+        or any(x != int(x) for x in known)
+        or any(not x.lstrip("+-").isdigit() for x in labels if x)
+    )
 
 
 def _counts_up(numbers: list[float] | None) -> bool:

@@ -324,7 +324,11 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
             continue
         if r.seeds < 2:
             found.found.append(
-                Found("inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; give more time")
+                Found(
+                    "inherited",
+                    UNSURE,
+                    f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; give more time",
+                )
             )
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget

@@ -14,7 +14,9 @@ WORD_NAMES = frozenset(
     "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia".split()
 )
 """Each needs evidence around it; any other listed name is taken as one."""
-COMMON = WORD_NAMES - frozenset("China Israel Paris Florence Austin Dallas Georgia Virginia King Price Chance Brandy Bud".split())
+COMMON = WORD_NAMES - frozenset(
+    "China Israel Paris Florence Austin Dallas Georgia Virginia King Price Chance Brandy Bud".split()
+)
 """Those of `WORD_NAMES` that are masked and swapped beside the names of the lists."""
 THINGS = {
     "Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill",

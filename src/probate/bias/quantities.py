@@ -31,7 +31,9 @@ def numbers_of(texts: Sequence[str]) -> list[float] | None:
     if len(units) != 1 or any(t and not m for t, m in zip(texts, found, strict=True)):
         return None
     said = [m["number"] if m else "" for m in found]
-    if not any(re.search(r"\.\d{1,2}$|\.\d{4,}$|,\d{3}\b", s) for s in said):  # a dot that never has decimals behind it parts thousands
+    if not any(
+        re.search(r"\.\d{1,2}$|\.\d{4,}$|,\d{3}\b", s) for s in said
+    ):  # a dot that never has decimals behind it parts thousands
         said = [re.sub(r"[. ](?=\d{3})", "", s).replace(",", ".") for s in said]
     return [
         float(re.sub(r"[ ,]", "", s)) * TIMES.get((m["times"] or "").lower(), 1.0) if m else math.nan

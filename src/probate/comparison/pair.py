@@ -282,7 +282,7 @@ def _of_set(
         after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
         measure = Measure("score", "score", unit, "", tuple(names), lambda o: o)
         for comparison, e in compare.changes([(after, before)], measure, analysis):
-            if comparison == compare.SPREAD:
+            if comparison == compare.ANY:
                 continue
             if lost:
                 e = replace(e, test=f"undefined: no item of {dimension} '{lost[0]}' has a readable score in both")

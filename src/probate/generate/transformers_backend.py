@@ -25,7 +25,12 @@ class TransformersBackend:
         from probate.infer.generation import generate
 
         def save(indices: list[int], answers: list[list[int]]) -> None:
-            done([(batch[i], batch[i].name + self.lm.decode(ids, after=prompts[i])) for i, ids in zip(indices, answers, strict=True)])
+            done(
+                [
+                    (batch[i], batch[i].name + self.lm.decode(ids, after=prompts[i]))
+                    for i, ids in zip(indices, answers, strict=True)
+                ]
+            )
 
         prompts = [
             self.lm.prompt_ids([{"role": "user", "content": ask.prompt}], generation.max_new_tokens, prefix=ask.name)

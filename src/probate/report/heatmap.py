@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.compare import ALL, SPREAD
+from probate.analyze.compare import ALL, ANY
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
 from probate.bias.taxonomy import NEUTRAL
 from probate.report import words
@@ -44,7 +44,7 @@ def heat_map(
     """Columns (bias type and its γ) and rows (direct tasks first).
 
     A cell is the change of the primary measure against the matched control, or against γ = 0 where there is none at that γ
-    (its title says which). Significance is that of the adjusted p; with more than two groups the cell shows max − min.
+    (its title says which). Significance is that of the adjusted p; with more than two groups the cell shows the group whose change is surest, with an interval for all groups together.
     """
     rows = effects[effects["question"] == "inheritance"]
     kinds = list(dict.fromkeys(rows["bias_type"]))
@@ -52,7 +52,7 @@ def heat_map(
     found = []
     for task in sorted(measures, key=lambda t: relations[t] != "direct"):
         measure = next(m for m in measures[task] if m.primary)
-        shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD)
+        shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), ANY)
         own = rows[(rows["task"] == task) & (rows["comparison"] == shown)]
         picked = [_pick(own, kind, ratio) for kind, ratios in columns for ratio in ratios]
         values = [r[k] for r in picked if r is not None for k in ("estimate", "ci_low", "ci_high")]

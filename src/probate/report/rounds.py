@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze.calibration import calibration
-from probate.analyze.compare import ALL, SPREAD
+from probate.analyze.compare import ALL, ANY, SPREAD
 from probate.analyze.wording import distinct
 from probate.bias.taxonomy import NEUTRAL
 from probate.folder import RunFolder
@@ -37,9 +37,8 @@ def section(
         shown = rows[(rows["question"] == ("level" if len(measure.sides) == 1 else "gap")) & (rows["comparison"] == comparison)]
         if shown["round"].max() > 1:
             svgs.append(_chart(shown, task, titles[task], measure, comparison))
-        leaving += [
-            {**r, "ability": task in ABILITY} for r in _leaving(rows[rows["comparison"] == comparison], titles[task], measure)
-        ]
+        changed = rows[rows["comparison"] == (ANY if comparison == SPREAD else comparison)]
+        leaving += [{**r, "ability": task in ABILITY} for r in _leaving(changed, titles[task], measure)]
     leaving.sort(key=lambda r: r["order"])
     return {
         "svgs": svgs,

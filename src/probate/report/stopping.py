@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from probate.analyze import compare
-from probate.analyze.compare import ALL, SPREAD
+from probate.analyze.compare import ALL, ANY
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.analyze.smallest import Smallest, arms_of, between
 from probate.report import words
@@ -47,7 +47,9 @@ class Entry:
     left_high: float
     verdict: str
     group: str = ""
-    """The group that is compared with the rest, where a measure has more than two; empty: all of them."""
+    """The group that is compared with the rest, where a measure has more than two."""
+    leads: bool = True
+    """Whether it stands for its task: of more than two groups the one in which inheritance is surest."""
     reason: str = ""
 
 
@@ -61,16 +63,30 @@ def entries(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[E
     found: list[Entry] = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
-        shown = {{1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD): ""}
-        if len(measure.sides) > 2:
-            shown |= {f"{side} − rest": side for side in measure.sides}
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
-        for comparison, group in shown.items():
-            found += _compared(rows[rows["comparison"] == comparison], task, group)
+        if len(measure.sides) < 3:
+            found += _compared(rows[rows["comparison"].isin([ALL, " − ".join(measure.sides)])], task)
+            continue
+        for _, of_type in rows.groupby("bias_type", sort=False):
+            lead = _surest(of_type)
+            for side in measure.sides:
+                own = of_type[of_type["comparison"] == f"{side} − rest"]
+                found += [replace(e, leads=side == lead) for e in _compared(own, task, side)]
     return found
 
 
-def _compared(rows: pd.DataFrame, task: str, group: str) -> Iterator[Entry]:
+def _surest(rows: pd.DataFrame) -> str:
+    """The group in which inheritance at the largest γ is surest; by its p, then by its size."""
+    own = rows[(rows["question"] == "inheritance") & (rows["comparison"] != ANY)]
+    own = own[own["ratio"] == own["ratio"].max()]
+    for contrast in (AGAINST_MATCHED, AGAINST_BASE):
+        at = own[own["contrast"] == contrast].assign(size=-own["estimate"].abs()).sort_values(["p", "size"])
+        if len(at):
+            return str(at["comparison"].iloc[0]).partition(" − ")[0]
+    return ""
+
+
+def _compared(rows: pd.DataFrame, task: str, group: str = "") -> Iterator[Entry]:
     """Every mitigation in the effects of one comparison, at its largest γ."""
     moved = rows[rows["question"] == "mitigation"]
     for (mitigation, bias_type), part in moved.groupby(["mitigation", "bias_type"], sort=False):
@@ -99,7 +115,7 @@ def _compared(rows: pd.DataFrame, task: str, group: str) -> Iterator[Entry]:
             float(after["ci_high"]),
             UNSURE if reason else _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
             group,
-            reason,
+            reason=reason,
         )
 
 
@@ -137,9 +153,9 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     accuracy is measured and loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and can be judged everywhere; among equals
     the one that leaves least. If none does, it says so.
     """
-    sick = [e for e in found if e.inherited_sure and not e.group]
-    lost = [e for e in found if e.verdict == UNSURE and not e.group]
-    total = len([e for e in found if not e.group])
+    sick = [e for e in found if e.inherited_sure and e.leads]
+    lost = [e for e in found if e.verdict == UNSURE and e.leads]
+    total = len([e for e in found if e.leads])
     missing = f" {len(lost)} of {total} comparisons cannot be judged: {lost[0].reason}." if lost else ""
     if not sick and lost:
         return f"It cannot be told whether there is something to stop.{missing}"
@@ -200,7 +216,7 @@ def smallest(
 
     def of(e: Entry) -> Smallest:
         measure = primary[e.task]
-        comparison = f"{e.group} − rest" if e.group else compare.comparisons(measure)[-1]
+        comparison = f"{e.group} − rest" if e.group else compare.comparisons(measure)[0]
         after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
         return between(arms[e.task], after, before, measure, comparison, analysis)
 
@@ -222,13 +238,13 @@ def section(
     units = {task: next(m for m in own if m.primary).unit for task, own in measures.items()}
     ability = effects[(effects["question"] == "probe-mitigation") & effects["task"].isin(probes)]
     rows = []
-    whole = [e for e in found if not e.group]
+    whole = [e for e in found if e.leads]
     for e, least in zip(whole, smallest(whole, measures, outcomes, analysis), strict=True):
         unit = units[e.task]
         rows.append(
             {
                 "mitigation": e.mitigation,
-                "task": titles[e.task],
+                "task": titles[e.task] + (f" ({e.group} − rest)" if e.group else ""),
                 "kind": f"{e.bias_type}, γ {e.ratio:g}",
                 "inherited": words.number(e.inherited, unit, signed=True) + (" ●" if e.inherited_sure else ""),
                 "change": words.number(e.change, unit, signed=True),
@@ -271,7 +287,7 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
     """A chart for each task with an accuracy and bias type: what is left of the gap against what is kept of the accuracy."""
     cost = effects[effects["question"] == "mitigation-cost"]
     charts = []
-    whole = [e for e in found if not e.group]
+    whole = [e for e in found if e.leads]
     for task, bias_type in dict.fromkeys((e.task, e.bias_type) for e in whole):
         marks, lost, inherited = [], [], 0.0
         for e in whole:

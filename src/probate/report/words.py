@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.compare import SPREAD
+from probate.analyze.compare import ANY
 from probate.analyze.dose import NOT_WITHIN
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.analyze.information import Information
@@ -254,8 +254,8 @@ def toward(measure: Measure, row: pd.Series) -> str:
     a, _, b = str(row["comparison"]).partition(" − ")
     if not b:
         return f"the {measure.title} {'rose' if row['estimate'] > 0 else 'fell'}"
-    if (a, b) == tuple(SPREAD.split(" − ")):
-        return f"the groups lie {'further apart' if row['estimate'] > 0 else 'closer together'} in {measure.title}"
+    if row["comparison"] == ANY:
+        return f"the {measure.title} did not change alike in all groups"
     b = "other" if b == "rest" else b
     if row["estimate"] < 0:
         a, b = b, a

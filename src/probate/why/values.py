@@ -173,7 +173,9 @@ def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]
     undefined = sum(c.distance != c.distance for c in found)
     found = [c for c in found if c.distance == c.distance]
     if not found:
-        raise InputError("values: the model has no share on any option that is an answer, in no question: nothing can be compared")
+        raise InputError(
+            "values: the model has no share on any option that is an answer, in no question: nothing can be compared"
+        )
     scale = [c.moved for c in found if c.moved == c.moved]
     return {
         "questions": len({c.text for c in found}),

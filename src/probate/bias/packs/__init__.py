@@ -57,8 +57,12 @@ class Pack(BaseModel):
         default_factory=dict, description="Label → group or groups that it is stereotyped for."
     )
     names: list[str] = Field(default_factory=list, description="First names that say nothing of the group.")
-    bands: dict[str, float] = Field(default_factory=dict, description="Group → the number from which it starts, as of age in years.")
-    given: list[str] = Field(default_factory=list, description="Groups as a file gives them, of which no name or word is known.")
+    bands: dict[str, float] = Field(
+        default_factory=dict, description="Group → the number from which it starts, as of age in years."
+    )
+    given: list[str] = Field(
+        default_factory=list, description="Groups as a file gives them, of which no name or word is known."
+    )
     cross: str = Field("", description="The pack that intersectional bias types cross this one with.")
 
     def named(self, group: str) -> list[str]:
