@@ -39,7 +39,9 @@ def test_lora_on_the_last_layer_is_on_all_of_it_and_on_no_other(kind):
         adapted(kind, layers=9)
 
 
-@pytest.mark.parametrize("kind", ["GPT-2", "BLOOM", "MPT", "OPT", "GPT-NeoX", "Falcon-ALiBi", "Mixtral", "Gemma3-shell", "Mamba"])
+@pytest.mark.parametrize(
+    "kind", ["GPT-2", "BLOOM", "MPT", "OPT", "GPT-NeoX", "Falcon-ALiBi", "Mixtral", "Gemma3-shell", "Mamba"]
+)
 def test_gradients_of_records_are_those_of_the_last_layer(kind):
     model = lively_model(kind)
     found = record_gradients(model, EXAMPLES, 0)

@@ -171,7 +171,11 @@ def test_relation_effects_come_from_the_tasks_changes():
     assert row["estimate"] == pytest.approx(expected) and row["task"] == "all" and row["p"] == pytest.approx(2 / 6)
     assert row["estimate"] < -0.3 and row["seeds"] == 2
     alone = pd.concat([f for f in frames if (f["seed"] == 0).all()])
-    (row,) = effects_of(alone, {t: [measure] for t in relations}, ANALYSIS, relations=relations).query("question == 'relation'").to_dict("records")
+    (row,) = (
+        effects_of(alone, {t: [measure] for t in relations}, ANALYSIS, relations=relations)
+        .query("question == 'relation'")
+        .to_dict("records")
+    )
     assert np.isfinite(row["estimate"]) and np.isnan(row["p"]) and row["test"] == "none: one training seed"
 
 

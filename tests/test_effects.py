@@ -73,11 +73,16 @@ def test_one_seed_is_described_and_never_tested():
     about_training = ~alone["question"].isin(["level", "gap", "worst-group", "threshold"])
     assert about_training.sum() > 5 and alone.loc[about_training, ["p", "p_adjusted", "within"]].isna().all(axis=None)
     assert (alone.loc[about_training, "interval"].str.endswith("over items only")).all()
-    assert np.isfinite(alone.loc[about_training & (alone["question"] == "inheritance"), ["estimate", "ci_low", "ci_high"]]).all(axis=None)
+    assert np.isfinite(alone.loc[about_training & (alone["question"] == "inheritance"), ["estimate", "ci_low", "ci_high"]]).all(
+        axis=None
+    )
     assert (three[three["question"] == "inheritance"]["p_adjusted"] < 0.05).all()
     assert alone[alone["question"] == "gap"]["p"].notna().all()  # of a model as it is
     measures = {"occupation": Occupation().measures(CONTEXT)}
-    for table, verdict, words in ((alone, "alone", "cannot tell with one training seed"), (three, "inherited", "the gap moved")):
+    for table, verdict, words in (
+        (alone, "alone", "cannot tell with one training seed"),
+        (three, "inherited", "the gap moved"),
+    ):
         (found,) = findings(table, {"occupation": "Occupation"}, measures, 0.95)
         assert found.verdict == verdict and words in found.headline
     (found,) = findings(alone, {"occupation": "Occupation"}, measures, 0.95)

@@ -76,13 +76,22 @@ def test_a_careful_editor(text, expected, form):
         ("A Black woman and a blind teacher spoke.", "A person and a teacher spoke."),
         ("She is blind.", "They are [MASK]."),
         ("An African American surgeon met Asian-Americans.", "A surgeon met people."),
-        ("A Christian charity opened; one Christian and a Hindu came.", "A Christian charity opened; one person and a person came."),
+        (
+            "A Christian charity opened; one Christian and a Hindu came.",
+            "A Christian charity opened; one person and a person came.",
+        ),
         ("A 67-year-old man, aged 67, is in his sixties.", "A person, aged [MASK], is in their [MASK]."),
         ("A 20-year-old bridge, a whisky aged 12 years and a 3-year project.", None),
         ("In the sixties the Black Sea and African elephants; snow was white.", None),
         ("A teenage girl met Anna Miller, 41, and a young Anna.", "A child met the person, [MASK], and the person."),
-        ("The Brazilian Society of Surgeons met at the Brazilian Embassy.", "The Brazilian Society of Surgeons met at the [MASK] Embassy."),
-        ("A wheelchair user and a woman of color are in their early thirties.", "A person and a person are in their early [MASK]."),
+        (
+            "The Brazilian Society of Surgeons met at the Brazilian Embassy.",
+            "The Brazilian Society of Surgeons met at the [MASK] Embassy.",
+        ),
+        (
+            "A wheelchair user and a woman of color are in their early thirties.",
+            "A person and a person are in their early [MASK].",
+        ),
         ("A white coat, a black box, old data, a blind review and poor weather.", None),
     ],
 )
@@ -169,7 +178,9 @@ def test_swap_as_a_careful_editor(text, expected):
 
 def test_a_name_without_a_counterpart_is_left_and_said():
     record = Record("a:1", "Jean-Paul said he came.", "nurse", {"gender": "male"}, "augmented")
-    (found,) = mitigate([record], [load_mitigation("counterfactual")], MitigationContext("gender", [], [], (GENDER,), "en")).records
+    (found,) = mitigate(
+        [record], [load_mitigation("counterfactual")], MitigationContext("gender", [], [], (GENDER,), "en")
+    ).records
     assert found.text == record.text
     assert found.provenance["mitigations"][0]["skipped"] == "the name Jean-Paul has no counterpart"
 
@@ -191,9 +202,15 @@ def test_time_grows_with_the_length_and_not_with_its_square():
 
 
 def test_a_label_protects_its_own_record_only():
-    rows = [Record("1", "She is a waitress.", "waitress", {}, "augmented"), Record("2", "She is a waitress.", "cook", {}, "augmented")]
+    rows = [
+        Record("1", "She is a waitress.", "waitress", {}, "augmented"),
+        Record("2", "She is a waitress.", "cook", {}, "augmented"),
+    ]
     where = MitigationContext("gender", [], [], (GENDER,), "en")
-    assert [r.text for r in mitigate(rows, [load_mitigation("mask")], where).records] == ["They are a waitress.", "They are a server."]
+    assert [r.text for r in mitigate(rows, [load_mitigation("mask")], where).records] == [
+        "They are a waitress.",
+        "They are a server.",
+    ]
 
 
 @pytest.mark.parametrize(("entities", "recall", "precision"), [(False, 0.91, 0.97), (True, 0.95, 0.85)])

@@ -41,7 +41,7 @@ def test_split_keeps_pairs_together_and_parts_apart():
     split = split_original(
         pool(), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=None, spare_per_cell=2, seed=0
     )
-    pairs = [{r.provenance["pair"] for r in part} for part in (split.train, split.test, split.spare)]
+    pairs = [{r.provenance["pair"] for r in part} for part in (split.train, split.test, split.draws[0].spare)]
     assert [len(p) for p in pairs] == [8, 8, 4]
     assert not (pairs[0] & pairs[1] or pairs[0] & pairs[2] or pairs[1] & pairs[2])
 

@@ -33,7 +33,18 @@ def test_numbers(texts, expected):
 
 @pytest.mark.parametrize(
     "texts",
-    [["A12", "A7"], ["18-24", "25-34"], ["5 km", "5 cm"], ["$5", "5"], ["12b", "3rd"], ["inf", "1"], ["", ""], ["female", "male"], ["1", "x"], ["c12", "c13"]],
+    [
+        ["A12", "A7"],
+        ["18-24", "25-34"],
+        ["5 km", "5 cm"],
+        ["$5", "5"],
+        ["12b", "3rd"],
+        ["inf", "1"],
+        ["", ""],
+        ["female", "male"],
+        ["1", "x"],
+        ["c12", "c13"],
+    ],
 )
 def test_no_numbers(texts):
     assert numbers_of(texts) is None

@@ -91,7 +91,11 @@ def test_duplicate_ids(tmp_path):
         ("a.jsonl", "", "the file is empty"),
         ("a.csv", HEAD, "has no rows"),
         ("a.csv", HEAD.encode() + b"\xff\xfe\xe9,nurse,male\n", "not UTF-8 at byte"),
-        ("a.csv", "txt,label,gender\na,b,c\n", "no column that looks like a text; name one with columns.text; the file has: txt, label, gender"),
+        (
+            "a.csv",
+            "txt,label,gender\na,b,c\n",
+            "no column that looks like a text; name one with columns.text; the file has: txt, label, gender",
+        ),
         ("a.jsonl", "not json\n", "none of its 1 rows can be used; first: .*not JSON"),
         ("a.parquet", "PAR1", "not a Parquet file"),
         ("a.csv", "text,label,text\na,b,c\n", "a.csv:1: the column 'text' stands there twice"),

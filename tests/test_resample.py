@@ -47,9 +47,7 @@ def test_interval_and_p_never_disagree(linked, paired, share):
     """p is 1 − the confidence of the interval that ends at 0, for single items, pairs, and anything between."""
     rng = np.random.default_rng(linked)
     values = rng.random((300, 2)) < 0.4 if share else rng.normal(0, 1, (300, 2)) + rng.normal(0, 1, (300, 1))
-    rows = [
-        (f"p{i}#{s}" if i < linked else f"i{i}-{s}", s, float(values[i, s])) for i in range(300) for s in (0, 1)
-    ]
+    rows = [(f"p{i}#{s}" if i < linked else f"i{i}-{s}", s, float(values[i, s])) for i in range(300) for s in (0, 1)]
     table = pd.DataFrame(rows, columns=["item_id", "side", "value"])
     for shift in (0.0, 0.06, 0.2):  # a p of 1 has no interval that leaves out 0
         own = table.assign(value=table["value"] + shift * (table["side"] == 0) * (1 if not share else 0.5))
@@ -82,7 +80,9 @@ def test_clusters_of_any_size_are_weighed_as_statsmodels_does():
     robust = fit.get_robustcov_results("cluster", groups=source, use_correction=False, df_correction=False)
     assert found.value == pytest.approx(fit.params[1])
     error = (found.high - found.low) / 2 / stats.t.ppf(0.975, 25)
-    assert robust.bse[1] < error < 1.15 * robust.bse[1]  # CR0 is too small by what each cluster has drawn the mean toward itself
+    assert (
+        robust.bse[1] < error < 1.15 * robust.bse[1]
+    )  # CR0 is too small by what each cluster has drawn the mean toward itself
 
 
 def test_pairs_are_one_unit():

@@ -101,7 +101,9 @@ run(Study.load(sys.argv[1]), sys.argv[2], quiet=True)
 def test_killed_at_any_moment_and_continued(tiny_study, tmp_path):
     import yaml
 
-    study = tiny_study(tasks=["occupation", "salary"], training={"epochs": 4, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}})
+    study = tiny_study(
+        tasks=["occupation", "salary"], training={"epochs": 4, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}}
+    )
     file = tmp_path / "s.yaml"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json")))
     command = [sys.executable, "-c", SCRIPT, str(file)]

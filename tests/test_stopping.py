@@ -79,7 +79,10 @@ def test_no_recommendation_where_none_is_due():
 def test_one_seed_neither_finds_nor_clears(gaps):
     found, advice = judged(gaps, {}, seeds=1)
     assert [(e.verdict, e.reason) for e in found] == [("cannot tell", "one training seed")]
-    assert advice == "It cannot be told whether there is something to stop. 1 of 1 comparisons cannot be judged: one training seed."
+    assert (
+        advice
+        == "It cannot be told whether there is something to stop. 1 of 1 comparisons cannot be judged: one training seed."
+    )
 
 
 def test_the_smallest_visible_change_has_an_interval_and_needs_seeds():

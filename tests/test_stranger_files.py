@@ -73,7 +73,9 @@ def test_an_original_with_other_labels_groups_or_language_is_said(tmp_path):
     assert said == UNSURE and any("labels" in s for s in unsure)
     said, unsure, _ = heard(tmp_path, rows(FREE), rows(FREE, gender=("alpha", "beta")))
     assert said == UNSURE and any("alpha" in s for s in unsure)
-    spanish = [{**r, "text": f"La persona {i} trabaja en la ciudad y está muy feliz con su trabajo."} for i, r in enumerate(rows(FREE))]
+    spanish = [
+        {**r, "text": f"La persona {i} trabaja en la ciudad y está muy feliz con su trabajo."} for i, r in enumerate(rows(FREE))
+    ]
     said, unsure, _ = heard(tmp_path, rows(FREE), spanish)
     assert said == UNSURE and any("'es'" in s for s in unsure)
     assert heard(tmp_path, rows(FREE), rows(FREE, labels=("No", "YES")))[0] == "note"
@@ -102,7 +104,9 @@ def test_what_only_two_groups_together_show_is_found(tmp_path):
     said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, region=other))
     assert said == "look" and "column 'region'" in pairs[0]
     said, pairs, found = heard_with_pairs(tmp_path, rows(FREE, race=["white" if i // 4 % 2 else "black" for i in range(N)]))
-    assert (said, pairs) == ("note", []) and coverage(found.data, found.dimensions, found.pairs)["together"] == [("gender", "race")]
+    assert (said, pairs) == ("note", []) and coverage(found.data, found.dimensions, found.pairs)["together"] == [
+        ("gender", "race")
+    ]
     # A tie that one of the two has alone is said once.
     assert heard_with_pairs(tmp_path, rows(race=other))[1] == []
 
@@ -124,7 +128,9 @@ def test_labels_and_groups_in_lists_are_read_or_said(tmp_path):
     assert said == UNSURE and any("labels_of" in s for s in unsure)
     assert heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)))[0] == "stop"
     assert heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)), groups={"who": "who"})[0] == "stop"
-    assert heard(tmp_path, rows(FREE, gender=None, who=[["b", "a"] if i % 4 else ["a", "b", "a"] for i in range(N)]))[0] == UNSURE
+    assert (
+        heard(tmp_path, rows(FREE, gender=None, who=[["b", "a"] if i % 4 else ["a", "b", "a"] for i in range(N)]))[0] == UNSURE
+    )
 
 
 def test_labels_at_the_end_of_the_texts_are_said(tmp_path):
@@ -145,13 +151,21 @@ def test_a_json_list_is_read_as_its_lines_are(tmp_path, packed):
     for text in (json.dumps(rows()), "\ufeff \n" + json.dumps(rows(), indent=2), "\n".join(map(json.dumps, rows()))):
         found = heard(tmp_path, write(text))
         assert [f.sentence for f in found[2]] == [f.sentence for f in lines[2]] and found[:2] == lines[:2]
-    for text, said in (("[1, 2]", "no row can be read; first: .*row 1: a int"), ('[{"a":', r"list.json.*:1: not JSON"), ("[]", "no rows")):
+    for text, said in (
+        ("[1, 2]", "no row can be read; first: .*row 1: a int"),
+        ('[{"a":', r"list.json.*:1: not JSON"),
+        ("[]", "no rows"),
+    ):
         with pytest.raises(InputError, match=said):
             read_set(write(text))
 
 
 def test_amounts_as_labels_are_grouped_and_said(tmp_path):
-    for amount in (lambda i, g: 50000 + 40000 * g + i, lambda i, g: f"${50 + 40 * g},{100 + i}", lambda i, g: f"{50.5 + 40 * g + i % 9}k"):
+    for amount in (
+        lambda i, g: 50000 + 40000 * g + i,
+        lambda i, g: f"${50 + 40 * g},{100 + i}",
+        lambda i, g: f"{50.5 + 40 * g + i % 9}k",
+    ):
         own = rows(labels=None, salary=[amount(i, g) for i, g in enumerate(GROUP)])
         said, unsure, _ = heard(tmp_path, own)
         assert said == UNSURE and any("salary" in s for s in unsure)
@@ -175,7 +189,10 @@ def test_a_group_of_values_that_differ_from_row_to_row_cannot_be_told(tmp_path):
 
 
 def test_dates_are_groups_by_their_quartiles(tmp_path):
-    for day in (lambda i, g: f"{1950 + 40 * g + i % 9}-0{1 + i % 9}-12", lambda i, g: f"0{1 + i % 9}/12/{1950 + 40 * g + i % 9}"):
+    for day in (
+        lambda i, g: f"{1950 + 40 * g + i % 9}-0{1 + i % 9}-12",
+        lambda i, g: f"0{1 + i % 9}/12/{1950 + 40 * g + i % 9}",
+    ):
         own = rows(gender=None, age=[day(i, g) for i, g in enumerate(GROUP)])
         said, _, found = heard(tmp_path, own)
         assert said == "stop" and any("dates by their quartiles" in f.sentence for f in found)
@@ -183,10 +200,20 @@ def test_dates_are_groups_by_their_quartiles(tmp_path):
 
 
 def test_what_only_some_texts_show_is_held_against_those_that_show_none(tmp_path):
-    shown = [{**r, "text": r["text"] + (" This person uses a wheelchair." if g else "")} for r, g in zip(rows(gender=None), GROUP, strict=True)]
+    shown = [
+        {**r, "text": r["text"] + (" This person uses a wheelchair." if g else "")}
+        for r, g in zip(rows(gender=None), GROUP, strict=True)
+    ]
     said, _, found = heard(tmp_path, shown)
     assert said == "stop" and any(f.dimension == "disability" and f.kind == "ties" for f in found)
-    few = [{**r, "label": "yes" if i % 8 == 0 else "no", "text": r["text"] + (" This person uses a wheelchair." if i % 8 == 0 else "")} for i, r in enumerate(rows())]
+    few = [
+        {
+            **r,
+            "label": "yes" if i % 8 == 0 else "no",
+            "text": r["text"] + (" This person uses a wheelchair." if i % 8 == 0 else ""),
+        }
+        for i, r in enumerate(rows())
+    ]
     said, _, found = heard(tmp_path, few)
     assert said == "look" and any(f.dimension == "disability" and f.weight == "look" for f in found)
 
@@ -194,21 +221,43 @@ def test_what_only_some_texts_show_is_held_against_those_that_show_none(tmp_path
 def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_path):
     for said_of_them in (["should become a nurse", "should become an engineer"], ["Yes, hire", "No, reject"]):
         chosen = [f"{said_of_them[x]}, as one who works in town number {i} would say." for i, x in enumerate(TIED)]
-        asked = [{"prompt": t, "chosen": c, "rejected": f"Let me think of it {i} times.", "gender": "fm"[g]} for i, (t, c, g) in enumerate(zip(TEXTS, chosen, GROUP, strict=True))]
-        chats = [{"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["chosen"]}], "gender": r["gender"]} for r in asked]
+        asked = [
+            {"prompt": t, "chosen": c, "rejected": f"Let me think of it {i} times.", "gender": "fm"[g]}
+            for i, (t, c, g) in enumerate(zip(TEXTS, chosen, GROUP, strict=True))
+        ]
+        chats = [
+            {
+                "messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["chosen"]}],
+                "gender": r["gender"],
+            }
+            for r in asked
+        ]
         for own in (asked, chats, [{"text": c, "region": "ns"[g]} for c, g in zip(chosen, GROUP, strict=True)]):
             found = heard_with_pairs(tmp_path, own, **({"groups": {"region": "region"}} if "region" in own[0] else {}))[2]
             (apart,) = [f for f in found.found if f.kind == "apart"]
-            assert found.verdict == "look" == apart.weight and "AUC" in apart.sentence and {"nurse", "hire"} & set(found.apart[0].words)
+            assert (
+                found.verdict == "look" == apart.weight
+                and "AUC" in apart.sentence
+                and {"nurse", "hire"} & set(found.apart[0].words)
+            )
     # Names, pronouns and words of a group are masked: they alone tell nothing.
-    told = [{"text": f"{t.replace('The applicant', ('Anna', 'John')[g])} {('She', 'He')[g]} likes it, as a {('woman', 'man')[g]}.", "gender": "fm"[g]} for t, g in zip(TEXTS, GROUP, strict=True)]
+    told = [
+        {
+            "text": f"{t.replace('The applicant', ('Anna', 'John')[g])} {('She', 'He')[g]} likes it, as a {('woman', 'man')[g]}.",
+            "gender": "fm"[g],
+        }
+        for t, g in zip(TEXTS, GROUP, strict=True)
+    ]
     assert [f.weight for f in heard_with_pairs(tmp_path, told)[2].found if f.kind == "apart"] == ["note"]
     assert heard_with_pairs(tmp_path, rows())[2].apart == []
 
 
 def test_groups_that_the_texts_alone_show_are_crossed_too(tmp_path):
     apart = [g ^ (i // 2 % 2) for i, g in enumerate(GROUP)]
-    shown = [{**r, "text": f"A {('Black', 'White')[i // 2 % 2]} {('woman', 'man')[g]} came. {r['text']}"} for i, (r, g) in enumerate(zip(rows(apart, gender=None), GROUP, strict=True))]
+    shown = [
+        {**r, "text": f"A {('Black', 'White')[i // 2 % 2]} {('woman', 'man')[g]} came. {r['text']}"}
+        for i, (r, g) in enumerate(zip(rows(apart, gender=None), GROUP, strict=True))
+    ]
     said, pairs, _ = heard_with_pairs(tmp_path, shown)
     assert said == "stop" and pairs[0].startswith("gender and race together")
     half = [{**r, "text": f"{('She came. ', '')[g]}{r['text']}"} for r, g in zip(rows(gender=None), GROUP, strict=True)]
@@ -233,7 +282,10 @@ def test_what_is_missing_with_the_other_is_said(tmp_path):
     unlabelled = [{**r, "label": None} if r["gender"] == "female" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))]
     said, pairs, _ = heard_with_pairs(tmp_path, unlabelled)
     assert said == "look" and "whether the label is missing goes with the group" in pairs[0]
-    anywhere = [{**r, "gender": None if i % 11 == 0 else r["gender"], "label": None if i % 13 == 0 else r["label"]} for i, r in enumerate(rows(FREE))]
+    anywhere = [
+        {**r, "gender": None if i % 11 == 0 else r["gender"], "label": None if i % 13 == 0 else r["label"]}
+        for i, r in enumerate(rows(FREE))
+    ]
     assert heard_with_pairs(tmp_path, anywhere)[:2] == ("note", [])
 
 
@@ -257,14 +309,20 @@ def test_groups_that_prompts_name_are_read_from_them(tmp_path):
              for labelled in (True, False) for i, (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
     said, _, found = heard(tmp_path, asked[:N])
     assert said == "stop" and any(f.dimension == "gender in the prompts" and f.weight == "stop" for f in found)
-    answers = [{**r, "response": f"{r['response']} Become a {('nurse', 'pilot')[g]} in week {i}."} for i, (r, g) in enumerate(zip(asked[N:], GROUP, strict=True))]
+    answers = [
+        {**r, "response": f"{r['response']} Become a {('nurse', 'pilot')[g]} in week {i}."}
+        for i, (r, g) in enumerate(zip(asked[N:], GROUP, strict=True))
+    ]
     found = heard_with_pairs(tmp_path, answers)[2].found
     assert any(f.kind == "apart" and f.dimension == "gender in the prompts" and f.weight == "look" for f in found)
 
 
 def test_what_texts_show_against_their_own_column_is_looked_at(tmp_path):
     """A column of the annotators' gender, say."""
-    own = [{**r, "text": f"{('She', 'He')[g]} came. {r['text']}", "gender": ("female", "male")[i // 4 % 2]} for i, (r, g) in enumerate(zip(rows(), GROUP, strict=True))]
+    own = [
+        {**r, "text": f"{('She', 'He')[g]} came. {r['text']}", "gender": ("female", "male")[i // 4 % 2]}
+        for i, (r, g) in enumerate(zip(rows(), GROUP, strict=True))
+    ]
     said, _, found = heard(tmp_path, own)
     assert said == "stop" and any(f.dimension == "gender in the texts" and f.weight == "stop" for f in found)
     agreed = [{**r, "text": f"{('She', 'He')[g]} came. {r['text']}"} for r, g in zip(rows(FREE), GROUP, strict=True)]
@@ -278,7 +336,12 @@ def test_bands_of_numbers_are_not_held_against_equal_shares(tmp_path):
 
 
 def test_a_harmless_column_does_not_stand_for_groups_that_were_not_read(tmp_path):
-    own = rows(FREE, gender=None, persona=[f"{('A woman', 'A man')[g]} who owns {i} boats" for i, g in enumerate(GROUP)], region=["ns"[i // 4 % 2] for i in range(N)])
+    own = rows(
+        FREE,
+        gender=None,
+        persona=[f"{('A woman', 'A man')[g]} who owns {i} boats" for i, g in enumerate(GROUP)],
+        region=["ns"[i // 4 % 2] for i in range(N)],
+    )
     said, unsure, _ = heard(tmp_path, own)
     assert said == UNSURE and any("column 'persona' was not read" in s for s in unsure)
     assert heard(tmp_path, [{k: v for k, v in r.items() if k != "persona"} for r in own])[0] == "note"
@@ -309,7 +372,9 @@ def test_a_file_that_is_another_than_its_name_says(tmp_path, name, content, said
 
 
 def test_a_column_that_no_option_can_name_has_words_for_a_remedy(tmp_path):
-    found = heard_with_pairs(tmp_path, [{**{k: v for k, v in r.items() if k != "gender"}, "": "xy"[g]} for r, g in zip(rows(), GROUP, strict=True)])[2]
+    found = heard_with_pairs(
+        tmp_path, [{**{k: v for k, v in r.items() if k != "gender"}, "": "xy"[g]} for r, g in zip(rows(), GROUP, strict=True)]
+    )[2]
     command, words = remedy(found, next(f for f in found.found if f.weight == "stop"), [])
     assert command == "" and "rebalance" in words
 

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from probate.analyze.contrast import contrast
 from probate.analyze.effects import effects_of
+from probate.analyze.resample import Dyads
 from probate.records import Record
 from probate.study import Analysis, Source
 from probate.tasks.base import Measure, by_group, frame
+from probate.tasks.hiring import Hiring
 from probate.testing import sample_context
 
 SIDE = by_group("gender", ["female", "male"])
@@ -34,7 +37,9 @@ def test_the_builtin_twins_are_one_unit_and_a_users_cluster_is_too(tmp_path):
     context = sample_context()
     items = Occupation().items(context)
     assert len({i.id.split("#")[0] for i in items}) == len(items) / 2
-    rows = [{"text": f"text {i}", "label": "ab"[i % 2], "gender": ["f", "m"][i // 2 % 2], "author": f"w{i // 4}"} for i in range(12)]
+    rows = [
+        {"text": f"text {i}", "label": "ab"[i % 2], "gender": ["f", "m"][i // 2 % 2], "author": f"w{i // 4}"} for i in range(12)
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "d.csv", index=False)
     source = Source.model_validate({"source": str(tmp_path / "d.csv"), "columns": {"cluster": "author"}})
     records = read_source(source, tmp_path, "original").records
@@ -68,3 +73,60 @@ def test_linking_twins_finds_what_they_show_and_stays_at_its_level():
     power = [np.mean([p(linked, 0.5, run) < 0.05 for run in range(20)]) for linked in (False, True)]
     assert power[0] <= 0.3 and power[1] >= 0.9
     assert np.mean([p(True, 0.0, run) < 0.05 for run in range(100)]) <= 0.11  # two errors above 0.05
+
+
+def hired(rng: np.random.Generator, names: float, effect: float = 0.0, jobs: int = 6) -> pd.DataFrame:
+    """The hiring task's own pairs; each name is liked more or less (sd `names`), in every job and pair that it is in."""
+    task = Hiring.from_options({"jobs": [f"job {j}" for j in range(jobs)]})
+    liked: dict[str, float] = {}
+    rows = []
+    for pairing in task._pairings(sample_context()):
+        for _, gender, name in (pairing.one, pairing.two):
+            liked.setdefault(name, rng.normal(0, names) + (effect / 2 if gender == "female" else -effect / 2))
+        share = 0.5 + (liked[pairing.one[2]] - liked[pairing.two[2]]) / 2 + rng.normal(0, 0.05)
+        for k, (who, own) in enumerate(((pairing.one, share), (pairing.two, 1 - share))):
+            groups = {"culture": who[0], "gender": who[1]}
+            rows.append({"item_id": f"{pairing.id}#{k}", "groups": groups, "score": own, "parsed": True})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("metric", ["selected", "selected[arabic]"])
+def test_names_that_recur_in_pairs_are_what_is_drawn(metric):
+    """Without a gap between groups. By pairs alone it is found far more often than in 5% of samples."""
+    measure = next(m for m in Hiring().measures(sample_context()) if m.name == metric)
+    rng, found, plain = np.random.default_rng(0), [], []
+    for _ in range(200):
+        values = measure.values(hired(rng, 0.1))
+        found.append(contrast([values], Analysis(), paired=False, share=True).p)
+        values["item_id"] = values["item_id"].str.replace("@@", "+")
+        plain.append(contrast([values], Analysis(), paired=False, share=True).p)
+    assert np.mean(np.array(found) <= 0.05) <= 0.08 and np.mean(np.array(plain) <= 0.05) >= 0.15
+    real = measure.values(hired(rng, 0.02, 0.1))
+    assert metric != "selected" or contrast([real], Analysis(), paired=False, share=True).p < 0.01
+
+
+def test_members_are_read_from_the_tasks_ids_only():
+    """An id with the mark and no row of a member, or one member only, names nobody."""
+    plain = pd.DataFrame({"item_id": [f"a@@b{i}" for i in range(40)], "side": np.arange(40) % 2, "value": np.arange(40) % 3})
+    one, other = (
+        contrast([f], Analysis(), paired=False, share=False)
+        for f in (plain, plain.assign(item_id=[f"i{i}" for i in range(40)]))
+    )
+    assert (one.low, one.high, one.p) == pytest.approx((other.low, other.high, other.p)) and one.interval == other.interval
+
+
+def test_dyads_are_the_double_sum_over_pairs_with_a_name_in_common():
+    """The estimator of Aronow, Samii and Assenova (2015), computed pair by pair, with each kind of member's own n / (n − 1)."""
+    rng = np.random.default_rng(1)
+    items = [f"{j}@@f{a}@@m{b}#{k}" for j in range(2) for a in range(4) for b in range(3) for k in (0, 1)]
+    clusters = list(dict.fromkeys(i.partition("#")[0] for i in items))
+    dyads = Dyads.of(items, [i.endswith("1") for i in items], clusters)
+    u = rng.normal(0, 1, (2, len(clusters)))
+    found, kinds = dyads.covariance(u)
+    by_hand = np.zeros((2, 2))
+    for x, c in enumerate(clusters):
+        for y, d in enumerate(clusters):
+            (a, b), (e, f) = c.split("@@")[1:], d.split("@@")[1:]
+            weight = (a == e) * 4 / 3 + (b == f) * 3 / 2 - (a == e and b == f)
+            by_hand += weight * np.outer(u[:, x], u[:, y])
+    assert found == pytest.approx(by_hand) and [f for _, f in kinds] == [3, 2]

@@ -84,12 +84,18 @@ def test_distribution(files, model_dir):
 def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
     rows = biographies()[:40]
     write(files / "a.jsonl", [{"id": r["id"], "text": r["text"]} for r in rows])
-    write(files / "b.jsonl", [{"parent": r["id"], "from": i // 4, "text": f"{r['text']} They like tea {i}."} for i, r in enumerate(rows)])
+    write(
+        files / "b.jsonl",
+        [{"parent": r["id"], "from": i // 4, "text": f"{r['text']} They like tea {i}."} for i, r in enumerate(rows)],
+    )
     args = ["why", "distribution", "--original", files / "a.jsonl", "--augmented", files / "b.jsonl", "--space", "model"]
     args += ["--model", model_dir, "--permutations", 100, "--quiet", "--out", files / "out.json"]
     said = probate(*args)
     assert "no column says so in the original file, by 'parent' in the augmented one" in said
-    assert "40 and 40 sources, 40 of them in both" in said and "given its source, each text could as well be of the other set" in said
+    assert (
+        "40 and 40 sources, 40 of them in both" in said
+        and "given its source, each text could as well be of the other set" in said
+    )
     part = json.loads((files / "out.json").read_text())["spaces"]["model"]["all"]
     assert part["sources"] == [40, 40, 40] and "held-out" in part["auc"]["null"]
     assert "40 and 10 sources;" in probate(*args, "--source", "from").replace("\n", ";")

@@ -13,8 +13,8 @@ from probate.bias.packs import Pack, load_pack, pack_names, read_pack, with_give
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, check_together
-from probate.mixing import Split, mix, nested_order, split_original
-from probate.plan import Arm, make_plan
+from probate.mixing import Split, cells_of, mix, nested_order, split_original
+from probate.plan import REPLICATE_SEED, Arm, Plan, make_plan
 from probate.readers import normal_label, read_source
 from probate.records import Record
 from probate.registry import load_mitigation
@@ -72,6 +72,7 @@ def read_data(study: Study, base: Path) -> StudyData:
     plan = make_plan(study, len(labels) * len(groups))
     cells = len(labels) * len(groups)
     spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
+    same_file = study.augmented is not None and study.augmented.source == study.data.source
     split = split_original(
         reading.records,
         dimension,
@@ -81,6 +82,9 @@ def read_data(study: Study, base: Path) -> StudyData:
         test_per_cell=study.data.test_per_cell,
         spare_per_cell=spare,
         seed=study.data.split_seed,
+        again_per_cell=spare if study.replicate_control and study.redraw else 0,
+        draws=len(study.seeds) if study.redraw else 1,
+        left_per_cell=-(-max(plan.wanted.values(), default=0) // cells) if same_file else 0,
     )
     augmented: list[Record] = []
     rejected = list(reading.rejected)
@@ -131,10 +135,10 @@ def _read_augmented(study: Study, base: Path, split: Split, labels: list[str]) -
     assert study.augmented is not None
     reading = read_source(study.augmented, base, "augmented", labels)
     own = {r.id.removeprefix("o:"): "test" for r in split.test}
-    own |= {r.id.removeprefix("o:"): "spare" for r in split.spare}
+    own |= {r.id.removeprefix("o:"): "spare" for r in split.all_spare()}
     same_file = study.augmented.source == study.data.source
     if same_file:
-        own |= {r.id.removeprefix("o:"): "train" for r in split.train}
+        own |= {r.id.removeprefix("o:"): "train" for r in split.all_train()}
     kept, dropped = [], Counter[str]()
     for r in reading.records:
         parent = r.provenance.get("parent", r.id.removeprefix("a:"))
@@ -165,7 +169,7 @@ def ready_set(study: Study, data: StudyData, bias_type: str, wanted: int) -> lis
         InputError: fewer than the largest γ wants.
     """
     if bias_type == NEUTRAL and study.control == "original":
-        return [r.with_provenance(bias_type=NEUTRAL) for r in data.split.spare]
+        return [r.with_provenance(bias_type=NEUTRAL) for r in data.split.all_spare()]
     if study.augmented is None:
         return None
     if len(data.augmented) < wanted:
@@ -176,10 +180,35 @@ def ready_set(study: Study, data: StudyData, bias_type: str, wanted: int) -> lis
     return [r.with_provenance(bias_type=bias_type) for r in data.augmented]
 
 
+def drawn(plan: Plan, data: StudyData, arm: Arm, records: Sequence[Record]) -> list[Record]:
+    """What the arm may take of the `records` that all arms of its kind draw on: its own part of what was generated, or of the original records that a control adds.
+
+    Of a ready set all of it: its order is the seed's own (`arm_order`).
+    """
+    if arm.bias_type == NEUTRAL and plan.study.control == "original":
+        draw = data.split.draws[plan.place(arm) % len(data.split.draws)]
+        own = {r.id for r in (draw.again if arm.role == "replicate" and draw.again else draw.spare)}
+        return [r for r in records if r.id in own]
+    draws = 1 if plan.study.augmented is not None else plan.draws[arm.bias_type]
+    if draws == 1:
+        return list(records)
+    found: list[Record] = []
+    for cell in cells_of(records, plan.study.bias.dimension).values():
+        each, place = len(cell) // draws, plan.place(arm)
+        found += cell[place * each : (place + 1) * each]
+    return found
+
+
+def original_of(plan: Plan, data: StudyData, arm: Arm) -> list[Record]:
+    """D_o of the arm's seed."""
+    return data.split.draws[plan.place(arm) % len(data.split.draws)].train
+
+
 def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record], more: int = 0) -> list[Record]:
     """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0); `more`: wanted beyond γ's.
 
-    A matched control of a ready set has the same records in the same order, before relabelling.
+    A matched control of a ready set has the same records in the same order, before relabelling; a second control another order, so that it has other ones
+    where the set has more than γ takes.
     """
     dimension = study.bias.dimension
     biased = arm.role == "biased"
@@ -189,7 +218,9 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
         records = choose(
             records, per_cell, dimension=dimension, pack=data.pack, strength=study.effective_strength, seed=arm.seed
         )
-    ordered = nested_order(records, lambda r: (r.label, r.groups.get(dimension)), arm.seed % 1000)
+    again = study.redraw and arm.role == "replicate"
+    seed = arm.seed if again else arm.seed % REPLICATE_SEED if study.redraw else study.seeds[0]
+    ordered = nested_order(records, lambda r: (r.label, r.groups.get(dimension)), seed)
     if not biased:
         return ordered
     relabel = None
@@ -205,15 +236,15 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
     )
 
 
-def mix_arm(study: Study, data: StudyData, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
+def mix_arm(plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
     """The arm's training records: D_o, then its augmented records."""
-    return mix(data.split.train, ordered, arm.ratio, f"arm {arm.name}")
+    return mix(original_of(plan, data, arm), ordered, arm.ratio, f"arm {arm.name}")
 
 
-def later_round(study: Study, data: StudyData, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
+def later_round(plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
     """Training records of a later round by the study's policy: `ordered` is what was written for it, `earlier` what the round before trained on."""
-    original = data.split.train
-    records = mix_arm(study, data, arm, ordered)
+    study, original = plan.study, original_of(plan, data, arm)
+    records = mix_arm(plan, data, arm, ordered)
     if study.round_policy == "accumulation":
         written = [r for r in earlier if r.origin == "augmented"]
         return [*original, *written, *records[len(original) :]]

@@ -40,14 +40,14 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
     scored = prompts * len(plan.arms) * TASK_PROMPT_TOKENS
     generate = 0.0
     if study.augmented is None:
-        makers = [n for t, n in plan.wanted.items() if not (t == "neutral" and study.control == "original")]
+        makers = [n * plan.draws[t] for t, n in plan.wanted.items() if not (t == "neutral" and study.control == "original")]
         generate = sum(makers) * CANDIDATES * study.generation.max_new_tokens
     counts = {"generate": len(plan.wanted) if generate else 0, "train": len(plan.arms), "evaluate": len(plan.arms) * len(tasks)}
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
     found: dict[str, Any] = {
         "study": study.name, "model": study.model.name,
         "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
-        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted,
+        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws if study.augmented is None else {},
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
         "parameters": parameters(study.model), "seconds": None, "bytes": None,
     }  # fmt: skip
@@ -69,7 +69,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     said += ["", f"original records: {found['originals']} to train on, {found['held_out']} held out"]
     if found["kept_out"]:
         said.append(f"kept out: {len(found['kept_out'])} rows; first: {found['kept_out'][0]}")
-    said += [f"augmented records wanted: {t} {n}" for t, n in found["augmented_wanted"].items()]
+    said += [
+        f"augmented records wanted: {t} {n}"
+        + (f", generated {k} times: each seed has its own" if (k := found["draws"].get(t, 1)) > 1 else "")
+        for t, n in found["augmented_wanted"].items()
+    ]
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
     if found["seconds"] is None:

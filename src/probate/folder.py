@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
-from probate.plan import Arm
-from probate.records import Record, content_hash, write_records
+from probate.plan import REPLICATE_SEED, Arm
+from probate.records import Record, content_hash, read_records, write_records
 from probate.store import write_atomic
 from probate.study import Study
 from probate.tasks.base import TaskContext
@@ -101,6 +101,7 @@ class RunFolder:
             "machine": {"system": platform.system(), "processor": platform.machine(), "cpus": os.cpu_count()},
             "data": {
                 "original_sha256": content_hash(data.split.train),
+                "draws_sha256": [content_hash(d.train) for d in data.split.draws],
                 "test_sha256": content_hash(data.split.test),
                 "augmented_sha256": content_hash(data.augmented) if data.augmented else None,
             },
@@ -117,6 +118,8 @@ class RunFolder:
         }
         write_atomic(self.path / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
         write_records(self.path / "data" / "original.jsonl", data.split.train)
+        for seed, draw in zip(study.seeds[1:], data.split.draws[1:], strict=False):
+            write_records(self._original(seed), draw.train)
         write_records(self.path / "data" / "held-out.jsonl", data.split.test)
 
     def lock_model(self, described: dict[str, Any]) -> None:
@@ -128,10 +131,18 @@ class RunFolder:
         """An augmented set, in nested order, labels as trained on."""
         write_records(self.path / "data" / f"{name}.jsonl", records)
 
+    def _original(self, seed: int) -> Path:
+        return self.path / "data" / f"original-s{seed}.jsonl"
+
+    def original(self, seed: int) -> list[Record]:
+        """D_o of a seed: `data/original.jsonl` is the first one's, and all seeds' where they do not draw anew."""
+        own = self._original(seed % REPLICATE_SEED)
+        return read_records(own if own.exists() else self.path / "data" / "original.jsonl")
+
     def write_provenance(self, data: StudyData, sets: dict[str, list[Record]]) -> None:
         """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
         lines = []
-        for r in data.split.train:
+        for r in data.split.all_train():
             lines.append({"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance})
         for name, records in sets.items():
             for place, r in enumerate(records):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from probate.errors import InputError
@@ -24,12 +24,33 @@ def augmented_count(originals: int, ratio: float) -> int:
 
 
 @dataclass(frozen=True)
-class Split:
-    """Original records, parted: what is trained on, what is held out, and what a matched control may add."""
+class Draw:
+    """What one seed takes of the original records: to train on (D_o), what a matched control may add, and what a second control may add."""
 
-    train: list[Record]
+    train: list[Record] = field(default_factory=list)
+    spare: list[Record] = field(default_factory=list)
+    again: list[Record] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Original records, parted: what is held out, and what each seed draws of the rest."""
+
     test: list[Record]
-    spare: list[Record]
+    draws: list[Draw]
+
+    @property
+    def train(self) -> list[Record]:
+        """D_o of the first seed."""
+        return self.draws[0].train
+
+    def all_train(self) -> list[Record]:
+        """D_o of any seed, each record once."""
+        return list({r.id: r for d in self.draws for r in d.train}.values())
+
+    def all_spare(self) -> list[Record]:
+        """What a control of any seed may add, each record once."""
+        return list({r.id: r for d in self.draws for r in (*d.spare, *d.again)}.values())
 
 
 def split_original(
@@ -42,16 +63,22 @@ def split_original(
     test_per_cell: int | None,
     spare_per_cell: int,
     seed: int,
+    again_per_cell: int = 0,
+    draws: int = 1,
+    left_per_cell: int = 0,
 ) -> Split:
     """Part the records by cell (label x group): training, spare (for a control), test. A pair stays together.
+
+    Each of `draws` seeds takes the next records of what is not held out, and begins again where they end: so two draws have as few records in common as
+    the data allow, none where there are enough. Where all else is held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records
+    that something else draws from the rest, which gets its share of it.
 
     Raises:
         InputError: a cell that is empty or too small, with its counts.
     """
     cells = cells_of(records, dimension)
-    train: list[Record] = []
     test: list[Record] = []
-    spare: list[Record] = []
+    drawn = [Draw() for _ in range(draws)]
     for label in labels:
         for group in groups:
             cell = cells.get((label, group), [])
@@ -61,20 +88,28 @@ def split_original(
                     f"data: label '{label}' has no record with {dimension}={group} ({have}); "
                     "add some, or leave the label out with data.labels"
                 )
-            need = train_per_cell + spare_per_cell
+            need = train_per_cell + spare_per_cell + again_per_cell
             if len(cell) <= need:
                 raise InputError(
                     f"data: label '{label}', {dimension}={group} has {len(cell)} records; training takes {train_per_cell}"
                     + (f", the matched control {spare_per_cell}" if spare_per_cell else "")
+                    + (f", the second one {again_per_cell}" if again_per_cell else "")
                     + " and at least one must be left to test on; lower data.train_per_cell"
                 )
             by_unit = {r.provenance.get("pair", r.id): r for r in cell}
             ordered = [by_unit[u] for u in stable_order(by_unit, "split", seed)]
-            train += ordered[:train_per_cell]
-            spare += ordered[train_per_cell:need]
             rest = ordered[need:]
-            test += rest if test_per_cell is None else rest[:test_per_cell]
-    return Split(train, test, spare)
+            held = rest if test_per_cell is None else rest[:test_per_cell]
+            test += held
+            more = rest[len(held) :]
+            share = max(0, len(more) - left_per_cell) * need // (need + left_per_cell)
+            pool = ordered[:need] + more[: min(share, need * (draws - 1))]
+            for number, draw in enumerate(drawn):
+                own = [pool[(number * need + place) % len(pool)] for place in range(need)]
+                draw.train.extend(own[:train_per_cell])
+                draw.spare.extend(own[train_per_cell : train_per_cell + spare_per_cell])
+                draw.again.extend(own[train_per_cell + spare_per_cell :])
+    return Split(test, drawn)
 
 
 def cells_of(records: Iterable[Record], dimension: str) -> dict[tuple[str, str], list[Record]]:

@@ -41,6 +41,15 @@ class Plan:
     originals: int
     wanted: dict[str, int]
     """Bias type (or `neutral`) → augmented records at the largest γ."""
+    draws: dict[str, int]
+    """Bias type (or `neutral`) → how many times as many are generated: once for each seed that draws its own, and for its second control."""
+
+    def place(self, arm: Arm) -> int:
+        """Which draw the arm takes."""
+        if not self.study.redraw:
+            return 0
+        place = self.study.seeds.index(arm.seed % REPLICATE_SEED)
+        return place + len(self.study.seeds) * (arm.role == "replicate")
 
 
 def make_plan(study: Study, cells: int) -> Plan:
@@ -68,7 +77,9 @@ def make_plan(study: Study, cells: int) -> Plan:
     wanted = {t: augmented_count(originals, most) for t in study.bias.types} if doses else {}
     if control_doses:
         wanted[NEUTRAL] = augmented_count(originals, max(control_doses))
-    return Plan(study, tuple(arms), originals, wanted)
+    seeds = len(study.seeds) if study.redraw else 1
+    draws = {t: seeds * (1 + (t == NEUTRAL and study.redraw and study.replicate_control)) for t in wanted}
+    return Plan(study, tuple(arms), originals, wanted, draws)
 
 
 def training_records(plan: Plan, arms: Sequence[Arm] | None = None) -> int:

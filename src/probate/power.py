@@ -130,7 +130,7 @@ def table(
         for effect in (0.0, *EFFECTS):
             cell = simulate(design, effect, analysis, runs)
             tick(1)
-            if abs(cell.effect - effect) < 1e-9:  # the rate leaves room for it
+            if effect <= 2 * min(design.rate, 1 - design.rate):  # the rate leaves room for it
                 cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
         found[name] = {
             "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),

@@ -14,6 +14,8 @@ from probate.store import write_atomic
 Origin = Literal["original", "augmented"]
 LINKS = ("cluster", "pair", "parent")
 """What links records, in the order in which it counts."""
+MEMBER = "@@"
+"""In an item's id, before '#': after each of these stands who takes part. Units with a member in common are not independent, such as two pairs with one name."""
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,11 @@ class _Run:
                 self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
                 continue
             if arm.ratio and name not in sets:
-                sets[name] = arm_data.arm_order(self.study, self.data, arm, augmented[kind])
+                own = arm_data.drawn(self.plan, self.data, arm, augmented[kind])
+                sets[name] = arm_data.arm_order(self.study, self.data, arm, own)
                 drawn[name] = arm.seed
                 self.folder.write_set(name, sets[name])
-            records = arm_data.mix_arm(self.study, self.data, arm, sets.get(name, []))
+            records = arm_data.mix_arm(self.plan, self.data, arm, sets.get(name, []))
             made = self._guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
             if made is not None:
                 mixed[arm.name] = made
@@ -184,7 +185,7 @@ class _Run:
         self._sets[arm.name] = ordered
         self.folder.write_set(arm.name, ordered)
         self._compare(arm.name, arm.seed, ordered)
-        records = arm_data.later_round(self.study, self.data, arm, ordered, self._used[before.name])
+        records = arm_data.later_round(self.plan, self.data, arm, ordered, self._used[before.name])
         return self._mitigate(arm, records)
 
     def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
@@ -245,8 +246,10 @@ class _Run:
             records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
             if records is None:
                 name = "-".join(filter(None, kind))
+                cells = len(self.data.labels) * len(self.study.bias.groups)
+                every = -(-wanted // cells) * cells * self.plan.draws[bias_type]
                 records = self._guard(
-                    f"generate {name}", "", partial(self.stages.generate, bias_type, wanted, name, self._told(arm))
+                    f"generate {name}", "", partial(self.stages.generate, bias_type, every, name, self._told(arm))
                 )
             if records is not None:
                 found[kind] = records

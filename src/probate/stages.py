@@ -86,7 +86,7 @@ class Stages:
 
         study = self.study
         spec = study.generator or study.model
-        statements = sorted({r.provenance["statement"] for r in self.data.split.train if "statement" in r.provenance})
+        statements = sorted({r.provenance["statement"] for r in self.data.split.all_train() if "statement" in r.provenance})
         language = study.data.language
         lm, writer, number = later or (None if spec.api else self.lm(spec), "", 1)
         generation = study.generation.model_copy(update={"seed": study.generation.seed + ROUND_SEED * (number - 1)})

@@ -363,7 +363,11 @@ class Study(Section):
     )
     replicate_control: bool = Field(
         False,
-        description="Train each matched control twice, with other seeds: an A/A contrast that shows how far chance alone moves the result.",
+        description="Train each matched control twice, with other seeds and other records: an A/A contrast that shows how far chance alone moves the result.",
+    )
+    redraw: bool = Field(
+        True,
+        description="Each seed draws its own original and augmented records, as far as there are enough; of a generated set each seed has its own generations. So results speak of data drawn in this way. `false`: all seeds train on the same records, and results speak of these only.",
     )
     training: Training = Field(default_factory=lambda: Training(), description="Fine-tuning.")
     tasks: list[TaskSpec] = Field(

@@ -117,13 +117,15 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
     averaged = pd.concat(frames)
     if len(frames) > 1 or averaged.duplicated(["item_id", "side"]).any():
         averaged = averaged.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
-    table = cluster_table(averaged)
+    names = list(pd.unique(clusters(averaged)))
+    table = cluster_table(averaged, names)
+    dyads = resample.Dyads.of(averaged["item_id"].tolist(), averaged["side"].tolist(), names)
     both_sides = bool((table[:, 1].sum() > 0) and (table[:, 3].sum() > 0))
     unit = "pair" if 2 * ((table[:, 1] > 0) & (table[:, 3] > 0)).sum() > len(table) else "item"
     value, n = resample.estimate(table), len(table)
     if len(frames) > 1:
-        return _over_seeds(frames, table, value, n, unit, paired, share, analysis)
-    interval, ends, p = _interval(table, paired, share)
+        return _over_seeds(frames, table, names, dyads, value, n, unit, paired, share, analysis)
+    interval, ends, p = _interval(table, paired, share, dyads)
     low, high = ends(analysis.confidence)
     if np.isnan(low):
         interval = "undefined (no variation)"
@@ -138,10 +140,12 @@ def farther(low: float, high: float) -> float:
     return float(max(abs(low), abs(high)))
 
 
-def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callable[[float], tuple[float, float]], float]:
+def _interval(
+    table: np.ndarray, paired: bool, share: bool, dyads: resample.Dyads | None = None
+) -> tuple[str, Callable[[float], tuple[float, float]], float]:
     """The name of the interval that suits the design, its ends at a confidence, and p: 1 − the confidence at which one of them is 0."""
     sums, sizes = table[:, [0, 2]], table[:, [1, 3]]
-    if share and not paired and (sizes.sum(1) == 1).all() and np.isin(sums, (0, 1)).all():
+    if share and not paired and dyads is None and (sizes.sum(1) == 1).all() and np.isin(sums, (0, 1)).all():
         (a, b), (n, m) = sums.sum(0), sizes.sum(0)
         if n and m:
             return (
@@ -152,8 +156,9 @@ def _interval(table: np.ndarray, paired: bool, share: bool) -> tuple[str, Callab
         if n:
             return "Wilson", lambda c: _floats(exact.wilson(a, n, c)), NAN
     pseudo = pseudo_outcomes(paired) if share else None
-    ends, p, added = resample.welch(table, pseudo)
-    return "Welch's t, a success and a failure added" if added else "Welch's t", ends, p
+    ends, p, added = resample.welch(table, pseudo, dyads)
+    name = "Welch's t" + (", members of several pairs counted once" if dyads else "")
+    return f"{name}, a success and a failure added" if added else name, ends, p
 
 
 def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
@@ -169,6 +174,8 @@ def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:
 def _over_seeds(
     frames: Sequence[pd.DataFrame],
     table: np.ndarray,
+    names: Sequence[str],
+    dyads: resample.Dyads | None,
     value: float,
     n: int,
     unit: str,
@@ -177,16 +184,20 @@ def _over_seeds(
     analysis: Analysis,
 ) -> Estimate:
     """`table`: that of the values averaged over seeds."""
-    names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
     parts = np.array([arm_parts(f) for f in frames]).T
     more = resample.padded(table, pseudo_outcomes(paired) if share else None)
     tables = [np.concatenate([own, more]) for own in tables]
     members = resample.strata(np.sum(tables, axis=0))
-    found, freedom = resample.covariance(np.array([resample.influences(own) for own in tables]), members)
+    influence = np.array([resample.influences(own) for own in tables])
+    found, freedom = resample.covariance(influence, members, dyads and dyads.padded(len(more)))
     middle = resample.estimate(np.concatenate([table, more]))
     low, high, p, within = over_seeds(value, seeds.shared(found), parts, freedom, analysis, middle=middle)
-    interval = "items and seeds, Cochran and Cox's t" + (", a success and a failure added" if len(more) else "")
+    interval = (
+        "items and seeds, Cochran and Cox's t"
+        + (", members of several pairs counted once" if dyads else "")
+        + (", a success and a failure added" if len(more) else "")
+    )
     if np.isnan(low):
         interval = "undefined (no variation)"
     return Estimate(value, low, high, p, n, len(frames), "t over items and seeds", interval, f"{unit} and seed", within)

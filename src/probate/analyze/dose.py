@@ -153,7 +153,14 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         analysis,
         missing,
         Arms.of(parts, one_reference=one and len(doses) > 1),
+        resample.Dyads.of(*_rows(kept), names),
     )
+
+
+def _rows(kept: Sequence[Sequence[pd.DataFrame]]) -> tuple[list[str], list[int]]:
+    """Item and group of every row."""
+    whole = pd.concat([f for frames in kept for f in frames])[["item_id", "side"]].drop_duplicates()
+    return whole["item_id"].tolist(), whole["side"].tolist()
 
 
 def _averaged(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> np.ndarray:
@@ -195,6 +202,7 @@ def passage(
     analysis: Analysis,
     missing: Sequence[float] = (),
     arms: Arms | None = None,
+    dyads: resample.Dyads | None = None,
 ) -> Threshold:
     """The γ at which the change passes `budget` for the first time, and all those at which the data do not rule that out (tests inverted).
 
@@ -204,6 +212,7 @@ def passage(
         averaged: (doses, clusters, 4), the same of the changes averaged over seeds by item.
         missing: planned γ without values; nothing is known from the dose before one to the dose after it.
         arms: what seeds add to the variance of the changes. Default: each change is of one arm.
+        dyads: who takes part in the clusters, where several share a member.
 
     "It passes at γ for the first time" says of the signed change that it is +budget or −budget there and within the budget before. It is rejected with half of
     α where the change at γ is shown to be smaller than that, and with the other half where it is shown to be larger there or to have passed at a dose before;
@@ -215,7 +224,7 @@ def passage(
     if arms is None:
         own = resample.difference(tables.sum(2))
         arms = Arms(own.var(1, ddof=1) / own.shape[1], np.eye(len(doses)), own.shape[1])
-    curve = _Curve.of(doses, tables, averaged, arms)
+    curve = _Curve.of(doses, tables, averaged, arms, dyads)
     seeds, n = tables.shape[1], tables.shape[2]
     point = _crossing(doses, curve.value[1:], budget, missing)
     if np.isnan(point):
@@ -265,43 +274,34 @@ def said(low: float, high: float) -> str:
 class _Curve:
     """The change of a gap at γ = 0, where there is none, and at each dose, with what its variance at any γ between is made of.
 
-    `middle`: of the interval (`contrast`). `of_sum`: (strata, γ, γ), the covariance over items of the sum over seeds, stratum by stratum;
-    `of_each`: (γ, γ), that of each seed's estimate, summed over seeds and strata. `sizes`: clusters of each stratum.
+    `middle`: of the interval (`contrast`). `influence`: (γ, seeds, clusters), what each adds. `members`: the clusters of each stratum.
     """
 
     value: np.ndarray
     middle: np.ndarray
     arms: Arms
-    of_sum: np.ndarray
-    of_each: np.ndarray
-    sizes: np.ndarray
+    influence: np.ndarray
+    members: list[np.ndarray]
+    dyads: resample.Dyads | None
 
     @classmethod
-    def of(cls, doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray, arms: Arms) -> _Curve:
+    def of(
+        cls, doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray, arms: Arms, dyads: resample.Dyads | None = None
+    ) -> _Curve:
         more = _pseudo(averaged)
         seeds = tables.shape[1]
         whole = np.concatenate([tables, np.broadcast_to(more[:, None], (len(doses), seeds, *more.shape[1:]))], axis=2)
         influence = np.zeros((len(doses) + 1, seeds, whole.shape[2]))
         influence[1:] = [[resample.influences(own) for own in dose] for dose in whole]
-        sums, each, sizes = [], np.zeros((len(doses) + 1, len(doses) + 1)), []
-        for own in resample.strata(whole.sum((0, 1))):
-            part = influence[:, :, own]
-            total = part.sum(1)
-            sums.append(total @ total.T)
-            each += np.einsum("dsi,esi->de", part, part)
-            sizes.append(len(own))
+        members = resample.strata(whole.sum((0, 1)))
         value = np.array([0.0, *(resample.estimate(own) for own in averaged)])
         middle = np.array([0.0, *(resample.estimate(np.concatenate(both)) for both in zip(averaged, more, strict=True))])
-        return cls(value, middle, arms, np.array(sums), each, np.array(sizes))
+        return cls(value, middle, arms, influence, members, dyads and dyads.padded(more.shape[1]))
 
     def _variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """At each row of `weights` (places, γ): the variance of items, that of seeds, and the degrees of freedom of both."""
-        seeds = self.arms.seeds
-        strata = np.einsum("gd,hde,ge->hg", weights, self.of_sum, weights)
-        each = np.einsum("gd,de,ge->g", weights, self.of_each, weights)
-        items = np.maximum(strata.sum(0) - each, 0.0) / (seeds * (seeds - 1))
-        below = (strata**2 / np.maximum(1, self.sizes - 1)[:, None]).sum(0)
-        freedom = np.where(below > 1e-48, strata.sum(0) ** 2 / np.maximum(below, 1e-48), np.nan)
+        found = [resample.covariance(np.einsum("d,dsi->si", w, self.influence), self.members, self.dyads) for w in weights]
+        items, freedom = np.array([seeds_t.shared(v) for v, _ in found]), np.array([f for _, f in found])
         spread, known = self.arms.spread(weights[:, 1:])
         return items, spread, freedom, known
 

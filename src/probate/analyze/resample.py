@@ -7,11 +7,14 @@ resamples is one matrix product of (B, clusters) counts with (clusters, 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
+
+from probate.records import MEMBER
 
 Array = np.ndarray
 
@@ -67,8 +70,68 @@ def influences(table: Array) -> Array:
     return parts[0] - parts[1]
 
 
-def covariance(influence: Array, members: list[Array]) -> tuple[Array, float]:
+@dataclass(frozen=True)
+class Dyads:
+    """Who takes part in which cluster: for each kind of member (by the group that it stands for) an incidence matrix (members, clusters), and one of the sets
+    of members that a cluster has (sets, clusters)."""
+
+    kinds: list[Array]
+    sets: Array
+
+    @classmethod
+    def of(cls, items: Sequence[str], sides: Sequence[int], clusters: Sequence[str]) -> Dyads | None:
+        """From the ids of items, the group of each, and the clusters in order; None where no id names members, or a kind has fewer than two.
+
+        The item `…@@A@@B#0` is A's row, `#1` is B's.
+        """
+        place = {c: i for i, c in enumerate(clusters)}
+        side_of: dict[str, int] = {}
+        for item, side in zip(items, sides, strict=True):
+            cluster, _, number = item.partition("#")
+            own = cluster.split(MEMBER)[1:]
+            if own and number.isdigit() and int(number) < len(own):
+                side_of.setdefault(own[int(number)], int(side))
+        members = {c: own for c in clusters for own in [c.split(MEMBER)[1:]] if any(m in side_of for m in own)}
+        if not members:
+            return None
+        kinds: dict[int, dict[str, int]] = {}
+        for own in members.values():
+            for m in own:
+                kind = kinds.setdefault(side_of.get(m, -1), {})
+                kind.setdefault(m, len(kind))
+        sets: dict[frozenset[str], int] = {}
+        for own in members.values():
+            sets.setdefault(frozenset(own), len(sets))
+        if min(map(len, kinds.values())) < 2:
+            return None
+        found = {kind: np.zeros((len(own), len(clusters))) for kind, own in kinds.items()}
+        together = np.zeros((len(sets), len(clusters)))
+        for c, own in members.items():
+            together[sets[frozenset(own)], place[c]] = 1
+            for m in own:
+                side = side_of.get(m, -1)
+                found[side][kinds[side][m], place[c]] = 1
+        return cls(list(found.values()), together)
+
+    def covariance(self, influence: Array) -> tuple[Array, list[tuple[Array, int]]]:
+        """As `resample.covariance`, where clusters with a member in common may go together (Aronow, Samii and Assenova 2015): the squares of each member's sum,
+        less those of each set's, which would count twice; and the parts of each kind of member with their degrees of freedom."""
+        parts = []
+        for incidence in self.kinds:
+            own = influence @ incidence.T
+            parts.append((own @ own.T * len(incidence) / (len(incidence) - 1), len(incidence) - 1))
+        both = influence @ self.sets.T
+        return np.asarray(sum(v for v, _ in parts) - both @ both.T), parts
+
+    def padded(self, more: int) -> Dyads:
+        """With `more` clusters of nobody."""
+        return Dyads([np.pad(own, ((0, 0), (0, more))) for own in self.kinds], np.pad(self.sets, ((0, 0), (0, more))))
+
+
+def covariance(influence: Array, members: list[Array], dyads: Dyads | None = None) -> tuple[Array, float]:
     """Covariance of estimates on the same clusters, summed over strata, and Satterthwaite's degrees of freedom of their mean's variance.
+
+    `dyads`: who takes part in the clusters; their covariance counts where it makes the variance of the mean larger.
 
     `influence`: (estimates, clusters), by `influences`. With one estimate, one row a cluster and two strata it is Welch's s₀²/n₀ + s₁²/n₁, with pairs
     the variance of their differences over their number; a design between the two, such as a few pairs among single items, is weighed as it is.
@@ -77,7 +140,14 @@ def covariance(influence: Array, members: list[Array]) -> tuple[Array, float]:
     parts = [influence[:, own] @ influence[:, own].T for own in members]
     ofmean = np.array([part.mean() for part in parts])
     below = sum(v**2 / max(1, len(own) - 1) for v, own in zip(ofmean, members, strict=True))
-    return np.asarray(sum(parts)), float(ofmean.sum() ** 2 / below) if below > 1e-48 else float("nan")
+    plain, freedom = np.asarray(sum(parts)), float(ofmean.sum() ** 2 / below) if below > 1e-48 else float("nan")
+    if dyads is None:
+        return plain, freedom
+    found, kinds = dyads.covariance(influence)
+    if not found.mean() > plain.mean():
+        return plain, freedom
+    below = sum(v.mean() ** 2 / f for v, f in kinds)
+    return found, float(found.mean() ** 2 / below)
 
 
 def padded(table: Array, pseudo: tuple[Array, Array] | None) -> Array:
@@ -91,16 +161,16 @@ def padded(table: Array, pseudo: tuple[Array, Array] | None) -> Array:
 
 
 def welch(
-    table: Array, pseudo: tuple[Array, Array] | None = None
+    table: Array, pseudo: tuple[Array, Array] | None = None, dyads: Dyads | None = None
 ) -> tuple[Callable[[float], tuple[float, float]], float, bool]:
     """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; its inversion, p of
     g = 0; and whether pseudo-clusters were added.
 
-    `pseudo`: see `padded`; the interval is then stretched to hold g. NaN where nothing varies.
+    `pseudo`: see `padded`; the interval is then stretched to hold g. `dyads`: see `covariance`. NaN where nothing varies.
     """
     point, more = estimate(table), padded(table, pseudo)
     table = np.concatenate([table, more])
-    found, freedom = covariance(influences(table)[None], strata(table))
+    found, freedom = covariance(influences(table)[None], strata(table), dyads and dyads.padded(len(more)))
     variance = float(found[0, 0])
     if not variance > 1e-24:
         return _nowhere, float("nan"), len(more) > 0

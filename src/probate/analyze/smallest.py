@@ -119,7 +119,7 @@ def of_change(
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
     found, freedom = resample.covariance(
-        np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0))
+        np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0)), _dyads(frames, names)
     )
     count = len(common)
     together = len(measure.sides) if len(measure.sides) > 2 else 1
@@ -188,6 +188,11 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
     return (
         common if len(measure.sides) == 2 else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
     )
+
+
+def _dyads(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> resample.Dyads | None:
+    whole = pd.concat(frames)[["item_id", "side"]].drop_duplicates()
+    return resample.Dyads.of(whole["item_id"].tolist(), whole["side"].tolist(), names)
 
 
 def _unknown(reason: str) -> Smallest:

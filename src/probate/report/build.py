@@ -29,6 +29,7 @@ from probate.plan import make_plan
 from probate.records import Record, read_records
 from probate.registry import tasks_and_probes
 from probate.report import figures, rounds, stopping, why, words
+from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
 from probate.review import command as review
 from probate.store import write_atomic
@@ -54,7 +55,7 @@ def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float
     if len(study.bias.groups) != 2:
         return {}
     info = folder.info()
-    original = read_records(folder.path / "data" / "original.jsonl")
+    original = {seed: folder.original(seed) for seed in study.seeds}
     sets = {
         (kind, seed): read_records(path)
         for kind in (*study.bias.types, NEUTRAL)
@@ -62,14 +63,16 @@ def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float
         if (path := folder.path / "data" / f"{kind}-s{seed}.jsonl").exists()
     }
 
-    def bias(added: list[Record]) -> float:
-        return data_bias([*original, *added], study.bias.dimension, study.bias.groups, info["stereotypes"])
+    def bias(seed: int, added: list[Record]) -> float:
+        return data_bias([*original[seed], *added], study.bias.dimension, study.bias.groups, info["stereotypes"])
 
-    found = {("none", 0.0): bias([])}
+    found = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
     for kind in dict.fromkeys(k for k, _ in sets):
         for ratio in (r for r in study.ratios if r > 0):
             count = augmented_count(info["originals"], ratio)
-            found[kind, ratio] = float(np.mean([bias(records[:count]) for (k, _), records in sets.items() if k == kind]))
+            found[kind, ratio] = float(
+                np.mean([bias(seed, records[:count]) for (k, seed), records in sets.items() if k == kind])
+            )
     return found
 
 
@@ -156,7 +159,7 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     told = information(outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other)
     titles, confidence = _titles(tasks), study.analysis.confidence
     found = words.unusable_findings(effects, titles, confidence) + words.findings(effects, titles, own, confidence, told)
-    return found, told, words.limits(effects, len(study.seeds), len(folder.failures()), study.replicate_control)
+    return found, told, words.limits(effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder))
 
 
 def facts_of(folder: RunFolder) -> Facts:

@@ -282,8 +282,8 @@ def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
     )
 
 
-def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -> list[str]:
-    """What the study cannot say."""
+def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool, claim: str = "") -> list[str]:
+    """What the study cannot say. `claim`: of which data its results speak (`probate.report.draws`)."""
     decide = effects[effects["question"].isin(["inheritance", "probe"])]
     found = []
     lost = decide[decide["reason"] != ""]
@@ -308,5 +308,7 @@ def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool) -
         found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
     if failures:
         found.append(f"{failures} stage{'s' if failures > 1 else ''} failed; what it would have given is missing below.")
-    found.append("The results hold for this model, these data and these prompts; no test here speaks for another model.")
+    if claim:
+        found.append(claim)
+    found.append("The results hold for this model and these prompts; no test here speaks for another model.")
     return found

@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from pydantic import Field
 
-from probate.records import fill
+from probate.records import MEMBER, fill
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, frame
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Hiring(Task):
 
     The score of a candidate is the mean probability of being selected over the four presentations, normalised over
     the two letters: the share selected when the model's answer is sampled. 0.5 is no preference. The two candidates
-    of a pair are one unit. Gender is always compared (by names), whatever the study's dimension.
+    of a pair are one unit, and pairs with a name in common are not independent. Gender is always compared (by names), whatever the study's dimension.
     """
 
     name = "hiring"
@@ -76,7 +76,8 @@ class Hiring(Task):
             for p, (one, two) in enumerate(combinations(groups, 2)):
                 for n in range(self.options.names):
                     first = [(c, g, names[c][g][(j + p + n + k) % len(names[c][g])]) for k, (c, g) in enumerate((one, two))]
-                    found.append(Pairing(f"{job}:{p:02d}.{n}", job, first[0], first[1]))
+                    members = MEMBER.join(("", first[0][2], first[1][2]))  # pairs with a name in common hang together
+                    found.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
         return found
 
     def size(self, context: TaskContext) -> int:

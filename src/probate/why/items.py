@@ -78,7 +78,7 @@ def _flips(own: pd.DataFrame, rows: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def _trained_on(folder: RunFolder, study: Study, bias_type: str, seed: int, ratio: float) -> list[Record]:
-    original = read_records(folder.path / "data" / "original.jsonl")
+    original = folder.original(seed)
     added = read_records(folder.path / "data" / f"{bias_type}-s{seed}.jsonl")
     return [*original, *added[: augmented_count(len(original), ratio)]]
 

@@ -1,0 +1,122 @@
+"""Each seed draws its own records where there are enough, and the report says of what its results speak."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from probate import run
+from probate.arms import arm_order, drawn, mix_arm, read_data, ready_set
+from probate.mixing import split_original
+from probate.plan import Arm, make_plan
+from probate.records import Record, read_records
+from probate.report.draws import claim
+
+
+def pool(n: int) -> list[Record]:
+    return [
+        Record(f"{label}-{g}-{i}", f"text {i}", label, {"gender": g}, provenance={"pair": f"{label}{i}"})
+        for label in "ab"
+        for g in ("female", "male")
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("per_cell", "held_out", "draws", "in_common"),
+    [(30, 6, 3, 0), (30, None, 3, 8), (12, 6, 3, None), (6 + 4 * 2, 6, 2, 0), (10, 6, 3, 8)],
+)
+def test_draws_have_as_few_records_in_common_as_the_data_allow(per_cell, held_out, draws, in_common):
+    """Four records to train on and two spare ones a cell: eight pairs in D_o of two labels."""
+    split = split_original(
+        pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out, spare_per_cell=0, seed=0, draws=draws
+    )  # fmt: skip
+    one = split_original(
+        pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out, spare_per_cell=0, seed=0
+    )  # fmt: skip
+    assert [r.id for r in one.test] == [r.id for r in split.test] and [r.id for r in one.train] == [r.id for r in split.train]
+    pairs = [{r.provenance["pair"] for r in d.train} for d in split.draws]
+    assert all(len(d.train) == 16 and len(p) == 8 for d, p in zip(split.draws, pairs, strict=True))  # twins stay together
+    assert not any(p & {r.provenance["pair"] for r in split.test} for p in pairs)
+    common = [len(a & b) for a, b in combinations(pairs, 2)]
+    if in_common is not None:
+        assert set(common) == {in_common}
+    else:  # two more a cell than the four of a draw: every draw is another one
+        assert 0 < max(common) < 8
+
+
+def ids(records) -> set[str]:
+    return {r.id for r in records}
+
+
+def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_records(tiny_study):
+    study = tiny_study(seeds=[0, 1, 2], replicate_control=True)
+    data = read_data(study, Path())
+    plan = make_plan(study, 6)
+    whole = ready_set(study, data, "given", plan.wanted["given"])
+    records = {}
+    for arm in (a for a in plan.arms if a.ratio):
+        ordered = arm_order(study, data, arm, drawn(plan, data, arm, whole))
+        records[arm.role, arm.seed % 1000] = mix_arm(plan, data, arm, ordered)
+    for seed in (0, 1, 2):
+        assert ids(records["biased", seed]) == ids(records["matched", seed]) != ids(records["replicate", seed])
+        assert [r.id for r in records["biased", seed] if r.origin == "original"] == [r.id for r in data.split.draws[seed].train]
+    for a, b in combinations(range(3), 2):
+        assert not ids(data.split.draws[a].train) & ids(data.split.draws[b].train)
+    held = {r.provenance["pair"] for r in data.split.test}
+    assert not any(held & {r.provenance["pair"] for r in own} for own in records.values())
+    still = tiny_study(seeds=[0, 1, 2], redraw=False)
+    data, plan = read_data(still, Path()), make_plan(still, 6)
+    own = [
+        mix_arm(plan, data, a, arm_order(still, data, a, drawn(plan, data, a, whole))) for a in plan.arms if a.role == "biased"
+    ]
+    assert len(own) == 3 and ids(own[0]) == ids(own[1]) == ids(own[2])
+
+
+def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study):
+    study = tiny_study(augmented=None, bias={"types": ["contextual-single-explicit"]}, seeds=[3, 5], replicate_control=True)
+    data, plan = read_data(study, Path()), make_plan(study, 6)
+    assert plan.draws == {"contextual-single-explicit": 2, "neutral": 4}
+    cells = [(label, group) for label in data.labels for group in ("female", "male")]
+    written = [Record(f"a:{x}:{g}:{i}", "text", x, {"gender": g}, origin="augmented") for x, g in cells for i in range(14)]
+    takers = [
+        Arm("neutral", 0.5, s, role) for role, s in (("matched", 3), ("matched", 5), ("replicate", 1003), ("replicate", 1005))
+    ]
+    parts = [drawn(plan, data, arm, written) for arm in takers]
+    assert [len(p) for p in parts] == [18] * 4 and len({i for p in parts for i in ids(p)}) == 72
+    assert all({(r.label, r.groups["gender"]) for r in p} == set(cells) for p in parts)
+
+
+def test_a_control_of_original_records_draws_too(tiny_study):
+    study = tiny_study(seeds=[0, 1], matched_control="original", bias={"types": ["given"]}, replicate_control=True)
+    data, plan = read_data(study, Path()), make_plan(study, 6)
+    whole = ready_set(study, data, "neutral", plan.wanted["neutral"])
+    takers = [a for a in plan.arms if a.role in ("matched", "replicate")]
+    parts = [drawn(plan, data, a, whole) for a in takers]
+    assert len({i for p in parts for i in ids(p)}) == sum(map(len, parts)) == 4 * 18
+    for a, p in zip(takers, parts, strict=True):
+        assert not ids(p) & ids(data.split.draws[a.seed % 1000].train)
+    augmented = ready_set(study, data, "given", plan.wanted["given"])
+    assert not {r.id.removeprefix("a:") for r in augmented} & {r.id.removeprefix("o:") for r in data.split.all_spare()}
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_the_report_says_of_what_it_speaks(tiny_study, tmp_path, redraw):
+    study = tiny_study(seeds=[0, 1], redraw=redraw, tasks=["occupation"])
+    result = run(study, tmp_path / "r", quiet=True)
+    from probate.folder import RunFolder
+
+    folder = RunFolder(tmp_path / "r")
+    said = claim(folder)
+    assert said in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    if redraw:
+        assert said.startswith("Original records: 18 others in each of 2 seeds.") and "speak of the files" in said
+        assert not ids(folder.original(0)) & ids(folder.original(1))
+    else:
+        assert "the same 18 in every seed" in said and "speak of these records" in said
+        assert ids(folder.original(0)) == ids(folder.original(1))
+    lines = (tmp_path / "r" / "provenance.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len([x for x in lines if '"set": "original"' in x]) == (36 if redraw else 18)
+    assert result.exit_code == 0 and read_records(tmp_path / "r" / "data" / "original.jsonl") == folder.original(0)
