@@ -51,11 +51,11 @@ def folder(finished):
     path = finished / "effects.parquet"
     before = path.read_bytes()
 
-    def make(low, high, seeds=3):
+    def make(low, high, seeds=3, p=0.001):
         effects = pd.read_parquet(path)
         own = (effects["question"] == "inheritance") & (effects["task"] == "occupation")
         effects.loc[own, ["estimate", "ci_low", "ci_high"]] = [(low + high) / 2, low, high]
-        effects.loc[effects["question"] == "inheritance", "seeds"] = seeds
+        effects.loc[effects["question"] == "inheritance", ["seeds", "p_adjusted"]] = [seeds, p]
         effects.to_parquet(path)
         return str(finished)
 
@@ -85,6 +85,11 @@ def test_three_answers(folder, tmp_path, ends, code, word):
     else:
         with pytest.raises(CannotTell if code == 4 else AssertionError, match=word):
             assert_no_inheritance(folder(*ends), tasks=["occupation"])
+
+
+def test_it_fails_on_what_is_sure_among_all_that_the_run_tests(folder):
+    result = probate(folder(0.1, 0.3, p=0.2), "--max-gap", 0.05)
+    assert result.exit_code == 4 and "among all that the run tests this is not sure (adjusted p = 0.200)" in result.output
 
 
 @pytest.mark.parametrize("ends", [(-0.001, 0.001), (0.4, 0.6)])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze import macro_f1, spread
-from probate.analyze.contrast import EMPTY, Estimate, before_after, contrast, difference
+from probate.analyze.contrast import EMPTY, NAN, Estimate, before_after, contrast, difference
 from probate.analyze.groups import group_means
 from probate.analyze.usable import Asked
 from probate.study import Analysis
@@ -53,7 +53,7 @@ def levels(
 ) -> Iterator[tuple[str, str, str, Estimate]]:
     """(question, name, comparison, estimate) of one kind of arm; `frames` has the measure's values, one a seed.
 
-    A level is that of the seeds in which its group has values, all else of those in which every group in `asked` has (default: all groups); where
+    A level has no test: that a share is 0 is no hypothesis. It is that of the seeds in which its group has values, all else of those in which every group in `asked` has (default: all groups); where
     there is no such seed it is undefined.
     """
     sides = measure.sides
@@ -67,7 +67,7 @@ def levels(
         one = [f[f["side"] == side].assign(side=0) for f in frames]
         own = [m[group] for m, _ in means if group in m]
         e = contrast(one, analysis, paired=False, share=share, sides=1)
-        yield "level", group, ALL if len(sides) == 1 else group, _at(own, e)
+        yield "level", group, ALL if len(sides) == 1 else group, replace(_at(own, e), p=NAN, within=NAN, test="none")
     if len(sides) == 2:
         pair = f"{sides[0]} − {sides[1]}"
         gaps = [g for _, g in means if np.isfinite(g)]

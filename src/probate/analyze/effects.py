@@ -13,7 +13,7 @@ import pandas as pd
 from probate.analyze import compare, dose, unusable
 from probate.analyze.bounds import change_bounds
 from probate.analyze.contrast import Estimate
-from probate.analyze.families import benjamini_hochberg, holm
+from probate.analyze.hierarchy import adjusted
 from probate.analyze.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.analyze.usable import Asked, Values, asked_of, counted, missing, most_unusable, told, undefined, values_of
 from probate.bias.taxonomy import NEUTRAL, SECOND
@@ -23,7 +23,7 @@ from probate.tasks.base import Measure
 
 COLUMNS = (
     "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n test unit "
-    "p_bh interval seeds family comparison within reason note unusable bound_low bound_high"
+    "p_bh interval seeds family comparison within reason note unusable bound_low bound_high together_low together_high"
 ).split()
 """The contract's columns, then Probate's own."""
 
@@ -104,8 +104,8 @@ def effects_of(
         (of accuracy, over all groups), `unusable-level` (share of unusable answers in one group) and `unusable` (their difference between groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per
         unit of γ), `dose-step` (from one dose to the next), `coefficient` (per unit of bias in the training data), `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
         `comparison` names the groups: first − second; with more than two,
-        each against the rest and max − min. An effect of training with one seed has no `p` and no `within` (`_described`). `p_adjusted` is Holm's, `p_bh` Benjamini and Hochberg's, each over the
-        family named in `family`.
+        each against the rest and all together. `together_low` and `together_high` are an interval that holds for all γ and bias types of the task. An effect of training with one seed has no `p` and no `within` (`_described`). `p_adjusted` holds for all
+        effects together (`probate.analyze.hierarchy`), `p_bh` is Benjamini and Hochberg's over all tests of a question.
     """
     rows = []
     for task, found in measures.items():
@@ -125,7 +125,7 @@ def effects_of(
                 rows += list(_dose_effects(own, bias or {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
-    return _adjust(_described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])))
+    return adjusted(_described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE)
 
 
 Frames = dict[Cell, dict[int, Values]]
@@ -155,6 +155,7 @@ def _row(
     number: int = 1,
     unusable: float = 0.0,
     bounds: tuple[float, float] = (np.nan, np.nan),
+    together: tuple[float, float] = (np.nan, np.nan),
 ) -> dict[str, object]:
     values = asdict(e)
     return {
@@ -164,6 +165,7 @@ def _row(
         "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
         "family": "", "comparison": comparison, "within": values["within"],
         "reason": values["reason"], "note": values["note"], "unusable": unusable, "bound_low": bounds[0], "bound_high": bounds[1],
+        "together_low": together[0], "together_high": together[1],
     }  # fmt: skip
 
 
@@ -270,12 +272,17 @@ def _changes(own: _Measured, question: str, name: str, cell: Cell, other: Cell) 
     both = [list(own.frames[c].values()) for c in (cell, other)]
     aside, common = counted([*both[0], *both[1]], measure, own.asked), own.asked.sides or frozenset(range(len(measure.sides)))
     pairs, _ = _paired(own, cell, other, compare.needed(measure, compare.comparisons(measure)[-1], own.asked))
-    found = compare.changes([(a.frame, b.frame) for a, b in pairs.values()], measure, own.analysis, own.asked)
-    for comparison, e in found:
+    frames = [(a.frame, b.frame) for a, b in pairs.values()]
+    many = sum(c.bias_type not in ("none", NEUTRAL) and c.mitigation == "none" and c.round == 1 for c in own.frames)
+    strict = own.analysis.model_copy(update={"confidence": 1 - (1 - own.analysis.confidence) / max(1, many)})
+    whole = dict(compare.changes(frames, measure, strict, own.asked)) if question == "inheritance" and many > 1 else {}
+    for comparison, e in compare.changes(frames, measure, own.analysis, own.asked):
         _, lost = _paired(own, cell, other, compare.needed(measure, comparison, own.asked))
         more: dict[str, Any] = {}
+        if comparison in whole and not lost:
+            more["together"] = whole[comparison].low, whole[comparison].high
         if aside:
-            more = {
+            more |= {
                 "unusable": most_unusable([*both[0], *both[1]], common),
                 "bounds": change_bounds(both[0], both[1], measure, comparison),
             }
@@ -401,12 +408,4 @@ def _described(table: pd.DataFrame) -> pd.DataFrame:
     table.loc[alone, ["p", "within"]] = np.nan
     table.loc[alone, "test"] = f"none: {ONE_SEED}"
     table.loc[alone, "interval"] += ", over items only"
-    return table
-
-
-def _adjust(table: pd.DataFrame) -> pd.DataFrame:
-    """Holm and Benjamini-Hochberg, each over all tested effects of one question (the family)."""
-    table["family"] = table["question"]
-    families = table["p"].astype(float).groupby(table["family"], sort=False)
-    table["p_adjusted"], table["p_bh"] = families.transform(holm), families.transform(benjamini_hochberg)
     return table

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from probate.analyze.compare import ANY
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.errors import InputError, nearest
 from probate.folder import RunFolder
 from probate.registry import load_task
+from probate.report.words import ALPHA, p_words
 from probate.study import Study
 
 PASS, FAIL, UNSURE = "pass", "fail", "cannot tell"
@@ -97,7 +99,7 @@ def judge(low: float, high: float, limit: float) -> str:
 def judge_row(row: Any, limit: float) -> tuple[str, str]:
     """The verdict on an effect, and why it cannot be told where its interval alone would not say so.
 
-    Undefined, or of one training seed: cannot tell. Else by its interval, if the answers that cannot be used leave the verdict as it is: the interval is stretched by their
+    Undefined, or of one training seed: cannot tell. Else by its interval, where it fails only if its p holds among all that the run tests, if the answers that cannot be used leave the verdict as it is: the interval is stretched by their
     worst-case bounds (Manski 1990: all of them 0, all of them 1), and where the stretched one has another verdict, it cannot be told. For a measure
     without bounds it cannot be told where more than `MOST_UNUSABLE` of a group's answers in an arm cannot be used.
     """
@@ -106,6 +108,11 @@ def judge_row(row: Any, limit: float) -> tuple[str, str]:
     if row.seeds < 2:
         return UNSURE, f"{ONE_SEED}: the interval covers the choice of items, not another training run; train at least three"
     found = judge(row.ci_low, row.ci_high, limit)
+    if found == FAIL and not row.p_adjusted <= ALPHA:
+        return (
+            UNSURE,
+            f"the interval lies beyond ±{limit:g}, but among all that the run tests this is not sure (adjusted {p_words(row.p_adjusted)})",
+        )
     if found == UNSURE or not row.unusable > 0:
         return found, ""
     share = f"up to {100 * row.unusable:.1f}% of a group's answers in an arm cannot be used"
@@ -168,7 +175,7 @@ def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) 
         if own.empty:
             nan = float("nan")
             found.append(Decision(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE))
-        for r in own.itertuples():
+        for r in own[own["comparison"] != ANY].itertuples():
             verdict, reason = judge_row(r, limit)
             found.append(
                 Decision(

@@ -13,6 +13,7 @@ import pandas as pd
 from probate.analyze.databias import data_bias
 from probate.analyze.effects import effects_of
 from probate.analyze.groups import parse_rates
+from probate.analyze.hierarchy import SHARES
 from probate.analyze.information import Information, information
 from probate.analyze.manipulation import Check, check
 from probate.analyze.unusable import DIFFERENCE, LEVEL
@@ -253,14 +254,20 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
 
 
 def _family_note(effects: pd.DataFrame, study: Study) -> str:
-    sizes = effects[effects["p"].notna()].groupby("question").size()
+    sizes = effects[effects["p"].notna()].groupby("family").size()
     families = ", ".join(f"{q} {n}" for q, n in sizes.items())
     lost = effects[effects["reason"] != ""].groupby("question").size()
     whole = effects.groupby("question").size()
     undefined = ", ".join(f"{q} {n} of {whole[q]}" for q, n in lost.items())
+    parted = ", ".join(f"{100 * share:.0f}% to {name}" for name, share in SHARES.items()).replace(
+        "to next", "to first and next questions"
+    )
     return (
-        f"Adjusted p: Holm (family-wise) and Benjamini-Hochberg (false discovery rate), each over all tests of one question; "
-        f"tests by question: {families}. {f'Undefined, so not tested: {undefined}. ' if undefined else ''}{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
+        f"Adjusted p holds for all that this report tests: the chance of any p below it without any effect is at most that p. First questions are, for each task and bias "
+        f"type, the coefficient or slope over γ (with one γ the change against the matched control) and the largest γ against γ = 0; they share their part of the error "
+        f"equally, and what their findings had goes to the other comparisons of arms (next), by Holm; details and checks have parts of their own ({parted}; "
+        f"a family without tests leaves its part to the others). Tests by family: {families}. BH: Benjamini and Hochberg's false discovery rate over all tests of one question. "
+        f"{f'Undefined, so not tested: {undefined}. ' if undefined else ''}{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
     )
 
 

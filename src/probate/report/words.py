@@ -12,6 +12,7 @@ import pandas as pd
 from probate.analyze.compare import ANY
 from probate.analyze.dose import NOT_WITHIN
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.analyze.hierarchy import FIRST
 from probate.analyze.information import Information
 from probate.analyze.unusable import DIFFERENCE, LEVEL
 from probate.tasks.base import Measure
@@ -77,7 +78,8 @@ def findings(
 ) -> list[Finding]:
     """One finding a task, from its primary measure at the largest γ, over all bias types.
 
-    Rule: *cannot tell* with one training seed; *inherited* if the gap against the matched control has adjusted p < 0.05 for some bias type; else
+    Rule: *cannot tell* with one training seed; *inherited* if the change of the gap against the matched control, or its slope or coefficient over γ, has adjusted
+    p < 0.05 for some bias type; else
     *cannot tell* if such a gap is undefined, or rests on one seed, at some γ or for some bias type; else *moved with the
     amount of data* if only the gap against γ = 0 has; else *no sign at this n*. Where the study has no matched control,
     the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data. `told` adds
@@ -113,14 +115,18 @@ def findings(
             continue
         strongest = known.loc[known["p_adjusted"].fillna(1.0).idxmin()]
         latest = strongest if strongest["p_adjusted"] < ALPHA else known.sort_values("ratio").iloc[-1]
-        sure = strongest["p_adjusted"] < ALPHA
-        text = sentence(latest, measure, confidence)
+        curve = _sure_curve(effects, task, matched=len(matched) > 0)
+        sure = strongest["p_adjusted"] < ALPHA or curve is not None
+        text = sentence(latest, measure, confidence, together=True)
+        if curve is not None:
+            text = f"{_curve_sentence(curve, measure, confidence)} {text}"
         if sure:
             verdict = "inherited"
             head = f"{titles[task]}: the {'gap' if len(measure.sides) > 1 else 'level'} moved"
             if not len(matched):
                 head += ", from bias or from the amount of data"
-            text += f" That is: {toward(measure, latest)}{', more than before' if len(measure.sides) == 2 else ''}."
+            most = curve if curve is not None and not latest["p_adjusted"] < ALPHA else latest
+            text += f" That is: {toward(measure, most)}{', more than before' if len(measure.sides) == 2 else ''}."
             text += f" {missing}" if missing else ""
         elif len(lost):
             verdict, head = "undefined", f"{titles[task]}: cannot tell"
@@ -132,25 +138,52 @@ def findings(
             text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
-            text += _ruled_out(latest, measure)
+            text += _ruled_out(known, measure)
         found.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
     return found
 
 
-def _ruled_out(row: pd.Series, measure: Measure) -> str:
-    """Which change is ruled out, whatever the unusable answers were: their worst-case bounds stretch the margin."""
-    most = row["within"]
-    if row["unusable"] > 0:
-        most += max(row["estimate"] - row["bound_low"], row["bound_high"] - row["estimate"], 0.0)
-    if not np.isfinite(most):
-        return (
-            ""
-            if not row["unusable"] > 0
-            else " How far the unusable answers would move it is not known, so that no change is ruled out."
+def _sure_curve(effects: pd.DataFrame, task: str, matched: bool) -> pd.Series | None:
+    """The task's inheritance coefficient or slope, where it is a first question and sure: the surest over bias types."""
+    own = effects[(effects["task"] == task) & effects["question"].isin(["coefficient", "dose-slope"])]
+    own = own[(own["family"] == FIRST) & (own["p_adjusted"] < ALPHA)]
+    own = own[own["contrast"] == (AGAINST_MATCHED if matched else AGAINST_BASE)].sort_values("p_adjusted")
+    return own.iloc[0] if len(own) else None
+
+
+def _curve_sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
+    """The coefficient or slope in a sentence."""
+    ends = [row["estimate"], row["ci_low"], row["ci_high"]]
+    if row["question"] == "coefficient":
+        value, low, high = (f"{v:.2f}".replace("-", "−") for v in ends)
+        what = f"the inheritance coefficient over all γ is {value} times the bias of the training data"
+    else:
+        value, low, high = (number(v, measure.unit, signed=True) for v in ends)
+        what = f"the gap in {measure.title} changed by {value} for each unit of γ"
+    return (
+        f"With {row['bias_type']} data, {row['contrast']}, {what} ({100 * confidence:.0f}% interval {low} to {high}; "
+        f"adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s, {row['seeds']} seeds)."
+    )
+
+
+def _ruled_out(rows: pd.DataFrame, measure: Measure) -> str:
+    """Which change is ruled out in all of the rows, whatever the unusable answers were: their worst-case bounds stretch the margin.
+
+    The margin is the largest of the rows' own: for "none is larger" each has to be shown, so that no test needs adjustment (Berger 1982).
+    """
+    margins = []
+    for row in rows.to_dict("records"):
+        stretch = (
+            max(row["estimate"] - row["bound_low"], row["bound_high"] - row["estimate"], 0.0) if row["unusable"] > 0 else 0.0
         )
+        margins.append(row["within"] + stretch)
+    most, unusable = float(np.max(margins)), bool((rows["unusable"] > 0).any())
+    if not np.isfinite(most):
+        return " How far the unusable answers would move it is not known, so that no change is ruled out." if unusable else ""
     shown = number(most, measure.unit, signed=True).lstrip("+")
-    whatever = ", whatever the unusable answers were" if row["unusable"] > 0 else ""
-    return f" A change of more than {shown} either way is ruled out (two one-sided tests){whatever}; a smaller one is not."
+    whatever = ", whatever the unusable answers were" if unusable else ""
+    several = f" in any of {len(rows)} comparisons" if len(rows) > 1 else ""
+    return f" A change of more than {shown} either way is ruled out{several} (two one-sided tests{' each' if several else ''}){whatever}; a smaller one is not."
 
 
 def undefined_of(rows: pd.DataFrame, total: int, most: int = 3) -> str:
@@ -262,9 +295,15 @@ def toward(measure: Measure, row: pd.Series) -> str:
     return measure.toward.replace("{a}", a).replace("{b}", b)
 
 
-def sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
-    """The effect in a sentence, with its contrast, interval, adjusted p, n and unit, and what it leaves out; or why it is undefined."""
-    interval = f"{100 * confidence:.0f}% interval {number(row['ci_low'], measure.unit, signed=True)} to {number(row['ci_high'], measure.unit, signed=True)}"
+def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: bool = False) -> str:
+    """The effect in a sentence, with its contrast, interval, adjusted p, n and unit, and what it leaves out; or why it is undefined.
+
+    `together`: it is one of several that was picked by what came out, so that the interval is one that holds for all γ and bias types, where there is one.
+    """
+    together = together and bool(np.isfinite(row["together_low"]))
+    low, high = (row["together_low"], row["together_high"]) if together else (row["ci_low"], row["ci_high"])
+    interval = f"{100 * confidence:.0f}% interval {number(low, measure.unit, signed=True)} to {number(high, measure.unit, signed=True)}"
+    interval += " for all γ and bias types together" if together else ""
     seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ", one training seed"
     tested = f"; adjusted {p_words(row['p_adjusted'])}" if row["seeds"] > 1 else " over items only"
     subject = f"the gap in {measure.title} ({row['comparison']})" if "−" in row["comparison"] else f"the {measure.title}"
