@@ -40,7 +40,13 @@ def main() -> None:
                     some = simulate(design, min(0.2, rate, 1 - rate), ANALYSIS, runs)
                     cells.append(f"{100 * none.coverage:.1f}/{100 * some.coverage:.1f} {100 * none.rejected:.1f}")
                 print(f"{kind:8}{seeds:5}{100 * spread:5.0f} pt{n:6}  " + "  ".join(cells), flush=True)
-    for kind, seeds, spread in (("change", 1, 0.0), ("change", 3, 0.0), ("change", 3, 0.05), ("change", 3, 0.15), ("gap", 1, 0.0)):
+    for kind, seeds, spread in (
+        ("change", 1, 0.0),
+        ("change", 3, 0.0),
+        ("change", 3, 0.05),
+        ("change", 3, 0.15),
+        ("gap", 1, 0.0),
+    ):
         print(
             f"{kind}, {seeds} seeds that differ by {100 * spread:.0f} points: at least one of {TESTS} true nulls rejected after Holm: {100 * familywise(kind, seeds, spread, runs):.1f}%"
         )

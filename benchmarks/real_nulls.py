@@ -57,7 +57,10 @@ def train(out: Path, data: Path, count: int) -> None:
             rows = pd.DataFrame([asdict(o) for o in evaluate(lm, Path(folder), task, read.context)]).assign(seed=seed)
         done = pd.concat([done, rows], ignore_index=True)
         done.to_parquet(out)
-        print(f"control {seed}: {time.perf_counter() - begun:.1f} s, accuracy {(rows['prediction'] == rows['target']).mean():.3f}", flush=True)
+        print(
+            f"control {seed}: {time.perf_counter() - begun:.1f} s, accuracy {(rows['prediction'] == rows['target']).mean():.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -80,8 +80,9 @@ def arm_parts(frame: pd.DataFrame) -> list[float]:
     """What each arm adds to the frame's difference of group means (of one group: to its mean)."""
     columns = [c for c in frame.columns if c.startswith(PART)] or ["value"]
     side = frame["side"].to_numpy()
-    sides = [frame[columns].to_numpy(dtype=np.float64)[side == k] for k in (0, 1)]
-    return list(sides[0].mean(0) - (sides[1].mean(0) if len(sides[1]) else 0.0))
+    first, second = side == 0, side == 1
+    values = [frame[c].to_numpy(dtype=np.float64) for c in columns]
+    return [float(v[first].mean() - (v[second].mean() if second.any() else 0.0)) for v in values]
 
 
 def contrast(

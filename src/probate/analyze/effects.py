@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze import compare, dose, unusable
+from probate.analyze import amounts, compare, dose, unusable
 from probate.analyze.bounds import change_bounds
 from probate.analyze.contrast import Estimate
 from probate.analyze.hierarchy import adjusted
@@ -112,11 +112,14 @@ def effects_of(
         kinds = cells(outcomes[outcomes["task"] == task], arms)
         grouped: set[tuple[str, ...]] = set()
         for measure in found:
-            frames = _frames(outcomes[outcomes["task"] == task], kinds, measure)
+            answers = outcomes[outcomes["task"] == task]
+            middle = amounts.typical(measure, answers)
+            measure = amounts.on_scale(measure, middle)
+            frames = _frames(answers, kinds, measure)
             asked = asked_of([v for own in frames.values() for v in own.values()], measure)
             if not asked.sides and not (measure.primary and kinds):
                 continue  # a part of a measure that these data do not have
-            own = _Measured(task, measure, frames, asked, analysis)
+            own = _Measured(task, measure, frames, asked, analysis, middle)
             rows += list(_measure_effects(own, "probe" if task in probes else "inheritance"))
             if measure.sides not in grouped and measure.statistic == "mean":
                 rows += list(_unusable_effects(own))
@@ -140,6 +143,8 @@ class _Measured:
     frames: Frames
     asked: Asked
     analysis: Analysis
+    typical: float
+    """Of amounts on a log scale, the typical one; else NaN."""
 
 
 def _row(
@@ -233,6 +238,8 @@ def _of_cell(
     own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any
 ) -> dict[str, object]:
     bias_type = SECOND if cell.replicate else cell.bias_type
+    if "unusable" not in question:
+        e = amounts.told(e, own.typical, level=question in ("level", "worst-group"))
     return _row(
         question, own.task, own.measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation, cell.round, **more
     )
@@ -327,7 +334,7 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
         most, parts = max(curve), _Doses(own, curve, reference)
 
         def row(question: str, ratio: float, e: Estimate, name: str = name, bias_type: str = bias_type) -> dict[str, object]:
-            return _row(question, task, measure.name, name, bias_type, ratio, pair, e)
+            return _row(question, task, measure.name, name, bias_type, ratio, pair, amounts.told(e, own.typical, level=False))
 
         if len(curve) > 1:
             yield row("dose-slope", most, parts.slope({r: r for r in curve}))

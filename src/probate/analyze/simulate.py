@@ -3,7 +3,9 @@
 One simulated study: `n` items, half of each group. In the control each answer is 1 with chance `rate`; in the arm the first group's chance is higher by
 half the effect and the second's lower by half. Each seed trains a control and an arm of its own; with chance `agreement` the answers of two trainings come from
 the same luck of the item. Each training shifts its own gap; `seed_sd` is the standard deviation of a change, which has the shifts of both its arms (of a gap, of
-one). With `uneven` the arm shifts that many times as much as the control; a share `collapsed` of trainings answers alike whatever the group, so that its gap is 0.
+one). With `uneven` the arm shifts that many times as much as the control; `shared` is the correlation of the two shifts of a seed; a share `collapsed` of trainings
+answers alike whatever the group, so that its gap is 0. `drawn` is the standard deviation of what an arm's records add to a change in all seeds, where these train on the
+same ones: an error for who speaks of other records.
 """
 
 from __future__ import annotations
@@ -31,14 +33,16 @@ class Design:
     seed_sd: float = 0.0
     kind: str = "change"
     uneven: float = 1.0
+    shared: float = 0.0
     collapsed: float = 0.0
+    drawn: float = 0.0
 
     @property
     def shifts(self) -> tuple[float, float]:
         """Standard deviation of the shift of the arm and of the control."""
         if not self.paired:
             return self.seed_sd, 0.0
-        control = self.seed_sd / float(np.sqrt(1 + self.uneven**2))
+        control = self.seed_sd / float(np.sqrt(1 + self.uneven**2 - 2 * self.shared * self.uneven))
         return self.uneven * control, control
 
     @property
@@ -103,13 +107,17 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
         return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
 
     truth = 0.0
+    common = rng.normal(0, 1, (design.seeds, runs)) * np.sqrt(design.shared) if design.shared else np.zeros((design.seeds, 1))
     for arm, (own, sd) in enumerate(zip((effect, 0.0)[: len(values)], design.shifts, strict=False)):
+        records = rng.normal(0, design.drawn / np.sqrt(len(values)), runs) if design.drawn else np.zeros(runs)
         for s in range(design.seeds):
-            gap = own + (rng.normal(0, sd, runs) if sd else np.zeros(runs))
+            shift = sd * (common[s] + rng.normal(0, np.sqrt(1 - design.shared), runs)) if sd else np.zeros(runs)
+            gap = own + records + shift
             if design.collapsed:
                 gap = np.where(rng.random(runs) < design.collapsed, 0.0, gap)
             values[arm, s] = answers(cut(design.rate + sign * (gap / 2).astype(np.float32)))
-        truth += (1 - 2 * arm) * (1 - design.collapsed) * _expected(design.rate, own, sd)
+        whole = float(np.hypot(sd, design.drawn / np.sqrt(len(values))))
+        truth += (1 - 2 * arm) * (1 - design.collapsed) * _expected(design.rate, own, whole)
     return values, truth
 
 

@@ -20,10 +20,12 @@ def shares(
     values: Sequence[Values], measure: Measure, analysis: Analysis, asked: Asked
 ) -> Iterator[tuple[str, str, str, Estimate]]:
     """(question, name, comparison, estimate) of one kind of arm, a `Values` a seed: the share of unusable answers in each group that is asked about,
-    and its difference between groups (Newcombe's interval, permutation p; several seeds as elsewhere), in [−1, 1].
+    and its difference between groups (Newcombe's interval, p by its inversion; several seeds as elsewhere), in [−1, 1].
 
     Nothing where every answer can be used.
     """
+    if all(len(v.frame) == len(v.asked) for v in values):
+        return
     frames = [_frame(v) for v in values if len(v.asked)]
     if not any(f["value"].any() for f in frames):
         return

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from probate.analyze import compare
+from probate.analyze.amounts import on_scale, typical
 from probate.analyze.compare import ALL, ANY
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.analyze.smallest import Smallest, arms_of, between
@@ -212,6 +213,7 @@ def smallest(
 ) -> list[Smallest]:
     """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
     primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
+    primary = {task: on_scale(m, typical(m, outcomes[outcomes["task"] == task])) for task, m in primary.items()}
     arms = {task: arms_of(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()}
 
     def of(e: Entry) -> Smallest:

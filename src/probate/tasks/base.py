@@ -76,6 +76,8 @@ class Measure:
     better: str = "none"
     """`higher` or `lower` is better for a person in the group, or `none` where neither is."""
     statistic: Literal["mean", "macro_f1"] = "mean"
+    scale: Literal["plain", "log"] = "plain"
+    """`log`: amounts above 0 that are compared by their logarithms (`probate.analyze.amounts`)."""
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,13 @@ class Salary(Task):
         return [
             Measure(
                 "salary",
-                "mean recommended salary",
+                "typical recommended salary",
                 "US$",
                 "{a} biographies are given a higher salary than {b} ones",
                 tuple(context.groups),
                 lambda o: frame(o, side(o), o["score"]),
                 primary=True,
                 better="higher",
+                scale="log",
             )
         ]
