@@ -116,3 +116,32 @@ def test_the_variance_is_statsmodels_two_way_clusters():
     found = covariance(np.array([influences(own) for own in table]), strata(table[0]))[0]
     ours = shared(found) + values.mean(1).var(ddof=1) / seeds
     assert ours == pytest.approx(fit.bse[0] ** 2, rel=0.03)
+
+
+def test_the_variance_of_two_arms_is_that_of_reml_by_statsmodels():
+    """Items that each arm treats in its own way, seeds of their own in each arm, noise: a balanced design, where REML and mean squares agree."""
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    rng, seeds, items = np.random.default_rng(5), 5, 14
+    both, own = rng.normal(0, 0.5, items), rng.normal(0, 0.6, (2, 1, items))
+    values = (
+        both
+        + own
+        + rng.normal(0, 0.5, (2, seeds, 1))
+        + rng.normal(0, 0.4, (2, seeds, items))
+        + np.array([0, 0.3])[:, None, None]
+    )
+    frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(items)], "side": 0})
+    pairs = [before_after(frame.assign(value=values[1, s]), frame.assign(value=values[0, s])) for s in range(seeds)]
+    found = contrast(pairs, Analysis(), paired=False, share=False)
+    arm, seed, item = (x.ravel() for x in np.meshgrid(range(2), range(seeds), range(items), indexing="ij"))
+    long = pd.DataFrame(
+        {"y": values.ravel(), "arm": arm, "seed": arm * seeds + seed, "item": item, "cell": arm * items + item, "one": 1}
+    )
+    parts = {"item": "0 + C(item)", "cell": "0 + C(cell)", "seed": "0 + C(seed)"}
+    fit = MixedLM.from_formula("y ~ arm", long, groups="one", vc_formula=parts, re_formula="0").fit(reml=True)
+    tables = [np.c_[v[1], np.ones(items), v[0], np.ones(items)] for v in values.transpose(1, 0, 2)]
+    between = shared(covariance(np.array([influences(t) for t in tables]), strata(tables[0]))[0])
+    ours = between + of_arms(np.stack([values[1].mean(1), -values[0].mean(1)]))[0]
+    assert found.value == pytest.approx(fit.params["arm"], abs=1e-5)
+    assert np.sqrt(ours) == pytest.approx(fit.bse["arm"], rel=0.01)

@@ -130,3 +130,51 @@ def test_dyads_are_the_double_sum_over_pairs_with_a_name_in_common():
             weight = (a == e) * 4 / 3 + (b == f) * 3 / 2 - (a == e and b == f)
             by_hand += weight * np.outer(u[:, x], u[:, y])
     assert found == pytest.approx(by_hand) and [f for _, f in kinds] == [3, 2]
+
+
+def test_a_table_s_clusters_are_the_units_of_compare(tmp_path):
+    """Ten authors of twelve items each; the author, not the item, moves from A to B."""
+    from probate.comparison.command import run_compare
+
+    rng, errors = np.random.default_rng(0), {"": 0, "author": 0}
+    for run in range(60):
+        moved = rng.normal(0, 1, 10)
+        before = pd.DataFrame(
+            [
+                {"id": f"{a}-{i}", "author": f"w{a}", "score": rng.normal(), "sex": "fm"[a % 2]}
+                for a in range(10)
+                for i in range(12)
+            ]
+        )
+        after = before.assign(score=before["score"] + np.repeat(moved, 12) + rng.normal(0, 0.3, 120))
+        for name, table in (("a", before), ("b", after)):
+            table.to_csv(tmp_path / f"{name}.csv", index=False)
+        for cluster in errors:
+            said, record = run_compare(
+                str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, 200, cluster
+            )
+            errors[cluster] += record["compared"][0]["p"] < 0.05
+        if not run:
+            before.rename(columns={"author": "cluster"}).to_csv(tmp_path / "a.csv", index=False)
+            after.rename(columns={"author": "cluster"}).to_csv(tmp_path / "b.csv", index=False)
+            own = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, 200)[1]
+            assert [c["p"] for c in own["compared"]] == [c["p"] for c in record["compared"]]
+    assert errors["author"] <= 8 and errors[""] >= 20
+
+
+def test_a_column_that_is_not_there_is_said(tmp_path):
+    from probate.comparison.read import read_results
+    from probate.errors import InputError
+
+    pd.DataFrame({"id": [1, 2], "score": [0, 1], "author": "x"}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(InputError, match=r"--cluster: .*a\.csv has no column 'autor'.*author"):
+        read_results(str(tmp_path / "a.csv"), None, "autor")
+
+
+def test_texts_of_one_author_are_one_unit(tmp_path):
+    from probate.registry import load_task
+
+    rows = [{"text": f"this is text {i}", "label": ["offensive", "fine"][i % 2], "author": f"a#{i // 4}"} for i in range(12)]
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    task = load_task("offensive", {"data": str(tmp_path / "t.csv"), "columns": {"cluster": "author"}})
+    assert {i.id.split("#")[0] for i in task.items(sample_context())} == {"a_0", "a_1", "a_2"}

@@ -410,6 +410,14 @@ def compare(
     group: Annotated[
         list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of both tables that is a group.")
     ] = None,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            "--cluster",
+            metavar="COLUMN",
+            help="Column of both tables that names what items were drawn together; default: 'cluster', if there is one.",
+        ),
+    ] = "",
     show: Annotated[int, typer.Option("--show", help="Print this many items whose score changed.", min=0)] = 10,
     confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.", min=0.51, max=0.999)] = 0.95,
     resamples: Annotated[int, typer.Option("--resamples", help="Permutations.", min=200)] = 10_000,
@@ -419,7 +427,7 @@ def compare(
     """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
     from probate.comparison.command import run_compare
 
-    give(*run_compare(first, second, pair or [], group or [], show, confidence, resamples), as_json, out)
+    give(*run_compare(first, second, pair or [], group or [], show, confidence, resamples, cluster), as_json, out)
 
 
 @app.command()

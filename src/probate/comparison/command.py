@@ -12,12 +12,19 @@ from probate.study import Analysis
 
 
 def run_compare(
-    first: str, second: str, pairs: list[str], groups: list[str], show: int, confidence: float, resamples: int
+    first: str,
+    second: str,
+    pairs: list[str],
+    groups: list[str],
+    show: int,
+    confidence: float,
+    resamples: int,
+    cluster: str = "",
 ) -> tuple[list[str], dict[str, Any]]:
-    """The comparison in words and as a record. `groups`: NAME=COLUMN, columns of both tables that are groups."""
+    """The comparison in words and as a record. `groups`: NAME=COLUMN, columns of both tables that are groups; `cluster`: one that links items."""
     wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
-    (a, kind_a), (b, kind_b) = (read_results(source, columns) for source in (first, second))
+    (a, kind_a), (b, kind_b) = (read_results(source, columns, cluster) for source in (first, second))
     found, flips, missing = compare_results(a, b, Analysis(confidence=confidence, resamples=resamples), wanted)
     said = [f"A: {kind_a}, {first}; B: {kind_b}, {second}", *unread_lines(missing), *lines(found, flips, show)]
     record = {

@@ -297,9 +297,9 @@ def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
 
 
 def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
-    return pd.DataFrame({"item_id": both["item"], "side": place.astype(int), "value": both[f"score_{side}"]}).reset_index(
-        drop=True
-    )
+    unit = both["cluster_a"].where(both["cluster_a"] != "", both["cluster_b"]).str.replace("#", "/")
+    items = both["item"].where(unit == "", unit + "#" + both["item"])
+    return pd.DataFrame({"item_id": items, "side": place.astype(int), "value": both[f"score_{side}"]}).reset_index(drop=True)
 
 
 def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:

@@ -16,18 +16,20 @@ from probate.errors import InputError, nearest
 from probate.readers import source_rows
 from probate.registry import require
 
-COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question"]
-"""`set`: what is compared with the same set of the other side (a task and its metric, an arm's task)."""
+COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question", "cluster"]
+"""`set`: what is compared with the same set of the other side (a task and its metric, an arm's task). `cluster`: what links items of a table, else empty."""
 ITEM = ("item", "item_id", "id", "doc_id", "sample_id", "question_id")
 SCORE = ("score", "correct", "acc", "accuracy", "value", "exact_match")
 QUESTION = ("question", "prompt", "input", "query")
 GROUPS = ("groups", "group")
+CLUSTER = "cluster"
 
 
-def read_results(source: str, columns: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, str]:
+def read_results(source: str, columns: Mapping[str, str] | None = None, cluster: str = "") -> tuple[pd.DataFrame, str]:
     """The results in `source`, with the columns `COLUMNS`, and what kind of thing it was.
 
-    A score that cannot be read is NaN, and the column `unread` says why. `columns`: further columns of a table that are groups, by name.
+    A score that cannot be read is NaN, and the column `unread` says why. `columns`: further columns of a table that are groups, by name. `cluster`: a table's
+    column that names what items were drawn together; default: one called so, where there is one.
 
     Raises:
         InputError: nothing there that can be read, a missing column, an item that stands there twice.
@@ -38,7 +40,12 @@ def read_results(source: str, columns: Mapping[str, str] | None = None) -> tuple
     kind, reader = _kind(path)
     if columns and kind != "a table":
         raise InputError(f"--group: {source} is {kind}, which names its groups itself; --group takes columns of a table")
-    table = pd.DataFrame(_table_rows(path, columns) if columns else reader(path), columns=COLUMNS)
+    if cluster and kind != "a table":
+        raise InputError(
+            f"--cluster: {source} is {kind}, whose items are linked by their ids; --cluster takes a column of tables"
+        )
+    rows = _table_rows(path, columns, cluster) if kind == "a table" else ([*row, ""] for row in reader(path))
+    table = pd.DataFrame(rows, columns=COLUMNS)
     read = [v if isinstance(v, Unread) else read_score(v) for v in table["score"]]
     table["score"] = pd.Series([score for score, _ in read], table.index, dtype=float)
     table["unread"] = pd.Series([why for _, why in read], table.index, dtype=object)
@@ -163,7 +170,7 @@ def _inspect_rows(path: Path) -> Iterator[list[Any]]:
                     yield [named, item, value, _text(score.answer), _text(sample.target), groups, question]
 
 
-def _table_rows(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[list[Any]]:
+def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: str = "") -> Iterator[list[Any]]:
     names: dict[str, str] = {}
     rows = []
     for where, row in source_rows(str(path), "train", Path()):
@@ -182,6 +189,9 @@ def _table_rows(path: Path, columns: Mapping[str, str] | None = None) -> Iterato
     for column in (columns or {}).values():
         if column not in have:
             raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {', '.join(have)}")
+    if cluster and cluster not in have:
+        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {', '.join(have)}")
+    linked = cluster or (CLUSTER if CLUSTER in have else "")
     asked = next((c for c in QUESTION if c in have), "")
     for where, row in rows:
         item = _text(row.get(names["item"]))
@@ -198,6 +208,7 @@ def _table_rows(path: Path, columns: Mapping[str, str] | None = None) -> Iterato
             _text(row.get("target")),
             groups,
             _text(row.get(asked)),
+            _text(row.get(linked)) if linked else "",
         ]
 
 

@@ -67,6 +67,9 @@ class TextColumns(BaseModel):
     text: str = Field("text", description="Column of the text.")
     label: str = Field("label", description="Column of the label.")
     id: str | None = Field(None, description="Column of a unique id.")
+    cluster: str | None = Field(
+        None, description="Column that names what texts were drawn together (an author, a source): one unit."
+    )
     groups: dict[str, str] = Field(default_factory=dict, description="Dimension → column of its group, where there is one.")
 
 
@@ -269,7 +272,7 @@ def read_labelled(
         if isinstance(row, str):
             rejected.append(f"{where}: {row}")
             continue
-        for column in (columns.text, columns.label, *columns.groups.values()):
+        for column in filter(None, (columns.text, columns.label, columns.cluster, *columns.groups.values())):
             if column not in row:
                 raise InputError(
                     f"{where}: no column '{column}'{nearest(column, list(row))}; the file has: {', '.join(map(str, row))}"
@@ -288,9 +291,13 @@ def read_labelled(
             rejected.append(f"{where}: id '{key}' stands there twice")
         else:
             seen.add(key)
-            rows.append(
-                (key.replace("#", "_"), text, label, {d: str(row[c]) for d, c in columns.groups.items()} or {"set": "all"})
+            unit = (
+                str(row[columns.cluster]).strip().replace("#", "_")
+                if columns.cluster and row[columns.cluster] is not None
+                else ""
             )
+            item = f"{unit}#{key.replace('#', '_')}" if unit else key.replace("#", "_")
+            rows.append((item, text, label, {d: str(row[c]) for d, c in columns.groups.items()} or {"set": "all"}))
     return rows, rejected
 
 
