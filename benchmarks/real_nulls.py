@@ -1,11 +1,12 @@
 """Real nulls: controls that differ in seed and records only, so that every difference between two of them is chance. docs/calibration.md.
 
 Each control is a LoRA adapter on the topmost layers of the model, above the shared trunk, trained on its own draw of original records, and asked about
-the same held-out items. `--train` trains them and keeps their outcomes; without it, studies of `--seeds` against `--seeds` controls are made of those kept, many
-times at random (disjoint within a study; studies share controls), and judged by `probate.analyze`.
+the same held-out items. `--train` trains them and keeps their outcomes; without it they are judged by `probate.analyze`: pairs of single controls, each control in one
+pair, by intervals over items only (what a study with one seed would show); and studies of 2, 3 and 5 seeds against as many, without a control in common in a round, over
+`--rounds` random partitions of the controls (which share them, so that the figures are known less well than their number suggests).
 
 python benchmarks/real_nulls.py OUTCOMES.parquet --data BIOS.jsonl --train 120
-python benchmarks/real_nulls.py OUTCOMES.parquet --seeds 3 --studies 2000
+python benchmarks/real_nulls.py OUTCOMES.parquet --rounds 40
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 PER_CELL, HELD_OUT, LAYERS, EPOCHS = 8, 20, 4, 4
@@ -63,11 +65,58 @@ def train(out: Path, data: Path, count: int) -> None:
         )
 
 
+def judge(out: Path, rounds: int) -> None:
+    """Print false positives and coverage by measure."""
+    from probate.analyze import compare
+    from probate.study import Analysis
+    from probate.tasks.occupation import Occupation
+    from probate.testing import sample_context
+
+    table = pd.read_parquet(out)
+    table["groups"] = [{k: v for k, v in g.items() if v} for g in table["groups"]]
+    labels = sorted(table["target"].unique())
+    context = replace(
+        sample_context(), labels=labels, stereotypes={"nurse": ["female"], "physician": ["male"], "surgeon": ["male"]}
+    )
+    analysis, seeds = Analysis(resamples=200), sorted(table["seed"].unique())
+    runs = {seed: own for seed, own in table.groupby("seed")}
+    print(f"{len(seeds)} controls, {len(runs[seeds[0]])} held-out items; accuracy {table['score'].mean():.3f}")
+    for measure in Occupation().measures(context):
+        values = {seed: measure.values(own) for seed, own in runs.items()}
+        gaps = [
+            next(compare.levels([v], measure, analysis))[3].value if len(measure.sides) == 1 else _gap(v)
+            for v in values.values()
+        ]
+        print(f"{measure.name}: the level or gap of one training spreads by {100 * np.std(gaps, ddof=1):.1f} points")
+        rng = np.random.default_rng(0)
+        for count in (1, 2, 3, 5):
+            found, held, number = 0, 0, 0
+            for _ in range(1 if count == 1 else rounds):
+                order = rng.permutation(seeds)
+                for start in range(0, len(order) - 2 * count + 1, 2 * count):
+                    first, second = order[start : start + count], order[start + count : start + 2 * count]
+                    pairs = [(values[a], values[b]) for a, b in zip(first, second, strict=True)]
+                    e = list(compare.changes(pairs, measure, analysis))[-1][1]
+                    found, held, number = found + (e.p <= 0.05), held + (e.low <= 0 <= e.high), number + 1
+            each = len(seeds) // (2 * count)
+            print(
+                f"  {count} against {count}: {number} studies ({each} without a control in common): p <= .05 in {100 * found / number:.1f}%, interval holds 0 in {100 * held / number:.1f}%"
+            )
+
+
+def _gap(values: pd.DataFrame) -> float:
+    means = values.groupby("side")["value"].mean()
+    return float(means[0] - means[1])
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--train", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=40)
     args = parser.parse_args()
     if args.train:
         train(args.out, args.data, args.train)
+    else:
+        judge(args.out, args.rounds)

@@ -56,7 +56,7 @@ def test_more_time_is_a_larger_study_and_five_seeds_fit(tmp_path):
 
 
 def test_little_time_is_fewer_seeds_and_too_little_is_said(tmp_path):
-    few = planned(tmp_path, 220)
+    few = planned(tmp_path, 240)
     assert few.train_per_cell == LEAST and "about 2 seeds fit" in few.said[1]
     with pytest.raises(StageError, match="the smallest study .* give more time or more data"):
         planned(tmp_path, 60)

@@ -246,11 +246,11 @@ def plan(
     count = len(labels) * len(groups)
     augmented = sum(cells["augmented"][x, g] for x in labels for g in groups)
 
-    def once(train: int, test: int) -> float:
-        """The frozen layers: of two sets of originals, of the texts held out, and the augmented ones."""
-        return (2 * train + test) * count * speed.fill["original"] + augmented_count(train * count, RATIO) * speed.fill[
-            "augmented"
-        ]
+    def once(train: int, test: int, seeds: int) -> float:
+        """The frozen layers: of the texts held out, and of the originals (two sets) and augmented records that the seeds draw, as many as there are."""
+        original = min(2 * train * seeds, scarce - test) + test
+        more = min(augmented_count(train * count, RATIO) * seeds, augmented)
+        return original * count * speed.fill["original"] + more * speed.fill["augmented"]
 
     def seed(train: int, test: int) -> float:
         """A seed's three models: training, held-out texts, and the questions of the probe."""
@@ -259,7 +259,10 @@ def plan(
         return epoch * EPOCHS + 3 * (test * count + QUESTIONS) * speed.prompt
 
     def cost(train: int, test: int) -> float:
-        return once(train, test) + TRIPLES * seed(train, test)
+        return whole(train, test, TRIPLES)
+
+    def whole(train: int, test: int, seeds: int) -> float:
+        return once(train, test, seeds) + seeds * seed(train, test)
 
     best: tuple[int, int] | None = None
     for train_count in range(LEAST, min(MOST, (scarce - LEAST) // 2) + 1):
@@ -268,14 +271,14 @@ def plan(
             best = train_count, test
     if best is None:
         best = LEAST, min(TEST, scarce - 2 * LEAST)
-        smallest = once(*best) + FEWEST_SEEDS * seed(*best)
+        smallest = whole(*best, FEWEST_SEEDS)
         if smallest > budget or augmented_count(LEAST * count, RATIO) > augmented:
             raise StageError(
                 f"--budget: the smallest study ({LEAST} records of each label and group, {FEWEST_SEEDS} seeds) would take {spoken(smallest)} on this machine and needs "
                 f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give more time or more data"
             )
     train_count, test = best
-    fit = max(FEWEST_SEEDS, min(20, int((budget - once(*best)) / seed(*best))))
+    fit = max((s for s in range(FEWEST_SEEDS, 21) if whole(*best, s) <= budget), default=FEWEST_SEEDS)
     columns = {"text": "text", "label": "label", "id": "id", "groups": {dimension: dimension}}
     study = Study.model_validate(
         {
@@ -293,7 +296,7 @@ def plan(
     said = [
         f"stage two: {train_count} original records of each of {count} cells and {augmented_count(train_count * count, RATIO)} augmented in all, {test * count} held out, "
         f"γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
-        f"measured: {speed.said()}; once {spoken(once(*best))}, then one seed (three models) {spoken(seed(*best))}, so that about {fit} seeds fit",
+        f"measured: {speed.said()}; once {spoken(once(*best, fit))}, then one seed (three models) {spoken(seed(*best))}, so that about {fit} seeds fit",
     ]
     return Planned(study, train_count, test, seed(*best), said)
 

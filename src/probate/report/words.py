@@ -300,7 +300,7 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
 
     `together`: it is one of several that was picked by what came out, so that the interval is one that holds for all γ and bias types, where there is one.
     """
-    together = together and bool(np.isfinite(row["together_low"]))
+    together = together and bool(np.isfinite(row.get("together_low", np.nan)))
     low, high = (row["together_low"], row["together_high"]) if together else (row["ci_low"], row["ci_high"])
     interval = f"{100 * confidence:.0f}% interval {number(low, measure.unit, signed=True)} to {number(high, measure.unit, signed=True)}"
     interval += " for all γ and bias types together" if together else ""
