@@ -150,9 +150,7 @@ def test_a_table_s_clusters_are_the_units_of_compare(tmp_path):
         for name, table in (("a", before), ("b", after)):
             table.to_csv(tmp_path / f"{name}.csv", index=False)
         for cluster in errors:
-            _, record = run_compare(
-                str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, 200, cluster
-            )
+            _, record = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, 200, cluster)
             errors[cluster] += record["compared"][0]["p"] < 0.05
         if not run:
             before.rename(columns={"author": "cluster"}).to_csv(tmp_path / "a.csv", index=False)

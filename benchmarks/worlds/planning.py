@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from probate import power
-from probate.analyze import dose, seeds, sequential, smallest
+from probate.analyze import dose, resample, seeds, sequential, smallest
 from probate.analyze.simulate import Design, judge, simulate
 from probate.errors import InputError
 from probate.study import Analysis
@@ -70,7 +70,8 @@ def thresholds(runs: int, passage: Callable[..., Any] = dose.passage) -> list[Ro
                     gaps[1] = slope * np.array(DOSES)[:, None]
                     control, arm = trainings(rng, gaps, spread)
                     tables = table(arm - control)
-                    t = passage(DOSES, tables, tables.mean(1), BUDGET, ANALYSIS)
+                    parts = np.stack([way * resample.difference(table(own).sum(2)) for way, own in ((1, arm), (-1, control))])
+                    t = passage(DOSES, tables, tables.mean(1), BUDGET, ANALYSIS, arms=dose.Arms.of(parts))
                     right.append(t.low <= truth <= t.high)
                     passed.append(np.isfinite(t.high))
                 world = f"budget, {name}, {count} seeds, spread {100 * spread:g}"
@@ -108,11 +109,11 @@ def planned(outcomes: pd.DataFrame, count: int) -> Design:
 
 def found(rng: np.random.Generator, effect: float, count: int, spread: float, runs: int) -> np.ndarray:
     """Whether each of `runs` studies finds the effect."""
-    values = np.empty((count, ITEMS, runs), dtype=np.int8)
+    values = np.empty((2, count, ITEMS, runs), dtype=np.int8)
     gaps = np.stack([np.zeros(count), np.full(count, effect)])
     for run in range(runs):
         control, arm = trainings(rng, gaps, spread)
-        values[..., run] = arm - control
+        values[..., run] = arm, control
     p = judge(values, Design(ITEMS, RATE, count, AGREEMENT), ANALYSIS)[3]
     return np.asarray(p <= 0.05)
 
@@ -174,7 +175,7 @@ def beyond_plan(runs: int, level: Callable[[int, int, float], float] = sequentia
             except InputError:
                 break
             first = gaps[:s]
-            p = seeds.p_value(first.mean(0), 0.0, first.var(0, ddof=1) / s, 199, s)
+            p = seeds.p_value(first.mean(0), 0.0, first.var(0, ddof=1) / s, 199, s - 1)
             wrong |= p <= own
         lines.append(rate_of(f"{plan} seeds planned, up to {4 * plan} looked at", "false positives", wrong))
     return lines

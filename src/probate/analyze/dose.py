@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,22 +45,28 @@ def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis:
     total = sum(dose[r] ** 2 for r in ratios)
     if not total:
         return EMPTY
-    weights = {(r, side): sign * dose[r] / total for r in ratios for side, sign in (("own", 1.0), ("reference", -1.0))}
+    weights = {(r, side): sign * dose[r] / total for r in ratios for side, sign in ((OWN, 1.0), (REFERENCE, -1.0))}
     seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in ratios)))
     frames = []
     for seed in seeds:
-        parts = {(r, "own"): curve[r][seed] for r in ratios} | {(r, "reference"): reference[r][seed] for r in ratios}
+        parts = {(r, OWN): curve[r][seed] for r in ratios} | {(r, REFERENCE): reference[r][seed] for r in ratios}
         frames.append(combined(parts, weights))
     return contrast(frames, analysis, paired=True, share=False)
 
 
-def combined(frames: Mapping[Any, pd.DataFrame], weights: Mapping[Any, float]) -> pd.DataFrame:
-    """Σ weight × value of each item and side that all frames have; a part for each arm, one that is there twice (the same frame) being one."""
-    arms = list({id(f): f for f in frames.values()}.values())
-    weight = {id(f): sum(weights[key] for key, own in frames.items() if own is f) for f in arms}
-    columns = [(f.set_index(["item_id", "side"])["value"] * weight[id(f)]).rename(f"{PART}{i}") for i, f in enumerate(arms)]
-    whole = pd.concat(columns, axis=1, join="inner", sort=False)
-    return whole.assign(value=whole.sum(axis=1)).reset_index()
+OWN, REFERENCE = "own", "reference"
+
+
+def combined(frames: Mapping[tuple[float, str], pd.DataFrame], weights: Mapping[tuple[float, str], float]) -> pd.DataFrame:
+    """Σ weight × value of each item and side that all frames have, by (γ, `OWN` or `REFERENCE`); a part for the biased arms together and one for their references.
+
+    A seed moves the arms of all γ alike: the records at one γ are among those at a higher one. So their sum counts as one arm of each seed.
+    """
+    columns = {key: f.set_index(["item_id", "side"])["value"] * weights[key] for key, f in frames.items()}
+    whole = pd.concat(columns.values(), axis=1, join="inner", keys=range(len(columns)), sort=False)
+    place = {side: [i for i, key in enumerate(columns) if key[1] == side] for side in (OWN, REFERENCE)}
+    parts = {f"{PART}{i}": whole[own].sum(axis=1) for i, own in enumerate(place.values())}
+    return pd.DataFrame(parts).assign(value=whole.sum(axis=1)).reset_index()
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,9 @@ def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Anal
     """How much more the gap has changed against its reference at the dose `high` than at `low` (0: no change), over the seeds that all arms have."""
     doses = [r for r in (low, high) if r > 0]
     seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)))
-    weights = {(r, own): way * side for r, way in ((low, -1.0), (high, 1.0)) for own, side in (("own", 1.0), ("other", -1.0))}
+    weights = {(r, own): way * side for r, way in ((low, -1.0), (high, 1.0)) for own, side in ((OWN, 1.0), (REFERENCE, -1.0))}
     frames = [
-        combined({(r, own): (curve if own == "own" else reference)[r][s] for r in doses for own in ("own", "other")}, weights)
+        combined({(r, own): (curve if own == OWN else reference)[r][s] for r in doses for own in (OWN, REFERENCE)}, weights)
         for s in seeds
     ]
     return contrast(frames, analysis, paired=True, share=False)
@@ -142,8 +147,7 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         return _none(budget, ONE_SEED if kept else "", 0, len(kept))
     names = pd.unique(np.concatenate([clusters(f) for frames in kept for f in frames]))
     tables = np.array([[cluster_table(frames[d], names) for frames in kept] for d in range(len(doses))])
-    parts = np.array([[arm_parts(frames[d]) for frames in kept] for d in range(len(doses))]).transpose(0, 2, 1)
-    one = all(reference[r][s] is reference[doses[0]][s] for r in doses for s in by_seed)
+    parts = np.array([[arm_parts(frames[d]) for frames in kept] for d in range(len(doses))]).transpose(2, 0, 1)
     missing = [p for p in planned if p > 0 and p not in doses]
     return passage(
         doses,
@@ -152,7 +156,7 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         budget,
         analysis,
         missing,
-        Arms.of(parts, one_reference=one and len(doses) > 1),
+        Arms.of(parts),
         resample.Dyads.of(*_rows(kept), names),
     )
 
@@ -173,25 +177,20 @@ def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
 
 @dataclass(frozen=True)
 class Arms:
-    """What the seeds add to the variance of the changes at each dose: that of each arm, (arms,), and the factor with which each is in each change, (doses, arms)."""
+    """What seeds add to the variance of the changes: (parts, doses, doses), the covariance over doses of the biased arms' means over seeds, and of their references'."""
 
-    variance: np.ndarray
-    factor: np.ndarray
+    covariance: np.ndarray
     seeds: int
 
     @classmethod
-    def of(cls, parts: np.ndarray, *, one_reference: bool) -> Arms:
-        """`parts`: (doses, 2, seeds), what the arm and its reference add to each change; with `one_reference` all changes are against the same arm."""
-        doses, _, seeds = parts.shape
-        own = parts.var(2, ddof=1) / seeds
-        unit = np.eye(doses)
-        if one_reference:
-            return cls(np.r_[own[:, 0], own[0, 1]], np.c_[unit, np.ones(doses)], seeds)
-        return cls(np.r_[own[:, 0], own[:, 1]], np.c_[unit, unit], seeds)
+    def of(cls, parts: np.ndarray) -> Arms:
+        """`parts`: (parts, doses, seeds), what the arms and their references add to each change. One reference for all doses stands there for each."""
+        seeds = parts.shape[2]
+        return cls(np.array([np.cov(own).reshape(len(own), len(own)) for own in parts]) / seeds, seeds)
 
     def spread(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Variance of weighted sums of the changes, and its degrees of freedom. `weights`: (sums, doses)."""
-        return seeds_t.summed((((weights @ self.factor) ** 2) * self.variance).T, self.seeds)
+        return seeds_t.summed(np.einsum("sd,pde,se->ps", weights, self.covariance, weights), self.seeds)
 
 
 def passage(
@@ -211,7 +210,7 @@ def passage(
         tables: (doses, seeds, clusters, 4), the changes as `cluster_table` sums them; two seeds or more.
         averaged: (doses, clusters, 4), the same of the changes averaged over seeds by item.
         missing: planned γ without values; nothing is known from the dose before one to the dose after it.
-        arms: what seeds add to the variance of the changes. Default: each change is of one arm.
+        arms: what seeds add to the variance of the changes. Default: the changes are taken as of one arm.
         dyads: who takes part in the clusters, where several share a member.
 
     "It passes at γ for the first time" says of the signed change that it is +budget or −budget there and within the budget before. It is rejected with half of
@@ -222,8 +221,7 @@ def passage(
     the highest; the estimate is always left.
     """
     if arms is None:
-        own = resample.difference(tables.sum(2))
-        arms = Arms(own.var(1, ddof=1) / own.shape[1], np.eye(len(doses)), own.shape[1])
+        arms = Arms.of(resample.difference(tables.sum(2))[None])
     curve = _Curve.of(doses, tables, averaged, arms, dyads)
     seeds, n = tables.shape[1], tables.shape[2]
     point = _crossing(doses, curve.value[1:], budget, missing)
