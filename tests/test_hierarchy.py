@@ -79,6 +79,15 @@ def test_a_group_is_judged_with_all_groups_together():
     assert set(found["family"]) == {FIRST} and found["p_adjusted"].tolist() == pytest.approx([0.03, 0.2, 0.03])
 
 
+def test_with_one_dose_the_coefficient_is_the_change_by_another_unit():
+    found = adjusted(
+        rows(("inheritance", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t"), ("inheritance", AGAINST_BASE, 0.5, "a − b", 0.5, "none", "t"),
+             ("coefficient", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t")),
+        AGAINST_MATCHED, AGAINST_BASE,
+    )  # fmt: skip
+    assert set(found["family"]) == {FIRST} and found["p_adjusted"].tolist() == pytest.approx([0.04, 1.0, 0.04])
+
+
 def test_one_seed_has_nothing_to_adjust():
     found = adjusted(rows(("inheritance", AGAINST_MATCHED, 0.5, "a − b", np.nan, "none", "t")), AGAINST_MATCHED, AGAINST_BASE)
     assert found["p_adjusted"].isna().all()

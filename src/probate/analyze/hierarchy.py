@@ -35,8 +35,8 @@ ONE = ["question", "task", "metric", "contrast", "bias_type", "ratio", "mitigati
 def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     """The effects with `family`, `p_adjusted` and `p_bh` (Benjamini and Hochberg, over all tests of one question). `matched`, `base`: names of the contrasts."""
     table = table.copy()
-    follows = _follows(table)
     first = _first(table, matched, base)
+    follows = _follows(table, first)
     of_arms = table["question"].isin(OF_ARMS)
     family = np.where(first, FIRST, np.where(of_arms, NEXT, np.where(table["question"].isin(OF_CHECKS), CHECKS, DETAILS)))
     table["family"] = family
@@ -77,13 +77,31 @@ def gatekept(first: np.ndarray, then: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.minimum(first * m, 1.0), np.minimum(np.maximum(np.sort(first * m)[:, None], q[None] / left[:, None]).min(0), 1.0)
 
 
-def _follows(table: pd.DataFrame) -> np.ndarray:
-    """Place of the row of all groups together whose test a group's comparison belongs to; −1 for a test of its own."""
+def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
+    """Place of the row whose test another one's belongs to; −1 for a test of its own.
+
+    A group's comparison belongs to that of all groups together; a coefficient of one γ, which is the change by another unit, to that change.
+    """
     lead = {tuple(row): place for place, row in enumerate(table[ONE].to_numpy()) if table["comparison"].iloc[place] == ANY}
-    return np.array(
+    found = np.array(
         [-1 if comparison == ANY else lead.get(tuple(row), -1) for row, comparison in zip(table[ONE].to_numpy(), table["comparison"], strict=True)],
         dtype=int,
     )  # fmt: skip
+    of_one = {
+        (row["task"], row["bias_type"], row["contrast"]): place
+        for place, row in enumerate(table.to_dict("records"))
+        if first[place] and row["question"] == "inheritance"
+    }
+    curves = {
+        (r["task"], r["bias_type"])
+        for r, is_first in zip(table.to_dict("records"), first, strict=True)
+        if is_first and r["question"] != "inheritance"
+    }
+    for place, row in enumerate(table.to_dict("records")):
+        key = row["task"], row["bias_type"], row["contrast"]
+        if row["question"] == "coefficient" and key in of_one and key[:2] not in curves:
+            found[place] = of_one[key]
+    return found
 
 
 def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
@@ -96,7 +114,7 @@ def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
         change = part[part["question"] == "inheritance"].sort_values("ratio")
         against = {name: change[change["contrast"] == name] for name in (matched, base)}
         bias = matched if len(against[matched]) else base
-        curves = part[part["contrast"] == bias]
+        curves = part[(part["contrast"] == bias) & (against[bias]["ratio"].nunique() > 1)]
         asked = [curves[curves["question"] == q] for q in ("coefficient", "dose-slope")] + [against[bias]]
         chosen = next((rows for rows in asked if len(rows)), None)
         if chosen is not None:

@@ -48,7 +48,7 @@ def write_grid_report(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(study.name)}: generator x learner</title><style>{STYLE}</style>"
         f"<h1>What each learner inherits from each generator</h1><p>{html.escape(study.description)}</p>{failed}"
         f"<p>Change of each task's primary measure at the largest γ, with its {100 * study.analysis.confidence:g}% interval; bold: p &lt; 0.05, "
-        f"adjusted by Holm over its own pair's tests. κ: inheritance coefficient (change of the gap per unit of bias in the training data). A cell leads to the pair's report.</p>"
+        f"adjusted for all tests of its own pair. κ: inheritance coefficient (change of the gap per unit of bias in the training data). A cell leads to the pair's report.</p>"
         f"{''.join(parts)}</html>"
     )
     path = folder / "grid.html"

@@ -199,7 +199,7 @@ def undefined_of(rows: pd.DataFrame, total: int, most: int = 3) -> str:
 def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence: float) -> list[Finding]:
     """A finding for each task in which the share of answers that cannot be used differs between groups.
 
-    Rule: adjusted p < 0.05 in some arm (Holm over all such differences), or not one usable answer of a group in an arm where another group has some.
+    Rule: adjusted p < 0.05 in some arm (among the checks), or not one usable answer of a group in an arm where another group has some.
     """
     found = []
     for task, title in titles.items():
