@@ -9,8 +9,10 @@ import pytest
 
 from probate import run
 from probate.arms import arm_order, drawn, mix_arm, read_data, ready_set
+from probate.folder import RunFolder
 from probate.mixing import split_original
-from probate.plan import Arm, make_plan
+from probate.plan import make_plan
+from probate.progress import Reporter
 from probate.records import Record, read_records
 from probate.report.draws import claim
 
@@ -75,18 +77,46 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
     assert len(own) == 3 and ids(own[0]) == ids(own[1]) == ids(own[2])
 
 
-def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study):
-    study = tiny_study(augmented=None, bias={"types": ["contextual-single-explicit"]}, seeds=[3, 5], replicate_control=True)
-    data, plan = read_data(study, Path()), make_plan(study, 6)
-    assert plan.draws == {"contextual-single-explicit": 2, "neutral": 4}
-    cells = [(label, group) for label in data.labels for group in ("female", "male")]
-    written = [Record(f"a:{x}:{g}:{i}", "text", x, {"gender": g}, origin="augmented") for x, g in cells for i in range(14)]
-    takers = [
-        Arm("neutral", 0.5, s, role) for role, s in (("matched", 3), ("matched", 5), ("replicate", 1003), ("replicate", 1005))
-    ]
-    parts = [drawn(plan, data, arm, written) for arm in takers]
-    assert [len(p) for p in parts] == [18] * 4 and len({i for p in parts for i in ids(p)}) == 72
-    assert all({(r.label, r.groups["gender"]) for r in p} == set(cells) for p in parts)
+def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study, tmp_path, monkeypatch):
+    """A seed's are the same whatever other seeds the study has, so that a seed that is added finds what was written."""
+    from probate.runner import _Run
+    from probate.stages import Stages
+
+    asked = []
+
+    def generate(self, bias_type, wanted, name, instruction, later=None, seed=0):
+        asked.append((name, seed))
+        cells = [(label, group) for label in self.data.labels for group in ("female", "male")]
+        return [
+            Record(f"g:{x}:{g}:{i}", f"text {seed} {i}", x, {"gender": g}, origin="augmented")
+            for x, g in cells
+            for i in range(3)
+        ]
+
+    monkeypatch.setattr(Stages, "generate", generate)
+    for redraw, expected in (
+        (True, {("type", 0): "type", ("type", 5): "type-s5", ("neutral", 0): "neutral", ("neutral", 5): "neutral-s5", ("neutral", 1000): "neutral-s1000", ("neutral", 1005): "neutral-s1005"}),
+        (False, {("type", 0): "type", ("neutral", 0): "neutral"}),
+    ):  # fmt: skip
+        study = tiny_study(
+            augmented=None, bias={"types": ["contextual-single-explicit"]}, seeds=[0, 5], replicate_control=True, redraw=redraw
+        )
+        own = _Run(study, RunFolder(tmp_path / str(redraw)), Path(), Reporter(quiet=True))
+        asked.clear()
+        found = own._augment()
+        assert sorted(asked) == sorted(
+            (n.replace("type", "contextual-single-explicit"), seed) for (_, seed), n in expected.items()
+        )
+        records = [r.id for records in found.values() for r in records]
+        assert {i.partition("g:")[0] for i in records} == ({"", "s5:", "s1000:", "s1005:"} if redraw else {""})
+        assert own.plan.draws == (
+            {"contextual-single-explicit": 2, "neutral": 4} if redraw else {"contextual-single-explicit": 1, "neutral": 1}
+        )
+
+
+def test_a_seed_draws_the_same_alone_and_among_others(tiny_study):
+    many, alone = (read_data(tiny_study(seeds=s), Path()).split.draws for s in ([0, 1, 2], [2]))
+    assert [r.id for r in many[2].train] == [r.id for r in alone[0].train] != [r.id for r in many[0].train]
 
 
 def test_a_control_of_original_records_draws_too(tiny_study):
@@ -106,8 +136,6 @@ def test_a_control_of_original_records_draws_too(tiny_study):
 def test_the_report_says_of_what_it_speaks(tiny_study, tmp_path, redraw):
     study = tiny_study(seeds=[0, 1], redraw=redraw, tasks=["occupation"])
     result = run(study, tmp_path / "r", quiet=True)
-    from probate.folder import RunFolder
-
     folder = RunFolder(tmp_path / "r")
     said = claim(folder)
     assert said in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")

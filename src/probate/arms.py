@@ -13,7 +13,7 @@ from probate.bias.packs import Pack, load_pack, pack_names, read_pack, with_give
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
 from probate.mitigate.base import Mitigation, MitigationContext, check_together
-from probate.mixing import Split, cells_of, mix, nested_order, split_original
+from probate.mixing import Draw, Split, mix, nested_order, split_original
 from probate.plan import REPLICATE_SEED, Arm, Plan, make_plan
 from probate.readers import normal_label, read_source
 from probate.records import Record
@@ -84,6 +84,7 @@ def read_data(study: Study, base: Path) -> StudyData:
         seed=study.data.split_seed,
         again_per_cell=spare if study.replicate_control and study.redraw else 0,
         draws=len(study.seeds) if study.redraw else 1,
+        first=study.seeds[0] if study.redraw and len(study.seeds) == 1 else 0,
         left_per_cell=-(-max(plan.wanted.values(), default=0) // cells) if same_file else 0,
     )
     augmented: list[Record] = []
@@ -181,27 +182,22 @@ def ready_set(study: Study, data: StudyData, bias_type: str, wanted: int) -> lis
 
 
 def drawn(plan: Plan, data: StudyData, arm: Arm, records: Sequence[Record]) -> list[Record]:
-    """What the arm may take of the `records` that all arms of its kind draw on: its own part of what was generated, or of the original records that a control adds.
-
-    Of a ready set all of it: its order is the seed's own (`arm_order`).
-    """
-    if arm.bias_type == NEUTRAL and plan.study.control == "original":
-        draw = data.split.draws[plan.place(arm) % len(data.split.draws)]
-        own = {r.id for r in (draw.again if arm.role == "replicate" and draw.again else draw.spare)}
-        return [r for r in records if r.id in own]
-    draws = 1 if plan.study.augmented is not None else plan.draws[arm.bias_type]
-    if draws == 1:
+    """What the arm may take of the `records` of its kind: of the original records that a control adds, its seed's; else all of them, in an order of its own (`arm_order`)."""
+    if arm.bias_type != NEUTRAL or plan.study.control != "original":
         return list(records)
-    found: list[Record] = []
-    for cell in cells_of(records, plan.study.bias.dimension).values():
-        each, place = len(cell) // draws, plan.place(arm)
-        found += cell[place * each : (place + 1) * each]
-    return found
+    draw = _draw(plan, data, arm)
+    own = {r.id for r in (draw.again if arm.role == "replicate" and draw.again else draw.spare)}
+    return [r for r in records if r.id in own]
 
 
 def original_of(plan: Plan, data: StudyData, arm: Arm) -> list[Record]:
     """D_o of the arm's seed."""
-    return data.split.draws[plan.place(arm) % len(data.split.draws)].train
+    return _draw(plan, data, arm).train
+
+
+def _draw(plan: Plan, data: StudyData, arm: Arm) -> Draw:
+    place = plan.study.seeds.index(arm.seed % REPLICATE_SEED)
+    return data.split.draws[place % len(data.split.draws)]
 
 
 def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record], more: int = 0) -> list[Record]:

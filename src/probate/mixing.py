@@ -65,12 +65,13 @@ def split_original(
     seed: int,
     again_per_cell: int = 0,
     draws: int = 1,
+    first: int = 0,
     left_per_cell: int = 0,
 ) -> Split:
     """Part the records by cell (label x group): training, spare (for a control), test. A pair stays together.
 
-    Each of `draws` seeds takes the next records of what is not held out, and begins again where they end: so two draws have as few records in common as
-    the data allow, none where there are enough. Where all else is held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records
+    Each of `draws` takes the next records of what is not held out, and begins again where they end: so two draws have as few records in common as
+    the data allow, none where there are enough. `first`: the number of the first one, so that a study of one seed draws as that seed does in a study of many. Where all else is held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records
     that something else draws from the rest, which gets its share of it.
 
     Raises:
@@ -103,8 +104,8 @@ def split_original(
             test += held
             more = rest[len(held) :]
             share = max(0, len(more) - left_per_cell) * need // (need + left_per_cell)
-            pool = ordered[:need] + more[: min(share, need * (draws - 1))]
-            for number, draw in enumerate(drawn):
+            pool = ordered[:need] + more[:share]
+            for number, draw in enumerate(drawn, first):
                 own = [pool[(number * need + place) % len(pool)] for place in range(need)]
                 draw.train.extend(own[:train_per_cell])
                 draw.spare.extend(own[train_per_cell : train_per_cell + spare_per_cell])

@@ -44,12 +44,9 @@ class Plan:
     draws: dict[str, int]
     """Bias type (or `neutral`) → how many times as many are generated: once for each seed that draws its own, and for its second control."""
 
-    def place(self, arm: Arm) -> int:
-        """Which draw the arm takes."""
-        if not self.study.redraw:
-            return 0
-        place = self.study.seeds.index(arm.seed % REPLICATE_SEED)
-        return place + len(self.study.seeds) * (arm.role == "replicate")
+    def writer(self, arm: Arm) -> int:
+        """The seed for which the arm's augmented records are generated: its own, or 0 where all seeds train on the same records."""
+        return arm.seed if self.study.redraw else 0
 
 
 def make_plan(study: Study, cells: int) -> Plan:

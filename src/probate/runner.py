@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from probate import arms as arm_data
+from probate.bias.taxonomy import NEUTRAL
 from probate.cards.checksums import write_checksums
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
@@ -204,10 +205,12 @@ class _Run:
         self.folder.write_mitigated(arm, made)
         return made
 
-    def _kind(self, arm: Arm) -> tuple[str, str]:
-        """Which augmented data an arm draws on: the bias type, and the mitigation where it has the generator write anew."""
+    def _kind(self, arm: Arm) -> tuple[str, str, int]:
+        """Which augmented data an arm draws on: the bias type, the mitigation where it has the generator write anew, and the seed for which it is generated."""
         own = self.mitigations.get(arm.mitigation, [])
-        return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else ""
+        written = self.study.augmented is None and not (arm.bias_type == NEUTRAL and self.study.control == "original")
+        writer = self.plan.writer(arm) if written else 0
+        return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else "", writer
 
     def _told(self, arm: Arm) -> str:
         """What the arm's mitigations tell the generator."""
@@ -216,7 +219,7 @@ class _Run:
     def _set_name(self, arm: Arm) -> str:
         if arm.round > 1:
             return arm.name
-        bias_type, anew = self._kind(arm)
+        bias_type, anew, _ = self._kind(arm)
         return f"{bias_type}-s{arm.seed}" + (f"-{anew}" if anew else "")
 
     def _fail(self, stage: str, arm: str, error: str) -> None:
@@ -238,19 +241,18 @@ class _Run:
             self.folder.write_traceback(stage, traceback.format_exc())
         return None
 
-    def _augment(self) -> dict[tuple[str, str], list[Record]]:
+    def _augment(self) -> dict[tuple[str, str, int], list[Record]]:
         """Augmented records of each `_kind`, before the annotator."""
         found = {}
         for kind, arm in {self._kind(arm): arm for arm in self.plan.arms if arm.ratio}.items():
             bias_type, wanted = arm.bias_type, self.plan.wanted[arm.bias_type]
             records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
             if records is None:
-                name = "-".join(filter(None, kind))
-                cells = len(self.data.labels) * len(self.study.bias.groups)
-                every = -(-wanted // cells) * cells * self.plan.draws[bias_type]
-                records = self._guard(
-                    f"generate {name}", "", partial(self.stages.generate, bias_type, every, name, self._told(arm))
-                )
+                name = "-".join(filter(None, (*kind[:2], f"s{kind[2]}" if kind[2] else "")))
+                work = partial(self.stages.generate, bias_type, wanted, name, self._told(arm), seed=kind[2])
+                records = self._guard(f"generate {name}", "", work)
+                if records is not None and kind[2]:
+                    records = [replace(r, id=f"s{kind[2]}:{r.id}") for r in records]
             if records is not None:
                 found[kind] = records
         return found

@@ -33,6 +33,8 @@ STAGE_VERSIONS = {"generate": 3, "distribution": 3, "mitigate": 2, "train": 2, "
 """Raised by hand when a stage's code changes what it writes; finished stages of an older version are done again."""
 ROUND_SEED = 100_003
 """Added to the generation's seed in each later round, so that rounds do not draw alike."""
+DRAW_SEED = 1009
+"""Times the seed of the arms: added to the generation's seed, so that seeds do not draw alike."""
 
 
 class Stages:
@@ -76,9 +78,9 @@ class Stages:
         return ApiBackend(spec.api, self.store.root / "api-cache")
 
     def generate(
-        self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None
+        self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None, seed: int = 0
     ) -> list[Record]:
-        """`later`: the model that writes in a later round, the key of its training, and the round."""
+        """`later`: the model that writes in a later round, the key of its training, and the round. `seed`: of the arms that train on it, which gives it draws of its own."""
         from probate.bias.taxonomy import NEUTRAL
         from probate.generate.augment import augment
         from probate.generate.prompts import templates
@@ -89,7 +91,9 @@ class Stages:
         statements = sorted({r.provenance["statement"] for r in self.data.split.all_train() if "statement" in r.provenance})
         language = study.data.language
         lm, writer, number = later or (None if spec.api else self.lm(spec), "", 1)
-        generation = study.generation.model_copy(update={"seed": study.generation.seed + ROUND_SEED * (number - 1)})
+        generation = study.generation.model_copy(
+            update={"seed": study.generation.seed + ROUND_SEED * (number - 1) + DRAW_SEED * seed}
+        )
         surplus = 1.0 if bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
         target = round(wanted * surplus)
         key = digest(
