@@ -53,4 +53,4 @@ def test_the_wheel_runs(built, tmp_path):
         return done.stdout
 
     assert "quickstart" in run("presets")
-    assert "4 arms on embedded" in run("plan", "quickstart")
+    assert "9 arms on embedded" in run("plan", "quickstart")
