@@ -54,7 +54,7 @@ def test_paired_yes_or_no_counts_by_pairs(tmp_path):
     assert gap.what == "group: f − m" and gap.change == pytest.approx((gap.mean_b - gap.mean_a), abs=1e-9)
     assert whole.visible > abs(whole.high - whole.low) / 2 and whole.p_holm >= whole.p
     assert whole.visible_low < whole.visible < whole.visible_high
-    said = probate(*paths, "--show", 3, "--resamples", 500, "--out", tmp_path / "c.json").output
+    said = probate(*paths, "--show", 3, "--out", tmp_path / "c.json").output
     assert "A: a table" in said and "rose" in said and "would be found four times in five" in said
     assert len(json.loads((tmp_path / "c.json").read_text())["flipped"]) == len(flips)
 
@@ -132,7 +132,7 @@ def test_bad_input_is_one_sentence(tmp_path):
         assert said in str(probate(good, good, "--pair", pair).exception)
     other = write(tmp_path / "e.jsonl", [{**r, "task": t} for t in "xy" for r in table([0, 1, 1])])
     assert "nothing of one name in both" in str(probate(good, other).exception)
-    assert probate(good, other, "--pair", "all=y", "--resamples", 200).exit_code == 0
+    assert probate(good, other, "--pair", "all=y").exit_code == 0
 
 
 SCORES = [
@@ -164,7 +164,7 @@ def test_what_is_not_read_is_counted_by_reason_and_group(tmp_path, form):
         frame.to_csv(path, index=False)
     else:
         frame.to_json(path, orient="records", lines=True)
-    result = probate(path, path, "--resamples", 200, "--out", tmp_path / "c.json")
+    result = probate(path, path, "--out", tmp_path / "c.json")
     assert "A: 20 of 100 items in both have no readable score (a decimal comma); of group: x 10, y 10" in result.output
     left = json.loads((tmp_path / "c.json").read_text())["left_out"]
     assert [(m["side"], m["reason"], m["n"]) for m in left] == [(s, r, 20) for s in "AB" for r in ("a decimal comma", "text")]
@@ -183,7 +183,7 @@ def test_a_missing_group_is_no_group(tmp_path):
     path = str(write(tmp_path / "a.jsonl", rows))
     table, _ = read_results(path)
     assert {g.get("group") for g in table["groups"]} == {None, "0", "1"}
-    assert "20 of 40 items in both have no group" in probate(path, path, "--resamples", 200).output
+    assert "20 of 40 items in both have no group" in probate(path, path).output
 
 
 def test_a_side_without_any_readable_score_in_common_is_undefined(tmp_path):
@@ -218,7 +218,7 @@ def test_groups_of_columns_are_joined_by_spelling_and_named_where_not_compared(t
         write(tmp_path / f"{name}.jsonl", rows)
     paths = [str(tmp_path / f"{n}.jsonl") for n in "ab"]
     groups = [x for c in ("gender=sex", "who=who", "site=site") for x in ("--group", c)]
-    said = probate(*paths, *groups, "--resamples", 200, "--show", 0).output
+    said = probate(*paths, *groups, "--show", 0).output
     assert "all; gender: female − male: B − A" in said and "W − " not in said
     for left_out in (
         "1 of 41 items in both have the gender 'nonbinary', a group of fewer than 2",
@@ -234,7 +234,7 @@ def test_groups_of_columns_are_joined_by_spelling_and_named_where_not_compared(t
 def test_a_group_without_a_readable_score_has_an_undefined_row(tmp_path, groups):
     rows = [{"id": i, "score": 1 if i % groups else "n/a", "group": "xyz"[i % groups]} for i in range(30)]
     path = str(write(tmp_path / "a.jsonl", rows))
-    result = probate(path, path, "--resamples", 200, "--json")
+    result = probate(path, path, "--json")
     found = [c for c in json.loads(result.output)["compared"] if c["what"] != "all"]
     assert len(found) == (1 if groups == 2 else 3)
     for row in found:
@@ -243,7 +243,7 @@ def test_a_group_without_a_readable_score_has_an_undefined_row(tmp_path, groups)
             and row["p"] is None
             and row["test"] == "undefined: no item of group 'x' has a readable score in both"
         )
-    assert "nan" not in probate(path, path, "--resamples", 200).output
+    assert "nan" not in probate(path, path).output
 
 
 def test_items_of_one_side_are_counted_by_group_and_other_scales_are_said(tmp_path):

@@ -67,7 +67,7 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
              "--include_path", task.parent, "--apply_chat_template", "--batch_size", "8", "--log_samples", "--output_path", tmp_path / name],
             env=OFFLINE, check=True, capture_output=True, timeout=600,
         )  # fmt: skip
-    found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json", "--resamples", 1000))
+    found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
     accuracy = next(c for c in found["compared"] if c["set"] == f"{task.stem}: acc" and c["what"] == "all")
     assert accuracy["n"] == 12 and accuracy["test"] == "inversion of the interval"
     assert accuracy["mean_b"] == pytest.approx(1 / 6, abs=0.1)  # one of six labels, whatever was asked
@@ -94,7 +94,7 @@ for name, said in (("a", "You are helpful."), ("b", "Answer 'yes' to everything.
     assert log.status == "success", log.error
 """
     subprocess.run([sys.executable, "-c", script, model, tmp_path], env=OFFLINE, check=True, capture_output=True, timeout=600)
-    found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json", "--resamples", 500))
+    found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
     whole = next(c for c in found["compared"] if c["what"] == "all")
     assert whole["set"] == "even: includes" and whole["n"] == 10 and whole["test"] == "inversion of the interval"
     assert {c["what"] for c in found["compared"]} == {"all", "group: x − y"}

@@ -150,12 +150,12 @@ def test_a_table_s_clusters_are_the_units_of_compare(tmp_path):
         for name, table in (("a", before), ("b", after)):
             table.to_csv(tmp_path / f"{name}.csv", index=False)
         for cluster in errors:
-            _, record = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, 200, cluster)
+            _, record = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, cluster)
             errors[cluster] += record["compared"][0]["p"] < 0.05
         if not run:
             before.rename(columns={"author": "cluster"}).to_csv(tmp_path / "a.csv", index=False)
             after.rename(columns={"author": "cluster"}).to_csv(tmp_path / "b.csv", index=False)
-            own = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, 200)[1]
+            own = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95)[1]
             assert [c["p"] for c in own["compared"]] == [c["p"] for c in record["compared"]]
     assert errors["author"] <= 8 and errors[""] >= 20
 

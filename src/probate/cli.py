@@ -420,14 +420,13 @@ def compare(
     ] = "",
     show: Annotated[int, typer.Option("--show", help="Print this many items whose score changed.", min=0)] = 10,
     confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.", min=0.51, max=0.999)] = 0.95,
-    resamples: Annotated[int, typer.Option("--resamples", help="Permutations.", min=200)] = 10_000,
     out: Annotated[Path | None, typer.Option("--out", help="Also write everything to this file, as JSON.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
     from probate.comparison.command import run_compare
 
-    give(*run_compare(first, second, pair or [], group or [], show, confidence, resamples, cluster), as_json, out)
+    give(*run_compare(first, second, pair or [], group or [], show, confidence, cluster), as_json, out)
 
 
 @app.command()

@@ -255,7 +255,11 @@ class Training(Section):
 
 class Analysis(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
-    resamples: int = Field(10_000, ge=200, description="Bootstrap resamples and permutations.")
+    resamples: int = Field(
+        10_000,
+        ge=200,
+        description="Bootstrap resamples, for what is described by them: max − min and the worst group of an arm.",
+    )
     seed: int = Field(0, ge=0, description="Seed of both.")
     planned_seeds: int | None = Field(
         None,

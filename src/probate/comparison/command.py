@@ -18,14 +18,13 @@ def run_compare(
     groups: list[str],
     show: int,
     confidence: float,
-    resamples: int,
     cluster: str = "",
 ) -> tuple[list[str], dict[str, Any]]:
     """The comparison in words and as a record. `groups`: NAME=COLUMN, columns of both tables that are groups; `cluster`: one that links items."""
     wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
     (a, kind_a), (b, kind_b) = (read_results(source, columns, cluster) for source in (first, second))
-    found, flips, missing = compare_results(a, b, Analysis(confidence=confidence, resamples=resamples), wanted)
+    found, flips, missing = compare_results(a, b, Analysis(confidence=confidence), wanted)
     said = [f"A: {kind_a}, {first}; B: {kind_b}, {second}", *unread_lines(missing), *lines(found, flips, show)]
     record = {
         "a": first,

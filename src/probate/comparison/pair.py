@@ -51,6 +51,8 @@ class Compared:
     p_bh: float = float("nan")
     visible_low: float = float("nan")
     visible_high: float = float("nan")
+    together: int = 1
+    """Of more than two groups: their number, for all of which interval and p hold at once."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,9 @@ def compare_results(
         found += list(_of_set(name, both, *only, names, analysis))
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
-    p = [c.p for c in found]
+    p = [c.p / c.together for c in found]  # of each comparison alone: Holm and BH count all of them
     found = [
-        replace(c, p_holm=float(by_holm), p_bh=float(by_bh)) if np.isfinite(c.p) else c
+        replace(c, p_holm=max(c.p, float(by_holm)), p_bh=float(by_bh)) if np.isfinite(c.p) else c
         for c, by_holm, by_bh in zip(found, holm(p), benjamini_hochberg(p), strict=True)
     ]
     columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
@@ -263,13 +265,15 @@ def _of_set(
     share = bool(both[["score_a", "score_b"]].stack().between(0, 1).all())
     unit = "share" if share else "score"
 
-    def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float]) -> Compared:
-        visible = of_interval(e.low, e.high, e.n - (1 if what == "all" else 2), analysis.confidence)
+    def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float], together: int = 1) -> Compared:
+        """`together`: groups for which interval and p hold at once."""
+        confidence = 1 - (1 - analysis.confidence) / together
+        visible = of_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
         change = own["score_b"] - own["score_a"]
         flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
         return Compared(
             name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible.value, flipped, share,
-            visible_low=visible.low, visible_high=visible.high,
+            visible_low=visible.low, visible_high=visible.high, together=together,
         )  # fmt: skip
 
     after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
@@ -287,7 +291,7 @@ def _of_set(
             if lost:
                 e = replace(e, test=f"undefined: no item of {dimension} '{lost[0]}' has a readable score in both")
             gaps = [float("nan") if lost else _gap(f, comparison, names) for f in (before, after)]
-            yield row(f"{dimension}: {comparison}", e, known, (gaps[0], gaps[1]))
+            yield row(f"{dimension}: {comparison}", e, known, (gaps[0], gaps[1]), len(names) if len(names) > 2 else 1)
 
 
 def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
