@@ -42,7 +42,13 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
     if study.augmented is None:
         makers = [n * plan.draws[t] for t, n in plan.wanted.items() if not (t == "neutral" and study.control == "original")]
         generate = sum(makers) * CANDIDATES * study.generation.max_new_tokens
-    counts = {"generate": len(plan.wanted) if generate else 0, "train": len(plan.arms), "evaluate": len(plan.arms) * len(tasks)}
+    counts = {
+        "generate": sum(plan.draws[t] for t in plan.wanted if not (t == "neutral" and study.control == "original"))
+        if generate
+        else 0,
+        "train": len(plan.arms),
+        "evaluate": len(plan.arms) * len(tasks),
+    }
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
     found: dict[str, Any] = {
         "study": study.name, "model": study.model.name,

@@ -49,7 +49,7 @@ def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: fl
 def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Planned]:
     """The design of each task with a primary measure of shares, from a finished run: items, rate, agreement of arms and spread of seeds.
 
-    The rate is the control's (γ = 0, else the matched control's); the agreement is the share of the control's answers that the arms of
+    The rate is the mean over all controls (γ = 0 and matched): trainings differ in it; the agreement is the share of the control's answers that the arms of
     other seeds, or else the matched controls, repeat beyond chance. The spread is that of a change, which has the noise of both its arms: pooled over all
     unmitigated arms of the first round, less what their items make. `seed_sd` stands for it where the run has one seed.
     """
@@ -79,7 +79,7 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
     arms = [f.set_index(["item_id", "side"])["value"] for f in controls]
     if not arms:
         raise InputError(f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group")
-    rate = float(np.clip(arms[0].mean(), 0.01, 0.99))
+    rate = float(np.clip(np.mean([own.mean() for own in arms]), 0.01, 0.99))
     answers = pd.concat(arms, axis=1).to_numpy()
     pairs = [(a[both], b[both]) for a, b in itertools.combinations(answers.T, 2) if (both := np.isfinite(a + b)).any()]
     same = float(np.mean([np.isclose(a, b).mean() for a, b in pairs])) if pairs else 0.85
