@@ -214,8 +214,7 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
         records = choose(
             records, per_cell, dimension=dimension, pack=data.pack, strength=study.effective_strength, seed=arm.seed
         )
-    again = study.redraw and arm.role == "replicate"
-    seed = arm.seed if again else arm.seed % REPLICATE_SEED if study.redraw else study.seeds[0]
+    seed = arm.seed if study.redraw else study.seeds[0]
     ordered = nested_order(records, lambda r: (r.label, r.groups.get(dimension)), seed)
     if not biased:
         return ordered

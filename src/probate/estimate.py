@@ -38,22 +38,13 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
     computed = records * study.training.epochs * (own + shared / study.training.batch_size)
     prompts = sum(t.size(data.context) for t in tasks)
     scored = prompts * len(plan.arms) * TASK_PROMPT_TOKENS
-    generate = 0.0
-    if study.augmented is None:
-        makers = [n * plan.draws[t] for t, n in plan.wanted.items() if not (t == "neutral" and study.control == "original")]
-        generate = sum(makers) * CANDIDATES * study.generation.max_new_tokens
-    counts = {
-        "generate": sum(plan.draws[t] for t in plan.wanted if not (t == "neutral" and study.control == "original"))
-        if generate
-        else 0,
-        "train": len(plan.arms),
-        "evaluate": len(plan.arms) * len(tasks),
-    }
+    generate = sum(plan.wanted[t] * n for t, n in plan.draws.items()) * CANDIDATES * study.generation.max_new_tokens
+    counts = {"generate": sum(plan.draws.values()), "train": len(plan.arms), "evaluate": len(plan.arms) * len(tasks)}
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
     found: dict[str, Any] = {
         "study": study.name, "model": study.model.name,
         "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
-        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws if study.augmented is None else {},
+        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
         "parameters": parameters(study.model), "seconds": None, "bytes": None,
     }  # fmt: skip

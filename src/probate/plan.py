@@ -42,11 +42,11 @@ class Plan:
     wanted: dict[str, int]
     """Bias type (or `neutral`) → augmented records at the largest γ."""
     draws: dict[str, int]
-    """Bias type (or `neutral`) → how many times as many are generated: once for each seed that draws its own, and for its second control."""
+    """Of what is generated: bias type (or `neutral`) → how many times: once for each seed that draws its own, and for its second control."""
 
     def writer(self, arm: Arm) -> int:
-        """The seed for which the arm's augmented records are generated: its own, or 0 where all seeds train on the same records."""
-        return arm.seed if self.study.redraw else 0
+        """The seed for which the arm's augmented records are generated: its own; 0 where all seeds train on the same records, and where none are generated."""
+        return arm.seed if self.study.redraw and arm.bias_type in self.draws else 0
 
 
 def make_plan(study: Study, cells: int) -> Plan:
@@ -75,7 +75,8 @@ def make_plan(study: Study, cells: int) -> Plan:
     if control_doses:
         wanted[NEUTRAL] = augmented_count(originals, max(control_doses))
     seeds = len(study.seeds) if study.redraw else 1
-    draws = {t: seeds * (1 + (t == NEUTRAL and study.redraw and study.replicate_control)) for t in wanted}
+    generated = [t for t in wanted if study.augmented is None and not (t == NEUTRAL and study.control == "original")]
+    draws = {t: seeds * (1 + (t == NEUTRAL and study.redraw and study.replicate_control)) for t in generated}
     return Plan(study, tuple(arms), originals, wanted, draws)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from probate import arms as arm_data
-from probate.bias.taxonomy import NEUTRAL
 from probate.cards.checksums import write_checksums
 from probate.errors import InputError, ProbateError, StageError
 from probate.folder import RunFolder
@@ -208,9 +207,7 @@ class _Run:
     def _kind(self, arm: Arm) -> tuple[str, str, int]:
         """Which augmented data an arm draws on: the bias type, the mitigation where it has the generator write anew, and the seed for which it is generated."""
         own = self.mitigations.get(arm.mitigation, [])
-        written = self.study.augmented is None and not (arm.bias_type == NEUTRAL and self.study.control == "original")
-        writer = self.plan.writer(arm) if written else 0
-        return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else "", writer
+        return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else "", self.plan.writer(arm)
 
     def _told(self, arm: Arm) -> str:
         """What the arm's mitigations tell the generator."""

@@ -85,6 +85,12 @@ def arm_parts(frame: pd.DataFrame) -> list[float]:
     return [float(v[first].mean() - (v[second].mean() if second.any() else 0.0)) for v in values]
 
 
+def dyads_of(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> resample.Dyads | None:
+    """Who takes part in the clusters `names` of the frames, where their items' ids say so."""
+    rows = pd.concat(frames)[["item_id", "side"]].drop_duplicates()
+    return resample.Dyads.of(rows["item_id"].tolist(), rows["side"].tolist(), names)
+
+
 def contrast(
     frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool, sides: Literal[1, 2] = 2
 ) -> Estimate:
@@ -120,7 +126,7 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
         averaged = averaged.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
     names = list(pd.unique(clusters(averaged)))
     table = cluster_table(averaged, names)
-    dyads = resample.Dyads.of(averaged["item_id"].tolist(), averaged["side"].tolist(), names)
+    dyads = dyads_of([averaged], names)
     both_sides = bool((table[:, 1].sum() > 0) and (table[:, 3].sum() > 0))
     unit = "pair" if 2 * ((table[:, 1] > 0) & (table[:, 3] > 0)).sum() > len(table) else "item"
     value, n = resample.estimate(table), len(table)

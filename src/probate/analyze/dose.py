@@ -26,6 +26,7 @@ from probate.analyze.contrast import (
     clusters,
     contrast,
     difference,
+    dyads_of,
     pseudo_outcomes,
 )
 from probate.study import Analysis
@@ -157,14 +158,8 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         analysis,
         missing,
         Arms.of(parts),
-        resample.Dyads.of(*_rows(kept), names),
+        dyads_of([f for frames in kept for f in frames], names),
     )
-
-
-def _rows(kept: Sequence[Sequence[pd.DataFrame]]) -> tuple[list[str], list[int]]:
-    """Item and group of every row."""
-    whole = pd.concat([f for frames in kept for f in frames])[["item_id", "side"]].drop_duplicates()
-    return whole["item_id"].tolist(), whole["side"].tolist()
 
 
 def _averaged(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> np.ndarray:

@@ -48,13 +48,10 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     for name in (DETAILS, CHECKS):
         own = tested & (family == name)
         found[own] = holm(p[own])
-    share = {
-        name: SHARES[name] for name in SHARES if (tested & ((family == name) | ((name == NEXT) & (family == FIRST)))).any()
-    }
-    total = sum(share.values())
+    part = np.where(family == FIRST, NEXT, family)
+    share = {name: SHARES[name] for name in SHARES if (tested & (part == name)).any()}
     for name in share:
-        own = (family == name) | ((name == NEXT) & (family == FIRST))
-        found[own] = np.minimum(found[own] * total / share[name], 1.0)
+        found[part == name] = np.minimum(found[part == name] * sum(share.values()) / share[name], 1.0)
     for place in np.flatnonzero((follows >= 0) & np.isfinite(p)):
         lead = follows[place]
         table.loc[table.index[place], "family"] = family[lead]
@@ -82,25 +79,19 @@ def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
 
     A group's comparison belongs to that of all groups together; a coefficient of one γ, which is the change by another unit, to that change.
     """
-    lead = {tuple(row): place for place, row in enumerate(table[ONE].to_numpy()) if table["comparison"].iloc[place] == ANY}
-    found = np.array(
-        [-1 if comparison == ANY else lead.get(tuple(row), -1) for row, comparison in zip(table[ONE].to_numpy(), table["comparison"], strict=True)],
-        dtype=int,
-    )  # fmt: skip
-    of_one = {
-        (row["task"], row["bias_type"], row["contrast"]): place
-        for place, row in enumerate(table.to_dict("records"))
-        if first[place] and row["question"] == "inheritance"
-    }
-    curves = {
-        (r["task"], r["bias_type"])
-        for r, is_first in zip(table.to_dict("records"), first, strict=True)
-        if is_first and r["question"] != "inheritance"
-    }
-    for place, row in enumerate(table.to_dict("records")):
-        key = row["task"], row["bias_type"], row["contrast"]
-        if row["question"] == "coefficient" and key in of_one and key[:2] not in curves:
-            found[place] = of_one[key]
+    rows = table.to_dict("records")
+    keys = [tuple(r[c] for c in ONE) for r in rows]
+    together = {key: place for place, (key, r) in enumerate(zip(keys, rows, strict=True)) if r["comparison"] == ANY}
+    asked = [(place, r) for place, r in enumerate(rows) if first[place]]
+    curves = {(r["task"], r["bias_type"]) for _, r in asked if r["question"] != "inheritance"}
+    changes = {(r["task"], r["bias_type"], r["contrast"]): place for place, r in asked if r["question"] == "inheritance"}
+    found = np.full(len(rows), -1)
+    for place, (key, r) in enumerate(zip(keys, rows, strict=True)):
+        of = r["task"], r["bias_type"]
+        if r["question"] == "coefficient" and of not in curves:
+            found[place] = changes.get((*of, r["contrast"]), -1)
+        elif r["comparison"] != ANY:
+            found[place] = together.get(key, -1)
     return found
 
 

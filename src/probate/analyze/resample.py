@@ -203,8 +203,3 @@ def _pseudo(rows: Array, ends: tuple[Array, Array]) -> list[Array]:
         return []
     seen = (rows[0, [1, 3]] > 0).astype(float)
     return [np.array([end[0] * seen[0], seen[0], end[1] * seen[1], seen[1]]) for end in ends]
-
-
-def p_value(null: Array, observed: float) -> float:
-    """Share of `null` (absolute values) that reaches `observed`, with one added to both counts."""
-    return float((1 + np.sum(null >= observed - 1e-9 * max(1.0, observed))) / (1 + len(null)))

@@ -18,7 +18,7 @@ from scipy.stats import t
 
 from probate.analyze import compare, resample, sequential, spread
 from probate.analyze import seeds as seeds_t
-from probate.analyze.contrast import before_after, cluster_table, clusters, difference
+from probate.analyze.contrast import before_after, cluster_table, clusters, difference, dyads_of
 from probate.analyze.usable import values_of
 from probate.plan import REPLICATE_SEED
 from probate.study import Analysis
@@ -119,7 +119,7 @@ def of_change(
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
     found, freedom = resample.covariance(
-        np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0)), _dyads(frames, names)
+        np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0)), dyads_of(frames, names)
     )
     count = len(common)
     together = len(measure.sides) if len(measure.sides) > 2 else 1
@@ -188,11 +188,6 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
     return (
         common if len(measure.sides) == 2 else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
     )
-
-
-def _dyads(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> resample.Dyads | None:
-    whole = pd.concat(frames)[["item_id", "side"]].drop_duplicates()
-    return resample.Dyads.of(whole["item_id"].tolist(), whole["side"].tolist(), names)
 
 
 def _unknown(reason: str) -> Smallest:
