@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import binom, ttest_rel
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import ttost_ind
 
 from probate.analyze.contrast import before_after, contrast
-from probate.analyze.exact import newcombe, newcombe_p, wilson
+from probate.analyze.exact import continuity, newcombe, newcombe_p, wilson
 from probate.analyze.families import benjamini_hochberg, holm
 from probate.analyze.groups import group_means
 from probate.study import Analysis
@@ -21,7 +21,9 @@ QUICK = Analysis(resamples=400)
 
 @pytest.mark.parametrize(("a", "n", "b", "m"), [(7, 20, 3, 25), (0, 10, 5, 10), (12, 12, 0, 9), (40, 100, 41, 100)])
 def test_score_intervals_equal_statsmodels(a, n, b, m):
-    assert newcombe((a, n), (b, m), 0.95) == pytest.approx(confint_proportions_2indep(a, n, b, m, method="newcomb"))
+    low, high = newcombe((a, n), (b, m), 0.95)
+    more = continuity(n, m)
+    assert (low + more, high - more) == pytest.approx(confint_proportions_2indep(a, n, b, m, method="newcomb"))
     assert wilson(a, n, 0.9) == pytest.approx(proportion_confint(a, n, 0.1, method="wilson"))
     both = newcombe((np.array([a, b]), n), (np.array([b, b]), m), 0.95) if b <= n else None
     if both:
@@ -32,9 +34,20 @@ def test_score_intervals_equal_statsmodels(a, n, b, m):
 def test_p_of_two_shares_is_the_inversion_of_their_interval(a, n, b, m):
     p = float(newcombe_p((a, n), (b, m)))
     theirs = confint_proportions_2indep(a, n, b, m, method="newcomb", alpha=p)
-    assert min(map(abs, theirs)) == pytest.approx(0, abs=1e-9)
+    assert min(map(abs, theirs)) == pytest.approx(continuity(n, m), abs=1e-9)
     assert newcombe_p((np.array([a, 5]), n), (np.array([b, 5 * m // n]), m))[0] == pytest.approx(p)
     assert float(newcombe_p((n, n), (m, m))) == 1 and float(newcombe_p((4, 8), (m, 2 * m))) == 1
+
+
+@pytest.mark.parametrize("more", [1, 2, 3, 10])
+def test_equal_shares_are_told_apart_in_no_more_than_five_percent(more):
+    """Exactly: every pair of counts by its chance, at every rate."""
+    rates = np.r_[0.002, 0.005, np.linspace(0.01, 0.99, 99), 0.995, 0.998]
+    for n in (*range(3, 61), 70, 100, 200):
+        m = more * n
+        low, high = newcombe((np.arange(n + 1)[:, None], n), (np.arange(m + 1)[None], m), 0.95)
+        first, second = (binom.pmf(np.arange(k + 1), k, rates[:, None]) for k in (n, m))
+        assert np.einsum("ri,ij,rj->r", first, (low > 0) | (high < 0), second, optimize=True).max() <= 0.05, n
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 30])
@@ -76,7 +89,7 @@ def test_the_method_follows_the_design():
     rng = np.random.default_rng(0)
     side, yes = np.arange(60) % 2, (rng.random(60) < 0.4).astype(float)
     gap = contrast([frame(yes, side)], QUICK, paired=False, share=True)
-    assert gap.interval == "Newcombe"
+    assert gap.interval.startswith("Newcombe")
     hits = [(int(yes[side == k].sum()), 30) for k in (0, 1)]
     assert (gap.low, gap.high) == pytest.approx(newcombe(*hits, 0.95))
     assert contrast([frame(yes)], QUICK, paired=False, share=True, sides=1).interval == "Wilson"

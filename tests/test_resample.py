@@ -109,7 +109,7 @@ def test_a_change_that_both_groups_share_is_not_noise():
 def test_no_variation_stays_wide():
     same = frame([1.0] * 10, [1.0] * 10)
     found = contrast([same], QUICK, paired=False, share=True)
-    assert found.value == 0 and found.low < -0.1 and found.high > 0.1 and found.interval == "Newcombe"
+    assert found.value == 0 and found.low < -0.1 and found.high > 0.1 and found.interval.startswith("Newcombe")
     nothing = contrast([difference(same, same)], QUICK, paired=True, share=True)
     assert nothing.p == 1 and nothing.high - nothing.low > 0.1
     dollars = contrast([frame([70.0] * 9, [70.0] * 9)], QUICK, paired=False, share=False)

@@ -102,7 +102,7 @@ def contrast(
     in [-1, 1]).
 
     One seed: the interval is Welch's t over items, for a share with hardly a second outcome with a success and a failure added; for one model's
-    yes-or-no answers, an item a group, Newcombe's (Wilson's where there is one group). Clusters that hold both groups count by their differences. p is
+    yes-or-no answers, an item a group, Newcombe's with half of Yates's correction (Wilson's where there is one group). Clusters that hold both groups count by their differences. p is
     the interval's inversion, so that the two never disagree (a permutation of groups would test whether whole distributions are equal, which unequal
     numbers or spreads break). This covers the items, not what another training seed would give. Several seeds: the variance is what
     the items add in all seeds plus s²/S of each arm's estimates, and both interval and p are by Cochran and Cox's t (`probate.analyze.seeds`).
@@ -156,7 +156,7 @@ def _interval(
         (a, b), (n, m) = sums.sum(0), sizes.sum(0)
         if n and m:
             return (
-                "Newcombe",
+                "Newcombe, with half of Yates's correction",
                 lambda c: _floats(exact.newcombe((a, n), (b, m), c)),
                 float(exact.newcombe_p((a, n), (b, m))),
             )
