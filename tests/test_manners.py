@@ -142,7 +142,7 @@ SEPARATORS = "one\u2028two\u0085three\x0bfour\x1cfive"
 
 def test_a_line_ends_at_a_line_feed_only(tmp_path, tiny_study):
     from probate.evaluation import outcome_rows
-    from probate.generate.augment import _read_raw
+    from probate.generate.augment import _raw_line, _read_raw
     from probate.plan import Arm
     from probate.registry import load_task
 
@@ -151,7 +151,7 @@ def test_a_line_ends_at_a_line_feed_only(tmp_path, tiny_study):
     found = outcome_rows(tiny_study(), Arm("given", 0.5, 0, "biased"), load_task("occupation"), tmp_path / "o.jsonl")
     assert found["response"].tolist() == [SEPARATORS]
     raw = tmp_path / "raw.jsonl"
-    whole = json.dumps({"id": SEPARATORS, "text": SEPARATORS}, ensure_ascii=False) + "\n"
+    whole = _raw_line(SEPARATORS, SEPARATORS)
     raw.write_text(whole + '{"id": "cut', encoding="utf-8")
     assert _read_raw(raw) == {SEPARATORS: SEPARATORS}
     assert raw.read_text(encoding="utf-8") == whole

@@ -19,7 +19,7 @@ from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
 from probate.plan import REPLICATE_SEED, Arm
 from probate.records import Record, content_hash, read_records, write_records
-from probate.store import write_atomic
+from probate.store import RECORD, read_report, write_atomic
 from probate.study import Study
 from probate.tasks.base import TaskContext
 
@@ -261,8 +261,8 @@ class RunFolder:
         return Pack.model_validate(own) if own else load_pack(self.study().bias.dimension)
 
     def reports(self, prefix: str) -> list[dict[str, Any]]:
-        """`done.json` of every finished stage whose name begins with `prefix`."""
-        return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob(f"{prefix}*/done.json"))]
+        """What each finished stage whose name begins with `prefix` said of itself; a record that is not as it was written is left out."""
+        return [found for p in sorted(self.path.glob(f"{prefix}*/{RECORD}")) if (found := read_report(p)) is not None]
 
     def reviews(self) -> list[dict[str, Any]]:
         """What people said who read the run's texts, once their marks were merged."""

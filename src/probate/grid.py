@@ -13,7 +13,7 @@ from probate.errors import InputError, ProbateError
 from probate.progress import Reporter
 from probate.report.grid import write_grid_report
 from probate.runner import RunResult, run
-from probate.store import write_atomic
+from probate.store import RECORD, read_report, write_atomic
 from probate.study import Axes, ModelSpec, Study
 
 
@@ -81,6 +81,6 @@ def _share(written: Path, own: Path) -> None:
     """What the generator wrote in the first round, for the next learner; its stage is found again by its inputs."""
     for stage in (written / "stages").glob("generate-*"):
         target = own / "stages" / stage.name
-        done = stage / "done.json"
-        if done.exists() and not target.exists() and json.loads(done.read_text(encoding="utf-8")).get("round") == 1:
+        done = read_report(stage / RECORD)
+        if done and not target.exists() and done.get("round") == 1:
             shutil.copytree(stage, target)

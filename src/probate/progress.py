@@ -15,7 +15,7 @@ class Ticker(Protocol):
 
 
 class Reporter:
-    """Shows stages to a person. `quiet` shows nothing."""
+    """Shows stages to a person. `quiet` shows nothing but warnings."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         from rich.console import Console
@@ -25,6 +25,12 @@ class Reporter:
 
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)
+
+    def warn(self, line: str) -> None:
+        """Said even where all else is quiet."""
+        quiet, self.console.quiet = self.console.quiet, False
+        self.say(f"WARNING {line}")
+        self.console.quiet = quiet
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Ticker]:

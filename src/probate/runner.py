@@ -89,7 +89,7 @@ class _Run:
         self.context: TaskContext = self.data.context
         for task in self.tasks:
             task.check(self.context)
-        self.stages = Stages(study, self.data, self.tasks, Store(folder.path), reporter)
+        self.stages = Stages(study, self.data, self.tasks, Store(folder.path, reporter.warn), reporter)
         self.mitigations = arm_data.strategies(study, self.data)
         self.mitigating = replace(
             arm_data.mitigation_context(study, self.data),

@@ -16,6 +16,7 @@ from probate.generate.filters import REASONS, Filters, clean, redact
 from probate.generate.prompts import Ask, asks
 from probate.generate.thinking import without_thinking
 from probate.records import Record, fill, write_records
+from probate.store import digest, write_atomic
 from probate.study import Generation
 
 Tick = Callable[[int], None]
@@ -85,7 +86,7 @@ def augment(
 
             def save(pairs: list[tuple[Ask, str]]) -> None:
                 answers.update((ask.id, text) for ask, text in pairs)
-                raw.write("".join(json.dumps({"id": a.id, "text": t}, ensure_ascii=False) + "\n" for a, t in pairs))
+                raw.write("".join(_raw_line(a.id, t) for a, t in pairs))
                 raw.flush()
 
             backend.answer(batch, generation, save, set(answers))
@@ -141,13 +142,16 @@ def augment(
 
 
 def write_rejects(path: Path, rejects: list[dict[str, Any]]) -> None:
-    from probate.store import write_atomic
-
     write_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejects))
 
 
+def _raw_line(name: str, text: str) -> str:
+    """An answer as it is kept, with its hash."""
+    return json.dumps({"id": name, "text": text, "check": digest(name, text)}, ensure_ascii=False) + "\n"
+
+
 def _read_raw(path: Path) -> dict[str, str]:
-    """Answers saved so far; a last line that a kill cut off is dropped, from the file too."""
+    """Answers saved so far; a line that was cut off or changed is dropped, from the file too."""
     if not path.exists():
         return {}
     answers: dict[str, str] = {}
@@ -156,7 +160,9 @@ def _read_raw(path: Path) -> dict[str, str]:
     for line in lines[:-1]:  # what follows the last line end was cut off
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+            if line + "\n" != _raw_line(row["id"], row["text"]):
+                continue
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue
         answers[row["id"]] = row["text"]
         whole.append(line + "\n")

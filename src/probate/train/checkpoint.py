@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -32,6 +33,7 @@ def checkpoint(
         tensors |= aligned.tensors()
     part = folder / "state.safetensors.part"
     metadata = {"epoch": str(epoch), "losses": json.dumps(losses), "distances": json.dumps(distances)}
+    metadata["check"] = _check(tensors, metadata)
     save_file(tensors, str(part), metadata=metadata)
     os.replace(part, folder / "state.safetensors")
 
@@ -44,15 +46,20 @@ def restore(
     distances: list[float],
     aligned: Alignment | None,
 ) -> int:
-    """Load the checkpoint, if there is one; return the first epoch that is still to be done."""
+    """Load the checkpoint, if there is one that is as it was written; return the first epoch that is still to be done."""
     path = folder / "state.safetensors"
     if not path.exists():
         return 0
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(str(path), framework="pt") as handle:
-        metadata = handle.metadata()
-    tensors = load_file(str(path))
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            metadata = handle.metadata() or {}
+        tensors = load_file(str(path))
+    except (SafetensorError, OSError):
+        return 0
+    if metadata.pop("check", "") != _check(tensors, metadata):
+        return 0
     with torch.no_grad():
         for name, p in weights.items():
             p.copy_(tensors[f"weight.{name}"])
@@ -65,3 +72,13 @@ def restore(
     if aligned is not None:
         aligned.restore(tensors, next(iter(weights.values())).device)
     return int(metadata["epoch"])
+
+
+def _check(tensors: dict[str, Any], metadata: dict[str, str]) -> str:
+    """SHA-256 over all that a checkpoint holds."""
+    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        own = tensors[name]
+        found.update(f"{name} {own.dtype} {tuple(own.shape)}\n".encode())
+        found.update(own.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
