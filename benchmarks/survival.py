@@ -1,55 +1,157 @@
-"""Kill a run with SIGKILL at random moments, continue it, and compare its outcomes with an uninterrupted run's.
+"""The fault matrix: a run meets a fault, is continued, and its outcomes are compared with an uninterrupted run's.
 
-probate run quickstart --out runs/quickstart
-python benchmarks/survival.py quickstart runs/quickstart --kills 10 --within 45
+Faults come at events (a file of the run folder is opened for writing, renamed, removed), spread evenly over all that an uninterrupted run has, so that every stage
+meets some: SIGKILL; a disk that is full, read-only or failing from then on; SIGKILL and then a file cut in half, the folder moved, or the clock set back by a day; and two
+writers at once.
+
+probate run studies/X.yaml --out runs/whole
+python benchmarks/survival.py studies/X.yaml runs/whole [--kills 30] [--others 4] [--set KEY=VALUE]
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pandas as pd
 
+DISKS = {"full disk": errno.ENOSPC, "read-only": errno.EROFS, "failing disk": errno.EIO}
+AFTER_A_KILL = ("truncated", "moved", "clock set back")
+DAY = 86_400
+
+
+def child(fault: str, at: int, out: str, arguments: list[str]) -> None:
+    """The command with a fault at its event number `at` (0: none); the number of events is written beside `out`."""
+    root, seen = os.path.realpath(out), 0
+
+    def hook(event: str, args: tuple) -> None:
+        nonlocal seen
+        if event == "open":
+            writes = isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+            paths = [args[0]] if writes else []
+        else:
+            paths = list(args[:2]) if event in ("os.rename", "os.remove", "os.mkdir") else []
+        if not any(isinstance(p, str | os.PathLike) and os.path.realpath(os.fspath(p)).startswith(root) for p in paths):
+            return
+        seen += 1
+        if at and seen >= at:
+            if fault == "kill":
+                os.kill(os.getpid(), 9)
+            raise OSError(DISKS[fault], os.strerror(DISKS[fault]), str(paths[0]))
+
+    if fault == "clock set back":
+        now = time.time
+        time.time = lambda: now() - DAY
+    else:
+        sys.addaudithook(hook)
+    from probate.cli import app
+
+    try:
+        app(["run", *arguments, "--out", out, "--quiet"])
+    finally:
+        Path(f"{out}.events").write_text(str(seen))
+
+
+class Matrix:
+    """Runs of one study in a scratch folder, compared with `whole`."""
+
+    def __init__(self, arguments: list[str], whole: Path, scratch: Path) -> None:
+        self.arguments, self.scratch = arguments, scratch
+        self.whole = pd.read_parquet(whole / "outcomes.parquet")
+
+    def go(self, out: Path, fault: str = "", at: int = 0) -> subprocess.CompletedProcess:
+        command = [sys.executable, __file__, "--child", fault, str(at), str(out), *self.arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    def events(self) -> int:
+        out = self.scratch / "counted"
+        self.go(out).check_returncode()
+        assert self.same(out), "two uninterrupted runs differ"
+        return int(Path(f"{out}.events").read_text())
+
+    def same(self, out: Path) -> bool:
+        return (out / "outcomes.parquet").is_file() and pd.read_parquet(out / "outcomes.parquet").equals(self.whole)
+
+    def meet(self, fault: str, moments: list[int], chance: random.Random) -> None:
+        """`fault` at each of `moments`, each in a folder of its own."""
+        same = said = 0
+        for at in moments:
+            out = self.scratch / "run"
+            shutil.rmtree(out, ignore_errors=True)
+            broken = self.go(out, fault if fault in DISKS else "kill", at)
+            if fault in DISKS:  # an error of its own, or a recorded failure; never a traceback
+                said += broken.returncode not in (0, 1) and "Traceback" not in broken.stderr
+            if fault == "truncated":
+                path = chance.choice([p for p in sorted(out.rglob("*")) if p.is_file() and p.stat().st_size])
+                os.truncate(path, path.stat().st_size // 2)
+            if fault == "moved":
+                out = out.rename(self.scratch / "moved")
+            again = self.go(out, fault if fault == "clock set back" else "")
+            same += again.returncode == 0 and self.same(out)
+            if not self.same(out) or again.returncode:
+                print(f"{fault} at event {at}: exit code {again.returncode}\n{again.stderr[-2000:]}", flush=True)
+            shutil.rmtree(self.scratch / "moved", ignore_errors=True)
+        note = f"; one clear end {said} of {len(moments)}" if fault in DISKS else ""
+        print(f"{fault:15} {same} of {len(moments)} continue to the same outcomes, row for row{note}", flush=True)
+
+    def many_kills(self, moments: list[int]) -> None:
+        """One folder, killed again and again: each attempt gets as many events as lie between two moments."""
+        out, step = self.scratch / "many", max(moments[0], 1)
+        kills = 0
+        while self.go(out, "kill", step + kills).returncode == -9 and kills < 10 * len(moments):
+            kills += 1
+        self.go(out)
+        print(f"one folder      killed {kills} times, then finished; same outcomes: {self.same(out)}", flush=True)
+
+    def two_writers(self) -> None:
+        out = self.scratch / "two"
+        command = [sys.executable, __file__, "--child", "", "0", str(out), *self.arguments]
+        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        ends = [(p.communicate()[1], p.returncode) for p in both]
+        refused = [text for text, code in ends if code == 2]
+        print(
+            f"two writers     exit codes {sorted(code for _, code in ends)}; {refused[0].strip() if refused else 'none refused'}"
+        )
+        print(f"                same outcomes: {self.same(out)}", flush=True)
+
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("whole", type=Path, help="run folder of the uninterrupted run")
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--within", type=float, default=45, help="a kill comes at a random moment of this many seconds")
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--others", type=int, default=4, help="moments of each other fault")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     args = parser.parse_args()
-    chance = random.Random(args.seed)
-    out = args.whole.with_name(args.whole.name + "-killed")
-    shutil.rmtree(out, ignore_errors=True)
-    flags = [x for o in args.overrides for x in ("--set", o)]
-    command = [sys.executable, "-m", "probate", "run", args.study, "--out", str(out), "--quiet", *flags]
     start = time.monotonic()
-    for number in range(args.kills):
-        process = subprocess.Popen(command)
-        wait = chance.uniform(2, args.within)
-        time.sleep(wait)
-        if process.poll() is not None:
-            print(f"kill {number + 1}: the run had ended")
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        done = sorted(p.parent.name for p in out.glob("**/done.json"))
-        print(f"kill {number + 1} after {wait:.1f} s; {len(done)} stages finished", flush=True)
-    subprocess.run(command, check=True)
-    a, b = (pd.read_parquet(folder / "outcomes.parquet") for folder in (args.whole, out))
-    print(f"{len(a)} outcomes; equal row for row: {a.equals(b)}; {time.monotonic() - start:.0f} s in all")
-    sys.exit(0 if a.equals(b) else 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        flags = [x for o in args.overrides for x in ("--set", o)]
+        matrix = Matrix([args.study, *flags], args.whole, Path(scratch).resolve())
+        events = matrix.events()
+        print(f"{len(matrix.whole)} outcomes; {events} events")
+
+        def spread(count: int) -> list[int]:
+            return [max(1, round(events * (k + 1) / (count + 1))) for k in range(count)]
+
+        matrix.meet("kill", spread(args.kills), random.Random(args.seed))
+        matrix.many_kills(spread(args.kills))
+        for fault in (*DISKS, *AFTER_A_KILL):
+            matrix.meet(fault, spread(args.others), random.Random(args.seed))
+        matrix.two_writers()
+    print(f"{time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--child"]:
+        child(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:])
+    else:
+        main()
