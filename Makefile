@@ -1,4 +1,4 @@
-.PHONY: demo test docs picture clean
+.PHONY: demo test docs lock picture clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,11 @@ test: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m probate.reference docs
+
+# Versions with the hashes of their wheels, for: pip install --require-hashes --only-binary :all: -r requirements.lock. Needs uv.
+lock:
+	uv pip compile pyproject.toml --extra api --constraint constraints.txt --generate-hashes --universal --python-version 3.11 \
+	    --only-binary :all: --no-header --no-annotate --quiet --output-file requirements.lock
 
 # The README's picture: the head of a real report. Needs Chromium.
 picture: demo

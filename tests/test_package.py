@@ -54,3 +54,22 @@ def test_the_wheel_runs(built, tmp_path):
 
     assert "quickstart" in run("presets")
     assert "9 arms on embedded" in run("plan", "quickstart")
+
+
+def test_the_lock_has_a_hash_for_every_package_and_what_the_package_needs():
+    import re
+    import tomllib
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked: dict[str, list[str]] = {}
+    for entry in re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip()):
+        line, *hashes = (part.strip(" \\") for part in entry.split("\n"))
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", h) for h in hashes), line
+        own = Requirement(line)
+        locked.setdefault(canonicalize_name(own.name), []).append(str(own.specifier).removeprefix("=="))
+    for needed in map(Requirement, project["dependencies"]):
+        versions = locked[canonicalize_name(needed.name)]
+        assert all(needed.specifier.contains(v) for v in versions), needed
