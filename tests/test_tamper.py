@@ -15,6 +15,7 @@ from probate import run
 from probate.cards.checksums import Difference, sign, verify, write_checksums
 from probate.cli import app
 from probate.errors import InputError
+from probate.folder import RunFolder
 from probate.generate.augment import _raw_line, _read_raw
 from probate.store import Store
 from probate.train.checkpoint import checkpoint, restore
@@ -110,6 +111,16 @@ def test_what_was_changed_is_done_again_and_the_rest_is_not(tiny_study, finished
     assert changed == {"evaluate-control-0-s0-occupation", "given-0.5-s0"}
     kept = run(tiny_study(tasks=TASKS), finished, quiet=True).outcomes
     assert result.outcomes.equals(kept)
+
+
+def test_a_record_of_an_earlier_version_is_read_and_its_stage_done_again(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run/adapters/given-0.5-s0/done.json"
+    plain = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("seal", "wrote")}
+    path.write_text(json.dumps(plain, indent=1, sort_keys=True))
+    assert RunFolder(tmp_path / "run").trained_on() == RunFolder(finished).trained_on()
+    again, said = reread(tmp_path / "run")
+    assert again == {"adapters/given-0.5-s0"} and len(said) == 1
 
 
 def test_an_altered_checkpoint_is_no_checkpoint(tmp_path):

@@ -54,12 +54,13 @@ def sealed(report: dict[str, Any]) -> str:
 
 
 def read_report(path: Path) -> dict[str, Any] | None:
-    """A stage's report; None where it is missing, or not as it was written."""
+    """A stage's report; None where it is missing, or not as it was written. One of an earlier version has no hashes: it can be read, and its stage is done again."""
     try:
         text = path.read_text(encoding="utf-8")
         report = json.loads(text)
         own = {k: v for k, v in report.items() if k != "seal"}
-        return own if sealed(own) == text else None
+        earlier = not {"seal", "wrote"} & set(report)
+        return own if earlier or sealed(own) == text else None
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
 
