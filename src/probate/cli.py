@@ -245,8 +245,8 @@ def card(
     ] = None,
 ) -> None:
     """The card of a run's data, or of one of its adapters."""
+    from probate.files import write_atomic
     from probate.report.build import card_text
-    from probate.store import write_atomic
 
     if arm and not hf:
         raise InputError("card: --arm needs --hf; a data card is of all data")

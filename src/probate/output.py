@@ -13,7 +13,8 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of se
 
 def give(said: Sequence[str], found: Any, as_json: bool, out: Path | None = None) -> None:
     """Print `said`, or `found` as JSON, which is also written to `out`, if given."""
-    from probate.store import json_text, write_atomic
+    from probate.files import write_atomic
+    from probate.store import json_text
 
     if out:
         write_atomic(out, json_text(found))

@@ -17,8 +17,8 @@ from typing import Any
 from probate.api.ledger import Ledger
 from probate.api.spec import ApiSpec
 from probate.errors import StageError
+from probate.files import write_atomic
 from probate.registry import require
-from probate.store import write_atomic
 
 Request = dict[str, Any]
 """The body of a chat completion, but for the model's name."""

@@ -19,12 +19,13 @@ from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
 from probate.errors import InputError
+from probate.files import write_atomic
 from probate.progress import Reporter
 from probate.readers import group_columns
 from probate.report.words import p_words
 from probate.shape import Given
 from probate.shape.language import LANGUAGES
-from probate.store import json_text, write_atomic
+from probate.store import json_text
 
 
 def run_audit(

@@ -15,9 +15,9 @@ import yaml
 from pydantic import Field
 
 from probate.errors import InputError
+from probate.files import write_atomic
 from probate.fingerprint import content
 from probate.registry import require
-from probate.store import write_atomic
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, everyone, frame
 from probate.tasks.choice import ChoiceTask
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.files import write_atomic
 from probate.report import words
-from probate.store import write_atomic
 from probate.study import Study
 
 STYLE = (

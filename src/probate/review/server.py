@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from probate.errors import InputError
 from probate.review.items import Round
 from probate.review.marks import read_marks, save_mark
 
@@ -81,7 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
         if item not in self.server.known or answer not in (*self.server.shown.answers, ""):
             self._send(400, b"no such item or answer", "text/plain; charset=utf-8")
             return
-        save_mark(self.server.marks, item, answer)
+        try:
+            save_mark(self.server.marks, item, answer)
+        except (InputError, OSError) as error:
+            self._send(409, str(error).encode(), "text/plain; charset=utf-8")
+            return
         self._send(200, b"{}", "application/json")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:
