@@ -76,6 +76,20 @@ BaseOption = Annotated[
 ]
 
 
+CodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", help="Let a folder of harness tasks that the study names run the code that its YAML files name."
+    ),
+]
+ServerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server", metavar="HOST=VARIABLE", help="A server that may be asked, with the key in this variable; may be repeated."
+    ),
+]
+
+
 def _load(study: str, overrides: list[str] | None, model: str | None, base: Path | None = None):  # type: ignore[no-untyped-def]
     from probate.study import Study
 
@@ -94,6 +108,8 @@ def run(
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
+    servers: ServerOption = None,
     tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
@@ -105,9 +121,11 @@ def run(
 
         check_tracker(tracker)
     grid = bool(loaded.axes.generator or loaded.axes.model)
+    from probate.consent import allow
     from probate.runner import run as run_study
 
-    result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
+    with allow(code=allow_code, servers=servers or []):
+        result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
     if tracker:
         from probate.track import track
@@ -128,13 +146,17 @@ def plan(
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
+    servers: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
     loaded, start = _load(study, overrides, model, base)
+    from probate.consent import allow
     from probate.estimate import lines, planned
 
-    found = planned(loaded, start)
+    with allow(code=allow_code, servers=servers or []):
+        found = planned(loaded, start)
     give(lines(found), found, as_json)
 
 
@@ -165,16 +187,18 @@ def calibrate(
     ] = None,
     overrides: SetOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """What can a study see? Error rate, coverage, power and the smallest visible change, simulated before anything is spent."""
     loaded, start = _load(study, overrides, None, base)
+    from probate.consent import allow
     from probate.power import calibrate as simulate
     from probate.power import lines
     from probate.progress import Reporter
 
-    with Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
+    with allow(code=allow_code), Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
         found = simulate(
             loaded,
             start,
@@ -292,7 +316,12 @@ def ask(
         str, typer.Option("--server", help="Address, as in http://localhost:8000/v1.")
     ] = "https://api.openai.com/v1",
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the outcomes; default: runs/NAME-MODEL.")] = None,
-    key_env: Annotated[str, typer.Option("--key-env", help="Environment variable that holds the key.")] = "OPENAI_API_KEY",
+    key_env: Annotated[
+        str | None,
+        typer.Option(
+            "--key-env", help="Environment variable whose key goes to the server; default: the vendor's own, else none."
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Most requests at once.", min=1)] = 8,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Budget in tokens, never overrun.", min=1)] = None,
     samples: Annotated[
@@ -300,22 +329,30 @@ def ask(
     ] = 8,
     overrides: SetOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a model behind an OpenAI-compatible server the study's tasks; `probate compare` sets the outcomes beside others."""
+    from probate.api.allowed import VENDORS, host_of
     from probate.api.client import ApiClient
     from probate.api.counts import counts
     from probate.api.counts import lines as count_lines
     from probate.api.measure import measure_study
     from probate.api.spec import ApiSpec
+    from probate.consent import allow
     from probate.progress import Reporter
 
     loaded, start = _load(study, overrides, None, base)
     folder = out or Path("runs") / f"{loaded.name}-{server_model.replace('/', '-')}"
-    spec = ApiSpec(model=server_model, base_url=base_url, key_env=key_env, concurrency=concurrency, max_tokens_total=max_tokens)
-    client = ApiClient(spec, folder / "api-cache")
-    with Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
+    host = host_of(base_url)
+    spec = ApiSpec(
+        model=server_model, base_url=base_url, key_env=key_env or VENDORS.get(host, ""), concurrency=concurrency,
+        max_tokens_total=max_tokens,
+    )  # fmt: skip
+    with allow(code=allow_code, servers=[f"{host}={key_env}"] if key_env else [] if host in VENDORS else [host]):
+        client = ApiClient(spec, folder / "api-cache")
+    with allow(code=allow_code), Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
         table = measure_study(loaded, start, client, folder, samples, tick)
     spent, path = client.ledger, folder / "outcomes.parquet"
     scoring = sorted(set(table["scoring"]))

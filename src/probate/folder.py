@@ -20,6 +20,7 @@ from probate.errors import InputError
 from probate.files import appending, atomic, clear_leftovers, write_atomic
 from probate.plan import REPLICATE_SEED, Arm
 from probate.records import Record, content_hash, read_records, write_records
+from probate.secrets import hide
 from probate.store import RECORD, read_report
 from probate.study import Study
 from probate.tasks.base import TaskContext
@@ -174,7 +175,7 @@ class RunFolder:
 
     def write_traceback(self, stage: str, text: str) -> None:
         with appending(self.path / "errors.log") as log:
-            log.write(f"--- {stage}\n{text}\n")
+            log.write(hide(f"--- {stage}\n{text}\n"))
 
     def write_outcomes(self, outcomes: pd.DataFrame) -> None:
         self._write_table(outcomes, "outcomes.parquet")
