@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,12 +139,9 @@ def test_no_module_writes_past_files() -> None:
         if path.name == "files.py":
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
-        found += [
-            f"{path.name}: {line.strip()}"
-            for line in lines
-            if WRITES.search(line) and not re.search(r"\b(part|beside)\b", line)
-        ]
-    assert sorted(found) == ALLOWED
+        found += [path.name for line in lines if WRITES.search(line) and not re.search(r"\b(part|beside)\b", line)]
+    assert Counter(found) == ALLOWED
 
 
-ALLOWED: list[str] = []
+ALLOWED = {"cli.py": 1, "write.py": 2}
+"""`sys.stdout` that goes nowhere; the writers of rows, which are given the part of `mitigate.write.writer`."""
