@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from probate.errors import InputError, ProbateError, StageError
 from probate.output import JsonFlag, give
+from probate.terminal import echo
 from probate.why.cli import app as why
 
 
@@ -55,7 +56,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"probate {version('probate')}")
+        echo(f"probate {version('probate')}")
         raise typer.Exit
 
 
@@ -136,7 +137,7 @@ def run(
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
     give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
     if result.failures:
-        typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
+        echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
     raise typer.Exit(result.exit_code)
 
 
@@ -277,9 +278,9 @@ def card(
     text = card_text(folder, hf=hf, arm=arm)
     if out:
         write_atomic(out, text)
-        typer.echo(f"written: {out}")
+        echo(f"written: {out}")
     else:
-        typer.echo(text, nl=False)
+        echo(text, end="")
 
 
 @app.command()
@@ -305,7 +306,7 @@ def review(
         found = merge_marks(folder, what)
         give([*lines(found), f"report: {found['report']}"], found, as_json)
         return
-    serve(folder, what, task, reviewer, most, port, browser, typer.echo)
+    serve(folder, what, task, reviewer, most, port, browser, echo)
 
 
 @app.command()
@@ -518,7 +519,7 @@ def check(
     said = [*(d.sentence for d in decisions), f"verdict: {found}"]
     give(said, outputs.as_record(found, decisions, gate), as_json)
     if github:
-        typer.echo("\n".join(outputs.github_lines(decisions)))
+        echo("\n".join(outputs.github_lines(decisions)))
     if junit:
         outputs.write_junit(junit, decisions, str(folder))
     raise typer.Exit(decide.exit_code(found, gate))
@@ -721,14 +722,14 @@ def _told(error: BaseException) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left to print goes nowhere, also at the interpreter's end
         return 141
     if isinstance(error, ProbateError):
-        typer.echo(str(error), err=True)
+        echo(str(error), err=True)
         return error.exit_code
     if isinstance(error, OSError):
-        typer.echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
+        echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
         return StageError.exit_code
     if isinstance(error, KeyboardInterrupt):
-        typer.echo("stopped; the same command continues", err=True)
+        echo("stopped; the same command continues", err=True)
         return 130
     kind = type(error).__name__
-    typer.echo(f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}", err=True)
+    echo(f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}", err=True)
     return UNFORESEEN

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from probate.terminal import echo, shown_json
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
@@ -19,4 +21,4 @@ def give(said: Sequence[str], found: Any, as_json: bool, out: Path | None = None
     if out:
         write_atomic(out, json_text(found))
         said = [*said, f"written: {out}"]
-    typer.echo(json_text(found) if as_json else "\n".join(said))
+    echo(shown_json(json_text(found)) if as_json else "\n".join(said))
