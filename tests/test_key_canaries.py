@@ -141,7 +141,7 @@ def study(home: Path, url: str, model: str = "m") -> Path:
     """A study whose generator is the server, with a prompt that can be known again."""
     settings = {
         "name": "keys", "model": model, "seeds": [0], "ratios": [0, 0.5], "bias": {"types": ["contextual-single-explicit"]},
-        "data": {"train_per_cell": 2, "test_per_cell": 1, "labels": ["nurse", "architect"], "user_turn": f"{PROMPT} What is the occupation?\n\n{{text}}"},
+        "data": {"train_per_cell": 2, "test_per_cell": 1, "labels": ["nurse", "architect"], "prompt": f"{PROMPT} What is the occupation? {{text}}"},
         "generator": {"api": {"model": "m", "base_url": f"{url}/v1", "key_env": VARIABLE, "retries": 1}}, "tasks": ["occupation"],
     }  # fmt: skip
     path = home / "study.yaml"
@@ -169,7 +169,9 @@ def test_ask_keeps_the_key(tmp_path: Path, servers, name: str) -> None:
     path = study(tmp_path, server.url, "embedded")
     arguments = ["ask", str(path), "--model", "m", "--server", f"{server.url}/v1", "--key-env", VARIABLE, "--out", str(tmp_path / "out"), "--samples", "1", "--json"]  # fmt: skip
     done = CliRunner().invoke(app, arguments)
-    assert any(f"Bearer {KEY}" in heard for heard in server.heard)  # the key was sent there, so that it can leak
+    assert any(f"Bearer {KEY}" in heard for heard in server.heard), done.output + repr(
+        done.exception
+    )  # the key was sent there, so that it can leak
     assert other.heard == []
     assert leaks(f"{done.output}{done.exception!r}") == [] and PROMPT not in done.output
     assert held(tmp_path) == {}
@@ -203,7 +205,7 @@ def test_run_keeps_the_key(tmp_path: Path, servers, model_dir: Path, name: str) 
         "--json",
     ]
     done = CliRunner().invoke(app, arguments)
-    assert any(f"Bearer {KEY}" in heard for heard in server.heard)
+    assert any(f"Bearer {KEY}" in heard for heard in server.heard), done.output + repr(done.exception)
     assert other.heard == [] and held(tmp_path) == {}
     assert leaks(f"{done.output}{done.exception!r}") == [] and PROMPT not in done.output
 

@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from probate.errors import InputError
+from probate.report.policy import policy
 from probate.review.items import Round
 from probate.review.marks import read_marks, save_mark
 
@@ -21,7 +22,7 @@ LARGEST = 10_000
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one round to one reviewer on 127.0.0.1. `url` has the token without which every request is refused."""
+    """Serves one round to one reviewer on 127.0.0.1. `url` has, after the #, the token without which nothing is shown or kept."""
 
     daemon_threads = True
 
@@ -33,7 +34,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/?token={self.token}"
+        return f"http://127.0.0.1:{self.server_address[1]}/#{self.token}"
 
     def state(self) -> dict[str, Any]:
         """What the page shows: texts and answers, no arm, no group."""
@@ -49,10 +50,10 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _allowed(self) -> bool:
-        given = (parse_qs(urlsplit(self.path).query).get("token") or [self.headers.get("x-token", "")])[0]
-        host = (self.headers.get("host") or "").rsplit(":", 1)[0]
-        if hmac.compare_digest(given.encode(), self.server.token.encode()) and host in ("127.0.0.1", "localhost"):
-            return True
+        given, port = self.headers.get("x-token") or "", self.server.server_address[1]
+        known = hmac.compare_digest(given.encode(), self.server.token.encode())
+        if (known or self.path == "/") and self.headers.get("host") in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            return True  # the page itself says nothing: what it shows, it asks for with the token
         self._send(403, b"open the address that the command printed", "text/plain; charset=utf-8")
         return False
 
@@ -71,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if not self._allowed():
+            return
+        if self.path != "/mark":
+            self._send(404, b"no such page", "text/plain; charset=utf-8")
             return
         size = int(self.headers.get("content-length") or 0)
         try:
@@ -93,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {
             "content-type": kind, "content-length": str(len(content)), "cache-control": "no-store", "x-content-type-options": "nosniff",
-            "content-security-policy": "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'", "referrer-policy": "no-referrer",
+            "content-security-policy": policy(content.decode() if "html" in kind else "", "connect-src 'self'; frame-ancestors 'none'"),
+            "referrer-policy": "no-referrer", "cross-origin-resource-policy": "same-origin",
         }.items():  # fmt: skip
             self.send_header(name, value)
         self.end_headers()
