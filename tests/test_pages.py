@@ -35,7 +35,7 @@ def test_audits_have_a_policy_and_data_stays_text(tmp_path: Path) -> None:
     evil = "<script>document.title='x'</script><img src=//evil.example/a onerror=alert(1)>"
     (tmp_path / "x.csv").write_text("text,label\n" + "".join(f"She is a nurse {i} {evil},{evil}\n" for i in range(30)))
     CliRunner().invoke(app, ["audit", "--augmented", str(tmp_path / "x.csv"), "--out", str(tmp_path / "o")])
-    page = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "o" / "audit.html").read_text(encoding="utf-8")
     assert HELD.search(page) and "script-src 'none'" in HELD.findall(page)[0]
     assert "<script>" not in page and "<img" not in page
 

@@ -89,8 +89,10 @@ class ApiClient:
                         failed.append(error)
                         return
                 if answer["choices"][0].get("finish_reason") != NO_CHOICES:  # else asked again by a later call
-                    write_atomic(
-                        self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False)
+                    await asyncio.to_thread(
+                        write_atomic,
+                        self._path(key),
+                        json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False),
                     )
             for i in own:
                 found[i] = answer
