@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from probate.errors import InputError, ProbateError, StageError
 from probate.output import JsonFlag, give
+from probate.terminal import echo
 from probate.why.cli import app as why
 
 
@@ -55,7 +56,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"probate {version('probate')}")
+        echo(f"probate {version('probate')}")
         raise typer.Exit
 
 
@@ -73,6 +74,20 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE
 ModelOption = Annotated[str | None, typer.Option("--model", help="The base model: overrides the study's `model`.")]
 BaseOption = Annotated[
     Path | None, typer.Option("--base", help="Folder that relative data paths start from; default: the study file's.")
+]
+
+
+CodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", help="Let a folder of harness tasks that the study names run the code that its YAML files name."
+    ),
+]
+ServerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server", metavar="HOST=VARIABLE", help="A server that may be asked, with the key in this variable; may be repeated."
+    ),
 ]
 
 
@@ -94,6 +109,8 @@ def run(
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
+    servers: ServerOption = None,
     tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
@@ -105,9 +122,11 @@ def run(
 
         check_tracker(tracker)
     grid = bool(loaded.axes.generator or loaded.axes.model)
+    from probate.consent import allow
     from probate.runner import run as run_study
 
-    result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
+    with allow(code=allow_code, servers=servers or []):
+        result = run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
     if tracker:
         from probate.track import track
@@ -118,7 +137,7 @@ def run(
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
     give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
     if result.failures:
-        typer.echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
+        echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
     raise typer.Exit(result.exit_code)
 
 
@@ -128,13 +147,17 @@ def plan(
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
+    servers: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
     loaded, start = _load(study, overrides, model, base)
+    from probate.consent import allow
     from probate.estimate import lines, planned
 
-    found = planned(loaded, start)
+    with allow(code=allow_code, servers=servers or []):
+        found = planned(loaded, start)
     give(lines(found), found, as_json)
 
 
@@ -165,16 +188,18 @@ def calibrate(
     ] = None,
     overrides: SetOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """What can a study see? Error rate, coverage, power and the smallest visible change, simulated before anything is spent."""
     loaded, start = _load(study, overrides, None, base)
+    from probate.consent import allow
     from probate.power import calibrate as simulate
     from probate.power import lines
     from probate.progress import Reporter
 
-    with Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
+    with allow(code=allow_code), Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
         found = simulate(
             loaded,
             start,
@@ -245,17 +270,17 @@ def card(
     ] = None,
 ) -> None:
     """The card of a run's data, or of one of its adapters."""
+    from probate.files import write_atomic
     from probate.report.build import card_text
-    from probate.store import write_atomic
 
     if arm and not hf:
         raise InputError("card: --arm needs --hf; a data card is of all data")
     text = card_text(folder, hf=hf, arm=arm)
     if out:
         write_atomic(out, text)
-        typer.echo(f"written: {out}")
+        echo(f"written: {out}")
     else:
-        typer.echo(text, nl=False)
+        echo(text, end="")
 
 
 @app.command()
@@ -281,7 +306,7 @@ def review(
         found = merge_marks(folder, what)
         give([*lines(found), f"report: {found['report']}"], found, as_json)
         return
-    serve(folder, what, task, reviewer, most, port, browser, typer.echo)
+    serve(folder, what, task, reviewer, most, port, browser, echo)
 
 
 @app.command()
@@ -292,7 +317,12 @@ def ask(
         str, typer.Option("--server", help="Address, as in http://localhost:8000/v1.")
     ] = "https://api.openai.com/v1",
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the outcomes; default: runs/NAME-MODEL.")] = None,
-    key_env: Annotated[str, typer.Option("--key-env", help="Environment variable that holds the key.")] = "OPENAI_API_KEY",
+    key_env: Annotated[
+        str | None,
+        typer.Option(
+            "--key-env", help="Environment variable whose key goes to the server; default: the vendor's own, else none."
+        ),
+    ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Most requests at once.", min=1)] = 8,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Budget in tokens, never overrun.", min=1)] = None,
     samples: Annotated[
@@ -300,22 +330,30 @@ def ask(
     ] = 8,
     overrides: SetOption = None,
     base: BaseOption = None,
+    allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a model behind an OpenAI-compatible server the study's tasks; `probate compare` sets the outcomes beside others."""
+    from probate.api.allowed import VENDORS, host_of
     from probate.api.client import ApiClient
     from probate.api.counts import counts
     from probate.api.counts import lines as count_lines
     from probate.api.measure import measure_study
     from probate.api.spec import ApiSpec
+    from probate.consent import allow
     from probate.progress import Reporter
 
     loaded, start = _load(study, overrides, None, base)
     folder = out or Path("runs") / f"{loaded.name}-{server_model.replace('/', '-')}"
-    spec = ApiSpec(model=server_model, base_url=base_url, key_env=key_env, concurrency=concurrency, max_tokens_total=max_tokens)
-    client = ApiClient(spec, folder / "api-cache")
-    with Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
+    host = host_of(base_url)
+    spec = ApiSpec(
+        model=server_model, base_url=base_url, key_env=key_env or VENDORS.get(host, ""), concurrency=concurrency,
+        max_tokens_total=max_tokens,
+    )  # fmt: skip
+    with allow(code=allow_code, servers=[f"{host}={key_env}"] if key_env else [] if host in VENDORS else [host]):
+        client = ApiClient(spec, folder / "api-cache")
+    with allow(code=allow_code), Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
         table = measure_study(loaded, start, client, folder, samples, tick)
     spent, path = client.ledger, folder / "outcomes.parquet"
     scoring = sorted(set(table["scoring"]))
@@ -481,7 +519,7 @@ def check(
     said = [*(d.sentence for d in decisions), f"verdict: {found}"]
     give(said, outputs.as_record(found, decisions, gate), as_json)
     if github:
-        typer.echo("\n".join(outputs.github_lines(decisions)))
+        echo("\n".join(outputs.github_lines(decisions)))
     if junit:
         outputs.write_junit(junit, decisions, str(folder))
     raise typer.Exit(decide.exit_code(found, gate))
@@ -684,14 +722,14 @@ def _told(error: BaseException) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left to print goes nowhere, also at the interpreter's end
         return 141
     if isinstance(error, ProbateError):
-        typer.echo(str(error), err=True)
+        echo(str(error), err=True)
         return error.exit_code
     if isinstance(error, OSError):
-        typer.echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
+        echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
         return StageError.exit_code
     if isinstance(error, KeyboardInterrupt):
-        typer.echo("stopped; the same command continues", err=True)
+        echo("stopped; the same command continues", err=True)
         return 130
     kind = type(error).__name__
-    typer.echo(f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}", err=True)
+    echo(f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}", err=True)
     return UNFORESEEN

@@ -11,11 +11,13 @@ def kept_traceback(error: BaseException) -> str:
     import tempfile
     import traceback
 
+    from probate.secrets import hide
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", errors="backslashreplace", prefix="probate-", suffix=".log", delete=False
         ) as file:
-            file.writelines(traceback.format_exception(error))
+            file.write(hide("".join(traceback.format_exception(error))))
     except OSError as refused:
         return f"not written ({refused.strerror or refused})"
     return file.name

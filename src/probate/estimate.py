@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from probate.api.allowed import host_of, refusal
+from probate.api.spec import ApiSpec
 from probate.arms import read_data
+from probate.consent import given
 from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
 from probate.plan import make_plan, training_records
@@ -47,6 +50,7 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
         "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
         "parameters": parameters(study.model), "seconds": None, "bytes": None,
+        "servers": [_server(s) for s in study.servers()], "code": given().code,
     }  # fmt: skip
     if found["parameters"] is not None:
         size, share = found["parameters"], top_share(study)
@@ -56,6 +60,12 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
         found["seconds"] = flops / found["speed"]
         found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
     return found
+
+
+def _server(spec: ApiSpec) -> dict[str, str]:
+    """Where a study's prompts would go, the variable that would be sent as key, and why not, if it is not allowed."""
+    spec.checked()
+    return {"server": host_of(spec.base_url), "variable": spec.key_env, "refused": refusal(spec.base_url, spec.key_env)}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -71,6 +81,11 @@ def lines(found: dict[str, Any]) -> list[str]:
         + (f", generated {k} times: each seed has its own" if (k := found["draws"].get(t, 1)) > 1 else "")
         for t, n in found["augmented_wanted"].items()
     ]
+    said += [
+        f"server: {s['server']}, key in {s['variable']}" + (f": {s['refused']}" if s["refused"] else "")
+        for s in found["servers"]
+    ]
+    said += ["code: harness tasks may run the code that their YAML files name (--allow-code)"] if found["code"] else []
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
     if found["seconds"] is None:

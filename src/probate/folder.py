@@ -17,9 +17,11 @@ from pydantic import ValidationError
 
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
+from probate.files import appending, atomic, clear_leftovers, write_atomic
 from probate.plan import REPLICATE_SEED, Arm
 from probate.records import Record, content_hash, read_records, write_records
-from probate.store import RECORD, read_report, write_atomic
+from probate.secrets import hide
+from probate.store import RECORD, read_report
 from probate.study import Study
 from probate.tasks.base import TaskContext
 
@@ -54,8 +56,7 @@ class RunFolder:
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with (self.path / ".write-test").open("w"):
-                pass
+            write_atomic(self.path / ".write-test", "")
             (self.path / ".write-test").unlink()
         except OSError as error:
             raise InputError(
@@ -64,6 +65,7 @@ class RunFolder:
         self.check_schema()
         try:
             with FileLock(str(self.path / ".lock"), timeout=0):
+                clear_leftovers(self.path)
                 yield
         except Timeout:
             raise InputError(
@@ -172,8 +174,8 @@ class RunFolder:
         write_atomic(self.path / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
 
     def write_traceback(self, stage: str, text: str) -> None:
-        with (self.path / "errors.log").open("a", encoding="utf-8") as log:
-            log.write(f"--- {stage}\n{text}\n")
+        with appending(self.path / "errors.log") as log:
+            log.write(hide(f"--- {stage}\n{text}\n"))
 
     def write_outcomes(self, outcomes: pd.DataFrame) -> None:
         self._write_table(outcomes, "outcomes.parquet")
@@ -182,9 +184,8 @@ class RunFolder:
         self._write_table(effects, "effects.parquet")
 
     def _write_table(self, table: pd.DataFrame, name: str) -> None:
-        part = self.path / f"{name}.part"
-        table.to_parquet(part, index=False)
-        os.replace(part, self.path / name)
+        with atomic(self.path / name) as part:
+            table.to_parquet(part, index=False)
 
     def study(self) -> Study:
         """The resolved study of the run."""

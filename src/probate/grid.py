@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from probate.errors import InputError, ProbateError
+from probate.files import atomic, atomic_folder, write_atomic
 from probate.progress import Reporter
 from probate.report.grid import write_grid_report
 from probate.runner import RunResult, run
-from probate.store import RECORD, read_report, write_atomic
+from probate.store import RECORD, read_report
 from probate.study import Axes, ModelSpec, Study
 
 
@@ -65,7 +66,8 @@ def run_grid(
         for kind in ("outcomes", "effects")
     ]
     for table, name in zip(tables, ("outcomes", "effects"), strict=True):
-        table.to_parquet(folder / f"{name}.parquet", index=False)
+        with atomic(folder / f"{name}.parquet") as part:
+            table.to_parquet(part, index=False)
     write_atomic(folder / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
     write_grid_report(folder, study, tables[1], {pair: r.folder for pair, r in done.items()}, failures)
     return RunResult(folder, tables[0], tables[1], failures)
@@ -83,4 +85,5 @@ def _share(written: Path, own: Path) -> None:
         target = own / "stages" / stage.name
         done = read_report(stage / RECORD)
         if done and not target.exists() and done.get("round") == 1:
-            shutil.copytree(stage, target)
+            with atomic_folder(target) as part:
+                shutil.copytree(stage, part, symlinks=True, dirs_exist_ok=True)

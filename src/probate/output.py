@@ -8,14 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from probate.terminal import echo, shown_json
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
 def give(said: Sequence[str], found: Any, as_json: bool, out: Path | None = None) -> None:
     """Print `said`, or `found` as JSON, which is also written to `out`, if given."""
-    from probate.store import json_text, write_atomic
+    from probate.files import write_atomic
+    from probate.store import json_text
 
     if out:
         write_atomic(out, json_text(found))
         said = [*said, f"written: {out}"]
-    typer.echo(json_text(found) if as_json else "\n".join(said))
+    echo(shown_json(json_text(found)) if as_json else "\n".join(said))

@@ -18,10 +18,10 @@ from probate.analyze.smallest import noise_of
 from probate.arms import read_data
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError
+from probate.files import write_atomic
 from probate.folder import RunFolder
 from probate.plan import REPLICATE_SEED
 from probate.report import charts
-from probate.store import write_atomic
 from probate.study import Analysis, Study
 from probate.tasks.base import Measure
 

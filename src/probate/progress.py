@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from probate.terminal import shown
+
 PLAIN_EVERY = 15.0  # seconds between plain lines
 
 
@@ -24,7 +26,7 @@ class Reporter:
         self.quiet = quiet
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(shown(line), markup=False, soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Said even where all else is quiet."""
@@ -49,21 +51,21 @@ class Reporter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         begun = time.monotonic()
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(name, total=total or None, note="", rate="")
+            task = progress.add_task(shown(name), total=total or None, note="", rate="")
 
             def tick(done: int, note: str = "") -> None:
                 progress.advance(task, done)
                 rate = progress.tasks[0].completed / max(1e-9, time.monotonic() - begun)
-                progress.update(task, note=note, rate=f"{rate:.1f} {unit}/s")
+                progress.update(task, note=shown(note), rate=f"{rate:.1f} {unit}/s")
 
             yield tick
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from probate.store import write_atomic
+from probate.files import write_atomic
 
 Origin = Literal["original", "augmented"]
 LINKS = ("cluster", "pair", "parent")

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from probate.bias.taxonomy import BIAS_TYPES
+from probate.files import write_atomic
 from probate.presets import presets
 from probate.study import Study
 from probate.study_errors import _section_of
@@ -75,4 +76,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1], "study.md").write_text(study_reference(), encoding="utf-8")
+    write_atomic(Path(sys.argv[1], "study.md"), study_reference())

@@ -65,6 +65,8 @@ def run(
         InputError: data or settings that cannot work, or a folder that another run is writing to.
         StageError: a stage that all else needs failed (the base model, say).
     """
+    for server in study.servers():
+        server.checked().key()
     if study.axes.generator or study.axes.model:
         from probate.grid import run_grid
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from probate.errors import InputError
-from probate.store import write_atomic
+from probate.files import write_atomic
 
 PROJECT = """[build-system]
 requires = ["hatchling"]

@@ -16,13 +16,14 @@ from probate.arms import StudyData
 from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack, load_pack
 from probate.evaluation import evaluate, outcome_rows
+from probate.files import write_atomic
 from probate.fingerprint import content, plain
 from probate.mitigate.base import Mitigated, Mitigation, MitigationContext, mitigate
 from probate.plan import Arm
 from probate.progress import Reporter
 from probate.records import Record, content_hash, read_records, with_messages, write_records
 from probate.shape.sources import Ties, sources_of
-from probate.store import Store, digest, write_atomic
+from probate.store import Store, digest
 from probate.study import ModelSpec, Study
 from probate.tasks.base import Task
 

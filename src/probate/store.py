@@ -1,23 +1,16 @@
-"""Artifacts of a run on disk: content-addressed stages, atomic writes."""
+"""Artifacts of a run on disk: content-addressed stages. How a file gets there is in `files`."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+from probate.files import write_atomic
 
 
 def finite(value: Any) -> Any:

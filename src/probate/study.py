@@ -451,6 +451,11 @@ class Study(Section):
             raise ValueError("seeds must be different whole numbers from 0 to 999")
         return value
 
+    def servers(self) -> list[ApiSpec]:
+        """Every server that the study names."""
+        models = [self.model, self.generator, *self.axes.generator, *self.axes.model]
+        return [m.api for m in models if m is not None and m.api is not None]
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.model.api is not None or any(m.api for m in self.axes.model):

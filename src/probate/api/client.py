@@ -17,8 +17,9 @@ from typing import Any
 from probate.api.ledger import Ledger
 from probate.api.spec import ApiSpec
 from probate.errors import StageError
+from probate.files import write_atomic
 from probate.registry import require
-from probate.store import write_atomic
+from probate.secrets import hidden, hide, remember
 
 Request = dict[str, Any]
 """The body of a chat completion, but for the model's name."""
@@ -44,6 +45,8 @@ class ApiClient:
 
     def __init__(self, spec: ApiSpec, cache: Path) -> None:
         self.spec = spec.checked()
+        self.key_sent = self.spec.key()
+        remember(self.key_sent)
         self.cache = cache
         self.ledger = Ledger(self.spec)
         self.sent = 0
@@ -64,8 +67,9 @@ class ApiClient:
     async def _ask(self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
         openai: Any = require("openai", "api")
         client = openai.AsyncOpenAI(
-            api_key=self.spec.key(), base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout
-        )
+            api_key=self.key_sent, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout,
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),  # prompts go to no other server
+        )  # fmt: skip
         gate = asyncio.Semaphore(self.spec.concurrency)
         found: list[dict[str, Any]] = [{} for _ in requests]
         places: dict[str, list[int]] = {}
@@ -85,8 +89,10 @@ class ApiClient:
                         failed.append(error)
                         return
                 if answer["choices"][0].get("finish_reason") != NO_CHOICES:  # else asked again by a later call
-                    write_atomic(
-                        self._path(key), json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False)
+                    await asyncio.to_thread(
+                        write_atomic,
+                        self._path(key),
+                        json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False),
                     )
             for i in own:
                 found[i] = answer
@@ -153,7 +159,7 @@ class ApiClient:
             try:
                 self.sent += 1
                 answer = await client.chat.completions.create(model=self.spec.model, **sent)
-                body = answer.model_dump(warnings=False) if hasattr(answer, "model_dump") else {}
+                body = hidden(answer.model_dump(warnings=False)) if hasattr(answer, "model_dump") else {}
                 usage = body.get("usage")
                 if body.get("choices"):
                     used = _count(usage, "prompt_tokens", most[0]), _count(usage, "completion_tokens", most[1])
@@ -164,10 +170,10 @@ class ApiClient:
                 if empty == EMPTY_ATTEMPTS:
                     return {"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]}
             except (openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError) as error:
-                last = f"{type(error).__name__}: {_short(error, self.spec.key())}"
+                last = f"{type(error).__name__}: {_short(error)}"
                 used = most if isinstance(error, openai.APITimeoutError) else (0, 0)  # what was cut off may have been charged
             except openai.APIStatusError as error:
-                last = f"status {error.status_code}: {_short(error, self.spec.key())}"
+                last = f"status {error.status_code}: {_short(error)}"
                 if error.status_code in (400, 422) and self._replace(error, sent):
                     continue
                 if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
@@ -209,7 +215,7 @@ def _count(usage: Any, name: str, most: int) -> int:
     return int(said) if isinstance(said, (int, float)) and math.isfinite(said) and said >= 0 else most
 
 
-def _short(error: Exception, key: str) -> str:
+def _short(error: Exception) -> str:
     """An error in one line, without the key, should a server send it back."""
-    text = " ".join(str(error).split()).replace(key, "***") if key != "none" else " ".join(str(error).split())
+    text = " ".join(hide(str(error)).split())
     return text if len(text) <= 200 else f"{text[:199]}…"

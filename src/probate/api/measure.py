@@ -16,6 +16,7 @@ import pandas as pd
 from probate.api.client import NO_CHOICES, ApiClient, Request
 from probate.api.counts import THOUGHT
 from probate.errors import InputError
+from probate.files import atomic
 from probate.generate.thinking import without_thinking
 from probate.records import stable_order
 from probate.study import Study
@@ -221,6 +222,6 @@ def measure_study(
         }  # fmt: skip
         frames.append(pd.DataFrame([{**fixed, **r, "groups": json.dumps(r["groups"], sort_keys=True)} for r in rows]))
     table = pd.concat(frames, ignore_index=True)
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(out / "outcomes.parquet", index=False)
+    with atomic(out / "outcomes.parquet") as part:
+        table.to_parquet(part, index=False)
     return table

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from probate.api.allowed import host_of, key_for
 from probate.errors import InputError
 
 
@@ -37,26 +35,16 @@ class ApiSpec(BaseModel):
     price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")
 
     def key(self) -> str:
-        """The key, or a stand-in where the variable is not set (local servers take any).
-
-        Raises:
-            InputError: the server is OpenAI's own, and there is no key.
-        """
-        found = os.environ.get(self.key_env, "")
-        if not found and "api.openai.com" in self.base_url:
-            raise InputError(
-                f"generator: {self.key_env} is not set; put the key of {self.base_url} there (it goes into no file)"
-            )
-        return found or "none"
+        """The key, or a stand-in where there is none; errors as `probate.api.allowed.key_for`."""
+        return key_for(self.base_url, self.key_env)
 
     def checked(self) -> ApiSpec:
         """Itself.
 
         Raises:
-            InputError: a budget in money without prices, or an address that is none.
+            InputError: a budget in money without prices, or an address that is none or holds a credential.
         """
         if self.max_cost is not None and not (self.price_in or self.price_out):
             raise InputError("api: max_cost needs price_in and price_out (of a million tokens)")
-        if not re.match(r"https?://[^\s/]+", self.base_url):
-            raise InputError(f"api.base_url: must begin with http:// or https://, got {self.base_url!r}")
+        host_of(self.base_url)
         return self

@@ -19,12 +19,14 @@ from probate.cards.checksums import write_checksums
 from probate.cards.facts import DataFile, Facts
 from probate.cards.write import write_cards
 from probate.errors import InputError
+from probate.files import write_atomic
 from probate.progress import Reporter
 from probate.readers import group_columns
+from probate.report.policy import guarded
 from probate.report.words import p_words
 from probate.shape import Given
 from probate.shape.language import LANGUAGES
-from probate.store import json_text, write_atomic
+from probate.store import json_text
 
 
 def run_audit(
@@ -110,7 +112,7 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
         train=train,
     )
     path = out / "audit.html"
-    write_atomic(path, page)
+    write_atomic(path, guarded(page))
     write_atomic(out / "audit.json", json_text({**record, "train": train}))
     write_atomic(out / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)))
     write_cards(out, _facts(found))

@@ -17,13 +17,13 @@ from probate.audit.stage_one import Audit
 from probate.audit.verdict import NOTE, STOP, UNSURE, Found
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError, StageError
+from probate.files import write_atomic
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.progress import Reporter, spoken
 from probate.records import Record, with_messages
 from probate.registry import load_task
 from probate.runner import RunResult, run
-from probate.store import write_atomic
 from probate.study import Study
 
 RATIO = 0.5

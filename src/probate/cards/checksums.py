@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probate.errors import InputError
-from probate.store import file_digest, write_atomic
+from probate.files import write_atomic
+from probate.store import file_digest
 
 NAME, SIGNATURE = "checksums.json", "checksums.sig"
 BESIDE = {NAME, SIGNATURE, ".lock"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from probate.cards.croissant import croissant
 from probate.cards.data_card import data_card
 from probate.cards.facts import Facts
-from probate.store import write_atomic
+from probate.files import write_atomic
 
 CARDS = ("data-card.md", "croissant.json")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from probate.files import write_atomic
 from probate.gate.decide import FAIL, PASS, UNSURE, Decision, Gate
-from probate.store import write_atomic
 
 
 def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:

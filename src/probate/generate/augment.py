@@ -12,11 +12,12 @@ from typing import Any, Protocol
 from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack
 from probate.errors import StageError
+from probate.files import appending, write_atomic
 from probate.generate.filters import REASONS, Filters, clean, redact
 from probate.generate.prompts import Ask, asks
 from probate.generate.thinking import without_thinking
 from probate.records import Record, fill, write_records
-from probate.store import digest, write_atomic
+from probate.store import digest
 from probate.study import Generation
 
 Tick = Callable[[int], None]
@@ -74,7 +75,7 @@ def augment(
     described = backend.describe()
     form = opinion_words(language)["record"] if statements else "{text}"
     step = max(1, per_cell)
-    with raw_path.open("a", encoding="utf-8") as raw:
+    with appending(raw_path) as raw:
         number = counted = 0
         while number < most and any(len(accepted[c]) < per_cell for c in cells):
             count = min(step, most - number)
@@ -166,7 +167,7 @@ def _read_raw(path: Path) -> dict[str, str]:
             continue
         answers[row["id"]] = row["text"]
         whole.append(line + "\n")
-    path.write_text("".join(whole), encoding="utf-8")
+    write_atomic(path, "".join(whole))
     return answers
 
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -27,6 +25,7 @@ import torch
 import transformers
 
 from probate.errors import StageError
+from probate.files import write_atomic
 from probate.infer.finding import Finding
 from probate.models.embedded import proof_dir
 
@@ -274,11 +273,7 @@ def _read(path: Path, shortcut: str) -> Finding | None:
 
 def _write(path: Path, found: Finding) -> None:
     with suppress(OSError):  # a cache that cannot be written costs time only
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(found), file)
-        os.replace(part, path)
+        write_atomic(path, json.dumps(asdict(found)))
 
 
 def _edge(model: Any, longest: int) -> int:

@@ -14,10 +14,11 @@ import pandas as pd
 import yaml
 from pydantic import Field
 
+from probate.consent import given
 from probate.errors import InputError
+from probate.files import write_atomic
 from probate.fingerprint import content
 from probate.registry import require
-from probate.store import write_atomic
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, everyone, frame
 from probate.tasks.choice import ChoiceTask
 
@@ -114,9 +115,104 @@ def harness_task(name: str) -> type[HarnessTask]:
     return type(f"HarnessTask_{own}", (HarnessTask,), body)
 
 
-@cache
 def _load(name: str, folder: str, held: str) -> Any:
     """The task; `held` is the folder's content, so that a changed one is read again."""
+    if folder and not given().code:
+        refuse_code(Path(folder))
+    _sandbox()
+    return _loaded(name, folder, held)
+
+
+class _Plain(yaml.BaseLoader):
+    """Builds nothing but strings, lists and mappings; a tag is an error."""
+
+
+def _tag(loader: yaml.BaseLoader, suffix: str, node: yaml.Node) -> None:
+    raise yaml.constructor.ConstructorError(None, None, f"tag {suffix}", node.start_mark)
+
+
+_Plain.add_multi_constructor("!", _tag)
+_Plain.add_multi_constructor("tag:yaml.org,2002:python", _tag)
+CODE = {"use_prompt", "custom_dataset", "class", "unsafe_code", "hf_evaluate"}
+"""Keys of a harness task that stand for code: a class, a function that gives data, a metric that is fetched."""
+UNPICKLED = {"pandas", "webdataset"}
+"""Readers of data files that may build any object."""
+
+
+def refuse_code(folder: Path) -> None:
+    """Read every YAML file under `folder` without building anything.
+
+    Raises:
+        InputError: one that names code (a tag such as `!function`, a class, a metric that is fetched, data that is unpickled), includes a file
+            that is not looked at, or cannot be read.
+    """
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".yaml", ".yml")):
+        why = _code_in(path, folder)
+        if why:
+            raise InputError(
+                f"tasks: {path}: {why}; what a study brings is not run: look at it, then allow it with --allow-code, or take it out"
+            )
+
+
+def _code_in(path: Path, folder: Path) -> str:
+    """What in a YAML file would run code; "" where nothing would."""
+    try:
+        for document in yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Plain):
+            if found := _named(document, path, folder):
+                return found
+    except yaml.MarkedYAMLError as error:
+        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        return f"{where}{error.problem or 'no YAML'}"
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        return f"cannot be read ({type(error).__name__})"
+    return ""
+
+
+def _named(value: Any, path: Path, folder: Path) -> str:
+    """What in a part of a YAML file would run code."""
+    if isinstance(value, list):
+        return next((found for v in value if (found := _named(v, path, folder))), "")
+    if not isinstance(value, dict):
+        return ""
+    for key, own in value.items():
+        if key in CODE or (key == "trust_remote_code" and own != "false"):
+            return f"{key} stands for code"
+        if key == "dataset_path" and (own in UNPICKLED or any(Path(str(own)).glob("*.py")) or str(own).endswith(".py")):
+            return f"dataset_path {own} may run code when it is read"
+        if key == "metric" and isinstance(own, str) and not _known_metric(own):
+            return f"metric {own} is not one of the harness's own, and would be fetched as code"
+        if key == "include" and not all(
+            _looked_at(path.parent / str(f), folder) for f in (own if isinstance(own, list) else [own])
+        ):
+            return f"include names a file that is no .yaml in {folder}"
+        if found := _named(own, path, folder):
+            return found
+    return ""
+
+
+def _known_metric(name: str) -> bool:
+    registry: Any = require("lm_eval.api.registry", "harness")
+    require("lm_eval.api.metrics", "harness")  # fills it
+    return name in registry.metric_registry
+
+
+def _looked_at(file: Path, folder: Path) -> bool:
+    return file.suffix == ".yaml" and file.resolve().is_relative_to(folder.resolve())
+
+
+def _sandbox() -> None:
+    """Templates of harness tasks are rendered where they can reach no attribute that leads to code."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    utils: Any = require("lm_eval.utils", "harness")
+    if not isinstance(utils.env, ImmutableSandboxedEnvironment):
+        safe = ImmutableSandboxedEnvironment(loader=utils.env.loader, undefined=utils.env.undefined)
+        safe.filters.update(utils.env.filters)
+        utils.env = safe
+
+
+@cache
+def _loaded(name: str, folder: str, held: str) -> Any:
     tasks: Any = require("lm_eval.tasks", "harness")
     manager = tasks.TaskManager(include_path=folder, include_defaults=False) if folder else None
     if manager is None or name not in manager.all_tasks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError
+from probate.files import atomic
 from probate.rows import Line, csv_style
 from probate.shape.cells import style_of, written
 
@@ -41,20 +41,19 @@ def writer(source: Path, out: Path | None, columns: Sequence[str], *, notes: boo
     kinds = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
     if out.suffix.lower() not in kinds:
         raise InputError(f"--out {out}: '{out.suffix}' is not written; allowed: {', '.join(kinds)}")
-    paths = [out, *([out.with_name(out.name + ".changes.jsonl")] if notes else [])]
-    parts = [p.with_name(p.name + ".part") for p in paths]
-    try:
-        with kinds[out.suffix.lower()](parts[0], source, out, columns) as row:
-            if notes:
-                with parts[1].open("w", encoding="utf-8") as lines:
-                    yield Writer(row, lambda note: print(written(note), file=lines))
-            else:
-                yield Writer(row, lambda note: None)
-        for part, path in zip(parts, paths, strict=True):
-            os.replace(part, path)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+    kind = kinds[out.suffix.lower()]
+    if not notes:
+        with atomic(out) as part, kind(part, source, out, columns) as row:
+            yield Writer(row, lambda note: None)
+        return
+    changes = out.with_name(out.name + ".changes.jsonl")
+    with (
+        atomic(out) as part,
+        atomic(changes) as beside,
+        beside.open("w", encoding="utf-8") as lines,
+        kind(part, source, out, columns) as row,
+    ):
+        yield Writer(row, lambda note: print(written(note), file=lines))
 
 
 def json_line(before: dict[str, Any], row: dict[str, Any]) -> tuple[str, bool]:

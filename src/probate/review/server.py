@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
+from probate.errors import InputError
+from probate.report.policy import policy
 from probate.review.items import Round
 from probate.review.marks import read_marks, save_mark
 
@@ -20,7 +22,7 @@ LARGEST = 10_000
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one round to one reviewer on 127.0.0.1. `url` has the token without which every request is refused."""
+    """Serves one round to one reviewer on 127.0.0.1. `url` has, after the #, the token without which nothing is shown or kept."""
 
     daemon_threads = True
 
@@ -32,7 +34,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/?token={self.token}"
+        return f"http://127.0.0.1:{self.server_address[1]}/#{self.token}"
 
     def state(self) -> dict[str, Any]:
         """What the page shows: texts and answers, no arm, no group."""
@@ -48,10 +50,10 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _allowed(self) -> bool:
-        given = (parse_qs(urlsplit(self.path).query).get("token") or [self.headers.get("x-token", "")])[0]
-        host = (self.headers.get("host") or "").rsplit(":", 1)[0]
-        if hmac.compare_digest(given.encode(), self.server.token.encode()) and host in ("127.0.0.1", "localhost"):
-            return True
+        given, port = self.headers.get("x-token") or "", self.server.server_address[1]
+        known = hmac.compare_digest(given.encode(), self.server.token.encode())
+        if (known or self.path == "/") and self.headers.get("host") in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            return True  # the page itself says nothing: what it shows, it asks for with the token
         self._send(403, b"open the address that the command printed", "text/plain; charset=utf-8")
         return False
 
@@ -71,6 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if not self._allowed():
             return
+        if self.path != "/mark":
+            self._send(404, b"no such page", "text/plain; charset=utf-8")
+            return
         size = int(self.headers.get("content-length") or 0)
         try:
             mark = json.loads(self.rfile.read(size)) if 0 < size <= LARGEST else None
@@ -81,14 +86,19 @@ class _Handler(BaseHTTPRequestHandler):
         if item not in self.server.known or answer not in (*self.server.shown.answers, ""):
             self._send(400, b"no such item or answer", "text/plain; charset=utf-8")
             return
-        save_mark(self.server.marks, item, answer)
+        try:
+            save_mark(self.server.marks, item, answer)
+        except (InputError, OSError) as error:
+            self._send(409, str(error).encode(), "text/plain; charset=utf-8")
+            return
         self._send(200, b"{}", "application/json")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:
         self.send_response(status)
         for name, value in {
             "content-type": kind, "content-length": str(len(content)), "cache-control": "no-store", "x-content-type-options": "nosniff",
-            "content-security-policy": "default-src 'self' 'unsafe-inline'; frame-ancestors 'none'", "referrer-policy": "no-referrer",
+            "content-security-policy": policy(content.decode() if "html" in kind else "", "connect-src 'self'; frame-ancestors 'none'"),
+            "referrer-policy": "no-referrer", "cross-origin-resource-policy": "same-origin",
         }.items():  # fmt: skip
             self.send_header(name, value)
         self.end_headers()

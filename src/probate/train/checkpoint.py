@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from probate.files import atomic
 from probate.train.align import Alignment
 
 
@@ -31,11 +31,10 @@ def checkpoint(
             tensors[f"{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
     if aligned is not None:
         tensors |= aligned.tensors()
-    part = folder / "state.safetensors.part"
     metadata = {"epoch": str(epoch), "losses": json.dumps(losses), "distances": json.dumps(distances)}
     metadata["check"] = _check(tensors, metadata)
-    save_file(tensors, str(part), metadata=metadata)
-    os.replace(part, folder / "state.safetensors")
+    with atomic(folder / "state.safetensors") as part:
+        save_file(tensors, str(part), metadata=metadata)
 
 
 def restore(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from probate.errors import StageError
+from probate.files import atomic_files, write_atomic
 from probate.infer.trunk import make_trunk
 from probate.models.blocks import blocks, linear
 from probate.study import Training
@@ -160,10 +161,11 @@ def train(
         with above_trunk(model, examples, pad_id) as (inputs, padding):
             log = _train(model, weights, inputs, training, seed, out, padding, align, beta, tick)
         out.mkdir(parents=True, exist_ok=True)
-        model.save_pretrained(str(out), safe_serialization=True, save_embedding_layers=False)
+        with atomic_files(out) as part:
+            model.save_pretrained(str(part), safe_serialization=True, save_embedding_layers=False)
         (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
-        (out / "losses.json").write_text(json.dumps(log.losses), encoding="utf-8")
+        write_atomic(out / "losses.json", json.dumps(log.losses))
         return log
     finally:
         model.unload()

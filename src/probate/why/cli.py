@@ -94,9 +94,9 @@ def distribution(
         *lines(found),
     ]
     if map_file:
+        from probate.files import write_atomic
         from probate.report.charts import standalone
         from probate.report.maps import text_map
-        from probate.store import write_atomic
 
         for name, parts in found["spaces"].items():
             path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file

@@ -11,13 +11,13 @@ import pandas as pd
 
 from probate.bias.taxonomy import NEUTRAL
 from probate.errors import InputError, nearest
+from probate.files import write_atomic
 from probate.folder import RunFolder
 from probate.mixing import augmented_count
 from probate.models.adapter import wearing
 from probate.models.lm import LM
 from probate.records import Record, read_records, with_messages
 from probate.registry import load_task
-from probate.store import write_atomic
 from probate.study import Study
 from probate.tasks.base import TaskContext
 from probate.tasks.choice import ChoiceTask, Item, encode

@@ -1,0 +1,123 @@
+"""Which server may be sent prompts, and which key: what the user says, never what a study says."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from probate.consent import given
+from probate.errors import InputError
+
+VENDORS = {
+    "api.openai.com": "OPENAI_API_KEY",
+    "api.mistral.ai": "MISTRAL_API_KEY",
+    "api.groq.com": "GROQ_API_KEY",
+    "api.deepseek.com": "DEEPSEEK_API_KEY",
+    "openrouter.ai": "OPENROUTER_API_KEY",
+    "api.together.xyz": "TOGETHER_API_KEY",
+}
+"""A vendor's own host, over https, may have the vendor's own variable."""
+
+NO_KEY = "none"
+"""What is sent where there is no key: servers of one's own take any."""
+
+
+def read_servers(lines: Iterable[str], where: str) -> dict[str, str]:
+    """`HOST` or `HOST=VARIABLE` (a port may follow the host) as host → variable.
+
+    Raises:
+        InputError: a line that is neither.
+    """
+    found = {}
+    for line in lines:
+        host, _, variable = (part.strip() for part in line.partition("="))
+        if not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", host) or not re.fullmatch(r"\w*", variable):
+            raise InputError(f"{where}: must be HOST or HOST=VARIABLE, as in api.example.org=MY_KEY")
+        found[host.lower()] = variable
+    return found
+
+
+def servers_file() -> Path:
+    """The user's own list: `servers.txt` in the folder `PROBATE_CONFIG`, else in the user's folder for settings."""
+    from platformdirs import user_config_path
+
+    override = os.environ.get("PROBATE_CONFIG")
+    return (Path(override).expanduser() if override else user_config_path("probate")) / "servers.txt"
+
+
+def _allowed() -> dict[str, str]:
+    path = servers_file()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    listed = read_servers((x for line in lines if (x := line.partition("#")[0].strip())), str(path))
+    return {**listed, **given().servers}
+
+
+def host_of(url: str) -> str:
+    """`host` or `host:port` of an address.
+
+    Raises:
+        InputError: no address, or one that holds a credential; the message does not.
+    """
+    try:
+        found = urlsplit(url)
+        name, port = found.hostname or "", found.port
+    except ValueError:
+        raise InputError("api.base_url: is no address; write it as in http://localhost:8000/v1") from None
+    if "@" in url or found.query or found.fragment:
+        raise InputError(
+            f"api.base_url: the address of {name or 'the server'} holds a name, a password or a parameter; leave them out, and name the variable that holds the key with key_env"
+        )
+    if found.scheme not in ("http", "https") or not name or re.search(r"\s", url):
+        raise InputError(f"api.base_url: must begin with http:// or https://, got {url!r}")
+    name = f"[{name}]" if ":" in name else name
+    return f"{name}:{port}" if port else name
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    name = re.sub(r":\d+$", "", host).strip("[]")
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def refusal(url: str, variable: str) -> str:
+    """Why prompts, or the key in `variable`, may not go to `url`; "" where they may."""
+    host = host_of(url)
+    allowed = _own(host)
+    if allowed is None and (is_loopback(host) or _vendor(url, host) == variable):
+        return ""
+    if allowed is None or (allowed != variable and _vendor(url, host) != variable and os.environ.get(variable)):
+        return f"server {host} with the key in {variable} is not allowed; allow it with --server {host}={variable}, or in {servers_file()}"
+    return ""
+
+
+def key_for(url: str, variable: str) -> str:
+    """The key to send to `url`: the value of `variable` where the user allows it there, else a stand-in that is none.
+
+    Raises:
+        InputError: the server is not allowed, the variable is not allowed for it, or a vendor's server has no key.
+    """
+    if said := refusal(url, variable):
+        raise InputError(said)
+    host = host_of(url)
+    vendor = _vendor(url, host) == variable
+    value = os.environ.get(variable, "") if vendor or _own(host) == variable else ""
+    if not value and vendor:
+        raise InputError(f"generator: {variable} is not set; put the key of {host} there (it goes into no file)")
+    return value or NO_KEY
+
+
+def _own(host: str) -> str | None:
+    """The variable that the user allows for a host; None where the host is not allowed."""
+    allowed = _allowed()
+    return allowed.get(host, allowed.get(re.sub(r":\d+$", "", host)))
+
+
+def _vendor(url: str, host: str) -> str | None:
+    return VENDORS.get(host) if urlsplit(url).scheme == "https" else None
