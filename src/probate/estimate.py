@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from probate.api.ledger import ledger_path, read_ledger
 from probate.arms import read_data
 from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
@@ -25,8 +26,11 @@ CANDIDATES = 1.7  # for each accepted record, as measured with the embedded mode
 EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model reaches on a CPU
 
 
-def planned(study: Study, base: Path) -> dict[str, Any]:
-    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown)."""
+def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, Any]:
+    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown).
+
+    `ledger` is what the run folder has asked of servers before, None where it has not.
+    """
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
     tasks = tasks_and_probes(study)
@@ -46,7 +50,7 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
         "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
         "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
-        "parameters": parameters(study.model), "seconds": None, "bytes": None,
+        "parameters": parameters(study.model), "seconds": None, "bytes": None, "ledger": _ledger(study, folder) if folder else None,
     }  # fmt: skip
     if found["parameters"] is not None:
         size, share = found["parameters"], top_share(study)
@@ -56,6 +60,27 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
         found["seconds"] = flops / found["speed"]
         found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
     return found
+
+
+def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
+    held = read_ledger(ledger_path(folder))
+    if held is None:
+        return None
+    server = next((m.api for m in (study.generator, *study.axes.generator) if m and m.api), None)
+    return {
+        "spent_tokens": held.settled.tokens, "spent_money": held.settled.money,
+        "charged_tokens": held.charged.tokens, "charged_money": held.charged.money,
+        "max_tokens_total": server.max_tokens_total if server else None, "max_cost": server.max_cost if server else None,
+    }  # fmt: skip
+
+
+def _ledger_line(held: dict[str, Any]) -> str:
+    tokens, money = held["max_tokens_total"], held["max_cost"]
+    said = f"asked of servers before: {held['charged_tokens']:,}{f' of {tokens:,}' if tokens else ''} tokens"
+    if held["charged_money"] or money:
+        said += f", {held['charged_money']:.4f}{f' of {money:g}' if money else ''} in money"
+    aside = held["charged_tokens"] - held["spent_tokens"]
+    return said + (f" ({aside:,} tokens of them set aside by requests without an end)" if aside else "")
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -73,6 +98,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     ]
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
+    if found.get("ledger"):
+        said += ["", _ledger_line(found["ledger"])]
     if found["seconds"] is None:
         return [*said, "", "time and disk: unknown, the model's size is not in its name"]
     return [
