@@ -92,6 +92,19 @@ def test_money_is_counted_at_the_price_of_its_time(tmp_path):
     assert read_ledger(tmp_path / LEDGER).settled.money == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_was_asked_without_a_price_is_not_free_once_there_is_one(tmp_path, ended):
+    first = ledger(tmp_path)
+    held = first.reserve(600_000, 300_000)
+    if ended:
+        first.settle(held, 600_000, 300_000)
+    prices = {"max_cost": 1.0, "price_in": 1, "price_out": 1}
+    with pytest.raises(StageError, match="0.9000 of 1 is spent or set aside, another request may take 0.2000"):
+        ledger(tmp_path, **prices).reserve(100_000, 100_000)
+    ledger(tmp_path, **prices).reserve(25_000, 25_000)
+    assert read_ledger(tmp_path / LEDGER, ApiSpec(model="m", **prices)).charged.money == pytest.approx(0.95)
+
+
 @pytest.fixture
 def written(tmp_path):
     """A ledger with one request that ended and one that did not: its lines."""
@@ -192,6 +205,24 @@ def test_no_link_or_pipe_is_a_ledger(tmp_path):
     for use in (lambda: ledger(tmp_path).reserve(1, 1), lambda: read_ledger(tmp_path / LEDGER)):
         with pytest.raises(InputError, match="no regular file"):
             use()
+
+
+@pytest.mark.parametrize("name", [LEDGER, ".api-ledger.lock"])
+def test_a_link_is_named_where_it_is(tmp_path, name):
+    (tmp_path / "x").write_text("kept")
+    (tmp_path / name).symlink_to(tmp_path / "x")
+    with pytest.raises(InputError, match=rf"/{name}: a symbolic link"):
+        ledger(tmp_path).reserve(1, 1)
+    assert (tmp_path / "x").read_text() == "kept"
+
+
+def test_two_ledgers_of_one_folder_are_refused_neither_forgotten(tmp_path):
+    pair = tmp_path / "a--x"
+    Ledger(ApiSpec(model="m"), ledger_path(pair)).reserve(500, 500)
+    ledger(tmp_path).begin()  # by its grid, later
+    with pytest.raises(InputError, match="a budget counts one ledger"):
+        ledger_path(pair)
+    assert ledger_path(tmp_path / "b--x") == tmp_path / LEDGER
 
 
 def test_pairs_of_a_grid_share_its_ledger(serve, tmp_path):  # noqa: F811

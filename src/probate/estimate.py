@@ -63,10 +63,10 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
 
 
 def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
-    held = read_ledger(ledger_path(folder))
+    server = next((m.api for m in (study.generator, *study.axes.generator) if m and m.api), None)
+    held = read_ledger(ledger_path(folder), server)
     if held is None:
         return None
-    server = next((m.api for m in (study.generator, *study.axes.generator) if m and m.api), None)
     return {
         "spent_tokens": held.settled.tokens, "spent_money": held.settled.money,
         "charged_tokens": held.charged.tokens, "charged_money": held.charged.money,

@@ -25,6 +25,7 @@ from probate.store import digest
 LEDGER = "api-ledger.jsonl"
 VERSION = 1
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+BINARY = getattr(os, "O_BINARY", 0)  # of Windows: a line ends with the one byte that was written
 
 
 class Amount(NamedTuple):
@@ -53,9 +54,17 @@ class Reservation:
 
 
 def ledger_path(folder: Path) -> Path:
-    """The ledger of a run folder: its own, or that of the folder that it lies in, where there is one (a grid's, for its pairs)."""
-    shared = folder.absolute().parent / LEDGER
-    return shared if os.path.lexists(shared) else folder / LEDGER
+    """The ledger of a run folder: its own, or that of the folder that it lies in, where there is one (a grid's, for its pairs).
+
+    Raises:
+        InputError: there are both, and either would forget what the other holds.
+    """
+    own, shared = folder / LEDGER, folder.absolute().parent / LEDGER
+    if not os.path.lexists(shared):
+        return own
+    if os.path.lexists(own):
+        raise InputError(f"{own}: {shared} is there too, and a budget counts one ledger; start a new folder (--out)")
+    return shared
 
 
 class Ledger:
@@ -145,17 +154,18 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._threads, FileLock(str(self.path.with_name(".api-ledger.lock"))):
-                handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NOFOLLOW, 0o666)
+                handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NOFOLLOW | BINARY, 0o666)
                 try:
                     self._catch_up(handle)
                     yield handle
                 finally:
                     os.close(handle)
         except OSError as error:
+            path = error.filename or self.path  # the lock, where it is that
             if error.errno == errno.ELOOP:
-                raise InputError(f"{self.path}: a symbolic link, through which nothing is written; remove it") from None
+                raise InputError(f"{path}: a symbolic link, through which nothing is written; remove it") from None
             raise StageError(
-                f"{self.path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked without it; make room or mend the rights"
+                f"{path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked without it; make room or mend the rights"
             ) from None
 
     def _catch_up(self, handle: int) -> None:
@@ -218,6 +228,8 @@ class Ledger:
         self._line += 1
 
     def _book(self, what: str, name: str, amount: Amount) -> None:
+        if not amount.money:  # asked without a price: counted at the one that there is now, not as free
+            amount = amount._replace(money=self.price(amount.prompt, amount.answer))
         if what == "reserved" and name not in self._open:
             self._open[name] = amount
             self._requests += 1
@@ -248,15 +260,15 @@ class Ledger:
         )
 
 
-def read_ledger(path: Path) -> Ledger | None:
-    """What the ledger at `path` holds, for showing; None where there is none. Nothing is written.
+def read_ledger(path: Path, spec: ApiSpec | None = None) -> Ledger | None:
+    """What the ledger at `path` holds, for showing, at the prices of `spec`; None where there is none. Nothing is written.
 
     Raises:
         InputError: it is not as it was written, or no file that can be read.
     """
-    found = Ledger(ApiSpec(model="-"), path)
+    found = Ledger(spec or ApiSpec(model="-"), path)
     try:
-        handle = os.open(path, os.O_RDONLY | NOFOLLOW | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, os.O_RDONLY | NOFOLLOW | BINARY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return None
     except OSError as error:
