@@ -144,6 +144,7 @@ def run(
 @app.command()
 def plan(
     study: StudyArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder whose ledger is read; default: runs/NAME.")] = None,
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
@@ -157,7 +158,7 @@ def plan(
     from probate.estimate import lines, planned
 
     with allow(code=allow_code, servers=servers or []):
-        found = planned(loaded, start)
+        found = planned(loaded, start, out or Path("runs") / loaded.name)
     give(lines(found), found, as_json)
 
 
@@ -355,11 +356,9 @@ def ask(
         client = ApiClient(spec, folder / "api-cache")
     with allow(code=allow_code), Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
         table = measure_study(loaded, start, client, folder, samples, tick)
-    spent, path = client.ledger, folder / "outcomes.parquet"
+    spent, path = client.ledger.spent, folder / "outcomes.parquet"
     scoring = sorted(set(table["scoring"]))
-    said = (
-        f"{len(table)} outcomes, {client.sent} requests, {spent.prompt + spent.answer:,} tokens; scored by {', '.join(scoring)}"
-    )
+    said = f"{len(table)} outcomes, {client.sent} requests, {spent.tokens:,} tokens; scored by {', '.join(scoring)}"
     record = {
         "outcomes": path, "items": len(table), "requests": client.sent, "prompt_tokens": spent.prompt, "answer_tokens": spent.answer, "scoring": scoring,
     }  # fmt: skip

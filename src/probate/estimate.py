@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from probate.api.allowed import host_of, refusal
+from probate.api.ledger import ledger_path, read_ledger
 from probate.api.spec import ApiSpec
 from probate.arms import read_data
 from probate.consent import given
@@ -28,8 +29,11 @@ CANDIDATES = 1.7  # for each accepted record, as measured with the embedded mode
 EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model reaches on a CPU
 
 
-def planned(study: Study, base: Path) -> dict[str, Any]:
-    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown)."""
+def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, Any]:
+    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown).
+
+    `ledger` is what the run folder has asked of servers before, None where it has not.
+    """
     data = read_data(study, base)
     plan = make_plan(study, len(data.labels) * len(study.bias.groups))
     tasks = tasks_and_probes(study)
@@ -49,7 +53,7 @@ def planned(study: Study, base: Path) -> dict[str, Any]:
         "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
         "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
-        "parameters": parameters(study.model), "seconds": None, "bytes": None,
+        "parameters": parameters(study.model), "seconds": None, "bytes": None, "ledger": _ledger(study, folder) if folder else None,
         "servers": [_server(s) for s in study.servers()], "code": given().code,
     }  # fmt: skip
     if found["parameters"] is not None:
@@ -66,6 +70,27 @@ def _server(spec: ApiSpec) -> dict[str, str]:
     """Where a study's prompts would go, the variable that would be sent as key, and why not, if it is not allowed."""
     spec.checked()
     return {"server": host_of(spec.base_url), "variable": spec.key_env, "refused": refusal(spec.base_url, spec.key_env)}
+
+
+def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
+    server = next((m.api for m in (study.generator, *study.axes.generator) if m and m.api), None)
+    held = read_ledger(ledger_path(folder), server)
+    if held is None:
+        return None
+    return {
+        "spent_tokens": held.settled.tokens, "spent_money": held.settled.money,
+        "charged_tokens": held.charged.tokens, "charged_money": held.charged.money,
+        "max_tokens_total": server.max_tokens_total if server else None, "max_cost": server.max_cost if server else None,
+    }  # fmt: skip
+
+
+def _ledger_line(held: dict[str, Any]) -> str:
+    tokens, money = held["max_tokens_total"], held["max_cost"]
+    said = f"asked of servers before: {held['charged_tokens']:,}{f' of {tokens:,}' if tokens else ''} tokens"
+    if held["charged_money"] or money:
+        said += f", {held['charged_money']:.4f}{f' of {money:g}' if money else ''} in money"
+    aside = held["charged_tokens"] - held["spent_tokens"]
+    return said + (f" ({aside:,} tokens of them set aside by requests without an end)" if aside else "")
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -88,6 +113,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     said += ["code: harness tasks may run the code that their YAML files name (--allow-code)"] if found["code"] else []
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
+    if found.get("ledger"):
+        said += ["", _ledger_line(found["ledger"])]
     if found["seconds"] is None:
         return [*said, "", "time and disk: unknown, the model's size is not in its name"]
     return [

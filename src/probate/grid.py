@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from probate.api.ledger import LEDGER, Ledger
 from probate.errors import InputError, ProbateError
 from probate.files import atomic, atomic_folder, write_atomic
 from probate.progress import Reporter
@@ -38,6 +39,10 @@ def run_grid(
     failures: list[dict[str, str]] = []
     done: dict[tuple[str, str], RunResult] = {}
     reporter = Reporter(quiet=quiet)
+    for spec in generators:
+        if spec.api:  # before the pairs, which find it there
+            Ledger(spec.api, folder / LEDGER).begin()
+            break
     for generator in generators:
         written: Path | None = None
         for learner in learners:

@@ -14,9 +14,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from probate.api.ledger import Ledger
+from probate.api.bounds import PLAIN, UnboundedAnswer, bound
+from probate.api.ledger import Ledger, ledger_path
 from probate.api.spec import ApiSpec
-from probate.errors import StageError
+from probate.errors import ProbateError, StageError
 from probate.files import write_atomic
 from probate.registry import require
 from probate.secrets import hidden, hide, remember
@@ -38,6 +39,8 @@ REPLACED = {
 NO_CHOICES = "no choices"
 """Ending of what stands for an answer of a server that sends none."""
 EMPTY_ATTEMPTS = 3
+MAYBE_CHARGED = (408, 502, 504, 524)
+"""Statuses of a server that gave up on another behind it, which may have answered and charged."""
 
 
 class ApiClient:
@@ -48,7 +51,7 @@ class ApiClient:
         self.key_sent = self.spec.key()
         remember(self.key_sent)
         self.cache = cache
-        self.ledger = Ledger(self.spec)
+        self.ledger = Ledger(self.spec, ledger_path(cache.parent), sum(1 for _ in cache.glob("*/*.json")))
         self.sent = 0
         self.refused: dict[str, str] = {}
         self.notes: list[str] = []
@@ -67,15 +70,15 @@ class ApiClient:
     async def _ask(self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
         openai: Any = require("openai", "api")
         client = openai.AsyncOpenAI(
-            api_key=self.key_sent, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout,
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),  # prompts go to no other server
+            api_key=self.key_sent, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout, default_headers=PLAIN,
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"response": [bound]}),  # prompts go to no other server
         )  # fmt: skip
         gate = asyncio.Semaphore(self.spec.concurrency)
         found: list[dict[str, Any]] = [{} for _ in requests]
         places: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             places.setdefault(self.key(request), []).append(i)
-        failed: list[StageError] = []
+        failed: list[ProbateError] = []
 
         async def one(key: str, own: list[int]) -> None:
             answer = self._cached(key)
@@ -85,7 +88,7 @@ class ApiClient:
                         return
                     try:
                         answer = await self._send(client, openai, requests[own[0]])
-                    except StageError as error:
+                    except ProbateError as error:
                         failed.append(error)
                         return
                 if answer["choices"][0].get("finish_reason") != NO_CHOICES:  # else asked again by a later call
@@ -146,41 +149,59 @@ class ApiClient:
             self.notes.append(f"{self.spec.base_url} refuses {param}; {instead}")
         return True
 
+    def _used(self, usage: Any, most: tuple[int, int]) -> tuple[int, int]:
+        """What the server says that an answer took; all that was set aside where it does not say, or says what cannot be, which is noted once."""
+        prompt, answer = _count(usage, "prompt_tokens", 1, most[0]), _count(usage, "completion_tokens", 0, most[1])
+        if prompt is not None and answer is not None:
+            return prompt, answer
+        note = f"{self.spec.base_url} gives no count of tokens, or one that cannot be; the most that was possible is charged instead"
+        if note not in self.notes:
+            self.notes.append(note)
+        return most
+
     async def _send(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
         rng = random.Random()  # noqa: S311 (jitter)
         last = "no answer"
         failed = empty = 0
         while True:
             most = self._most(request)
-            self.ledger.reserve(*most)
-            used = (0, 0)
+            reserved = self.ledger.reserve(*most)
+            used = most  # until it is known that less was charged
             wait = 0.0
             sent = self._taken(request)
             try:
                 self.sent += 1
-                answer = await client.chat.completions.create(model=self.spec.model, **sent)
+                async with asyncio.timeout(self.spec.timeout):  # of the whole answer: a server may send a byte a minute
+                    answer = await client.chat.completions.create(model=self.spec.model, **sent)
                 body = hidden(answer.model_dump(warnings=False)) if hasattr(answer, "model_dump") else {}
                 usage = body.get("usage")
                 if body.get("choices"):
-                    used = _count(usage, "prompt_tokens", most[0]), _count(usage, "completion_tokens", most[1])
+                    used = self._used(usage, most)
                 if _sound(body):
                     return body
                 last = "an answer without a message"
                 empty += body.get("choices") == []
                 if empty == EMPTY_ATTEMPTS:
                     return {"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]}
-            except (openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError) as error:
-                last = f"{type(error).__name__}: {_short(error)}"
-                used = most if isinstance(error, openai.APITimeoutError) else (0, 0)  # what was cut off may have been charged
+            except TimeoutError:
+                last = f"no whole answer in {self.spec.timeout:g} s"
+            except (
+                UnboundedAnswer, openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError,
+            ) as error:  # fmt: skip
+                reason = error.__cause__ if isinstance(error.__cause__, UnboundedAnswer) else error
+                plain = isinstance(reason, UnboundedAnswer)
+                last = str(reason) if plain else f"{type(error).__name__}: {_short(error)}"
+                used = (0, 0) if _never_sent(error) else most
             except openai.APIStatusError as error:
                 last = f"status {error.status_code}: {_short(error)}"
+                used = most if error.status_code in MAYBE_CHARGED else (0, 0)
                 if error.status_code in (400, 422) and self._replace(error, sent):
                     continue
                 if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
                     raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {last}") from None
                 wait = _retry_after(error)
             finally:
-                self.ledger.settle(most, used)
+                self.ledger.settle(reserved, *used)
             failed += 1
             if failed > self.spec.retries:
                 break
@@ -209,10 +230,17 @@ def _retry_after(error: Any) -> float:
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 
 
-def _count(usage: Any, name: str, most: int) -> int:
-    """Tokens used as the server counts them; the most that was possible where it does not say."""
+def _never_sent(error: Exception) -> bool:
+    """Whether no connection was made, so that nothing can have been charged."""
+    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
+
+
+def _count(usage: Any, name: str, least: int, most: int) -> int | None:
+    """Tokens used as the server counts them; None where it does not say, or says what cannot be."""
     said = usage.get(name) if isinstance(usage, dict) else None
-    return int(said) if isinstance(said, (int, float)) and math.isfinite(said) and said >= 0 else most
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or not least <= said <= most or said != int(said):
+        return None
+    return int(said)
 
 
 def _short(error: Exception) -> str:

@@ -28,9 +28,15 @@ class ApiSpec(BaseModel):
         ge=0,
         description="Seconds before the second attempt; doubled with each, with jitter, never less than a Retry-After.",
     )
-    timeout: float = Field(60.0, gt=0, description="Seconds for one answer.")
-    max_tokens_total: int | None = Field(None, ge=1, description="Most tokens, of prompts and answers together; never overrun.")
-    max_cost: float | None = Field(None, gt=0, description="Most money; needs both prices; never overrun.")
+    timeout: float = Field(60.0, gt=0, description="Seconds for one whole answer.")
+    max_tokens_total: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens, of prompts and answers together, of all that the run folder ever asked; never overrun.",
+    )
+    max_cost: float | None = Field(
+        None, gt=0, description="Most money, of all that the run folder ever asked; needs both prices; never overrun."
+    )
     price_in: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
     price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")
 
