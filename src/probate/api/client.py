@@ -17,6 +17,7 @@ from typing import Any
 from probate.api.ledger import Ledger
 from probate.api.spec import ApiSpec
 from probate.errors import StageError
+from probate.parse import NotJson, json_value
 from probate.registry import require
 from probate.store import write_atomic
 
@@ -37,6 +38,8 @@ REPLACED = {
 NO_CHOICES = "no choices"
 """Ending of what stands for an answer of a server that sends none."""
 EMPTY_ATTEMPTS = 3
+MOST_CHOICES = 1024
+"""Of an answer: more were never asked for."""
 
 
 class ApiClient:
@@ -110,9 +113,11 @@ class ApiClient:
 
     def _cached(self, key: str) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(self._path(key).read_text(encoding="utf-8"))["answer"])
-        except (FileNotFoundError, ValueError, KeyError):
+            kept = json_value(self._path(key).read_bytes())
+        except (OSError, NotJson):
             return None  # not there, or cut off by a kill: asked again
+        answer = kept.get("answer") if isinstance(kept, dict) else None
+        return answer if sound(answer) else None
 
     def _most(self, request: Request) -> tuple[int, int]:
         """Tokens that a request can use at most: a token of a prompt has at least one byte."""
@@ -153,11 +158,11 @@ class ApiClient:
             try:
                 self.sent += 1
                 answer = await client.chat.completions.create(model=self.spec.model, **sent)
-                body = answer.model_dump(warnings=False) if hasattr(answer, "model_dump") else {}
+                body = _body(answer)
                 usage = body.get("usage")
-                if body.get("choices"):
+                if answered(body):
                     used = _count(usage, "prompt_tokens", most[0]), _count(usage, "completion_tokens", most[1])
-                if _sound(body):
+                if sound(body):
                     return body
                 last = "an answer without a message"
                 empty += body.get("choices") == []
@@ -185,9 +190,31 @@ class ApiClient:
         )
 
 
-def _sound(body: dict[str, Any]) -> bool:
-    choices = body.get("choices") or []
-    return bool(choices) and all(isinstance(c.get("message"), dict) for c in choices)
+def _body(answer: Any) -> dict[str, Any]:
+    """An answer as plain JSON values; empty where it is none, such as a page of HTML."""
+    try:
+        body = answer.model_dump(mode="json", warnings=False)
+        body = json_value(json.dumps(body, ensure_ascii=True))
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # text, bytes, lone surrogates, types that the library did not foresee
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def answered(body: dict[str, Any]) -> bool:
+    """Whether there is a list of choices in it, which a server charges for."""
+    return isinstance(body.get("choices"), list) and bool(body["choices"])
+
+
+def sound(body: Any) -> bool:
+    """Whether it is an answer: a list of at most `MOST_CHOICES` choices, each an object with a message that is one."""
+    if not isinstance(body, dict) or not answered(body) or len(body["choices"]) > MOST_CHOICES:
+        return False
+    return all(isinstance(c, dict) and isinstance(c.get("message"), dict) for c in body["choices"])
 
 
 def _retry_after(error: Any) -> float:

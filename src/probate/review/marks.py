@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from probate.errors import InputError
+from probate.kept import ReviewItems, kept_json
+from probate.parse import NotJson, json_value
 from probate.review.items import NOT_CLEAR
 from probate.store import finite, write_atomic
 
@@ -52,9 +54,9 @@ def read_marks(path: Path) -> dict[str, str]:
         return found
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            row = json.loads(line)
+            row = json_value(line)
             found[str(row["id"])] = str(row["answer"])
-        except (ValueError, KeyError, TypeError):
+        except (NotJson, KeyError, TypeError):
             continue
     return {k: v for k, v in found.items() if v}
 
@@ -114,7 +116,7 @@ def merge(folder: Path) -> dict[str, Any]:
     marks = {name: own for name, own in marks.items() if own}
     if not marks:
         raise InputError(f"{folder}: nothing is marked yet; open the page with: probate review")
-    shown = json.loads((folder / "items.json").read_text(encoding="utf-8"))
+    shown = kept_json(folder, folder / "items.json", ReviewItems)
     majority: dict[str, str] = {}
     for item in {i for own in marks.values() for i in own}:
         counts = Counter(own[item] for own in marks.values() if item in own).most_common()
