@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
@@ -21,6 +21,7 @@ from probate.kept import (
     AGAIN,
     EFFECTS,
     OUTCOMES,
+    Lock,
     Reviewed,
     RunInfo,
     StageReport,
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of the run folder's layout and of its tables' columns."""
-
-
-class LOCK(TypedDict):
-    study: dict[str, Any]
 
 
 LIBRARIES = ("probate", "torch", "transformers", "peft", "numpy", "scipy", "pandas")
@@ -228,7 +225,7 @@ class RunFolder:
             lock = yaml.safe_load(self.lock_text())
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:120]}); {AGAIN}") from None
-        found: dict[str, Any] = kept_value(path, lock, LOCK)["study"]
+        found: dict[str, Any] = kept_value(path, lock, Lock)["study"]
         return found
 
     def outcomes(self) -> pd.DataFrame:

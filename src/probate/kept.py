@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from probate.errors import InputError
 from probate.parse import NotJson, json_value
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 AGAIN = "the file was changed or cut off; make it again with probate run, or take the folder from where it was made"
 OTHERS = ConfigDict(extra="allow", strict=True)
+
+
+class Lock(TypedDict):
+    """`study.lock.yaml`: the resolved study; it is checked as a study by who reads it."""
+
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    study: dict[str, Any]
 
 
 class RunInfo(TypedDict):

@@ -28,7 +28,7 @@ def json_value(text: str | bytes) -> Any:
     """
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_once, parse_int=_whole)
+        value = json.loads(text.removeprefix("\ufeff").rstrip(" \t\r\n"), object_pairs_hook=_once, parse_int=_whole)
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:

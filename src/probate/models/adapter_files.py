@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import stat
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from probate.errors import InputError
 from probate.parse import NotJson, json_value
