@@ -168,7 +168,7 @@ class ApiClient:
                 empty += body.get("choices") == []
                 if empty == EMPTY_ATTEMPTS:
                     return {"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]}
-            except (openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError) as error:
+            except (openai.APIConnectionError, openai.APIResponseValidationError, ValueError, RecursionError) as error:
                 last = f"{type(error).__name__}: {_short(error, self.spec.key())}"
                 used = most if isinstance(error, openai.APITimeoutError) else (0, 0)  # what was cut off may have been charged
             except openai.APIStatusError as error:

@@ -74,7 +74,7 @@ def _check_bounds(where: str, config: AdapterConfig) -> None:
         if not 1 <= rank <= LARGEST_RANK:
             raise InputError(f"{where}: r: must be 1 to {LARGEST_RANK:,}; got {rank}")
     if not math.isfinite(config.get("lora_alpha", 8)):
-        raise InputError(f"{where}: lora_alpha: must be a finite number")
+        raise InputError(f"{where}: lora_alpha: must be a finite number; save the adapter again")
 
 
 def check_finite(adapter: str, tensors: dict[str, Any]) -> None:
