@@ -60,6 +60,14 @@ class Reviewed(TypedDict):
     undecided: int
 
 
+class ReviewItem(TypedDict):
+    """One thing to be marked."""
+
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    id: str
+    texts: list[str]
+
+
 class ReviewItems(TypedDict):
     """`items.json`: what is shown to reviewers."""
 
@@ -67,7 +75,7 @@ class ReviewItems(TypedDict):
     what: str
     question: str
     answers: list[str]
-    items: list[dict[str, Any]]
+    items: list[ReviewItem]
 
 
 TEXT, NUMBER, FLAG = "text", "numbers", "true or false"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -229,7 +230,8 @@ def svg_of(figure: Any, alt: str) -> str:
 
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context({"svg.hashsalt": figure.get_label(), **PLAIN}):
+    with matplotlib.rc_context({"svg.hashsalt": figure.get_label(), **PLAIN}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph ")  # text stays text in the SVG: the reader's fonts have it
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

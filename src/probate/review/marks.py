@@ -140,6 +140,11 @@ def merge(folder: Path) -> dict[str, Any]:
 
 def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str]) -> dict[str, Any]:
     """Precision and recall of the detector by group, people's answers as the truth; and how often a text shows what was asked for."""
+    old = sum(not {"detected", "asked"} <= set(row) for row, _ in rows)
+    if old:
+        raise InputError(
+            f"review: {old} marked items do not say what was detected and asked for; run probate review once more, then --merge"
+        )
     found: dict[str, Any] = {}
     for g in groups:
         hits = sum(row["detected"] == g and answer == g for row, answer in rows)
