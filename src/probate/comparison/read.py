@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from probate.comparison.scores import read_score
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.kept import OUTCOMES, kept_groups, kept_table
 from probate.parse import NotJson, json_value
 from probate.readers import source_rows
@@ -191,14 +191,14 @@ def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: s
         if column is None:
             near = next((n for c in have if (n := nearest(c, list(known)))), "")
             raise InputError(
-                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {', '.join(have)}"
+                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {some(have)}"
             )
         names[what] = column
     for column in (columns or {}).values():
         if column not in have:
-            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {', '.join(have)}")
+            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {some(have)}")
     if cluster and cluster not in have:
-        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {', '.join(have)}")
+        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {some(have)}")
     linked = cluster or (CLUSTER if CLUSTER in have else "")
     asked = next((c for c in QUESTION if c in have), "")
     for where, row in rows:

@@ -11,7 +11,7 @@ import numpy as np
 
 from probate.analyze import values
 from probate.analyze.values import Compared, Mean, Question
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.models.lm import LM
 from probate.parse import json_value
 from probate.readers import source_rows
@@ -40,7 +40,7 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             if isinstance(error, KeyError):
                 raise InputError(
-                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {', '.join(map(str, row))}"
+                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {some(row)}"
                 ) from None
             rejected.append(f"{where}: {error}")
             continue
@@ -126,9 +126,7 @@ def published(
             continue
         for name in filter(None, (column, by)):
             if name not in row:
-                raise InputError(
-                    f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {', '.join(map(str, row))}"
-                )
+                raise InputError(f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {some(row)}")
         try:
             question, own = _question(row), [float(v) for v in _listed(row[column])]
         except (TypeError, ValueError) as error:
