@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 UNFORESEEN = 70
 """Exit code of an error that nobody foresaw."""
 
@@ -39,6 +41,12 @@ class StageError(ProbateError):
     """A stage failed; what finished before it is kept. Exit code 3."""
 
     exit_code = 3
+
+
+def some(names: Iterable[object], most: int = 300) -> str:
+    """The names in a row, as far as they have room in one sentence."""
+    text = ", ".join(map(str, names))
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def nearest(word: str, allowed: list[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
@@ -15,8 +14,10 @@ from probate.api.ledger import ledger_path, read_ledger
 from probate.api.spec import ApiSpec
 from probate.arms import read_data
 from probate.consent import given
+from probate.errors import InputError
 from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
+from probate.parse import NotJson, json_value
 from probate.plan import make_plan, training_records
 from probate.progress import spoken
 from probate.registry import tasks_and_probes
@@ -135,8 +136,20 @@ def top_share(study: Study) -> float:
         return 1.0
     if study.model.name == "embedded":
         return min(1.0, top / 30)
-    depth = json.loads(path.read_text(encoding="utf-8")).get("num_hidden_layers") if path.exists() else None
+    depth = _depth(path) if path.is_file() else None
     return min(1.0, top / depth) if depth else 1.0
+
+
+def _depth(config: Path) -> int | None:
+    """Layers of a model by its config; None where it does not say."""
+    try:
+        found = json_value(config.read_bytes())
+    except (OSError, NotJson) as error:
+        raise InputError(
+            f"model: {config}: cannot be read as JSON ({error}); copy it again from where the model is from"
+        ) from None
+    depth = found.get("num_hidden_layers") if isinstance(found, dict) else None
+    return depth if isinstance(depth, int) and depth > 0 else None
 
 
 def parameters(spec: ModelSpec) -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from probate.parse import json_lines
 from probate.plan import Arm
 from probate.study import Study
 from probate.tasks.base import Outcome, Task, TaskContext
@@ -39,8 +40,7 @@ def evaluate(
 
 def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame:
     """The stage's outcomes in the columns of `outcomes.parquet`."""
-    with path.open(encoding="utf-8") as lines:  # ends a line at a line feed only, as `splitlines` does not
-        rows = [json.loads(line) for line in lines]
+    rows = [row for _, row in json_lines(path)]
     fixed = {
         "study": study.name,
         "arm": arm.name,

@@ -18,6 +18,21 @@ from pydantic import ValidationError
 from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
 from probate.files import appending, atomic, clear_leftovers, write_atomic
+from probate.kept import (
+    AGAIN,
+    EFFECTS,
+    OUTCOMES,
+    Lock,
+    Reviewed,
+    RunInfo,
+    StageReport,
+    kept_file,
+    kept_groups,
+    kept_json,
+    kept_table,
+    kept_text,
+    kept_value,
+)
 from probate.plan import REPLICATE_SEED, Arm
 from probate.records import Record, content_hash, read_records, write_records
 from probate.secrets import hide
@@ -31,6 +46,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of the run folder's layout and of its tables' columns."""
+
 
 LIBRARIES = ("probate", "torch", "transformers", "peft", "numpy", "scipy", "pandas")
 
@@ -74,7 +90,9 @@ class RunFolder:
 
     def check_schema(self) -> None:
         """Raises InputError if a newer version of Probate wrote the folder."""
-        found = self._json("run.json", {}).get("schema", SCHEMA)
+        found = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
+        if not isinstance(found, int):
+            raise InputError(f"{self.path / 'run.json'}: schema: must be a whole number; choose another folder")
         if found > SCHEMA:
             raise InputError(
                 f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; update Probate, or choose another folder"
@@ -85,7 +103,7 @@ class RunFolder:
         path = self.path / "study.lock.yaml"
         if not (path.exists() and (self.path / "effects.parquet").exists()):
             return
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))["study"]
+        before = self._locked_study()
         planned, now = before.get("analysis", {}).get("planned_seeds"), study.analysis.planned_seeds
         if planned and len(before["seeds"]) > 1 and (now is None or now > planned):
             raise InputError(
@@ -194,13 +212,22 @@ class RunFolder:
             raise InputError(f"{self.path}: no run folder (there is no study.lock.yaml in it)")
         self.check_schema()
         try:
-            return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["study"])
+            return Study.model_validate(self._locked_study())
         except ValidationError as error:
             said = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
             raise InputError(f"{path}: {said}") from None
 
     def lock_text(self) -> str:
-        return (self.path / "study.lock.yaml").read_text(encoding="utf-8")
+        return kept_text(self.path, self.path / "study.lock.yaml")
+
+    def _locked_study(self) -> dict[str, Any]:
+        path = self.path / "study.lock.yaml"
+        try:
+            lock = yaml.safe_load(self.lock_text())
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:120]}); {AGAIN}") from None
+        found: dict[str, Any] = kept_value(path, lock, Lock)["study"]
+        return found
 
     def outcomes(self) -> pd.DataFrame:
         """`outcomes.parquet`, with `groups` as dictionaries.
@@ -211,8 +238,8 @@ class RunFolder:
         path = self.path / "outcomes.parquet"
         if not path.exists():
             raise InputError(f"{self.path}: no outcomes.parquet there; finish the run with: probate run")
-        table = pd.read_parquet(path)
-        table["groups"] = table["groups"].map(json.loads)
+        table = kept_table(self.path, path, OUTCOMES)
+        table["groups"] = kept_groups(path, table["groups"])
         return table
 
     def effects(self) -> pd.DataFrame:
@@ -224,7 +251,7 @@ class RunFolder:
         path = self.path / "effects.parquet"
         if not path.exists():
             raise InputError(f"{self.path}: no effects.parquet there; finish the run with: probate run")
-        table = pd.read_parquet(path)
+        table = kept_table(self.path, path, EFFECTS)
         if "reason" not in table:
             raise InputError(
                 f"{path}: written by a version that took a group without usable answers for 0; make it again with: probate report {self.path}"
@@ -233,14 +260,14 @@ class RunFolder:
 
     def info(self) -> dict[str, Any]:
         """What `begin` wrote about the data."""
-        return dict(self._json("run.json", {}))
+        return dict(kept_json(self.path, self.path / "run.json", RunInfo))
 
     def attribution(self) -> dict[str, Any]:
         """What `probate why items` found, if it was run."""
-        return dict(self._json("attribution.json", {}))
+        return dict(self._json("attribution.json", dict[str, Any], {}))
 
     def failures(self) -> list[dict[str, str]]:
-        return list(self._json("failures.json", []))
+        return list(self._json("failures.json", list[dict[str, str]], []))
 
     def context(self) -> TaskContext:
         """The task context without its test records: enough for `Task.measures`."""
@@ -259,15 +286,16 @@ class RunFolder:
     def pack(self) -> Pack:
         """The identity pack that the run used."""
         own = self.info().get("pack")
-        return Pack.model_validate(own) if own else load_pack(self.study().bias.dimension)
+        return kept_value(self.path / "run.json", own, Pack) if own else load_pack(self.study().bias.dimension)
 
     def reports(self, prefix: str) -> list[dict[str, Any]]:
         """What each finished stage whose name begins with `prefix` said of itself; a record that is not as it was written is left out."""
-        return [found for p in sorted(self.path.glob(f"{prefix}*/{RECORD}")) if (found := read_report(p)) is not None]
+        paths = [kept_file(self.path, p) for p in sorted(self.path.glob(f"{prefix}*/{RECORD}"))]
+        return [kept_value(p, found, StageReport) for p in paths if (found := read_report(p)) is not None]
 
     def reviews(self) -> list[dict[str, Any]]:
         """What people said who read the run's texts, once their marks were merged."""
-        return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob("review/*/review.json"))]
+        return [kept_json(self.path, p, Reviewed) for p in sorted(self.path.glob("review/*/review.json"))]
 
     def review_files(self) -> list[str]:
         """Files of reviews, by their path in the folder."""
@@ -281,8 +309,6 @@ class RunFolder:
             if "trained_on" in report
         }
 
-    def _json(self, name: str, default: Any) -> Any:
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return default
+    def _json(self, name: str, shape: Any, default: Any) -> Any:
+        path = self.path / name
+        return kept_json(self.path, path, shape) if path.exists() or path.is_symlink() else default

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.bias.spellings import group_column, pack_of
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.records import Origin, Record
 from probate.rows import Row
 from probate.rows import source_rows as source_rows
@@ -130,7 +130,7 @@ def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
 def _absent(name: str, key: str, column: str, present: Iterable[str]) -> str:
     have = sorted(present)
     return (
-        f"{name}: no column '{column}'{nearest(column, have)}; the file has: {', '.join(have)}. "
+        f"{name}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}. "
         f"Name the right one in the study as columns.{key}"
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from probate.errors import InputError
 from probate.files import write_atomic
+from probate.parse import json_lines
 
 Origin = Literal["original", "augmented"]
 LINKS = ("cluster", "pair", "parent")
@@ -83,6 +85,10 @@ def fill(template: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), template)
 
 
+FIELDS = {f.name for f in fields(Record)}
+REQUIRED = {"id", "text", "label", "groups", "messages"}
+
+
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write one JSON object a line, atomically."""
     write_atomic(path, "".join(json.dumps(asdict(r), ensure_ascii=False, sort_keys=True) + "\n" for r in records))
@@ -91,11 +97,13 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 def read_records(path: Path) -> list[Record]:
     """Read what `write_records` wrote."""
     records = []
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            row["messages"] = tuple(row["messages"])
-            records.append(Record(**row))
+    for where, row in json_lines(path):
+        if not REQUIRED <= set(row) <= FIELDS or not isinstance(row["messages"], list) or not isinstance(row["groups"], dict):
+            raise InputError(
+                f"{where}: not a record with the fields {', '.join(sorted(REQUIRED))}; the file was changed, make it again"
+            )
+        row["messages"] = tuple(row["messages"])
+        records.append(Record(**row))
     return records
 
 

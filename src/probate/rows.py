@@ -8,14 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from probate.errors import InputError, nearest
+from probate.parse import NotJson, json_value
 from probate.registry import require
 
 PACKED = {".gz": "gzip", ".zst": "zstd"}
@@ -30,7 +29,6 @@ MAGIC = {
 }  # fmt: skip
 """How other files begin than those that their names say."""
 
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 DELIMITERS = ",;\t|"
 HEAD = 64 * 1024
 """Characters by which the delimiter of a CSV file is told."""
@@ -157,39 +155,23 @@ def _listed_rows(path: Path, packing: str | None) -> Iterator[Row]:
             f"{path}: a JSON list of more than {LONGEST_LIST:,} characters; write it as JSON Lines, one record a line"
         )
     try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON at column {error.colno} ({error.msg}; cut off?)") from None
-    except RecursionError:
-        raise InputError(f"{path}: not JSON (nested too deeply)") from None
-    halves = SURROGATE.search(text) is not None
+        rows = json_value(text)
+    except NotJson as error:
+        raise InputError(f"{path}:1: {error}") from None
     for number, row in enumerate(rows, 1):
-        yield f"{path}:row {number}", _checked(row, halves)
+        yield f"{path}:row {number}", _object(row)
 
 
 def _json_row(line: str) -> dict[str, Any] | str:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"not JSON at column {error.colno} ({error.msg}; cut off?)"
-    except RecursionError:
-        return "not JSON (nested too deeply)"
-    return _checked(row, SURROGATE.search(line) is not None)
+        return _object(json_value(line))
+    except NotJson as error:
+        return str(error)
 
 
-def _checked(row: Any, halves: bool) -> dict[str, Any] | str:
-    """The record, or what is wrong with it. `halves`: whether lone surrogates may be in it."""
-    if halves and not _encodes(row):
-        return "a lone surrogate (half of a character), which is no text"
+def _object(row: Any) -> dict[str, Any] | str:
+    """The record, or what is wrong with it."""
     return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
-
-
-def _encodes(value: Any) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @contextmanager
@@ -261,20 +243,62 @@ def csv_style(path: Path) -> tuple[str, str]:
 def _arrow_rows(path: Path) -> Iterator[Row]:
     import pyarrow
 
-    number = 0
-    with pyarrow.memory_map(str(path)) as source:
+    with pyarrow.OSFile(str(path)) as source:  # no memory map: a file that shrinks while it is mapped ends the process
         try:
-            batches = pyarrow.ipc.open_stream(source)
-        except pyarrow.ArrowInvalid:
-            try:
-                file = pyarrow.ipc.open_file(source)
-            except pyarrow.ArrowInvalid:
-                raise InputError(f"{path}: not an Arrow file, or cut off") from None
-            batches = (file.get_batch(i) for i in range(file.num_record_batches))
-        for batch in batches:
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}:row {number}", row
+            batches = arrow_batches(source)
+        except (pyarrow.ArrowException, OSError):
+            raise InputError(f"{path}: not an Arrow file, or cut off; write it again") from None
+        yield from _batch_rows(path, batches, "an Arrow file")
+
+
+def arrow_batches(source: Any) -> Iterator[Any]:
+    """Batches of an Arrow stream or file."""
+    import pyarrow
+
+    try:
+        return iter(pyarrow.ipc.open_stream(source))
+    except pyarrow.ArrowInvalid:
+        file = pyarrow.ipc.open_file(source)
+        return (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+def _batch_rows(path: Path, batches: Iterator[Any], kind: str) -> Iterator[Row]:
+    """Rows of batches of which each is checked before it is read: offsets beyond a column's end would be read from elsewhere."""
+    import pyarrow
+
+    number = 0
+    while True:
+        try:
+            batch = next(batches, None)
+            if batch is None:
+                return
+            batch.validate(full=True)
+            names = batch.schema.names
+            if len(set(names)) < len(names):
+                twice = next(n for n in names if names.count(n) > 1)
+                raise InputError(f"{path}: the column '{twice}' stands there twice; rename one")
+            rows = _python_rows(batch)
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            said = " ".join(str(error).split())[:120]
+            raise InputError(f"{path}:row {number + 1}: {kind} that is damaged or cut off ({said}); write it again") from None
+        for row in rows:
+            number += 1
+            yield f"{path}:row {number}", row
+
+
+def _python_rows(batch: Any) -> list[dict[str, Any] | str]:
+    """Rows of a batch. Where one has a value that Python cannot hold, such as a date after the year 9999, it alone is a fault."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError):
+        pass
+    rows: list[dict[str, Any] | str] = []
+    for i in range(batch.num_rows):
+        try:
+            rows += batch.slice(i, 1).to_pylist()
+        except (ValueError, OverflowError) as error:
+            rows.append(f"a value that cannot be read ({' '.join(str(error).split())[:120]})")
+    return rows
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -282,22 +306,20 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as parquet
 
     try:
-        file = parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid:
-        raise InputError(f"{path}: not a Parquet file, or cut off") from None
-    number = 0
-    for batch in file.iter_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path}:row {number}", row
+        file = parquet.ParquetFile(path, memory_map=False)
+        batches = file.iter_batches()
+    except (pyarrow.ArrowException, OSError):
+        raise InputError(f"{path}: not a Parquet file, or cut off; write it again") from None
+    yield from _batch_rows(path, batches, "a Parquet file")
 
 
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
     datasets: Any = require("datasets", "datasets")
     try:
-        data = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{path}: not a folder saved by datasets ({str(error).splitlines()[0]})") from None
+        data = datasets.load_from_disk(str(path), keep_in_memory=True)  # no memory map, as for Arrow files
+    except Exception as error:  # whatever a damaged folder makes the library raise
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: not a folder saved by datasets ({said})") from None
     if isinstance(data, datasets.DatasetDict):
         if split not in data:
             raise InputError(f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.bias.packs import load_pack
-from probate.errors import InputError
+from probate.errors import InputError, some
 
 Row = tuple[str, dict[str, Any] | str]
 PROMPT = "Answer the survey question as the person would. Answer with exactly one of: {labels}.\n\n{text}"
@@ -115,7 +115,7 @@ def read_counts(path: Path) -> list[Answers]:
             raise InputError(f"{where}: {row}")
         missing = [c for c in ("culture", "country", "question", "counts") if c not in row]
         if missing:
-            raise InputError(f"{where}: no column '{missing[0]}'; the file has: {', '.join(row)}")
+            raise InputError(f"{where}: no column '{missing[0]}'; the file has: {some(row)}")
         counts = row["counts"]
         if not isinstance(counts, dict) or not all(isinstance(v, int) and v >= 0 for v in counts.values()):
             raise InputError(f"{where}: 'counts' must map each option to a number of people")

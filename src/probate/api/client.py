@@ -19,6 +19,7 @@ from probate.api.ledger import Ledger, ledger_path
 from probate.api.spec import ApiSpec
 from probate.errors import ProbateError, StageError
 from probate.files import write_atomic
+from probate.parse import NotJson, json_value
 from probate.registry import require
 from probate.secrets import hidden, hide, remember
 
@@ -41,6 +42,8 @@ NO_CHOICES = "no choices"
 EMPTY_ATTEMPTS = 3
 MAYBE_CHARGED = (408, 502, 504, 524)
 """Statuses of a server that gave up on another behind it, which may have answered and charged."""
+MOST_CHOICES = 1024
+"""Of an answer: more were never asked for."""
 
 
 class ApiClient:
@@ -119,9 +122,11 @@ class ApiClient:
 
     def _cached(self, key: str) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(self._path(key).read_text(encoding="utf-8"))["answer"])
-        except (FileNotFoundError, ValueError, KeyError):
+            kept = json_value(self._path(key).read_bytes())
+        except (OSError, NotJson):
             return None  # not there, or cut off by a kill: asked again
+        answer = kept.get("answer") if isinstance(kept, dict) else None
+        return answer if sound(answer) else None
 
     def _most(self, request: Request) -> tuple[int, int]:
         """Tokens that a request can use at most: a token of a prompt has at least one byte."""
@@ -173,11 +178,11 @@ class ApiClient:
                 self.sent += 1
                 async with asyncio.timeout(self.spec.timeout):  # of the whole answer: a server may send a byte a minute
                     answer = await client.chat.completions.create(model=self.spec.model, **sent)
-                body = hidden(answer.model_dump(warnings=False)) if hasattr(answer, "model_dump") else {}
+                body = hidden(_body(answer))
                 usage = body.get("usage")
-                if body.get("choices"):
+                if answered(body):
                     used = self._used(usage, most)
-                if _sound(body):
+                if sound(body):
                     return body
                 last = "an answer without a message"
                 empty += body.get("choices") == []
@@ -186,7 +191,7 @@ class ApiClient:
             except TimeoutError:
                 last = f"no whole answer in {self.spec.timeout:g} s"
             except (
-                UnboundedAnswer, openai.APIConnectionError, openai.APIResponseValidationError, json.JSONDecodeError, ValueError,
+                UnboundedAnswer, openai.APIConnectionError, openai.APIResponseValidationError, ValueError, RecursionError,
             ) as error:  # fmt: skip
                 reason = error.__cause__ if isinstance(error.__cause__, UnboundedAnswer) else error
                 plain = isinstance(reason, UnboundedAnswer)
@@ -212,9 +217,31 @@ class ApiClient:
         )
 
 
-def _sound(body: dict[str, Any]) -> bool:
-    choices = body.get("choices") or []
-    return bool(choices) and all(isinstance(c.get("message"), dict) for c in choices)
+def _body(answer: Any) -> dict[str, Any]:
+    """An answer as plain JSON values; empty where it is none, such as a page of HTML."""
+    try:
+        body = answer.model_dump(mode="json", warnings=False)
+        body = json_value(json.dumps(body, ensure_ascii=True))
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # text, bytes, lone surrogates, types that the library did not foresee
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def answered(body: dict[str, Any]) -> bool:
+    """Whether there is a list of choices in it, which a server charges for."""
+    return isinstance(body.get("choices"), list) and bool(body["choices"])
+
+
+def sound(body: Any) -> bool:
+    """Whether it is an answer: a list of at most `MOST_CHOICES` choices, each an object with a message that is one."""
+    if not isinstance(body, dict) or not answered(body) or len(body["choices"]) > MOST_CHOICES:
+        return False
+    return all(isinstance(c, dict) and isinstance(c.get("message"), dict) for c in body["choices"])
 
 
 def _retry_after(error: Any) -> float:

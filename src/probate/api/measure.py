@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pandas as pd
 
@@ -64,7 +64,7 @@ def content_of(choice: dict[str, Any]) -> str:
     """What a choice says as it stands: a text, or the texts of its parts; "" for anything else."""
     content = (choice.get("message") or {}).get("content")
     if isinstance(content, list):  # parts
-        content = "".join(str(p.get("text") or "") for p in content if isinstance(p, dict))
+        content = "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
     return content if isinstance(content, str) else ""
 
 
@@ -73,7 +73,7 @@ def choice_text(choice: dict[str, Any]) -> tuple[str, str]:
     said = choice.get("message") or {}
     text, thought = without_thinking(content_of(choice))
     ending = choice.get("finish_reason")
-    if said.get("refusal") or ending in REFUSED:
+    if said.get("refusal") or (isinstance(ending, str) and ending in REFUSED):
         return text, "refused"
     if text.strip():
         return text, ""
@@ -123,7 +123,7 @@ def shares_of(
         tokens = []
     for token in tokens:
         letter, logprob = str(token.get("token", "")).strip().rstrip(".)").upper(), token.get("logprob")
-        if len(letter) == 1 and letter in LETTERS[: len(order)] and isinstance(logprob, (int, float)) and logprob <= 1e-3:
+        if len(letter) == 1 and letter in LETTERS[: len(order)] and _is_logprob(logprob):
             weights[order[LETTERS.index(letter)]] += math.exp(float(logprob))
     how = "api letters"
     if sum(weights.values()) < LEAST:
@@ -137,6 +137,11 @@ def shares_of(
         how = "api letters, text" if tokens else f"api letters, sampled {len(choices)}"
     total = sum(weights.values())
     return ({name: weights[name] / total for name in order}, how) if total else ({}, how)
+
+
+def _is_logprob(value: Any) -> TypeGuard[float]:
+    """Whether it can be the logarithm of a probability; true and false are no numbers here, and NaN is none either."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 1e-3
 
 
 def top_tokens(answer: dict[str, Any]) -> list[dict[str, Any]]:

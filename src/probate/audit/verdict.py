@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from probate.audit.before import SAME, SHOWN
 from probate.audit.groups import NONE, READ, Dimension
 from probate.audit.together import Together
 from probate.errors import InputError
+from probate.parse import json_value
 
 STOP, LOOK, UNSURE, NOTE = "stop", "look", "cannot tell", "note"
 VERDICTS = {
@@ -333,7 +333,7 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
         InputError: an `audit.json` that is not one.
     """
     try:
-        record = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+        record = json_value((folder / "audit.json").read_bytes())
         own, weights = str(record["verdict"]), {str(f["weight"]) for f in record["findings"]}
         code, shown = exit_code(weights), {own, *({UNSURE} if own == LOOK else ())} - {NOTE}
         said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from probate.errors import InputError
 from probate.files import write_atomic
+from probate.parse import NotJson, json_value
 from probate.store import file_digest
 
 NAME, SIGNATURE = "checksums.json", "checksums.sig"
@@ -50,10 +51,10 @@ def _regular(path: Path) -> bool:
 def _read(folder: Path) -> dict[str, dict[str, object]]:
     path = folder / NAME
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json_value(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError):
+    except NotJson:
         raise InputError(f"{path}: not readable as JSON; it was changed or cut off, so that nothing can be verified") from None
     if not isinstance(known, dict) or not all(isinstance(e, dict) and {"sha256", "bytes"} <= set(e) for e in known.values()):
         raise InputError(

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from probate.comparison.scores import read_score
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
+from probate.kept import OUTCOMES, kept_groups, kept_table
+from probate.parse import NotJson, json_value
 from probate.readers import source_rows
 from probate.registry import require
+from probate.rows import LONGEST_LINE
 
 COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question", "cluster"]
 """`set`: what is compared with the same set of the other side (a task and its metric, an arm's task). `cluster`: what links items of a table, else empty."""
@@ -88,18 +91,23 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
     return "a table", _table_rows
 
 
+RUN_COLUMNS = ("arm", "task", "item_id", "score", "prediction", "target", "groups", "parsed")
+
+
 def _run_rows(path: Path) -> Iterator[list[Any]]:
-    table = pd.read_parquet(path / "outcomes.parquet")
+    own = path / "outcomes.parquet"
+    table = kept_table(path, own, {name: kind for name, kind in OUTCOMES.items() if name in RUN_COLUMNS})
+    table["groups"] = kept_groups(own, table["groups"])
     for r in table.itertuples():
         score = r.score if r.parsed else Unread()
-        yield [f"{r.arm}: {r.task}", r.item_id, score, r.prediction, r.target, json.loads(r.groups), ""]
+        yield [f"{r.arm}: {r.task}", r.item_id, score, r.prediction, r.target, r.groups, ""]
 
 
 def _is_harness(path: Path) -> bool:
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
         try:
-            row = json.loads(lines.readline())
-        except ValueError:
+            row = json_value(lines.readline(LONGEST_LINE))
+        except NotJson:
             return False
     return isinstance(row, dict) and "doc_id" in row and "resps" in row
 
@@ -183,14 +191,14 @@ def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: s
         if column is None:
             near = next((n for c in have if (n := nearest(c, list(known)))), "")
             raise InputError(
-                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {', '.join(have)}"
+                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {some(have)}"
             )
         names[what] = column
     for column in (columns or {}).values():
         if column not in have:
-            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {', '.join(have)}")
+            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {some(have)}")
     if cluster and cluster not in have:
-        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {', '.join(have)}")
+        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {some(have)}")
     linked = cluster or (CLUSTER if CLUSTER in have else "")
     asked = next((c for c in QUESTION if c in have), "")
     for where, row in rows:
@@ -226,8 +234,8 @@ def _groups(row: dict[str, Any]) -> dict[str, str]:
     value: Any = next((row[c] for c in GROUPS if row.get(c) is not None), {})
     if isinstance(value, str):
         try:
-            found = json.loads(value)
-        except ValueError:
+            found = json_value(value)
+        except NotJson:
             found = value
         value = found if isinstance(found, dict) else value
     if not isinstance(value, dict):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from probate.parse import NotJson, json_value
 
 WORDS = {
     "true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "correct": 1.0, "incorrect": 0.0, "wrong": 0.0, "right": 1.0,
@@ -40,6 +41,8 @@ def read_score(value: Any) -> tuple[float, str]:
         return _of_text(value.strip())
     try:
         number = float(value)
+    except OverflowError:
+        return math.nan, "not finite"
     except (TypeError, ValueError):
         return math.nan, "empty" if type(value).__name__ == "NAType" else "text"
     if math.isfinite(number):
@@ -57,8 +60,8 @@ def _of_text(text: str) -> tuple[float, str]:
         return math.nan, "empty"
     if text[0] in '[{"':
         try:
-            return read_score(json.loads(text))
-        except (ValueError, RecursionError):
+            return read_score(json_value(text))
+        except NotJson:
             return math.nan, "text"
     if found := FRACTION.fullmatch(text):
         whole = float(found[2])

@@ -164,7 +164,7 @@ def _schema(source: Path, columns: Sequence[str]) -> Any:
     if source.suffix.lower() == ".parquet":
         schema = parquet.read_schema(source)
     elif source.suffix.lower() == ".arrow":
-        with pyarrow.memory_map(str(source)) as file:
+        with pyarrow.OSFile(str(source)) as file:
             try:
                 schema = pyarrow.ipc.open_stream(file).schema
             except pyarrow.ArrowInvalid:

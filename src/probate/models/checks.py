@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError
+from probate.models.adapter_files import check_finite, read_config
 
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|(^|\.)position_ids|attn\.(masked_)?bias)$")
 """Buffers that old files hold and newer code computes."""
@@ -129,22 +130,10 @@ def check_causal(name: str, model: Any) -> None:
 
 def check_adapter_folder(adapter: str, base: str) -> None:
     """Raises InputError for an adapter folder without its files, or one that was trained on another model than `base`."""
-    import json
-
     folder = Path(adapter).expanduser()
     if not folder.exists() and not adapter.startswith((".", "/", "~")):
         return  # an id of the hub
-    missing = [
-        names[0]
-        for names in (("adapter_config.json",), ("adapter_model.safetensors", "adapter_model.bin"))
-        if not any((folder / n).is_file() for n in names)
-    ]
-    if missing:
-        raise InputError(f"model.adapter '{adapter}': there is no {missing[0]}; name a folder that PEFT wrote")
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"model.adapter '{adapter}': adapter_config.json is no JSON ({error})") from None
+    config = read_config(adapter, folder)
     own = str(config.get("base_model_name_or_path") or "").rstrip("/").rsplit("/", 1)[-1]
     named = base.rstrip("/").rsplit("/", 1)[-1]
     if own and own != named:
@@ -160,6 +149,7 @@ def check_adapter_weights(adapter: str, model: Any) -> None:
     from peft.utils.save_and_load import load_peft_weights
 
     file = load_peft_weights(adapter, device="cpu")
+    check_finite(adapter, file)
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     base = {f"base_model.model.{k}".replace(".base_layer.", ".") for k in model.get_base_model().state_dict()}
     for what, keys in (("misses", set(own) - set(file)), ("has no place in the model for", set(file) - set(own) - base)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -26,6 +27,8 @@ COLOURS = {
 """Drawn hex → CSS variable. The groups' colours are Okabe and Ito's, safe for colour-blind readers."""
 
 Given = ParamSpec("Given")
+PLAIN = {"text.parse_math": False}
+"""A label is drawn as it is: `$` is a dollar, no formula. Also for what is only made as a chart is saved."""
 GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -37,7 +40,7 @@ def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
         import matplotlib
 
         style = {k: v for k, v in dict.items(matplotlib.rcParamsDefault) if not k.startswith("backend")}
-        with matplotlib.rc_context({**style, "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
+        with matplotlib.rc_context({**style, "svg.fonttype": "none", "font.family": "DejaVu Sans", **PLAIN}):
             return chart(*args, **kwargs)
 
     return draw
@@ -227,7 +230,8 @@ def svg_of(figure: Any, alt: str) -> str:
 
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context({"svg.hashsalt": figure.get_label()}):
+    with matplotlib.rc_context({"svg.hashsalt": figure.get_label(), **PLAIN}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph ")  # text stays text in the SVG: the reader's fonts have it
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from probate.analyze.cause import FEWEST, together
 from probate.analyze.databias import cell_bias
 from probate.bias.taxonomy import NEUTRAL
 from probate.folder import RunFolder
+from probate.kept import kept_json
 from probate.plan import REPLICATE_SEED
 from probate.report import words
 from probate.report.maps import text_map
@@ -56,7 +56,7 @@ def section(
 def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]:
     """Set → what `probate.why.distribution.compare` found."""
     paths = sorted((folder.path / "stages").glob("distribution-*/distribution.json")) if study.distribution else []
-    return {p.parent.name.removeprefix("distribution-"): json.loads(p.read_text(encoding="utf-8")) for p in paths}
+    return {p.parent.name.removeprefix("distribution-"): kept_json(folder.path, p, dict[str, Any]) for p in paths}
 
 
 def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:

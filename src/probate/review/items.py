@@ -13,6 +13,7 @@ from typing import Any
 from probate.analyze.imbalance import UNCLEAR, detect
 from probate.errors import InputError
 from probate.folder import RunFolder
+from probate.kept import ReviewItems, kept_json
 from probate.records import read_records, stable_order
 
 NOT_CLEAR = "not clear"
@@ -119,7 +120,7 @@ def write_round(path: Path, shown: Round) -> None:
     """
     from probate.files import write_atomic
 
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"items": []}
+    before = kept_json(path.parent, path, ReviewItems) if path.exists() else {"items": []}
     earlier = before["items"]
     if earlier and (before["question"], tuple(before["answers"])) != (shown.question, shown.answers):
         if any(p.stat().st_size for p in path.parent.glob("marks-*.jsonl")):

@@ -13,6 +13,8 @@ import numpy as np
 
 from probate.errors import InputError
 from probate.files import appending, write_atomic
+from probate.kept import ReviewItems, kept_json
+from probate.parse import NotJson, json_value
 from probate.review.items import NOT_CLEAR
 from probate.store import finite
 
@@ -41,9 +43,9 @@ def read_marks(path: Path) -> dict[str, str]:
         return found
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            row = json.loads(line)
+            row = json_value(line)
             found[str(row["id"])] = str(row["answer"])
-        except (ValueError, KeyError, TypeError):
+        except (NotJson, KeyError, TypeError):
             continue
     return {k: v for k, v in found.items() if v}
 
@@ -103,7 +105,7 @@ def merge(folder: Path) -> dict[str, Any]:
     marks = {name: own for name, own in marks.items() if own}
     if not marks:
         raise InputError(f"{folder}: nothing is marked yet; open the page with: probate review")
-    shown = json.loads((folder / "items.json").read_text(encoding="utf-8"))
+    shown = kept_json(folder, folder / "items.json", ReviewItems)
     majority: dict[str, str] = {}
     for item in {i for own in marks.values() for i in own}:
         counts = Counter(own[item] for own in marks.values() if item in own).most_common()
@@ -127,6 +129,11 @@ def merge(folder: Path) -> dict[str, Any]:
 
 def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str]) -> dict[str, Any]:
     """Precision and recall of the detector by group, people's answers as the truth; and how often a text shows what was asked for."""
+    old = sum(not {"detected", "asked"} <= set(row) for row, _ in rows)
+    if old:
+        raise InputError(
+            f"review: {old} marked items do not say what was detected and asked for; run probate review once more, then --merge"
+        )
     found: dict[str, Any] = {}
     for g in groups:
         hits = sum(row["detected"] == g and answer == g for row, answer in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -13,12 +14,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from probate.errors import InputError
+from probate.parse import NotJson, json_value
 from probate.report.policy import policy
 from probate.review.items import Round
 from probate.review.marks import read_marks, save_mark
 
 LARGEST = 10_000
 """Bytes of a mark, at most."""
+SLOWEST = 10.0
+"""Seconds without a byte after which a connection is closed."""
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -36,6 +40,11 @@ class ReviewServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/#{self.token}"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away in the middle is no error; the rest is, as in any server."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
     def state(self) -> dict[str, Any]:
         """What the page shows: texts and answers, no arm, no group."""
         shown = self.shown
@@ -45,6 +54,7 @@ class ReviewServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: ReviewServer
+    timeout = SLOWEST
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -76,11 +86,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/mark":
             self._send(404, b"no such page", "text/plain; charset=utf-8")
             return
-        size = int(self.headers.get("content-length") or 0)
+        said = self.headers.get("content-length") or ""
+        size = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
         try:
-            mark = json.loads(self.rfile.read(size)) if 0 < size <= LARGEST else None
-            item, answer = mark["id"], mark["answer"]  # type: ignore[index]
-        except (ValueError, TypeError, KeyError):
+            mark = json_value(self.rfile.read(size) if size <= LARGEST else b"")
+        except (NotJson, OSError):  # or it came too slowly
+            mark = None
+        item, answer = (mark.get("id"), mark.get("answer")) if isinstance(mark, dict) else (None, None)
+        if not (isinstance(item, str) and isinstance(answer, str)):
             self._send(400, b"not a mark", "text/plain; charset=utf-8")
             return
         if item not in self.server.known or answer not in (*self.server.shown.answers, ""):

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from probate.errors import InputError
+from probate.parse import NotJson, json_value
 
 Place = tuple[str | int, ...]
 """Keys and positions from a row to a text. Where a text or bytes stand on the way, they are JSON text."""
@@ -48,8 +49,8 @@ def opened(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     try:
-        found = json.loads(value)
-    except (json.JSONDecodeError, RecursionError):
+        found = json_value(value)
+    except NotJson:
         return value
     return found if isinstance(found, (list, dict)) else value
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.shape.cells import normal_label, opened, plain
 from probate.shape.chat import chat_turns, is_chat
 from probate.shape.columns import gathered
@@ -178,7 +178,7 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
     weak = [c for c in columns.named((*CHATS, *RESPONSES, *TEXTS)) if not columns.values[c]][:1]
     weak = weak or [c for c in columns.values if key_of(c) not in LABELS and _weak(columns, c)]
     if not weak:
-        raise InputError(f"no column that looks like a text; name one with {option}; the file has: {', '.join(have)}")
+        raise InputError(f"no column that looks like a text; name one with {option}; the file has: {some(have)}")
     return "text", (text := _only(weak, option)), cells((text, "text"))
 
 
@@ -264,7 +264,7 @@ def _check_named(given: Given, columns: Mapping[str, Any], option: str) -> None:
     for said, column in [*own, *(("--group", c) for c in given.groups.values())]:
         if column and column not in columns:
             have = [str(c) for c in columns]
-            raise InputError(f"{said}: no column '{column}'{nearest(column, have)}; the file has: {', '.join(have)}")
+            raise InputError(f"{said}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}")
 
 
 def _evaluation(have: set[str]) -> str:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from probate.bias.packs import Pack, load_pack
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.records import fill, stable_order
 from probate.tasks.base import Measure, Options, TaskContext, by_group, everyone, frame, labels_frame
 from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
@@ -274,9 +274,7 @@ def read_labelled(
             continue
         for column in filter(None, (columns.text, columns.label, columns.cluster, *columns.groups.values())):
             if column not in row:
-                raise InputError(
-                    f"{where}: no column '{column}'{nearest(column, list(row))}; the file has: {', '.join(map(str, row))}"
-                )
+                raise InputError(f"{where}: no column '{column}'{nearest(column, list(row))}; the file has: {some(row)}")
         text = str(row[columns.text] if row[columns.text] is not None else "").strip()
         raw = str(row[columns.label]).strip()
         label = mapping.get(raw, raw if raw in labels and not mapping else None)

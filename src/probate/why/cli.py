@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.output import JsonFlag, give
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _column(read: Texts, name: str, option: str) -> list[str]:
 
     if not any(place_of(row, name) for row in read.rows):
         have = list(gathered(read.rows))
-        raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {', '.join(have)}")
+        raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {some(have)}")
     return [normal_label(cell(row, name)) for row in read.rows]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 
 from probate.analyze import values
 from probate.analyze.values import Compared, Mean, Question
-from probate.errors import InputError, nearest
+from probate.errors import InputError, nearest, some
 from probate.models.lm import LM
+from probate.parse import json_value
 from probate.readers import source_rows
 
 PROMPT = "{question}\n\n{options}\n\nAnswer with one letter."
@@ -37,10 +37,10 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
             continue
         try:
             question = _question(row)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             if isinstance(error, KeyError):
                 raise InputError(
-                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {', '.join(map(str, row))}"
+                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {some(row)}"
                 ) from None
             rejected.append(f"{where}: {error}")
             continue
@@ -68,7 +68,7 @@ def _question(row: dict[str, Any]) -> Question:
 
 def _listed(value: Any) -> Any:
     """A list or mapping, as it is or as JSON in a string (a CSV)."""
-    return json.loads(value) if isinstance(value, str) else value
+    return json_value(value) if isinstance(value, str) else value
 
 
 def answers(
@@ -126,9 +126,7 @@ def published(
             continue
         for name in filter(None, (column, by)):
             if name not in row:
-                raise InputError(
-                    f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {', '.join(map(str, row))}"
-                )
+                raise InputError(f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {some(row)}")
         try:
             question, own = _question(row), [float(v) for v in _listed(row[column])]
         except (TypeError, ValueError) as error:

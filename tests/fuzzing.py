@@ -1,0 +1,227 @@
+"""Readers of what others wrote, each with a good input, and edits that make bad ones of it. Used by test_fuzz.py and benchmarks/fuzz.py."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from probate.api.client import _body, sound
+from probate.api.measure import shares_of
+from probate.bias.packs import read_pack
+from probate.cards.checksums import verify
+from probate.comparison.read import read_results
+from probate.errors import InputError
+from probate.folder import RunFolder
+from probate.models.adapter_files import read_config
+from probate.parse import NotJson, json_value
+from probate.records import read_records
+from probate.review.items import Round, Shown
+from probate.review.marks import merge, read_marks
+from probate.review.server import ReviewServer
+from probate.rows import source_rows
+from probate.study import Study
+from probate.study_errors import load_study
+
+TOKENS = [b"", b"\0", b"\xff", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"NaN", b"1e999", b"-1", b"9" * 400, b"\\ud800", b"\xe2\x80\xa8", b"\x1c", b"[" * 5000,
+          b"\xef\xbb\xbf", b"'", b"\t", b"&a", b"*a", b"!!python/object:os.system", b"- ", b"\x80\x80", b"\xff" * 8, b"\0" * 8, b"\x7f\xff\xff\xff"]  # fmt: skip
+KINDS = ("insert", "replace", "remove", "cut", "repeat", "flip")
+Edit = tuple[str, int, int, int]
+"""Kind, place, length, and which token or bit."""
+
+
+def edited(good: bytes, edits: list[Edit]) -> bytes:
+    """`good` after some edits, which may be of any numbers."""
+    for kind, place, length, which in edits:
+        at = place % (len(good) + 1)
+        end, token = min(len(good), at + length % 64), TOKENS[which % len(TOKENS)]
+        if kind == "flip":
+            good = good[:at] + bytes(b ^ 1 << which % 8 for b in good[at : at + 1]) + good[at + 1 :]
+        else:
+            good = {
+                "insert": good[:at] + token + good[at:], "replace": good[:at] + token + good[end:], "remove": good[:at] + good[end:], "cut": good[:at],
+                "repeat": good[:end] + good[at:],
+            }[kind]  # fmt: skip
+    return good
+
+
+def text(value: object) -> bytes:
+    return json.dumps(value, indent=1).encode()
+
+
+def table(columns: dict[str, list], kind: str = "parquet") -> bytes:
+    sink, own = pa.BufferOutputStream(), pa.table(columns)
+    if kind == "parquet":
+        pq.write_table(own, sink)
+    else:
+        with (pa.ipc.new_file if kind == "arrow" else pa.ipc.new_stream)(sink, own.schema) as writer:
+            writer.write_table(own)
+    return sink.getvalue().to_pybytes()
+
+
+ROWS = [
+    {"id": f"i{i}", "score": i % 2, "text": "She codes.", "groups": {"gender": "female"}, "when": [1, None]} for i in range(4)
+]
+COLUMNS = {"id": ["a", "b", "c"], "score": [0.5, 1.0, 0.0], "text": ["x", "y", None], "nested": [{"a": [1]}, None, {"a": []}]}
+N = 3
+OUTCOMES = {
+    **{c: ["x"] * N for c in ("study", "arm", "bias_type", "mitigation", "method", "task", "metric", "target", "response", "prediction", "scoring")},
+    "item_id": ["1", "2", "3"], "groups": ['{"gender": "female"}'] * N, "ratio": [0.0] * N, "round": [1] * N, "seed": [0] * N, "score": [1.0] * N, "parsed": [True] * N,
+}  # fmt: skip
+EFFECTS = {
+    **{c: ["x"] * N for c in ("question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison", "reason")},
+    **{c: [0.5] * N for c in ("ratio", "estimate", "ci_low", "ci_high", "p", "p_adjusted")}, **{c: [1] * N for c in ("round", "n", "seeds")},
+}  # fmt: skip
+RUN = {"schema": 1, "labels": ["nurse"], "stereotypes": {"nurse": ["female"]}, "originals": 1, "held_out": 1, "kept_out": []}
+RECORD = {
+    "id": "a",
+    "text": "x",
+    "label": "nurse",
+    "groups": {"gender": "female"},
+    "origin": "original",
+    "messages": [],
+    "provenance": {},
+}
+ITEMS = {
+    "what": "groups",
+    "question": "?",
+    "answers": ["female", "male", "not clear"],
+    "items": [{"id": "a", "texts": ["x"], "rank": 0, "detected": "female", "asked": "female"}],
+}
+ANSWER = {"choices": [{"message": {"content": "A", "refusal": None}, "finish_reason": "stop", "logprobs": {"content": [{"token": "A", "top_logprobs": [{"token": "A", "logprob": -0.1}]}]}}], "usage": {"prompt_tokens": 1}}  # fmt: skip
+ADAPTER = {
+    "peft_type": "LORA",
+    "r": 4,
+    "lora_alpha": 8,
+    "target_modules": ["q_proj"],
+    "rank_pattern": {"q_proj": 4},
+    "base_model_name_or_path": "x",
+}
+PACK = b"dimension: gender\nsource: me\ngroups:\n  a: {noun: woman, pronouns: [she]}\n  b: {noun: man}\n"
+STUDY = b"name: s\nseeds: [0, 1]\nratios: [0, 0.5]\nmodel: embedded\ntasks: [occupation]\nbias: {types: [given]}\n"
+
+
+def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    """A reader of bytes: of a file called so, in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+    def reader(content: bytes) -> object:
+        (folder / name).write_bytes(content)
+        return read(folder / name)
+
+    return reader
+
+
+def _rows(path: Path) -> object:
+    return list(source_rows(str(path), "train", Path()))
+
+
+def _results(path: Path) -> object:
+    return read_results(str(path))
+
+
+def _merged(path: Path) -> object:
+    (path.parent / "marks-a.jsonl").write_text('{"id": "a", "answer": "female"}\n')
+    return merge(path.parent)
+
+
+def _answer(content: bytes) -> object:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):  # the HTTP library's to tell
+        return None
+
+    class Sent:
+        def model_dump(self, **_: object) -> object:
+            return value
+
+    body = _body(Sent())
+    return shares_of([body], ["x", "y"]) if sound(body) else None
+
+
+class Posts:
+    """A review server that is sent marks; an error in its handler is kept."""
+
+    def __init__(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        self.failed: list[BaseException] = []
+        failed = self.failed
+
+        class Server(ReviewServer):
+            def handle_error(self, *_: object) -> None:
+                import sys
+
+                failed.append(sys.exception() or RuntimeError())
+
+        shown = Round("groups", "?", ("female", "male"), [Shown("a", ("x",), {"rank": 0})])
+        self.server = Server(shown, folder / "marks-a.jsonl")
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __call__(self, content: bytes) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=20)
+        connection.request("POST", "/mark", content, {"x-token": self.server.token, "host": "127.0.0.1"})
+        status = connection.getresponse().status
+        connection.close()
+        if self.failed:
+            raise self.failed.pop()
+        assert status in (200, 400)
+        return status
+
+
+def readers() -> dict[str, tuple[Callable[[bytes], object], bytes]]:
+    """Reader → how it reads, and what it reads well."""
+    lines = b"".join(json.dumps(r).encode() + b"\n" for r in ROWS)
+    csv = b'id,score,text\na,1,"x, y"\nb,0,\xc3\xa9\n'
+    return {
+        "json value": (json_value, text(ROWS)),
+        "jsonl": (_file("x.jsonl", _rows), lines),
+        "json": (_file("x.json", _rows), text(ROWS)),
+        "jsonl.gz": (_file("x.jsonl.gz", _rows), gzip.compress(lines, mtime=0)),
+        "csv": (_file("x.csv", _rows), csv),
+        "tsv": (_file("x.tsv", _rows), csv.replace(b",", b"\t")),
+        "parquet": (_file("x.parquet", _rows), table(COLUMNS)),
+        "arrow file": (_file("x.arrow", _rows), table(COLUMNS, "arrow")),
+        "arrow stream": (_file("x.arrow", _rows), table(COLUMNS, "stream")),
+        "results jsonl": (_file("x.jsonl", _results), lines),
+        "results csv": (_file("x.csv", _results), csv),
+        "outcomes": (_file("outcomes.parquet", lambda p: RunFolder(p.parent).outcomes()), table(OUTCOMES)),
+        "effects": (_file("effects.parquet", lambda p: RunFolder(p.parent).effects()), table(EFFECTS)),
+        "run.json": (_file("run.json", lambda p: (RunFolder(p.parent).check_schema(), RunFolder(p.parent).info())), text(RUN)),
+        "failures.json": (_file("failures.json", lambda p: RunFolder(p.parent).failures()), text([{"arm": "x", "error": "y"}])),
+        "lock": (_file("study.lock.yaml", lambda p: RunFolder(p.parent).study()), b"study:\n  name: s\n  seeds: [0]\n"),
+        "records": (_file("x.jsonl", read_records), json.dumps(RECORD).encode() + b"\n"),
+        "checksums": (_file("checksums.json", lambda p: verify(p.parent)), text({"a": {"sha256": "0", "bytes": 1}})),
+        "marks": (_file("marks-x.jsonl", read_marks), b'{"id": "a", "answer": "female"}\n'),
+        "review items": (_file("items.json", _merged), text(ITEMS)),
+        "posts": (Posts(), b'{"id": "a", "answer": "female"}'),
+        "adapter config": (_file("adapter_config.json", _adapter), text(ADAPTER)),
+        "API answer": (_answer, text(ANSWER)),
+        "pack": (_file("x.yaml", lambda p: read_pack(p, "gender")), PACK),
+        "study": (_file("x.yaml", lambda p: load_study(Study, p, [])), STUDY),
+    }
+
+
+def _adapter(path: Path) -> object:
+    (path.parent / "adapter_model.safetensors").touch()
+    return read_config("x", path.parent)
+
+
+def fault(read: Callable[[bytes], object], content: bytes) -> str:
+    """What is wrong with how `content` was read: nothing where there is a value or one sentence."""
+    try:
+        read(content)
+    except (InputError, NotJson) as error:
+        said = str(error)
+        return (
+            f"a message of {said.count(chr(10)) + 1} lines, {len(said)} characters" if "\n" in said or len(said) > 1500 else ""
+        )
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:150]}"
+    return ""
