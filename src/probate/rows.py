@@ -10,12 +10,13 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from probate.errors import InputError, nearest
+from probate.arrow import arrow_file, batch_rows
+from probate.errors import InputError, first_line, nearest
 from probate.registry import require
 
 PACKED = {".gz": "gzip", ".zst": "zstd"}
@@ -259,22 +260,8 @@ def csv_style(path: Path) -> tuple[str, str]:
 
 
 def _arrow_rows(path: Path) -> Iterator[Row]:
-    import pyarrow
-
-    number = 0
-    with pyarrow.memory_map(str(path)) as source:
-        try:
-            batches = pyarrow.ipc.open_stream(source)
-        except pyarrow.ArrowInvalid:
-            try:
-                file = pyarrow.ipc.open_file(source)
-            except pyarrow.ArrowInvalid:
-                raise InputError(f"{path}: not an Arrow file, or cut off") from None
-            batches = (file.get_batch(i) for i in range(file.num_record_batches))
-        for batch in batches:
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path}:row {number}", row
+    with arrow_file(path) as (_, batches):
+        yield from _numbered(path, batches)
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -282,12 +269,20 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as parquet
 
     try:
-        file = parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid:
-        raise InputError(f"{path}: not a Parquet file, or cut off") from None
+        with parquet.ParquetFile(path) as file:
+            yield from _numbered(path, file.iter_batches())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file, or cut off or damaged ({first_line(error)})") from None
+
+
+def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
     number = 0
-    for batch in file.iter_batches():
-        for row in batch.to_pylist():
+    for batch in batches:
+        try:
+            rows = batch_rows(batch)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        for row in rows:
             number += 1
             yield f"{path}:row {number}", row
 
@@ -295,15 +290,23 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
     datasets: Any = require("datasets", "datasets")
     try:
-        data = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{path}: not a folder saved by datasets ({str(error).splitlines()[0]})") from None
+        data = datasets.load_from_disk(str(path), keep_in_memory=True)  # no memory map: see probate.arrow
+    except Exception as error:  # whatever its files make the library raise
+        raise InputError(f"{path}: not a folder saved by datasets ({first_line(error)})") from None
     if isinstance(data, datasets.DatasetDict):
         if split not in data:
             raise InputError(f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}")
         data = data[split]
-    for number, row in enumerate(data, 1):
-        yield f"{path}:row {number}", dict(row)
+    yield from _dataset_rows(str(path), data)
+
+
+def _dataset_rows(name: str, data: Any) -> Iterator[Row]:
+    number = 0
+    try:
+        for number, row in enumerate(data, 1):
+            yield f"{name}:row {number}", dict(row)
+    except Exception as error:  # as above
+        raise InputError(f"{name}: cannot be read after row {number} ({first_line(error)})") from None
 
 
 def _hub_rows(name: str, split: str) -> Iterator[Row]:
@@ -311,7 +314,5 @@ def _hub_rows(name: str, split: str) -> Iterator[Row]:
     try:
         data = datasets.load_dataset(name, split=split)
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"hf:{name}: cannot be loaded ({first})") from None
-    for number, row in enumerate(data, 1):
-        yield f"hf:{name}:row {number}", dict(row)
+        raise InputError(f"hf:{name}: cannot be loaded ({first_line(error)})") from None
+    yield from _dataset_rows(f"hf:{name}", data)

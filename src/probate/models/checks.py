@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError
+from probate.errors import InputError, first_line
 
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|(^|\.)position_ids|attn\.(masked_)?bias)$")
 """Buffers that old files hold and newer code computes."""
@@ -19,6 +19,11 @@ NOT_AS_NAMED = re.compile(
     re.IGNORECASE,
 )
 OTHER_PART = re.compile(r"(^|\.)(vision|visual|image|audio|speech|multi_?modal|mm)\w*\.")
+ADAPTER = "adapter_model.safetensors"
+RUN_BY_PEFT = "megatron_config"
+"""Setting of an adapter by which PEFT imports the module that `megatron_core` names."""
+REPEATED = re.compile(r"\)[*+{]")
+"""In a pattern of names: a group that is repeated, by which matching may take for ever."""
 FEWEST = 0.8
 """Smallest share of a model's embeddings that its own tokenizer has ids for; real ones leave up to 5% free."""
 SAID: set[tuple[str, str]] = set()
@@ -127,24 +132,24 @@ def check_causal(name: str, model: Any) -> None:
         )
 
 
-def check_adapter_folder(adapter: str, base: str) -> None:
-    """Raises InputError for an adapter folder without its files, or one that was trained on another model than `base`."""
+def check_adapter_folder(adapter: str, folder: Path, base: str) -> None:
+    """Raises InputError for an adapter without its files, that would run code, or that was trained on another model than `base`."""
     import json
 
-    folder = Path(adapter).expanduser()
-    if not folder.exists() and not adapter.startswith((".", "/", "~")):
-        return  # an id of the hub
-    missing = [
-        names[0]
-        for names in (("adapter_config.json",), ("adapter_model.safetensors", "adapter_model.bin"))
-        if not any((folder / n).is_file() for n in names)
-    ]
+    missing = [n for n in ("adapter_config.json", ADAPTER) if not (folder / n).is_file()]
+    if missing == [ADAPTER] and (folder / "adapter_model.bin").exists():
+        raise InputError(
+            f"model.adapter '{adapter}': adapter_model.bin is a pickle, which can run code; save the adapter as safetensors, as PEFT does by itself"
+        )
     if missing:
         raise InputError(f"model.adapter '{adapter}': there is no {missing[0]}; name a folder that PEFT wrote")
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"model.adapter '{adapter}': adapter_config.json is no JSON ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"model.adapter '{adapter}': adapter_config.json is no JSON ({first_line(error)})") from None
+    if not isinstance(config, dict):
+        raise InputError(f"model.adapter '{adapter}': adapter_config.json is no JSON object; name a folder that PEFT wrote")
+    _check_adapter_config(adapter, config, folder / ADAPTER)
     own = str(config.get("base_model_name_or_path") or "").rstrip("/").rsplit("/", 1)[-1]
     named = base.rstrip("/").rsplit("/", 1)[-1]
     if own and own != named:
@@ -154,12 +159,57 @@ def check_adapter_folder(adapter: str, base: str) -> None:
         )
 
 
+def _check_adapter_config(adapter: str, config: dict[str, Any], file: Path) -> None:
+    """Raises InputError for settings that name code, a kind of adapter other than LoRA, or ranks that the file does not have: PEFT allocates what is named."""
+    from safetensors import SafetensorError, safe_open
+
+    if config.get(RUN_BY_PEFT):
+        raise InputError(
+            f"model.adapter '{adapter}': adapter_config.json sets {RUN_BY_PEFT}, by which code of a module that it names would run; take it out"
+        )
+    endless = next((text for text in _texts(config) if REPEATED.search(text)), None)
+    if endless is not None:
+        raise InputError(
+            f"model.adapter '{adapter}': adapter_config.json has the pattern {endless[:100]!r}, which repeats a group; list the names"
+        )
+    if config.get("peft_type") != "LORA":
+        raise InputError(f"model.adapter '{adapter}': its peft_type is {config.get('peft_type')!r}; a study takes 'LORA'")
+    try:
+        with safe_open(str(file), framework="pt") as weights:
+            names = weights.keys()
+            ranks = [weights.get_slice(name).get_shape()[0] for name in names if re.search(r"\.lora_(embedding_)?A\b", name)]
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"model.adapter '{adapter}': {ADAPTER} cannot be read ({first_line(error)}); it is damaged or cut off"
+        ) from None
+    pattern = config.get("rank_pattern") or {}
+    named = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else [pattern])]
+    odd = next((r for r in named if not isinstance(r, int) or isinstance(r, bool) or not 1 <= r <= max(ranks, default=0)), None)
+    if odd is not None or not ranks:
+        raise InputError(
+            f"model.adapter '{adapter}' does not fit the model (adapter_config.json names rank {odd}, {ADAPTER} has ranks up to {max(ranks, default=0)}); "
+            "take both files of one adapter"
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value, its keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
 def check_adapter_weights(adapter: str, model: Any) -> None:
     """Raises InputError where the adapter's file and the PEFT model made for it do not hold the same weights."""
     from peft import get_peft_model_state_dict
     from peft.utils.save_and_load import load_peft_weights
 
     file = load_peft_weights(adapter, device="cpu")
+    broken = sorted(key for key, value in file.items() if not value.isfinite().all())
+    if broken:
+        raise InputError(f"adapter '{adapter}': {len(broken)} weights are not finite: {first(broken)}; it is damaged")
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     base = {f"base_model.model.{k}".replace(".base_layer.", ".") for k in model.get_base_model().state_dict()}
     for what, keys in (("misses", set(own) - set(file)), ("has no place in the model for", set(file) - set(own) - base)):

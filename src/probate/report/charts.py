@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -26,6 +27,8 @@ COLOURS = {
 """Drawn hex → CSS variable. The groups' colours are Okabe and Ito's, safe for colour-blind readers."""
 
 Given = ParamSpec("Given")
+LONGEST = 60
+"""Characters of a name in a chart; the page's tables have the whole."""
 GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -37,10 +40,22 @@ def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
         import matplotlib
 
         style = {k: v for k, v in dict.items(matplotlib.rcParamsDefault) if not k.startswith("backend")}
-        with matplotlib.rc_context({**style, "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
+        own = {"svg.fonttype": "none", "font.family": "DejaVu Sans", "text.parse_math": False}
+        with matplotlib.rc_context({**style, **own}):
             return chart(*args, **kwargs)
 
     return draw
+
+
+def shown(name: str) -> str:
+    """A name as a chart writes it: on one line, cut at `LONGEST` characters, what is no character of a text replaced."""
+    text = _characters(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _characters(text: str) -> str:
+    """`text` on one line, what is no character of a text replaced."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split()))
 
 
 def group_colour(number: int) -> str:
@@ -48,6 +63,8 @@ def group_colour(number: int) -> str:
     return GROUP_COLOURS[number % len(GROUP_COLOURS)]
 
 
+TAG = re.compile(r"<[^>]*>")
+"""What is no text in an SVG: a label may hold what looks like a colour or a name."""
 INK, SOFT, GRID = "#333333", "#888888", "#dddddd"
 
 
@@ -114,8 +131,8 @@ def dose_chart(
     _end_labels(axes, solid, limits, span)
     axes.set_xticks(doses)
     axes.set_xticklabels([f"{d:g}" for d in doses])
-    axes.set_xlabel(across, color=SOFT, fontsize=9)
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(shown(across), color=SOFT, fontsize=9)
+    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(formatter(unit))
     return svg_of(figure, alt)
 
@@ -129,7 +146,7 @@ def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float]
     for value, s in ends:
         at = max(value, last + gap)
         last = at
-        axes.text(1.10 * span, at, s.label, color=s.colour, fontsize=9, va="center", clip_on=False)
+        axes.text(1.10 * span, at, shown(s.label), color=s.colour, fontsize=9, va="center", clip_on=False)
 
 
 @dataclass(frozen=True)
@@ -158,9 +175,9 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_yticks(range(len(rows)))
-    axes.set_yticklabels([r.label for r in reversed(rows)], fontsize=9)
+    axes.set_yticklabels([shown(r.label) for r in reversed(rows)], fontsize=9)
     axes.xaxis.set_major_formatter(formatter(unit))
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
     return svg_of(figure, alt)
 
 
@@ -182,9 +199,9 @@ def share_chart(
         axes.set_ylim(-0.6, len(labels) - 0.4)
         axes.set_yticks(y if at == 0 else [])
         if at == 0:
-            axes.set_yticklabels(labels, fontsize=9)
+            axes.set_yticklabels([shown(label) for label in labels], fontsize=9)
         axes.xaxis.set_major_formatter(formatter("share"))
-        axes.set_title(name, loc="left", fontsize=9, color=INK)
+        axes.set_title(shown(name), loc="left", fontsize=9, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(3))
     return svg_of(figure, alt)
 
@@ -227,25 +244,35 @@ def svg_of(figure: Any, alt: str) -> str:
 
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    with matplotlib.rc_context({"svg.hashsalt": figure.get_label()}):
+    with matplotlib.rc_context({"svg.hashsalt": figure.get_label()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the reader's own font has it: text stays text
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", text)  # matplotlib's names repeat from figure to figure
-    for drawn, variable in COLOURS.items():
-        text = re.sub(drawn, variable, text, flags=re.I)
-    text = text.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")
+    text = TAG.sub(lambda tag: _restyled(tag[0]), text)
     width = re.search(r'<svg[^>]*?width="([\d.]+)pt"', text)
     style = f"max-width:{float(width.group(1)) * 4 / 3:.0f}px" if width else ""
     text = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1)
-    label = html.escape(alt, quote=True)
+    label = html.escape(_characters(alt), quote=True)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;{style}"', 1)
+
+
+def _restyled(tag: str) -> str:
+    """A tag of the SVG with the report's colours and font."""
+    tag = re.sub(r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", tag)  # matplotlib's names repeat from figure to figure
+    for drawn, variable in COLOURS.items():
+        tag = re.sub(drawn, variable, tag, flags=re.I)
+    return tag.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")
 
 
 def standalone(svg: str) -> str:
     """An SVG as a file of its own: with its namespace and plain colours in place of the report's variables."""
-    for drawn, variable in COLOURS.items():
-        svg = svg.replace(variable, drawn)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg
+
+    def plain(tag: str) -> str:
+        for drawn, variable in COLOURS.items():
+            tag = tag.replace(variable, drawn)
+        return tag
+
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + TAG.sub(lambda tag: plain(tag[0]), svg)
