@@ -25,6 +25,11 @@ def kept_traceback(error: BaseException) -> str:
     return file.name
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what a library says, without a full stop; the error's name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most].rstrip(".")
+
+
 class ProbateError(Exception):
     """Base of all errors that are shown without a traceback."""
 

@@ -215,7 +215,14 @@ def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tic
         x = np.array([c.effect for c in cells])
         axes.vlines(x, [c.spread[0] for c in cells], [c.spread[1] for c in cells], color=colour, linewidth=1.2)
         axes.plot(
-            x, x + [c.bias for c in cells], "o-", color=colour, markersize=5, markerfacecolor="none", linewidth=0.8, label=name
+            x,
+            x + [c.bias for c in cells],
+            "o-",
+            color=colour,
+            markersize=5,
+            markerfacecolor="none",
+            linewidth=0.8,
+            label=charts.shown(name),
         )
         found = [c for c in cells if c.rejected >= 0.8]
         axes.plot([c.effect for c in found], [c.effect + c.bias for c in found], "o", color=colour, markersize=5)

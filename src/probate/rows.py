@@ -8,12 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from probate.errors import InputError, nearest
+from probate.arrow import arrow_file, batch_rows
+from probate.errors import InputError, first_line, nearest
 from probate.parse import NotJson, json_value
 from probate.registry import require
 
@@ -241,64 +242,8 @@ def csv_style(path: Path) -> tuple[str, str]:
 
 
 def _arrow_rows(path: Path) -> Iterator[Row]:
-    import pyarrow
-
-    with pyarrow.OSFile(str(path)) as source:  # no memory map: a file that shrinks while it is mapped ends the process
-        try:
-            batches = arrow_batches(source)
-        except (pyarrow.ArrowException, OSError):
-            raise InputError(f"{path}: not an Arrow file, or cut off; write it again") from None
-        yield from _batch_rows(path, batches, "an Arrow file")
-
-
-def arrow_batches(source: Any) -> Iterator[Any]:
-    """Batches of an Arrow stream or file."""
-    import pyarrow
-
-    try:
-        return iter(pyarrow.ipc.open_stream(source))
-    except pyarrow.ArrowInvalid:
-        file = pyarrow.ipc.open_file(source)
-        return (file.get_batch(i) for i in range(file.num_record_batches))
-
-
-def _batch_rows(path: Path, batches: Iterator[Any], kind: str) -> Iterator[Row]:
-    """Rows of batches of which each is checked before it is read: offsets beyond a column's end would be read from elsewhere."""
-    import pyarrow
-
-    number = 0
-    while True:
-        try:
-            batch = next(batches, None)
-            if batch is None:
-                return
-            batch.validate(full=True)
-            names = batch.schema.names
-            if len(set(names)) < len(names):
-                twice = next(n for n in names if names.count(n) > 1)
-                raise InputError(f"{path}: the column '{twice}' stands there twice; rename one")
-            rows = _python_rows(batch)
-        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-            said = " ".join(str(error).split())[:120]
-            raise InputError(f"{path}:row {number + 1}: {kind} that is damaged or cut off ({said}); write it again") from None
-        for row in rows:
-            number += 1
-            yield f"{path}:row {number}", row
-
-
-def _python_rows(batch: Any) -> list[dict[str, Any] | str]:
-    """Rows of a batch. Where one has a value that Python cannot hold, such as a date after the year 9999, it alone is a fault."""
-    try:
-        return list(batch.to_pylist())
-    except (ValueError, OverflowError):
-        pass
-    rows: list[dict[str, Any] | str] = []
-    for i in range(batch.num_rows):
-        try:
-            rows += batch.slice(i, 1).to_pylist()
-        except (ValueError, OverflowError) as error:
-            rows.append(f"a value that cannot be read ({' '.join(str(error).split())[:120]})")
-    return rows
+    with arrow_file(path) as (_, batches):
+        yield from _numbered(path, batches)
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -306,26 +251,48 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     import pyarrow.parquet as parquet
 
     try:
-        file = parquet.ParquetFile(path, memory_map=False)
-        batches = file.iter_batches()
-    except (pyarrow.ArrowException, OSError):
-        raise InputError(f"{path}: not a Parquet file, or cut off; write it again") from None
-    yield from _batch_rows(path, batches, "a Parquet file")
+        with parquet.ParquetFile(path) as file:
+            yield from _numbered(path, file.iter_batches())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file, or cut off or damaged ({first_line(error)}); write it again") from None
+
+
+def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
+    import pyarrow
+
+    number = 0
+    for batch in batches:
+        try:
+            rows = batch_rows(batch)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except (pyarrow.ArrowException, OSError) as error:
+            raise InputError(f"{path}: damaged after row {number} ({first_line(error)}); write it again") from None
+        for row in rows:
+            number += 1
+            yield f"{path}:row {number}", row
 
 
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
     datasets: Any = require("datasets", "datasets")
     try:
-        data = datasets.load_from_disk(str(path), keep_in_memory=True)  # no memory map, as for Arrow files
-    except Exception as error:  # whatever a damaged folder makes the library raise
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: not a folder saved by datasets ({said})") from None
+        data = datasets.load_from_disk(str(path), keep_in_memory=True)  # no memory map: see probate.arrow
+    except Exception as error:  # whatever its files make the library raise
+        raise InputError(f"{path}: not a folder saved by datasets ({first_line(error)})") from None
     if isinstance(data, datasets.DatasetDict):
         if split not in data:
             raise InputError(f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}")
         data = data[split]
-    for number, row in enumerate(data, 1):
-        yield f"{path}:row {number}", dict(row)
+    yield from _dataset_rows(str(path), data)
+
+
+def _dataset_rows(name: str, data: Any) -> Iterator[Row]:
+    number = 0
+    try:
+        for number, row in enumerate(data, 1):
+            yield f"{name}:row {number}", dict(row)
+    except Exception as error:  # as above
+        raise InputError(f"{name}: cannot be read after row {number} ({first_line(error)})") from None
 
 
 def _hub_rows(name: str, split: str) -> Iterator[Row]:
@@ -333,7 +300,5 @@ def _hub_rows(name: str, split: str) -> Iterator[Row]:
     try:
         data = datasets.load_dataset(name, split=split)
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"hf:{name}: cannot be loaded ({first})") from None
-    for number, row in enumerate(data, 1):
-        yield f"hf:{name}:row {number}", dict(row)
+        raise InputError(f"hf:{name}: cannot be loaded ({first_line(error)})") from None
+    yield from _dataset_rows(f"hf:{name}", data)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from probate.arrow import arrow_file
 from probate.errors import InputError
 from probate.files import atomic
 from probate.rows import Line, csv_style
@@ -164,11 +165,8 @@ def _schema(source: Path, columns: Sequence[str]) -> Any:
     if source.suffix.lower() == ".parquet":
         schema = parquet.read_schema(source)
     elif source.suffix.lower() == ".arrow":
-        with pyarrow.OSFile(str(source)) as file:
-            try:
-                schema = pyarrow.ipc.open_stream(file).schema
-            except pyarrow.ArrowInvalid:
-                schema = pyarrow.ipc.open_file(file).schema
+        with arrow_file(source) as (schema, _):
+            pass
     else:
         return None
     for column in columns:

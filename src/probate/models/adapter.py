@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError
+from probate.errors import InputError, first_line
+from probate.models.adapter_files import CONFIG, WEIGHTS
 from probate.models.checks import check_adapter_folder, check_adapter_weights, check_warnings
 from probate.models.quiet import quiet
 
@@ -27,10 +28,30 @@ def merged(model: Any, adapter: str, base: str) -> Any:
     """`model`, which was loaded from `base`, with the adapter's weights added to its own.
 
     Raises:
-        InputError: no such adapter, or one of another model.
+        InputError: no such adapter, one of another model, or one that is no LoRA in safetensors.
     """
-    check_adapter_folder(adapter, base)
-    return _load(model, str(Path(adapter).expanduser()) if Path(adapter).expanduser().exists() else adapter).merge_and_unload()
+    folder = Path(adapter).expanduser()
+    if not folder.exists() and not adapter.startswith((".", "/", "~")):
+        folder = _from_hub(adapter)
+    check_adapter_folder(adapter, folder, base)
+    return _load(model, str(folder)).merge_and_unload()
+
+
+def _from_hub(adapter: str) -> Path:
+    """The folder of an adapter of the hub: its configuration and its safetensors, nothing else."""
+    from huggingface_hub import snapshot_download
+
+    wanted = [CONFIG, WEIGHTS]
+    try:
+        return Path(snapshot_download(adapter, allow_patterns=wanted, local_files_only=True))
+    except Exception:  # noqa: S110 (not in the cache, or no id: asked next)
+        pass
+    try:
+        return Path(snapshot_download(adapter, allow_patterns=wanted))
+    except Exception as error:
+        raise InputError(
+            f"model.adapter '{adapter}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({first_line(error)})"
+        ) from None
 
 
 def _load(base: Any, adapter: str) -> Any:

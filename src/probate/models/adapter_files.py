@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from probate.errors import InputError
+from probate.errors import InputError, first_line
 from probate.parse import NotJson, json_value
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 LARGEST_CONFIG = 1024 * 1024
 """Bytes of a config, at most."""
 LARGEST_RANK = 4096
+RUN_BY_PEFT = "megatron_config"
+"""Setting by which PEFT imports the module that `megatron_core` names."""
+REPEATED = re.compile(r"\)[*+{]")
+"""In a pattern of names: a group that is repeated, by which matching may take for ever."""
 TYPES = ("LORA",)
 """PEFT types whose weights can be merged into the model's own, as a start needs."""
 
@@ -31,7 +37,6 @@ class AdapterConfig(TypedDict, total=False):
     target_modules: list[str] | str | None
     rank_pattern: dict[str, int] | None
     base_model_name_or_path: str | None
-    auto_mapping: dict[str, Any] | None
 
 
 def read_config(adapter: str, folder: Path) -> AdapterConfig:
@@ -61,6 +66,7 @@ def read_config(adapter: str, folder: Path) -> AdapterConfig:
         said = first["msg"][0].lower() + first["msg"][1:160]
         raise InputError(f"{where}: {CONFIG}: {f'{field}: ' if field else ''}{said}; save the adapter again") from None
     _check_bounds(f"{where}: {CONFIG}", config)
+    _check_ranks(where, config, folder / WEIGHTS)
     return config
 
 
@@ -68,13 +74,42 @@ def _check_bounds(where: str, config: AdapterConfig) -> None:
     kind = config.get("peft_type")
     if kind not in TYPES:
         raise InputError(f"{where}: peft_type: must be one of {', '.join(TYPES)}; got {str(kind)[:40]!r}")
-    if config.get("auto_mapping"):
-        raise InputError(f"{where}: auto_mapping: names code to be imported, which is not done; take it out")
+    if config.get(RUN_BY_PEFT):
+        raise InputError(f"{where}: {RUN_BY_PEFT}: makes PEFT import a module that it names, which is not done; take it out")
+    endless = next((text for text in _texts(config) if REPEATED.search(text)), None)
+    if endless is not None:
+        raise InputError(f"{where}: the pattern {endless[:100]!r} repeats a group, which may take for ever; list the names")
     for rank in (config.get("r", 8), *(config.get("rank_pattern") or {}).values()):
         if not 1 <= rank <= LARGEST_RANK:
             raise InputError(f"{where}: r: must be 1 to {LARGEST_RANK:,}; got {rank}")
     if not math.isfinite(config.get("lora_alpha", 8)):
         raise InputError(f"{where}: lora_alpha: must be a finite number; save the adapter again")
+
+
+def _check_ranks(where: str, config: AdapterConfig, file: Path) -> None:
+    """PEFT allocates the ranks that are named: none may be higher than those of the file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="pt") as weights:
+            names = weights.keys()
+            ranks = [weights.get_slice(name).get_shape()[0] for name in names if re.search(r"\.lora_(embedding_)?A\b", name)]
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{where}: {WEIGHTS} cannot be read ({first_line(error)}); it is damaged or cut off") from None
+    most, named = max(ranks, default=0), max(config.get("r", 8), *(config.get("rank_pattern") or {}).values(), 0)
+    if named > most:
+        raise InputError(
+            f"{where} does not fit the model ({CONFIG} names rank {named}, {WEIGHTS} has ranks up to {most}); take both files of one adapter"
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value, its keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def check_finite(adapter: str, tensors: dict[str, Any]) -> None:

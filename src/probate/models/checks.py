@@ -128,11 +128,8 @@ def check_causal(name: str, model: Any) -> None:
         )
 
 
-def check_adapter_folder(adapter: str, base: str) -> None:
-    """Raises InputError for an adapter folder without its files, or one that was trained on another model than `base`."""
-    folder = Path(adapter).expanduser()
-    if not folder.exists() and not adapter.startswith((".", "/", "~")):
-        return  # an id of the hub
+def check_adapter_folder(adapter: str, folder: Path, base: str) -> None:
+    """Raises InputError for an adapter without its files, that would run code, or that was trained on another model than `base`."""
     config = read_config(adapter, folder)
     own = str(config.get("base_model_name_or_path") or "").rstrip("/").rsplit("/", 1)[-1]
     named = base.rstrip("/").rsplit("/", 1)[-1]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError
+from probate.errors import InputError, first_line
 from probate.models.adapter import merged
 from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
 from probate.models.embedded import WHEELS, embedded_path
@@ -259,15 +259,10 @@ def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> A
         return load(path, local_files_only=True, **kwargs)
     except Exception as first:
         if Path(path).exists():
-            raise InputError(f"model '{path}': {what} cannot be loaded ({_first_line(first)})") from None
+            raise InputError(f"model '{path}': {what} cannot be loaded ({first_line(first)})") from None
     try:
         return load(path, **kwargs)
     except Exception as error:
         raise InputError(
-            f"model '{path}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({_first_line(error)})"
+            f"model '{path}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({first_line(error)})"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -29,6 +29,8 @@ COLOURS = {
 Given = ParamSpec("Given")
 PLAIN = {"text.parse_math": False}
 """A label is drawn as it is: `$` is a dollar, no formula. Also for what is only made as a chart is saved."""
+LONGEST = 60
+"""Characters of a name in a chart; the page's tables have the whole."""
 GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -46,11 +48,24 @@ def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
     return draw
 
 
+def shown(name: str) -> str:
+    """A name as a chart writes it: on one line, cut at `LONGEST` characters, what is no character of a text replaced."""
+    text = _characters(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _characters(text: str) -> str:
+    """`text` on one line, what is no character of a text replaced."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split()))
+
+
 def group_colour(number: int) -> str:
     """The drawn colour of a group by its place in the study; from the seventh on they repeat."""
     return GROUP_COLOURS[number % len(GROUP_COLOURS)]
 
 
+TAG = re.compile(r"<[^>]*>")
+"""What is no text in an SVG: a label may hold what looks like a colour or a name."""
 INK, SOFT, GRID = "#333333", "#888888", "#dddddd"
 
 
@@ -117,8 +132,8 @@ def dose_chart(
     _end_labels(axes, solid, limits, span)
     axes.set_xticks(doses)
     axes.set_xticklabels([f"{d:g}" for d in doses])
-    axes.set_xlabel(across, color=SOFT, fontsize=9)
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_xlabel(shown(across), color=SOFT, fontsize=9)
+    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(formatter(unit))
     return svg_of(figure, alt)
 
@@ -132,7 +147,7 @@ def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float]
     for value, s in ends:
         at = max(value, last + gap)
         last = at
-        axes.text(1.10 * span, at, s.label, color=s.colour, fontsize=9, va="center", clip_on=False)
+        axes.text(1.10 * span, at, shown(s.label), color=s.colour, fontsize=9, va="center", clip_on=False)
 
 
 @dataclass(frozen=True)
@@ -161,9 +176,9 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_yticks(range(len(rows)))
-    axes.set_yticklabels([r.label for r in reversed(rows)], fontsize=9)
+    axes.set_yticklabels([shown(r.label) for r in reversed(rows)], fontsize=9)
     axes.xaxis.set_major_formatter(formatter(unit))
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
     return svg_of(figure, alt)
 
 
@@ -185,9 +200,9 @@ def share_chart(
         axes.set_ylim(-0.6, len(labels) - 0.4)
         axes.set_yticks(y if at == 0 else [])
         if at == 0:
-            axes.set_yticklabels(labels, fontsize=9)
+            axes.set_yticklabels([shown(label) for label in labels], fontsize=9)
         axes.xaxis.set_major_formatter(formatter("share"))
-        axes.set_title(name, loc="left", fontsize=9, color=INK)
+        axes.set_title(shown(name), loc="left", fontsize=9, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(3))
     return svg_of(figure, alt)
 
@@ -236,20 +251,29 @@ def svg_of(figure: Any, alt: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", text)  # matplotlib's names repeat from figure to figure
-    for drawn, variable in COLOURS.items():
-        text = re.sub(drawn, variable, text, flags=re.I)
-    text = text.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")
+    text = TAG.sub(lambda tag: _restyled(tag[0]), text)
     width = re.search(r'<svg[^>]*?width="([\d.]+)pt"', text)
     style = f"max-width:{float(width.group(1)) * 4 / 3:.0f}px" if width else ""
     text = re.sub(r'(<svg[^>]*?) width="[\d.]+pt"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[\d.]+pt"', r"\1", text, count=1)
-    label = html.escape(alt, quote=True)
+    label = html.escape(_characters(alt), quote=True)
     return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;{style}"', 1)
+
+
+def _restyled(tag: str) -> str:
+    """A tag of the SVG with the report's colours and font."""
+    tag = re.sub(r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", tag)  # matplotlib's names repeat from figure to figure
+    for drawn, variable in COLOURS.items():
+        tag = re.sub(drawn, variable, tag, flags=re.I)
+    return tag.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")
 
 
 def standalone(svg: str) -> str:
     """An SVG as a file of its own: with its namespace and plain colours in place of the report's variables."""
-    for drawn, variable in COLOURS.items():
-        svg = svg.replace(variable, drawn)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg
+
+    def plain(tag: str) -> str:
+        for drawn, variable in COLOURS.items():
+            tag = tag.replace(variable, drawn)
+        return tag
+
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + TAG.sub(lambda tag: plain(tag[0]), svg)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probate.report.charts import INK, SOFT, drawn, figure_of, formatter, svg_of
+from probate.report.charts import INK, SOFT, drawn, figure_of, formatter, shown, svg_of
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title:
         axes.plot([x], [y], "o", color=INK, markersize=6, markerfacecolor=INK if m in filled else "white", zorder=3)
         last = max(y, last + gap)
         axes.annotate(
-            m.label, (x, y), xytext=(edge, last), textcoords="data", fontsize=8.5, color=INK, va="center", annotation_clip=False,
+            shown(m.label), (x, y), xytext=(edge, last), textcoords="data", fontsize=8.5, color=INK, va="center", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.4},
         )  # fmt: skip
     axes.set_xlabel("change of accuracy, all groups", color=SOFT, fontsize=9)
     axes.set_ylabel("change of the gap that is left", color=SOFT, fontsize=9)
     axes.xaxis.set_major_formatter(formatter("share"))
     axes.yaxis.set_major_formatter(formatter(unit))
-    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
     return svg_of(figure, alt)

@@ -25,9 +25,16 @@ def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int
             for x, text, edge in ((2 * at + 1.45, written, charts.SOFT), (2 * at + 2.45, arm, colour)):
                 axes.annotate("", (x - 0.36, -row), (x - 0.62, -row), arrowprops=arrow)
                 axes.text(
-                    x, -row, text, ha="center", va="center", fontsize=8, color=charts.INK, bbox={**box, "edgecolor": edge}
+                    x,
+                    -row,
+                    "\n".join(map(charts.shown, text.split("\n"))),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=charts.INK,
+                    bbox={**box, "edgecolor": edge},
                 )
-        axes.text(0.0, -row + 0.36, kind, fontsize=9, color=colour)
+        axes.text(0.0, -row + 0.36, charts.shown(kind), fontsize=9, color=colour)
     alt = "Which data made which model. " + "; ".join(
         f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ") for kind, steps in lines.items()
     )

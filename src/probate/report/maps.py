@@ -17,14 +17,14 @@ def text_map(found: dict[str, Any], title: str, salt: str) -> str:
             own = [(x, y) for x, y, g in found[side] if g == group]
             colour = charts.group_colour(place) if group else charts.INK
             face = colour if filled else "none"
-            name = ", ".join(filter(None, (side, group)))
+            name = charts.shown(", ".join(filter(None, (side, group))))
             if own:
                 axes.plot(*zip(*own, strict=True), "o" if filled else "s", color=colour, markersize=3.5, markerfacecolor=face,
                           markeredgewidth=0.7, linestyle="none", label=name)  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(found["axes"], color=charts.SOFT, fontsize=9)
-    axes.set_title(title, loc="left", fontsize=10, color=charts.INK)
+    axes.set_xlabel(charts.shown(found["axes"]), color=charts.SOFT, fontsize=9)
+    axes.set_title(charts.shown(title), loc="left", fontsize=10, color=charts.INK)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, labelcolor=charts.INK)
     counts = "; ".join(f"{len(found[side])} {side}" for side in ("original", "augmented"))
     return charts.svg_of(figure, f"{title}. {counts} texts; {found['axes']}")

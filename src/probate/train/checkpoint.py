@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from probate.files import atomic
 from probate.train.align import Alignment
@@ -54,7 +54,7 @@ def restore(
     try:
         with safe_open(str(path), framework="pt") as handle:
             metadata = handle.metadata() or {}
-        tensors = load_file(str(path))
+        tensors = load(path.read_bytes())
     except (SafetensorError, OSError):
         return 0
     if metadata.pop("check", "") != _check(tensors, metadata):
