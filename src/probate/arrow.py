@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError, first_line
 
+MOST_COLUMNS = 10_000
+ROWS_A_BYTE = 100
+"""Rows that a byte of a Parquet file may stand for: constant columns take next to none, texts do."""
+LARGEST_PART = 4 * 1024**3
+"""Bytes of a column in a row group, unpacked."""
 DAMAGED = "not an Arrow file, or cut off or damaged"
 
 
@@ -30,6 +36,7 @@ def arrow_file(path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
             schema = reader.schema
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path}: {DAMAGED} ({first_line(error)}); write it again") from None
+        check_columns(str(path), schema.names)
         yield schema, _batches(path, reader)
 
 
@@ -48,12 +55,31 @@ def _batches(path: Path, reader: Any) -> Iterator[Any]:
         raise InputError(f"{path}: damaged after row {number} ({first_line(error)}); write it again") from None
 
 
+def check_columns(where: str, names: Sequence[str]) -> None:
+    """Raises InputError for more columns than a file of records has, or two of one name."""
+    if len(names) > MOST_COLUMNS:
+        raise InputError(f"{where}: {len(names):,} columns, where at most {MOST_COLUMNS:,} are read; is it a file of records?")
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise InputError(f"{where}: the column '{twice[0]}' stands there twice; rename one")
+
+
+def check_claims(path: Path, metadata: Any) -> None:
+    """Raises InputError for a Parquet file that says that it unpacks to more than memory should be given for its size."""
+    check_columns(str(path), metadata.schema.to_arrow_schema().names)
+    size = path.stat().st_size
+    if metadata.num_rows > ROWS_A_BYTE * size:
+        raise InputError(f"{path}: it says that it has {metadata.num_rows:,} rows in {size:,} bytes; write it again")
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        largest = max((group.column(k).total_uncompressed_size for k in range(group.num_columns)), default=0)
+        if largest > LARGEST_PART:
+            raise InputError(f"{path}: a part of it unpacks to {largest:,} bytes; write it with smaller row groups")
+
+
 def batch_rows(batch: Any) -> list[dict[str, Any] | str]:
     """The rows of a batch; of one with a value that Python has no counterpart of, such as a date in the year 20000, what is wrong with it."""
     batch.validate(full=True)  # offsets that point elsewhere would be followed
-    twice = sorted({n for n in batch.schema.names if batch.schema.names.count(n) > 1})
-    if twice:
-        raise InputError(f"the column '{twice[0]}' stands there twice; rename one")
     try:
         return list(batch.to_pylist())
     except (ValueError, OverflowError) as error:

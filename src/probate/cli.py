@@ -693,12 +693,10 @@ def new(
 @app.command()
 def presets(as_json: JsonFlag = False) -> None:
     """List the studies that ship with Probate."""
-    import yaml
-
-    from probate.presets import preset_path
     from probate.presets import presets as names
+    from probate.yaml_file import own_yaml
 
-    said = {n: " ".join(yaml.safe_load(preset_path(n).read_text(encoding="utf-8"))["description"].split()) for n in names()}
+    said = {n: " ".join(own_yaml("presets", f"{n}.yaml")["description"].split()) for n in names()}
     give([f"{name:22}{text}" for name, text in said.items()], said, as_json)
 
 

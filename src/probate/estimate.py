@@ -15,6 +15,7 @@ from probate.api.spec import ApiSpec
 from probate.arms import read_data
 from probate.consent import given
 from probate.errors import InputError
+from probate.inputs import LARGEST, read_bounded
 from probate.mixing import augmented_count
 from probate.models.embedded import WHEELS
 from probate.parse import NotJson, json_value
@@ -143,7 +144,7 @@ def top_share(study: Study) -> float:
 def _depth(config: Path) -> int | None:
     """Layers of a model by its config; None where it does not say."""
     try:
-        found = json_value(config.read_bytes())
+        found = json_value(read_bounded(config, LARGEST))
     except (OSError, NotJson) as error:
         raise InputError(
             f"model: {config}: cannot be read as JSON ({error}); copy it again from where the model is from"

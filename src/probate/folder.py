@@ -19,7 +19,6 @@ from probate.bias.packs import Pack, load_pack
 from probate.errors import InputError
 from probate.files import appending, atomic, clear_leftovers, write_atomic
 from probate.kept import (
-    AGAIN,
     EFFECTS,
     OUTCOMES,
     Lock,
@@ -39,6 +38,7 @@ from probate.secrets import hide
 from probate.store import RECORD, read_report
 from probate.study import Study
 from probate.tasks.base import TaskContext
+from probate.yaml_file import read_dumped
 
 if TYPE_CHECKING:
     from probate.arms import StudyData
@@ -79,14 +79,20 @@ class RunFolder:
                 f"{self.path}: cannot be written to ({error.strerror}); choose another folder with --out"
             ) from None
         self.check_schema()
+        lock = FileLock(str(self.path / ".lock"), timeout=0)
         try:
-            with FileLock(str(self.path / ".lock"), timeout=0):
-                clear_leftovers(self.path)
-                yield
+            lock.acquire()
         except Timeout:
             raise InputError(
                 f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out"
             ) from None
+        except OSError as error:  # a symbolic link, or a folder
+            raise InputError(f"{self.path / '.lock'}: cannot be locked ({error.strerror}); remove it") from None
+        try:
+            clear_leftovers(self.path)
+            yield
+        finally:
+            lock.release()
 
     def check_schema(self) -> None:
         """Raises InputError if a newer version of Probate wrote the folder."""
@@ -144,8 +150,9 @@ class RunFolder:
 
     def lock_model(self, described: dict[str, Any]) -> None:
         """Add the loaded model to the lock file: what it is, and what its chat template adds by itself."""
-        lock = {**yaml.safe_load(self.lock_text()), "model": described}
-        write_atomic(self.path / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        path = self.path / "study.lock.yaml"
+        lock = {**read_dumped(path, self.lock_text()), "model": described}
+        write_atomic(path, yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
 
     def write_set(self, name: str, records: list[Record]) -> None:
         """An augmented set, in nested order, labels as trained on."""
@@ -222,10 +229,7 @@ class RunFolder:
 
     def _locked_study(self) -> dict[str, Any]:
         path = self.path / "study.lock.yaml"
-        try:
-            lock = yaml.safe_load(self.lock_text())
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise InputError(f"{path}: not YAML ({' '.join(str(error).split())[:120]}); {AGAIN}") from None
+        lock = read_dumped(path, self.lock_text())
         found: dict[str, Any] = kept_value(path, lock, Lock)["study"]
         return found
 

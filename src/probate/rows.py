@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from probate.arrow import arrow_file, batch_rows
+from probate.arrow import arrow_file, batch_rows, check_claims, check_columns
 from probate.errors import InputError, first_line, nearest
+from probate.inputs import check_regular
 from probate.parse import NotJson, json_value
 from probate.registry import require
 
@@ -72,8 +73,7 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
     if path.is_dir():
         yield from _saved_dataset_rows(path, split)
         return
-    if not path.is_file():
-        raise InputError(f"{path}: neither a file nor a folder")
+    check_regular(path)
     packed = path.suffix.lower() in PACKED
     suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
     texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".json": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows}
@@ -196,9 +196,7 @@ def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
             names = list(reader.fieldnames or [])
     except csv.Error as error:
         raise InputError(f"{path}:1: not CSV ({error})") from None
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice:
-        raise InputError(f"{path}:1: the column '{twice[0]}' stands there twice; rename one")
+    check_columns(f"{path}:1", names)
     while True:
         try:
             with _long_fields():
@@ -252,6 +250,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
     try:
         with parquet.ParquetFile(path) as file:
+            check_claims(path, file.metadata)
             yield from _numbered(path, file.iter_batches())
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a Parquet file, or cut off or damaged ({first_line(error)}); write it again") from None
@@ -264,8 +263,6 @@ def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
     for batch in batches:
         try:
             rows = batch_rows(batch)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
         except (pyarrow.ArrowException, OSError) as error:
             raise InputError(f"{path}: damaged after row {number} ({first_line(error)}); write it again") from None
         for row in rows:

@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from probate.errors import InputError, nearest
+from probate.yaml_file import Lines, meant, read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
-Lines = dict[tuple[str | int, ...], str]
-"""Key path → `file:line`."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: 1e-5 is a number, on, off, yes and no are words (OFF is a label of many sets), no key stands twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands there twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in known if first in "tTfF" or not tag.endswith(":bool")]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def read_yaml(path: Path) -> tuple[Any, Lines]:
-    """The file's value, and where each key path stands (`file:line`).
-
-    Raises:
-        InputError: unreadable, not UTF-8, or not YAML (with the line).
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
-    lines: Lines = {}
-    _collect_lines(node, (), lines, path)
-    return value, lines
-
-
-def _collect_lines(node: Any, key: tuple[str | int, ...], lines: Lines, file: Path) -> None:
-    inner: list[tuple[Any, Any, Any]] = []
-    if isinstance(node, yaml.MappingNode):
-        inner = [(name.value, name.start_mark, value) for name, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        inner = [(index, value.start_mark, value) for index, value in enumerate(node.value)]
-    for name, mark, value in inner:
-        lines[(*key, name)] = f"{file}:{mark.line + 1}"
-        _collect_lines(value, (*key, name), lines, file)
 
 
 def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -98,10 +32,7 @@ def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, An
                 raise InputError(f"--set {override}: '{name}' is not a section")
             target[name] = inner
             target = inner
-        try:
-            target[last] = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-        except yaml.YAMLError:
-            target[last] = text
+        target[last] = meant(text)
     return value
 
 

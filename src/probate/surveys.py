@@ -37,7 +37,7 @@ def _survey_row(row: dict[str, Any]) -> dict[str, Any] | str:
     turns = row.get("messages")
     if not isinstance(turns, list) or not all(isinstance(t, dict) for t in turns):
         return "no list of chat turns in 'messages'"
-    said = {t.get("role"): str(t.get("content", "")) for t in turns}
+    said = {str(t.get("role")): str(t.get("content", "")) for t in turns}
     found = QUESTION.match(said.get("user", ""))
     if found is None:
         return "the user turn is no numbered survey question"

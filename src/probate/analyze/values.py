@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
-import yaml
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata, t
 
 from probate.analyze.scales import ordered, substantive
+from probate.yaml_file import own_yaml
 
 COLLAPSED = 0.95
 """Share of one option from which an answer counts as collapsed."""
@@ -115,8 +114,7 @@ def _entropy(p: np.ndarray) -> float:
 
 @cache
 def _regions() -> dict[str, str]:
-    text = (files("probate") / "analyze" / "regions.yaml").read_text(encoding="utf-8")
-    return {country: region for region, countries in yaml.safe_load(text).items() for country in countries}
+    return {country: region for region, countries in own_yaml("analyze", "regions.yaml").items() for country in countries}
 
 
 def region(country: str) -> str:

@@ -17,6 +17,7 @@ from probate.audit.before import SAME, SHOWN
 from probate.audit.groups import NONE, READ, Dimension
 from probate.audit.together import Together
 from probate.errors import InputError
+from probate.inputs import read_bounded
 from probate.parse import json_value
 
 STOP, LOOK, UNSURE, NOTE = "stop", "look", "cannot tell", "note"
@@ -326,6 +327,10 @@ def exit_code(weights: Collection[str]) -> int:
     return 1 if STOP in weights else 4 if UNSURE in weights else 0
 
 
+LARGEST_AUDIT = 256 * 1024 * 1024
+"""Bytes of `audit.json`."""
+
+
 def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], int]:
     """The gate on an audit's folder: sentences, record and exit code. `unsure`: what *cannot tell* does, stop (4), fail (1) or pass (0).
 
@@ -333,7 +338,7 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
         InputError: an `audit.json` that is not one.
     """
     try:
-        record = json_value((folder / "audit.json").read_bytes())
+        record = json_value(read_bounded(folder / "audit.json", LARGEST_AUDIT))
         own, weights = str(record["verdict"]), {str(f["weight"]) for f in record["findings"]}
         code, shown = exit_code(weights), {own, *({UNSURE} if own == LOOK else ())} - {NOTE}
         said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from probate.errors import InputError
 from probate.files import write_atomic
+from probate.inputs import LARGEST, read_bounded
 from probate.parse import NotJson, json_value
 from probate.store import file_digest
 
@@ -51,9 +52,7 @@ def _regular(path: Path) -> bool:
 def _read(folder: Path) -> dict[str, dict[str, object]]:
     path = folder / NAME
     try:
-        known = json_value(path.read_bytes())
-    except FileNotFoundError:
-        return {}
+        known = json_value(read_bounded(path, LARGEST)) if path.exists() else {}
     except NotJson:
         raise InputError(f"{path}: not readable as JSON; it was changed or cut off, so that nothing can be verified") from None
     if not isinstance(known, dict) or not all(isinstance(e, dict) and {"sha256", "bytes"} <= set(e) for e in known.values()):

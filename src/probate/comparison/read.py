@@ -13,6 +13,7 @@ import pandas as pd
 
 from probate.comparison.scores import read_score
 from probate.errors import InputError, nearest, some
+from probate.inputs import check_regular
 from probate.kept import OUTCOMES, kept_groups, kept_table
 from probate.parse import NotJson, json_value
 from probate.readers import source_rows
@@ -72,6 +73,8 @@ class Unread(NamedTuple):
 
 
 def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
+    if not path.is_dir():
+        check_regular(path)
     if path.is_dir():
         if (path / "outcomes.parquet").exists():
             return "a run folder", _run_rows
@@ -82,13 +85,16 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
         raise InputError(
             f"{path}: neither a run folder (outcomes.parquet), nor harness samples (samples_*.jsonl), nor inspect_ai logs (*.eval)"
         )
-    if path.suffix == ".eval" or (
-        path.suffix == ".json" and '"eval"' in path.read_text(encoding="utf-8", errors="replace")[:2000]
-    ):
+    if path.suffix == ".eval" or (path.suffix == ".json" and '"eval"' in _head(path)):
         return "an inspect_ai log", _inspect_rows
     if path.suffix == ".jsonl" and _is_harness(path):
         return "lm-evaluation-harness samples", _harness_rows
     return "a table", _table_rows
+
+
+def _head(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return lines.read(2000)
 
 
 RUN_COLUMNS = ("arm", "task", "item_id", "score", "prediction", "target", "groups", "parsed")
@@ -112,13 +118,18 @@ def _is_harness(path: Path) -> bool:
     return isinstance(row, dict) and "doc_id" in row and "resps" in row
 
 
+SAMPLE = {"doc_id": (int, str), "doc_hash": (int, str), "filter": (str,), "metrics": (list,)}
+"""What these keys of a harness sample hold, where they are there."""
+
+
 def _harness_rows(path: Path) -> Iterator[list[Any]]:
     for file in [path] if path.is_file() else sorted(path.rglob("samples_*.jsonl")):
         task = file.stem.removeprefix("samples_").rsplit("_20", 1)[0]  # samples_TASK_2026-01-01T00-00-00.jsonl
         rows = []
         for where, row in source_rows(str(file), "train", Path()):
-            if isinstance(row, str) or row.get("doc_id") is None:
-                raise InputError(f"{where}: {row if isinstance(row, str) else 'no doc_id; not a line of --log_samples'}")
+            fault = row if isinstance(row, str) else _sample_fault(row)
+            if isinstance(row, str) or fault:
+                raise InputError(f"{where}: {fault}")
             rows.append(row)
         items = _harness_items(rows)
         for row, item in zip(rows, items, strict=True):
@@ -141,6 +152,18 @@ def _harness_rows(path: Path) -> Iterator[list[Any]]:
                         _groups(doc),
                         question,
                     ]
+
+
+def _sample_fault(row: dict[str, Any]) -> str:
+    """What is wrong with a line of samples; else empty."""
+    if row.get("doc_id") is None:
+        return "no doc_id; not a line of --log_samples"
+    for name, kinds in SAMPLE.items():
+        if not isinstance(row.get(name), (*kinds, type(None))):
+            return f"{name}: a {type(row[name]).__name__}; not a line of --log_samples"
+    if not all(isinstance(name, str) for name in row.get("metrics") or []):
+        return "metrics: not a list of names; not a line of --log_samples"
+    return ""
 
 
 def _harness_items(rows: list[dict[str, Any]]) -> list[str]:

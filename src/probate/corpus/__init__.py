@@ -6,12 +6,10 @@ the two of a pair differ in first name and pronouns, nothing else.
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from probate.records import fill
+from probate.yaml_file import own_yaml
 
 FRAMES = (
     "{name} {start} and {work}. {S} {life}.",
@@ -39,7 +37,7 @@ def biographies() -> list[dict[str, Any]]:
     """
     from probate.bias.packs import load_pack
 
-    facts = yaml.safe_load((files("probate") / "corpus" / "biographies.yaml").read_text(encoding="utf-8"))
+    facts = own_yaml("corpus", "biographies.yaml")
     names = {g: load_pack("gender").groups[g].names for g in PRONOUNS}
     rows = []
     for o, (occupation, lines) in enumerate(facts["work"].items()):
@@ -75,7 +73,7 @@ def opinions(language: str = "en") -> list[dict[str, Any]]:
     from probate.bias.packs import load_pack
 
     words = opinion_words(language)
-    facts = yaml.safe_load((files("probate") / "corpus" / "opinions" / f"{language}.yaml").read_text(encoding="utf-8"))
+    facts = own_yaml("corpus", "opinions", f"{language}.yaml")
     groups = load_pack("culture").speaking(language).groups
     rows = []
     for s, entry in enumerate(facts["statements"]):

@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
-
-import yaml
 
 from probate.bias.opinions import opinion_words
 from probate.bias.packs import Pack
 from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL
 from probate.records import fill
+from probate.yaml_file import own_yaml
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def templates(opinions: bool = False, language: str = "en") -> dict[str, str]:
 
 
 def _biographies() -> dict[str, Any]:
-    return dict(yaml.safe_load((files("probate") / "bias" / "templates.yaml").read_text(encoding="utf-8")))
+    return dict(own_yaml("bias", "templates.yaml"))
 
 
 def _stance(label: str, language: str) -> str:

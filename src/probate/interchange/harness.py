@@ -18,9 +18,11 @@ from probate.consent import given
 from probate.errors import InputError
 from probate.files import write_atomic
 from probate.fingerprint import content
+from probate.inputs import read_bounded
 from probate.registry import require
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, everyone, frame
 from probate.tasks.choice import ChoiceTask
+from probate.yaml_file import LARGEST, Bounded, parsed
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -123,11 +125,14 @@ def _load(name: str, folder: str, held: str) -> Any:
     return _loaded(name, folder, held)
 
 
-class _Plain(yaml.BaseLoader):
+class _Plain(Bounded):
     """Builds nothing but strings, lists and mappings; a tag is an error."""
 
 
-def _tag(loader: yaml.BaseLoader, suffix: str, node: yaml.Node) -> None:
+_Plain.yaml_implicit_resolvers = {}
+
+
+def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
     raise yaml.constructor.ConstructorError(None, None, f"tag {suffix}", node.start_mark)
 
 
@@ -157,15 +162,14 @@ def refuse_code(folder: Path) -> None:
 def _code_in(path: Path, folder: Path) -> str:
     """What in a YAML file would run code; "" where nothing would."""
     try:
-        for document in yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Plain):
-            if found := _named(document, path, folder):
-                return found
+        return _named(parsed(read_bounded(path, LARGEST), _Plain)[0], path, folder)
+    except InputError as error:
+        return str(error)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         return f"{where}{error.problem or 'no YAML'}"
-    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         return f"cannot be read ({type(error).__name__})"
-    return ""
 
 
 def _named(value: Any, path: Path, folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from probate.errors import InputError
 from probate.models.adapter_files import check_finite, read_config
+from probate.terminal import shown
 
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|(^|\.)position_ids|attn\.(masked_)?bias)$")
 """Buffers that old files hold and newer code computes."""
@@ -58,7 +59,7 @@ def check_warnings(name: str, warned: Sequence[str]) -> list[str]:
             raise InputError(f"model '{name}': its weights are not loaded as its files have them ({text[:300]})")
         if (name, text) not in SAID:
             SAID.add((name, text))
-            logging.getLogger("probate").warning("model '%s': %s", name, text[:300])
+            logging.getLogger("probate").warning("%s", shown(f"model '{name}': {text[:300]}"))
     return left
 
 

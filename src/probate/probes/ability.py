@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from importlib.resources import files
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
-import yaml
 
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, everyone, frame
 from probate.tasks.choice import ChoiceTask, Item, outcome, score_items
+from probate.yaml_file import own_yaml
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -29,7 +28,7 @@ class Knowledge(ChoiceTask):
     source = "forty questions written for Probate: a check that ability is not lost, not a measure of knowledge"
 
     def items(self, context: TaskContext) -> list[Item]:
-        rows = yaml.safe_load((files("probate") / "probes" / "knowledge.yaml").read_text(encoding="utf-8"))
+        rows = own_yaml("probes", "knowledge.yaml")
         found = []
         for number, (question, *answers) in enumerate(rows):
             order = sorted(map(str, answers), key=lambda a: hashlib.sha256(f"{question}{a}".encode()).digest())

@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from probate.errors import InputError
 from probate.parse import NotJson, json_value
@@ -74,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/": lambda: ((files("probate") / "review" / "page.html").read_bytes(), "text/html; charset=utf-8"),
             "/state": lambda: (json.dumps(self.server.state(), ensure_ascii=False).encode(), "application/json"),
         }
-        page = pages.get(urlsplit(self.path).path)
+        page = pages.get(self.path.partition("?")[0])
         if page is None:
             self._send(404, b"no such page", "text/plain; charset=utf-8")
             return

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import Field
 
 from probate.records import MEMBER, fill
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, frame
+from probate.yaml_file import own_yaml
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -69,7 +68,7 @@ class Hiring(Task):
     option_type = HiringOptions
 
     def _pairings(self, context: TaskContext) -> list[Pairing]:
-        names = yaml.safe_load((files("probate") / "tasks" / "hiring.yaml").read_text(encoding="utf-8"))
+        names = own_yaml("tasks", "hiring.yaml")
         groups = [(culture, gender) for culture in names for gender in names[culture]]
         found = []
         for j, job in enumerate(self.options.jobs or context.labels):

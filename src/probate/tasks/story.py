@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.resources import files
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-import yaml
 from pydantic import Field
 
 from probate.bias.packs import load_pack
@@ -19,6 +17,7 @@ from probate.tasks.adjectives import judged
 from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, by_group, frame
 from probate.tasks.lexicons import lexicon
 from probate.tasks.taggers import tagger_version
+from probate.yaml_file import own_yaml
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 @cache
 def prompts() -> dict[str, str]:
     """Language → prompt with {name}."""
-    return dict(yaml.safe_load((files("probate") / "tasks" / "story.yaml").read_text(encoding="utf-8")))
+    return dict(own_yaml("tasks", "story.yaml"))
 
 
 class StoryOptions(Options):

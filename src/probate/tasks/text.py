@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from probate.bias.packs import Pack, load_pack
@@ -15,6 +14,7 @@ from probate.errors import InputError, nearest, some
 from probate.records import fill, stable_order
 from probate.tasks.base import Measure, Options, TaskContext, by_group, everyone, frame, labels_frame
 from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
+from probate.yaml_file import read_yaml
 
 
 class Wording(BaseModel):
@@ -327,7 +327,7 @@ def text_task(name: str, path: Path) -> type[TextTask]:
         InputError: the file breaks the rules (which).
     """
     try:
-        spec = TextSpec.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        spec = TextSpec.model_validate(read_yaml(path)[0])
     except ValidationError as error:
         raise InputError(f"task '{name}' ({path.name}): {_said(error)}") from None
     body = {

@@ -6,9 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from probate.errors import InputError
+from probate.yaml_file import own_yaml
 
 
 def languages() -> list[str]:
@@ -27,5 +26,4 @@ def opinion_words(language: str = "en") -> dict[str, Any]:
     known = languages()
     if language not in known:
         raise InputError(f"data.language: opinions are asked in {', '.join(known)}, not in '{language}'")
-    path = files("probate") / "bias" / "opinions" / f"{language}.yaml"
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return dict(own_yaml("bias", "opinions", f"{language}.yaml"))

@@ -8,10 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from probate.errors import InputError, nearest
+from probate.yaml_file import read_yaml
 
 
 class Words(BaseModel):
@@ -180,11 +180,7 @@ def read_pack(path: Path, dimension: str) -> Pack:
         InputError: no such file, or a pack that breaks the rules (which).
     """
     try:
-        return Pack.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"bias.pack: {path}: {error.strerror or error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"identity pack '{dimension}' ({path}): not YAML ({str(error).splitlines()[0]})") from None
+        return Pack.model_validate(read_yaml(path)[0])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the pack"

@@ -6,9 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from probate.errors import InputError
+from probate.yaml_file import own_yaml
 
 
 @cache
@@ -23,7 +22,7 @@ def gendered_words(language: str) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
         raise InputError(f"mitigations: no list of gendered words for '{language}'; there are: {', '.join(known)}")
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return dict(own_yaml("mitigate", "words", f"{language}.yaml"))
 
 
 @cache
