@@ -307,3 +307,36 @@ def test_other_texts_are_left_as_they_are() -> None:
     remember("none")
     text = "none of it: sk-other 中文 c2stY2FuYXJ5 %20 \\n"
     assert hide(text) == text
+
+
+def test_a_server_is_sent_no_header_that_it_does_not_need(tmp_path: Path, servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    from probate.api.client import ApiClient
+
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, f"of-{name}")
+    server, _ = servers(said(answer()))
+    spec = ApiSpec(model="m", base_url=f"{server.url}/v1", retries=0)
+    ApiClient(spec, tmp_path / "a").ask([{"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}])
+    heard = server.heard[0].lower()
+    assert "of-openai" not in heard and "x-stainless" not in heard and "user-agent" in heard
+
+
+def test_libraries_log_nothing_while_a_server_is_asked(tmp_path: Path, servers, caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    from probate.api.client import ApiClient
+
+    server, _ = servers(SERVERS["headers"])
+    spec = ApiSpec(model="m", base_url=f"{server.url}/v1", key_env=VARIABLE, retries=0)
+    loggers = [logging.getLogger(name) for name in ("openai", "httpx", "httpcore")]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    try:
+        with allow(servers=[f"127.0.0.1={VARIABLE}"]), caplog.at_level(logging.DEBUG):
+            ApiClient(spec, tmp_path / "a").ask([{"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}])
+        assert {logger.level for logger in loggers} == {logging.DEBUG}
+    finally:
+        for logger in loggers:
+            logger.setLevel(logging.NOTSET)
+    assert KEY in server.heard[0]
+    assert leaks(caplog.text) == [] and PROMPT not in caplog.text

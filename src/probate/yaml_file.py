@@ -53,8 +53,10 @@ class Bounded(yaml.SafeLoader):
             raise _fault(f"'{str(node.value)[:40]}' is no {kind}; write it in quotes if it is a text", node) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise _fault("no mapping of keys to values, as its tag says", node)
         seen: set[str] = set()
-        for key_node, _ in getattr(node, "value", ()):
+        for key_node, _ in node.value:
             if key_node.tag == MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
@@ -133,11 +135,11 @@ def _value(text: str, loader: type[Bounded], place: str) -> tuple[Any, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{place}{line}: not valid YAML: {error.problem or error.context}") from None
+        raise InputError(f"{place}{line}: not valid YAML: {', '.join(filter(None, (error.context, error.problem)))}") from None
     except yaml.reader.ReaderError as error:
         line = f":{text.count(chr(10), 0, int(error.position)) + 1}"
         raise InputError(
-            f"{place}{line}: not valid YAML: a character that is not allowed (U+{ord(error.character):04X})"
+            f"{place}{line}: not valid YAML: a character that is not allowed (U+{int(error.character):04X})"
         ) from None
 
 

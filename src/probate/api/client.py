@@ -14,9 +14,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from probate.api.bounds import PLAIN, UnboundedAnswer, bound
+from probate.api.bounds import PLAIN, UnboundedAnswer
 from probate.api.ledger import Ledger, ledger_path
 from probate.api.spec import ApiSpec
+from probate.api.transport import http_client, unlogged
 from probate.errors import ProbateError, StageError
 from probate.files import write_atomic
 from probate.parse import NotJson, json_value
@@ -68,13 +69,14 @@ class ApiClient:
             StageError: the budget is spent, the server refuses (a wrong key, an unknown model), or a request fails after all attempts. What was answered
                 before is kept.
         """
-        return asyncio.run(self._ask(requests, done or (lambda *_: None)))
+        with unlogged():
+            return asyncio.run(self._ask(requests, done or (lambda *_: None)))
 
     async def _ask(self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
         openai: Any = require("openai", "api")
         client = openai.AsyncOpenAI(
             api_key=self.key_sent, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout, default_headers=PLAIN,
-            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"response": [bound]}),  # prompts go to no other server
+            http_client=http_client(openai),
         )  # fmt: skip
         gate = asyncio.Semaphore(self.spec.concurrency)
         found: list[dict[str, Any]] = [{} for _ in requests]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from probate.bias.packs import load_pack, pack_names
 from probate.bias.spellings import pack_of
 from probate.errors import InputError
+from probate.inputs import check_regular
 from probate.mitigate.base import MitigationContext
 from probate.mitigate.files import Summary, mitigate_file
 from probate.progress import Reporter
@@ -110,14 +111,15 @@ def _lines(path: Path) -> int:
     """About how many rows a file has, for the progress bar; 0 where it is not known."""
     if path.is_dir():
         return 0
+    check_regular(path)
     if path.suffix.lower() == ".parquet":
         import pyarrow
         import pyarrow.parquet as parquet
 
         try:
             return int(parquet.read_metadata(path).num_rows)
-        except pyarrow.ArrowInvalid:
-            raise InputError(f"{path}: not a Parquet file, or cut off") from None
+        except (pyarrow.ArrowException, OSError):
+            raise InputError(f"{path}: not a Parquet file, or cut off or damaged; write it again") from None
     with path.open("rb") as file:
         return max(1, sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")))
 

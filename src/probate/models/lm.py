@@ -192,15 +192,15 @@ def load_lm(spec: ModelSpec | str) -> LM:
     )
     kwargs: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
     with quiet() as warned:
+        config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
+        check_kind(spec.name, config)
+        check_size(spec.name, Path(path).expanduser(), config)
         tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
         if not len(tokenizer):
             raise InputError(
                 f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
             )
         _set_template(tokenizer, spec)
-        config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
-        check_kind(spec.name, config)
-        check_size(spec.name, Path(path).expanduser(), config)
         model, info = _offline_first(
             AutoModelForCausalLM.from_pretrained,
             path,
