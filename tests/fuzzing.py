@@ -166,7 +166,9 @@ class Posts:
 
     def __call__(self, content: bytes) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=20)
-        connection.request("POST", "/mark", content, {"x-token": self.server.token, "host": "127.0.0.1"})
+        connection.request(
+            "POST", "/mark", content, {"x-token": self.server.token, "host": f"127.0.0.1:{self.server.server_address[1]}"}
+        )
         status = connection.getresponse().status
         connection.close()
         if self.failed:

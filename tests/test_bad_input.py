@@ -107,7 +107,7 @@ def test_a_folder_a_dangling_link_and_a_pipe(tmp_path):
     (tmp_path / "folder").mkdir()
     for name, said in (
         ("link.jsonl", "no such file"),
-        ("pipe.jsonl", "neither a file nor a folder"),
+        ("pipe.jsonl", "a pipe, not a file"),
         ("folder", "not a folder saved by datasets"),
     ):
         error = (

@@ -362,7 +362,7 @@ CONFIGS: dict[str, bytes] = {
     **{name: text({**CONFIG, **change}) for name, change in {
         "rank 0": {"r": 0}, "rank below": {"r": -1}, "rank huge": {"r": 10**9}, "rank a text": {"r": "4"}, "rank null": {"r": None}, "rank true": {"r": True}, "no type": {"peft_type": None}, "other type": {"peft_type": "IA3"},
         "unknown type": {"peft_type": "x" * 9999}, "type a list": {"peft_type": ["LORA"]}, "pattern": {"rank_pattern": {"q_proj": 10**9}}, "pattern a list": {"rank_pattern": [1]},
-        "base a list": {"base_model_name_or_path": ["x"]}, "base another": {"base_model_name_or_path": "org/other"}, "modules a number": {"target_modules": 1}, "code": {"auto_mapping": {"base_model_class": "X", "parent_library": "os"}},
+        "base a list": {"base_model_name_or_path": ["x"]}, "base another": {"base_model_name_or_path": "org/other"}, "modules a number": {"target_modules": 1}, "code": {"megatron_config": {"a": 1}, "megatron_core": "os"},
         "alpha infinite": {"lora_alpha": float("inf")},
     }.items()},
 }  # fmt: skip
@@ -404,7 +404,8 @@ def test_configs_of_adapters(name, tmp_path):
     from probate.models.checks import check_adapter_folder
 
     with pytest.raises(InputError) as said:
-        check_adapter_folder(str(adapter(tmp_path / "bad", CONFIGS[name])), "tiny")
+        folder = adapter(tmp_path / "bad", CONFIGS[name])
+        check_adapter_folder(str(folder), folder, "tiny")
     assert "\n" not in str(said.value) and len(str(said.value)) < 500 and "bad" in str(said.value) and ";" in str(said.value)
 
 

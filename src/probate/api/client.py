@@ -222,7 +222,7 @@ class ApiClient:
 def _body(answer: Any) -> dict[str, Any]:
     """An answer as plain JSON values; empty where it is none, such as a page of HTML."""
     try:
-        body = answer.model_dump(mode="json", warnings=False)
+        body = answer.model_dump(warnings=False)
         body = json_value(json.dumps(body, ensure_ascii=True))
     except (
         AttributeError,
