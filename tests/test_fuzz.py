@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 READERS = readers()
-YAML = pytest.mark.xfail(strict=False, reason="bounds of YAML")
 EDITS = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 2**20), st.integers(0, 63), st.integers(0, 255)), min_size=1, max_size=5
 )
@@ -29,7 +28,7 @@ VALUES = st.recursive(
 FEW = settings(max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=YAML) if n in ("pack", "study", "lock") else n for n in READERS])
+@pytest.mark.parametrize("name", READERS)
 def test_edited_bytes(name):
     read, good = READERS[name]
     assert fault(read, good) == ""

@@ -403,8 +403,8 @@ def not_loaded(model_dir: Path, folder: Path) -> str:
 def test_configs_of_adapters(name, tmp_path):
     from probate.models.checks import check_adapter_folder
 
+    folder = adapter(tmp_path / "bad", CONFIGS[name])
     with pytest.raises(InputError) as said:
-        folder = adapter(tmp_path / "bad", CONFIGS[name])
         check_adapter_folder(str(folder), folder, "tiny")
     assert "\n" not in str(said.value) and len(str(said.value)) < 500 and "bad" in str(said.value) and ";" in str(said.value)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+BREAKS = re.compile("[\r\n\v\f\x85\u2028\u2029]+")
 UNFORESEEN = 70
 """Exit code of an error that nobody foresaw."""
 
@@ -31,9 +33,15 @@ def first_line(error: BaseException, most: int = 200) -> str:
 
 
 class ProbateError(Exception):
-    """Base of all errors that are shown without a traceback."""
+    """Base of all errors that are shown without a traceback: sentences, each on a line of its own whatever names it holds."""
 
     exit_code = 3
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(*(BREAKS.sub(" ", sentence) for sentence in sentences))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class InputError(ProbateError):

@@ -86,7 +86,7 @@ def load_study(cls: type[Model], source: str | Path | None, overrides: list[str]
     try:
         return cls.model_validate(value)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(cls, e, path, lines, overridden) for e in error.errors())) from None
+        raise InputError(*(_explain(cls, e, path, lines, overridden) for e in error.errors())) from None
 
 
 def _explain(cls: type[BaseModel], error: Any, path: Path, lines: Lines, overridden: set[str]) -> str:
