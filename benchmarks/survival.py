@@ -2,7 +2,7 @@
 
 Faults come at events (a file of the run folder is opened for writing, renamed, removed), spread evenly over all that an uninterrupted run has, so that every stage
 meets some: SIGKILL; a disk that is full, read-only or failing from then on; SIGKILL and then a file cut in half, the folder moved, or the clock set back by a day; and two
-writers at once.
+writers at once. Each run is a fork of this program, which has imported what a run imports: seconds of each are saved.
 
 probate run studies/X.yaml --out runs/whole
 python benchmarks/survival.py studies/X.yaml runs/whole [--kills 30] [--others 4] [--set KEY=VALUE]
@@ -12,17 +12,20 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+NEEDED = ("matplotlib.figure", "peft", "scipy.stats", "sklearn.linear_model", "transformers", "probate.cli", "probate.runner")
 DISKS = {"full disk": errno.ENOSPC, "read-only": errno.EROFS, "failing disk": errno.EIO}
 AFTER_A_KILL = ("truncated", "moved", "clock set back")
 DAY = 86_400
@@ -52,12 +55,48 @@ def child(fault: str, at: int, out: str, arguments: list[str]) -> None:
         time.time = lambda: now() - DAY
     else:
         sys.addaudithook(hook)
-    from probate.cli import app
+    from probate.cli import main as command
 
+    sys.argv = ["probate", "run", *arguments, "--out", out, "--quiet"]
     try:
-        app(["run", *arguments, "--out", out, "--quiet"])
+        command()
     finally:
         Path(f"{out}.events").write_text(str(seen))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that has ended: its exit code, negative for a signal, and what it printed."""
+
+    code: int
+    said: str
+
+
+def begin(fault: str, at: int, out: Path, arguments: list[str]) -> tuple[int, Path]:
+    """A run in a fork of this process: its number, and the file with what it prints."""
+    said = Path(f"{out}.said")
+    pid = os.fork()
+    if pid:
+        return pid, said
+    code = 70
+    try:
+        handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        child(fault, at, str(out), arguments)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def ended(pid: int, said: Path) -> Ended:
+    return Ended(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.read_text() if said.exists() else "")
 
 
 class Matrix:
@@ -67,14 +106,13 @@ class Matrix:
         self.arguments, self.scratch = arguments, scratch
         self.whole = pd.read_parquet(whole / "outcomes.parquet")
 
-    def go(self, out: Path, fault: str = "", at: int = 0) -> subprocess.CompletedProcess:
-        command = [sys.executable, __file__, "--child", fault, str(at), str(out), *self.arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+    def go(self, out: Path, fault: str = "", at: int = 0) -> Ended:
+        return ended(*begin(fault, at, out, self.arguments))
 
     def events(self) -> int:
         out = self.scratch / "counted"
-        self.go(out).check_returncode()
-        assert self.same(out), "two uninterrupted runs differ"
+        whole = self.go(out)
+        assert whole.code == 0 and self.same(out), f"two uninterrupted runs differ: {whole.said}"
         return int(Path(f"{out}.events").read_text())
 
     def same(self, out: Path) -> bool:
@@ -88,16 +126,16 @@ class Matrix:
             shutil.rmtree(out, ignore_errors=True)
             broken = self.go(out, fault if fault in DISKS else "kill", at)
             if fault in DISKS:  # an error of its own, or a recorded failure; never a traceback
-                said += broken.returncode not in (0, 1) and "Traceback" not in broken.stderr
+                said += broken.code not in (0, 1) and "Traceback" not in broken.said
             if fault == "truncated":
                 path = chance.choice([p for p in sorted(out.rglob("*")) if p.is_file() and p.stat().st_size])
                 os.truncate(path, path.stat().st_size // 2)
             if fault == "moved":
                 out = out.rename(self.scratch / "moved")
             again = self.go(out, fault if fault == "clock set back" else "")
-            same += again.returncode == 0 and self.same(out)
-            if not self.same(out) or again.returncode:
-                print(f"{fault} at event {at}: exit code {again.returncode}\n{again.stderr[-2000:]}", flush=True)
+            same += again.code == 0 and self.same(out)
+            if not self.same(out) or again.code:
+                print(f"{fault} at event {at}: exit code {again.code}\n{again.said[-2000:]}", flush=True)
             shutil.rmtree(self.scratch / "moved", ignore_errors=True)
         note = f"; one clear end {said} of {len(moments)}" if fault in DISKS else ""
         print(f"{fault:15} {same} of {len(moments)} continue to the same outcomes, row for row{note}", flush=True)
@@ -106,20 +144,21 @@ class Matrix:
         """One folder, killed again and again: each attempt gets as many events as lie between two moments."""
         out, step = self.scratch / "many", max(moments[0], 1)
         kills = 0
-        while self.go(out, "kill", step + kills).returncode == -9 and kills < 10 * len(moments):
+        while self.go(out, "kill", step + kills).code == -9 and kills < 10 * len(moments):
             kills += 1
         self.go(out)
         print(f"one folder      killed {kills} times, then finished; same outcomes: {self.same(out)}", flush=True)
 
     def two_writers(self) -> None:
         out = self.scratch / "two"
-        command = [sys.executable, __file__, "--child", "", "0", str(out), *self.arguments]
-        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-        ends = [(p.communicate()[1], p.returncode) for p in both]
-        refused = [text for text, code in ends if code == 2]
-        print(
-            f"two writers     exit codes {sorted(code for _, code in ends)}; {refused[0].strip() if refused else 'none refused'}"
-        )
+        both = [begin("", 0, out, self.arguments)]
+        while not out.exists():
+            time.sleep(0.01)
+        pid, _ = begin("", 0, out, self.arguments)
+        second = ended(pid, Path(f"{out}.said"))
+        first = ended(*both[0])
+        refused = [e.said for e in (first, second) if e.code == 2]
+        print(f"two writers     exit codes {first.code} and {second.code}; {refused[0].strip() if refused else 'none refused'}")
         print(f"                same outcomes: {self.same(out)}", flush=True)
 
 
@@ -133,6 +172,8 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     args = parser.parse_args()
     start = time.monotonic()
+    for name in NEEDED:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory() as scratch:
         flags = [x for o in args.overrides for x in ("--set", o)]
         matrix = Matrix([args.study, *flags], args.whole, Path(scratch).resolve())
@@ -151,7 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        child(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:])
-    else:
-        main()
+    main()

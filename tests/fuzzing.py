@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import http.client
 import json
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +32,7 @@ from probate.review.server import ReviewServer
 from probate.rows import source_rows
 from probate.study import Study
 from probate.study_errors import load_study
+from probate.surveys import survey_rows
 
 TOKENS = [b"", b"\0", b"\xff", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"NaN", b"1e999", b"-1", b"9" * 400, b"\\ud800", b"\xe2\x80\xa8", b"\x1c", b"[" * 5000,
           b"\xef\xbb\xbf", b"'", b"\t", b"&a", b"*a", b"!!python/object:os.system", b"- ", b"\x80\x80", b"\xff" * 8, b"\0" * 8, b"\x7f\xff\xff\xff"]  # fmt: skip
@@ -50,6 +54,47 @@ def edited(good: bytes, edits: list[Edit]) -> bytes:
                 "repeat": good[:end] + good[at:],
             }[kind]  # fmt: skip
     return good
+
+
+ODD = [
+    None,
+    True,
+    -1,
+    0.5,
+    10**30,
+    1e308,
+    "",
+    "x",
+    "\u2028",
+    [],
+    {},
+    [[]],
+    ["a", None],
+    {"a": {}},
+    {"id": []},
+    [{"content": 1}],
+]
+
+
+def replaced(good: bytes, which: list[tuple[int, int]]) -> bytes:
+    """JSON, or JSON Lines, with some of its values replaced, or taken out: place, and by which of `ODD` (beyond them: taken out)."""
+    lines = [json.loads(line) for line in good.split(b"\n") if line] if good.count(b"\n{") else [json.loads(good)]
+    for place, odd in which:
+        spots: list[tuple[Any, Any]] = []
+        stack: list[Any] = [lines]
+        while stack:
+            inner = stack.pop()
+            keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
+            spots += [(inner, key) for key in keys if inner is not lines]
+            stack += [inner[key] for key in keys if isinstance(inner[key], (dict, list))]
+        if not spots:
+            break
+        at, key = spots[place % len(spots)]
+        if odd % (len(ODD) + 2) < len(ODD):
+            at[key] = copy.deepcopy(ODD[odd % (len(ODD) + 2)])
+        else:
+            del at[key]
+    return b"\n".join(json.dumps(line).encode() for line in lines) + b"\n"
 
 
 def text(value: object) -> bytes:
@@ -119,6 +164,20 @@ def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object
     return reader
 
 
+SAMPLES = b"".join(
+    json.dumps({"doc_id": i, "doc_hash": f"h{i}", "filter": "none", "metrics": ["acc"], "acc": i % 2, "target": "0", "resps": [[["-1.5", "True"], ["-2.5", "False"]]], "doc": {"text": "x", "groups": ["a"]}}).encode() + b"\n"
+    for i in range(4)
+)  # fmt: skip
+SURVEY = b"".join(
+    json.dumps({"messages": [{"role": "system", "content": "You are a Portuguese chatbot."}, {"role": "user", "content": "Give me the answer from 1 to 4: Do you agree? 1. Agree 2. Disagree"}, {"role": "assistant", "content": "1"}], "n": i}).encode() + b"\n"
+    for i in range(3)
+)  # fmt: skip
+
+
+def _survey(path: Path) -> object:
+    return list(survey_rows(source_rows(str(path), "train", Path())))
+
+
 def _rows(path: Path) -> object:
     return list(source_rows(str(path), "train", Path()))
 
@@ -176,9 +235,25 @@ class Posts:
         assert status in (200, 400)
         return status
 
+    def raw(self, content: bytes) -> int:
+        """Bytes in place of a whole request; the token is put in where `x-token: a` stands."""
+        with socket.create_connection(self.server.server_address[:2], timeout=20) as own:
+            own.sendall(content.replace(b"x-token: a", b"x-token: " + self.server.token.encode()))
+            own.shutdown(socket.SHUT_WR)
+            answer = own.recv(1 << 16)
+        if self.failed:
+            raise self.failed.pop()
+        return len(answer)
+
+
+def is_json(good: bytes) -> bool:
+    """Whether a good input is JSON or JSON Lines, so that it can be `replaced`."""
+    return good[:1] in (b"{", b"[")
+
 
 def readers() -> dict[str, tuple[Callable[[bytes], object], bytes]]:
     """Reader → how it reads, and what it reads well."""
+    posts = Posts()
     lines = b"".join(json.dumps(r).encode() + b"\n" for r in ROWS)
     csv = b'id,score,text\na,1,"x, y"\nb,0,\xc3\xa9\n'
     return {
@@ -202,7 +277,10 @@ def readers() -> dict[str, tuple[Callable[[bytes], object], bytes]]:
         "checksums": (_file("checksums.json", lambda p: verify(p.parent)), text({"a": {"sha256": "0", "bytes": 1}})),
         "marks": (_file("marks-x.jsonl", read_marks), b'{"id": "a", "answer": "female"}\n'),
         "review items": (_file("items.json", _merged), text(ITEMS)),
-        "posts": (Posts(), b'{"id": "a", "answer": "female"}'),
+        "harness samples": (_file("samples_x_2026-01-01T00-00-00.jsonl", _results), SAMPLES),
+        "survey turns": (_file("x.jsonl", _survey), SURVEY),
+        "requests": (posts.raw, b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\nx-token: a\r\nContent-Length: 3\r\n\r\n{}\n"),
+        "posts": (posts, b'{"id": "a", "answer": "female"}'),
         "adapter config": (_file("adapter_config.json", _adapter), text(ADAPTER)),
         "API answer": (_answer, text(ANSWER)),
         "pack": (_file("x.yaml", lambda p: read_pack(p, "gender")), PACK),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fuzzing import KINDS, edited, fault, readers
+from fuzzing import KINDS, edited, fault, is_json, readers, replaced
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +41,19 @@ def test_edited_bytes(name):
     check()
 
 
-@pytest.mark.parametrize("name", [n for n, (_, good) in READERS.items() if good[:1] in (b"{", b"[")])
+@pytest.mark.parametrize("name", [n for n, (_, good) in READERS.items() if is_json(good)])
+def test_values_of_other_types(name):
+    read, good = READERS[name]
+
+    @FEW
+    @given(st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=4))
+    def check(which):
+        assert fault(read, replaced(good, which)) == ""
+
+    check()
+
+
+@pytest.mark.parametrize("name", [n for n, (_, good) in READERS.items() if is_json(good)])
 def test_any_json(name):
     @FEW
     @given(VALUES)

@@ -228,8 +228,14 @@ def test_this_machine_needs_no_leave_and_gets_no_key(tmp_path: Path, servers) ->
     server, _ = servers(said(answer()))
     spec = ApiSpec(model="m", base_url=f"{server.url}/v1", key_env=VARIABLE, retries=0)
     request = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
-    ApiClient(spec, tmp_path / "a").ask([request])
+    client = ApiClient(spec, tmp_path / "a")
+    client.ask([request])
     assert len(server.heard) == 1 and KEY not in server.heard[0]
+    assert f"--server 127.0.0.1:{server.server_address[1]}={VARIABLE}" in client.notes[0]  # it is said that no key is sent
+    told = CliRunner().invoke(app, ["plan", str(study(tmp_path, server.url, "embedded"))]).output
+    assert "is sent no key" in told and VARIABLE in told
+    with allow(servers=[f"127.0.0.1={VARIABLE}"]):
+        assert ApiClient(spec, tmp_path / "b").notes == []
 
 
 A = "https://api.example.org/v1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -21,6 +22,8 @@ from probate.store import Store
 from probate.train.checkpoint import checkpoint, restore
 
 TASKS = ["occupation"]
+PARTS = int(os.environ.get("PARTS", "5"))
+"""Twenty changes each."""
 
 
 def stage_files(folder: Path) -> list[Path]:
@@ -71,7 +74,7 @@ def finished(tiny_study, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_any_change_of_a_stage_file_is_found(finished, tmp_path, part):
     chance = random.Random(part)
     assert reread(finished) == (set(), [])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from probate.api.allowed import host_of, refusal
+from probate.api.allowed import host_of, refusal, withheld
 from probate.api.ledger import ledger_path, read_ledger
 from probate.api.spec import ApiSpec
 from probate.arms import read_data
@@ -71,7 +71,13 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
 def _server(spec: ApiSpec) -> dict[str, str]:
     """Where a study's prompts would go, the variable that would be sent as key, and why not, if it is not allowed."""
     spec.checked()
-    return {"server": host_of(spec.base_url), "variable": spec.key_env, "refused": refusal(spec.base_url, spec.key_env)}
+    url, variable = spec.base_url, spec.key_env
+    return {
+        "server": host_of(url),
+        "variable": variable,
+        "refused": refusal(url, variable),
+        "withheld": withheld(url, variable),
+    }
 
 
 def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
@@ -109,7 +115,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         for t, n in found["augmented_wanted"].items()
     ]
     said += [
-        f"server: {s['server']}, key in {s['variable']}" + (f": {s['refused']}" if s["refused"] else "")
+        f"server: {s['server']}, key in {s['variable']}" + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
         for s in found["servers"]
     ]
     said += ["code: harness tasks may run the code that their YAML files name (--allow-code)"] if found["code"] else []

@@ -14,11 +14,11 @@ from probate.errors import InputError, some
 Row = tuple[str, dict[str, Any] | str]
 PROMPT = "Answer the survey question as the person would. Answer with exactly one of: {labels}.\n\n{text}"
 QUESTION = re.compile(
-    r"^\s*Give me the answer from (?P<low>\d+) to (?P<high>\d+):\s*(?P<question>.*?)\??\s*(?P<options>\d+\.\s.*?)\s*"
+    r"^\s*Give me the answer from (?P<low>\d{1,3}) to (?P<high>\d{1,3}):\s*(?P<question>.*?)\??\s*(?P<options>\d{1,3}\.\s.*?)\s*"
     r"(?:You can only choose one option\.?)?\s*$",
     re.S,
 )
-OPTION = re.compile(r"(\d+)\.\s+(.*?)(?=\s+\d+\.\s|$)", re.S)
+OPTION = re.compile(r"(?<!\d)(\d{1,3})\.\s+(.*?)(?=\s+\d{1,3}\.\s|$)", re.S)
 
 
 def survey_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -43,7 +43,7 @@ def _survey_row(row: dict[str, Any]) -> dict[str, Any] | str:
         return "the user turn is no numbered survey question"
     answer = said.get("assistant", "").strip().rstrip(".")
     low, high = int(found["low"]), int(found["high"])
-    if not answer.isdigit() or not min(low, high) <= int(answer) <= max(low, high):
+    if not re.fullmatch(r"\d{1,3}", answer) or not min(low, high) <= int(answer) <= max(low, high):
         return f"the answer '{answer[:20]}' is not a number from {low} to {high}"
     options = {int(n): " ".join(text.split()) for n, text in OPTION.findall(found["options"])}
     label = _stance(int(answer), options)

@@ -89,7 +89,7 @@ class Dyads:
         for item, side in zip(items, sides, strict=True):
             cluster, _, number = item.partition("#")
             own = cluster.split(MEMBER)[1:]
-            if own and number.isdigit() and int(number) < len(own):
+            if own and number.isdecimal() and int(number) < len(own):
                 side_of.setdefault(own[int(number)], int(side))
         members = {c: own for c in clusters for own in [c.split(MEMBER)[1:]] if any(m in side_of for m in own)}
         if not members:

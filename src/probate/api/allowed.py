@@ -113,6 +113,14 @@ def key_for(url: str, variable: str) -> str:
     return value or NO_KEY
 
 
+def withheld(url: str, variable: str) -> str:
+    """What is said where a server is asked without the key that a study names for it; "" where there is nothing to say."""
+    if refusal(url, variable) or not os.environ.get(variable) or key_for(url, variable) != NO_KEY:
+        return ""
+    host = host_of(url)
+    return f"{host} is sent no key: {variable} is set, but not allowed for it; allow it with --server {host}={variable}, or in {servers_file()}"
+
+
 def _own(host: str) -> str | None:
     """The variable that the user allows for a host; None where the host is not allowed."""
     allowed = _allowed()

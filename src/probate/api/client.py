@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+from probate.api.allowed import withheld
 from probate.api.bounds import PLAIN, UnboundedAnswer
 from probate.api.ledger import Ledger, ledger_path
 from probate.api.spec import ApiSpec
@@ -58,7 +59,7 @@ class ApiClient:
         self.ledger = Ledger(self.spec, ledger_path(cache.parent), sum(1 for _ in cache.glob("*/*.json")))
         self.sent = 0
         self.refused: dict[str, str] = {}
-        self.notes: list[str] = []
+        self.notes = list(filter(None, [withheld(self.spec.base_url, self.spec.key_env)]))
 
     def ask(
         self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None] | None = None

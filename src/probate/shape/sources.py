@@ -74,7 +74,7 @@ def sources_of(original: Sequence[Ties], augmented: Sequence[Ties] = ()) -> tupl
 
 def _keys(ties: Ties, side: int) -> list[str]:
     item = ties.id.partition("#")[0]
-    own = f"number {side}:{item}" if side and item.isdigit() else f"id:{item}"
+    own = f"number {side}:{item}" if side and item.isdecimal() else f"id:{item}"
     return [
         *([own] if item and not ties.parents else []),
         *(f"id:{p}" for p in ties.parents),
