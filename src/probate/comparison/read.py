@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from probate.comparison.scores import read_score
-from probate.errors import InputError, nearest, some
+from probate.errors import InputError, first_line, nearest, some
 from probate.inputs import check_regular
 from probate.kept import OUTCOMES, kept_groups, kept_table
 from probate.parse import NotJson, json_value
@@ -189,7 +189,7 @@ def _inspect_rows(path: Path) -> Iterator[list[Any]]:
             found = log.read_eval_log(str(file))
         except Exception as error:
             raise InputError(
-                f"{file}: inspect_ai cannot read it ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+                f"{file}: inspect_ai cannot read it ({first_line(error)})"
             ) from None
         for sample in found.samples or []:
             for name, score in (sample.scores or {}).items():

@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field
 
 from probate.consent import given
-from probate.errors import InputError
+from probate.errors import InputError, first_line
 from probate.files import write_atomic
 from probate.fingerprint import content
 from probate.inputs import read_bounded
@@ -228,9 +228,8 @@ def _loaded(name: str, folder: str, held: str) -> Any:
         task = next(iter(found.values()))
         len(task.eval_docs)
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"tasks: {PREFIX}{name} cannot load its data ({first}); it may need the network, or a local copy of the data set"
+            f"tasks: {PREFIX}{name} cannot load its data ({first_line(error)}); it may need the network, or a local copy of the data set"
         ) from None
     return task
 

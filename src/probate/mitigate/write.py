@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.arrow import arrow_file
-from probate.errors import InputError
+from probate.errors import InputError, first_line
 from probate.files import atomic
 from probate.rows import Line, csv_style
 from probate.shape.cells import style_of, written
@@ -151,7 +151,7 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
             try:
                 parquet.write_table(pyarrow.concat_tables(tables, promote_options="permissive"), path)
             except pyarrow.ArrowException as error:
-                raise InputError(f"{out}: Parquet cannot hold it ({str(error).splitlines()[0]}); write .jsonl") from None
+                raise InputError(f"{out}: Parquet cannot hold it ({first_line(error)}); write .jsonl") from None
     finally:
         if file:
             file.close()
