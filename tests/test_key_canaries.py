@@ -252,6 +252,10 @@ ALLOWED: list[tuple[str, str, list[str], bool]] = [
     ("https://api.openai.com.evil.net/v1", "OPENAI_API_KEY", [], False),
     ("http://api.openai.com/v1", "OPENAI_API_KEY", [], False),
     ("https://localhost.evil.net/v1", VARIABLE, [], False),
+    ("http://api.example.org/v1", VARIABLE, [f"api.example.org={VARIABLE}"], False),
+    ("http://api.example.org/v1", VARIABLE, [f"http://api.example.org={VARIABLE}"], True),
+    ("http://api.example.org:80/v1", VARIABLE, [f"http://api.example.org={VARIABLE}"], True),
+    ("http://127.0.0.1:80/v1", VARIABLE, [f"127.0.0.1={VARIABLE}"], True),
     *((f"https://{host}/v1", variable, [], True) for host, variable in VENDORS.items()),
     *((f"https://{host}/v1", "AWS_SECRET_ACCESS_KEY", [], False) for host in VENDORS),
 ]

@@ -348,11 +348,12 @@ def ask(
     loaded, start = _load(study, overrides, None, base)
     folder = out or Path("runs") / f"{loaded.name}-{server_model.replace('/', '-')}"
     host = host_of(base_url)
+    bare = "http://" if base_url.startswith("http://") else ""
     spec = ApiSpec(
         model=server_model, base_url=base_url, key_env=key_env or VENDORS.get(host, ""), concurrency=concurrency,
         max_tokens_total=max_tokens,
     )  # fmt: skip
-    with allow(code=allow_code, servers=[f"{host}={key_env}"] if key_env else [] if host in VENDORS else [host]):
+    with allow(code=allow_code, servers=[f"{bare}{host}={key_env}"] if key_env else [] if host in VENDORS else [host]):
         client = ApiClient(spec, folder / "api-cache")
     with allow(code=allow_code), Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
         table = measure_study(loaded, start, client, folder, samples, tick)

@@ -27,7 +27,7 @@ NO_KEY = "none"
 
 
 def read_servers(lines: Iterable[str], where: str) -> dict[str, str]:
-    """`HOST` or `HOST=VARIABLE` (a port may follow the host) as host → variable.
+    """`HOST` or `HOST=VARIABLE` (a port may follow the host) as host → variable; `http://` before it lets the key go there without encryption.
 
     Raises:
         InputError: a line that is neither.
@@ -35,7 +35,9 @@ def read_servers(lines: Iterable[str], where: str) -> dict[str, str]:
     found = {}
     for line in lines:
         host, _, variable = (part.strip() for part in line.partition("="))
-        if not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", host) or not re.fullmatch(r"\w*", variable):
+        if not re.fullmatch(r"(?:http://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", host) or not re.fullmatch(
+            r"\w*", variable
+        ):
             raise InputError(f"{where}: must be HOST or HOST=VARIABLE, as in api.example.org=MY_KEY")
         found[host.lower()] = variable
     return found
@@ -92,6 +94,8 @@ def refusal(url: str, variable: str) -> str:
     allowed = _own(host)
     if allowed is None and (is_loopback(host) or _vendor(url, host) == variable):
         return ""
+    if allowed == variable and os.environ.get(variable) and _bare(url, host):
+        return f"server {host}: the key in {variable} would be sent without encryption; use https, or allow it with --server http://{host}={variable}"
     if allowed is None or (allowed != variable and _vendor(url, host) != variable and os.environ.get(variable)):
         return f"server {host} with the key in {variable} is not allowed; allow it with --server {host}={variable}, or in {servers_file()}"
     return ""
@@ -123,8 +127,14 @@ def withheld(url: str, variable: str) -> str:
 
 def _own(host: str) -> str | None:
     """The variable that the user allows for a host; None where the host is not allowed."""
-    allowed = _allowed()
+    allowed = {name.removeprefix("http://"): variable for name, variable in _allowed().items()}
     return allowed.get(host, allowed.get(re.sub(r":\d+$", "", host)))
+
+
+def _bare(url: str, host: str) -> bool:
+    """Whether a key would go to another machine without encryption, which the user did not allow."""
+    spelt = {f"http://{host}", "http://" + re.sub(r":\d+$", "", host)}
+    return urlsplit(url).scheme == "http" and not is_loopback(host) and not spelt & set(_allowed())
 
 
 def _vendor(url: str, host: str) -> str | None:

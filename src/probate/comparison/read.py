@@ -188,9 +188,7 @@ def _inspect_rows(path: Path) -> Iterator[list[Any]]:
         try:
             found = log.read_eval_log(str(file))
         except Exception as error:
-            raise InputError(
-                f"{file}: inspect_ai cannot read it ({first_line(error)})"
-            ) from None
+            raise InputError(f"{file}: inspect_ai cannot read it ({first_line(error)})") from None
         for sample in found.samples or []:
             for name, score in (sample.scores or {}).items():
                 item = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}#{sample.epoch}"
