@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from probate.report.charts import LONGEST, Bar, Point, Series, dose_chart, forest_chart, share_chart, standalone
+from probate.report.charts import TITLE, Bar, Point, Series, dose_chart, forest_chart, share_chart, standalone
 from probate.report.frontier import Mark, frontier_chart
 from probate.report.lineage import lineage_chart
 from probate.report.maps import text_map
@@ -51,6 +51,6 @@ def test_a_name_is_drawn_as_it_is(kind):
 def test_every_chart_is_well_formed_and_of_bounded_width(kind):
     for svg in charts(KEPT[kind]):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", svg)
-        assert all(len(text) <= LONGEST + 12 for text in words(svg))
+        assert all(len(text) <= TITLE for text in words(svg))
         assert float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) < 2500
         assert "<script" not in svg

@@ -31,6 +31,7 @@ PLAIN = {"text.parse_math": False}
 """A label is drawn as it is: `$` is a dollar, no formula. Also for what is only made as a chart is saved."""
 LONGEST = 60
 """Characters of a name in a chart; the page's tables have the whole."""
+TITLE = 2 * LONGEST
 GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -48,10 +49,10 @@ def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
     return draw
 
 
-def shown(name: str) -> str:
-    """A name as a chart writes it: on one line, cut at `LONGEST` characters, what is no character of a text replaced."""
+def shown(name: str, most: int = LONGEST) -> str:
+    """A name as a chart writes it: on one line, cut at `most` characters, what is no character of a text replaced."""
     text = _characters(name)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _characters(text: str) -> str:
@@ -133,7 +134,7 @@ def dose_chart(
     axes.set_xticks(doses)
     axes.set_xticklabels([f"{d:g}" for d in doses])
     axes.set_xlabel(shown(across), color=SOFT, fontsize=9)
-    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
+    axes.set_title(shown(title, TITLE), loc="left", fontsize=10, color=INK)
     axes.yaxis.set_major_formatter(formatter(unit))
     return svg_of(figure, alt)
 
@@ -178,7 +179,7 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     axes.set_yticks(range(len(rows)))
     axes.set_yticklabels([shown(r.label) for r in reversed(rows)], fontsize=9)
     axes.xaxis.set_major_formatter(formatter(unit))
-    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
+    axes.set_title(shown(title, TITLE), loc="left", fontsize=10, color=INK)
     return svg_of(figure, alt)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probate.report.charts import INK, SOFT, drawn, figure_of, formatter, shown, svg_of
+from probate.report.charts import INK, SOFT, TITLE, drawn, figure_of, formatter, shown, svg_of
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,5 @@ def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title:
     axes.set_ylabel("change of the gap that is left", color=SOFT, fontsize=9)
     axes.xaxis.set_major_formatter(formatter("share"))
     axes.yaxis.set_major_formatter(formatter(unit))
-    axes.set_title(shown(title), loc="left", fontsize=10, color=INK)
+    axes.set_title(shown(title, TITLE), loc="left", fontsize=10, color=INK)
     return svg_of(figure, alt)

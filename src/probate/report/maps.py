@@ -24,7 +24,7 @@ def text_map(found: dict[str, Any], title: str, salt: str) -> str:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(charts.shown(found["axes"]), color=charts.SOFT, fontsize=9)
-    axes.set_title(charts.shown(title), loc="left", fontsize=10, color=charts.INK)
+    axes.set_title(charts.shown(title, charts.TITLE), loc="left", fontsize=10, color=charts.INK)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, labelcolor=charts.INK)
     counts = "; ".join(f"{len(found[side])} {side}" for side in ("original", "augmented"))
     return charts.svg_of(figure, f"{title}. {counts} texts; {found['axes']}")
