@@ -42,7 +42,8 @@ def child(fault: str, at: int, out: str, arguments: list[str]) -> None:
             paths = [args[0]] if writes else []
         else:
             paths = list(args[:2]) if event in ("os.rename", "os.remove", "os.mkdir") else []
-        if not any(isinstance(p, str | os.PathLike) and os.path.realpath(os.fspath(p)).startswith(root) for p in paths):
+        inside = (os.path.realpath(os.fspath(p)) for p in paths if isinstance(p, str | os.PathLike))
+        if not any(p == root or p.startswith(root + os.sep) for p in inside):
             return
         seen += 1
         if at and seen >= at:
