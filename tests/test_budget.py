@@ -18,7 +18,7 @@ pytest.importorskip("openai", reason="openai is not installed (extra api)")
 from test_api import Handler, client, requests, said, serve  # noqa: F401 (a fixture)
 
 from probate.api import bounds
-from probate.api.ledger import LEDGER, Amount, Ledger, ledger_path, read_ledger
+from probate.api.ledger import LEDGER, Amount, Ledger, ledger_path, read_ledger, share_ledger
 from probate.api.spec import ApiSpec
 from probate.cli import app
 from probate.errors import InputError, StageError
@@ -219,15 +219,20 @@ def test_a_link_is_named_where_it_is(tmp_path, name):
 def test_two_ledgers_of_one_folder_are_refused_neither_forgotten(tmp_path):
     pair = tmp_path / "a--x"
     Ledger(ApiSpec(model="m"), ledger_path(pair)).reserve(500, 500)
-    ledger(tmp_path).begin()  # by its grid, later
-    with pytest.raises(InputError, match="a budget counts one ledger"):
+    with pytest.raises(InputError, match="a budget counts one"):
+        share_ledger(tmp_path, ApiSpec(model="m"), [pair])  # by its grid, later
+    with pytest.raises(InputError, match="a budget counts one"):
         ledger_path(pair)
-    assert ledger_path(tmp_path / "b--x") == tmp_path / LEDGER
+
+
+def test_a_folder_in_another_that_has_a_ledger_has_its_own(tmp_path):
+    ledger(tmp_path).reserve(1, 1)
+    assert ledger_path(tmp_path / "run") == tmp_path / "run" / LEDGER
 
 
 def test_pairs_of_a_grid_share_its_ledger(serve, tmp_path):  # noqa: F811
     server = serve()
-    Ledger(ApiSpec(model="m"), tmp_path / LEDGER).begin()
+    share_ledger(tmp_path, ApiSpec(model="m"), [tmp_path / p for p in ("a--x", "a--y", "b--x")])
     for pair in ("a--x", "a--y", "b--x"):
         assert ledger_path(tmp_path / pair) == tmp_path / LEDGER
         with pytest.raises(StageError, match="api budget"):
@@ -247,6 +252,8 @@ def test_a_grid_with_a_server_begins_its_ledger(tiny_study, tmp_path, monkeypatc
     with pytest.raises(Exception, match="stop"):
         grid.run_grid(study, tmp_path / "grid", quiet=True)
     assert read_ledger(tmp_path / "grid" / LEDGER).charged == Amount()
+    [pair] = (tmp_path / "grid").glob("*--*")
+    assert ledger_path(pair) == tmp_path / "grid" / LEDGER
 
 
 USAGES = [

@@ -335,10 +335,11 @@ def test_libraries_log_nothing_while_a_server_is_asked(tmp_path: Path, servers, 
     import logging
 
     from probate.api.client import ApiClient
+    from probate.api.transport import LOGGERS
 
     server, _ = servers(SERVERS["headers"])
     spec = ApiSpec(model="m", base_url=f"{server.url}/v1", key_env=VARIABLE, retries=0)
-    loggers = [logging.getLogger(name) for name in ("openai", "httpx", "httpcore")]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from probate.api.ledger import LEDGER, Ledger
+from probate.api.ledger import share_ledger
 from probate.errors import InputError, ProbateError
 from probate.files import atomic, atomic_folder, write_atomic
 from probate.progress import Reporter
@@ -39,14 +39,17 @@ def run_grid(
     failures: list[dict[str, str]] = []
     done: dict[tuple[str, str], RunResult] = {}
     reporter = Reporter(quiet=quiet)
-    for spec in generators:
-        if spec.api:  # before the pairs, which find it there
-            Ledger(spec.api, folder / LEDGER).begin()
-            break
+
+    def home(generator: ModelSpec, learner: ModelSpec) -> Path:
+        return folder / f"{_slug(generator, generators)}--{_slug(learner, learners)}"
+
+    server = next((g.api for g in generators if g.api), None)
+    if server:
+        share_ledger(folder, server, [home(g, m) for g in generators for m in learners])
     for generator in generators:
         written: Path | None = None
         for learner in learners:
-            own = folder / f"{_slug(generator, generators)}--{_slug(learner, learners)}"
+            own = home(generator, learner)
             reporter.say(f"generator {generator.name}, learner {learner.name}: {own}")
             if written:
                 _share(written, own)

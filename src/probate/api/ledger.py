@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,11 @@ from typing import Any, NamedTuple
 
 from probate.api.spec import ApiSpec
 from probate.errors import InputError, StageError
+from probate.files import write_atomic
 from probate.store import digest
 
-LEDGER = "api-ledger.jsonl"
+LEDGER, SHARED = "api-ledger.jsonl", "api-ledger.shared"
+"""A run folder's ledger; and what says of a pair of a grid that it has none of its own."""
 VERSION = 1
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 BINARY = getattr(os, "O_BINARY", 0)  # of Windows: a line ends with the one byte that was written
@@ -54,17 +56,31 @@ class Reservation:
 
 
 def ledger_path(folder: Path) -> Path:
-    """The ledger of a run folder: its own, or that of the folder that it lies in, where there is one (a grid's, for its pairs).
+    """The ledger of a run folder: its own, or where it is a pair of a grid (`share_ledger`) that of the grid, the folder that it lies in.
 
     Raises:
-        InputError: there are both, and either would forget what the other holds.
+        InputError: a pair that has a ledger of its own, too, and either would forget what the other holds.
     """
-    own, shared = folder / LEDGER, folder.absolute().parent / LEDGER
-    if not os.path.lexists(shared):
+    own = folder / LEDGER
+    if not os.path.lexists(folder / SHARED):
         return own
     if os.path.lexists(own):
-        raise InputError(f"{own}: {shared} is there too, and a budget counts one ledger; start a new folder (--out)")
-    return shared
+        raise InputError(
+            f"{own}: the ledger of its grid counts for it, too, and a budget counts one; start a new folder (--out)"
+        )
+    return folder.absolute().parent / LEDGER
+
+
+def share_ledger(grid: Path, spec: ApiSpec, pairs: Iterable[Path]) -> None:
+    """Begin the ledger of a grid, for all its pairs.
+
+    Raises:
+        InputError: a pair has a ledger of its own.
+    """
+    Ledger(spec, grid / LEDGER).begin()
+    for pair in pairs:
+        write_atomic(pair / SHARED, f"requests of this pair stand in ../{LEDGER}\n")
+        ledger_path(pair)
 
 
 class Ledger:

@@ -16,7 +16,8 @@ HEADERS = {
 OWN = {"openai-organization", "openai-project"}
 """For the vendor whose they are."""
 OWNER = "api.openai.com"
-LOGGERS = ("openai", "httpx", "httpcore")
+LOGGERS = ("openai", "httpx", "httpcore", "httpx2", "httpcore2")
+"""Of the official client and of what it speaks by, whichever it has."""
 
 
 def http_client(openai: Any) -> Any:
@@ -33,7 +34,8 @@ def http_client(openai: Any) -> Any:
 @contextmanager
 def unlogged() -> Iterator[None]:
     """Within it, the libraries that speak with servers log nothing: headers and reasons are a server's own words."""
-    levels = [(logger, logger.level) for logger in map(logging.getLogger, LOGGERS)]
+    names = {*LOGGERS, *(name for name in logging.root.manager.loggerDict if name.startswith(LOGGERS))}
+    levels = [(logger, logger.level) for logger in map(logging.getLogger, sorted(names))]
     for logger, _ in levels:
         logger.setLevel(logging.CRITICAL + 1)
     try:
