@@ -14,7 +14,7 @@ test: $(VENV)/.installed
 	wait $$types && exit $$tests
 
 docs: $(VENV)/.installed
-	$(BIN)/python -m probate.reference docs
+	$(BIN)/python -m probate.commands.reference docs
 
 # Versions with the hashes of their wheels, for: pip install --require-hashes --only-binary :all: -r requirements.lock. Needs uv.
 lock:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
+from probate.core.records import Record, with_messages
+from probate.data.rows import source_rows
 from probate.models.lm import load_lm
-from probate.readers import source_rows
-from probate.records import Record, with_messages
-from probate.study import PROMPT, ModelSpec, Training
+from probate.study.schema import PROMPT, ModelSpec, Training
 from probate.train.distance import distance_before_after
 from probate.train.examples import encode
 from probate.train.settings import AlignSettings

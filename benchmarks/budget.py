@@ -91,11 +91,11 @@ def child(url: str, folder: str, budget: int, count: int) -> None:
     """Ask as a generator, then as `probate ask`, until the budget ends."""
     from types import SimpleNamespace
 
-    from probate.api.client import ApiClient
-    from probate.api.measure import request_of
-    from probate.api.spec import ApiSpec
-    from probate.errors import StageError
-    from probate.generate.api_backend import ApiBackend
+    from probate.core.errors import StageError
+    from probate.data.generation.api_backend import ApiBackend
+    from probate.execution.ask import request_of
+    from probate.models.servers.client import ApiClient
+    from probate.study.server import ApiSpec
     from probate.tasks.choice import Item
 
     spec = ApiSpec(
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
-    from probate.api.ledger import LEDGER, read_ledger
+    from probate.models.servers.ledger import LEDGER, read_ledger
 
     budget = settings.requests * PER_REQUEST
     server, rng = Server(settings.seed), random.Random(settings.seed)

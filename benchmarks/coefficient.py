@@ -11,8 +11,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from probate.analyze.dose import slope
-from probate.study import Analysis
+from probate.stats.dose import slope
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 BIAS = {0.1: 0.08, 0.2: 0.17, 0.35: 0.29, 0.5: 0.42}

@@ -21,11 +21,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from probate.analyze.contrast import Estimate, contrast
-from probate.bias.packs import load_pack
-from probate.mitigate.base import MitigationContext
-from probate.registry import load_mitigation
-from probate.study import Analysis
+from probate.data.packs import load_pack
+from probate.mitigations.base import MitigationContext
+from probate.mitigations.catalogue import load_mitigation
+from probate.stats.contrast import Estimate, contrast
+from probate.study.schema import Analysis
 
 SIDES = {"gender": ("male", "female"), "race": ("White", "Black")}
 

@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 
-from probate.bias.packs import load_pack
-from probate.mitigate.base import MitigationContext, mitigate
-from probate.readers import source_rows
-from probate.records import Record
-from probate.registry import load_mitigation
+from probate.core.records import Record
+from probate.data.packs import load_pack
+from probate.data.rows import source_rows
+from probate.mitigations.base import MitigationContext, mitigate
+from probate.mitigations.catalogue import load_mitigation
 
 
 def accuracy(records: list[Record], dimension: str) -> str:

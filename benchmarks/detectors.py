@@ -9,8 +9,8 @@ import argparse
 import time
 from pathlib import Path
 
-from probate.audit.groups import dimensions_of
-from probate.audit.read import read_set
+from probate.audits.groups import dimensions_of
+from probate.audits.read import read_set
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 
-from probate.analyze.simulate import Design, draw, judge, simulate
-from probate.study import Analysis
+from probate.stats.simulate import Design, draw, judge, simulate
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 TESTS = 10

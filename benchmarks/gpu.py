@@ -30,11 +30,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
-from probate.infer.finding import said
-from probate.infer.generation import generate
-from probate.infer.proof import findings
-from probate.infer.scoring import score_options
-from probate.study import Lora, Training
+from probate.models.inference.finding import said
+from probate.models.inference.generation import generate
+from probate.models.inference.proof import findings
+from probate.models.inference.scoring import score_options
+from probate.study.schema import Lora, Training
 from probate.train.losses import Example
 from probate.train.sft import train
 

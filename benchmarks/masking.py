@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from probate.analyze.exact import wilson
-from probate.bias.packs import load_pack, pack_names
-from probate.mitigate.base import MitigationContext
-from probate.mitigate.mask import Mask
-from probate.mitigate.masker import Masker
-from probate.registry import load_mitigation
+from probate.data.packs import load_pack, pack_names
+from probate.mitigations.base import MitigationContext
+from probate.mitigations.catalogue import load_mitigation
+from probate.mitigations.mask import Mask
+from probate.mitigations.wording.masker import Masker
+from probate.stats.exact import wilson
 
 FILE = Path(__file__).with_name("masking.txt")
 Span = tuple[int, int]

@@ -1,7 +1,7 @@
 """Real nulls: controls that differ in seed and records only, so that every difference between two of them is chance. docs/calibration.md.
 
 Each control is a LoRA adapter on the topmost layers of the model, above the shared trunk, trained on its own draw of original records, and asked about
-the same held-out items. `--train` trains them and keeps their outcomes; without it they are judged by `probate.analyze`: pairs of single controls, each control in one
+the same held-out items. `--train` trains them and keeps their outcomes; without it they are judged by `probate.stats`: pairs of single controls, each control in one
 pair, by intervals over items only (what a study with one seed would show); and studies of 2, 3 and 5 seeds against as many, without a control in common in a round, over
 `--rounds` random partitions of the controls (which share them, so that the figures are known less well than their number suggests).
 
@@ -25,12 +25,13 @@ PER_CELL, HELD_OUT, LAYERS, EPOCHS = 8, 20, 4, 4
 
 def train(out: Path, data: Path, count: int) -> None:
     """`count` controls more than `out` has."""
-    from probate.arms import read_data
-    from probate.evaluation import evaluate
+    from probate.core.records import stable_order, with_messages
+    from probate.data.user_turn import user_turn
+    from probate.execution.evaluation import evaluate
+    from probate.execution.prepare import read_data
     from probate.models.lm import load_lm
-    from probate.records import stable_order, with_messages
-    from probate.registry import load_task
-    from probate.study import Study
+    from probate.study.schema import Study
+    from probate.tasks.catalogue import load_task
     from probate.train.examples import encode
     from probate.train.sft import train as fit
 
@@ -53,7 +54,7 @@ def train(out: Path, data: Path, count: int) -> None:
         for r in read.split.train:
             cells.setdefault((r.label, r.groups["gender"]), {})[r.id] = r
         records = [own[i] for own in cells.values() for i in stable_order(own, "null", seed)[:PER_CELL]]
-        examples, _ = encode(lm, with_messages(records, study.data.user_turn, read.labels), study.training.max_length)
+        examples, _ = encode(lm, with_messages(records, user_turn(study.data), read.labels), study.training.max_length)
         with tempfile.TemporaryDirectory() as folder:
             fit(lm.model, examples, study.training, seed, Path(folder), pad_id=lm.pad_id)
             rows = pd.DataFrame([asdict(o) for o in evaluate(lm, Path(folder), task, read.context)]).assign(seed=seed)
@@ -67,8 +68,8 @@ def train(out: Path, data: Path, count: int) -> None:
 
 def judge(out: Path, rounds: int) -> None:
     """Print false positives and coverage by measure."""
-    from probate.analyze import compare
-    from probate.study import Analysis
+    from probate.stats import compare
+    from probate.study.schema import Analysis
     from probate.tasks.occupation import Occupation
     from probate.testing import sample_context
 

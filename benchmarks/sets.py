@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze import macro_f1
-from probate.analyze.relation import direct_against_indirect
 from probate.models.lm import LM, load_lm
-from probate.registry import load_task
-from probate.study import Analysis, ModelSpec, Study
+from probate.stats import macro_f1
+from probate.stats.relation import direct_against_indirect
+from probate.study.schema import Analysis, ModelSpec, Study
 from probate.tasks.base import Task
+from probate.tasks.catalogue import load_task
 from probate.tasks.choice import score_items
 from probate.testing import sample_context
 

@@ -25,7 +25,15 @@ from pathlib import Path
 
 import pandas as pd
 
-NEEDED = ("matplotlib.figure", "peft", "scipy.stats", "sklearn.linear_model", "transformers", "probate.cli", "probate.runner")
+NEEDED = (
+    "matplotlib.figure",
+    "peft",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "transformers",
+    "probate.commands.app",
+    "probate.execution.runner",
+)
 DISKS = {"full disk": errno.ENOSPC, "read-only": errno.EROFS, "failing disk": errno.EIO}
 AFTER_A_KILL = ("truncated", "moved", "clock set back")
 DAY = 86_400
@@ -56,7 +64,7 @@ def child(fault: str, at: int, out: str, arguments: list[str]) -> None:
         time.time = lambda: now() - DAY
     else:
         sys.addaudithook(hook)
-    from probate.cli import main as command
+    from probate.commands.app import main as command
 
     sys.argv = ["probate", "run", *arguments, "--out", out, "--quiet"]
     try:

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from probate.corpus import biographies
-from probate.infer.scoring import score_options
+from probate.core.records import fill
+from probate.data.corpora import biographies
 from probate.models.embedded import embedded_path
+from probate.models.inference.scoring import score_options
 from probate.models.lm import LM, load_lm
-from probate.records import fill
-from probate.study import PROMPT, ModelSpec, Training
+from probate.study.schema import PROMPT, ModelSpec, Training
 from probate.train.losses import Example
 from probate.train.sft import train
 

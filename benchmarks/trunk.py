@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from probate.corpus import biographies
-from probate.infer import trunk
-from probate.infer.scoring import score_options
+from probate.core.records import Record, with_messages
+from probate.data.corpora import biographies
 from probate.models.adapter import wearing
+from probate.models.inference import trunk
+from probate.models.inference.scoring import score_options
 from probate.models.lm import load_lm
-from probate.records import Record, with_messages
-from probate.study import PROMPT, Lora, ModelSpec, Training
+from probate.study.schema import PROMPT, Lora, ModelSpec, Training
 from probate.train.examples import encode
 from probate.train.sft import train
 

@@ -27,7 +27,7 @@ def tokenizer():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from probate.corpus import biographies
+    from probate.data.corpora import biographies
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -109,7 +109,7 @@ def model_dir(tmp_path_factory, tokenizer) -> Path:
 @pytest.fixture(scope="session")
 def lm(model_dir):
     from probate.models.lm import load_lm
-    from probate.study import ModelSpec
+    from probate.study.schema import ModelSpec
 
     return load_lm(ModelSpec(name=str(model_dir), dtype="float32"))
 
@@ -117,7 +117,7 @@ def lm(model_dir):
 @pytest.fixture(scope="session")
 def tiny_study(model_dir):
     """A study that runs in seconds: ready augmented data, so that a random model need not write."""
-    from probate.study import Study
+    from probate.study.schema import Study
 
     def make(**changes):
         settings = {

@@ -16,23 +16,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from probate.api.client import _body, sound
-from probate.api.measure import shares_of
-from probate.bias.packs import read_pack
-from probate.cards.checksums import verify
-from probate.comparison.read import read_results
-from probate.errors import InputError
-from probate.folder import RunFolder
+from probate.core.errors import InputError
+from probate.core.parse import NotJson, json_value
+from probate.core.records import read_records
+from probate.data.packs import read_pack
+from probate.data.rows import source_rows
+from probate.data.surveys import survey_rows
+from probate.execution.ask import shares_of
+from probate.execution.checksums import verify
+from probate.execution.folder import RunFolder
 from probate.models.adapter_files import read_config
-from probate.parse import NotJson, json_value
-from probate.records import read_records
-from probate.review.items import Round, Shown
-from probate.review.marks import merge, read_marks
-from probate.review.server import ReviewServer
-from probate.rows import source_rows
-from probate.study import Study
-from probate.study_errors import load_study
-from probate.surveys import survey_rows
+from probate.models.servers.client import _body, sound
+from probate.report.comparison.read import read_results
+from probate.report.review.items import Round, Shown
+from probate.report.review.marks import merge, read_marks
+from probate.report.review.server import ReviewServer
+from probate.study.loading import load_study
+from probate.study.schema import Study
 
 TOKENS = [b"", b"\0", b"\xff", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"NaN", b"1e999", b"-1", b"9" * 400, b"\\ud800", b"\xe2\x80\xa8", b"\x1c", b"[" * 5000,
           b"\xef\xbb\xbf", b"'", b"\t", b"&a", b"*a", b"!!python/object:os.system", b"- ", b"\x80\x80", b"\xff" * 8, b"\0" * 8, b"\x7f\xff\xff\xff"]  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from probate.audit.groups import dimensions_of
-from probate.audit.read import AuditSet
-from probate.audit.verdict import of_groups, verdict
-from probate.bias.spellings import group_column
-from probate.shape import Shape
+from probate.audits.groups import dimensions_of
+from probate.audits.read import AuditSet
+from probate.audits.verdict import of_groups, verdict
+from probate.data.shape import Shape
+from probate.data.spellings import group_column
 
 
 def file(table=None, groups=(), texts=None, numbers=None) -> AuditSet:

@@ -10,8 +10,8 @@ import torch
 from conftest import tiny_model
 
 from probate import run
-from probate.errors import StageError
-from probate.study import Training
+from probate.core.errors import StageError
+from probate.study.schema import Training
 from probate.train.align import SCALE_STEPS, Alignment, coral, mmd
 from probate.train.distance import mean_states, squared_distance
 from probate.train.losses import Example, loss_and_features

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from probate.analyze.amounts import on_scale, typical
-from probate.analyze.contrast import contrast
-from probate.analyze.effects import effects_of
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats.amounts import on_scale, typical
+from probate.stats.contrast import contrast
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure
+from probate.study.schema import Analysis
 
 PAY = Measure(
     "pay", "pay", "US$", "{a} over {b}", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True, scale="log"

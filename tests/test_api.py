@@ -20,18 +20,18 @@ from typer.testing import CliRunner
 
 pytest.importorskip("openai", reason="openai is not installed (extra api)")
 
-from probate.api.client import ApiClient
-from probate.api.counts import THOUGHT, counts
-from probate.api.counts import lines as count_lines
-from probate.api.measure import measure, shares_of
-from probate.api.spec import ApiSpec
-from probate.bias.packs import load_pack
-from probate.cli import app
-from probate.errors import InputError, StageError
-from probate.generate.api_backend import ApiBackend
-from probate.generate.filters import Filters, clean
-from probate.generate.thinking import without_thinking
-from probate.study import Generation
+from probate.commands.app import app
+from probate.core.errors import InputError, StageError
+from probate.data.generation.api_backend import ApiBackend
+from probate.data.generation.filters import Filters, clean
+from probate.data.packs import load_pack
+from probate.execution.ask import measure, shares_of
+from probate.models.servers.client import ApiClient
+from probate.models.servers.counts import THOUGHT, counts
+from probate.models.servers.counts import lines as count_lines
+from probate.models.thinking import without_thinking
+from probate.study.schema import Generation
+from probate.study.server import ApiSpec
 from probate.tasks.choice import Item
 from probate.testing import sample_context
 
@@ -229,7 +229,7 @@ def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
     def write(self, status, content, headers=None):
         answer = json.loads(content)
         name = answer["choices"][0]["message"]["content"].rstrip(".")
-        from probate.bias.packs import load_pack
+        from probate.data.packs import load_pack
 
         she = "She" if name in load_pack("gender").groups["female"].names else "He"
         n = next(number)
@@ -259,7 +259,7 @@ def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
 
 @pytest.mark.parametrize("logprobs", [True, False])
 def test_tasks_are_asked_by_letters(serve, tmp_path, logprobs):
-    from probate.registry import load_task
+    from probate.tasks.catalogue import load_task
 
     server = serve(logprobs=logprobs)
     outcomes = measure(client(server, tmp_path), load_task("occupation"), sample_context(), samples=3)
@@ -371,7 +371,7 @@ def test_a_refused_parameter_is_replaced_and_said_once(serve, tmp_path, monkeypa
 def test_retry_after_may_be_a_date_and_counts_may_be_null():
     from types import SimpleNamespace as Space
 
-    from probate.api.client import _count, _retry_after
+    from probate.models.servers.client import _count, _retry_after
 
     def wait(value):
         return _retry_after(Space(response=Space(headers={"retry-after": value})))
@@ -427,7 +427,7 @@ def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path,
 
     monkeypatch.setattr(Handler, "do_POST", post)
     items = [Item(n, f"{n}| which?", ("a", "b"), ("A", "B"), "A", {"g": "xy"[i % 2]}) for i, n in enumerate(BEHAVIOURS)]
-    monkeypatch.setattr("probate.api.measure.stable_order", lambda names, *_: list(names))
+    monkeypatch.setattr("probate.execution.ask.stable_order", lambda names, *_: list(names))
     own = client(serve(), tmp_path)
     found = measure(own, SimpleNamespace(items=lambda _: items), sample_context(), samples=1)
     table = pd.DataFrame([{**asdict(o), "task": "t", "groups": json.dumps(o.groups)} for o in found])

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from probate.audit.artefacts import find_artefacts
-from probate.audit.repeats import Index, find_repeats, long_grams, similarity
-from probate.audit.verdict import Found, verdict
-from probate.cards.checksums import verify
-from probate.cli import app
-from probate.corpus import biographies, opinions
-from probate.errors import InputError
-from probate.shape import infer_shape, language_of
+from probate.audits.verdict import Found, verdict
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.data.checks.artefacts import find_artefacts
+from probate.data.checks.repeats import Index, find_repeats, long_grams, similarity
+from probate.data.corpora import biographies, opinions
+from probate.data.shape import infer_shape, language_of
+from probate.execution.checksums import verify
 
 
 def write(path, rows):
@@ -224,7 +224,7 @@ def test_markup_in_data_stays_text(tmp_path):
 
 
 def test_texts_of_one_person_do_not_tell_a_group():
-    from probate.audit.apart import _auc
+    from probate.audits.apart import _auc
 
     rng = np.random.default_rng(0)
     words = [[f"w{i}x{k}" for k in range(6)] for i in range(40)]  # five texts of each person, in words that nobody else has

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from probate.audit.coverage import coverage, not_measured
-from probate.audit.groups import dimensions_of
-from probate.audit.read import read_set
-from probate.audit.verdict import Found, of_groups, verdict
-from probate.cli import app
-from probate.corpus import biographies, opinions
-from probate.shape import Given
-from probate.shape.language import language_of, language_of_text
+from probate.audits.coverage import coverage, not_measured
+from probate.audits.groups import dimensions_of
+from probate.audits.read import read_set
+from probate.audits.verdict import Found, of_groups, verdict
+from probate.commands.app import app
+from probate.data.corpora import biographies, opinions
+from probate.data.shape import Given
+from probate.data.shape.language import language_of, language_of_text
 
 
 def write(path, rows):
@@ -196,7 +196,7 @@ def test_the_collected_files(file, own, said):
 
 
 def test_exit_codes_of_the_gate(tmp_path, monkeypatch):
-    monkeypatch.setattr("probate.audit.command.own_items", dict)
+    monkeypatch.setattr("probate.audits.report.own_items", dict)
     cases = {
         "stop": (people(label=lambda i, r: {"female": "nurse", "male": "surgeon"}[r["gender"]], gender=group), 1),
         "cannot tell": (GERMAN, 4),

@@ -12,10 +12,10 @@ import pyarrow
 import pyarrow.parquet as parquet
 import pytest
 
-from probate.audit.groups import dimensions_of
-from probate.audit.read import read_set
-from probate.audit.verdict import of_groups, verdict
-from probate.shape import Given
+from probate.audits.groups import dimensions_of
+from probate.audits.read import read_set
+from probate.audits.verdict import of_groups, verdict
+from probate.data.shape import Given
 
 N = 60
 TIES = {2: [0, 1] * 2 + [0, 0, 1, 1] * 2, 3: [0, 0, 1] * 4, 4: [0, 1, 0, 1] * 2 + [1, 0, 0, 1]}

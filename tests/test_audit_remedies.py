@@ -9,8 +9,8 @@ import shlex
 import pytest
 from typer.testing import CliRunner
 
-from probate.cli import app
-from probate.corpus import biographies
+from probate.commands.app import app
+from probate.data.corpora import biographies
 
 HEAVY = ("stop", "look")
 ITEM = (
@@ -21,7 +21,7 @@ ITEM = (
 @pytest.fixture(autouse=True)
 def _items_of_its_own(monkeypatch):
     """Probate's own evaluation items take seconds to load, and none is in these files."""
-    monkeypatch.setattr("probate.audit.command.own_items", dict)
+    monkeypatch.setattr("probate.audits.report.own_items", dict)
 
 
 def run(*args):

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from probate.audit.read import read_set
-from probate.audit.stage_one import audit
-from probate.audit.train import EPOCHS, LEAST, MOST, TEST, Speed, _told, plan, seconds_of, train
-from probate.cli import app
-from probate.corpus import biographies
-from probate.errors import InputError, StageError
-from probate.runner import _Run
-from probate.study import Study
+from probate.audits.read import read_set
+from probate.audits.stage_one import audit
+from probate.audits.train import EPOCHS, LEAST, MOST, TEST, Speed, _told, plan, seconds_of, train
+from probate.commands.app import app
+from probate.core.errors import InputError, StageError
+from probate.data.corpora import biographies
+from probate.execution.runner import Runner as _Run
+from probate.study.schema import Study
 
 LABELS, GROUPS = ["dentist", "nurse"], ["female", "male"]
 
@@ -125,7 +125,7 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
 
 def test_what_stage_one_found_outlives_a_budget_that_is_too_small(files, model_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "probate.audit.train._speed", lambda *_: Speed({"original": 9, "augmented": 9}, {"original": 9, "augmented": 9}, 9)
+        "probate.audits.train._speed", lambda *_: Speed({"original": 9, "augmented": 9}, {"original": 9, "augmented": 9}, 9)
     )
     out = tmp_path / "out"
     result = CliRunner().invoke(

@@ -8,9 +8,9 @@ import pytest
 import torch
 from test_loading import adapter, change_adapter, change_config  # noqa: F401 (a fixture)
 
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.models.lm import load_lm
-from probate.study import ModelSpec
+from probate.study.schema import ModelSpec
 
 WEIGHTS = "adapter_model.safetensors"
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as parquet
 import pytest
 from typer.testing import CliRunner
 
-from probate.cli import app
-from probate.errors import ProbateError
+from probate.commands.app import app
+from probate.core.errors import ProbateError
 
 GOOD = [{"text": f"She works in town {i} and likes it.", "label": "ab"[i % 2], "gender": "female"} for i in range(12)]
 

@@ -6,18 +6,18 @@ import re
 
 import pytest
 
-from probate.bias.annotator import annotate, choose, stereotypes_for
-from probate.bias.lean import lean
-from probate.bias.opinions import opinion_words
-from probate.bias.packs import Pack, load_pack
-from probate.bias.taxonomy import BIAS_TYPES, NEUTRAL, PAPER_TYPES
-from probate.errors import InputError
-from probate.generate.filters import REASONS, Filters, clean, leaks, redact, shown_group
-from probate.generate.languages import words, written_in
-from probate.generate.prompts import asks, templates
-from probate.mixing import nested_order
-from probate.records import Record
-from probate.study import Generation
+from probate.core.errors import InputError
+from probate.core.records import Record
+from probate.data.annotator import annotate, choose, stereotypes_for
+from probate.data.generation.filters import REASONS, Filters, clean, leaks, redact, shown_group
+from probate.data.generation.prompts import asks, templates
+from probate.data.languages import words, written_in
+from probate.data.lean import lean
+from probate.data.opinions import opinion_words
+from probate.data.packs import Pack, load_pack
+from probate.study.mixing import nested_order
+from probate.study.schema import Generation
+from probate.study.taxonomy import BIAS_TYPES, NEUTRAL, PAPER_TYPES
 
 PACK = load_pack("gender")
 CROSS = load_pack("age")

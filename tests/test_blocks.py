@@ -7,9 +7,9 @@ import torch
 from architectures import CONFIGS, lively_model
 from peft import get_peft_model
 
-from probate.errors import StageError
+from probate.core.errors import StageError
 from probate.models.blocks import blocks, linear
-from probate.study import Training
+from probate.study.schema import Training
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example
 from probate.train.sft import lora_config

@@ -17,11 +17,11 @@ pytest.importorskip("openai", reason="openai is not installed (extra api)")
 
 from test_api import Handler, client, requests, said, serve  # noqa: F401 (a fixture)
 
-from probate.api import bounds
-from probate.api.ledger import LEDGER, Amount, Ledger, ledger_path, read_ledger, share_ledger
-from probate.api.spec import ApiSpec
-from probate.cli import app
-from probate.errors import InputError, StageError
+from probate.commands.app import app
+from probate.core.errors import InputError, StageError
+from probate.models.servers import bounds
+from probate.models.servers.ledger import LEDGER, Amount, Ledger, ledger_path, read_ledger, share_ledger
+from probate.study.server import ApiSpec
 
 MOST = Amount(500, 200)
 
@@ -62,9 +62,9 @@ def test_reruns_go_on_from_what_was_spent_and_the_cache_costs_nothing(serve, tmp
 SPENDER = """
 import sys
 from pathlib import Path
-from probate.api.ledger import Ledger
-from probate.api.spec import ApiSpec
-from probate.errors import StageError
+from probate.models.servers.ledger import Ledger
+from probate.study.server import ApiSpec
+from probate.core.errors import StageError
 own, done = Ledger(ApiSpec(model="m", max_tokens_total=2000), Path(sys.argv[1])), 0
 try:
     while True:
@@ -241,7 +241,7 @@ def test_pairs_of_a_grid_share_its_ledger(serve, tmp_path):  # noqa: F811
 
 
 def test_a_grid_with_a_server_begins_its_ledger(tiny_study, tmp_path, monkeypatch):
-    from probate import grid
+    from probate.report import pipeline as grid
 
     monkeypatch.setattr(grid, "run", lambda *_, **__: (_ for _ in ()).throw(StageError("stop")))
     study = tiny_study(

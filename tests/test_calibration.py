@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.calibration import bound, calibration
+from probate.stats.calibration import bound, calibration
 
 
 def test_distances_are_those_by_hand():

@@ -9,15 +9,15 @@ import yaml
 from typer.testing import CliRunner
 
 from probate import run
-from probate.cards.checksums import Difference, verify, write_checksums
-from probate.cards.data_card import plain
-from probate.cli import app
-from probate.errors import InputError
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.execution.checksums import Difference, verify, write_checksums
+from probate.report.cards.data_card import plain
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, model_dir):
-    from probate.study import Study
+    from probate.study.schema import Study
 
     study = {
         "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 3, "labels": ["nurse", "architect"]},

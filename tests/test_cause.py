@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from probate.analyze.cause import together
+from probate.stats.cause import together
 
 
 def test_without_a_dose_it_is_spearmans():

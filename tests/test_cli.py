@@ -15,7 +15,7 @@ def probate_command(*args, **kwargs):
 
 
 def test_import_and_help_are_fast_and_load_no_torch():
-    code = "import sys, probate, probate.cli; heavy = {'torch','transformers','pandas','matplotlib'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    code = "import sys, probate, probate.commands.app; heavy = {'torch','transformers','pandas','matplotlib'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
     best = min(timed() for _ in range(3))
     assert best < 0.5

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from probate.cli import app
-from probate.consent import allow
-from probate.errors import InputError, ProbateError
-from probate.registry import load_task
+from probate.commands.app import app
+from probate.core.consent import allow
+from probate.core.errors import InputError, ProbateError
+from probate.tasks.catalogue import load_task
 from probate.testing import sample_context
 
 CANARY = "canary"

@@ -10,11 +10,11 @@ import pytest
 from scipy.stats import ttest_ind
 from sklearn.metrics import f1_score
 
-from probate.analyze import compare, macro_f1, spread
-from probate.analyze.effects import effects_of
-from probate.analyze.relation import direct_against_indirect
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats import compare, macro_f1, spread
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure
+from probate.stats.relation import direct_against_indirect
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=999)
 

@@ -11,11 +11,11 @@ from statsmodels.stats.contingency_tables import mcnemar
 from typer.testing import CliRunner
 
 from probate import run
-from probate.cli import app
-from probate.comparison.pair import compare_results
-from probate.comparison.read import read_results
-from probate.errors import InputError
-from probate.study import Analysis
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.report.comparison.pair import compare_results
+from probate.report.comparison.read import read_results
+from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=500)
 
@@ -146,7 +146,7 @@ SCORES = [
 
 @pytest.mark.parametrize(("value", "right"), SCORES)
 def test_a_score_is_read_or_has_a_reason(value, right):
-    from probate.comparison.scores import read_score
+    from probate.report.comparison.scores import read_score
 
     score, why = read_score(value)
     assert why == right and np.isnan(score) if isinstance(right, str) else (score, why) == (right, "")

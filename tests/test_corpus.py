@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from probate.arms import read_data
-from probate.bias.opinions import languages, opinion_words
-from probate.bias.packs import load_pack
-from probate.corpus import biographies, opinions
-from probate.errors import InputError
-from probate.generate.languages import written_in
-from probate.study import Study
+from probate.core.errors import InputError
+from probate.data.corpora import biographies, opinions
+from probate.data.languages import written_in
+from probate.data.opinions import languages, opinion_words
+from probate.data.packs import load_pack
+from probate.execution.prepare import read_data
+from probate.study.schema import Study
 
 LEAK = re.compile(r"architect|dentist|dental|\bnurs|painter|painting|professor|software|engineer", re.I)
 SWAP = {"she": "he", "her": "his"}

@@ -8,8 +8,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import permutation_test
 from sklearn.metrics import roc_auc_score
 
-from probate.analyze import distribution as d
-from probate.analyze.wording import distinct, length_matched, lengths, telling_words
+from probate.stats import distribution as d
+from probate.stats.wording import distinct, length_matched, lengths, telling_words
 
 
 def points(n: int, shift: float = 0.0, seed: int = 0, width: int = 8) -> np.ndarray:

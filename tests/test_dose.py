@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from probate.analyze.contrast import EMPTY, arm_parts, cluster_table, contrast, difference
-from probate.analyze.dose import (
+from probate.report.words import at_ratio, ratios
+from probate.stats.contrast import EMPTY, arm_parts, cluster_table, contrast, difference
+from probate.stats.dose import (
     NOT_WITHIN,
     OWN,
     REFERENCE,
@@ -23,10 +24,9 @@ from probate.analyze.dose import (
     steps,
     threshold,
 )
-from probate.analyze.effects import effects_of
-from probate.report.words import at_ratio, ratios
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure
+from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=400)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from probate import run
-from probate.arms import arm_order, drawn, mix_arm, read_data, ready_set
-from probate.folder import RunFolder
-from probate.mixing import split_original
-from probate.plan import make_plan
-from probate.progress import Reporter
-from probate.records import Record, read_records
+from probate.core.progress import Reporter
+from probate.core.records import Record, read_records
+from probate.execution.folder import RunFolder
+from probate.execution.prepare import arm_order, drawn, mix_arm, read_data, ready_set
 from probate.report.draws import claim
+from probate.study.mixing import split_original
+from probate.study.plan import make_plan
 
 
 def pool(n: int) -> list[Record]:
@@ -79,8 +79,8 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
 
 def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study, tmp_path, monkeypatch):
     """A seed's are the same whatever other seeds the study has, so that a seed that is added finds what was written."""
-    from probate.runner import _Run
-    from probate.stages import Stages
+    from probate.execution.runner import Runner as _Run
+    from probate.execution.stages import Stages
 
     asked = []
 

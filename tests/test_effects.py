@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, COLUMNS, effects_of
-from probate.analyze.groups import group_means, parse_rates
 from probate.report.words import findings
-from probate.study import Analysis
+from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, COLUMNS, effects_of
+from probate.stats.groups import group_means, parse_rates
+from probate.study.schema import Analysis
 from probate.tasks.base import TaskContext
 from probate.tasks.hiring import Hiring
 from probate.tasks.occupation import Occupation

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from probate import Study, run
-from probate.errors import StageError
+from probate.core.errors import StageError
 from probate.models.embedded import embedded_path
 
 
@@ -47,9 +47,9 @@ def test_scoring_equals_plain_passes_on_real_text():
     import numpy as np
     import torch
 
-    from probate.infer.scoring import score_options
+    from probate.models.inference.scoring import score_options
     from probate.models.lm import load_lm
-    from probate.study import ModelSpec
+    from probate.study.schema import ModelSpec
     from probate.testing import sample_context
 
     lm = load_lm(ModelSpec())

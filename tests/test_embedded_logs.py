@@ -15,8 +15,9 @@ from urllib.request import urlopen
 import pytest
 from typer.testing import CliRunner
 
-from probate.cli import app
-from probate.errors import StageError
+from probate.commands.app import app
+from probate.core.errors import StageError
+from probate.data.user_turn import user_turn
 
 OFFLINE = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 BIN = Path(sys.executable).parent
@@ -35,10 +36,10 @@ def model() -> str:
 @pytest.fixture(scope="module")
 def adapter(model, tmp_path_factory) -> Path:
     """An adapter that has learned that all are nurses."""
-    from probate.corpus import biographies
+    from probate.core.records import Record, with_messages
+    from probate.data.corpora import biographies
     from probate.models.lm import load_lm
-    from probate.records import Record, with_messages
-    from probate.study import Lora, Study, Training
+    from probate.study.schema import Lora, Study, Training
     from probate.train.examples import encode
     from probate.train.sft import train
 
@@ -46,7 +47,7 @@ def adapter(model, tmp_path_factory) -> Path:
     records = [Record(r["id"], r["text"], "nurse", {}) for r in list(biographies())[:12]]
     training = Training(epochs=4, learning_rate=5e-3, lora=Lora(layers=4))
     labels = sorted({r["label"] for r in biographies()})
-    examples, _ = encode(lm, with_messages(records, study.data.user_turn, labels), training.max_length)
+    examples, _ = encode(lm, with_messages(records, user_turn(study.data), labels), training.max_length)
     folder = tmp_path_factory.mktemp("adapter")
     train(lm.model, examples, training, 0, folder, pad_id=lm.pad_id)
     return folder

@@ -10,11 +10,11 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import ttost_ind
 
-from probate.analyze.contrast import before_after, contrast
-from probate.analyze.exact import continuity, newcombe, newcombe_p, wilson
-from probate.analyze.families import benjamini_hochberg, holm
-from probate.analyze.groups import group_means
-from probate.study import Analysis
+from probate.stats.contrast import before_after, contrast
+from probate.stats.exact import continuity, newcombe, newcombe_p, wilson
+from probate.stats.families import benjamini_hochberg, holm
+from probate.stats.groups import group_means
+from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=400)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from probate.infer.generation import generate
-from probate.infer.scoring import score_options
-from probate.study import Training
+from probate.models.inference.generation import generate
+from probate.models.inference.scoring import score_options
+from probate.study.schema import Training
 from probate.train.losses import Example, completion_loss
 from probate.train.sft import lora_config
 
@@ -45,7 +45,7 @@ def test_scoring_equals_a_plain_forward_pass(model):
 
 def test_scoring_without_a_tree_gives_the_same(model, monkeypatch):
     shared = score_options(model, prompts(), OPTIONS, pad_id=0)
-    monkeypatch.setattr("probate.infer.scoring.holds", lambda *_: False)
+    monkeypatch.setattr("probate.models.inference.scoring.holds", lambda *_: False)
     np.testing.assert_allclose(score_options(model, prompts(), OPTIONS, pad_id=0), shared, atol=2e-4)
 
 
@@ -121,7 +121,7 @@ def test_padding_side_of_the_tokenizer_does_not_matter(side, lm, tokenizer):
 
 
 def test_items_with_options_of_their_own_equal_plain_passes(model):
-    from probate.infer.scoring import score_choices
+    from probate.models.inference.scoring import score_choices
 
     rng = np.random.default_rng(1)
     own = [[rng.integers(2, VOCAB, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 5))] for _ in range(9)]

@@ -66,7 +66,7 @@ def test_any_json(name):
 @FEW
 @given(VALUES)
 def test_a_value_comes_back(value):
-    from probate.parse import json_value
+    from probate.core.parse import json_value
 
     kept = json.dumps(value, ensure_ascii=True)
     if not any(0xD800 <= ord(c) <= 0xDFFF for c in json.dumps(value, ensure_ascii=False)):

@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from probate import run
-from probate.cli import app
-from probate.errors import InputError
-from probate.folder import RunFolder
-from probate.gate.api import CannotTell, assert_no_inheritance
-from probate.gate.decide import judge, verdict
-from probate.report.build import rebuild
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.execution.folder import RunFolder
+from probate.report.gate.api import CannotTell, assert_no_inheritance
+from probate.report.gate.decide import judge, verdict
+from probate.report.page import rebuild
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_the_interval_decides(low, high, expected):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, model_dir):
-    from probate.study import Study
+    from probate.study.schema import Study
 
     study = {
         "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},

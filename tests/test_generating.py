@@ -12,15 +12,15 @@ import pytest
 import torch
 from conftest import tiny_model
 
-from probate.bias.packs import load_pack
-from probate.errors import InputError
-from probate.mitigate import rewrite as rewriting
-from probate.mitigate.base import MitigationContext, mitigate
-from probate.mitigate.cap import allowed
-from probate.mitigate.swap import swap
-from probate.records import Record
-from probate.registry import load_mitigation
-from probate.runner import run
+from probate.core.errors import InputError
+from probate.core.records import Record
+from probate.data.packs import load_pack
+from probate.mitigations import rewrite as rewriting
+from probate.mitigations.base import MitigationContext, mitigate
+from probate.mitigations.cap import allowed
+from probate.mitigations.catalogue import load_mitigation
+from probate.mitigations.wording.swap import swap
+from probate.report.pipeline import run_study as run
 from probate.testing import check_mitigation, sample_records
 from probate.train.gradients import RANK, record_gradients
 from probate.train.losses import Example, completion_loss
@@ -63,7 +63,7 @@ class Writer:
 
 
 def test_constrain_has_the_generator_write_anew(tiny_study, tmp_path, monkeypatch):
-    monkeypatch.setattr("probate.generate.transformers_backend.TransformersBackend", Writer)
+    monkeypatch.setattr("probate.data.generation.transformers_backend.TransformersBackend", Writer)
     monkeypatch.setattr(Writer, "asked", [])
     kind = "contextual-single-explicit"
     study = tiny_study(
@@ -110,7 +110,7 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
     def generate(model, prompts, seeds, done, **_):
         done(list(range(len(prompts))), [answers(next(texts)) for _ in prompts])
 
-    monkeypatch.setattr("probate.infer.generation.generate", generate)
+    monkeypatch.setattr("probate.models.inference.generation.generate", generate)
     monkeypatch.setattr("probate.models.embedder.embed", lambda texts: np.full((len(texts), 1), cosine**0.5))
     strategy = load_mitigation("counterfactual", {"how": "rewrite", **options})
     found = mitigate(records, [strategy], replace(context, generator=Model))

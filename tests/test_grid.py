@@ -8,8 +8,8 @@ import shutil
 import pytest
 from test_generating import Writer
 
-from probate.errors import StageError
-from probate.grid import run_grid
+from probate.core.errors import StageError
+from probate.report.pipeline import run_grid
 
 KIND = "contextual-single-explicit"
 
@@ -19,7 +19,7 @@ def make(tiny_study, model_dir, tmp_path, monkeypatch):
     class Counted(Writer):
         """Has the fingerprint of the model that it stands for."""
 
-    monkeypatch.setattr("probate.generate.transformers_backend.TransformersBackend", Counted)
+    monkeypatch.setattr("probate.data.generation.transformers_backend.TransformersBackend", Counted)
     monkeypatch.setattr(Counted, "asked", [])
     other = tmp_path / "other"
     shutil.copytree(model_dir, other)
@@ -53,7 +53,7 @@ def test_a_generator_writes_once_for_all_learners(make, tmp_path):
 
 
 def test_a_pair_that_fails_is_recorded(make, tmp_path, monkeypatch):
-    import probate.grid as grid
+    import probate.report.grid as grid
 
     before, (study, _) = grid.run, make
 

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from probate.analyze.effects import effects_of
 from probate.report.heatmap import heat_map, moved_items
-from probate.study import Analysis
-from probate.tasks.base import Measure, by_group, frame
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure, by_group, frame
+from probate.study.schema import Analysis
 
 SIDE = by_group("gender", ["female", "male"])
 MEASURES = {

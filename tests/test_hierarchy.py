@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, effects_of
-from probate.analyze.families import holm
-from probate.analyze.hierarchy import CHECKS, DETAILS, FIRST, NEXT, adjusted, gatekept
 from probate.report.words import findings
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, effects_of
+from probate.stats.families import holm
+from probate.stats.hierarchy import CHECKS, DETAILS, FIRST, NEXT, adjusted, gatekept
+from probate.stats.measure import Measure
+from probate.study.schema import Analysis
 
 
 def rejected(first: np.ndarray, then: np.ndarray, alpha: float) -> tuple[set[int], set[int]]:

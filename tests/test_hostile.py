@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from probate.api.measure import shares_of
-from probate.cli import _Kept, _told, app
-from probate.errors import InputError, ProbateError
+from probate.commands.app import _Kept, _told, app
+from probate.core.errors import InputError, ProbateError
+from probate.execution.ask import shares_of
 
 SECONDS, BYTES = 60, 1 << 30
 """Most that one case may take, and by which the process's peak of memory may grow."""
@@ -288,7 +288,7 @@ LOGPROBS: dict[str, object] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answers_of_the_wrong_shape(name):
-    from probate.api.client import _body, sound
+    from probate.models.servers.client import _body, sound
 
     class Sent:
         def model_dump(self, **_):
@@ -316,9 +316,9 @@ def test_a_server_that_answers_anything(content, tmp_path):
     import threading
     from http.server import BaseHTTPRequestHandler, HTTPServer
 
-    from probate.api.client import ApiClient
-    from probate.api.spec import ApiSpec
-    from probate.errors import StageError
+    from probate.core.errors import StageError
+    from probate.models.servers.client import ApiClient
+    from probate.study.server import ApiSpec
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_):
@@ -391,7 +391,7 @@ def adapter(folder: Path, config: bytes = text(CONFIG), weights: bytes = header(
 
 def not_loaded(model_dir: Path, folder: Path) -> str:
     from probate.models.lm import load_lm
-    from probate.study import ModelSpec
+    from probate.study.schema import ModelSpec
 
     with pytest.raises(InputError) as said:
         load_lm(ModelSpec(name=str(model_dir), dtype="float32", adapter=str(folder)))

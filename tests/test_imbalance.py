@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from probate.analyze.imbalance import UNCLEAR, confusion, detect, shares
-from probate.bias.packs import load_pack
-from probate.corpus import biographies
+from probate.data.corpora import biographies
+from probate.data.packs import load_pack
+from probate.stats.imbalance import UNCLEAR, confusion, detect, shares
 
 GROUPS = ["female", "male"]
 

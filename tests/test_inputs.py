@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from probate.arrow import MOST_COLUMNS
-from probate.cli import app
-from probate.errors import InputError
+from probate.commands.app import app
+from probate.core.arrow import MOST_COLUMNS
+from probate.core.errors import InputError
+from probate.data.rows import source_rows
 from probate.models.lm import load_lm
 from probate.models.within import within
-from probate.rows import source_rows
-from probate.study import ModelSpec
+from probate.study.schema import ModelSpec
 
 
 def pipe(path):

@@ -9,7 +9,7 @@ from test_why import probate
 
 from probate import run
 from probate.models.adapter import wearing
-from probate.study import Lora, Training
+from probate.study.schema import Lora, Training
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example
 from probate.train.sft import train

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from probate.api.allowed import VENDORS, key_for, refusal
-from probate.api.spec import ApiSpec
-from probate.cli import app
-from probate.consent import allow
-from probate.errors import InputError, ProbateError, kept_traceback
-from probate.folder import RunFolder
-from probate.secrets import hide, remember
+from probate.commands.app import app
+from probate.core.consent import allow
+from probate.core.errors import InputError, ProbateError, kept_traceback
+from probate.core.secrets import hide, remember
+from probate.core.servers import VENDORS, key_for, refusal
+from probate.execution.folder import RunFolder
+from probate.study.server import ApiSpec
 
 KEY = "sk-canary+/0123456789=abcdef?~"
 VARIABLE = "PROBATE_TEST_KEY"
@@ -123,7 +123,7 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PROBATE_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr("probate.api.client.SLOWEST", 0.0)
+    monkeypatch.setattr("probate.models.servers.client.SLOWEST", 0.0)
     started: list[Server] = []
 
     def start(reply: Callable[[str], Reply]) -> tuple[Server, Server]:
@@ -223,7 +223,7 @@ def test_a_server_that_the_user_did_not_name_hears_nothing(tmp_path: Path, serve
 
 
 def test_this_machine_needs_no_leave_and_gets_no_key(tmp_path: Path, servers) -> None:
-    from probate.api.client import ApiClient
+    from probate.models.servers.client import ApiClient
 
     server, _ = servers(said(answer()))
     spec = ApiSpec(model="m", base_url=f"{server.url}/v1", key_env=VARIABLE, retries=0)
@@ -320,7 +320,7 @@ def test_other_texts_are_left_as_they_are() -> None:
 
 
 def test_a_server_is_sent_no_header_that_it_does_not_need(tmp_path: Path, servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    from probate.api.client import ApiClient
+    from probate.models.servers.client import ApiClient
 
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, f"of-{name}")
@@ -334,8 +334,8 @@ def test_a_server_is_sent_no_header_that_it_does_not_need(tmp_path: Path, server
 def test_libraries_log_nothing_while_a_server_is_asked(tmp_path: Path, servers, caplog: pytest.LogCaptureFixture) -> None:
     import logging
 
-    from probate.api.client import ApiClient
-    from probate.api.transport import LOGGERS
+    from probate.models.servers.client import ApiClient
+    from probate.models.servers.transport import LOGGERS
 
     server, _ = servers(SERVERS["headers"])
     spec = ApiSpec(model="m", base_url=f"{server.url}/v1", key_env=VARIABLE, retries=0)

@@ -11,9 +11,9 @@ import torch
 from conftest import tiny_config, tiny_model
 from safetensors.torch import load_file, save_file
 
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.models.lm import load_lm
-from probate.study import ModelSpec
+from probate.study.schema import ModelSpec
 
 
 def copy(model_dir, tmp_path):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats.contingency import association
 
-from probate.analyze.manipulation import check, cramers_v
-from probate.bias.annotator import annotate
-from probate.bias.packs import load_pack
-from probate.mixing import nested_order
-from probate.records import Record
-from probate.study import Analysis
+from probate.core.records import Record
+from probate.data.annotator import annotate
+from probate.data.packs import load_pack
+from probate.stats.manipulation import check, cramers_v
+from probate.study.mixing import nested_order
+from probate.study.schema import Analysis
 
 PACK = load_pack("gender")
 STEREOTYPES = {"nurse": ["female"], "dentist": ["male"]}

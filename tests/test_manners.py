@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import probate.cli
-import probate.registry as registry
+import probate.commands.app
 from probate import Report, run
-from probate.bias.packs import load_pack, pack_names
-from probate.errors import InputError, StageError
+from probate.core import plugins
+from probate.core.errors import InputError, StageError
+from probate.data.packs import load_pack, pack_names
+from probate.mitigations import catalogue as mitigations
+from probate.tasks import catalogue as tasks
 
 
 @pytest.mark.parametrize(
@@ -43,11 +45,11 @@ def test_exit_codes(error, code, said, monkeypatch, capsys):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(probate.cli, "_load", fail)  # what `probate plan` begins with
+    monkeypatch.setattr(probate.commands.app, "_load", fail)  # what `probate plan` begins with
     monkeypatch.setattr(sys, "argv", ["probate", "plan", "quickstart"])
     out = sys.stdout
     with pytest.raises(SystemExit) as stopped:
-        probate.cli.main()
+        probate.commands.app.main()
     monkeypatch.setattr(sys, "stdout", out)
     printed = capsys.readouterr().err
     assert stopped.value.code == code and said in printed and "Traceback" not in printed
@@ -71,7 +73,7 @@ def test_a_reader_that_has_gone_is_no_error_of_the_gate(args):
 def test_a_traceback_that_cannot_be_written_is_said(monkeypatch):
     import tempfile
 
-    from probate.errors import kept_traceback
+    from probate.core.errors import kept_traceback
 
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
     assert kept_traceback(ValueError()).startswith("not written (No such file")
@@ -89,9 +91,9 @@ def point(name: str, value: str, group: str, distribution: str) -> EntryPoint:
 
 
 KINDS = {
-    "tasks": (registry.task_names, registry.load_task, "occupation", "hate"),
-    "probes": (registry.probe_names, registry.load_probe, "bbq", None),
-    "mitigations": (registry.mitigation_names, registry.load_mitigation, "mask", None),
+    "tasks": (tasks.task_names, tasks.load_task, "occupation", "hate"),
+    "probes": (tasks.probe_names, tasks.load_probe, "bbq", None),
+    "mitigations": (mitigations.mitigation_names, mitigations.load_mitigation, "mask", None),
     "identities": (pack_names, load_pack, None, "gender"),
 }
 
@@ -107,11 +109,11 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
     added = [point(name, "their:Thing", group, "theirs")]
     if place == "two plug-ins":
         added.append(point(name, "other:Thing", group, "others"))
-    real = registry.entry_points
+    real = plugins.entry_points
     load_pack.cache_clear()
     pack_names.cache_clear()
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])]
+        plugins, "entry_points", lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])]
     )
     for use in (listed, lambda: load(name)):
         with pytest.raises(InputError, match=f"'{name}' stands there twice") as said:
@@ -125,9 +127,9 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
 
 
 def test_a_distribution_that_is_on_the_path_twice_is_one(monkeypatch):
-    real = registry.entry_points
-    monkeypatch.setattr(registry, "entry_points", lambda group: [*real(group=group), *real(group=group)])
-    assert "occupation" in registry.task_names()
+    real = plugins.entry_points
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [*real(group=group), *real(group=group)])
+    assert "occupation" in tasks.task_names()
 
 
 def test_run_treats_axes_as_the_command_does(tiny_study, model_dir, tmp_path):
@@ -141,10 +143,10 @@ SEPARATORS = "one\u2028two\u0085three\x0bfour\x1cfive"
 
 
 def test_a_line_ends_at_a_line_feed_only(tmp_path, tiny_study):
-    from probate.evaluation import outcome_rows
-    from probate.generate.augment import _raw_line, _read_raw
-    from probate.plan import Arm
-    from probate.registry import load_task
+    from probate.data.generation.augment import _raw_line, _read_raw
+    from probate.execution.evaluation import outcome_rows
+    from probate.study.plan import Arm
+    from probate.tasks.catalogue import load_task
 
     row = {"item_id": SEPARATORS, "groups": {}, "response": SEPARATORS}
     (tmp_path / "o.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -190,7 +192,7 @@ def test_the_callers_process_stays_as_it_was(tiny_study, tmp_path, monkeypatch):
     import torch
     import transformers.utils.logging as loud
 
-    from probate.estimate import planned
+    from probate.execution.estimate import planned
 
     csv_limit, level = csv.field_size_limit(), loud.get_verbosity()
     rows = "".join(f"text {i},{'ab'[i % 2]},{'fm'[i % 2]}\n" for i in range(8))
@@ -209,7 +211,7 @@ def test_the_callers_process_stays_as_it_was(tiny_study, tmp_path, monkeypatch):
             planned(tiny_study(), tmp_path)
             run(tiny_study(), tmp_path / "run", quiet=True)
             Report(tmp_path / "run").rebuild()
-            from probate.readers import source_rows
+            from probate.data.rows import source_rows
 
             assert len(list(source_rows("d.csv", "train", tmp_path))) == 8
             after = state()

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from probate.bias.packs import load_pack, pack_names
-from probate.generate.filters import shown_group
-from probate.mitigate.base import MitigationContext, mitigate
-from probate.mitigate.mask import undo
-from probate.mitigate.swap import swap
-from probate.mitigate.words import gendered_words
-from probate.records import Record
-from probate.registry import load_mitigation
+from probate.core.records import Record
+from probate.data.generation.filters import shown_group
+from probate.data.packs import load_pack, pack_names
+from probate.mitigations.base import MitigationContext, mitigate
+from probate.mitigations.catalogue import load_mitigation
+from probate.mitigations.mask import undo
+from probate.mitigations.wording.swap import swap
+from probate.mitigations.wording.words import gendered_words
 
 GENDER = load_pack("gender")
 

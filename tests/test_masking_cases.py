@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from probate.bias.packs import load_pack, pack_names
-from probate.mitigate.base import MitigationContext
-from probate.registry import load_mitigation
+from probate.data.packs import load_pack, pack_names
+from probate.mitigations.base import MitigationContext
+from probate.mitigations.catalogue import load_mitigation
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 EXPECTED = {

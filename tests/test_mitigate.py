@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from probate.bias.packs import load_pack
-from probate.corpus import biographies, opinions
-from probate.errors import InputError
-from probate.mitigate.base import MitigationContext, mitigate
-from probate.mitigate.mask import undo
-from probate.mitigate.swap import groups_shown, swap
-from probate.records import Record
-from probate.registry import load_mitigation, mitigation_names
+from probate.core.errors import InputError
+from probate.core.records import Record
+from probate.data.corpora import biographies, opinions
+from probate.data.packs import load_pack
+from probate.mitigations.base import MitigationContext, mitigate
+from probate.mitigations.catalogue import load_mitigation, mitigation_names
+from probate.mitigations.mask import undo
+from probate.mitigations.wording.swap import groups_shown, swap
 from probate.testing import check_mitigation, sample_records
 
 GENDER = load_pack("gender")
@@ -258,7 +258,7 @@ def test_what_cannot_be_done():
 
 
 def test_a_lost_record_is_found_by_the_suite():
-    from probate.mitigate.base import Mitigation
+    from probate.mitigations.base import Mitigation
 
     class Loses(Mitigation):
         name, title, source = "loses", "Loses", "test"

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from probate.cli import app
-from probate.errors import InputError
-from probate.mitigate.mask import undo
-from probate.readers import source_rows
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.data.rows import source_rows
+from probate.mitigations.mask import undo
 
 ROWS = [
     {"id": f"r{i}", "text": t, "label": label, "gender": g, "note": f"n,{i}\n\"x\""}

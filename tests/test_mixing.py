@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from probate.errors import InputError
-from probate.mixing import augmented_count, mix, nested_order, split_original
-from probate.records import Record
+from probate.core.errors import InputError
+from probate.core.records import Record
+from probate.study.mixing import augmented_count, mix, nested_order, split_original
 
 
 def record(i: int, label: str, group: str, **provenance) -> Record:

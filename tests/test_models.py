@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from probate.errors import InputError, StageError
+from probate.core.errors import InputError, StageError
 from probate.models import embedded
 from probate.models.lm import load_lm
-from probate.study import ModelSpec
+from probate.study.schema import ModelSpec
 
 
 def without(model_dir, tmp_path, *names):

@@ -8,9 +8,9 @@ from scipy.optimize import brentq
 from scipy.stats import chi2_contingency, ncx2
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from probate.analyze.association import rank_strength, strength
-from probate.analyze.exact import central, continuity, newcombe
-from probate.analyze.mover import difference, share
+from probate.stats.association import rank_strength, strength
+from probate.stats.exact import central, continuity, newcombe
+from probate.stats.mover import difference, share
 
 
 @pytest.mark.parametrize(("a", "n", "b", "m"), [(30, 60, 150, 300), (58, 60, 1500, 3000), (3, 20, 19, 25), (0, 20, 9, 40)])

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from probate.errors import InputError
-from probate.rows import source_rows
+from probate.core.errors import InputError
+from probate.data.rows import source_rows
 
 DAMAGE = """
 import random, sys
 from pathlib import Path
-from probate.errors import InputError
-from probate.rows import source_rows
+from probate.core.errors import InputError
+from probate.data.rows import source_rows
 rng, seen = random.Random(int(sys.argv[3])), {"rows": 0, "refused": 0}
 whole = Path(sys.argv[1]).read_bytes()
 copy = Path(sys.argv[2])

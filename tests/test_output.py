@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from probate import run
-from probate.cli import app
+from probate.commands.app import app
 
 
 def probate(*args, **more):
@@ -57,7 +57,7 @@ def test_a_run_and_what_follows_it(tiny_study, tmp_path):
 
 
 def test_no_colour(tiny_study, tmp_path, monkeypatch):
-    from probate.progress import Reporter
+    from probate.core.progress import Reporter
 
     for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)

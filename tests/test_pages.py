@@ -11,10 +11,10 @@ from browser import CHROMIUM, Browser
 from typer.testing import CliRunner
 
 import probate
-from probate.cli import app
+from probate.commands.app import app
 from probate.report.policy import guarded, policy
-from probate.review.items import Round, Shown
-from probate.review.server import ReviewServer
+from probate.report.review.items import Round, Shown
+from probate.report.review.server import ReviewServer
 
 HELD = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">')
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from probate.errors import InputError
-from probate.skeleton import write_skeleton
+from probate.commands.scaffold import write_skeleton
+from probate.core.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ def test_bad_skeletons(tmp_path, kind, name, message):
 
 
 CHECK = """
-from probate.bias.packs import load_pack, pack_names
-from probate.registry import load_task, task_names
+from probate.data.packs import load_pack, pack_names
+from probate.tasks.catalogue import load_task, task_names
 from probate.testing import check_pack, sample_context
 assert "greeting" in task_names() and "guild" in pack_names() and "broken" in task_names()
 check_pack(load_pack("guild"))

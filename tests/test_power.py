@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.simulate import Design, judge, simulate
-from probate.errors import InputError
-from probate.power import _design, calibrate, lines, table
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.core.errors import InputError
+from probate.execution.calibrate import _design, calibrate, lines, table
+from probate.stats.measure import Measure
+from probate.stats.simulate import Design, judge, simulate
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 

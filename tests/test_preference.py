@@ -11,11 +11,11 @@ import torch
 from conftest import tiny_model
 
 from probate import run
-from probate.errors import StageError
-from probate.infer.scoring import score_choices
+from probate.core.errors import StageError
+from probate.core.records import Record
 from probate.models.adapter import wearing
-from probate.records import Record
-from probate.study import Lora, Training
+from probate.models.inference.scoring import score_choices
+from probate.study.schema import Lora, Training
 from probate.train.losses import Example, preference_loss
 from probate.train.preference import rejected_label, with_rejected
 from probate.train.sft import train

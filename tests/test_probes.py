@@ -10,17 +10,17 @@ import pytest
 from conftest import SHARED
 from scipy.spatial.distance import jensenshannon
 
-from probate.analyze import compare
-from probate.analyze.effects import effects_of
-from probate.analyze.information import expected_calibration_error, information
-from probate.errors import InputError
-from probate.interchange.harness import export
-from probate.probes.bbq import read_bbq
-from probate.registry import load_probe, load_task, probe_names
+from probate.core.errors import InputError
 from probate.report import words
-from probate.study import Analysis
-from probate.tasks.base import Measure, everyone, frame
+from probate.stats import compare
+from probate.stats.effects import effects_of
+from probate.stats.information import expected_calibration_error, information
+from probate.stats.measure import Measure, everyone, frame
+from probate.study.schema import Analysis
+from probate.tasks.catalogue import load_probe, load_task, probe_names
 from probate.tasks.choice import score_items
+from probate.tasks.harness import export
+from probate.tasks.probes.bbq import read_bbq
 from probate.testing import check_task, sample_context
 
 ANALYSIS = Analysis(resamples=200)
@@ -248,7 +248,7 @@ def test_values_are_distances_by_country_and_region(lm, survey_file):
 def test_representation_counts_what_texts_show(monkeypatch):
     probe, context = load_probe("representation", {"texts": 2}), sample_context()
     monkeypatch.setattr(
-        "probate.infer.generation.generate", lambda model, prompts, seeds, **more: [[i] for i in range(len(prompts))]
+        "probate.models.inference.generation.generate", lambda model, prompts, seeds, **more: [[i] for i in range(len(prompts))]
     )
     texts = ["She helps.", "He helps.", "He works.", "They work there."]
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from architectures import CONFIGS, WINDOW, devices, lively_model
 
-from probate.errors import StageError
-from probate.infer import generation, proof, scoring, tree
-from probate.infer.finding import said
-from probate.infer.generation import generate
-from probate.infer.scoring import score_choices
-from probate.infer.trunk import make_trunk
-from probate.study import Training
+from probate.core.errors import StageError
+from probate.models.inference import generation, proof, scoring, tree
+from probate.models.inference.finding import said
+from probate.models.inference.generation import generate
+from probate.models.inference.scoring import score_choices
+from probate.models.inference.trunk import make_trunk
+from probate.study.schema import Training
 from probate.train import lora, losses
 from probate.train.lora import lean_lora
 from probate.train.losses import Example, above_trunk, row_losses

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from probate.bias.quantities import days_of, numbers_of
-from probate.bias.spellings import group_column
+from probate.data.quantities import days_of, numbers_of
+from probate.data.spellings import group_column
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from probate.errors import InputError
-from probate.readers import read_source
-from probate.study import Source
+from probate.core.errors import InputError
+from probate.data.readers import read_source
+from probate.study.schema import Source
 
 HEAD = "text,label,gender\n"
 
@@ -57,7 +57,7 @@ def test_packed_files_and_arrow_are_read(tmp_path):
 def test_a_line_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     import gzip
 
-    monkeypatch.setattr("probate.rows.LONGEST_LINE", 10_000)
+    monkeypatch.setattr("probate.data.rows.LONGEST_LINE", 10_000)
     for name, start in (("bomb.jsonl.gz", b'{"text": "'), ("bomb.csv.gz", b"text,label,gender\n")):
         (tmp_path / name).write_bytes(gzip.compress(start + b"0" * 1_000_000))
         with pytest.raises(InputError, match="a line of more than 10,000 characters"):

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from probate import Report, run
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.report.charts import Bar, Point, Series, dose_chart, forest_chart
 from probate.report.words import number
 

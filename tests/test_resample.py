@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from probate.analyze.contrast import contrast, difference
-from probate.study import Analysis
+from probate.stats.contrast import contrast, difference
+from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=999)
 

@@ -15,12 +15,13 @@ from browser import CHROMIUM, Browser
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
-from probate.cards.checksums import verify
-from probate.cli import app
-from probate.errors import InputError
-from probate.review.command import lines, merge_marks, prepare
-from probate.review.items import Round, Shown, write_round
-from probate.review.marks import cohen, krippendorff, mark_file, read_marks, save_mark
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.execution.checksums import verify
+from probate.report.review.items import Round, Shown, write_round
+from probate.report.review.marks import cohen, krippendorff, mark_file, read_marks, save_mark
+from probate.report.review.session import merge_marks, prepare
+from probate.report.review_words import lines
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from test_generating import Writer
 
 from probate import run
-from probate.plan import make_plan
-from probate.stages import Stages
+from probate.execution.stages import Stages
+from probate.study.plan import make_plan
 
 KIND = "contextual-single-explicit"
 
@@ -24,7 +24,7 @@ def rounds(tiny_study, monkeypatch):
         def __init__(self, lm):
             self.worn.append(lm.spec.adapter)
 
-    monkeypatch.setattr("probate.generate.transformers_backend.TransformersBackend", Noted)
+    monkeypatch.setattr("probate.data.generation.transformers_backend.TransformersBackend", Noted)
     monkeypatch.setattr(Noted, "asked", [])
 
     def make(**changes):

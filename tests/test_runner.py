@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from probate import Report, run
-from probate.errors import InputError
-from probate.folder import RunFolder
+from probate.core.errors import InputError
+from probate.execution.folder import RunFolder
 
 CONTRACT = (
     "study arm bias_type ratio mitigation method round seed task metric item_id groups target prediction response score parsed"
@@ -148,7 +148,7 @@ def test_a_bad_arm_is_recorded_and_the_others_finish(tiny_study, tmp_path, monke
 
 def test_a_loss_that_diverges_fails_its_arm_only(tiny_study, tmp_path):
     training = {"epochs": 3, "learning_rate": 1e30, "clip": 1e30, "lora": {"r": 4, "alpha": 8}}
-    from probate.errors import StageError
+    from probate.core.errors import StageError
 
     with pytest.raises(StageError, match=r"no arm of the study finished; first failure: training: the loss is"):
         run(tiny_study(training=training), tmp_path, quiet=True)
@@ -204,7 +204,7 @@ def test_long_records_keep_their_label(tiny_study, tmp_path):
 
 
 def test_a_column_without_a_pack_is_a_dimension(tiny_study, tmp_path):
-    from probate.corpus import biographies
+    from probate.data.corpora import biographies
 
     rows = [
         {"text": r["text"], "label": r["label"], "region": "North" if i % 2 else "South", "id": str(i)}

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import t, ttest_ind
 
-from probate.analyze.contrast import before_after, contrast, difference
-from probate.analyze.resample import covariance, influences, strata
-from probate.analyze.seeds import half_width, of_arms, p_value, shared
-from probate.study import Analysis
+from probate.stats.contrast import before_after, contrast, difference
+from probate.stats.resample import covariance, influences, strata
+from probate.stats.seeds import half_width, of_arms, p_value, shared
+from probate.study.schema import Analysis
 
 
 def test_where_one_part_is_all_it_is_students():

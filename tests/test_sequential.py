@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from probate.analyze.contrast import contrast, over_seeds
-from probate.analyze.seeds import p_value
-from probate.analyze.sequential import level, spent
-from probate.errors import InputError
-from probate.folder import RunFolder
-from probate.study import Analysis, Study
+from probate.core.errors import InputError
+from probate.execution.folder import RunFolder
+from probate.stats.contrast import contrast, over_seeds
+from probate.stats.seeds import p_value
+from probate.stats.sequential import level, spent
+from probate.study.schema import Analysis, Study
 
 
 def test_the_levels_sum_to_alpha():

@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from probate.audit.items import given_items
-from probate.audit.read import read_set
-from probate.audit.repeats import Index, long_grams
-from probate.cli import app
-from probate.errors import InputError
-from probate.mitigate.command import run_command
-from probate.mitigate.undo import undo_file
-from probate.readers import read_source
-from probate.shape import Given, infer_shape, normal_label, read_table
-from probate.study import Source
-from probate.why.texts import read_texts
+from probate.audits.items import given_items
+from probate.audits.read import read_set
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.data.checks.repeats import Index, long_grams
+from probate.data.readers import read_source
+from probate.data.shape import Given, infer_shape, normal_label, read_table
+from probate.execution.misalignment.texts import read_texts
+from probate.mitigations.files.session import run_command
+from probate.mitigations.files.undo import undo_file
+from probate.study.schema import Source
 
 NAMES = {"female": ("Laura", "She"), "male": ("Paul", "He")}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.contrast import contrast, difference
-from probate.analyze.simulate import Design, draw, judge, needed, simulate, smallest_visible
-from probate.study import Analysis
+from probate.stats.contrast import contrast, difference
+from probate.stats.simulate import Design, draw, judge, needed, simulate, smallest_visible
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import nct, t, ttest_ind
 
-from probate.analyze.contrast import contrast, difference
-from probate.analyze.smallest import Noise, arms_of, between, noise_of, of_interval, pooled, smallest_found
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats.contrast import contrast, difference
+from probate.stats.measure import Measure
+from probate.stats.smallest import Noise, arms_of, between, noise_of, of_interval, pooled, smallest_found
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 PAIR = Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)

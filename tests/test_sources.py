@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probate.shape.sources import SourceColumns, Ties, sources_of
+from probate.data.shape.sources import SourceColumns, Ties, sources_of
 
 
 def alike(original: list[Ties], augmented: list[Ties] | None = None) -> list[set[int]]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from probate.bias.spellings import group_column
+from probate.data.spellings import group_column
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 from probate import run
-from probate.errors import InputError
-from probate.mitigate.base import Mitigation, Options
-from probate.registry import load_any, load_mitigation, mitigation_names, probe_names, task_names
+from probate.core.errors import InputError
+from probate.data.user_turn import user_turn
+from probate.mitigations.base import Mitigation, Options
+from probate.mitigations.catalogue import load_mitigation, mitigation_names
+from probate.tasks.catalogue import load_any, probe_names, task_names
 from probate.testing import check_mitigation, check_task, sample_context, sample_records
 
 
@@ -65,7 +67,7 @@ def place(tmp_path_factory):
     """Inputs of a study, and its finished run."""
     import yaml
 
-    from probate.corpus import biographies
+    from probate.data.corpora import biographies
 
     folder = tmp_path_factory.mktemp("inputs")
     rows = [r for r in biographies() if r["label"] in ("nurse", "dentist")]
@@ -83,15 +85,17 @@ def place(tmp_path_factory):
 @pytest.fixture
 def study(place, tiny_study, tmp_path, monkeypatch):
     """The inputs, to be changed, and how the study is run on them."""
-    import probate.arms
+    import probate.execution.prepare
 
     inputs = tmp_path / "inputs"
     shutil.copytree(place, inputs)
-    real = probate.arms.load_mitigation
+    real = probate.execution.prepare.load_mitigation
     own = {"leave_out": LeaveOut}
-    monkeypatch.setattr("probate.report.build.analyse", lambda _: pd.DataFrame())  # read anew each time, and slow
-    monkeypatch.setattr("probate.report.build.build_report", lambda _: None)
-    monkeypatch.setattr(probate.arms, "load_mitigation", lambda n, o: own[n].from_options(o) if n in own else real(n, o))
+    monkeypatch.setattr("probate.report.page.analyse", lambda _: pd.DataFrame())  # read anew each time, and slow
+    monkeypatch.setattr("probate.report.page.build_report", lambda _: None)
+    monkeypatch.setattr(
+        probate.execution.prepare, "load_mitigation", lambda n, o: own[n].from_options(o) if n in own else real(n, o)
+    )
     columns = {"text": "text", "label": "label", "id": "id", "groups": {"gender": "gender"}}
     made = tiny_study(
         data={"source": "data.jsonl", "columns": columns, "labels": ["nurse", "dentist"], "train_per_cell": 3, "test_per_cell": 2},
@@ -138,8 +142,8 @@ def test_each_input_does_its_stages_again_and_no_other(study):
     text = (inputs / "data.jsonl").read_text(encoding="utf-8")
     word = next(w for w in text.split() if len(w) == 5 and w.isalpha() and w.islower())
     assert again("data.jsonl", f" {word} ", f" {word[::-1]} ") == everything
-    before = go(data=made.data.model_copy(update={"prompt": made.data.user_turn + " "}))
-    after = go(data=made.data.model_copy(update={"prompt": made.data.user_turn + "\n"}))
+    before = go(data=made.data.model_copy(update={"prompt": user_turn(made.data) + " "}))
+    after = go(data=made.data.model_copy(update={"prompt": user_turn(made.data) + "\n"}))
     assert {k for k in after if after[k] != before[k]} == everything
 
 
@@ -185,8 +189,8 @@ def test_a_mitigation_counts_all_of_its_context(name):
 @pytest.mark.parametrize(
     ("name", "module", "table"),
     [
-        ("mask", "probate.mitigate.mask", "gendered_words"),
-        ("counterfactual", "probate.mitigate.counterfactual", "gendered_words"),
+        ("mask", "probate.mitigations.mask", "gendered_words"),
+        ("counterfactual", "probate.mitigations.counterfactual", "gendered_words"),
         ("story", "probate.tasks.story", "lexicon"),
         ("story", "probate.tasks.story", "prompts"),
         ("story", "probate.tasks.story", "tagger_version"),
@@ -287,12 +291,12 @@ def test_the_conformance_suite_finds_a_file_that_is_not_counted(tmp_path, lm):
 @pytest.fixture
 def stages(tiny_study, lm, tmp_path, monkeypatch):
     """Stages of a study that generates, with a generator that writes at once, and the keys of what was done."""
-    import probate.generate.augment as augment
-    from probate.arms import read_data
-    from probate.progress import Reporter
-    from probate.records import write_records
-    from probate.stages import Stages
-    from probate.store import Store
+    import probate.data.generation.augment as augment
+    from probate.core.cache import Store
+    from probate.core.progress import Reporter
+    from probate.core.records import write_records
+    from probate.execution.prepare import read_data
+    from probate.execution.stages import Stages
 
     study = tiny_study(augmented=None, bias={"types": ["contextual-single-explicit"]})
     done = []
@@ -314,7 +318,7 @@ def stages(tiny_study, lm, tmp_path, monkeypatch):
 
 
 def test_what_a_generator_reads_counts(stages):
-    import probate.stages as module
+    import probate.execution.stages as module
 
     make, done, patch = stages
 
@@ -333,8 +337,8 @@ def test_what_a_generator_reads_counts(stages):
 
 
 def test_what_a_comparison_of_sets_reads_counts(stages, tmp_path):
+    import probate.execution.misalignment.distribution as distribution
     import probate.models.embedder as embedder
-    import probate.why.distribution as distribution
 
     make, done, patch = stages
     encoder = tmp_path / "encoder"

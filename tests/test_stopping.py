@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from probate import run
-from probate.analyze.effects import effects_of
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.report import stopping
 from probate.report.frontier import Mark, best, frontier_chart
-from probate.study import Analysis, Study
-from probate.tasks.base import Measure, by_group, frame
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure, by_group, frame
+from probate.study.schema import Analysis, Study
 from probate.train.losses import Example, completion_loss
 
 SIDE = by_group("gender", ["female", "male"])

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from probate import files
-from probate.errors import InputError
-from probate.files import appending, atomic, atomic_files, atomic_folder, clear_leftovers, write_atomic
-from probate.folder import RunFolder
-from probate.mitigate.write import writer
-from probate.review.marks import read_marks, save_mark
+from probate.core import files
+from probate.core.errors import InputError
+from probate.core.files import appending, atomic, atomic_files, atomic_folder, clear_leftovers, write_atomic
+from probate.execution.folder import RunFolder
+from probate.mitigations.files.write import writer
+from probate.report.review.marks import read_marks, save_mark
 
 SOURCES = sorted((Path(files.__file__).parent).rglob("*.py"))
 WRITES = re.compile(

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from conftest import SHARED
 
-from probate.errors import InputError
-from probate.registry import load_task
+from probate.core.errors import InputError
 from probate.tasks.adjectives import adjectives, judged, listed
+from probate.tasks.catalogue import load_task
 from probate.tasks.lexicons import lexicon
 from probate.tasks.taggers import TAGGERS
 from probate.testing import sample_context

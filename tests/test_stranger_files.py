@@ -9,16 +9,16 @@ import random
 import pytest
 from typer.testing import CliRunner
 
-from probate.audit.coverage import coverage, not_measured
-from probate.audit.groups import dimensions_of
-from probate.audit.read import read_set
-from probate.audit.remedies import remedy
-from probate.audit.stage_one import as_record, audit
-from probate.audit.together import together
-from probate.audit.verdict import UNSURE, Found, check_audit, exit_code, of_groups, said_of, verdict
-from probate.cli import app
-from probate.errors import InputError
-from probate.shape import Given
+from probate.audits.coverage import coverage, not_measured
+from probate.audits.groups import dimensions_of
+from probate.audits.read import read_set
+from probate.audits.remedies import remedy
+from probate.audits.stage_one import as_record, audit
+from probate.audits.together import together
+from probate.audits.verdict import UNSURE, Found, check_audit, exit_code, of_groups, said_of, verdict
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.data.shape import Given
 
 N = 80
 WORDS = "invoices samples drawings bridges recipes engines contracts gardens maps bottles vaccines violins tunnels".split()

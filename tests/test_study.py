@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from probate.errors import InputError
-from probate.presets import presets
-from probate.study import Study
+from probate.core.errors import InputError
+from probate.study.presets import presets
+from probate.study.schema import Study
 
 
 def load(tmp_path, text, *overrides):

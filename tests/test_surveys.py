@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import SHARED
 
-from probate.arms import read_data
-from probate.errors import InputError
-from probate.readers import read_source
-from probate.study import Data, Study
-from probate.surveys import read_counts, survey_rows
+from probate.core.errors import InputError
+from probate.data.readers import read_source
+from probate.data.surveys import read_counts, survey_rows
+from probate.execution.prepare import read_data
+from probate.study.schema import Data, Study
 
 FIVE = "1. Strongly agree 2. agree 3. Neither agree nor disagree 4. Disagree 5. Disagree strongly"
 

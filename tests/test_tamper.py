@@ -13,12 +13,12 @@ import torch
 from typer.testing import CliRunner
 
 from probate import run
-from probate.cards.checksums import Difference, sign, verify, write_checksums
-from probate.cli import app
-from probate.errors import InputError
-from probate.folder import RunFolder
-from probate.generate.augment import _raw_line, _read_raw
-from probate.store import Store
+from probate.commands.app import app
+from probate.core.cache import Store
+from probate.core.errors import InputError
+from probate.data.generation.augment import _raw_line, _read_raw
+from probate.execution.checksums import Difference, sign, verify, write_checksums
+from probate.execution.folder import RunFolder
 from probate.train.checkpoint import checkpoint, restore
 
 TASKS = ["occupation"]

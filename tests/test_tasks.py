@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from probate.errors import InputError
-from probate.registry import load_task, task_names
+from probate.core.errors import InputError
+from probate.tasks.catalogue import load_task, task_names
 from probate.tasks.hiring import Pairing
 from probate.testing import check_task, sample_context
 
@@ -55,7 +55,7 @@ def test_hiring_shares_of_a_pair_sum_to_one(lm):
 
 def test_a_label_that_is_a_prefix_of_another_can_win_and_lose(lm):
     """The end of turn is scored too: 'art' must not win against 'artist' just by being shorter."""
-    from probate.infer.scoring import score_options
+    from probate.models.inference.scoring import score_options
 
     options = [lm.completion_ids("art"), lm.completion_ids("artist")]
     assert options[0][-1] == options[1][-1] == lm.stop_ids[-1]
@@ -74,7 +74,7 @@ def test_bad_options():
 def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    import probate.registry as registry
+    import probate.core.plugins as registry
 
     broken = EntryPoint("broken", "no_such_module:Task", "probate.tasks")
     monkeypatch.setattr(registry, "entry_points_of", lambda *_, **__: {"broken": broken})

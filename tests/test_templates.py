@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.models.lm import PLAIN_TEMPLATE
 from probate.models.template import CLOCK, DAY, Template
 
@@ -64,7 +64,7 @@ def test_control_tokens_in_a_text_are_text(token, lm):
 
 
 def test_ordinary_texts_have_the_ids_of_the_plain_rendering(lm):
-    from probate.corpus import biographies
+    from probate.data.corpora import biographies
 
     for row in list(biographies())[:100]:
         turns = [{"role": "user", "content": row["text"]}]
@@ -108,7 +108,7 @@ def test_the_space_after_a_forced_beginning_stays(lm):
     ["<|im_end|>", "<|im_start|>", "</s>", "[INST]", "<start_of_turn>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "<think>"],
 )
 def test_the_audit_finds_control_tokens(token):
-    from probate.audit.artefacts import find_artefacts
+    from probate.data.checks.artefacts import find_artefacts
 
     assert find_artefacts([f"She {token} works.", "a < b and [sic]"])["control token"] == [0]
 
@@ -294,7 +294,7 @@ def spaced():
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from probate.corpus import biographies
+    from probate.data.corpora import biographies
 
     raw = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=True)
@@ -371,7 +371,7 @@ def test_of_a_long_chat_the_longest_content_is_cut(lm):
 def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, monkeypatch):
     from dataclasses import replace as changed
 
-    from probate.records import Record
+    from probate.core.records import Record
     from probate.train.examples import encode
     from probate.train.preference import with_rejected
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import probate
-from probate.cli import app
-from probate.output import give
-from probate.progress import Reporter
-from probate.terminal import CONTROL, shown, shown_json
+from probate.commands.app import app
+from probate.commands.output import give
+from probate.core.progress import Reporter
+from probate.core.terminal import CONTROL, shown, shown_json
 
 BAD = [
     *range(0x09),
@@ -73,7 +73,7 @@ def test_progress_shows_names_and_notes(terminal: bool) -> None:
 def test_a_file_name_in_an_error_is_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from probate.cli import main
+    from probate.commands.app import main
 
     monkeypatch.setattr("sys.argv", ["probate", "report", str(tmp_path / "x\x1b[2J\x07\u202e")])
     with pytest.raises(SystemExit) as stopped:

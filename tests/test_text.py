@@ -13,11 +13,11 @@ import pytest
 from conftest import SHARED
 from sklearn.metrics import f1_score
 
-from probate.analyze import macro_f1
-from probate.bias.packs import load_pack, pack_names
-from probate.errors import InputError
-from probate.registry import load_task, task_class
-from probate.study import Analysis
+from probate.core.errors import InputError
+from probate.data.packs import load_pack, pack_names
+from probate.stats import macro_f1
+from probate.study.schema import Analysis
+from probate.tasks.catalogue import load_task, task_class
 from probate.tasks.choice import encode
 from probate.tasks.text import TextSpec, text_task
 from probate.testing import check_pack, check_task, sample_context

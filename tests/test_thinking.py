@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probate.generate.thinking import without_thinking
+from probate.models.thinking import without_thinking
 
 
 @pytest.mark.parametrize(

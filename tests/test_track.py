@@ -7,9 +7,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from probate.cli import app
-from probate.errors import InputError
-from probate.track import track
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.execution.tracking import track
 
 
 def test_a_run_is_logged(finished_run, tmp_path, monkeypatch):

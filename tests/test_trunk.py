@@ -11,11 +11,11 @@ from conftest import tiny_model
 from safetensors.torch import load_file
 from test_sft import SETTINGS, examples
 
-from probate.errors import StageError
-from probate.infer import trunk as trunk_module
-from probate.infer.scoring import score_choices
-from probate.infer.trunk import make_trunk, trunk_of
+from probate.core.errors import StageError
 from probate.models.adapter import wearing
+from probate.models.inference import trunk as trunk_module
+from probate.models.inference.scoring import score_choices
+from probate.models.inference.trunk import make_trunk, trunk_of
 from probate.train.distance import mean_states
 from probate.train.losses import Example
 from probate.train.settings import AlignSettings

@@ -7,19 +7,19 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from probate.why import values as why_values
 
-from probate.analyze import spread
-from probate.analyze.calibration import calibration
-from probate.analyze.groups import parse_rates
-from probate.analyze.information import information
-from probate.analyze.values import Question, compare
-from probate.errors import InputError
-from probate.power import _design
+from probate.core.errors import InputError
+from probate.execution.calibrate import _design
 from probate.report import figures
 from probate.report.stopping import Entry, recommendation
-from probate.study import Analysis
-from probate.tasks.base import Measure
-from probate.why import values as why_values
+from probate.stats import spread
+from probate.stats.calibration import calibration
+from probate.stats.groups import parse_rates
+from probate.stats.information import information
+from probate.stats.measure import Measure
+from probate.stats.values import Question, compare
+from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=200)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.analyze.contrast import contrast
-from probate.analyze.effects import effects_of
-from probate.analyze.resample import Dyads
-from probate.records import Record
-from probate.study import Analysis, Source
-from probate.tasks.base import Measure, by_group, frame
+from probate.core.records import Record
+from probate.stats.contrast import contrast
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure, by_group, frame
+from probate.stats.resample import Dyads
+from probate.study.schema import Analysis, Source
 from probate.tasks.hiring import Hiring
 from probate.testing import sample_context
 
@@ -31,7 +31,7 @@ def test_an_item_names_the_unit_that_it_was_drawn_with(provenance, expected):
 
 
 def test_the_builtin_twins_are_one_unit_and_a_users_cluster_is_too(tmp_path):
-    from probate.readers import read_source
+    from probate.data.readers import read_source
     from probate.tasks.occupation import Occupation
 
     context = sample_context()
@@ -134,7 +134,7 @@ def test_dyads_are_the_double_sum_over_pairs_with_a_name_in_common():
 
 def test_a_table_s_clusters_are_the_units_of_compare(tmp_path):
     """Ten authors of twelve items each; the author, not the item, moves from A to B."""
-    from probate.comparison.command import run_compare
+    from probate.report.comparison.compare import run_compare
 
     rng, errors = np.random.default_rng(0), {"": 0, "author": 0}
     for run in range(60):
@@ -161,8 +161,8 @@ def test_a_table_s_clusters_are_the_units_of_compare(tmp_path):
 
 
 def test_a_column_that_is_not_there_is_said(tmp_path):
-    from probate.comparison.read import read_results
-    from probate.errors import InputError
+    from probate.core.errors import InputError
+    from probate.report.comparison.read import read_results
 
     pd.DataFrame({"id": [1, 2], "score": [0, 1], "author": "x"}).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(InputError, match=r"--cluster: .*a\.csv has no column 'autor'.*author"):
@@ -170,7 +170,7 @@ def test_a_column_that_is_not_there_is_said(tmp_path):
 
 
 def test_texts_of_one_author_are_one_unit(tmp_path):
-    from probate.registry import load_task
+    from probate.tasks.catalogue import load_task
 
     rows = [{"text": f"this is text {i}", "label": ["offensive", "fine"][i % 2], "author": f"a#{i // 4}"} for i in range(12)]
     pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)

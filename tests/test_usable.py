@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from probate.analyze import compare
-from probate.analyze.compare import ANY
-from probate.analyze.effects import effects_of
-from probate.analyze.usable import Asked
-from probate.gate.decide import FAIL, UNSURE, _of_task, judge_row, verdict
-from probate.plan import REPLICATE_SEED, Arm
 from probate.report import words
-from probate.study import Analysis
-from probate.tasks.base import Measure, by_group, everyone, frame, labels_frame
+from probate.report.gate.decide import FAIL, UNSURE, _of_task, judge_row, verdict
+from probate.stats import compare
+from probate.stats.compare import ANY
+from probate.stats.effects import effects_of
+from probate.stats.measure import Measure, by_group, everyone, frame, labels_frame
+from probate.stats.usable import Asked
+from probate.study.plan import REPLICATE_SEED, Arm
+from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=200)
 GROUPS = ("female", "male", "other")

@@ -10,8 +10,8 @@ from conftest import SHARED
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ttest_1samp, wasserstein_distance
 
-from probate.analyze.scales import ordered, substantive
-from probate.analyze.values import Compared, Question, agreement, by_country, changes, check, compare
+from probate.stats.scales import ordered, substantive
+from probate.stats.values import Compared, Question, agreement, by_country, changes, check, compare
 
 SCALES = [
     ["A great deal", "Quite a lot", "Not very much", "None at all"],

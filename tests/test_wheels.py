@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from probate.errors import StageError
+from probate.core.errors import StageError
 from probate.models import embedded
 
 NAME = "embedded-embeddings"

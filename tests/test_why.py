@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from probate.analyze.values import Question
-from probate.cli import app
-from probate.corpus import biographies
-from probate.errors import InputError
-from probate.why.texts import read_texts
-from probate.why.values import answers, pick, read_questions
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.data.corpora import biographies
+from probate.execution.misalignment.texts import read_texts
+from probate.stats.values import Question
+from probate.tasks.values import answers, pick, read_questions
 
 
 def probate(*args, error=None):
@@ -138,7 +138,7 @@ def test_what_a_model_writes_is_corrected_by_what_it_was_asked_for(tmp_path, mod
         about = {"a woman": "She works.", "a man": "He works."}
         return [next((text for who, text in about.items() if who in t), None) or next(said) for t in turns]
 
-    monkeypatch.setattr("probate.why.written.write", write)
+    monkeypatch.setattr("probate.data.generation.group_texts.write", write)
     args = ["why", "groups", "--model", model_dir, "--labels", "nurse", "--texts", 8, "--quiet"]
     out = probate(*args, "--out", tmp_path / "g.json")
     assert "of 8 texts on female people the detector says: female 8" in out

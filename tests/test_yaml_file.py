@@ -7,12 +7,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from probate.bias.packs import read_pack
-from probate.cli import app
-from probate.errors import InputError
-from probate.folder import RunFolder
-from probate.study import Study
-from probate.yaml_file import DEEPEST, LARGEST, read_yaml
+from probate.commands.app import app
+from probate.core.errors import InputError
+from probate.core.yaml_file import DEEPEST, LARGEST, read_yaml
+from probate.data.packs import read_pack
+from probate.execution.folder import RunFolder
+from probate.study.schema import Study
 
 NAME = "name: x\n"
 LAUGHS = NAME + "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from probate.analyze import macro_f1
-from probate.analyze.imbalance import UNCLEAR, shares
-from probate.analyze.manipulation import check
-from probate.analyze.values import Compared, by_country
-from probate.audit.groups import dimensions_of
-from probate.audit.read import AuditSet
-from probate.audit.verdict import Found, of_groups
-from probate.bias.packs import load_pack
-from probate.bias.spellings import GroupColumn
-from probate.records import Record
-from probate.shape import Shape
-from probate.study import Analysis
+from probate.audits.groups import dimensions_of
+from probate.audits.read import AuditSet
+from probate.audits.verdict import Found, of_groups
+from probate.core.records import Record
+from probate.data.packs import load_pack
+from probate.data.shape import Shape
+from probate.data.spellings import GroupColumn
+from probate.stats import macro_f1
+from probate.stats.imbalance import UNCLEAR, shares
+from probate.stats.manipulation import check
+from probate.stats.values import Compared, by_country
+from probate.study.schema import Analysis
 
 Array = np.ndarray
 Row = tuple[str, str, float, float]

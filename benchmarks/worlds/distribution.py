@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probate.analyze.distribution import Sources, classifier_auc, fourier_mmd, mmd_and_energy
+from probate.stats.distribution import Sources, classifier_auc, fourier_mmd, mmd_and_energy
 
 WIDTH = 8
 PERMUTATIONS = 199

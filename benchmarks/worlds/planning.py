@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate import power
-from probate.analyze import dose, resample, seeds, sequential, smallest
-from probate.analyze.simulate import Design, judge, simulate
-from probate.errors import InputError
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.core.errors import InputError
+from probate.execution import calibrate as power
+from probate.stats import dose, resample, seeds, sequential, smallest
+from probate.stats.measure import Measure
+from probate.stats.simulate import Design, judge, simulate
+from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 DOSES, BUDGET = (0.1, 0.2, 0.35, 0.5), 0.05

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from probate.analyze.effects import AGAINST_MATCHED, effects_of
-from probate.gate.decide import FAIL, judge_row
+from probate.report.gate.decide import FAIL, judge_row
 from probate.report.words import findings
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats.effects import AGAINST_MATCHED, effects_of
+from probate.stats.measure import Measure
+from probate.study.schema import Analysis
 from probate.tasks.hiring import Hiring
 from probate.testing import sample_context
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from probate.analyze import seeds
-from probate.analyze.simulate import Design, _moments, draw
+from probate.stats import seeds
+from probate.stats.simulate import Design, _moments, draw
 
 WORLDS = {
     "alike": {}, "one arm twice": {"uneven": 2.0}, "one arm three times": {"uneven": 3.0}, "one arm alone": {"uneven": 1000.0}, "seeds shared, r = .5": {"shared": 0.5},

@@ -1,6 +1,6 @@
 """`python -m probate`: the command, where its folder is not on the path."""
 
-from probate.cli import main
+from probate.commands.app import main
 
 if __name__ == "__main__":
     main()

@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from probate.bias.packs import Pack, load_pack
-from probate.corpus import biographies
-from probate.mitigate.base import Mitigation, MitigationContext, mitigate
+from probate.core.records import Record
+from probate.data.corpora import biographies
+from probate.data.packs import Pack, load_pack
+from probate.data.user_turn import BIOGRAPHY
+from probate.mitigations.base import Mitigation, MitigationContext, mitigate
 from probate.models.embedded import cache_dir, proof_dir
 from probate.models.lm import LM
-from probate.records import Record
-from probate.study import PROMPT
 from probate.tasks.base import Task, TaskContext
 from probate.tasks.choice import ChoiceTask, encode
 
@@ -43,7 +43,7 @@ def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int
         "gender",
         ["female", "male"],
         {"nurse": "female", "dentist": "male"},
-        PROMPT,
+        BIOGRAPHY,
         512,
         pack=load_pack("gender"),
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError, first_line
+from probate.core.errors import InputError, first_line
 from probate.models.adapter_files import CONFIG, WEIGHTS
 from probate.models.checks import check_adapter_folder, check_adapter_weights, check_warnings
 from probate.models.quiet import quiet

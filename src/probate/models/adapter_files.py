@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from probate.errors import InputError, first_line
-from probate.parse import NotJson, json_value
+from probate.core.errors import InputError, first_line
+from probate.core.parse import NotJson, json_value
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 LARGEST_CONFIG = 1024 * 1024

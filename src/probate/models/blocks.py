@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
-from probate.errors import StageError
+from probate.core.errors import StageError
 
 
 def blocks(model: Any) -> tuple[str, torch.nn.ModuleList]:
@@ -29,6 +30,5 @@ def blocks(model: Any) -> tuple[str, torch.nn.ModuleList]:
 
 def linear(module: torch.nn.Module) -> dict[str, Any]:
     """Name → linear layer within `module`, without those of an adapter."""
-    from transformers.pytorch_utils import Conv1D  # GPT-2's: a linear layer with its weight turned
 
     return {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.Linear | Conv1D) and "lora_" not in n}

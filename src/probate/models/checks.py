@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError
+from probate.core.errors import InputError
+from probate.core.terminal import shown
 from probate.models.adapter_files import check_finite, read_config
-from probate.terminal import shown
 
 HARMLESS = re.compile(r"(rotary_emb\.inv_freq|(^|\.)position_ids|attn\.(masked_)?bias)$")
 """Buffers that old files hold and newer code computes."""

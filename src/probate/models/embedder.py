@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length
+from probate.core.deferred import deferred
 from probate.models.checks import check_warnings, check_weights
 from probate.models.embedded import embedded_path
+from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length
 from probate.models.quiet import quiet
+
+with deferred():
+    from probate.models.inference import proof
+
 
 LONGEST = 256
 """Tokens that the encoder was trained on; of a longer text the beginning counts."""
@@ -44,14 +49,12 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     """
     import torch
 
-    from probate.infer.proof import holds
-
     tokenizer, model = _encoder()
     rows = [tokenizer(text, truncation=True, max_length=LONGEST)["input_ids"] for text in texts]
     found = np.zeros((len(rows), model.config.hidden_size), dtype=np.float32)
     longest = max(map(len, rows), default=0)
     with torch.inference_mode():
-        size = 128 if rows and holds(model, "texts in batches", longest, lambda n: _gap(model, n)) else 1
+        size = 128 if rows and proof.holds(model, "texts in batches", longest, lambda n: _gap(model, n)) else 1
         for batch in batches_by_length([len(r) for r in rows], size, 4 * TOKENS_PER_BATCH["cpu"]):
             found[batch] = torch.nn.functional.normalize(_means(model, [rows[i] for i in batch]), dim=1).numpy()
     return found
@@ -72,8 +75,6 @@ def _gap(model: Any, length: int) -> float:
     """Difference of a padded batch from plain passes."""
     import torch
 
-    from probate.infer.proof import apart, texts
-
-    rows = texts(model, length)
+    rows = proof.texts(model, length)
     plain = torch.stack([model(input_ids=torch.tensor([row])).last_hidden_state[0].mean(0) for row in rows])
-    return apart(_means(model, rows), plain)
+    return proof.apart(_means(model, rows), plain)

@@ -8,17 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError, first_line
-from probate.inputs import LARGEST, read_bounded
+from probate.core.cache import digest, file_digest
+from probate.core.errors import InputError, first_line
+from probate.core.inputs import LARGEST, read_bounded
+from probate.core.records import with_notice
 from probate.models.adapter import merged
 from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
 from probate.models.embedded import WHEELS, embedded_path
 from probate.models.quiet import quiet
 from probate.models.sizes import check_files, check_size
 from probate.models.template import Template
-from probate.records import with_notice
-from probate.store import digest, file_digest
-from probate.study import ModelSpec
+from probate.study.schema import ModelSpec
 
 PLAIN_TEMPLATE = (
     "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}"

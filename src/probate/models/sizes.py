@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from probate.errors import InputError
-from probate.inputs import check_regular
+from probate.core.errors import InputError
+from probate.core.inputs import check_regular
 
 COUNTS = (
     "hidden_size",

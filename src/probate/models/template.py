@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.models.within import within
 
 DAY = datetime(2024, 7, 26, 12)

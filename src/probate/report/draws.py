@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probate.folder import RunFolder
-from probate.mixing import augmented_count
-from probate.records import read_records
-from probate.study import Study
+from probate.core.records import read_records
+from probate.execution.folder import RunFolder
+from probate.study.mixing import augmented_count
+from probate.study.schema import Study
 
 SAME, PARTLY, ANEW = "same", "partly", "anew"
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.compare import SPREAD
-from probate.analyze.dose import shape
-from probate.analyze.effects import AGAINST_MATCHED, ONE_SEED
-from probate.bias.taxonomy import NEUTRAL, SECOND
 from probate.report import charts, words
-from probate.tasks.base import Measure
+from probate.stats.compare import SPREAD
+from probate.stats.dose import shape
+from probate.stats.effects import AGAINST_MATCHED, ONE_SEED
+from probate.stats.measure import Measure
+from probate.study.taxonomy import NEUTRAL, SECOND
 
 
 def forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, str]]:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.compare import ALL, ANY
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED
-from probate.bias.taxonomy import NEUTRAL
 from probate.report import words
-from probate.tasks.base import Measure
+from probate.stats.compare import ALL, ANY
+from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.stats.measure import Measure
+from probate.stats.p_values import p_words
+from probate.study.taxonomy import NEUTRAL
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _cell(row: pd.Series, measure: Measure, most: float) -> Cell:
     text = shown(row["estimate"]).removesuffix(" points")
     if row["contrast"] == AGAINST_BASE:
         text += "°"
-    title = f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: {shown(row['estimate'])} ({shown(row['ci_low'])} to {shown(row['ci_high'])}), adjusted {words.p_words(row['p_adjusted'])}"
+    title = f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: {shown(row['estimate'])} ({shown(row['ci_low'])} to {shown(row['ci_high'])}), adjusted {p_words(row['p_adjusted'])}"
     return Cell(text, title, float(row["estimate"] / most), bool(row["p_adjusted"] < words.ALPHA))
 
 

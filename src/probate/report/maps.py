@@ -9,7 +9,7 @@ from probate.report import charts
 
 @charts.drawn
 def text_map(found: dict[str, Any], title: str, salt: str) -> str:
-    """`found` as `probate.why.distribution.mapped` gives it. Returns an `<svg>` element."""
+    """`found` as `probate.execution.misalignment.distribution.mapped` gives it. Returns an `<svg>` element."""
     figure, axes = charts.figure_of(4.2, 3.6, salt)
     groups = sorted({g for side in ("original", "augmented") for *_, g in found[side]})
     for side, filled in (("original", False), ("augmented", True)):

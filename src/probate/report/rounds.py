@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.calibration import calibration
-from probate.analyze.compare import ALL, ANY, SPREAD
-from probate.analyze.wording import distinct
-from probate.bias.taxonomy import NEUTRAL
-from probate.folder import RunFolder
-from probate.records import read_records
+from probate.core.records import read_records
+from probate.execution.folder import RunFolder
 from probate.report import charts, words
 from probate.report.lineage import lineage_chart
-from probate.tasks.base import Measure
+from probate.stats.calibration import calibration
+from probate.stats.compare import ALL, ANY, SPREAD
+from probate.stats.measure import Measure
+from probate.stats.wording import distinct
+from probate.study.taxonomy import NEUTRAL
 
 ABILITY = {"knowledge", "held_out_text"}
 """Probes of ability; all others measure gaps, values or representation."""

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze import compare
-from probate.analyze.amounts import on_scale, typical
-from probate.analyze.compare import ALL, ANY
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
-from probate.analyze.smallest import Smallest, arms_of, between
 from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
-from probate.study import Analysis
-from probate.tasks.base import Measure
+from probate.stats import compare
+from probate.stats.amounts import on_scale, typical
+from probate.stats.compare import ALL, ANY
+from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.stats.measure import Measure
+from probate.stats.p_values import p_figure
+from probate.stats.smallest import Smallest, arms_of, between
+from probate.study.schema import Analysis
 
 UNSURE = "cannot tell"
 MOST_LOSS = 0.05
@@ -251,7 +252,7 @@ def section(
                 "inherited": words.number(e.inherited, unit, signed=True) + (" ●" if e.inherited_sure else ""),
                 "change": words.number(e.change, unit, signed=True),
                 "interval": _range(e.low, e.high, unit),
-                "p": words.p_figure(e.p),
+                "p": p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": least.reason
                 or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace("+", ""),

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.cause import FEWEST, together
-from probate.analyze.databias import cell_bias
-from probate.bias.taxonomy import NEUTRAL
-from probate.folder import RunFolder
-from probate.kept import kept_json
-from probate.plan import REPLICATE_SEED
-from probate.report import words
+from probate.execution.folder import RunFolder
+from probate.execution.folder_schema import kept_json
+from probate.execution.misalignment.words import nulls, sources_said
 from probate.report.maps import text_map
-from probate.study import Study
-from probate.tasks.base import Measure
-from probate.why.said import nulls, sources_said
+from probate.stats.cause import FEWEST, together
+from probate.stats.databias import cell_bias
+from probate.stats.measure import Measure
+from probate.stats.p_values import p_words
+from probate.study.plan import REPLICATE_SEED
+from probate.study.schema import Study
+from probate.study.taxonomy import NEUTRAL
 
 BIAS = "bias in the training data"
 APART = "distance of the augmented texts"
@@ -54,7 +54,7 @@ def section(
 
 
 def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]:
-    """Set → what `probate.why.distribution.compare` found."""
+    """Set → what `probate.execution.misalignment.distribution.compare` found."""
     paths = sorted((folder.path / "stages").glob("distribution-*/distribution.json")) if study.distribution else []
     return {p.parent.name.removeprefix("distribution-"): kept_json(folder.path, p, dict[str, Any]) for p in paths}
 
@@ -144,5 +144,5 @@ def _cause(arms: pd.DataFrame, task: str, title: str, name: str, confidence: flo
         return {"task": title, "name": name, "n": found.n, "rho": why, "interval": "–", "p": "–"}
     return {
         "task": title, "name": name, "n": found.n, "rho": f"{found.rho:+.2f}", "interval": f"{found.low:+.2f} to {found.high:+.2f}",
-        "p": words.p_words(found.p),
+        "p": p_words(found.p),
     }  # fmt: skip

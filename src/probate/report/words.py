@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.analyze.compare import ANY
-from probate.analyze.dose import NOT_WITHIN
-from probate.analyze.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
-from probate.analyze.hierarchy import FIRST
-from probate.analyze.information import Information
-from probate.analyze.unusable import DIFFERENCE, LEVEL
-from probate.tasks.base import Measure
+from probate.stats.compare import ANY
+from probate.stats.dose import NOT_WITHIN
+from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.stats.hierarchy import FIRST
+from probate.stats.information import Information
+from probate.stats.measure import Measure
+from probate.stats.p_values import p_words
+from probate.stats.unusable import DIFFERENCE, LEVEL
 
 ALPHA = 0.05
 ALONE = "Another training run may move it by more than that, either way: train at least three seeds (seeds: [0, 1, 2])."
@@ -56,17 +57,6 @@ def at_ratio(ratio: float) -> str:
 def ratios(low: float, high: float) -> str:
     """The interval of a threshold's γ; of an infinite low end nothing but its words is left."""
     return NOT_WITHIN if np.isinf(low) else f"γ {low:.2g} to {f'{high:.2g}' if np.isfinite(high) else NOT_WITHIN}"
-
-
-def p_figure(p: float) -> str:
-    """A p for a line of figures."""
-    return "–" if not np.isfinite(p) else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def p_words(p: float) -> str:
-    if not np.isfinite(p):
-        return "p not defined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def findings(

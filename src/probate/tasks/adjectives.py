@@ -7,6 +7,7 @@ from functools import cache
 
 from probate.tasks.lexicons import lexicon
 from probate.tasks.taggers import tagger
+from probate.tasks.taggers.arabic import spelled
 
 
 @cache
@@ -14,7 +15,6 @@ def _keys(language: str) -> dict[str, str]:
     """What a tagger may give → the word in the lexicon."""
     if language != "ar":
         return {word: word for word in lexicon(language)}
-    from probate.tasks.taggers.arabic import spelled
 
     return {spelled(word): word for word in lexicon(language)}
 

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from probate.errors import InputError
+from probate.core.deferred import deferred
+from probate.core.errors import InputError
+from probate.models.checks import check_labels
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+
+with deferred():
+    from probate.models.inference import scoring as inference
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -75,7 +80,6 @@ def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
     Raises:
         InputError: an option without a token, two of the same tokens, or one that begins another while the tokenizer knows no end.
     """
-    from probate.models.checks import check_labels
 
     if item.chat:
         options = [lm.completion_ids(option, end=item.end) for option in item.options]
@@ -104,11 +108,10 @@ def score_items(
     lm: LM, items: Sequence[Item], limit: int, scoring: Scoring = "sum", tick: Tick | None = None
 ) -> list[np.ndarray]:
     """Scores of each item's options; higher is likelier. See `ChoiceOptions.scoring` for the three kinds."""
-    from probate.infer.scoring import score_choices
 
     encoded = [encode(lm, item, limit) for item in items]
     prompts, options = [p for p, _ in encoded], [o for _, o in encoded]
-    scores = score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+    scores = inference.score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
     if scoring == "bytes":
         return [
             row / np.array([len(option.encode()) for option in item.options]) for item, row in zip(items, scores, strict=True)

@@ -12,9 +12,15 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from probate.records import MEMBER, fill
-from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, frame
-from probate.yaml_file import own_yaml
+from probate.core.deferred import deferred
+from probate.core.records import MEMBER, fill
+from probate.core.yaml_file import own_yaml
+from probate.stats.measure import Measure, frame
+from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+
+with deferred():
+    from probate.models.inference import scoring
+
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -86,7 +92,6 @@ class Hiring(Task):
         return [*super().reads(context), self._pairings(context)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
-        from probate.infer.scoring import score_options
 
         pairings = self._pairings(context)
         shown = [presentation for pairing in pairings for presentation in pairing.prompts()]
@@ -94,7 +99,7 @@ class Hiring(Task):
         prompts = [
             lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length) for values, _ in shown
         ]
-        scores = score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+        scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
         outcomes = []
         for i, pairing in enumerate(pairings):
             chances = []

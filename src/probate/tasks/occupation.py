@@ -7,8 +7,9 @@ from functools import partial
 
 import pandas as pd
 
-from probate.records import fill
-from probate.tasks.base import Measure, TaskContext, by_group, frame, stereotyped_for
+from probate.core.records import fill
+from probate.stats.measure import Measure, by_group, frame, stereotyped_for
+from probate.tasks.base import TaskContext
 from probate.tasks.choice import ChoiceTask, Item
 
 Side = Callable[[pd.DataFrame], pd.Series]

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from probate.mixing import cells_of
-from probate.records import Record, fill
-from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, by_group, frame
+from probate.core.deferred import deferred
+from probate.core.records import Record, fill
+from probate.stats.measure import Measure, by_group, frame
+from probate.study.mixing import cells_of
+from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+
+with deferred():
+    from probate.models.inference import scoring
+
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -53,7 +59,6 @@ class Salary(Task):
         return len(self._items(context))
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
-        from probate.infer.scoring import score_options
 
         items = self._items(context)
         bands = np.array(self.options.bands) * 1000.0
@@ -63,7 +68,7 @@ class Salary(Task):
             lm.prompt_ids([{"role": "user", "content": fill(PROMPT, text=r.text)}], room, context.max_length, prefix="$")
             for r in items
         ]
-        scores = score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+        scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
         outcomes = []
         for r, row in zip(items, scores, strict=True):
             finite = bool(np.isfinite(row).all())

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from probate.bias.packs import load_pack
-from probate.generate.languages import written_in
-from probate.records import fill, stable_seed
+from probate.core.deferred import deferred
+from probate.core.records import fill, stable_seed
+from probate.core.yaml_file import own_yaml
+from probate.data.languages import written_in
+from probate.data.packs import load_pack
+from probate.stats.measure import Measure, by_group, frame
 from probate.tasks.adjectives import judged
-from probate.tasks.base import Measure, Options, Outcome, Task, TaskContext, Tick, by_group, frame
+from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
 from probate.tasks.lexicons import lexicon
 from probate.tasks.taggers import tagger_version
-from probate.yaml_file import own_yaml
+
+with deferred():
+    from probate.models.inference import generation
+
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -89,13 +95,12 @@ class Story(Task):
         ]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
-        from probate.infer.generation import generate
 
         options = self.options
         self.check(context)
         asked = self._asked(context)
         beginnings = [self._prompt(lm, name, context) for _, name, _, _ in asked]
-        answers = generate(
+        answers = generation.generate(
             lm.model,
             beginnings,
             [seed for *_, seed in asked],

@@ -9,12 +9,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from probate.bias.packs import Pack, load_pack
-from probate.errors import InputError, nearest, some
-from probate.records import fill, stable_order
-from probate.tasks.base import Measure, Options, TaskContext, by_group, everyone, frame, labels_frame
+from probate.core.errors import InputError, nearest, some
+from probate.core.records import fill, stable_order
+from probate.core.yaml_file import read_yaml
+from probate.data.packs import Pack, load_pack
+from probate.data.rows import source_rows
+from probate.stats.measure import Measure, by_group, everyone, frame, labels_frame
+from probate.tasks.base import Options, TaskContext
 from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
-from probate.yaml_file import read_yaml
 
 
 class Wording(BaseModel):
@@ -262,7 +264,6 @@ def read_labelled(
     Raises:
         InputError: no such file or column, or a label that is not declared.
     """
-    from probate.readers import source_rows
 
     unknown = sorted(set(mapping.values()) - set(labels))
     if unknown:

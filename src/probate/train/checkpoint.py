@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save_file
 
-from probate.files import atomic
+from probate.core.files import atomic
 from probate.train.align import Alignment
 
 
@@ -49,7 +50,6 @@ def restore(
     path = folder / "state.safetensors"
     if not path.exists():
         return 0
-    from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as handle:

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from probate.infer.batching import TOKENS_PER_BATCH, batches_by_length
+from probate.core.records import Record, with_messages
 from probate.models.adapter import wearing
+from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length
 from probate.models.lm import LM
-from probate.records import Record, with_messages
 from probate.train.examples import encode
 from probate.train.losses import Example, above_trunk, loss_and_features
 

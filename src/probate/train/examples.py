@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from probate.core.records import Record
 from probate.models.checks import check_labels
 from probate.models.lm import LM
-from probate.records import Record
 from probate.train.losses import Example
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from probate.errors import StageError
-from probate.infer.batching import batches_by_length
-from probate.infer.trunk import make_trunk
+from probate.core.errors import StageError
 from probate.models.blocks import blocks, linear
+from probate.models.inference.batching import batches_by_length
+from probate.models.inference.trunk import make_trunk
 from probate.train.losses import Example, above_trunk, left_padding_holds, plain_losses, shared_losses
 
 RANK = 4

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from peft.tuners.lora import Linear
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -40,7 +41,6 @@ def lean_lora(model: Any) -> int:
     Left as PEFT has them: layers with dropout, variants such as DoRA, quantised layers, and adapters in another dtype
     than their base. The change goes with the layers when PEFT unloads the adapter.
     """
-    from peft.tuners.lora import Linear
 
     count = 0
     for layer in model.modules():

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from probate.errors import StageError
-from probate.infer.batching import pad_left, shared_prefix
-from probate.infer.prefix import cache_argument, expanded_cache, prefix_states
-from probate.infer.proof import TAIL, base_of, holds, plain_pass, texts
-from probate.infer.trunk import PAD, Trunk, trunk_of
+from probate.core.errors import StageError
+from probate.models.inference.batching import pad_left, shared_prefix
+from probate.models.inference.prefix import cache_argument, expanded_cache, prefix_states
+from probate.models.inference.proof import TAIL, base_of, holds, plain_pass, texts
+from probate.models.inference.trunk import PAD, Trunk, trunk_of
 from probate.train.lora import as_peft_has_it
 
 SHARED = "step after a shared prefix"
@@ -71,7 +71,7 @@ def loss_and_features(model: Any, batch: Sequence[Example], pad_id: int, *, feat
 def row_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False) -> Losses:
     """Each record's cross-entropy, summed over its completion's tokens, of shape (batch,); and φ as in `loss_and_features`.
 
-    The shared prefix is computed once where that gives the loss and gradient of plain passes (`probate.infer.proof`). Else rows are
+    The shared prefix is computed once where that gives the loss and gradient of plain passes (`probate.models.inference.proof`). Else rows are
     padded on the right, or go alone.
     """
     shared = _shared(batch)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from probate.errors import StageError
-from probate.infer.scoring import score_choices
+from probate.core.errors import StageError
+from probate.core.records import Record, stable_order
 from probate.models.checks import check_labels
+from probate.models.inference.scoring import score_choices
 from probate.models.lm import LM
-from probate.records import Record, stable_order
 from probate.train.losses import Example
 
 

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 
-from probate.errors import StageError
-from probate.files import atomic_files, write_atomic
-from probate.infer.trunk import make_trunk
+from probate.core.errors import StageError
+from probate.core.files import atomic_files, write_atomic
 from probate.models.blocks import blocks, linear
-from probate.study import Training
+from probate.models.checks import check_adapter_weights, check_warnings
+from probate.models.inference.trunk import make_trunk
+from probate.models.quiet import quiet
+from probate.study.schema import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
 from probate.train.lora import lean_lora
@@ -45,7 +48,6 @@ def lora_config(training: Training, model: Any = None) -> Any:
     Raises:
         StageError: `lora.layers` for a model with fewer layers, or whose layers were not found.
     """
-    from peft import LoraConfig
 
     lora = training.lora
     targets, chosen, pattern = lora.targets, None, None
@@ -134,10 +136,6 @@ def train(
     """
     if not examples:
         raise StageError("training: no record to train on")
-    from peft import PeftModel, get_peft_model
-
-    from probate.models.checks import check_adapter_weights, check_warnings
-    from probate.models.quiet import quiet
 
     if training.lora.layers is not None:
         make_trunk(base, training.lora.layers)

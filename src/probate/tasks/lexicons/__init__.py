@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from probate.yaml_file import own_yaml
+from probate.core.yaml_file import own_yaml
 
 
 @cache

@@ -11,7 +11,7 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from probate.errors import InputError
+from probate.core.errors import InputError
 from probate.tasks.taggers.words import Forms
 
 TAGGERS = {

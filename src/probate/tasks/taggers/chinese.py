@@ -6,7 +6,8 @@ import logging
 from functools import cache
 from typing import Any
 
-from probate.registry import require
+from probate.core.plugins import require
+from probate.models.embedded import cache_dir
 from probate.tasks.lexicons import lexicon
 from probate.tasks.taggers.words import Forms
 
@@ -15,7 +16,6 @@ DEGREE = set("很 非常 十分 特别 太 最 更 真 挺 有点 比较 极其 
 
 @cache
 def _jieba() -> Any:
-    from probate.models.embedded import cache_dir
 
     jieba: Any = require("jieba", "languages")
     posseg: Any = require("jieba.posseg", "languages")

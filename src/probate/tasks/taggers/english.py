@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from probate.registry import require
+from probate.core.plugins import require
 from probate.tasks.taggers.words import WORD, Forms, sentences
 
 

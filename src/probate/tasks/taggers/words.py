@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from probate.registry import require
+from probate.core.plugins import require
 
 Forms = tuple[str, ...]
 Tagged = list[tuple[str, str]]

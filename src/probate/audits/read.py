@@ -1,0 +1,162 @@
+"""A file as an audit sees it: texts, labels, groups, and the rows that could not be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from probate.core.errors import InputError
+from probate.data.shape import Given, Shape, read_table
+from probate.data.shape.cells import cell, is_flat, plain
+from probate.data.shape.language import language_of_text
+from probate.data.shape.names import IDS, LABELS, key_of
+from probate.data.shape.sources import SourceColumns, Ties
+from probate.data.spellings import GroupColumn, group_column, is_identity, pack_of
+from probate.stats.wording import evenly
+
+MOST_GROUPS = 60
+"""Values from which a column that nobody named is no group."""
+SAMPLE = 3000
+
+
+@dataclass
+class AuditSet:
+    """Rows of a file that have a text, in their order. `where`: the place of each; `groups`: dimension → the group of each, empty where unknown."""
+
+    source: str
+    shape: Shape
+    texts: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    prompts: list[str] = field(default_factory=list)
+    where: list[str] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    generators: Counter[str] = field(default_factory=Counter)
+    rejected: list[str] = field(default_factory=list)
+    empty: int = 0
+    columns: dict[str, GroupColumn] = field(default_factory=dict)
+    """Name → the column as groups: those that a user named or that are called like a dimension, and every other with few values."""
+    languages: Counter[str] = field(default_factory=Counter)
+    """Language → texts, of a sample, of those that say enough to tell."""
+    left: list[str] = field(default_factory=list)
+    """Columns that are not looked at as groups, and why."""
+    unread: list[str] = field(default_factory=list)
+    """Those of them that hold several values."""
+    label_rule: str = ""
+    """How amounts that stand there as labels were grouped; `amounts` has them as they stand."""
+    amounts: list[str] = field(default_factory=list)
+    ties: list[Ties] = field(default_factory=list)
+    """What each text says of its source, by the columns `tied_by`."""
+    tied_by: str = ""
+
+    def leave(self, column: str, why: str, several: bool = False) -> None:
+        """Say that `column` is not looked at as a group."""
+        self.left.append(f"column '{column}': {why}")
+        if several:
+            self.unread.append(column)
+
+    @property
+    def rows(self) -> int:
+        """All rows of the file."""
+        return len(self.texts) + len(self.rejected) + self.empty
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels, at least two different ones."""
+        return len(set(self.labels) - {""}) >= 2
+
+
+def read_set(source: str, given: Given | None = None, option: str = "--text") -> AuditSet:
+    """Read a file, a folder saved by `datasets` or `hf:ID`. `option` is how a user names the column of the text.
+
+    Raises:
+        InputError: no such file or column, not one text.
+    """
+    table = read_table(source, given, option)
+    shape = table.shape
+    found = AuditSet(source, shape, rejected=table.rejected)
+    columns = SourceColumns(table.rows, shape.id)
+    found.tied_by = columns.said()
+    raw: dict[str, list[Any]] = {name: [] for name in shape.groups}
+    others: list[dict[str, Any]] = []
+    for where, row in zip(table.where, table.rows, strict=True):
+        text = shape.text_of(row)
+        if not text:
+            found.empty += 1
+            continue
+        found.texts.append(text)
+        found.where.append(where)
+        found.ties.append(columns.ties(row))
+        found.labels.append(shape.label_of(row))
+        found.prompts.append(shape.prompt_of(row))
+        for name in shape.groups:
+            raw[name].append(shape.group_of(row, name))
+        others.append(shape.others(row))
+        if shape.generator and (generator := plain(cell(row, shape.generator))):
+            found.generators[generator] += 1
+    if not found.texts:
+        raise InputError(
+            f"{source}: no text in column '{shape.text}' ({found.empty} rows without one); name another with {option}"
+        )
+    found.languages = Counter(x for i in evenly(len(found.texts), SAMPLE) if (x := language_of_text(found.texts[i])))
+    own = group_column("label", found.labels)
+    if own.rule and not own.dates and _are_amounts(own, found.labels):
+        found.label_rule, found.amounts, found.labels = own.rule, found.labels, own.values
+    for name, values in raw.items():
+        found.columns[name] = group_column(name, values, shape.groups[name])
+    for column in dict.fromkeys(c for row in others for c in row):
+        _candidate(found, column, [row.get(column) for row in others])
+    found.groups = {name: own.values for name, own in found.columns.items()}
+    return found
+
+
+def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
+    """A column that nobody named: a possible group, unless it cannot be one."""
+    if any(isinstance(v, dict) or (isinstance(v, (list, tuple)) and not is_flat(v)) for v in values):
+        found.leave(column, "it holds lists or objects")
+        return
+    own = group_column(column, values, column)
+    there, different = len(values) - own.missing, len({str(v) for v, g in zip(values, own.values, strict=True) if g})
+    if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
+        found.leave(
+            column, f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}"
+        )
+    elif len(own.groups) < 2:
+        found.leave(column, "one value only" if own.groups else "no values")
+    elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
+        found.leave(
+            column, f"{different:,} different values in {there:,} rows; name it with --group, if it is a group", several=True
+        )
+    elif _is_label(found.labels, own):
+        found.leave(column, "the label under another name, one to one; if it is a group, name it with --group")
+    else:
+        found.columns[column] = own
+
+
+def _are_amounts(own: GroupColumn, labels: list[str]) -> bool:
+    """Whether numbers that stand as labels are no classes: fractions, amounts with a unit, or many different ones for so few texts."""
+    known = [x for x in own.numbers or [] if x == x]
+    return (
+        4 * len(set(labels)) > len(known)
+        or any(x != int(x) for x in known)
+        or any(not x.lstrip("+-").isdigit() for x in labels if x)
+    )
+
+
+def _counts_up(numbers: list[float] | None) -> bool:
+    known = [x for x in numbers or [] if x == x]
+    return all(a < b for a, b in pairwise(known))
+
+
+def _is_label(labels: list[str], own: GroupColumn) -> bool:
+    """Whether a column is called like a label, is no identity by its name or values, and goes one to one with the label."""
+    key = key_of(own.column)
+    pairs = {(x, g) for x, g in zip(labels, own.values, strict=True) if x and g}
+    one_to_one = len(pairs) == len({x for x, _ in pairs}) == len({g for _, g in pairs}) >= 2
+    called = (
+        key in LABELS
+        or "label" in key.split("_")
+        or any(key in (f"{name}_id", f"{name}_name", f"{name}_code") for name in LABELS)
+    )
+    return one_to_one and called and pack_of(own.column) is None and not is_identity(own.groups)

@@ -1,0 +1,104 @@
+"""What mends a finding: the whole command with this file's columns, or where none does, what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from probate.audits.clean import CLEANED
+from probate.audits.groups import FEWEST, Dimension
+from probate.audits.stage_one import Audit
+from probate.audits.verdict import NOTE, UNSURE, Found
+from probate.data.spellings import pack_of
+
+WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+
+
+def remedy(found: Audit, finding: Found, again: Sequence[str]) -> tuple[str, str]:
+    """(command, what to do in words). Both are empty for a note. `again`: the audit's own arguments, without `--out`."""
+    if finding.weight in (NOTE, UNSURE):
+        return "", ""
+    if finding.kind in CLEANED:
+        return shlex.join(["probate", "audit", *again, "--clean", _free("clean", found.data.source)]), "leave these rows out"
+    dimension = next((d for d in found.dimensions if d.name == finding.dimension), None)
+    if dimension is None or finding.kind not in ("balance", "ties", "lean"):
+        return "", finding.remedy
+    if finding.kind == "lean":
+        return _lean(found, dimension)
+    return _rebalance(found, dimension, finding.kind)
+
+
+def _lean(found: Audit, d: Dimension) -> tuple[str, str]:
+    words = "add to each text its like of the other group"
+    if d.name not in found.data.columns or set(d.groups) != {"female", "male"} or found.data.shape.language != "en":
+        return "", f"{words}, written anew"
+    return _mitigate(found, d, "counterfactual"), words
+
+
+def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
+    """As many rows in each cell of label and group, where each cell has some and enough remain."""
+    data = found.data
+    if not d.known:
+        return (
+            "",
+            f"have texts written for the {d.name} groups and labels that are rare; the file has no column of {d.name} by which rows could be left out",
+        )
+    if kind == "balance" and any(s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares):
+        return "", f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares"
+    if data.label_rule:
+        return "", f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance amounts"
+    labels = sorted(set(data.labels) - {""}) or [""]
+    cells = Counter(zip(data.labels, d.values, strict=True))
+    empty = [(x, g) for x in labels for g in d.groups if not cells[x, g]]
+    if empty:
+        label, group = empty[0]
+        more = f" (and {len(empty) - 1} more such cells)" if len(empty) > 1 else ""
+        what = f"label '{label}' with {d.name} {group}" if label else f"{d.name} {group}"
+        return "", f"no text has {what}{more}: have some written, or leave out that label or group; no draw can balance it"
+    least = min(cells[x, g] for x in labels for g in d.groups)
+    left = least * len(labels) * len(d.groups)
+    if left < FEWEST:
+        return (
+            "",
+            f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so that a balanced draw leaves {left} rows",
+        )
+    return (
+        _mitigate(found, d, "rebalance"),
+        f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps all, and training must then use its weights",
+    )
+
+
+def _mitigate(found: Audit, d: Dimension, strategy: str) -> str:
+    """The command; empty where the source is no single file or folder, or the groups have no column."""
+    shape, source = found.data.shape, found.data.source
+    if not Path(source).exists() or not d.column.strip():  # no option can name that column
+        return ""
+    pack = pack_of(d.name)
+    name = pack.dimension if pack else d.name.replace("=", "-").replace(",", "-")
+    parts = [
+        "probate",
+        "mitigate",
+        "--strategy",
+        strategy,
+        "--in",
+        source,
+        "--out",
+        _free("mended", source),
+        "--text",
+        shape.text,
+    ]
+    parts += ["--label", shape.label] if shape.label else []
+    return shlex.join([*parts, "--groups", name, "--group", f"{name}={d.column}"])
+
+
+def _free(prefix: str, source: str) -> str:
+    """A path beside the source that is not there yet, of a format that is written."""
+    path = Path(source if "*" not in source and not source.startswith("hf:") else source.replace("*", "all").replace("/", "-"))
+    if path.suffix in (".gz", ".zst"):
+        path = path.with_suffix("")
+    if path.suffix.lower() not in WRITTEN:
+        path = path.with_name(path.name + ".jsonl")
+    names = (f"{prefix}{f'-{i}' if i else ''}-{path.name}" for i in range(10**6))
+    return str(next(p for name in names if not (p := path.with_name(name)).exists()))

@@ -1,0 +1,217 @@
+"""`probate audit`: read, look, write a folder with report, record, cards and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader
+
+from probate.audits.items import given_items, own_items
+from probate.audits.read import read_set
+from probate.audits.remedies import remedy
+from probate.audits.stage_one import Audit, as_record, audit
+from probate.audits.train import train, with_training
+from probate.audits.verdict import RULES, said_of
+from probate.core.cache import json_text
+from probate.core.errors import InputError
+from probate.core.files import write_atomic
+from probate.core.progress import Reporter
+from probate.data.readers import group_columns
+from probate.data.shape import Given
+from probate.data.shape.language import LANGUAGES
+from probate.execution.checksums import write_checksums
+from probate.report.cards.facts import DataFile, Facts
+from probate.report.cards.write import write_cards
+from probate.report.policy import guarded
+from probate.stats.p_values import p_words
+
+
+def run_audit(
+    augmented: str,
+    original: str | None,
+    shape: Given | None,
+    original_shape: Given | None,
+    items: list[str],
+    items_text: str | None = None,
+    *,
+    quiet: bool = False,
+) -> tuple[Audit, dict[str, Any]]:
+    """Stage one. Nothing is written, so that bad input leaves no folder.
+
+    Returns:
+        The audit, and the record that `audit.json` holds.
+
+    Raises:
+        InputError: a file, column or option that is wrong.
+    """
+    started = time.monotonic()
+    reporter = Reporter(quiet=quiet)
+    data = read_set(augmented, shape)
+    first = read_set(original, original_shape, "--original-text") if original else None
+    known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
+    found = audit(data, first, known, reporter.say)
+    again = _again(augmented, original, shape, original_shape, items, items_text)
+    record = {**_record(found, again), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
+    return found, record
+
+
+def _again(
+    augmented: str, original: str | None, shape: Given | None, other: Given | None, items: list[str], items_text: str | None
+) -> list[str]:
+    """The arguments of `probate audit` that a user gave."""
+    own = [("--augmented", augmented), ("--original", original)]
+    if shape:
+        own += [(f"--{name}", getattr(shape, name)) for name in ("text", "label", "prompt", "language")]
+        own += [("--group", f"{name}={column}") for name, column in shape.groups.items()]
+    if other:
+        own += [(f"--original-{name}", getattr(other, name)) for name in ("text", "label")]
+    own += [*(("--items", i) for i in items), ("--items-text", items_text)]
+    return [part for option, value in own if value for part in (option, value)]
+
+
+def _record(found: Audit, again: list[str]) -> dict[str, Any]:
+    """`as_record`, each finding with the command that mends it, and what to do in words."""
+    record = as_record(found)
+    for f, own in zip(found.found, record["findings"], strict=True):
+        own["command"], own["remedy"] = remedy(found, f, again)
+    return {**record, "again": again}
+
+
+def with_study(
+    found: Audit, record: dict[str, Any], out: Path, budget: float, model: str, dimension: str | None, *, quiet: bool = False
+) -> tuple[Audit, dict[str, Any], dict[str, Any]]:
+    """Stage two (`probate.audits.train.train`): the audit and its record with the study's finding, and what is told of the study."""
+
+    started = time.monotonic()
+    told = train(found, out, budget, model, dimension, quiet=quiet)
+    found = with_training(found)
+    seconds = round(record["seconds"] + time.monotonic() - started, 1)
+    return found, {**_record(found, record["again"]), "seconds": seconds, "version": record["version"]}, told
+
+
+def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None) -> Path:
+    """`audit.html`, `audit.json`, `provenance.jsonl`, the cards and checksums in `out`; returns the page's path."""
+
+    out.mkdir(parents=True, exist_ok=True)
+    loader = ChoiceLoader([PackageLoader("probate", "audits"), PackageLoader("probate", "report")])
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.get_template("page.html.j2").render(
+        a=record,
+        name=Path(found.data.source).name,
+        original=Path(found.original.source).name if found.original else "",
+        shape=found.data.shape.said(),
+        version=version("probate"),
+        rules=RULES,
+        tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
+        p_words=p_words,
+        train=train,
+    )
+    path = out / "audit.html"
+    write_atomic(path, guarded(page))
+    write_atomic(out / "audit.json", json_text({**record, "train": train}))
+    write_atomic(out / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)))
+    write_cards(out, _facts(found))
+    write_checksums(out)
+    return path
+
+
+def _provenance(found: Audit) -> Any:
+    """A line for each text: where it is from, its hash, label, groups, and what was seen in it."""
+    data = found.data
+    marks: dict[int, list[str]] = {}
+    for kind, places in [
+        *found.artefacts.items(),
+        *((f"holds an item of {n}", p) for n, p in found.leaked.items()),
+        ("holds the original", found.copied),
+    ]:
+        for i in places:
+            marks.setdefault(i, []).append(kind)
+    for i, text in enumerate(data.texts):
+        repeats = found.repeats.exact.get(i, found.repeats.near.get(i))
+        yield {
+            "where": data.where[i],
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "label": (data.amounts or data.labels)[i],
+            "groups": {d.name: d.values[i] for d in found.dimensions if d.values[i]},
+            "groups_from": {d.name: "file" if d.known else "text" for d in found.dimensions if d.values[i]},
+            **({"seen": marks[i]} if i in marks else {}),
+            **({"repeats": data.where[repeats]} if repeats is not None else {}),
+        }
+
+
+def _facts(found: Audit) -> Facts:
+    data = found.data
+    first = found.dimensions[0] if found.dimensions else None
+    cells: dict[str, dict[str, int]] = {}
+    for i, label in enumerate(data.labels):
+        group = (first.values[i] if first else "") or "not clear"
+        own = cells.setdefault(label or "no label", {})
+        own[group] = own.get(group, 0) + 1
+    makers = [f"{name}: {count} records" for name, count in data.generators.most_common()]
+    heavy = [f.sentence for f in found.found if f.weight != "note"]
+    return Facts(
+        name=Path(data.source).stem or "data",
+        description=f"Texts that a model wrote, audited: {said_of(found.found)}",
+        files=[DataFile("provenance.jsonl", "a line for each text: place, hash, label, groups, what was seen in it", len(data.texts))],
+        fields={"where": "File and line of the text", "sha256": "SHA-256 of the text", "label": "Its label", "groups": "Dimension and group, as a mapping"},
+        dimension=first.name if first else "group",
+        cells={Path(data.source).name: dict(sorted(cells.items()))} if len(cells) <= 60 else {},
+        made_by=makers or ["a model that the file does not name"],
+        steps=[f"Read as {data.shape.said()}.", f"{len(data.rejected)} rows could not be read, {data.empty} had no text."],
+        biases=heavy or ["Nothing weighs by the audit's rules."],
+        limits=["Groups that no word of a text names are not seen; intervals and p stand in audit.html."],
+        results=[f.sentence for f in found.found if f.weight == "note"],
+        version=version("probate"),
+    )  # fmt: skip
+
+
+def lines(found: Audit, record: dict[str, Any]) -> list[str]:
+    """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
+    said = [f"read as {found.data.shape.said()}", *_coverage(record["coverage"])]
+    for own in record["findings"]:
+        said.append(f"{own['weight']:5} {own['sentence']}")
+        said += [f"      try: {own['command'] or own['remedy']}"] if own["command"] or own["remedy"] else []
+    return [*said, f"verdict: {record['said']}", f"{record['seconds']} s"]
+
+
+def _coverage(c: dict[str, Any]) -> list[str]:
+    groups = "; ".join(
+        f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts without one)"
+        for g in c["groups"]
+    )
+    labels = (
+        f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without one{f' ({rule})' if (rule := c['label_rule']) else ''}"
+        if c["labels"]
+        else "no labels, so no ties"
+    )
+    read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
+    said = [
+        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}; "
+        f"read from the texts: {read or 'none'}"
+    ]
+    if c["together"]:
+        pairs = [" and ".join(names) for names in c["together"]]
+        said.append(
+            f"looked at together: {', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}"
+        )
+    return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
+
+
+def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Given:
+    """What a user named of a file's columns.
+
+    Raises:
+        InputError: a language that is not read, or one column as label and group.
+    """
+    if language and language not in LANGUAGES:
+        raise InputError(f"--language {language}: not one that is read; allowed: {', '.join(LANGUAGES)}")
+    columns = group_columns(groups)
+    if twice := [f"--group {name}={column}" for name, column in columns.items() if column == label]:
+        raise InputError(f"{twice[0]}: that column is the label; name another for one of them")
+    return Given(text, label, prompt, groups=columns, language=language)

@@ -1,0 +1,177 @@
+"""Stage one of an audit: everything that can be said without training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from probate.audits import space, verdict
+from probate.audits.apart import Apart, told_apart
+from probate.audits.coverage import coverage, not_measured
+from probate.audits.groups import Dimension, dimensions_of
+from probate.audits.read import AuditSet
+from probate.audits.together import Together, together
+from probate.audits.verdict import Found, share_finding
+from probate.data.checks.artefacts import find_artefacts
+from probate.data.checks.repeats import Index, Repeats, find_repeats, held
+from probate.data.shape.sources import sources_of
+from probate.stats.distribution import vendi
+from probate.stats.wording import distinct, evenly, lengths
+
+Say = Callable[[str], Any]
+
+
+@dataclass
+class Audit:
+    """What stage one found."""
+
+    data: AuditSet
+    original: AuditSet | None
+    dimensions: list[Dimension]
+    repeats: Repeats
+    artefacts: dict[str, list[int]]
+    leaked: dict[str, list[int]]
+    copied: list[int]
+    compared: dict[str, Any] | None
+    diversity: dict[str, float]
+    found: list[Found] = field(default_factory=list)
+    short: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
+    pairs: list[Together] = field(default_factory=list)
+    apart: list[Apart] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        return verdict.verdict(self.found)
+
+
+def audit(
+    data: AuditSet,
+    original: AuditSet | None,
+    items: dict[str, Iterable[str]],
+    say: Say = lambda _: None,
+    permutations: int = 10_000,
+) -> Audit:
+    """Stage one. `items`: name of an evaluation → its texts, which the data must not hold; `say` is told each step."""
+    say("groups")
+    dimensions = dimensions_of(data, original)
+    say("repeats")
+    repeats = find_repeats(data.texts)
+    say("evaluation items" if original is None else "evaluation items and copies of the original")
+    indices = {name: Index(texts) for name, texts in items.items()}
+    *holding, copied = held(data.texts, [*indices.values(), Index(original.texts if original else [])])
+    leaked = {name: places for name, places in zip(items, holding, strict=True) if places}
+    compared = None
+    if original is not None:
+        say("distribution")
+        compared = space.compare(original.texts, data.texts, permutations, sources=sources_of(original.ties, data.ties))
+        compared["tied_by"] = [original.tied_by, data.tied_by]
+    say("traces of a generator")
+    artefacts = find_artefacts(data.texts)
+    sample = [data.texts[i] for i in evenly(len(data.texts), 1000)]
+    points, _ = space.embed(sample, []) if len(sample) > 2 and len(set(sample)) > 1 else (None, None)
+    words = lengths(sample)
+    diversity = {
+        "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
+    }  # fmt: skip
+    found = Audit(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    found.pairs, found.apart = together(data, dimensions, original), list(told_apart(data, dimensions))
+    found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
+    found.found = list(_findings(found))
+    return found
+
+
+def _findings(a: Audit) -> Iterable[Found]:
+    data, total = a.data, len(a.data.texts)
+    if data.shape.evaluation:
+        yield Found(
+            "evaluation",
+            verdict.STOP,
+            f"this is an evaluation set, not training data: {data.shape.evaluation}",
+            "keep it for evaluation",
+        )
+    rows = [
+        share_finding(
+            "leaked",
+            len(places),
+            total,
+            f"texts hold a run of 13 words of an item of {name}",
+            0.0,
+            0.01,
+            "leave these rows out",
+        )
+        for name, places in a.leaked.items()
+    ]
+    repeated = len(a.repeats.exact) + len(a.repeats.near)
+    rows.append(
+        share_finding(
+            "unread",
+            len(data.rejected) + data.empty,
+            data.rows,
+            "rows cannot be read or have no text",
+            0.01,
+            remedy="leave them out",
+        )
+    )
+    rows.append(
+        share_finding(
+            "repeats",
+            repeated,
+            total,
+            f"texts repeat another ({len(a.repeats.exact):,} word for word)",
+            0.05,
+            remedy="leave repeats out",
+        )
+    )
+    rows.append(
+        share_finding(
+            "copies",
+            len(a.copied),
+            total,
+            "texts hold a run of 13 words of the original",
+            0.01,
+            remedy="leave these rows out, if they are not meant",
+        )
+    )
+    yield from (f for f in rows if f)
+    yield from verdict.of_artefacts(a.artefacts, total)
+    labels = set(data.labels) - {""}
+    if len(labels) == 1:
+        yield Found("one class", verdict.LOOK, f"all {total:,} labels are '{next(iter(labels))}'")
+    if total > 1 and len(set(data.texts)) == 1:
+        yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
+    yield from verdict.of_groups(a.dimensions, a.pairs, a.apart)
+    for name, (short, grams) in a.short.items():
+        said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
+        yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
+    yield from (Found("coverage", verdict.UNSURE, reason) for reason in not_measured(data, a.original, a.dimensions, a.short))
+    yield from (Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left)
+
+
+def as_record(a: Audit) -> dict[str, Any]:
+    """Everything, ready for JSON: of long lists of places the counts and the first twenty."""
+
+    def places(own: list[int]) -> dict[str, Any]:
+        return {"count": len(own), "first": [a.data.where[i] for i in own[:20]]}
+
+    return {
+        "verdict": a.verdict,
+        "exit": verdict.exit_code({f.weight for f in a.found}),
+        "coverage": coverage(a.data, a.dimensions, a.pairs) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
+        "said": verdict.said_of(a.found),
+        "source": a.data.source,
+        "original": a.original.source if a.original else None,
+        "shape": asdict(a.data.shape),
+        "texts": len(a.data.texts),
+        "rejected": a.data.rejected[:100],
+        "empty": a.data.empty,
+        "findings": [asdict(f) for f in a.found],
+        "dimensions": [{k: v for k, v in asdict(d).items() if k != "values"} for d in a.dimensions],
+        "repeats": {"exact": len(a.repeats.exact), "near": len(a.repeats.near)},
+        "artefacts": {kind: places(own) for kind, own in a.artefacts.items()},
+        "leaked": {name: places(own) for name, own in a.leaked.items()},
+        "copied": places(a.copied),
+        "distribution": a.compared,
+        "diversity": a.diversity,
+    }  # fmt: skip

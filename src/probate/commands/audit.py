@@ -1,0 +1,95 @@
+"""`probate audit`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probate.commands.output import JsonFlag, give
+from probate.core.deferred import deferred
+from probate.core.errors import InputError, StageError
+
+with deferred():
+    from probate.audits import clean as cleaning
+    from probate.audits import report
+    from probate.audits import train as stage_two
+
+
+def audit(
+    augmented: Annotated[
+        str, typer.Option("--augmented", help="A file that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst).")
+    ],
+    original: Annotated[str | None, typer.Option("--original", help="The original that it came from.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of report, record and cards; default: runs/audit-NAME.")
+    ] = None,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text, if it is not found.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Column of the prompt.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group; may be repeated.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Language, if it is not recognised: en, es, pt, ar, zh.")
+    ] = None,
+    original_text: Annotated[str | None, typer.Option("--original-text", help="Column of the original's text.")] = None,
+    original_label: Annotated[str | None, typer.Option("--original-label", help="Column of the original's label.")] = None,
+    items: Annotated[
+        list[str] | None,
+        typer.Option("--items", help="An evaluation file whose items the data must not hold; may be repeated."),
+    ] = None,
+    items_text: Annotated[
+        str | None, typer.Option("--items-text", help="Column of the items' text, if it is not found.")
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(
+            "--clean",
+            help="Also write this file: the rows without leaked, repeated, copied, unread ones and traces that weigh.",
+        ),
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit by the verdict: 1 for stop, 4 for cannot tell; look and no sign are 0.")
+    ] = False,
+    train: Annotated[
+        bool, typer.Option("--train", help="Stage two: also train models with and without it, and measure what is inherited.")
+    ] = False,
+    budget: Annotated[str, typer.Option("--budget", help="With --train: time for all of it, as in 30m or 2h.")] = "30m",
+    model: Annotated[str, typer.Option("--model", help="With --train: embedded, a Hugging Face id or a folder.")] = "embedded",
+    dimension: Annotated[
+        str | None, typer.Option("--dimension", help="With --train: the dimension; default: the first found.")
+    ] = None,
+    as_json: JsonFlag = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Audit a file that a model wrote: groups, ties with labels, distribution, repeats, leaks, traces; a verdict by stated rules."""
+    started, seconds = time.monotonic(), 0.0
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: a file, not a folder; name another")
+    if train:
+        seconds = stage_two.seconds_of(budget)
+    folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
+    own, other = (
+        report.shape_of(text, label, prompt, group or [], language),
+        report.shape_of(original_text, original_label, None, [], None),
+    )
+    found, record = report.run_audit(augmented, original, own, other, items or [], items_text, quiet=quiet)
+    trained = None
+    if train:
+        left = seconds - (time.monotonic() - started)
+        try:
+            found, record, trained = report.with_study(found, record, folder, left, model, dimension, quiet=quiet)
+        except StageError as error:  # what was found without training stands
+            trained = {"arms": 0, "lines": [f"stage two: {error}"], "failed": True}
+    kept = cleaning.write_clean(found, clean) if clean else (0, 0)
+    path = report.write_audit(found, record, folder, trained)
+    said = [*report.lines(found, record), *(trained or {}).get("lines", []), f"report: {path}"]
+    said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} left out)"] if clean else []
+    give(said, {**record, "train": trained}, as_json)
+    if trained and trained.get("failed"):
+        raise typer.Exit(StageError.exit_code)
+    if gate:
+        raise typer.Exit(record["exit"])

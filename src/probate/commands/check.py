@@ -1,0 +1,54 @@
+"""`probate check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probate.commands.output import JsonFlag, give
+from probate.core.deferred import deferred
+from probate.core.errors import InputError
+from probate.core.terminal import echo
+
+with deferred():
+    from probate.audits import verdict
+    from probate.report.gate import decide, outputs
+    from probate.study import loading
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder, or one of an audit.")],
+    max_gap: Annotated[
+        float | None, typer.Option("--max-gap", help="Largest change of a gap that may pass (0.05: five points).", min=0)
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="A task to look at; may be repeated. Default: all shares.")
+    ] = None,
+    mitigation: Annotated[str | None, typer.Option("--mitigation", help="Judge the arms with this mitigation.")] = None,
+    unsure: Annotated[
+        str | None, typer.Option("--unsure", help="What cannot be told: stop (exit 4), fail (1) or pass (0).")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A gate file: max_gap, tasks, mitigation, unsure.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
+    github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Gate: is what was inherited within a limit? Decided on intervals: pass (0), fail (1), cannot tell at this n (4)."""
+    overrides = [f"{k}={v}" for k, v in (("max_gap", max_gap), ("mitigation", mitigation), ("unsure", unsure)) if v is not None]
+    if config is not None and not config.is_file():
+        raise InputError(f"--config {config}: no such file")
+    gate = loading.load_study(decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {})
+    if (folder / "audit.json").is_file():
+        said, audited, code = verdict.check_audit(folder, gate.unsure)
+        give(said, audited, as_json)
+        raise typer.Exit(code)
+    found, decisions = decide.check(folder, gate)
+    said = [*(d.sentence for d in decisions), f"verdict: {found}"]
+    give(said, outputs.as_record(found, decisions, gate), as_json)
+    if github:
+        echo("\n".join(outputs.github_lines(decisions)))
+    if junit:
+        outputs.write_junit(junit, decisions, str(folder))
+    raise typer.Exit(decide.exit_code(found, gate))

@@ -1,0 +1,25 @@
+"""`probate new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probate.commands.output import JsonFlag, give
+from probate.core.deferred import deferred
+
+with deferred():
+    from probate.commands import scaffold
+
+
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="task or identity")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the package is written.")] = Path("."),
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a package with a working, tested task or identity pack of your own."""
+    written = scaffold.write_skeleton(kind, name, out)
+    give([str(path) for path in written], {"written": written}, as_json)

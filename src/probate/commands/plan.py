@@ -1,0 +1,42 @@
+"""`probate plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probate.commands.output import JsonFlag, give
+from probate.commands.study_options import (
+    BaseOption,
+    CodeOption,
+    ModelOption,
+    ServerOption,
+    SetOption,
+    StudyArgument,
+    load_study,
+)
+from probate.core.consent import allow
+from probate.core.deferred import deferred
+
+with deferred():
+    from probate.execution import estimate
+
+
+def plan(
+    study: StudyArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder whose ledger is read; default: runs/NAME.")] = None,
+    overrides: SetOption = None,
+    model: ModelOption = None,
+    base: BaseOption = None,
+    allow_code: CodeOption = False,
+    servers: ServerOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
+    loaded, start = load_study(study, overrides, model, base)
+
+    with allow(code=allow_code, servers=servers or []):
+        found = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
+    give(estimate.lines(found), found, as_json)

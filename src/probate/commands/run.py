@@ -1,0 +1,58 @@
+"""`probate run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from probate.commands.output import JsonFlag, give
+from probate.commands.study_options import (
+    BaseOption,
+    CodeOption,
+    ModelOption,
+    ServerOption,
+    SetOption,
+    StudyArgument,
+    load_study,
+)
+from probate.core.consent import allow
+from probate.core.deferred import deferred
+from probate.core.terminal import echo
+
+with deferred():
+    from probate.execution import tracking
+    from probate.report import pipeline
+
+
+def run(
+    study: StudyArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
+    overrides: SetOption = None,
+    model: ModelOption = None,
+    base: BaseOption = None,
+    allow_code: CodeOption = False,
+    servers: ServerOption = None,
+    tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a study, or continue it, and write its report."""
+    loaded, start = load_study(study, overrides, model, base)
+    if tracker:
+        tracking.check_tracker(tracker)
+    grid = bool(loaded.axes.generator or loaded.axes.model)
+
+    with allow(code=allow_code, servers=servers or []):
+        result = pipeline.run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
+    page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
+    if tracker:
+        folders = sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]
+        tracked = [tracking.track(path) for path in folders]
+    effects = [] if grid else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
+    record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
+    give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
+    if result.failures:
+        echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
+    raise typer.Exit(result.exit_code)

@@ -1,0 +1,248 @@
+"""The commands of `probate why`: read, measure, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from probate.commands.output import JsonFlag, give
+from probate.core.deferred import deferred
+from probate.core.errors import InputError, nearest, some
+from probate.core.files import write_atomic
+from probate.core.progress import Reporter
+
+with deferred():
+    from probate.data import packs, spellings
+    from probate.data.shape import cells, columns, sources
+    from probate.execution import folder as run_folder
+    from probate.execution.misalignment import distribution as distances
+    from probate.execution.misalignment import groups as shown
+    from probate.execution.misalignment import items as attribution
+    from probate.execution.misalignment import texts as reading
+    from probate.models import embedder
+    from probate.models import lm as loading
+    from probate.report import charts, maps, page
+    from probate.tasks import values
+
+
+if TYPE_CHECKING:
+    from probate.execution.misalignment.texts import Texts
+
+app = typer.Typer(
+    name="why",
+    help="Why is it inherited? Misalignments between data, model and people, on any files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+ModelOption = Annotated[str, typer.Option("--model", help="embedded, a Hugging Face id or a folder.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Also write everything that was found to this file, as JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+@app.command()
+def distribution(
+    original: Annotated[str, typer.Option("--original", help="A file of original texts (JSONL, CSV, Parquet).")],
+    augmented: Annotated[str, typer.Option("--augmented", help="A file of augmented texts.")],
+    text: Annotated[str | None, typer.Option("--text", help="Column of the original text.")] = None,
+    augmented_text: Annotated[str | None, typer.Option("--augmented-text", help="Column of the augmented text.")] = None,
+    space: Annotated[str, typer.Option("--space", help="sentences, model, or both: sentences,model.")] = "sentences,model",
+    model: ModelOption = "embedded",
+    limit: Annotated[int, typer.Option("--limit", help="Most texts of each file.", min=2)] = 50_000,
+    permutations: Annotated[int, typer.Option("--permutations", help="Of the tests.", min=100)] = 10_000,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="Column of the source that texts share (parent, pair, item), of one file or both; default: found."
+        ),
+    ] = None,
+    group: Annotated[str | None, typer.Option("--group", help="Column of the group in both files, for the map.")] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file.")
+    ] = None,
+    method: Annotated[str, typer.Option("--map-method", help="pca or umap (extra `maps`).")] = "pca",
+    out: OutOption = None,
+    as_json: JsonFlag = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Original against augmented texts in embedding space: MMD, energy distance, a classifier, coverage, diversity, words, lengths."""
+
+    names = space.split(",")
+    unknown = sorted(set(names) - {"sentences", "model"})
+    if unknown:
+        raise InputError(f"--space: '{unknown[0]}' is none; there are: sentences, model")
+    first, second = (
+        reading.read_texts(original, text, limit=limit),
+        reading.read_texts(augmented, augmented_text, "--augmented-text", limit),
+    )
+    if method not in ("pca", "umap"):
+        raise InputError(f"--map-method: '{method}' is none; there are: pca, umap")
+    if map_file and map_file.suffix != ".svg":
+        raise InputError(f"--map {map_file}: must end in .svg")
+    grouped = (_column(first, group, "--group"), _column(second, group, "--group")) if group else None
+    (ours, by_first), (theirs, by_second) = first.ties(source), second.ties(source)
+    if source and not (by_first or by_second):
+        raise InputError(f"--source: no column '{source}' in {original} or {augmented}")
+    spaces: dict[str, Any] = {}
+    if "sentences" in names:
+        spaces["sentences"] = embedder.embed
+    if "model" in names:
+        spaces["model"] = distances.hidden_states(loading.load_lm(model))
+    with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
+        found = distances.compare(
+            first.texts,
+            second.texts,
+            spaces,
+            groups=grouped,
+            sources=sources.sources_of(ours, theirs),
+            method=method,
+            permutations=permutations,
+        )
+    said = [
+        f"original: {original}, read as {first.shape.said()}",
+        f"augmented: {augmented}, read as {second.shape.said()}",
+        f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
+        *distances.lines(found),
+    ]
+    if map_file:
+        for name, parts in found["spaces"].items():
+            path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file
+            write_atomic(path, charts.standalone(maps.text_map(parts["map"], name, f"map-{name}")))
+            said.append(f"map: {path}")
+    give(said, found, as_json, out)
+
+
+def _by(columns: str) -> str:
+    return f"by {columns}" if columns else "no column says so"
+
+
+@app.command()
+def groups(
+    source: Annotated[
+        str | None, typer.Option("--in", help="A file of texts, best those written without asking for a group.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Instead of --in: have this model write (embedded, an id or a folder).")
+    ] = None,
+    labels_option: Annotated[
+        str, typer.Option("--labels", help="With --model: what it writes about.")
+    ] = "architect,dentist,nurse,painter,professor,software engineer",
+    texts: Annotated[
+        int, typer.Option("--texts", help="With --model: texts for each label, and for each label and group.", min=2)
+    ] = 20,
+    text: Annotated[str | None, typer.Option("--text", help="Column of the text.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Column of a label, such as the occupation.")] = None,
+    dimension: Annotated[str, typer.Option("--dimension", help="Identity pack whose groups are looked for.")] = "gender",
+    chosen: Annotated[str | None, typer.Option("--groups", help="Groups that are told apart, as in female,male.")] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option("--truth", help="Column of the known group: measures the detector's errors and takes them out."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike.")
+    ] = None,
+    out: OutOption = None,
+    as_json: JsonFlag = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Which groups texts show, by label, with intervals and the detector's errors: of a file, or of what a model writes when nobody is named."""
+
+    if (source is None) == (model is None):
+        raise InputError("why groups: give either --in FILE or --model NAME")
+    shares = _shares(reference) if reference else None
+    if model:
+        pack, about = packs.load_pack(dimension), [x.strip() for x in labels_option.split(",")]
+        names = chosen.split(",") if chosen else shown.default_groups(pack)
+        lm = loading.load_lm(model)
+        with Reporter(quiet=quiet).stage("write", texts * len(about) * (1 + len(names)), "texts") as tick:
+            made = shown.of_model(lm, about, pack, names, texts, shares, tick)
+        give(shown.lines(made), made, as_json, out)
+        return
+    read = reading.read_texts(str(source), text)
+    labels = _column(read, by, "--by") if by else [""] * len(read.texts)
+    known = spellings.group_column(dimension, _column(read, truth, "--truth"), truth).values if truth else None
+    found = shown.imbalance(
+        read.texts,
+        labels,
+        packs.load_pack(dimension),
+        truth=known,
+        reference=shares,
+        chosen=chosen.split(",") if chosen else None,
+    )
+    give([f"read as {read.shape.said()}", *shown.lines(found)], found, as_json, out)
+
+
+@app.command("values")
+def values_command(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--answers", help="Answer shares of people: columns country, question, options, distribution (or counts)."
+        ),
+    ],
+    model: ModelOption = "embedded",
+    published: Annotated[
+        str | None, typer.Option("--published", help="Column of a model's own shares in the same file, instead of asking one.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="With --published: column that names the model.")] = None,
+    non_answers: Annotated[
+        bool,
+        typer.Option("--non-answers", help="Count «don't know» and the like as options; default: set aside on both sides."),
+    ] = False,
+    countries: Annotated[int, typer.Option("--countries", help="At most, those with the most questions.", min=1)] = 30,
+    questions: Annotated[int, typer.Option("--questions", help="At most, for each country.", min=1)] = 50,
+    out: OutOption = None,
+    as_json: JsonFlag = False,
+    quiet: QuietOption = False,
+) -> None:
+    """A model's answers to survey questions against those of people, by country."""
+
+    if published:
+        record, said = values.compared_models(*values.published(source, published, by, non_answers))
+        give(said, record, as_json, out)
+        return
+
+    read, rejected = values.read_questions(source)
+    chosen = values.pick(read, countries, questions)
+    lm = loading.load_lm(model)
+    asked = len({(q.text, q.options) for q in chosen})
+    with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
+        found = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
+    give(values.lines(found), found, as_json, out)
+
+
+@app.command()
+def items(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
+    task: Annotated[str, typer.Option("--task", help="A task whose answers are choices.")] = "occupation",
+    arm: Annotated[str | None, typer.Option("--arm", help="A biased arm; default: the largest γ, the first seed.")] = None,
+    most: Annotated[int, typer.Option("--items", help="Flipped items, the surest first.", min=1)] = 5,
+    each: Annotated[int, typer.Option("--nearest", help="Training records for each item.", min=1)] = 5,
+    as_json: JsonFlag = False,
+) -> None:
+    """For answers that the biased data turned round: the training records whose gradients are nearest. The report lists them too."""
+
+    run = run_folder.RunFolder(folder)
+    found = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
+    give([*attribution.lines(found), f"report: {page.rebuild(run)}"], found, as_json)
+
+
+def _column(read: Texts, name: str, option: str) -> list[str]:
+    """A column of the rows that have a text, which need not all have it.
+
+    Raises:
+        InputError: no row has it.
+    """
+
+    if not any(cells.place_of(row, name) for row in read.rows):
+        have = list(columns.gathered(read.rows))
+        raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {some(have)}")
+    return [cells.normal_label(cells.cell(row, name)) for row in read.rows]
+
+
+def _shares(text: str) -> dict[str, float]:
+    try:
+        return {k.strip(): float(v) for k, _, v in (part.partition("=") for part in text.split(","))}
+    except ValueError:
+        raise InputError(f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5") from None

@@ -1,0 +1,100 @@
+"""Progress with rate and time left: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from probate.core.terminal import shown
+
+PLAIN_EVERY = 15.0  # seconds between plain lines
+
+
+class Ticker(Protocol):
+    def __call__(self, done: int, note: str = "") -> None: ...
+
+
+class Reporter:
+    """Shows stages to a person. `quiet` shows nothing but warnings."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        self.console.print(shown(line), markup=False, soft_wrap=True)
+
+    def warn(self, line: str) -> None:
+        """Said even where all else is quiet."""
+        quiet, self.console.quiet = self.console.quiet, False
+        self.say(f"WARNING {line}")
+        self.console.quiet = quiet
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
+        """A running stage of `total` units (0: not known); the ticker takes units finished since the last call."""
+        start = time.monotonic()
+        if self.console.is_terminal and not self.quiet:
+            with self._bar(name, total, unit) as tick:
+                yield tick
+        else:
+            yield self._plain(name, total, unit)
+        seconds = time.monotonic() - start
+        self.say(f"{name}: {total} {unit} in {clock(seconds)}" if total else f"{name}: {clock(seconds)}")
+
+    @contextmanager
+    def _bar(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        begun = time.monotonic()
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(shown(name), total=total or None, note="", rate="")
+
+            def tick(done: int, note: str = "") -> None:
+                progress.advance(task, done)
+                rate = progress.tasks[0].completed / max(1e-9, time.monotonic() - begun)
+                progress.update(task, note=shown(note), rate=f"{rate:.1f} {unit}/s")
+
+            yield tick
+
+    def _plain(self, name: str, total: int, unit: str) -> Ticker:
+        state = {"done": 0, "start": time.monotonic(), "last": time.monotonic()}
+
+        def tick(done: int, note: str = "") -> None:
+            state["done"] += done
+            now = time.monotonic()
+            if now - state["last"] >= PLAIN_EVERY and state["done"]:
+                state["last"] = now
+                rate = state["done"] / (now - state["start"])
+                of, left = (f"/{total}", f", {clock(max(0.0, total - state['done']) / rate)} left") if total else ("", "")
+                self.say(f"{name}: {int(state['done'])}{of} {unit}, {rate:.1f}/s{left} {note}".rstrip())
+
+        return tick
+
+
+def clock(seconds: float) -> str:
+    """`75` → `1:15`, `7384` → `2:03:04`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def spoken(seconds: float) -> str:
+    """A rough time in words: `10 minutes`, `3.5 hours`, `12 days`."""
+    for unit, length, most in (("minutes", 60, 120), ("hours", 3600, 48)):
+        if seconds < most * length:
+            return f"{seconds / length:.2g} {unit}"
+    return f"{seconds / 86400:,.0f} days"

@@ -1,0 +1,92 @@
+"""The builtin corpora, written for Probate: 360 short biographies in matched pairs, 240 answers to opinion questions.
+
+The facts stand in `biographies.yaml`; this file only puts them together. Every pair has a work line of its own, and
+the two of a pair differ in first name and pronouns, nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from probate.core.records import fill
+from probate.core.yaml_file import own_yaml
+from probate.data.opinions import opinion_words
+from probate.data.packs import load_pack
+
+FRAMES = (
+    "{name} {start} and {work}. {S} {life}.",
+    "{name} {work}. {S} {start}; in {p} free time {s} {life}.",
+    "{name}, who {start}, {work}. Outside work {s} {life}.",
+    "For many years {name} {start2}. {S} {work} and {life}.",
+    "{name} {start}. Today {s} {work}, and {life}.",
+    "Those who know {name} say that {s} {work}. {S} {start} and {life}.",
+    "{name} {life}. On working days {s} {work}; {s} {start}.",
+)
+PRONOUNS = {
+    "female": {"s": "she", "S": "She", "p": "her", "o": "her"},
+    "male": {"s": "he", "S": "He", "p": "his", "o": "him"},
+}
+FAMILY_NAMES = (
+    "Abara Bianchi Castell Dorn Eklund Farkas Greco Haddad Ivanov Jansen Kowal Lindqvist Moreau Novak Okafor Petrov "
+    "Quintero Rossi Sato Tanaka Ueda Varga Weiss Ximenes Yilmaz Zeman Amsel Brandt Costa Duarte"
+).split()
+
+
+def biographies() -> list[dict[str, Any]]:
+    """The corpus as rows: id, pair, text, label, gender; six occupations, 30 matched pairs each.
+
+    Source: written for Probate; the six occupations are those of the paper's gender study (arXiv 2502.04419).
+    """
+
+    facts = own_yaml("data", "corpora", "biographies.yaml")
+    names = {g: load_pack("gender").groups[g].names for g in PRONOUNS}
+    rows = []
+    for o, (occupation, lines) in enumerate(facts["work"].items()):
+        for i, work in enumerate(lines):
+            n = o * len(lines) + i
+            place = facts["places"][(n * 7 + o) % len(facts["places"])]
+            start = facts["starts"][(n * 5 + n // 12) % len(facts["starts"])]
+            life = facts["lives"][(n * 11 + n // 60) % len(facts["lives"])]
+            frame = FRAMES[n % len(FRAMES)]
+            if "{start2}" in frame:
+                start = "called {place} home"
+            pair = f"{occupation.replace(' ', '-')}-{i:02d}"
+            family = FAMILY_NAMES[(n * 13 + n // 30) % len(FAMILY_NAMES)]
+            for group, words in PRONOUNS.items():
+                first = names[group][n % len(names[group])]
+                text = frame.replace("{start2}", "{start}").replace("{start}", start)
+                text = text.replace("{work}", work).replace("{life}", life)
+                text = text.format(name=f"{first} {family}", place=place, **words)
+                rows.append({"id": f"{pair}-{group[0]}", "pair": pair, "text": text, "label": occupation, "gender": group})
+    return rows
+
+
+def opinions(language: str = "en") -> list[dict[str, Any]]:
+    """Answers to opinion questions as rows: id, pair, text, statement, label, culture, gender; 60 for each culture.
+
+    `language`: en, ar, es, pt or zh; the same statements, answers and people in each, with labels in that language.
+
+    The four records of a pair have one statement, one answer and one gender, and differ in name and place only. Every
+    option (agree, it depends, disagree) is as frequent in every culture. Source: written for Probate, in the manner of
+    opinion surveys; the four cultures are those of the paper (arXiv 2502.04419).
+    """
+
+    words = opinion_words(language)
+    facts = own_yaml("data", "corpora", "opinions", f"{language}.yaml")
+    groups = load_pack("culture").speaking(language).groups
+    rows = []
+    for s, entry in enumerate(facts["statements"]):
+        for o, label in enumerate(words["stances"]):
+            n = s * 3 + o
+            gender = ("female", "male")[n % 2]
+            for culture, places in facts["places"].items():
+                names = groups[culture].by["gender"][gender]
+                name, place = names[(n // 2) % len(names)], places[(n * 5 + s) % len(places)]
+                answer = fill(facts["answer"], name=name, place=place, answer=entry[label])
+                text = fill(words["record"], statement=entry["statement"], text=answer)
+                pair = f"{s:02d}-{o}"
+                rows.append(
+                    {"id": f"{pair}-{culture}", "pair": pair, "text": text, "statement": entry["statement"], "label": label,
+                     "culture": culture, "gender": gender}
+                )  # fmt: skip
+    return rows

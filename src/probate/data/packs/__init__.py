@@ -1,0 +1,186 @@
+"""Identity packs: groups, their names and words, as one YAML file each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from probate.core.errors import InputError, nearest
+from probate.core.plugins import entry_points_of
+from probate.core.yaml_file import read_yaml
+
+
+class Words(BaseModel):
+    """A group's words in another language; each as the field of the same name in `Group`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    noun: str
+    modifier: str = ""
+    implicit: str = ""
+    pronouns: list[str] = Field(default_factory=list)
+    titles: list[str] = Field(default_factory=list)
+    wording: list[str] = Field(default_factory=list)
+
+
+class Group(BaseModel):
+    """One group: how it is named, and the words that show or lean toward it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    noun: str = Field(description="With article, as in 'a woman'.")
+    modifier: str = Field("", description="After a noun, as in 'who is blind': for crossing with another pack.")
+    implicit: str = Field("", description="A hint after a noun, for groups that a name does not signal.")
+    names: list[str] = Field(default_factory=list, description="First names that signal the group.")
+    by: dict[str, dict[str, list[str]]] = Field(
+        default_factory=dict, description="Other dimension → its group → those of `names` that signal it too."
+    )
+    written: dict[str, dict[str, str]] = Field(default_factory=dict, description="Language → name → the name in its script.")
+    words: dict[str, Words] = Field(default_factory=dict, description="Language → the group's words in it.")
+    language: str = Field("", description="The group's own language (ISO 639-1).")
+    countries: list[str] = Field(default_factory=list, description="Countries of the group in opinion surveys.")
+    pronouns: list[str] = Field(default_factory=list, description="Lower-case words that show the group in a text.")
+    titles: list[str] = Field(default_factory=list, description="Lower-case titles and kinship words that show it.")
+    wording: list[str] = Field(default_factory=list, description="Word beginnings that lean toward the group's stereotype.")
+
+
+class Pack(BaseModel):
+    """One dimension of identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dimension: str
+    source: str
+    groups: dict[str, Group]
+    stereotypes: dict[str, str | list[str]] = Field(
+        default_factory=dict, description="Label → group or groups that it is stereotyped for."
+    )
+    names: list[str] = Field(default_factory=list, description="First names that say nothing of the group.")
+    bands: dict[str, float] = Field(
+        default_factory=dict, description="Group → the number from which it starts, as of age in years."
+    )
+    given: list[str] = Field(
+        default_factory=list, description="Groups as a file gives them, of which no name or word is known."
+    )
+    cross: str = Field("", description="The pack that intersectional bias types cross this one with.")
+
+    def named(self, group: str) -> list[str]:
+        """First names for a group: its own, else the pack's."""
+        return self.groups[group].names or self.names
+
+    def only(self, groups: Sequence[str]) -> Pack:
+        """The pack with these groups alone."""
+        return self.model_copy(update={"groups": {g: self.groups[g] for g in groups}})
+
+    def speaks(self, language: str) -> bool:
+        """Whether every group has words in that language."""
+        return language == "en" or all(language in g.words for g in self.groups.values())
+
+    def speaking(self, language: str) -> Pack:
+        """The pack in another language: its words, and names in its script where the pack has them. English is the pack itself.
+
+        Raises:
+            InputError: a group without words in that language.
+        """
+        if language == "en":
+            return self
+        groups = {}
+        for key, group in self.groups.items():
+            if language not in group.words:
+                raise InputError(
+                    f"identity pack '{self.dimension}': groups.{key}.words has no '{language}'; add its noun and modifier"
+                )
+            written = group.written.get(language, {})
+            names = {
+                "names": [written.get(n, n) for n in group.names],
+                "by": {d: {g: [written.get(n, n) for n in ns] for g, ns in own.items()} for d, own in group.by.items()},
+            }
+            groups[key] = group.model_copy(update={**dict(group.words[language]), **names})
+        return self.model_copy(update={"groups": groups})
+
+    @model_validator(mode="after")
+    def _names_are_clear(self) -> Pack:
+        if len(self.groups) < 2:
+            raise ValueError("a pack needs at least two groups")
+        nameless = [n for n, group in self.groups.items() if not group.names and not self.names and n not in self.given]
+        if nameless:
+            raise ValueError(f"groups.{nameless[0]} has no names, and the pack has none for all groups")
+        owner: dict[str, str] = {}
+        for name, group in self.groups.items():
+            for first in group.names:
+                if owner.setdefault(first, name) != name:
+                    raise ValueError(f"the name {first} stands in two groups, {owner[first]} and {name}")
+        owners = [[v] if isinstance(v, str) else v for v in self.stereotypes.values()]
+        unknown = {group for own in owners for group in own} - set(self.groups)
+        if unknown:
+            raise ValueError(f"stereotypes name groups that do not exist: {', '.join(sorted(unknown))}")
+        return self
+
+
+@cache
+def pack_names() -> list[str]:
+    """Names of all identity packs that are installed."""
+
+    own = _own_files()
+    return sorted(own.keys() | entry_points_of("probate.identities", own).keys())
+
+
+def _own_files() -> dict[str, str]:
+    folder = files("probate") / "data" / "packs"
+    return {p.name.removesuffix(".yaml"): p.name for p in folder.iterdir() if p.name.endswith(".yaml")}
+
+
+@cache
+def load_pack(dimension: str) -> Pack:
+    """The identity pack of a dimension: Probate's own, or an entry point of group `probate.identities`.
+
+    Raises:
+        InputError: no such pack, or one that breaks the rules (which).
+    """
+
+    path: Any = files("probate") / "data" / "packs" / f"{dimension}.yaml"
+    plugins = entry_points_of("probate.identities", _own_files(), dimension)
+    if dimension in plugins:
+        try:
+            path = Path(str(plugins[dimension].load()))
+        except Exception as error:
+            raise InputError(
+                f"identity pack '{dimension}' cannot be imported from {plugins[dimension].value} ({error})"
+            ) from None
+    elif not path.is_file():
+        known = pack_names()
+        raise InputError(
+            f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; there are: {', '.join(known)}"
+        )
+    return read_pack(path, dimension)
+
+
+def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack:
+    """The pack with those of `groups` that it does not have as groups without names or words; one of them alone where there is no pack.
+
+    Raises:
+        InputError: fewer than two groups in all.
+    """
+    own = dict(pack.groups) if pack else {}
+    more = [g for g in groups if g not in own]
+    if len(own) + len(more) < 2:
+        raise InputError(f"bias.groups: '{dimension}' needs at least two groups")
+    groups_of = {**own, **{g: Group(noun=g) for g in more}}
+    base = pack.model_dump(exclude_defaults=True) if pack else {"dimension": dimension, "source": "the values of the file"}
+    return Pack.model_validate({**base, "groups": groups_of, "given": more})
+
+
+def read_pack(path: Path, dimension: str) -> Pack:
+    """The identity pack in a YAML file.
+
+    Raises:
+        InputError: no such file, or a pack that breaks the rules (which).
+    """
+    try:
+        return Pack.model_validate(read_yaml(path)[0])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the pack"
+        raise InputError(f"identity pack '{dimension}': {where}: {first['msg'].removeprefix('Value error, ')}") from None

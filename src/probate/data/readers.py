@@ -1,0 +1,168 @@
+"""Records of a study from any file, read by its shape, or from the builtin corpus.
+
+A broken row is kept out, with its place and its fault; it is never dropped silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from probate.core.errors import InputError, nearest, some
+from probate.core.records import Origin, Record
+from probate.data.corpora import biographies, opinions
+from probate.data.rows import Row, source_rows
+from probate.data.shape import Given, Shape
+from probate.data.shape.cells import cell, normal_label, plain
+from probate.data.shape.columns import gathered
+from probate.data.shape.table import shape_of_rows
+from probate.data.spellings import group_column, pack_of
+from probate.data.surveys import survey_rows
+from probate.study.schema import Columns, Source
+
+
+@dataclass
+class Reading:
+    """Records of a source, and one line for each row that was kept out."""
+
+    records: list[Record]
+    rejected: list[str] = field(default_factory=list)
+    rows: int = 0
+
+
+def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | None = None, language: str = "en") -> Reading:
+    """Read `source`; relative paths start at `base`.
+
+    `labels` restricts the records to these labels (others are no fault and are not counted as broken); `language` is
+    that of a builtin corpus.
+
+    Raises:
+        InputError: no such file, a column that is missing, not UTF-8, or not one usable record.
+    """
+    name, columns = source.source, source.columns
+    rows: Iterable[Row]
+    if name == "builtin:biographies":
+        rows = ((f"{name}:{i}", row) for i, row in enumerate(biographies(), 1))
+        columns = columns.model_copy(update={"text": "text", "label": "label", "id": "id", "pair": "pair"})
+    elif name == "builtin:opinions":
+        rows = ((f"{name}:{i}", row) for i, row in enumerate(opinions(language), 1))
+        own = {"text": "text", "label": "label", "id": "id", "pair": "pair", "statement": "statement"}
+        columns = columns.model_copy(update=own)
+    elif name.startswith("builtin:"):
+        raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do")
+    else:
+        rows = source_rows(name, source.split, base)
+    if source.format == "survey":
+        rows = survey_rows(rows)
+        columns = columns.model_copy(update={"text": columns.text or "text", "label": columns.label or "label"})
+
+    reading, read = Reading([]), list(rows)
+    reading.rows = len(read)
+    if not read:
+        raise InputError(f"{name}: the file has no rows")
+    if not any(isinstance(row, dict) for _, row in read):
+        raise InputError(f"{name}: none of its {len(read)} rows can be used; first: {read[0][0]}: {read[0][1]}")
+    shape = _shape(name, read, columns)
+    groups = {dimension: iter(_groups(dimension, column, read)) for dimension, column in shape.groups.items()}
+    wanted = {normal_label(label) for label in labels} if labels else None
+    seen: set[str] = set()
+    for number, (where, row) in enumerate(read, 1):
+        if isinstance(row, str):
+            reading.rejected.append(f"{where}: {row}")
+            continue
+        record = _record(row, shape, columns, {d: next(own) for d, own in groups.items()}, where, origin, number)
+        if isinstance(record, str):
+            reading.rejected.append(f"{where}: {record}")
+        elif wanted is not None and record.label not in wanted:
+            continue
+        elif record.id in seen:
+            reading.rejected.append(f"{where}: id '{record.id[2:]}' stands there twice")
+        else:
+            seen.add(record.id)
+            reading.records.append(record)
+    if not reading.records:
+        first = f"; first: {reading.rejected[0]}" if reading.rejected else ""
+        raise InputError(f"{name}: none of its {reading.rows} rows can be used{first}")
+    return reading
+
+
+def group_columns(pairs: Sequence[str]) -> dict[str, str]:
+    """`DIMENSION=COLUMN` options as a mapping.
+
+    Raises:
+        InputError: one that is not of that form.
+    """
+    found = {}
+    for pair in pairs:
+        dimension, equals, column = pair.partition("=")
+        if not (equals and dimension and column):
+            raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in --group gender=sex")
+        found[dimension] = column
+    return found
+
+
+def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
+    """The shape of a study's file: what the study names, the rest found. A group's column of the dimension's own name may be called otherwise."""
+    present = gathered(row for _, row in rows if isinstance(row, dict))
+    assumed = {d: c for d, c in columns.groups.items() if c == d and c not in present}
+    given = Given(columns.text, columns.label, groups={d: c for d, c in columns.groups.items() if d not in assumed})
+    for key in ("id", "parent", "pair", "cluster", "statement"):
+        column = getattr(columns, key)
+        if column and column not in present:
+            raise InputError(_absent(name, key, column, present))
+    found = shape_of_rows(name, rows, given, "columns.text")
+    for dimension, column in assumed.items():
+        if dimension not in found.groups:
+            raise InputError(_absent(name, f"groups.{dimension}", column, present))
+    if not found.label and not found.answers:
+        raise InputError(_absent(name, "label", "label", present))
+    return replace(found, groups={d: found.groups[d] for d in columns.groups})
+
+
+def _absent(name: str, key: str, column: str, present: Iterable[str]) -> str:
+    have = sorted(present)
+    return (
+        f"{name}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}. "
+        f"Name the right one in the study as columns.{key}"
+    )
+
+
+def _groups(dimension: str, column: str, rows: Sequence[Row]) -> list[str]:
+    """The group of each row that can be read: known spellings joined; numbers in a pack's bands, else as they stand."""
+    values = [cell(row, column) for _, row in rows if isinstance(row, dict)]
+    own, pack = group_column(dimension, values, column), pack_of(dimension)
+    if own.rule and not (pack and pack.bands):  # quartiles differ from file to file
+        return [plain(v).strip() for v in values]
+    return own.values
+
+
+def _record(
+    row: dict[str, Any], shape: Shape, columns: Columns, groups: dict[str, str], where: str, origin: Origin, number: int
+) -> Record | str:
+    fault = shape.fault(row)
+    if fault:
+        return fault
+    text, label = shape.text_of(row).strip(), shape.label_of(row)
+    for value, column in (
+        (text, shape.text),
+        (label, shape.label or shape.text),
+        *((v, shape.groups[d]) for d, v in groups.items()),
+    ):
+        if not value:
+            return f"column '{column}' is empty"
+    provenance: dict[str, Any] = {"source": where}
+    for name in ("parent", "pair", "cluster", "statement"):
+        column = getattr(columns, name)
+        if column and (value := plain(cell(row, column))):
+            provenance[name] = value
+    identity = plain(cell(row, columns.id)) if columns.id else ""
+    return Record(
+        id=f"{'a' if origin == 'augmented' else 'o'}:{identity or f'row-{number}'}",
+        text=text,
+        label=label,
+        groups=groups,
+        origin=origin,
+        provenance=provenance,
+    )

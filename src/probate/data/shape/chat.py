@@ -1,0 +1,90 @@
+"""Chats in every form that files have: what was said by whom, and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from probate.data.shape.cells import Place, json_like, opened, plain
+from probate.data.shape.names import ROLE_KEYS, ROLES, TEXT_KEYS
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A text of a row. `role`: user, assistant, system, tool or text; `kept`: it stays as it is, a system turn or an answer that is a label.
+
+    `place`: where it stands in the row; `message`: which message it is part of, within the row.
+    """
+
+    role: str
+    text: str
+    kept: bool
+    place: Place
+    message: int = 0
+
+
+def is_chat(value: Any) -> bool:
+    """Whether a value is a chat: a list of turns, an object of lists, or either as JSON text."""
+    value = opened(value)
+    if isinstance(value, list):
+        return bool(value) and all(_is_turn(t) for t in value) and any(_key(t, TEXT_KEYS) for t in value)
+    return isinstance(value, dict) and _of_lists(value) is not None
+
+
+def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
+    """(role, text, place, message) of each text of a chat; a message of several parts gives one for each text among them."""
+    value = opened(value)
+    messages: list[tuple[Any, Any, Place]] = []
+    if isinstance(value, dict):
+        roles, texts = _of_lists(value) or ("", "")
+        messages += [(r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))]
+    else:
+        for i, turn in enumerate(value):
+            if key := _key(turn, TEXT_KEYS):
+                messages.append((turn[_key(turn, ROLE_KEYS)], turn[key], (i, key)))
+    found: list[tuple[str, str, Place, int]] = []
+    for number, (role, content, place) in enumerate(messages):
+        name = str(role or "user").strip().lower()
+        found += [(ROLES.get(name, name), text, (*place, *rest), number) for text, rest in _parts(content)]
+    return found
+
+
+def with_system(value: Any, text: str) -> Any:
+    """The chat with a system turn before all others, in the form and the keys that it has."""
+    if isinstance(value, (str, bytes)):
+        told = value.decode() if isinstance(value, bytes) else value
+        new = json_like(told, opened(value), with_system(opened(value), text))
+        return new.encode() if isinstance(value, bytes) else new
+    if isinstance(value, dict):
+        roles, texts = _of_lists(value) or ("role", "content")
+        return {k: [{roles: "system", texts: text}.get(k), *v] if isinstance(v, list) else v for k, v in value.items()}
+    first = value[0] if value else {}
+    return [{_key(first, ROLE_KEYS) or "role": "system", _key(first, TEXT_KEYS) or "content": text}, *value]
+
+
+def _parts(content: Any) -> list[tuple[str, Place]]:
+    if isinstance(content, list):
+        found: list[tuple[str, Place]] = []
+        for i, part in enumerate(content):
+            if isinstance(part, str):
+                found.append((part, (i,)))
+            elif isinstance(part, dict) and isinstance(part.get("text"), str):
+                found.append((part["text"], (i, "text")))
+        return found
+    return [] if content is None or isinstance(content, dict) else [(plain(content), ())]
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, dict) and bool(_key(value, ROLE_KEYS))
+
+
+def _key(turn: dict[str, Any], names: tuple[str, ...]) -> str:
+    return next((n for n in names if n in turn), "")
+
+
+def _of_lists(value: dict[str, Any]) -> tuple[str, str] | None:
+    roles, texts = _key(value, ROLE_KEYS), _key(value, TEXT_KEYS)
+    own = [value.get(roles), value.get(texts)]
+    if not all(isinstance(v, list) for v in own) or len(own[0]) != len(own[1]):  # type: ignore[arg-type]
+        return None
+    return roles, texts

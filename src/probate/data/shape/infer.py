@@ -1,0 +1,281 @@
+"""What the columns of a file are, by one order for every command. Nothing is chosen by length.
+
+1. What the user names stands.
+2. A preference pair (`chosen`, `rejected`): the better answer.
+3. A chat (`messages`, `conversations`, or the one column that holds chats).
+4. A response (`completion`, `response`, `output` …), with what asks for it.
+5. A column called `text`, then another usual name for one (`bio`, `content` …).
+6. The one column that reads as sentences.
+7. A prompt alone.
+
+Ids, hashes, labels, groups and dates are never the text. Two columns of the same step are a question to the user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from probate.core.errors import InputError, nearest, some
+from probate.data.shape.cells import normal_label, opened, plain
+from probate.data.shape.chat import chat_turns, is_chat
+from probate.data.shape.columns import gathered
+from probate.data.shape.language import language_of
+from probate.data.shape.names import (
+    CHATS,
+    DIMENSIONS,
+    GENERATORS,
+    IDS,
+    INSTRUCTIONS,
+    LABELS,
+    PAIRS,
+    PROMPTS,
+    RESPONSES,
+    ROLES,
+    SYSTEMS,
+    TEXTS,
+    key_of,
+)  # fmt: skip
+from probate.data.shape.shape import Given, Shape
+
+Cells = tuple[tuple[str, str], ...]
+FEW = 10
+"""Values up to which nothing can be said about how often they repeat."""
+LETTERS = re.compile(r"[^\W\d_]+")
+CODE = re.compile(r"[0-9a-fA-F-]{16,}|\d+")
+
+
+def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, option: str = "--text") -> Shape:
+    """The shape of a file by its first rows, and later ones that bring further columns. `option` is how a user names the text.
+
+    Raises:
+        InputError: a named column that is not there, none that could be a text, or two that are equally likely to be.
+    """
+    given = given or Given()
+    columns = gathered(rows)
+    _check_named(given, columns, option)
+    named = {given.label, given.prompt, given.id, given.generator, *given.groups.values()} - {None, given.text}
+    free = _Columns({c: v for c, v in columns.items() if c not in named})
+    form, text, cells = _texts(free, given, option, list(columns))
+    if given.prompt and given.prompt not in dict(cells):
+        cells = ((given.prompt, "user"), *cells)
+    taken = {c for c, _ in cells} | named
+    rest = _Columns({c: v for c, v in columns.items() if c not in taken})
+    groups = {DIMENSIONS[key_of(c)]: c for c in reversed(list(rest.values)) if key_of(c) in DIMENSIONS and rest.scalar(c)}
+    groups = {k: v for k, v in reversed(groups.items()) if k not in given.groups} | given.groups
+    label = given.label or next((c for c in rest.named(LABELS) if rest.repeats(c)), None)
+    found = Shape(
+        form,
+        text,
+        label=label,
+        prompt=given.prompt or next((c for c, role in cells if role in ("user", "instruction") and c != text), None),
+        id=given.id or next(iter(rest.named(IDS)), None),
+        generator=given.generator or next(iter(rest.named(GENERATORS)), None),
+        groups=groups,
+        evaluation=_evaluation({key_of(c) for c in columns}),
+        cells=cells,
+    )
+    found = replace(found, answers=form != "preference pairs" and _answers(found, rows))
+    if found.answers and found.prompt and not free.chat(text) and not given.text:
+        asked = [c for c, role in cells if role in ("user", "instruction")]
+        found = replace(found, form="question and short answer", text=asked[-1], label=label or text, prompt=None)
+    found = replace(found, left=tuple(_left(rest, found)))
+    texts = [t for row in rows if (t := found.text_of(row))]
+    return replace(found, language=given.language or language_of(texts))
+
+
+class _Columns:
+    """Columns with their values in some rows."""
+
+    def __init__(self, values: dict[str, list[Any]]) -> None:
+        self.values = {c: [v for v in own if v is not None and v == v and v != ""] for c, own in values.items()}
+
+    def named(self, names: Iterable[str]) -> list[str]:
+        """Columns of these names, in the order of the names, those that stand outside before nested ones."""
+        order = {name: i for i, name in enumerate(names)}
+        found = [c for c in self.values if key_of(c) in order]
+        return sorted(found, key=lambda c: (order[key_of(c)], _depth(c)))
+
+    def chat(self, column: str) -> bool:
+        return any(is_chat(v) for v in self.values[column])
+
+    def sure_chat(self, column: str) -> bool:
+        """Whether it holds chats whose roles are known, so that no name is needed."""
+        chats = [v for v in self.values[column] if is_chat(v)]
+        return bool(chats) and all(role in ROLES.values() for v in chats[:FEW] for role, *_ in chat_turns(v))
+
+    def scalar(self, column: str) -> bool:
+        return not any(isinstance(opened(v), (list, dict)) for v in self.values[column])
+
+    def written(self, column: str) -> bool:
+        """Whether it holds texts or chats, and not only numbers and codes."""
+        own = self.values[column]
+        return any(is_chat(v) or (isinstance(v, (str, bytes)) and not CODE.fullmatch(plain(v).strip())) for v in own)
+
+    def repeats(self, column: str) -> bool:
+        """Whether most values stand there more than once, as labels do."""
+        return bool(self.values[column]) and self.scalar(column) and _repeat([normal_label(v) for v in self.values[column]])
+
+    def prose(self, column: str) -> bool:
+        """Whether most values read as sentences: three words or more, different ones."""
+        key, own = key_of(column), self.values[column]
+        if not own or key in IDS or key in DIMENSIONS or key in SYSTEMS or not all(isinstance(v, (str, bytes)) for v in own):
+            return False
+        many = [w for v in own if (w := _words(plain(v))) >= 3]
+        return len(many) * 2 >= len(own) and (len(own) <= FEW or not self.repeats(column))
+
+
+def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) -> tuple[str, str, Cells]:
+    """(form, text, cells) of a file."""
+    asked = [c for c in columns.named(PROMPTS) if columns.written(c) and c != given.text]
+    system = [(c, "system") for c in columns.named(SYSTEMS) if columns.written(c) and c != given.text]
+    prompts = [(c, "instruction" if key_of(c) in INSTRUCTIONS else "user") for c in asked]
+    usual = [c for c in columns.named(TEXTS) if columns.written(c) and c != given.text]
+    also = [(c, "text") for c in usual]
+
+    def cells(*own: tuple[str, str]) -> Cells:
+        return tuple(dict([*system, *prompts, *own]).items())
+
+    if given.text:
+        return _named_text(columns, given.text, bool(prompts), cells, also)
+    pairs = _pairs(columns)
+    if pairs:
+        before = [(c, "user") for c in columns.named(CHATS) if columns.chat(c)]
+        return "preference pairs", pairs[0][0], cells(*before, *((c, "assistant") for c in pairs[0]), *also)
+    chats = [c for c in columns.named(CHATS) if columns.chat(c)]
+    chats = chats or [c for c in columns.values if columns.sure_chat(c) and c not in asked]
+    if chats:
+        chat = _only(chats, option)
+        return _chat_form(columns, chat), chat, cells((chat, "assistant"), *also)
+    named = [c for c in columns.values if key_of(c) in RESPONSES or key_of(c).endswith("_gen")]
+    responses = [c for c in named if columns.written(c)]
+    sentences = [c for c in columns.values if c not in (*asked, *named) and key_of(c) not in LABELS and columns.prose(c)]
+    if responses:
+        response = _only(responses, option)
+        if prompts:
+            alpaca = key_of(response) == "output" and "instruction" in dict(prompts).values()
+            return "Alpaca" if alpaca else "prompt and response", response, cells((response, "assistant"), *also)
+        before = [(c, "user") for c in usual]
+        if not before and sentences and not columns.prose(response):
+            before = [(_only(sentences, option), "user")]
+        if before:
+            return "prompt and response", response, cells(*before, (response, "assistant"))
+        return "text", response, cells((response, "text"))
+    texts = [c for c in usual if key_of(c) == "text"] or usual or sentences
+    if texts:
+        text = _only([c for c in texts if _depth(c) == min(map(_depth, texts))], option)
+        own = (text, "assistant" if prompts else "text")
+        return (
+            "prompt and text" if prompts else "text",
+            text,
+            cells(*(own if c == text else (c, "text") for c in (*usual, text))),
+        )
+    if asked:
+        return "text", next((c for c in reversed(asked) if not columns.repeats(c)), asked[-1]), cells()
+    weak = [c for c in columns.named((*CHATS, *RESPONSES, *TEXTS)) if not columns.values[c]][:1]
+    weak = weak or [c for c in columns.values if key_of(c) not in LABELS and _weak(columns, c)]
+    if not weak:
+        raise InputError(f"no column that looks like a text; name one with {option}; the file has: {some(have)}")
+    return "text", (text := _only(weak, option)), cells((text, "text"))
+
+
+def _named_text(
+    columns: _Columns, text: str, prompted: bool, cells: Callable[..., Cells], also: Sequence[tuple[str, str]]
+) -> tuple[str, str, Cells]:
+    if columns.chat(text):
+        return _chat_form(columns, text), text, cells((text, "assistant"), *also)
+    pair = next((p for p in _pairs(columns) if p[0] == text), None)
+    if pair:
+        return "preference pairs", text, cells(*((c, "assistant") for c in pair), *also)
+    if key_of(text) in PROMPTS:
+        return "text", text, cells((text, "user"))
+    return (
+        ("prompt and response", text, cells((text, "assistant"), *also))
+        if prompted
+        else ("text", text, cells((text, "text"), *also))
+    )
+
+
+def _depth(column: str) -> int:
+    return column.count(".")
+
+
+def _chat_form(columns: _Columns, column: str) -> str:
+    first = next(opened(v) for v in columns.values[column] if is_chat(v))
+    turn = first[0] if isinstance(first, list) else first
+    return "ShareGPT" if "from" in turn and "role" not in turn else "chats"
+
+
+def _pairs(columns: _Columns) -> list[tuple[str, str]]:
+    by_key = {key_of(c): c for c in columns.values if columns.written(c)}
+    return [(by_key[a], by_key[b]) for a, b in PAIRS if a in by_key and b in by_key]
+
+
+def _weak(columns: _Columns, column: str) -> bool:
+    own, key = columns.values[column], key_of(column)
+    if key in IDS or key in DIMENSIONS or key in SYSTEMS or not all(isinstance(v, (str, bytes)) for v in own):
+        return False
+    return any(_words(plain(v)) >= 2 for v in own) and (len(own) <= FEW or not columns.repeats(column))
+
+
+def _only(columns: Sequence[str], option: str) -> str:
+    if len(columns) > 1:
+        names = " and ".join(f"'{c}'" for c in columns[:2])
+        raise InputError(f"columns {names} could each be the text; name it with {option}")
+    return columns[0]
+
+
+def _words(text: str) -> int:
+    """Words with letters; of Chinese, which writes no spaces, half its characters."""
+    return len(LETTERS.findall(text)) + sum("\u3400" <= c <= "\u9fff" for c in text) // 2
+
+
+def _repeat(values: Sequence[str]) -> bool:
+    counts = Counter(values)
+    return len(values) <= FEW or sum(n for n in counts.values() if n > 1) * 2 >= len(values)
+
+
+def _answers(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether most last answers are short and repeat, so that they are labels."""
+    tried = replace(shape, answers=True, label=None)
+    answers = [[t for t in tried.turns_of(row) if t.role == "assistant" and t.text.strip()] for row in rows]
+    answered = [own for own in answers if own]
+    short = [normal_label(own[-1].text) for own in answered if own[-1].kept]
+    return bool(short) and len(short) * 2 >= len(answered) and _repeat(short)
+
+
+def _left(rest: _Columns, shape: Shape) -> Iterable[tuple[str, str]]:
+    for column in rest.values:
+        if column in (shape.label, shape.id, shape.generator) or column in shape.groups.values():
+            continue
+        if rest.prose(column) or rest.sure_chat(column):
+            yield "text", f"column '{column}' holds texts too, and is not read"
+        elif not shape.label and not shape.answers and key_of(column) == "label" and rest.values[column]:
+            why = "its values differ from row to row" if rest.scalar(column) else "it holds lists"
+            yield "label", f"column '{column}' is not read as the label: {why}"
+
+
+def _check_named(given: Given, columns: Mapping[str, Any], option: str) -> None:
+    head, _, tail = option.rpartition("text")
+    own = [(f"{head}{name}{tail}", getattr(given, name)) for name in ("text", "label", "prompt", "id", "generator")]
+    for said, column in [*own, *(("--group", c) for c in given.groups.values())]:
+        if column and column not in columns:
+            have = [str(c) for c in columns]
+            raise InputError(f"{said}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}")
+
+
+def _evaluation(have: set[str]) -> str:
+    if {"ans0", "ans1", "question"} <= have:
+        return "it has the columns of BBQ (ans0, ans1, question, label)"
+    if {"sent_more", "sent_less"} <= have:
+        return "it has the columns of CrowS-Pairs (sent_more, sent_less)"
+    if (
+        have & {"question", "query"}
+        and have & {"choices", "options", "endings"}
+        and have & {"answer", "answerkey", "label", "target", "gold", "distribution"}
+    ):
+        return "it has questions with options and the right answer or people's answers"
+    return ""

@@ -1,0 +1,205 @@
+"""Tasks whose answers are choices, asked of a model behind a server: by log-probabilities of letters where it gives them, else by sampled letters."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import pandas as pd
+
+from probate.core.errors import InputError
+from probate.core.files import atomic
+from probate.core.records import stable_order
+from probate.execution.prepare import read_data
+from probate.models.servers.answers import choice_text, content_of, message
+from probate.models.servers.client import NO_CHOICES, ApiClient, Request
+from probate.models.servers.counts import THOUGHT
+from probate.models.thinking import without_thinking
+from probate.study.schema import Study
+from probate.tasks.base import Outcome, TaskContext
+from probate.tasks.catalogue import tasks_and_probes
+from probate.tasks.choice import ChoiceTask, Item
+
+LETTERS = "ABCDEFGHIJKLMNOPQRST"
+LEAST = 0.5
+"""Share of the first token's probability that the option letters hold at least; below it, the text of the answer is read."""
+TOP = 20
+LETTER = re.compile(r"[\s\"'`*_(\[]*([A-T])[\s\"'`*_)\].:,]*", re.I)
+LISTED = re.compile(r"[\s\"'`*_(\[]*([A-T])(?:[*_]*[).:\]][*_]*)\s+(.*)", re.S)
+NAMED = re.compile(r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(['’]|[ ]+\w)?", re.I)
+"""A letter that is called the answer; what follows it is a word, if the letter may be an article."""
+
+
+def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
+    """What is asked, and the names in the order of their letters. The order is drawn by the item's id, so that no place is favoured over all items.
+
+    Raises:
+        InputError: more options than letters.
+    """
+    if len(item.names) > len(LETTERS):
+        raise InputError(f"item '{item.id}' has {len(item.names)} options; at most {len(LETTERS)} have a letter")
+    order = stable_order(item.names, "letters", item.id, seed)
+    texts = dict(zip(item.names, item.options, strict=True))
+    listed = "\n".join(f"{letter}. {texts[name].strip()}" for letter, name in zip(LETTERS, order, strict=False))
+    turn = f"{item.prompt.strip()}\n\nOptions:\n{listed}\nAnswer with one letter only."
+    return {
+        "messages": [{"role": "user", "content": turn}],
+        "max_tokens": 4,
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": TOP,
+    }, order
+
+
+def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | None:
+    """The option that an answer names: by its letter alone ("A", "(A).", "**A**", "Answer: A", "A) nurse"), or by its own text.
+
+    An article is no letter: "A nurse needs…" names none. A letter beside the text of another option names none.
+    """
+    letters = LETTERS[: len(order)]
+
+    def of(letter: str) -> str | None:
+        return order[letters.index(letter.upper())] if letter.upper() in letters else None
+
+    def plain(value: str) -> str:
+        return " ".join(re.sub(r"[^\w\s]", " ", value).split()).casefold()
+
+    own = {plain(texts.get(name, name)): name for name in order}
+    if plain(text) in own and plain(text):
+        return own[plain(text)]
+    if alone := LETTER.fullmatch(text):
+        return of(alone[1])
+    if listed := LISTED.fullmatch(text):
+        beside = own.get(plain(listed[2]))
+        return of(listed[1]) if beside in (None, of(listed[1])) else None
+    found = NAMED.findall(text)
+    said = {of(letter) for letter, _ in found}
+    return said.pop() if len(said) == 1 and not all(word for _, word in found) else None
+
+
+def shares_of(
+    answers: Sequence[dict[str, Any]], order: Sequence[str], texts: Mapping[str, str] | None = None
+) -> tuple[dict[str, float], str]:
+    """Share of each name, and how it was read; empty if unreadable.
+
+    `api letters`: log-probabilities of the first token, of which the letters hold at least `LEAST`; `api letters, text`: they hold less, and the
+    answer's text names an option; `api letters, sampled N`.
+    """
+    first = answers[0]["choices"][0]
+    weights: dict[str, float] = defaultdict(float)
+    tokens = top_tokens(answers[0])
+    if choice_text(first)[1] == "refused":
+        tokens = []
+    for token in tokens:
+        letter, logprob = str(token.get("token", "")).strip().rstrip(".)").upper(), token.get("logprob")
+        if len(letter) == 1 and letter in LETTERS[: len(order)] and _is_logprob(logprob):
+            weights[order[LETTERS.index(letter)]] += math.exp(float(logprob))
+    how = "api letters"
+    if sum(weights.values()) < LEAST:
+        weights = defaultdict(float)
+        choices = [c for a in answers for c in a["choices"]]
+        for choice in choices:
+            text, why = choice_text(choice)
+            name = named(text, order, texts or {}) if not why else None
+            if name is not None:
+                weights[name] += 1
+        how = "api letters, text" if tokens else f"api letters, sampled {len(choices)}"
+    total = sum(weights.values())
+    return ({name: weights[name] / total for name in order}, how) if total else ({}, how)
+
+
+def _is_logprob(value: Any) -> TypeGuard[float]:
+    """Whether it can be the logarithm of a probability; true and false are no numbers here, and NaN is none either."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 1e-3
+
+
+def top_tokens(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The likeliest first tokens with their log-probabilities; none where the server gives none."""
+    logprobs = answer["choices"][0].get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = content[0] if isinstance(content, list) and content else None
+    found = first.get("top_logprobs") if isinstance(first, dict) else None
+    return [t for t in found if isinstance(t, dict)] if isinstance(found, list) else []
+
+
+def measure(
+    client: ApiClient, task: ChoiceTask, context: TaskContext, samples: int = 8, tick: Callable[[int], None] | None = None
+) -> list[Outcome]:
+    """One outcome for each item. Where the server gives no log-probabilities, each item is asked `samples` times more at temperature 1."""
+    items = list(task.items(context))
+    asked = [request_of(item, context.seed) for item in items]
+    answers = client.ask([request for request, _ in asked], lambda *_: tick(1) if tick else None)
+    plain = [
+        i
+        for i, a in enumerate(answers)
+        if len(top_tokens(a)) < len(items[i].names) and message(a)[1] not in ("refused", NO_CHOICES)
+    ]
+    more: dict[int, list[dict[str, Any]]] = {}
+    if plain:
+        again = [
+            {**{k: v for k, v in asked[i][0].items() if k not in ("logprobs", "top_logprobs")}, "temperature": 1.0, "seed": s}
+            for i in plain
+            for s in range(samples)
+        ]
+        said = client.ask(again)
+        more = {i: said[k * samples : (k + 1) * samples] for k, i in enumerate(plain)}
+    found = []
+    for i, item in enumerate(items):
+        texts = dict(zip(item.names, item.options, strict=True))
+        shares, how = shares_of(more.get(i, [answers[i]]), asked[i][1], texts)
+        if without_thinking(content_of(answers[i]["choices"][0]))[1]:
+            how = f"{how}, {THOUGHT}"
+        prediction = max(shares, key=shares.__getitem__) if shares else ""
+        response = (
+            json.dumps({n: round(shares.get(n, 0.0), 4) for n in item.names}, ensure_ascii=False)
+            if shares
+            else _unread(answers[i])
+        )
+        found.append(
+            Outcome(
+                item.id, item.groups, item.target, response, prediction, float(prediction == item.target), bool(shares), how
+            )
+        )
+    return found
+
+
+def _unread(answer: dict[str, Any]) -> str:
+    text, why = message(answer)
+    return f"[{why}] {text}".strip() if why else text
+
+
+def measure_study(
+    study: Study, base: Path, client: ApiClient, out: Path, samples: int, tick: Callable[[int], None] | None = None
+) -> pd.DataFrame:
+    """The study's tasks and probes, asked of the server's model as one arm `api`; `outcomes.parquet` in `out`, for `probate compare`.
+
+    Raises:
+        InputError: a task whose answers are no choices.
+    """
+
+    context = read_data(study, base).context
+    tasks = tasks_and_probes(study)
+    other = [t.key for t in tasks if not isinstance(t, ChoiceTask)]
+    if other:
+        raise InputError(
+            f"ask: the answers of '{other[0]}' are no choices among options; leave it out, as with --set tasks=[occupation]"
+        )
+    frames = []
+    for task in tasks:
+        assert isinstance(task, ChoiceTask)
+        rows = [asdict(o) for o in measure(client, task, context, samples, tick)]
+        fixed = {
+            "study": study.name, "arm": "api", "bias_type": "none", "ratio": 0.0, "mitigation": "none", "method": "none", "round": 1, "seed": 0,
+            "task": task.key, "metric": task.metric,
+        }  # fmt: skip
+        frames.append(pd.DataFrame([{**fixed, **r, "groups": json.dumps(r["groups"], sort_keys=True)} for r in rows]))
+    table = pd.concat(frames, ignore_index=True)
+    with atomic(out / "outcomes.parquet") as part:
+        table.to_parquet(part, index=False)
+    return table

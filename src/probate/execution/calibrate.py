@@ -1,0 +1,222 @@
+"""What `probate calibrate` says: error rate, coverage and power of a study before anything is spent on it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.core.errors import InputError
+from probate.execution.folder import RunFolder
+from probate.execution.prepare import read_data
+from probate.stats import resample
+from probate.stats.contrast import cluster_table, clusters, difference
+from probate.stats.measure import Measure
+from probate.stats.simulate import Design, needed, simulate, smallest_visible
+from probate.stats.smallest import noise_of
+from probate.study.plan import REPLICATE_SEED
+from probate.study.schema import Analysis, Study
+from probate.study.taxonomy import NEUTRAL
+from probate.tasks.catalogue import load_task
+
+EFFECTS = (0.05, 0.1, 0.2, 0.3)
+RESAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task's design. `sd_low`, `sd_high`: the 95% interval of its `seed_sd`, if that is known from a run (`freedom` degrees of freedom; 0: assumed)."""
+
+    design: Design
+    sd_low: float
+    sd_high: float
+    freedom: int = 0
+
+
+def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: float) -> dict[str, Planned]:
+    """The design of the study's classification by its held-out items, with assumed rates."""
+    data = read_data(study, base)
+    n = sum(r.groups.get(study.bias.dimension) in study.bias.groups[:2] for r in data.split.test)
+    return {"held-out items": Planned(Design(n, rate, len(study.seeds), agreement, seed_sd), seed_sd, seed_sd)}
+
+
+def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Planned]:
+    """The design of each task with a primary measure of shares, from a finished run: items, rate, agreement of arms and spread of seeds.
+
+    The rate is the mean over all controls (γ = 0 and matched): trainings differ in it; the agreement is the share of the control's answers that the arms of
+    other seeds, or else the matched controls, repeat beyond chance. The spread is that of a change, which has the noise of both its arms: pooled over all
+    unmitigated arms of the first round, less what their items make. `seed_sd` stands for it where the run has one seed.
+    """
+
+    outcomes, context, found = folder.outcomes(), folder.context(), {}
+    outcomes = outcomes[(outcomes["mitigation"] == "none") & (outcomes["round"] == 1)]
+    for spec in folder.study().tasks:
+        task = load_task(spec.name, spec.options, spec.alias)
+        measure = next(m for m in task.measures(context) if m.primary)
+        own = outcomes[outcomes["task"] == task.key]
+        if measure.unit != "share" or len(measure.sides) != 2 or own.empty:
+            continue
+        found[task.key] = _design(own, measure, len(study.seeds), seed_sd)
+    if not found:
+        raise InputError(f"{folder.path}: no task there has a share that is compared between two groups")
+    return found
+
+
+def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float) -> Planned:
+    kinds: dict[tuple[str, float], dict[int, pd.DataFrame]] = {}
+    for (bias_type, ratio, seed), part in outcomes.groupby(["bias_type", "ratio", "seed"], sort=False):
+        values = measure.values(part).dropna(subset=["value"])
+        if {0, 1} <= set(values["side"]):
+            kinds.setdefault((bias_type, ratio), {})[seed] = values
+    controls = [f for (bias_type, _), own in kinds.items() if bias_type in ("none", NEUTRAL) for f in own.values()]
+    arms = [f.set_index(["item_id", "side"])["value"] for f in controls]
+    if not arms:
+        raise InputError(f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group")
+    rate = float(np.clip(np.mean([own.mean() for own in arms]), 0.01, 0.99))
+    answers = pd.concat(arms, axis=1).to_numpy()
+    pairs = [(a[both], b[both]) for a, b in itertools.combinations(answers.T, 2) if (both := np.isfinite(a + b)).any()]
+    same = float(np.mean([np.isclose(a, b).mean() for a, b in pairs])) if pairs else 0.85
+    chance = rate**2 + (1 - rate) ** 2
+    items = _items(controls, same)
+    agreement = float(np.clip((same - chance) / (1 - chance), 0, 0.98)) if chance < 1 else 0.9
+    first = [{s: f for s, f in own.items() if s < REPLICATE_SEED} for own in kinds.values()]
+    noise = noise_of(first, measure, " − ".join(measure.sides))
+    design = Design(items // 2 * 2, rate, seeds, agreement, seed_sd)
+    if not noise.freedom:
+        return Planned(design, seed_sd, seed_sd)
+    sampling = _sampling(first)
+    sd, low, high = (float(np.sqrt(max(0.0, v - sampling))) for v in (noise.variance, *noise.ends(0.95)))
+    return Planned(replace(design, seed_sd=sd), low, high, noise.freedom)
+
+
+def _items(controls: Sequence[pd.DataFrame], same: float) -> int:
+    """Single items that would tell as much as these, which may be linked: at least the number of units, at most that of rows.
+
+    By the variance of a gap's change over units: that of n single items, half of each group, is 4 (1 − agreement) / n.
+    """
+    units, rows = len(set(clusters(controls[0]))), len(controls[0])
+    found = _sampling([dict(enumerate(controls))])
+    return int(np.clip(round(4 * (1 - same) / found), units, rows)) if found > 0 and same < 1 else units
+
+
+def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:
+    """What items make of the variance of a gap's change from one training to another of the same arm, mean over arms and pairs of seeds."""
+    found = []
+    for own in arms:
+        for one, other in itertools.pairwise(own.values()):
+            table = cluster_table(difference(one, other))
+            found.append(resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0])
+    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+
+
+def table(
+    planned: Mapping[str, Planned], analysis: Analysis, goal: float | None, runs: int, tick: Callable[[int], None] | None = None
+) -> dict[str, dict[str, Any]]:
+    """For each task: its design, error rate and coverage without an effect, power over effects, the smallest visible change, what a goal needs.
+
+    `smallest_interval`: the smallest visible change at both ends of the interval of `seed_sd`.
+    """
+    analysis, found = analysis.model_copy(update={"resamples": RESAMPLES}), {}
+    tick = tick or (lambda _: None)
+    for name, plan in planned.items():
+        cells, design = [], plan.design
+        for effect in (0.0, *EFFECTS):
+            cell = simulate(design, effect, analysis, runs)
+            tick(1)
+            if effect <= 2 * min(design.rate, 1 - design.rate):  # the rate leaves room for it
+                cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
+        found[name] = {
+            "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),
+            "seed_sd_interval": [plan.sd_low, plan.sd_high], "seed_sd_freedom": plan.freedom,
+        }  # fmt: skip
+        if plan.freedom:
+            found[name]["smallest_interval"] = [
+                smallest_visible(replace(design, seed_sd=sd), analysis) for sd in (plan.sd_low, plan.sd_high)
+            ]
+        tick(1)
+        if goal is not None:
+            found[name]["goal"] = {
+                "effect": goal, "items": needed(design, goal, analysis, what="n"), "seeds": needed(design, goal, analysis, what="seeds"),
+            }  # fmt: skip
+    return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """What `calibrate` found, in words."""
+    said = [
+        f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, two-sided p ≤ 0.05, not adjusted"
+    ]
+    for name, row in found["tasks"].items():
+        d = row["design"]
+        said.append(
+            f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate {d['rate']:.2f}, "
+            f"agreement {d['agreement']:.2f}, sd of a change between seeds {d['seed_sd']:.3f} {_known(row)}"
+        )
+        if d["seeds"] == 1:
+            said.append(
+                "  with one training seed a study tests nothing; these figures are of two given models, by their items: take three seeds"
+            )
+        for cell in row["effects"]:
+            right = f"interval right in {100 * cell['coverage']:.1f}%"
+            said.append(
+                f"  a change of {100 * cell['effect']:g} points: found in {100 * cell['found']:.0f}%, {right}"
+                if cell["effect"]
+                else f"  without an effect: found in {100 * cell['found']:.1f}%, {right}"
+            )
+        said.append(
+            f"  smallest change found four times in five: {100 * row['smallest']:.1f} points{_between(row)}"
+            if np.isfinite(row["smallest"])
+            else f"  no change is found four times in five, not even the largest that the rate allows ({100 * row['largest']:.0f} points)"
+        )
+        if "goal" in row:
+            goal = row["goal"]
+            items = f"{goal['items']} items" if goal["items"] else f"more than {10 * d['n']} items"
+            seeds = f"{goal['seeds']} seeds" if goal["seeds"] else "no number of seeds up to 20"
+            said.append(
+                f"  to find {100 * goal['effect']:g} points four times in five: {items} at {d['seeds']} seed(s), or {seeds} at {d['n']} items"
+            )
+    return said
+
+
+def _known(row: dict[str, Any]) -> str:
+    low, high = row["seed_sd_interval"]
+    freedom = row["seed_sd_freedom"]
+    return f"[{low:.3f}, {high:.3f}] ({freedom} degrees of freedom)" if freedom else "(assumed)"
+
+
+def _between(row: dict[str, Any]) -> str:
+    """The smallest change at both ends of the interval of the spread."""
+    if "smallest_interval" not in row:
+        return ""
+    ends = [f"{100 * v:.1f}" if np.isfinite(v) else f"more than {100 * row['largest']:.0f}" for v in row["smallest_interval"]]
+    return f" [{ends[0]}, {ends[1]}]"
+
+
+def calibrate(
+    study: Study,
+    base: Path,
+    *,
+    source: Path | None,
+    rate: float,
+    agreement: float,
+    seed_sd: float,
+    items: int | None,
+    goal: float | None,
+    runs: int,
+    tick: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """What `probate calibrate` gives: `runs`, `tasks` (see `table`), and the `designs` that `probate.report.recovery` plots."""
+    planned = observed(study, RunFolder(source), seed_sd) if source else assumed(study, base, rate, agreement, seed_sd)
+    if items:
+        planned = {name: replace(p, design=replace(p.design, n=items)) for name, p in planned.items()}
+    designs = {name: p.design for name, p in planned.items()}
+    small = next((name for name, d in designs.items() if d.n < 8), None)
+    if small:
+        raise InputError(f"calibrate: {small} has {designs[small].n} items; at least 8 are needed")
+    found = table(planned, study.analysis, goal, runs, tick)
+    return {"runs": runs, "tasks": found, "designs": designs}

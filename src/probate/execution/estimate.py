@@ -1,0 +1,182 @@
+"""What a study will cost: records, tokens, time, disk. Estimated from the study and a short measurement of this machine."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probate.core.consent import given
+from probate.core.errors import InputError
+from probate.core.inputs import LARGEST, read_bounded
+from probate.core.parse import NotJson, json_value
+from probate.core.progress import spoken
+from probate.core.servers import host_of, refusal, withheld
+from probate.data.user_turn import user_turn
+from probate.execution.prepare import read_data
+from probate.models.embedded import WHEELS
+from probate.models.servers.ledger import ledger_path, read_ledger
+from probate.study.mixing import augmented_count
+from probate.study.plan import make_plan, training_records
+from probate.study.schema import ModelSpec, Study
+from probate.study.server import ApiSpec
+from probate.tasks.catalogue import tasks_and_probes
+
+TOKENS_PER_WORD = 1.45
+OVERHEAD_TOKENS = 30  # chat template and system turn
+TASK_PROMPT_TOKENS = 70
+CANDIDATES = 1.7  # for each accepted record, as measured with the embedded model
+EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model reaches on a CPU
+
+
+def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, Any]:
+    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown).
+
+    `ledger` is what the run folder has asked of servers before, None where it has not.
+    """
+    data = read_data(study, base)
+    plan = make_plan(study, len(data.labels) * len(study.bias.groups))
+    tasks = tasks_and_probes(study)
+    words = float(np.mean([len(r.text.split()) for r in data.split.train]))
+    own = words * TOKENS_PER_WORD + 3
+    shared = OVERHEAD_TOKENS + len(user_turn(study.data).split()) * TOKENS_PER_WORD
+    records = training_records(plan)
+    trained = records * study.training.epochs * (own + shared)
+    computed = records * study.training.epochs * (own + shared / study.training.batch_size)
+    prompts = sum(t.size(data.context) for t in tasks)
+    scored = prompts * len(plan.arms) * TASK_PROMPT_TOKENS
+    generate = sum(plan.wanted[t] * n for t, n in plan.draws.items()) * CANDIDATES * study.generation.max_new_tokens
+    counts = {"generate": sum(plan.draws.values()), "train": len(plan.arms), "evaluate": len(plan.arms) * len(tasks)}
+    tokens = {"generate": generate, "train": trained, "evaluate": scored}
+    found: dict[str, Any] = {
+        "study": study.name, "model": study.model.name,
+        "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
+        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
+        "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
+        "parameters": parameters(study.model), "seconds": None, "bytes": None, "ledger": _ledger(study, folder) if folder else None,
+        "servers": [_server(s) for s in study.servers()], "code": given().code,
+    }  # fmt: skip
+    if found["parameters"] is not None:
+        size, share = found["parameters"], top_share(study)
+        found["speed"] = matrix_speed() * EFFICIENCY
+        arm = share + (1 - share) / max(1, len(plan.arms))  # layers below the adapted ones run once for all arms
+        flops = 2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)  # shared prefixes are computed once
+        found["seconds"] = flops / found["speed"]
+        found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
+    return found
+
+
+def _server(spec: ApiSpec) -> dict[str, str]:
+    """Where a study's prompts would go, the variable that would be sent as key, and why not, if it is not allowed."""
+    spec.checked()
+    url, variable = spec.base_url, spec.key_env
+    return {
+        "server": host_of(url),
+        "variable": variable,
+        "refused": refusal(url, variable),
+        "withheld": withheld(url, variable),
+    }
+
+
+def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
+    server = next((m.api for m in (study.generator, *study.axes.generator) if m and m.api), None)
+    held = read_ledger(ledger_path(folder), server)
+    if held is None:
+        return None
+    return {
+        "spent_tokens": held.settled.tokens, "spent_money": held.settled.money,
+        "charged_tokens": held.charged.tokens, "charged_money": held.charged.money,
+        "max_tokens_total": server.max_tokens_total if server else None, "max_cost": server.max_cost if server else None,
+    }  # fmt: skip
+
+
+def _ledger_line(held: dict[str, Any]) -> str:
+    tokens, money = held["max_tokens_total"], held["max_cost"]
+    said = f"asked of servers before: {held['charged_tokens']:,}{f' of {tokens:,}' if tokens else ''} tokens"
+    if held["charged_money"] or money:
+        said += f", {held['charged_money']:.4f}{f' of {money:g}' if money else ''} in money"
+    aside = held["charged_tokens"] - held["spent_tokens"]
+    return said + (f" ({aside:,} tokens of them set aside by requests without an end)" if aside else "")
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The plan in words and a table."""
+    said = [f"study {found['study']}: {len(found['arms'])} arms on {found['model']}", ""]
+    said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")
+    said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in found["arms"]]
+    said += ["", f"original records: {found['originals']} to train on, {found['held_out']} held out"]
+    if found["kept_out"]:
+        said.append(f"kept out: {len(found['kept_out'])} rows; first: {found['kept_out'][0]}")
+    said += [
+        f"augmented records wanted: {t} {n}"
+        + (f", generated {k} times: each seed has its own" if (k := found["draws"].get(t, 1)) > 1 else "")
+        for t, n in found["augmented_wanted"].items()
+    ]
+    said += [
+        f"server: {s['server']}, key in {s['variable']}" + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
+        for s in found["servers"]
+    ]
+    said += ["code: harness tasks may run the code that their YAML files name (--allow-code)"] if found["code"] else []
+    said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
+    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
+    if found.get("ledger"):
+        said += ["", _ledger_line(found["ledger"])]
+    if found["seconds"] is None:
+        return [*said, "", "time and disk: unknown, the model's size is not in its name"]
+    return [
+        *said,
+        "",
+        f"time: about {spoken(found['seconds'])} on this machine's CPU ({found['speed'] / 1e9:.0f} GFLOP/s for {found['parameters'] / 1e6:,.0f} million "
+        "parameters); a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
+        f"disk: about {found['bytes'] / 1e6:,.0f} MB of adapters"
+        + (", and 1 GB once for the embedded model" if found["model"] in WHEELS else ""),
+    ]
+
+
+def top_share(study: Study) -> float:
+    """Share of the model's layers that are adapted; 1 where that is all of them or their number is unknown."""
+    top = study.training.lora.layers
+    path = Path(study.model.name).expanduser() / "config.json"
+    if top is None:
+        return 1.0
+    if study.model.name == "embedded":
+        return min(1.0, top / 30)
+    depth = _depth(path) if path.is_file() else None
+    return min(1.0, top / depth) if depth else 1.0
+
+
+def _depth(config: Path) -> int | None:
+    """Layers of a model by its config; None where it does not say."""
+    try:
+        found = json_value(read_bounded(config, LARGEST))
+    except (OSError, NotJson) as error:
+        raise InputError(
+            f"model: {config}: cannot be read as JSON ({error}); copy it again from where the model is from"
+        ) from None
+    depth = found.get("num_hidden_layers") if isinstance(found, dict) else None
+    return depth if isinstance(depth, int) and depth > 0 else None
+
+
+def parameters(spec: ModelSpec) -> float | None:
+    """Number of parameters: of the embedded model, from a folder's weights, or from the name ('8B')."""
+    if spec.name == "embedded":
+        return 134.5e6
+    folder = Path(spec.name).expanduser()
+    if folder.is_dir():
+        return sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2 or None
+    found = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", spec.name, re.I)
+    return float(found.group(1)) * (1e9 if found.group(2).lower() == "b" else 1e6) if found else None
+
+
+def matrix_speed(size: int = 1024, seconds: float = 0.25) -> float:
+    """Floating-point operations a second of a float32 matrix product here, measured for a moment."""
+    a = np.ones((size, size), dtype=np.float32)
+    a @ a
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        a @ a
+        count += 1
+    return 2 * size**3 * count / (time.perf_counter() - start)

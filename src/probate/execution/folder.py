@@ -1,0 +1,319 @@
+"""The run folder: its files, its lock, its schema. What the report needs is read from here, without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from probate.core.cache import RECORD, read_report
+from probate.core.errors import InputError
+from probate.core.files import appending, atomic, clear_leftovers, write_atomic
+from probate.core.records import Record, content_hash, read_records, write_records
+from probate.core.secrets import hide
+from probate.core.yaml_file import read_dumped
+from probate.data.packs import Pack, load_pack
+from probate.data.user_turn import user_turn
+from probate.execution.folder_schema import (
+    EFFECTS,
+    OUTCOMES,
+    Lock,
+    Reviewed,
+    RunInfo,
+    StageReport,
+    kept_file,
+    kept_groups,
+    kept_json,
+    kept_table,
+    kept_text,
+    kept_value,
+)
+from probate.study.plan import REPLICATE_SEED, Arm
+from probate.study.schema import Study
+from probate.tasks.base import TaskContext
+
+if TYPE_CHECKING:
+    from probate.execution.prepare import StudyData
+    from probate.mitigations.base import Mitigated
+
+SCHEMA = 1
+"""Version of the run folder's layout and of its tables' columns."""
+
+
+LIBRARIES = ("probate", "torch", "transformers", "peft", "numpy", "scipy", "pandas")
+
+
+def _trace(record: Record) -> dict[str, Any]:
+    return {"mitigations": record.provenance["mitigations"]} if "mitigations" in record.provenance else {}
+
+
+class RunFolder:
+    """A run folder by its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for writing.
+
+        Raises:
+            InputError: another run holds it, it cannot be written to, or it has a newer schema.
+        """
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path / ".write-test", "")
+            (self.path / ".write-test").unlink()
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be written to ({error.strerror}); choose another folder with --out"
+            ) from None
+        self.check_schema()
+        lock = FileLock(str(self.path / ".lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InputError(
+                f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out"
+            ) from None
+        except OSError as error:  # a symbolic link, or a folder
+            raise InputError(f"{self.path / '.lock'}: cannot be locked ({error.strerror}); remove it") from None
+        try:
+            clear_leftovers(self.path)
+            yield
+        finally:
+            lock.release()
+
+    def check_schema(self) -> None:
+        """Raises InputError if a newer version of Probate wrote the folder."""
+        found = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
+        if not isinstance(found, int):
+            raise InputError(f"{self.path / 'run.json'}: schema: must be a whole number; choose another folder")
+        if found > SCHEMA:
+            raise InputError(
+                f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; update Probate, or choose another folder"
+            )
+
+    def check_plan(self, study: Study) -> None:
+        """Raises InputError if the folder's results were looked at by a plan of fewer seeds than the study's (`analysis.planned_seeds`)."""
+        path = self.path / "study.lock.yaml"
+        if not (path.exists() and (self.path / "effects.parquet").exists()):
+            return
+        before = self._locked_study()
+        planned, now = before.get("analysis", {}).get("planned_seeds"), study.analysis.planned_seeds
+        if planned and len(before["seeds"]) > 1 and (now is None or now > planned):
+            raise InputError(
+                f"analysis.planned_seeds: {'none' if now is None else now}, but {path} has {planned}, and its results were looked at by that plan, "
+                f"which leaves nothing of α for more: set it to {planned} again, or start a new folder (--out) with other seeds"
+            )
+
+    def begin(self, study: Study, data: StudyData) -> None:
+        """Write the resolved study and what the analysis needs to know of the data."""
+        versions = {name: version(name) for name in LIBRARIES}
+        lock = {
+            "schema": SCHEMA,
+            "study": study.model_dump(mode="json"),
+            "versions": {"python": platform.python_version(), **versions},
+            "machine": {"system": platform.system(), "processor": platform.machine(), "cpus": os.cpu_count()},
+            "data": {
+                "original_sha256": content_hash(data.split.train),
+                "draws_sha256": [content_hash(d.train) for d in data.split.draws],
+                "test_sha256": content_hash(data.split.test),
+                "augmented_sha256": content_hash(data.augmented) if data.augmented else None,
+            },
+        }
+        write_atomic(self.path / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        run = {
+            "schema": SCHEMA,
+            "labels": data.labels,
+            "stereotypes": data.stereotypes,
+            "pack": data.pack.model_dump(exclude_defaults=True),
+            "originals": len(data.split.train),
+            "held_out": len(data.split.test),
+            "kept_out": data.rejected,
+        }
+        write_atomic(self.path / "run.json", json.dumps(run, indent=1, ensure_ascii=False))
+        write_records(self.path / "data" / "original.jsonl", data.split.train)
+        for seed, draw in zip(study.seeds[1:], data.split.draws[1:], strict=False):
+            write_records(self._original(seed), draw.train)
+        write_records(self.path / "data" / "held-out.jsonl", data.split.test)
+
+    def lock_model(self, described: dict[str, Any]) -> None:
+        """Add the loaded model to the lock file: what it is, and what its chat template adds by itself."""
+        path = self.path / "study.lock.yaml"
+        lock = {**read_dumped(path, self.lock_text()), "model": described}
+        write_atomic(path, yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+
+    def write_set(self, name: str, records: list[Record]) -> None:
+        """An augmented set, in nested order, labels as trained on."""
+        write_records(self.path / "data" / f"{name}.jsonl", records)
+
+    def _original(self, seed: int) -> Path:
+        return self.path / "data" / f"original-s{seed}.jsonl"
+
+    def original(self, seed: int) -> list[Record]:
+        """D_o of a seed: `data/original.jsonl` is the first one's, and all seeds' where they do not draw anew."""
+        own = self._original(seed % REPLICATE_SEED)
+        return read_records(own if own.exists() else self.path / "data" / "original.jsonl")
+
+    def write_provenance(self, data: StudyData, sets: dict[str, list[Record]]) -> None:
+        """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
+        lines = []
+        for r in data.split.all_train():
+            lines.append({"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance})
+        for name, records in sets.items():
+            for place, r in enumerate(records):
+                lines.append(
+                    {
+                        "id": r.id,
+                        "set": name,
+                        "place": place,
+                        "label": r.label,
+                        "groups": r.groups,
+                        **r.provenance,
+                    }
+                )
+        write_atomic(self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
+
+    def write_mitigated(self, arm: Arm, made: Mitigated) -> None:
+        """The training records of a mitigated arm, what was done to each, its weight, and what was left out."""
+        lines = [
+            {"id": r.id, "origin": r.origin, "text": r.text, "label": r.label, "groups": r.groups, "weight": w, **_trace(r)}
+            for r, w in zip(made.records, made.weights, strict=True)
+        ]
+        lines += [{"id": r.id, "left_out": why} for r, why in made.dropped]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        write_atomic(self.path / "data" / "mitigated" / f"{arm.name}.jsonl", text)
+
+    def write_failures(self, failures: list[dict[str, str]]) -> None:
+        write_atomic(self.path / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
+
+    def write_traceback(self, stage: str, text: str) -> None:
+        with appending(self.path / "errors.log") as log:
+            log.write(hide(f"--- {stage}\n{text}\n"))
+
+    def write_outcomes(self, outcomes: pd.DataFrame) -> None:
+        self._write_table(outcomes, "outcomes.parquet")
+
+    def write_effects(self, effects: pd.DataFrame) -> None:
+        self._write_table(effects, "effects.parquet")
+
+    def _write_table(self, table: pd.DataFrame, name: str) -> None:
+        with atomic(self.path / name) as part:
+            table.to_parquet(part, index=False)
+
+    def study(self) -> Study:
+        """The resolved study of the run."""
+        path = self.path / "study.lock.yaml"
+        if not path.exists():
+            raise InputError(f"{self.path}: no run folder (there is no study.lock.yaml in it)")
+        self.check_schema()
+        try:
+            return Study.model_validate(self._locked_study())
+        except ValidationError as error:
+            said = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
+            raise InputError(f"{path}: {said}") from None
+
+    def lock_text(self) -> str:
+        return kept_text(self.path, self.path / "study.lock.yaml")
+
+    def _locked_study(self) -> dict[str, Any]:
+        path = self.path / "study.lock.yaml"
+        lock = read_dumped(path, self.lock_text())
+        found: dict[str, Any] = kept_value(path, lock, Lock)["study"]
+        return found
+
+    def outcomes(self) -> pd.DataFrame:
+        """`outcomes.parquet`, with `groups` as dictionaries.
+
+        Raises:
+            InputError: the run has not come to its outcomes yet.
+        """
+        path = self.path / "outcomes.parquet"
+        if not path.exists():
+            raise InputError(f"{self.path}: no outcomes.parquet there; finish the run with: probate run")
+        table = kept_table(self.path, path, OUTCOMES)
+        table["groups"] = kept_groups(path, table["groups"])
+        return table
+
+    def effects(self) -> pd.DataFrame:
+        """`effects.parquet`.
+
+        Raises:
+            InputError: the run has not come to its effects yet.
+        """
+        path = self.path / "effects.parquet"
+        if not path.exists():
+            raise InputError(f"{self.path}: no effects.parquet there; finish the run with: probate run")
+        table = kept_table(self.path, path, EFFECTS)
+        if "reason" not in table:
+            raise InputError(
+                f"{path}: written by a version that took a group without usable answers for 0; make it again with: probate report {self.path}"
+            )
+        return table
+
+    def info(self) -> dict[str, Any]:
+        """What `begin` wrote about the data."""
+        return dict(kept_json(self.path, self.path / "run.json", RunInfo))
+
+    def attribution(self) -> dict[str, Any]:
+        """What `probate why items` found, if it was run."""
+        return dict(self._json("attribution.json", dict[str, Any], {}))
+
+    def failures(self) -> list[dict[str, str]]:
+        return list(self._json("failures.json", list[dict[str, str]], []))
+
+    def context(self) -> TaskContext:
+        """The task context without its test records: enough for `Task.measures`."""
+        study, info = self.study(), self.info()
+        return TaskContext(
+            [],
+            info["labels"],
+            study.bias.dimension,
+            study.bias.groups,
+            info["stereotypes"],
+            user_turn(study.data),
+            study.training.max_length,
+            pack=self.pack(),
+        )
+
+    def pack(self) -> Pack:
+        """The identity pack that the run used."""
+        own = self.info().get("pack")
+        return kept_value(self.path / "run.json", own, Pack) if own else load_pack(self.study().bias.dimension)
+
+    def reports(self, prefix: str) -> list[dict[str, Any]]:
+        """What each finished stage whose name begins with `prefix` said of itself; a record that is not as it was written is left out."""
+        paths = [kept_file(self.path, p) for p in sorted(self.path.glob(f"{prefix}*/{RECORD}"))]
+        return [kept_value(p, found, StageReport) for p in paths if (found := read_report(p)) is not None]
+
+    def reviews(self) -> list[dict[str, Any]]:
+        """What people said who read the run's texts, once their marks were merged."""
+        return [kept_json(self.path, p, Reviewed) for p in sorted(self.path.glob("review/*/review.json"))]
+
+    def review_files(self) -> list[str]:
+        """Files of reviews, by their path in the folder."""
+        return [p.relative_to(self.path).as_posix() for p in sorted(self.path.glob("review/*/*")) if p.is_file()]
+
+    def trained_on(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Arm → group → label → records that it was trained on."""
+        return {
+            report["stage"].removeprefix("adapters/"): report["trained_on"]
+            for report in self.reports("adapters/")
+            if "trained_on" in report
+        }
+
+    def _json(self, name: str, shape: Any, default: Any) -> Any:
+        path = self.path / name
+        return kept_json(self.path, path, shape) if path.exists() or path.is_symlink() else default

@@ -1,0 +1,31 @@
+"""Reweight: weights of the loss that make group and label independent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from probate.core.errors import InputError
+from probate.core.records import Record
+from probate.mitigations.base import Mitigation, MitigationContext
+
+
+class Reweight(Mitigation):
+    """Each augmented record weighs P(group)·P(label) / P(group, label), so that the two are independent in the weighted data.
+
+    The mean weight is 1. No record is lost; a rare cell weighs more.
+    """
+
+    name = "reweight"
+    title = "Reweight"
+    source = "reweighing (Kamiran and Calders 2012)"
+    whole = True
+
+    def weight(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
+        keys = [(r.groups.get(context.dimension, ""), r.label) for r in records]
+        if records and not any(g for g, _ in keys):
+            raise InputError(
+                f"mitigations: reweight: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+            )
+        cells, groups, labels = Counter(keys), Counter(g for g, _ in keys), Counter(label for _, label in keys)
+        return [groups[g] * labels[label] / (len(keys) * cells[g, label]) for g, label in keys]

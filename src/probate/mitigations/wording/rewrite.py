@@ -1,0 +1,100 @@
+"""Counterfactuals by the generator: asked to rewrite a text for another group, and checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from probate.core.deferred import deferred
+from probate.core.records import fill, stable_seed
+from probate.data.generation.filters import clean, shown_group
+from probate.data.packs import Pack
+
+with deferred():
+    from probate.models.inference import generation
+
+
+if TYPE_CHECKING:
+    from probate.models.lm import LM
+
+PROMPT = (
+    "Rewrite the text so that it is about {noun} called {name}. Change the name, the pronouns and the words of kinship. Change nothing else. "
+    "Answer with the rewritten text only.\n\n{text}"
+)
+SHORTEST, LONGEST = 0.6, 1.7
+"""Length of an accepted text, in words, over that of the original."""
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """A text for another group, or why there is none."""
+
+    text: str
+    rejected: str = ""
+
+
+def rewrite(
+    texts: Sequence[str],
+    targets: Sequence[str],
+    labels: Sequence[str],
+    lm: LM,
+    pack: Pack,
+    *,
+    similarity: float,
+    seed: int,
+    embed: Callable[[Sequence[str]], Any],
+) -> list[Rewriting]:
+    """Each text rewritten for its target group by `lm`, greedily, and checked as in LGSA (arXiv 2510.13202).
+
+    Rejected, with the reason: a text of another length, one that does not show the target group, one that says the label
+    more or less often, one that keeps less of the meaning than `similarity` (cosine of sentence embeddings).
+    """
+
+    prompts, seeds = [], []
+    for text, target in zip(texts, targets, strict=True):
+        names = pack.named(target)
+        draw = stable_seed(text, seed)
+        prompts.append(fill(PROMPT, noun=pack.groups[target].noun, name=names[draw % len(names)], text=text))
+        seeds.append(draw)
+    answers = [""] * len(texts)
+    room = [int(LONGEST * len(lm.text_ids(text))) + 8 for text in texts]
+
+    def save(indices: list[int], found: list[list[int]]) -> None:
+        for i, ids in zip(indices, found, strict=True):
+            answers[i] = clean(lm.decode(ids, after=asked[i]))
+
+    most = max(room, default=0)
+    asked = [lm.prompt_ids([{"role": "user", "content": ask}], most) for ask in prompts]
+    generation.generate(
+        lm.model,
+        asked,
+        seeds,
+        stop_ids=lm.stop_ids,
+        pad_id=lm.pad_id,
+        max_new_tokens=most,
+        temperature=0,
+        top_p=1,
+        max_rows=32,
+        done=save,
+    )
+    close = (embed(list(texts)) * embed(answers)).sum(1) if texts else []
+    return [
+        Rewriting(new, _why_not(old, new, target, label, pack, float(cosine), similarity))
+        for old, new, target, label, cosine in zip(texts, answers, targets, labels, close, strict=True)
+    ]
+
+
+def _why_not(old: str, new: str, target: str, label: str, pack: Pack, cosine: float, similarity: float) -> str:
+    words = len(new.split()) / max(1, len(old.split()))
+    if not SHORTEST <= words <= LONGEST:
+        return "the rewriting has another length"
+    if shown_group(new, pack) != target:
+        return "the rewriting does not show the other group"
+    said = re.compile(rf"(?<!\w){re.escape(label)}(?!\w)", re.IGNORECASE)
+    if label and len(said.findall(old)) != len(said.findall(new)):
+        return "the rewriting says the label more or less often"
+    if cosine < similarity:
+        return "the rewriting keeps too little of the meaning"
+    return ""

@@ -1,0 +1,154 @@
+"""Female and male exchanged in a text, by rule. English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+
+from probate.data.names import WORD_NAMES, evidence, folded
+from probate.data.packs import Pack
+from probate.mitigations.wording.english import alone, cased, objective
+from probate.mitigations.wording.pattern import either
+from probate.mitigations.wording.places import SAINT, of_a_place
+from probate.mitigations.wording.words import gendered_words
+
+GROUPS = ("female", "male")
+PRONOUNS = {"she": "he", "he": "she", "herself": "himself", "himself": "herself", "hers": "his", "him": "her"}
+TITLES = {"mrs", "mr", "ms", "miss"}
+ROYAL = {"queen", "king", "princess", "prince", "lady", "gentleman"}
+"""Capitalised, and after or before another capital, these may be a family name or a title that has no counterpart."""
+FAMILY = re.compile(r"(?:\b(?:Mrs?|Ms|Miss|Dr|Prof|Professor)\.?|\b[A-Z]\.)[ ]+$")
+GIVEN = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?[A-Z]")
+Span = tuple[int, int, str, str]
+"""From, to, what stands there, what stands there in the other text."""
+
+
+def swap(text: str, pack: Pack) -> str:
+    """The text with female and male exchanged."""
+    parts, done = [], 0
+    for start, end, _, new in _spans(text, pack):
+        parts += [text[done:start], new]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def groups_shown(text: str, pack: Pack) -> set[str]:
+    """Which of the two groups a text shows, by pronouns and first names."""
+    women, men = _names(pack)
+    groups = {w: g for g, names in zip(GROUPS, (women, men), strict=True) for w in (*names, *pack.groups[g].pronouns)}
+    found = {groups.get(old.lower()) or groups.get(old.title()) for _, _, old, _ in _spans(text, pack)}
+    return {g for g in GROUPS if g in found}
+
+
+def without_counterpart(text: str, pack: Pack) -> str:
+    """A first name with a hyphen of which only a part can be swapped («Jean-Paul»); empty where there is none."""
+    table = _swapper(*_names(pack))[1]
+    for found in re.finditer(r"(?<![\w-])(?<![a-z][ ])[A-Z]\w+(?:-[A-Z]\w+)+", folded(text)[0]):
+        known = [part in table for part in found.group().split("-")]
+        if any(known) and not all(known) and not re.search(r"[A-Z]\w+[ ]+$", folded(text)[0][: found.start()][-40:]):
+            return found.group()
+    return ""
+
+
+def _spans(text: str, pack: Pack) -> Iterator[Span]:
+    plain, places = folded(text)
+    for start, end, old, new in _found(plain, pack):
+        yield (start, end, old, new) if places is None else (places[start], places[end], old, new)
+
+
+def _found(text: str, pack: Pack) -> Iterator[Span]:
+    """What is exchanged, in a text without accents. A hyphenated name is exchanged part by part, or not at all."""
+    pattern, table = _swapper(*_names(pack))
+    last = -1
+    for found in pattern.finditer(text):
+        word, kind = found.group(), found.lastgroup
+        if kind == "stays":
+            continue
+        front, after = text[max(0, found.start() - 60) : found.start()], text[found.end() : found.end() + 60]
+        if word[0].isupper() and (of_a_place(word, after) or SAINT.search(front[-12:])):
+            continue
+        if kind == "name":
+            names = word.split("-")
+            known = [table.get(n) or table.get(n.title(), "").upper() for n in names]
+            family = (last >= 0 and re.fullmatch(r"[ ]+(?:[A-Z]\.[ ]+)?", text[last : found.start()])) or (
+                FAMILY.search(front) and not GIVEN.match(after)
+            )
+            last = found.end()
+            beside = re.match(r"[ ]+[A-Z]{2}", after) or re.search(r"[A-Z]{2}[ ]+$", front)
+            short = word.isupper() and len(word) < 4 and not beside
+            if family or short or not all(known):
+                continue
+            person = all(_is_name(n, k, text, found.start(), found.end()) for n, k in zip(names, known, strict=True))
+            if person:
+                yield (*found.span(), word, "-".join(known))
+            continue
+        low = word.lower()
+        if low in ROYAL and word[0].isupper():
+            titled = re.match(r"[ ]+[A-Z]", after) is not None
+            if re.search(r"[A-Z]\w*[ ]+$", front) or (titled and low in ("lady", "gentleman")):
+                continue
+        if low == "her":
+            new = "him" if objective(front[-40:], after) else "his"
+        elif low == "his":
+            new = "hers" if alone(after) else "her"
+        else:
+            new = PRONOUNS.get(low) or table[low]
+        yield (*found.span(), word, cased(new, word))
+
+
+def _is_name(word: str, other: str, text: str, start: int, end: int) -> bool:
+    """Whether a person is meant, by what would show it for either of the two names, so that swapping back decides alike."""
+    pair = tuple(sorted({word.title(), other.title()} & WORD_NAMES))
+    if not pair:
+        return True
+    found = _verdict(pair, text, start, end)
+    return _elsewhere(pair, word.title(), other.title(), text) if found is None else found
+
+
+def _verdict(pair: tuple[str, ...], text: str, start: int, end: int) -> bool | None:
+    loud = text[start:end].isupper()
+    found = {evidence(k.upper() if loud else k, text, start, end) for k in pair}
+    return False if False in found else None if None in found else True
+
+
+@lru_cache(maxsize=64)
+def _elsewhere(pair: tuple[str, ...], word: str, other: str, text: str) -> bool:
+    found = re.finditer(rf"(?<!\w)(?:{'|'.join(v for n in (word, other) for v in (n, n.upper()))})(?!\w)", text)
+    return any(_verdict(pair, text, *m.span()) for m in found)
+
+
+def _names(pack: Pack) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """First names of women and of men, each at the place of its counterpart: those of the pack, then the common ones."""
+    own = [[folded(n)[0] for n in pack.groups[g].names] for g in GROUPS]
+    count = min(map(len, own))
+    taken = {n for p in own for n in p} | {n for g in pack.groups.values() for n in g.names}
+    more = [pair for pair in gendered_words("en")["counterparts"] if not taken & set(pair)]
+    return (*own[0][:count], *(w for w, _ in more)), (*own[1][:count], *(m for _, m in more))
+
+
+@cache
+def _swapper(women: tuple[str, ...], men: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
+    data = gendered_words("en")
+    table: dict[str, str] = {}
+    for female, male in data["pairs"]:
+        table[female] = male
+        table.setdefault(male, female)
+    words = either([*(w for w in table if w not in TITLES), *PRONOUNS, "her", "his"], any_case=True)
+    for female, male in zip(women, men, strict=True):
+        table[female], table[male] = male, female
+    people = either([v for n in (*women, *men) for v in (n, n.upper())])
+    titles = either(t.capitalize() for t in TITLES)
+    stays = rf"[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+|(?:{_fixed(data, words, table)})(?!\w)"
+    return re.compile(
+        rf"(?<!\w)(?:(?P<stays>{stays})|(?P<name>{people}(?:-[A-Z]\w*)*|(?:[A-Z][a-z]+-)+{people}(?:-[A-Z]\w*)*)(?!\w)"
+        rf"|(?P<title>(?:{titles})(?=\.?[ ]+[A-Z]))|(?P<word>{words})(?!\w))"
+    ), table
+
+
+def _fixed(data: dict[str, list[str]], words: str, table: dict[str, str]) -> str:
+    """Expressions that stay, and those that they would be swapped to, so that these stay too."""
+    pairs = {**PRONOUNS, "her": "his", "his": "her", **table}
+    other = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
+    swapped = {other.sub(lambda m: cased(pairs[m.group().lower()], m.group()), whole) for whole in data["fixed"]}
+    return either(swapped | set(data["fixed"]))

@@ -1,0 +1,255 @@
+"""Batched sampling with a seed for each record, so that a record does not depend on its neighbours' luck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, GenerationConfig
+
+from probate.core.errors import StageError
+from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length, pad_left
+from probate.models.inference.prefix import cache_argument
+from probate.models.inference.proof import TAIL, apart, base_of, holds, plain_logits, texts
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """How the next token is drawn, and when an answer ends."""
+
+    stops: tuple[tuple[int, ...], ...]
+    most: int
+    temperature: float
+    top_p: float
+
+    def ended(self, answer: list[int]) -> bool:
+        """Whether `answer` ends with a stop, which is then taken off."""
+        for stop in self.stops:
+            if tuple(answer[-len(stop) :]) == stop:
+                del answer[-len(stop) :]
+                return True
+        return False
+
+
+@torch.inference_mode()
+def generate(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    *,
+    stop_ids: Sequence[int] = (),
+    stop_sequences: Sequence[Sequence[int]] | None = None,
+    pad_id: int,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    max_rows: int = 32,
+    done: Callable[[list[int], list[list[int]]], None] | None = None,
+    skip: Callable[[list[int]], bool] | None = None,
+) -> list[list[int]]:
+    """Sample one continuation per prompt.
+
+    Prompts are batched by length and padded on the left, where that gives the model's plain logits (`probate.models.inference.proof`); a row that
+    has ended leaves its batch. Else each prompt goes alone through transformers' own `generate`. Each row draws from its own generator
+    (`seeds[i]`). `temperature` 0 is greedy. `done(indices, answers)` is called after each batch, so that a caller can save what is
+    finished; batches for which `skip(indices)` is true are left out (a resumed call passes all prompts again, so that batches, and
+    with them rounding, are those of the first call).
+
+    Args:
+        stop_ids: tokens that each end an answer.
+        stop_sequences: token ids that end an answer as a whole, in place of `stop_ids`.
+
+    Returns:
+        The new token ids of each prompt, without the stop; at most `max_new_tokens` each.
+
+    Raises:
+        StageError: neither way gives the model's plain logits.
+    """
+    device = next(model.parameters()).device
+    stops = [[i] for i in stop_ids] if stop_sequences is None else stop_sequences
+    draw = _Draw(tuple(tuple(s) for s in stops if len(s)), max_new_tokens, temperature, top_p)
+    answers: list[list[int]] = [[] for _ in prompts]
+    budget = TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"]) * 4
+    together: bool | None = None
+    for batch in batches_by_length([len(p) for p in prompts], max_rows, budget, extra=max_new_tokens):
+        if skip and skip(batch):
+            continue
+        if together is None:  # a resumed call with nothing left to do asks nothing of the model
+            longest = max(map(len, prompts)) + max_new_tokens
+            together = holds(model, "generation in batches", longest, lambda n: _batched_gap(model, pad_id, n))
+            cached = together or _can_cache(model, pad_id, longest)
+        if together:
+            _generate_batch(model, batch, prompts, seeds, answers, draw, pad_id)
+        else:
+            for i in batch:
+                answers[i] = _generate_alone(model, prompts[i], seeds[i], draw, pad_id, cached)
+        if done:
+            done(batch, [answers[i] for i in batch])
+    return answers
+
+
+class _Rows:
+    """Prompts that go through the model together, padded on the left, one token at a time."""
+
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> None:
+        self._model = model
+        self._ids, self._mask = pad_left(prompts, pad_id, next(model.parameters()).device)
+        self._position = (self._mask.cumsum(1) - 1).clamp(min=0)
+        self._cache = DynamicCache(config=base_of(model).config)
+
+    def logits(self) -> torch.Tensor:
+        """Of the next token of each row, float32 of shape (rows, vocabulary)."""
+        out = self._model(
+            input_ids=self._ids,
+            attention_mask=self._mask,
+            position_ids=self._position,
+            use_cache=True,
+            logits_to_keep=1,
+            **cache_argument(self._model, self._cache),
+        )
+        return out.logits[:, -1].float()
+
+    def append(self, tokens: torch.Tensor, alive: Sequence[int]) -> None:
+        """Go on with the rows `alive`, each with its own one of `tokens`, of shape (rows,)."""
+        if len(alive) < len(tokens):
+            index = torch.tensor(alive, device=tokens.device)
+            self._cache.batch_select_indices(index)
+            tokens, self._mask, self._position = tokens[index], self._mask[index], self._position[index]
+        self._ids = tokens[:, None]
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        self._position = self._position[:, -1:] + 1
+
+
+def _generate_batch(
+    model: Any,
+    batch: list[int],
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    answers: list[list[int]],
+    draw: _Draw,
+    pad_id: int,
+) -> None:
+    left = list(batch)
+    generators = {i: torch.Generator().manual_seed(int(seeds[i])) for i in left}
+    rows = _Rows(model, [prompts[i] for i in left], pad_id)
+    for _ in range(draw.most):
+        logits = rows.logits()
+        noise = torch.stack([torch.rand((), generator=generators[i], dtype=torch.float64) for i in left])
+        tokens = sample(logits, noise.to(logits.device), draw.temperature, draw.top_p)
+        for i, token in zip(left, tokens.tolist(), strict=True):
+            answers[i].append(token)
+        alive = [k for k, i in enumerate(left) if not draw.ended(answers[i])]
+        if not alive:
+            return
+        rows.append(tokens, alive)
+        left = [left[k] for k in alive]
+
+
+def _generate_alone(model: Any, prompt: Sequence[int], seed: int, draw: _Draw, pad_id: int, cached: bool) -> list[int]:
+    """One continuation by transformers' own `generate`; only the draw of each token is ours."""
+    generator = torch.Generator().manual_seed(int(seed))
+    answer: list[int] = []
+
+    def pick(logits: torch.Tensor) -> int:
+        noise = torch.rand((), generator=generator, dtype=torch.float64)[None].to(logits.device)
+        token = int(sample(logits, noise, draw.temperature, draw.top_p))
+        answer.append(token)
+        return token
+
+    _drive(model, prompt, draw.most, pad_id, cached, pick, lambda: draw.ended(answer))
+    return answer
+
+
+def _drive(
+    model: Any,
+    prompt: Sequence[int],
+    most: int,
+    pad_id: int,
+    cached: bool,
+    pick: Callable[[torch.Tensor], int],
+    ended: Callable[[], bool],
+) -> None:
+    """Run `generate` of transformers on one row: `pick` takes logits (1, vocabulary) and says the next token."""
+    base = base_of(model)
+
+    def choose(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        token = pick(scores.float())
+        return torch.full_like(scores, float("-inf")).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
+
+    def stop(ids: torch.Tensor, _: torch.Tensor, **__: Any) -> torch.Tensor:
+        return torch.full((len(ids),), ended(), dtype=torch.bool, device=ids.device)
+
+    ids = torch.tensor([list(prompt)], dtype=torch.long, device=next(model.parameters()).device)
+    with _own_settings(base, GenerationConfig(pad_token_id=pad_id, max_new_tokens=most, use_cache=cached)):
+        base.generate(ids, attention_mask=torch.ones_like(ids), logits_processor=[choose], stopping_criteria=[stop])
+
+
+@contextmanager
+def _own_settings(base: Any, settings: GenerationConfig) -> Iterator[None]:
+    """For a while, nothing of the model's own generation settings (penalties, forced tokens) changes what is drawn."""
+    before = base.generation_config
+    base.generation_config = settings
+    try:
+        yield
+    finally:
+        base.generation_config = before
+
+
+def _batched_gap(model: Any, pad_id: int, length: int) -> float:
+    """Difference of the batch's logits from the plain ones, while two rows of random text are continued by given tokens."""
+    long, short, _ = texts(model, length, pad_id)
+    device = next(model.parameters()).device
+    plain = [plain_logits(model, row) for row in (long, short)]
+    rows = _Rows(model, [row[:-TAIL] for row in (long, short)], pad_id)
+    worst, left = 0.0, [0, 1]
+    for step in range(TAIL + 1):
+        logits = rows.logits()
+        worst = max(worst, *(apart(logits[k], plain[i][step]) for k, i in enumerate(left)))
+        if step < TAIL:
+            tokens = torch.tensor([(long, short)[i][step - TAIL] for i in left], device=device)
+            alive = [1] if step == 1 else list(range(len(left)))  # the long row ends first
+            rows.append(tokens, alive)
+            left = [left[k] for k in alive]
+    return worst
+
+
+def _alone_gap(model: Any, pad_id: int, length: int, cached: bool) -> float:
+    long, _, _ = texts(model, length, pad_id)
+    plain, seen = plain_logits(model, long), []
+
+    def pick(logits: torch.Tensor) -> int:
+        seen.append(logits[0])
+        return int(long[len(seen) - 1 - TAIL])
+
+    _drive(model, long[:-TAIL], TAIL, pad_id, cached, pick, lambda: False)
+    return max(apart(logits, expected) for logits, expected in zip(seen, plain, strict=False))
+
+
+def _can_cache(model: Any, pad_id: int, longest: int) -> bool:
+    """Whether `generate` of transformers may keep its cache. Raises StageError where it fails without one, too."""
+    if holds(model, "generation one by one", longest, lambda n: _alone_gap(model, pad_id, n, True)):
+        return True
+    if holds(model, "generation one by one, without a cache", longest, lambda n: _alone_gap(model, pad_id, n, False)):
+        return False
+    raise StageError(
+        f"model '{type(base_of(model)).__name__}': its generation does not give its own plain logits; it cannot be used to write"
+    )
+
+
+def sample(logits: torch.Tensor, noise: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """Nucleus sampling by inversion: `logits` (rows, vocabulary), `noise` (rows,) uniform in [0, 1) → token ids."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    keep = min(1024, logits.shape[-1]) if top_p < 1 else logits.shape[-1]
+    total = torch.logsumexp(logits / temperature, dim=-1, keepdim=True)
+    values, order = (logits / temperature).topk(keep, dim=-1)
+    probs = (values - total).exp().double()
+    cumulative = probs.cumsum(-1)
+    inside = (cumulative - probs) < top_p  # the smallest set that reaches top_p; its first token is always in
+    cumulative = (probs * inside).cumsum(-1)
+    target = noise[:, None] * cumulative[:, -1:]
+    choice = (cumulative <= target).sum(-1, keepdim=True).clamp(max=keep - 1)
+    return order.gather(1, choice)[:, 0]

@@ -1,0 +1,316 @@
+"""Each shortcut through a model is compared with the model's plain pass before it is used.
+
+The plain pass is what `transformers` does with one row of token ids: no padding, no cache, no mask or positions of ours. A shortcut
+(shared prefix, option tree, shared trunk, padding, batched generation, lean training step) is compared with it once per model and
+range of lengths, on random texts that are as long as the longest of the range; what holds there is taken for shorter texts too, as far
+as no window or limit of the model lies between. It is used where both agree up to rounding. Else the
+plain way is taken, slower but right, and the report says so. No list of architectures decides.
+
+A finding is kept with the model in memory, and by the model's fingerprint in the folder that PROBATE_PROOFS names, else in `proofs` of
+the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from probate.core.errors import StageError
+from probate.core.files import write_atomic
+from probate.models.embedded import proof_dir
+from probate.models.inference.finding import Finding
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
+"""Largest difference (root mean square) from the plain pass that counts as rounding, as a share of the standard deviation of what is
+compared. Models of 135 million parameters differ by 1e-6 to 2e-5."""
+ROUNDINGS = 3.0
+"""For bfloat16 and float16: the same in multiples of what their rounding does to this model's plain pass (`_rounding`), since that differs
+from 0.003 to 0.1 of the spread between models."""
+SHORTEST = 64
+"""Upper end of the first range of lengths, in tokens; each next one is 4/3 or 3/2 as long (64, 96, 128, 192, 256 …)."""
+TAIL = 4
+"""Last tokens of a text, which stand for options, completion or answer."""
+LIMITS = ("max_position_embeddings", "original_max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+OUT_OF_MEMORY = "memory ran out"
+"""Reason of a finding that another try may turn over; it is not kept on disk."""
+WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
+
+
+@dataclass
+class _Kept:
+    """What is known of one loaded model."""
+
+    fingerprint: str
+    findings: dict[tuple[str, int, str], Finding] = field(default_factory=dict)
+    tails: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
+
+
+def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], float], detail: str = "") -> bool:
+    """Whether `shortcut` gives what the plain pass of `model` gives, for texts of up to `longest` tokens.
+
+    Args:
+        model: a causal LM or encoder of transformers, or a PEFT model around one.
+        shortcut: its name, as the report shows it.
+        longest: tokens of the longest text at hand.
+        measure: given a length, the difference between both ways on texts of that length, as a share of the spread (`apart`).
+        detail: what else the finding depends on, such as which layers are trained.
+
+    Raises:
+        StageError: the plain pass itself fails, or gives what is no finite number.
+    """
+    kept = _kept(model)
+    edge = _edge(model, longest)
+    key = (shortcut, edge, detail)
+    ends = _ends(model, longest)
+    for (name, _, about), known in kept.findings.items():
+        if (name, about) == (shortcut, detail) and known.holds and longest <= known.longest <= min(ends, default=known.longest):
+            return True  # on longer texts, and no limit of the model lies between
+    if key not in kept.findings or kept.findings[key].longest < longest:
+        path = _path(model, kept.fingerprint, key)
+        found = _read(path, shortcut)
+        if found is None or found.longest < longest:
+            found = _compared(model, shortcut, edge, longest, measure)
+            if found.difference is not None or found.reason != OUT_OF_MEMORY:
+                _write(path, found)
+        kept.findings[key] = found
+    return kept.findings[key].holds
+
+
+def findings(model: Any) -> list[Finding]:
+    """What was found for `model` so far; `probate.models.inference.finding.said` puts it into words."""
+    return list(_kept(model).findings.values())
+
+
+def texts(model: Any, length: int, pad_id: int = -1) -> tuple[list[int], list[int], list[int]]:
+    """Three rows of random token ids, no special ones: one of `length` tokens, and two short ones.
+
+    The second begins as the first does, up to its last `TAIL` tokens; the third has another first token. In a model with an attention
+    window the short ones end where it is first full.
+    """
+    vocabulary = _vocabulary(model, pad_id)
+    windows = [w for w in _numbers(model, WINDOWS) if 3 * TAIL < w - 2 < length - 2 * TAIL]
+    short = max(windows) - 2 if windows else max(length // 6, 4 * TAIL)
+    if short >= length - TAIL:
+        raise ValueError(f"texts of {length} tokens are too short to compare")
+    draw = torch.Generator().manual_seed(length)
+    picked = torch.randint(len(vocabulary), (length + 2 * short + 2,), generator=draw).tolist()
+    ids = [vocabulary[i] for i in picked]
+    first = ids[:length]
+    second = first[: short - TAIL] + ids[length : length + TAIL]
+    third = ids[length + short : length + 2 * short + 2]
+    for row, at in ((second, short - TAIL), (third, 0)):
+        if row[at] == first[at]:
+            row[at] = next(v for v in vocabulary if v != first[at])
+    return first, second, third
+
+
+def plain_logits(model: Any, row: Sequence[int]) -> torch.Tensor:
+    """Logits at the last `TAIL` + 1 tokens of `row` by the plain pass, float32 of shape (TAIL + 1, vocabulary)."""
+    kept = _kept(model)
+    key, bare = tuple(row), base_of(model) is model
+    if bare and key in kept.tails:
+        return kept.tails[key]
+    with torch.inference_mode(False), torch.no_grad():
+        logits = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
+    if bare:
+        kept.tails[key] = logits
+    return logits
+
+
+def plain_pass(model: Any, row: Sequence[int], **asked: Any) -> Any:
+    """The model's own forward pass over one row of token ids.
+
+    Raises:
+        StageError: it fails, or its logits are not finite.
+    """
+    device = next(model.parameters()).device
+    try:
+        out = model(input_ids=torch.tensor([list(row)], dtype=torch.long, device=device), use_cache=False, **asked)
+    except torch.OutOfMemoryError:
+        raise StageError(f"{_name(model)}: no memory for a text of {len(row)} tokens; shorten the texts") from None
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
+        raise StageError(f"{_name(model)}: its plain pass over {len(row)} tokens fails ({_line(error)})") from None
+    if "logits" in out and not torch.isfinite(out.logits).all():
+        raise StageError(
+            f"{_name(model)}: its plain pass over {len(row)} tokens gives what is no finite number; it cannot be measured"
+        )
+    return out
+
+
+def apart(found: torch.Tensor, plain: torch.Tensor, spread: torch.Tensor | None = None) -> float:
+    """Root mean square difference as a share of the spread of `plain` (or of `spread`); infinite where `found` is not finite."""
+    found, plain = found.detach().float().cpu(), plain.detach().float().cpu()
+    off = float((found - plain).square().mean().sqrt() / (plain if spread is None else spread).std().cpu().clamp(min=1e-12))
+    return off if off == off else float("inf")
+
+
+def base_of(model: Any) -> Any:
+    """The model of transformers inside a PEFT model; any other as it is."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+@contextmanager
+def at_rest(model: Any) -> Iterator[None]:
+    """No dropout or noise, whatever the mode, and no draw from the global generator is lost."""
+    changed = []
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            noisy = "drop" in name or "jitter" in name or (name == "p" and isinstance(module, torch.nn.Dropout))
+            if noisy and isinstance(value, float) and value:
+                changed.append((module, name, value))
+                setattr(module, name, 0.0)
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            for module, name, value in changed:
+                setattr(module, name, value)
+
+
+def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Callable[[int], float]) -> Finding:
+    difference, reason = None, ""
+    with at_rest(model):
+        try:
+            try:
+                difference = measure(edge)
+            except StageError:
+                if edge == longest:
+                    raise
+                difference, edge = measure(longest), longest  # the range ends beyond what the model can read
+        except torch.OutOfMemoryError:
+            reason = OUT_OF_MEMORY
+        except StageError:
+            raise
+        except Exception as error:  # whatever a model does with arguments that it does not know
+            reason = f"it fails: {_line(error)}"
+    if difference is not None and not difference < float("inf"):
+        difference, reason = None, "it gives what is no finite number"
+    return Finding(shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason)
+
+
+def _limit(model: Any, length: int) -> float:
+    """The largest difference that is taken for rounding."""
+    exact = TOLERANCE.get(next(model.parameters()).dtype)
+    return exact if exact is not None else ROUNDINGS * _rounding(model, length)
+
+
+def _rounding(model: Any, length: int) -> float:
+    """How far the plain logits of a text move, as a share of their spread, when each matrix product is rounded otherwise."""
+    row, _, _ = texts(model, length)
+    draw = torch.Generator().manual_seed(0)
+
+    def otherwise(_: Any, __: Any, output: Any) -> Any:
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+            return output
+        noise = torch.rand(output.shape, generator=draw).to(output.device) - 0.5
+        return (output.float() * (1 + torch.finfo(output.dtype).eps * noise)).to(output.dtype)
+
+    hooks = [
+        m.register_forward_hook(otherwise) for m in model.modules() if not list(m.children()) and list(m.parameters(False))
+    ]
+    try:
+        with torch.no_grad(), at_rest(model):
+            moved = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return apart(moved, plain_logits(model, row))
+
+
+def _kept(model: Any) -> _Kept:
+    base = base_of(model)
+    if "_probate_proofs" not in base.__dict__:
+        base.__dict__["_probate_proofs"] = _Kept(_fingerprint(base))
+    kept: _Kept = base.__dict__["_probate_proofs"]
+    return kept
+
+
+def _fingerprint(base: Any) -> str:
+    """Hash of the configuration and of each weight's name, shape, dtype and 61 of its values; an adapter's are left out."""
+    config = {k: v for k, v in base.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    seen = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    seen.update(f"{type(base).__name__} {getattr(base.config, '_attn_implementation', None)}".encode())
+    for name, weight in base.state_dict().items():
+        if "lora_" in name:
+            continue
+        seen.update(f"{name.replace('.base_layer', '')} {tuple(weight.shape)} {weight.dtype}".encode())
+        if weight.numel() and weight.device.type != "meta":
+            step = max(1, weight.numel() // 61)
+            seen.update(weight.detach().reshape(-1)[::step].float().cpu().numpy().tobytes())
+    return seen.hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Hash of the code of the shortcuts: another version of it is proved again."""
+    here = Path(__file__).parent
+    files = [*here.glob("*.py"), *(here.parents[1] / "train").glob("*.py"), here.parent / "embedder.py"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
+    weight = next(model.parameters())
+    whole = [fingerprint, *key, str(weight.dtype), weight.device.type, torch.__version__, transformers.__version__, _code()]
+    return proof_dir() / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
+
+
+def _read(path: Path, shortcut: str) -> Finding | None:
+    try:
+        found = Finding(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if found.shortcut == shortcut else None
+
+
+def _write(path: Path, found: Finding) -> None:
+    with suppress(OSError):  # a cache that cannot be written costs time only
+        write_atomic(path, json.dumps(asdict(found)))
+
+
+def _edge(model: Any, longest: int) -> int:
+    """The upper end of the range of lengths that `longest` lies in; a model's own limits and windows end ranges too."""
+    size = SHORTEST
+    while size < longest:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return min([size, *_ends(model, longest)])
+
+
+def _ends(model: Any, longest: int) -> list[int]:
+    """Lengths from `longest` on at which the model's own limits and windows end a range."""
+    limits = [limit for limit in _numbers(model, LIMITS) if limit >= longest]
+    return limits + [window - 1 for window in _numbers(model, WINDOWS) if window > max(longest, 6 * TAIL)]
+
+
+def _numbers(model: Any, names: Sequence[str]) -> list[int]:
+    config = base_of(model).config.get_text_config(decoder=True)
+    values = [getattr(config, name, None) for name in names]
+    return [v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0]
+
+
+def _vocabulary(model: Any, pad_id: int) -> list[int]:
+    base = base_of(model)
+    special = {pad_id}
+    for config in (base.config, base.config.get_text_config(decoder=True)):
+        for name, value in config.to_dict().items():
+            if name.endswith(("_token_id", "_token_ids", "_token_index")):
+                special.update(value if isinstance(value, list) else [value])
+    size = min(base.get_input_embeddings().num_embeddings, base.config.get_text_config(decoder=True).vocab_size)
+    return [i for i in range(size) if i not in special]
+
+
+def _name(model: Any) -> str:
+    base = base_of(model)
+    return f"model '{base.config._name_or_path or type(base).__name__}'"
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

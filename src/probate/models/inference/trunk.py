@@ -1,0 +1,195 @@
+"""The shared trunk: frozen lower layers run once for each distinct prefix, for all arms, epochs and evaluations.
+
+Where only the topmost layers are adapted (`training.lora.layers`), the layers below give the same hidden states in every
+arm. They are computed once and kept. Each distinct prefix of a token sequence is a node of a trie with the state of its last
+token; a model cut down to its top layers takes node ids where the whole one takes token ids. Two rows that begin alike have the
+same nodes, so that sharing a prompt's prefix and the tree of options work on nodes as they do on tokens. The results are
+those of the whole model, up to floating-point rounding; a model for which that is not so (`probate.models.inference.proof`) is run whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length, shared_prefix
+from probate.models.inference.prefix import prefix_keys_values
+from probate.models.inference.proof import base_of
+from probate.models.inference.tree import OptionTree, tree_pass
+
+MOST_BYTES = 2**31
+"""Memory for states; when it is full, they are dropped and made again as they are needed."""
+PAD = 0
+"""The node that stands for padding."""
+EMPTY = OptionTree([], [-1], [0], [])
+
+
+class Trunk:
+    """States of the layers below the `top` last ones of one model."""
+
+    def __init__(self, model: Any, top: int) -> None:
+        """Raises ValueError for a model that has no more than `top` layers."""
+        layers = _decoder(model).layers
+        if not 0 < top < len(layers):
+            raise ValueError(f"the model has {len(layers)} layers; at most {len(layers) - 1} of them can be the topmost ones")
+        self.bottom = len(layers) - top
+        weight = next(model.parameters())
+        self._states = torch.zeros((1, model.config.get_text_config(decoder=True).hidden_size), dtype=weight.dtype).to(
+            weight.device
+        )
+        self._most = MOST_BYTES // (self._states.shape[1] * self._states.element_size())
+        self._nodes: dict[tuple[int, int], int] = {}
+
+    def fresh(self, model: Any) -> Trunk:
+        """An empty trunk of the same layers, with room for a proof."""
+        other = Trunk(model, len(_decoder(model).layers) - self.bottom)
+        other._most = max(other._most, 2**16)
+        return other
+
+    def enter(
+        self, model: Any, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree] | None = None
+    ) -> tuple[list[list[int]], list[OptionTree]] | None:
+        """Rows and trees with node ids as their inputs; new nodes get their states. None where they need more room than there is."""
+        trees = trees if trees is not None else [EMPTY] * len(rows)
+        before = len(self._nodes)
+        found = self._walk(rows, trees)
+        if len(self._nodes) >= self._most:
+            self._nodes.clear()
+            before, found = 0, self._walk(rows, trees)
+        if len(self._nodes) >= self._most:
+            self._nodes.clear()
+            return None
+        new = [i for i, (nodes, inner) in enumerate(found) if max([*nodes, *inner]) > before]
+        if new:
+            self._fill(model, [list(rows[i]) for i in new], [trees[i] for i in new], [found[i] for i in new])
+        return [nodes for nodes, _ in found], [replace(t, inputs=inner) for t, (_, inner) in zip(trees, found, strict=True)]
+
+    def _walk(self, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree]) -> list[tuple[list[int], list[int]]]:
+        """Nodes of each row and of the inner nodes of its tree."""
+        found = []
+        for row, tree in zip(rows, trees, strict=True):
+            nodes, at = [], PAD
+            for token in row:
+                at = self._nodes.setdefault((at, token), len(self._nodes) + 1)
+                nodes.append(at)
+            inner: list[int] = []
+            for token, parent in zip(tree.inputs, tree.parents[1:], strict=True):
+                above = inner[parent - 1] if parent else at
+                inner.append(self._nodes.setdefault((above, token), len(self._nodes) + 1))
+            found.append((nodes, inner))
+        return found
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _fill(
+        self, model: Any, rows: list[list[int]], trees: list[OptionTree], found: list[tuple[list[int], list[int]]]
+    ) -> None:
+        device = self._states.device
+        if len(self._nodes) >= len(self._states):
+            size = min(self._most, 2 * (len(self._nodes) + 1))
+            self._states = torch.cat([self._states, self._states.new_zeros(size - len(self._states), self._states.shape[1])])
+        with self._below(model) as caught:
+            shared = shared_prefix(rows)
+            prefix = prefix_keys_values(model, rows[0][:shared], device) if shared else []
+            if shared:
+                self._states[torch.tensor(found[0][0][:shared], device=device)] = caught[0][0]
+            lengths = [len(r) - shared + len(t.inputs) for r, t in zip(rows, trees, strict=True)]
+            for batch in batches_by_length(lengths, 64, TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])):
+                tree_pass(model, [rows[i][shared:] for i in batch], prefix, shared, [trees[i] for i in batch], PAD, device)
+                width = max(len(rows[i]) - shared for i in batch)
+                for state, i in zip(caught[0], batch, strict=True):
+                    nodes, inner = found[i]
+                    self._states[torch.tensor(nodes[shared:] + inner, device=device)] = torch.cat(
+                        [state[width - len(nodes) + shared : width], state[width : width + len(inner)]]
+                    )
+
+    @contextmanager
+    def _below(self, model: Any) -> Iterator[list[torch.Tensor]]:
+        """The model has its lower layers only; the list holds what the last of them gave in the latest pass."""
+        caught: list[torch.Tensor] = []
+
+        def catch(_: Any, __: Any, output: Any) -> None:
+            caught[:] = [output[0] if isinstance(output, tuple) else output]
+
+        with _cut(model, 0, self.bottom):
+            hook = _decoder(model).layers[-1].register_forward_hook(catch)
+            try:
+                yield caught
+            finally:
+                hook.remove()
+
+    @contextmanager
+    def above(self, model: Any) -> Iterator[None]:
+        """The model has its top layers only, and takes node ids for token ids."""
+        decoder = _decoder(model)
+        embedding = decoder.get_input_embeddings()
+        with _cut(model, self.bottom, len(decoder.layers)):
+            decoder.set_input_embeddings(_States(self))
+            try:
+                yield
+            finally:
+                decoder.set_input_embeddings(embedding)
+
+
+class _States(torch.nn.Module):
+    """In place of the embedding: the state of each node."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self._trunk = trunk
+
+    def forward(self, nodes: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.embedding(nodes, self._trunk._states)
+
+
+def make_trunk(base: Any, top: int) -> None:
+    """From now on `base`, which wears no adapter, shares what its layers below the `top` last ones give, if it can be parted."""
+    kept: dict[int, Trunk | None] = base.__dict__.setdefault("_probate_trunks", {})
+    if top not in kept:
+        try:
+            kept[top] = Trunk(base, top)
+        except (AttributeError, TypeError, ValueError):
+            kept[top] = None
+
+
+def trunk_of(model: Any) -> Trunk | None:
+    """The deepest trunk made for `model` that no adapter it wears reaches into."""
+    kept = base_of(model).__dict__.get("_probate_trunks", {})
+    for top in sorted(kept):
+        trunk = kept[top]
+        if trunk and not any(hasattr(m, "lora_A") for layer in _decoder(model).layers[: trunk.bottom] for m in layer.modules()):
+            return trunk
+    return None
+
+
+def _decoder(model: Any) -> Any:
+    base = base_of(model)
+    return getattr(base, base.base_model_prefix)
+
+
+@contextmanager
+def _cut(model: Any, first: int, last: int) -> Iterator[None]:
+    """The model has only its layers `first` to `last` (not included), numbered from 0; it comes back as it was."""
+    decoder = _decoder(model)
+    layers, config = decoder.layers, decoder.config
+    types = getattr(config, "layer_types", None)
+    count = config.num_hidden_layers
+    numbered = [m for layer in layers[first:last] for m in layer.modules() if hasattr(m, "layer_idx")]
+    try:
+        decoder.layers = layers[first:last]
+        config.num_hidden_layers = last - first
+        if types is not None:
+            config.layer_types = types[first:last]
+        for module in numbered:
+            module.layer_idx -= first
+        yield
+    finally:
+        decoder.layers, config.num_hidden_layers = layers, count
+        if types is not None:
+            config.layer_types = types
+        for module in numbered:
+            module.layer_idx += first

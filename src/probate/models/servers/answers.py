@@ -1,0 +1,37 @@
+"""What a server's answer says: its text without the reasoning, or why there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from probate.models.servers.client import NO_CHOICES
+from probate.models.thinking import without_thinking
+
+REFUSED = ("content_filter", "refusal")
+
+
+def message(answer: dict[str, Any]) -> tuple[str, str]:
+    """The text of an answer's first choice without its reasoning, and why it is none: refused, cut off, thinking only, or ""."""
+    return choice_text(answer["choices"][0])
+
+
+def content_of(choice: dict[str, Any]) -> str:
+    """What a choice says as it stands: a text, or the texts of its parts; "" for anything else."""
+    content = (choice.get("message") or {}).get("content")
+    if isinstance(content, list):  # parts
+        content = "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+    return content if isinstance(content, str) else ""
+
+
+def choice_text(choice: dict[str, Any]) -> tuple[str, str]:
+    """As `message`, of one choice."""
+    said = choice.get("message") or {}
+    text, thought = without_thinking(content_of(choice))
+    ending = choice.get("finish_reason")
+    if said.get("refusal") or (isinstance(ending, str) and ending in REFUSED):
+        return text, "refused"
+    if text.strip():
+        return text, ""
+    if ending == NO_CHOICES:
+        return "", NO_CHOICES
+    return "", "cut off" if ending == "length" else "thinking only" if thought else "empty"

@@ -1,0 +1,353 @@
+"""The comparison: paired by item, over all items and by group, adjusted over all that is compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.core.errors import InputError
+from probate.data.spellings import group_column
+from probate.stats import compare
+from probate.stats.contrast import Estimate, before_after, contrast
+from probate.stats.families import benjamini_hochberg, holm
+from probate.stats.measure import Measure
+from probate.stats.p_values import p_figure
+from probate.stats.smallest import of_interval
+from probate.study.schema import Analysis
+
+FEWEST, MOST_GROUPS = 2, 12
+"""Items of a group that is compared, at least; groups of a dimension, at most: one with more is rather an id."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """B minus A in one set, over all items (`what` all) or as the change of a gap between groups.
+
+    `visible`: the smallest change that this n would find four times in five, with its interval (`visible_low`, `visible_high`; of two given models only the
+    items count, no seeds). `flipped`: items whose score rose, and fell. `share`: scores lie in [0, 1].
+    """
+
+    set: str
+    what: str
+    n: int
+    only_a: int
+    only_b: int
+    mean_a: float
+    mean_b: float
+    change: float
+    low: float
+    high: float
+    p: float
+    test: str
+    visible: float
+    flipped: tuple[int, int]
+    share: bool
+    p_holm: float = float("nan")
+    p_bh: float = float("nan")
+    visible_low: float = float("nan")
+    visible_high: float = float("nan")
+    together: int = 1
+    """Of more than two groups: their number, for all of which interval and p hold at once."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Items that a comparison leaves out, or of which something must be said: `n` of the `of` items in both (or of that side), on which side,
+    why, and how many of each group.
+    """
+
+    set: str
+    side: str
+    reason: str
+    n: int
+    of: int
+    groups: dict[str, dict[str, int]]
+    alone: bool = False
+    """The other side does not have these items."""
+
+
+def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(set of A, set of B): those given, else those of one name; where each side has one only, these.
+
+    Raises:
+        InputError: a set that is not there, or none in common.
+    """
+    ours, theirs = (list(dict.fromkeys(t["set"])) for t in (a, b))
+    for first, second in pairs:
+        for name, known, side in ((first, ours, "A"), (second, theirs, "B")):
+            if name not in known:
+                raise InputError(f"compare: {side} has no '{name}'; it has: {', '.join(known[:12])}")
+    if pairs:
+        return pairs
+    common = [(s, s) for s in ours if s in theirs]
+    if not common and len(ours) == len(theirs) == 1:
+        return [(ours[0], theirs[0])]
+    if not common:
+        raise InputError(
+            f"compare: nothing of one name in both; A has: {', '.join(ours[:8])}; B has: {', '.join(theirs[:8])}. Name what belongs together with --pair 'A=B'"
+        )
+    return common
+
+
+def compare_results(
+    a: pd.DataFrame, b: pd.DataFrame, analysis: Analysis, pairs: list[tuple[str, str]] | None = None
+) -> tuple[list[Compared], pd.DataFrame, list[Unread]]:
+    """All comparisons, the items that flipped (set, item, groups, before, after, predictions), and what was left out, counted.
+
+    Raises:
+        InputError: sets without an item in common, or whose items of one id have other questions or targets.
+    """
+    found: list[Compared] = []
+    flips = []
+    missing: list[Unread] = []
+    for first, second in matched_sets(a, b, pairs or []):
+        own, other = a[a["set"] == first], b[b["set"] == second]
+        both = own.merge(other, on="item", suffixes=("_a", "_b"))
+        name = first if first == second else f"{first} → {second}"
+        if both.empty:
+            raise InputError(
+                f"compare: '{name}': no item is in both; ids of A: {own['item'].iloc[0]}, …; of B: {other['item'].iloc[0]}, …"
+            )
+        _same_questions(name, both)
+        both["groups"], aside = joined_groups(both["groups_a"], both["groups_b"])
+        readable = both["score_a"].notna() & both["score_b"].notna()
+        names, few = _groups_of(both)
+        missing += [
+            *_alone(name, own, other),
+            *_scales(name, both),
+            *_unread(name, both),
+            *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few)),
+        ]
+        only = len(own) - len(both), len(other) - len(both)
+        both = both[readable]
+        found += list(_of_set(name, both, *only, names, analysis))
+        moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
+        flips.append(moved.assign(set=name))
+    p = [c.p / c.together for c in found]  # of each comparison alone: Holm and BH count all of them
+    found = [
+        replace(c, p_holm=max(c.p, float(by_holm)), p_bh=float(by_bh)) if np.isfinite(c.p) else c
+        for c, by_holm, by_bh in zip(found, holm(p), benjamini_hochberg(p), strict=True)
+    ]
+    columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
+    moved = pd.concat(flips)[columns].rename(columns={"target_a": "target"}).reset_index(drop=True)
+    return found, moved, missing
+
+
+def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread]:
+    """Items that only one side has, by group."""
+    for side, here, there in (("A", own, other), ("B", other, own)):
+        groups = list(here.loc[~here["item"].isin(there["item"]), "groups"])
+        dimensions = sorted({d for g in here["groups"] for d in g})
+        by = {d: dict(Counter(g.get(d, "no group") for g in groups)) for d in dimensions}
+        if groups:
+            few = {d: counts for d, counts in by.items() if len(counts) <= MOST_GROUPS}
+            yield Unread(name, side, f"not in {'B' if side == 'A' else 'A'}", len(groups), len(here), few, alone=True)
+
+
+def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
+    """Scores from 0 to 1 on one side that are at least ten times as large on the other."""
+    a, b = (float(both[f"score_{side}"].abs().max()) for side in "ab")
+    if min(a, b) <= 1 and max(a, b) >= 10 * max(min(a, b), 0.1):
+        of = len(both)
+        yield Unread(
+            name,
+            "both",
+            f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not",
+            of,
+            of,
+            {},
+        )
+
+
+def _same_questions(name: str, both: pd.DataFrame) -> None:
+    for what in ("question", "target"):
+        a, b = both[f"{what}_a"], both[f"{what}_b"]
+        other = both[(a != "") & (b != "") & (a != b)]
+        if len(other):
+            first = other.iloc[0]
+            raise InputError(
+                f"compare: '{name}': {len(other)} of {len(both)} shared ids have another {what} in B than in A; first '{first['item']}': "
+                f"{_short(first[f'{what}_a'])!r} and {_short(first[f'{what}_b'])!r}. Give both files the ids of the same questions"
+            )
+
+
+def joined_groups(
+    a: Sequence[Mapping[str, str]], b: Sequence[Mapping[str, str]]
+) -> tuple[list[dict[str, str]], list[tuple[str, int]]]:
+    """The groups of each item, with known spellings joined over both sides (F and female are one) and numbers in bands; and what is to be said of them.
+
+    Where the sides differ, A's group counts.
+    """
+    found: list[dict[str, str]] = [{} for _ in a]
+    aside = []
+    for dimension in sorted({d for g in (*a, *b) for d in g}):
+        column = group_column(dimension, [g.get(dimension) for g in (*a, *b)])
+        sides = column.values[: len(found)], column.values[len(found) :]
+        if other := sum(bool(x and y and x != y) for x, y in zip(*sides, strict=True)):
+            aside.append((f"another {dimension} in B than in A; A's is taken", other))
+        for item, x, y in zip(found, *sides, strict=True):
+            if x or y:
+                item[dimension] = x or y
+        if column.rule:
+            aside.append((f"a number as {dimension}, grouped: {column.rule}", sum(dimension in item for item in found)))
+    return found, aside
+
+
+def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str, int]]]:
+    """Dimension → its groups of at least two items, where there are two to twelve; and which groups and dimensions are not compared, with their items."""
+    names: dict[str, list[str]] = {}
+    few = []
+    for dimension in sorted({d for g in both["groups"] for d in g}):
+        counts = Counter(g[dimension] for g in both["groups"] if dimension in g)
+        own = sorted(g for g, n in counts.items() if n >= FEWEST)
+        if len(counts) > MOST_GROUPS:
+            few.append(
+                (f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups", counts.total())
+            )
+            continue
+        few += [
+            (f"the {dimension} '{g}', a group of fewer than {FEWEST} items: in no comparison of groups", n)
+            for g, n in sorted(counts.items())
+            if n < FEWEST
+        ]
+        if len(own) == 1:
+            few.append(
+                (f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with", counts[own[0]])
+            )
+        elif own:
+            names[dimension] = own
+    return names, few
+
+
+def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
+    """Items without a score on a side, by reason, in all and by group; and items without a group."""
+    groups = list(both["groups"])
+    dimensions = sorted({d for g in groups for d in g})
+    few = [d for d in dimensions if len({g.get(d) for g in groups}) <= MOST_GROUPS]
+    found = []
+    for side in ("a", "b"):
+        why = both[f"unread_{side}"]
+        for reason in sorted(set(why) - {""}):
+            own = [g for g, w in zip(groups, why, strict=True) if w == reason]
+            by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in few}
+            found.append(Unread(name, side.upper(), reason, len(own), len(both), by))
+    for d in dimensions:
+        without = sum(d not in g for g in groups)
+        if without:
+            found.append(Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {}))
+    return found
+
+
+def _of_set(
+    name: str, both: pd.DataFrame, only_a: int, only_b: int, groups: Mapping[str, list[str]], analysis: Analysis
+) -> Iterator[Compared]:
+    """`groups`: dimension → the groups that are compared; a comparison that needs one without a readable score is undefined."""
+    if both.empty:
+        nan = float("nan")
+        yield Compared(
+            name,
+            "all",
+            0,
+            only_a,
+            only_b,
+            *(nan, nan, nan, nan, nan, nan),
+            "undefined: no item has a readable score in both",
+            nan,
+            (0, 0),
+            True,
+        )
+        return
+    share = bool(both[["score_a", "score_b"]].stack().between(0, 1).all())
+    unit = "share" if share else "score"
+
+    def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float], together: int = 1) -> Compared:
+        """`together`: groups for which interval and p hold at once."""
+        confidence = 1 - (1 - analysis.confidence) / together
+        visible = of_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
+        change = own["score_b"] - own["score_a"]
+        flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
+        return Compared(
+            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible.value, flipped, share,
+            visible_low=visible.low, visible_high=visible.high, together=together,
+        )  # fmt: skip
+
+    after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
+    whole = contrast([before_after(after, before)], analysis, paired=False, share=share)
+    yield row("all", whole, both, (float(both["score_a"].mean()), float(both["score_b"].mean())))
+    for dimension, names in groups.items():
+        place = both["groups"].map(lambda g, d=dimension: g.get(d, "")).map({g: i for i, g in enumerate(names)})
+        lost = [g for i, g in enumerate(names) if not (place == i).any()]
+        known = both[place.notna()]
+        after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
+        measure = Measure("score", "score", unit, "", tuple(names), lambda o: o)
+        for comparison, e in compare.changes([(after, before)], measure, analysis):
+            if comparison == compare.ANY:
+                continue
+            if lost:
+                e = replace(e, test=f"undefined: no item of {dimension} '{lost[0]}' has a readable score in both")
+            gaps = [float("nan") if lost else _gap(f, comparison, names) for f in (before, after)]
+            yield row(f"{dimension}: {comparison}", e, known, (gaps[0], gaps[1]), len(names) if len(names) > 2 else 1)
+
+
+def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
+    first, _, _ = comparison.partition(" − ")
+    side = names.index(first)
+    return float(frame.loc[frame["side"] == side, "value"].mean() - frame.loc[frame["side"] != side, "value"].mean())
+
+
+def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
+    unit = both["cluster_a"].where(both["cluster_a"] != "", both["cluster_b"]).str.replace("#", "/")
+    items = both["item"].where(unit == "", unit + "#" + both["item"])
+    return pd.DataFrame({"item_id": items, "side": place.astype(int), "value": both[f"score_{side}"]}).reset_index(drop=True)
+
+
+def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
+    """The comparison in words, the items that flipped last."""
+    said = []
+    for c in found:
+        if not np.isfinite(c.change):
+            said.append(f"{c.set}; {c.what}: {c.test}{_only(c)}")
+            continue
+        scale, unit = (100, " points") if c.share else (1, "")
+        seen = f"; a change of {scale * c.visible:.3g}{unit} [{scale * c.visible_low:.3g}, {scale * c.visible_high:.3g}] would be found four times in five"
+        ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
+        if not np.isfinite([c.low, c.high]).all():
+            ends, seen = f"{scale * c.change:+.3g}{unit} (no interval: all changes are the same)", ""
+        said.append(
+            f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
+            f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell" + seen + _only(c)
+        )
+    if most and len(flips):
+        said.append(f"items whose score changed ({len(flips)}):")
+    for r in flips.head(most).itertuples():
+        said.append(
+            f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; {_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
+        )
+    return said
+
+
+def _only(c: Compared) -> str:
+    return f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else ""
+
+
+def unread_lines(missing: list[Unread]) -> list[str]:
+    """What was left out, in words."""
+    said = []
+    for m in missing:
+        if m.side == "both":
+            said.append(f"{m.set}; {m.n} of {m.of} items in both have {m.reason}")
+            continue
+        by = "; ".join(f"{d}: " + ", ".join(f"{g} {n}" for g, n in sorted(own.items())) for d, own in m.groups.items())
+        what = f"items are {m.reason}" if m.alone else f"items in both have no readable score ({m.reason})"
+        said.append(f"{m.set}; {m.side}: {m.n} of {m.of} {what}{'; of ' + by if by else ''}: left out")
+    return said
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"

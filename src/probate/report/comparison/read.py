@@ -1,0 +1,264 @@
+"""Results in one shape, wherever they come from: run folders, lm-evaluation-harness samples, inspect_ai logs, tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from probate.core.errors import InputError, first_line, nearest, some
+from probate.core.inputs import check_regular
+from probate.core.parse import NotJson, json_value
+from probate.core.plugins import require
+from probate.data.rows import LONGEST_LINE, source_rows
+from probate.execution.folder_schema import OUTCOMES, kept_groups, kept_table
+from probate.report.comparison.scores import read_score
+
+COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question", "cluster"]
+"""`set`: what is compared with the same set of the other side (a task and its metric, an arm's task). `cluster`: what links items of a table, else empty."""
+ITEM = ("item", "item_id", "id", "doc_id", "sample_id", "question_id")
+SCORE = ("score", "correct", "acc", "accuracy", "value", "exact_match")
+QUESTION = ("question", "prompt", "input", "query")
+GROUPS = ("groups", "group")
+CLUSTER = "cluster"
+
+
+def read_results(source: str, columns: Mapping[str, str] | None = None, cluster: str = "") -> tuple[pd.DataFrame, str]:
+    """The results in `source`, with the columns `COLUMNS`, and what kind of thing it was.
+
+    A score that cannot be read is NaN, and the column `unread` says why. `columns`: further columns of a table that are groups, by name. `cluster`: a table's
+    column that names what items were drawn together; default: one called so, where there is one.
+
+    Raises:
+        InputError: nothing there that can be read, a missing column, an item that stands there twice.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder")
+    kind, reader = _kind(path)
+    if columns and kind != "a table":
+        raise InputError(f"--group: {source} is {kind}, which names its groups itself; --group takes columns of a table")
+    if cluster and kind != "a table":
+        raise InputError(
+            f"--cluster: {source} is {kind}, whose items are linked by their ids; --cluster takes a column of tables"
+        )
+    rows = _table_rows(path, columns, cluster) if kind == "a table" else ([*row, ""] for row in reader(path))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    read = [v if isinstance(v, Unread) else read_score(v) for v in table["score"]]
+    table["score"] = pd.Series([score for score, _ in read], table.index, dtype=float)
+    table["unread"] = pd.Series([why for _, why in read], table.index, dtype=object)
+    if not table["score"].notna().any():
+        why = ", ".join(f"{reason} {n}" for reason, n in table["unread"].value_counts().items())
+        raise InputError(f"{source}: no item with a score in it (read as {kind}{'; ' + why if why else ''})")
+    twice = table[table.duplicated(["set", "item"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise InputError(
+            f"{source}: item '{first['item']}' stands twice in '{first['set']}'; items must be unique to be paired"
+        )
+    return table.reset_index(drop=True), kind
+
+
+class Unread(NamedTuple):
+    """In place of a score: an answer that its tool could not read."""
+
+    score: float = math.nan
+    why: str = "not parsed"
+
+
+def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
+    if not path.is_dir():
+        check_regular(path)
+    if path.is_dir():
+        if (path / "outcomes.parquet").exists():
+            return "a run folder", _run_rows
+        if any(path.rglob("samples_*.jsonl")):
+            return "lm-evaluation-harness samples", _harness_rows
+        if any(path.rglob("*.eval")):
+            return "inspect_ai logs", _inspect_rows
+        raise InputError(
+            f"{path}: neither a run folder (outcomes.parquet), nor harness samples (samples_*.jsonl), nor inspect_ai logs (*.eval)"
+        )
+    if path.suffix == ".eval" or (path.suffix == ".json" and '"eval"' in _head(path)):
+        return "an inspect_ai log", _inspect_rows
+    if path.suffix == ".jsonl" and _is_harness(path):
+        return "lm-evaluation-harness samples", _harness_rows
+    return "a table", _table_rows
+
+
+def _head(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        return lines.read(2000)
+
+
+RUN_COLUMNS = ("arm", "task", "item_id", "score", "prediction", "target", "groups", "parsed")
+
+
+def _run_rows(path: Path) -> Iterator[list[Any]]:
+    own = path / "outcomes.parquet"
+    table = kept_table(path, own, {name: kind for name, kind in OUTCOMES.items() if name in RUN_COLUMNS})
+    table["groups"] = kept_groups(own, table["groups"])
+    for r in table.itertuples():
+        score = r.score if r.parsed else Unread()
+        yield [f"{r.arm}: {r.task}", r.item_id, score, r.prediction, r.target, r.groups, ""]
+
+
+def _is_harness(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        try:
+            row = json_value(lines.readline(LONGEST_LINE))
+        except NotJson:
+            return False
+    return isinstance(row, dict) and "doc_id" in row and "resps" in row
+
+
+SAMPLE = {"doc_id": (int, str), "doc_hash": (int, str), "filter": (str,), "metrics": (list,)}
+"""What these keys of a harness sample hold, where they are there."""
+
+
+def _harness_rows(path: Path) -> Iterator[list[Any]]:
+    for file in [path] if path.is_file() else sorted(path.rglob("samples_*.jsonl")):
+        task = file.stem.removeprefix("samples_").rsplit("_20", 1)[0]  # samples_TASK_2026-01-01T00-00-00.jsonl
+        rows = []
+        for where, row in source_rows(str(file), "train", Path()):
+            fault = row if isinstance(row, str) else _sample_fault(row)
+            if isinstance(row, str) or fault:
+                raise InputError(f"{where}: {fault}")
+            rows.append(row)
+        items = _harness_items(rows)
+        for row, item in zip(rows, items, strict=True):
+            names = row.get("metrics")
+            if not names:
+                names = [k for k, v in row.items() if k in SCORE or isinstance(v, float)]
+            kind = row.get("filter")
+            suffix = "" if kind in (None, "none") else f", {kind}"
+            doc: dict[str, Any] = row["doc"] if isinstance(row.get("doc"), dict) else {}
+            question = json.dumps(doc, ensure_ascii=False, sort_keys=True, default=str) if doc else ""
+            answer = json.dumps(row.get("filtered_resps"), ensure_ascii=False)
+            for name in names:
+                if name != "target":
+                    yield [
+                        f"{task}: {name}{suffix}",
+                        item,
+                        row.get(name),
+                        answer,
+                        _text(row.get("target")),
+                        _groups(doc),
+                        question,
+                    ]
+
+
+def _sample_fault(row: dict[str, Any]) -> str:
+    """What is wrong with a line of samples; else empty."""
+    if row.get("doc_id") is None:
+        return "no doc_id; not a line of --log_samples"
+    for name, kinds in SAMPLE.items():
+        if not isinstance(row.get(name), (*kinds, type(None))):
+            return f"{name}: a {type(row[name]).__name__}; not a line of --log_samples"
+    if not all(isinstance(name, str) for name in row.get("metrics") or []):
+        return "metrics: not a list of names; not a line of --log_samples"
+    return ""
+
+
+def _harness_items(rows: list[dict[str, Any]]) -> list[str]:
+    """What stands for each sample: its document's hash; `doc_id` where two documents of one filter have the same. A repeat is `ID#2`."""
+    by_hash: dict[Any, set[Any]] = defaultdict(set)
+    for row in rows:
+        by_hash[row.get("doc_hash")].add(row["doc_id"])
+    plain = all(by_hash) and all(len(ids) == 1 for ids in by_hash.values())
+    seen: Counter[tuple[Any, str]] = Counter()
+    found = []
+    for row in rows:
+        item = str(row["doc_hash"] if plain else row["doc_id"])
+        seen[row.get("filter"), item] += 1
+        number = seen[row.get("filter"), item]
+        found.append(item if number == 1 else f"{item}#{number}")
+    return found
+
+
+def _inspect_rows(path: Path) -> Iterator[list[Any]]:
+    log: Any = require("inspect_ai.log", "inspect")
+    for file in [path] if path.is_file() else sorted(path.rglob("*.eval")):
+        try:
+            found = log.read_eval_log(str(file))
+        except Exception as error:
+            raise InputError(f"{file}: inspect_ai cannot read it ({first_line(error)})") from None
+        for sample in found.samples or []:
+            for name, score in (sample.scores or {}).items():
+                item = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}#{sample.epoch}"
+                groups, question = _groups(sample.metadata or {}), _text(sample.input)
+                parts = score.value if isinstance(score.value, dict) else {"": score.value}
+                for part, value in parts.items():
+                    named = f"{found.eval.task}: {name}" + (f", {part}" if part else "")
+                    yield [named, item, value, _text(score.answer), _text(sample.target), groups, question]
+
+
+def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: str = "") -> Iterator[list[Any]]:
+    names: dict[str, str] = {}
+    rows = []
+    for where, row in source_rows(str(path), "train", Path()):
+        if isinstance(row, str):
+            raise InputError(f"{where}: {row}")
+        rows.append((where, row))
+    have = list(dict.fromkeys(str(c) for _, row in rows for c in row))  # later rows may have columns that the first lacks
+    for what, known in (("item", ITEM), ("score", SCORE)):
+        column = next((c for c in known if c in have), None)
+        if column is None:
+            near = next((n for c in have if (n := nearest(c, list(known)))), "")
+            raise InputError(
+                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {some(have)}"
+            )
+        names[what] = column
+    for column in (columns or {}).values():
+        if column not in have:
+            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {some(have)}")
+    if cluster and cluster not in have:
+        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {some(have)}")
+    linked = cluster or (CLUSTER if CLUSTER in have else "")
+    asked = next((c for c in QUESTION if c in have), "")
+    for where, row in rows:
+        item = _text(row.get(names["item"]))
+        if not item:
+            raise InputError(f"{where}: column '{names['item']}' is empty; each row needs an id to be paired")
+        task = next((t for c in ("set", "task") if (t := _text(row.get(c)))), "all")
+        groups = _groups(row)
+        groups.update((name, value) for name, column in (columns or {}).items() if (value := _text(row.get(column))))
+        yield [
+            task,
+            item,
+            row.get(names["score"]),
+            _text(row.get("prediction")),
+            _text(row.get("target")),
+            groups,
+            _text(row.get(asked)),
+            _text(row.get(linked)) if linked else "",
+        ]
+
+
+def _text(value: Any) -> str:
+    """A value as text; None and NaN are missing, 0 and False are values. 1.0 is 1: a column with gaps is read as decimals."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _groups(row: dict[str, Any]) -> dict[str, str]:
+    """Dimension → group; a group that is missing is left out."""
+    value: Any = next((row[c] for c in GROUPS if row.get(c) is not None), {})
+    if isinstance(value, str):
+        try:
+            found = json_value(value)
+        except NotJson:
+            found = value
+        value = found if isinstance(found, dict) else value
+    if not isinstance(value, dict):
+        value = {"group": value}
+    said = {str(k): _text(v) for k, v in value.items()}
+    return {k: v for k, v in said.items() if v and v.lower() not in ("nan", "none", "null", "<na>")}

@@ -1,0 +1,338 @@
+"""From a run folder to effects.parquet and report.html, without a model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from probate.core.files import write_atomic
+from probate.core.records import Record, read_records
+from probate.execution import checksums
+from probate.execution.folder import RunFolder
+from probate.models.embedded import WHEELS
+from probate.models.inference.finding import Finding, said
+from probate.report import figures, rounds, stopping, why, words
+from probate.report import review_words as review
+from probate.report.cards.data_card import data_card
+from probate.report.cards.facts import Facts, facts_of_run
+from probate.report.cards.hugging_face import dataset_card, model_card
+from probate.report.cards.write import CARDS, write_cards
+from probate.report.draws import claim
+from probate.report.heatmap import heat_map, moved_items
+from probate.report.policy import guarded
+from probate.stats.databias import data_bias
+from probate.stats.effects import effects_of
+from probate.stats.groups import parse_rates
+from probate.stats.hierarchy import SHARES
+from probate.stats.information import Information, information
+from probate.stats.manipulation import Check, check
+from probate.stats.measure import Measure
+from probate.stats.unusable import DIFFERENCE, LEVEL
+from probate.study.mixing import augmented_count
+from probate.study.plan import make_plan
+from probate.study.schema import Study
+from probate.study.taxonomy import NEUTRAL
+from probate.tasks.base import Task
+from probate.tasks.catalogue import tasks_and_probes
+
+
+def analyse(folder: RunFolder) -> pd.DataFrame:
+    """Compute all effects of the run's outcomes and write `effects.parquet`."""
+    study = folder.study()
+    probes = {t.key for t in study.probes}
+    relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
+    arms = make_plan(study, len(folder.info()["labels"]) * len(study.bias.groups)).arms
+    effects = effects_of(
+        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), arms
+    )
+    folder.write_effects(effects)
+    return effects
+
+
+def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float]:
+    """(bias type, γ) → bias in the arm's training data, mean over seeds; `("none", 0)` is D_o. None for more than two groups."""
+    if len(study.bias.groups) != 2:
+        return {}
+    info = folder.info()
+    original = {seed: folder.original(seed) for seed in study.seeds}
+    sets = {
+        (kind, seed): read_records(path)
+        for kind in (*study.bias.types, NEUTRAL)
+        for seed in study.seeds
+        if (path := folder.path / "data" / f"{kind}-s{seed}.jsonl").exists()
+    }
+
+    def bias(seed: int, added: list[Record]) -> float:
+        return data_bias([*original[seed], *added], study.bias.dimension, study.bias.groups, info["stereotypes"])
+
+    found = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
+    for kind in dict.fromkeys(k for k, _ in sets):
+        for ratio in (r for r in study.ratios if r > 0):
+            count = augmented_count(info["originals"], ratio)
+            found[kind, ratio] = float(
+                np.mean([bias(seed, records[:count]) for (k, seed), records in sets.items() if k == kind])
+            )
+    return found
+
+
+def build_report(folder: RunFolder) -> Path:
+    """Write `report.html`, the data card and `croissant.json` from the files of the run folder; returns the report's path."""
+
+    study, info, outcomes, effects = folder.study(), folder.info(), folder.outcomes(), folder.effects()
+    measures = _measures(folder, study)
+    tasks = _tasks(study)
+    titles = _titles(tasks)
+    probes = {t.key for t in study.probes}
+    own = {key: found for key, found in measures.items() if key not in probes}
+    relations = {key: tasks[key].related for key in own}
+    every, whole = effects, outcomes
+    effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (effects, outcomes))
+    columns, heat = heat_map(effects, own, titles, relations)
+    environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    failures = folder.failures()
+    other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
+    found, told, limits = findings_of(folder)
+    inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
+    page = environment.get_template("page.html.j2").render(
+        version=version("probate"),
+        study=study,
+        info=info,
+        model=_model_title(study),
+        groups=study.bias.groups,
+        ratios=", ".join(f"{r:g}" for r in study.ratios),
+        confidence=f"{100 * study.analysis.confidence:g}%",
+        findings=found,
+        summary=words.summary(found, told),
+        limits=limits,
+        columns=columns,
+        heat=heat,
+        notes=_notes(outcomes, own, tasks, folder),
+        moved=moved_items(outcomes, own, study.seeds[0]),
+        forests=figures.forests(effects, own, titles),
+        doses=figures.doses(effects, own, titles, study.ratios),
+        information=[{**asdict(i), "title": titles[i.task], "groups": words.answers(i)} for i in told],
+        probes=_rows(effects[effects["question"].str.startswith("probe")], measures),
+        probe_levels=_rows(effects[effects["task"].isin(probes) & (effects["question"] == "level")], measures),
+        shares=figures.shares(effects, info["labels"], study.bias.groups),
+        inheritance=_rows(inheritance, measures),
+        relation=_rows(effects[effects["question"] == "relation"], measures),
+        everything=_rows(every[every["question"] != "level"], measures) + _rows(every[every["question"] == "level"], measures),
+        stopping=stopping.section(
+            every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"), whole, study.analysis
+        )
+        if study.mitigations
+        else None,
+        rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
+        why=why.section(folder, study, whole, measures, titles),
+        family_note=_family_note(effects, study),
+        checks=manipulation_checks(folder),
+        yields=folder.reports("stages/generate-"),
+        samples=_samples(folder, study),
+        parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
+        unusable=_rows(every[every["question"] == DIFFERENCE], measures),
+        unusable_levels=_rows(every[every["question"] == LEVEL], measures),
+        truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
+        shortcuts=said(
+            Finding(**f) for r in folder.reports("adapters/") + folder.reports("stages/") for f in r.get("shortcuts", [])
+        ),
+        attribution=folder.attribution(),
+        reviews=[review.lines(found) for found in folder.reviews()],
+        failures=failures,
+        lock=folder.lock_text(),
+        table=vars(environment.get_template("table.html.j2").module)["table"],
+    )
+    path = folder.path / "report.html"
+    write_atomic(path, guarded(page))
+    write_cards(folder.path, _facts(folder, found, limits))
+    return path
+
+
+def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Information], list[str]]:
+    """The report's findings, how much each task tells, and what the study cannot say."""
+    study, tasks = folder.study(), _tasks(folder.study())
+    probes = {t.key for t in study.probes}
+    own = {key: found for key, found in _measures(folder, study).items() if key not in probes}
+    effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes()))
+    other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
+    told = information(outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other)
+    titles, confidence = _titles(tasks), study.analysis.confidence
+    found = words.unusable_findings(effects, titles, confidence) + words.findings(effects, titles, own, confidence, told)
+    return found, told, words.limits(effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder))
+
+
+def facts_of(folder: RunFolder) -> Facts:
+    """What the cards of a finished run say."""
+    found, _, limits = findings_of(folder)
+    return _facts(folder, found, limits)
+
+
+def _facts(folder: RunFolder, found: list[words.Finding], limits: list[str]) -> Facts:
+    return facts_of_run(folder, [f"{f.headline}. {f.detail}" for f in found], limits, version("probate"))
+
+
+def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:
+    """The data card of a run; with `hf` as the hub reads it, or with `arm` the model card of that adapter."""
+    folder = RunFolder(path)
+    folder.study()
+    if arm:
+        return model_card(folder, arm)
+    return dataset_card(facts_of(folder), folder.study().data.language) if hf else data_card(facts_of(folder))
+
+
+def _titles(tasks: dict[str, Task]) -> dict[str, str]:
+    return {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
+
+
+def rebuild(folder: RunFolder) -> Path:
+    """`analyse` and `build_report` of a finished run, whose checksums then hold the new files; returns the report's path."""
+    analyse(folder)
+    path = build_report(folder)
+    if (folder.path / checksums.NAME).is_file():
+        checksums.write_checksums(
+            folder.path, ["effects.parquet", "report.html", "attribution.json", *CARDS, *folder.review_files()]
+        )
+    return path
+
+
+def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
+    context = folder.context()
+    return {key: task.measures(context) for key, task in _tasks(study).items()}
+
+
+def _tasks(study: Study) -> dict[str, Task]:
+    return {task.key: task for task in tasks_and_probes(study)}
+
+
+def _notes(
+    outcomes: pd.DataFrame, own: dict[str, list[Measure]], tasks: dict[str, Task], folder: RunFolder
+) -> dict[str, list[tuple[str, list[str]]]]:
+    """Task → (arm, its task's lines), where a task has any."""
+    context = folder.context()
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for key in own:
+        for arm, rows in outcomes[outcomes["task"] == key].groupby("arm", sort=False):
+            lines = tasks[key].notes(rows, context)
+            if lines:
+                found.setdefault(key, []).append((str(arm), lines))
+    return found
+
+
+def _model_title(study: Study) -> str:
+
+    wheel = WHEELS.get(study.model.name)
+    return wheel.model.split(" (")[0] if wheel else study.model.name
+
+
+def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dict[str, Any]]:
+    """Effects as strings for a table."""
+    units = {(task, m.name): m.unit for task, own in measures.items() for m in own} | {("all", "macro_f1"): "share"}
+    rows = []
+    for e in effects.to_dict("records"):
+        unit = "share" if e["metric"] == "unusable" else units.get((e["task"], e["metric"]), "")
+        signed = e["question"] not in ("level", "unusable-level")
+        ends = [words.number(e[end], unit, signed=signed) for end in ("ci_low", "ci_high")]
+        estimate, interval = words.number(e["estimate"], unit, signed=signed), f"{ends[0].removesuffix(' points')} to {ends[1]}"
+        if e["question"] == "threshold":
+            estimate, interval = words.at_ratio(e["estimate"]), words.ratios(e["ci_low"], e["ci_high"])
+        rows.append(
+            {
+                **e,
+                "estimate": f"undefined: {e['reason']}" if e["reason"] else estimate,
+                "interval_text": "–" if e["reason"] else interval,
+                "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
+                "adjusted_text": f"{e['p_adjusted']:.4f}" if np.isfinite(e["p_adjusted"]) else "–",
+                "bh_text": f"{e['p_bh']:.4f}" if np.isfinite(e["p_bh"]) else "–",
+                "sure": bool(e["p_adjusted"] < words.ALPHA),
+                "how": f"test: {e['test']}; interval: {e['interval']}; unit: {e['unit']}",
+            }
+        )
+    return rows
+
+
+def _family_note(effects: pd.DataFrame, study: Study) -> str:
+    sizes = effects[effects["p"].notna()].groupby("family").size()
+    families = ", ".join(f"{q} {n}" for q, n in sizes.items())
+    lost = effects[effects["reason"] != ""].groupby("question").size()
+    whole = effects.groupby("question").size()
+    undefined = ", ".join(f"{q} {n} of {whole[q]}" for q, n in lost.items())
+    parted = ", ".join(f"{100 * share:.0f}% to {name}" for name, share in SHARES.items()).replace(
+        "to next", "to first and next questions"
+    )
+    return (
+        f"Adjusted p holds for all that this report tests: the chance of any p below it without any effect is at most that p. First questions are, for each task and bias "
+        f"type, the coefficient or slope over γ (with one γ the change against the matched control) and the largest γ against γ = 0; they share their part of the error "
+        f"equally, and what their findings had goes to the other comparisons of arms (next), by Holm; details and checks have parts of their own ({parted}; "
+        f"a family without tests leaves its part to the others). Tests by family: {families}. BH: Benjamini and Hochberg's false discovery rate over all tests of one question. "
+        f"{f'Undefined, so not tested: {undefined}. ' if undefined else ''}{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
+    )
+
+
+def _sets(folder: RunFolder, study: Study) -> dict[str, list[Record]]:
+    """Augmented records of each bias type at the largest γ, first seed; the matched control last."""
+    originals = folder.info()["originals"]
+    count = augmented_count(originals, max(study.ratios))
+    found = {}
+    for bias_type in (*study.bias.types, NEUTRAL):
+        path = folder.path / "data" / f"{bias_type}-s{study.seeds[0]}.jsonl"
+        if path.exists():
+            found[bias_type] = read_records(path)[:count]
+    return found
+
+
+def manipulation_checks(folder: RunFolder) -> list[Check]:
+    """The manipulation check of each augmented set (first seed, largest γ)."""
+    study, info = folder.study(), folder.info()
+    sets = _sets(folder, study)
+    return [
+        check(
+            name,
+            records,
+            sets.get(NEUTRAL, []) if name != NEUTRAL else [],
+            labels=info["labels"],
+            groups=study.bias.groups,
+            dimension=study.bias.dimension,
+            stereotypes=info["stereotypes"],
+            pack=folder.pack(),
+            analysis=study.analysis,
+        )
+        for name, records in sets.items()
+        if records
+    ]
+
+
+def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, str]]:
+    """A few records of each set, relabelled ones first."""
+    found = []
+    original = read_records(folder.path / "data" / "original.jsonl")
+    sets = {"original": original, **_sets(folder, study)}
+    for name, records in sets.items():
+        ordered = sorted(records, key=lambda r: "label_before" not in r.provenance)
+        step = max(1, len(ordered) // each)
+        for r in [*ordered[:1], *ordered[1::step]][:each]:
+            p = r.provenance
+            meta = [f"id {r.id}"]
+            if "generator" in p:
+                meta += [
+                    f"{p['generator']['name']} {p['generator']['fingerprint'][:8]}",
+                    f"seed {p['seed']}",
+                    f"prompt: {p['prompt']}",
+                ]
+            elif "source" in p:
+                meta.append(str(Path(p["source"]).name))
+            found.append(
+                {
+                    "set": name,
+                    "group": r.groups.get(study.bias.dimension, ""),
+                    "label": r.label,
+                    "before": p.get("label_before", ""),
+                    "text": r.text[:600],
+                    "meta": " · ".join(meta),
+                }
+            )
+    return found

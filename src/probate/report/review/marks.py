@@ -1,0 +1,168 @@
+"""Marks on disk: one file a reviewer, a line a mark, the last of an item counts; merged with their agreement."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probate.core.cache import finite
+from probate.core.errors import InputError
+from probate.core.files import appending, write_atomic
+from probate.core.parse import NotJson, json_value
+from probate.execution.folder_schema import ReviewItems, kept_json
+from probate.report.review.items import NOT_CLEAR
+
+
+def mark_file(folder: Path, reviewer: str) -> Path:
+    """The file of a reviewer's marks.
+
+    Raises:
+        InputError: a name that is no plain word.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", reviewer):
+        raise InputError(f"--reviewer {reviewer!r}: must be letters, digits, _ or -, at most 40")
+    return folder / f"marks-{reviewer}.jsonl"
+
+
+def save_mark(path: Path, item: str, answer: str) -> None:
+    """Append a mark; it is on disk when this returns."""
+    with appending(path) as file:
+        file.write(json.dumps({"id": item, "answer": answer}) + "\n")
+
+
+def read_marks(path: Path) -> dict[str, str]:
+    """Item → answer; a line that was cut off by a kill is left out. An answer of "" takes a mark back."""
+    found: dict[str, str] = {}
+    if not path.exists():
+        return found
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            row = json_value(line)
+            found[str(row["id"])] = str(row["answer"])
+        except (NotJson, KeyError, TypeError):
+            continue
+    return {k: v for k, v in found.items() if v}
+
+
+def agreement(marks: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Cohen's κ of two reviewers over the items that both marked, else Krippendorff's α (nominal) over all; NaN where it is not defined."""
+    if len(marks) < 2:
+        return {"method": "one reviewer", "value": float("nan"), "items": len(marks[0]) if marks else 0}
+    if len(marks) == 2:
+        both = sorted(set(marks[0]) & set(marks[1]))
+        return {
+            "method": "Cohen's κ",
+            "value": cohen([marks[0][i] for i in both], [marks[1][i] for i in both]),
+            "items": len(both),
+        }
+    items = sorted({i for own in marks for i in own})
+    units = [[own[i] for own in marks if i in own] for i in items]
+    return {"method": "Krippendorff's α", "value": krippendorff(units), "items": sum(len(u) > 1 for u in units)}
+
+
+def cohen(first: Sequence[str], second: Sequence[str]) -> float:
+    """Cohen's κ (1960): 1 always alike, 0 as by chance."""
+    if not first:
+        return float("nan")
+    n = len(first)
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / n
+    a, b = Counter(first), Counter(second)
+    chance = sum(a[k] * b[k] for k in a) / n**2
+    return (observed - chance) / (1 - chance) if chance < 1 else float("nan")
+
+
+def krippendorff(units: Sequence[Sequence[str]]) -> float:
+    """Krippendorff's α for nominal answers; units with one answer do not count."""
+    units = [u for u in units if len(u) > 1]
+    names = sorted({x for u in units for x in u})
+    if not names:
+        return float("nan")
+    place = {x: i for i, x in enumerate(names)}
+    pairs = np.zeros((len(names), len(names)))
+    for u in units:
+        counts = np.bincount([place[x] for x in u], minlength=len(names)).astype(float)
+        pairs += (np.outer(counts, counts) - np.diag(counts)) / (len(u) - 1)
+    total = pairs.sum()
+    margin = pairs.sum(0)
+    expected = (total**2 - (margin**2).sum()) / (total * (total - 1)) if total > 1 else 0.0
+    return float(1 - (1 - np.trace(pairs) / total) / expected) if expected else float("nan")
+
+
+def merge(folder: Path) -> dict[str, Any]:
+    """All reviewers of a review: agreement, the answer of the majority for each item, and how the detector did against it. Written as `review.json` beside the marks.
+
+    Raises:
+        InputError: nothing was marked.
+    """
+    files = sorted(folder.glob("marks-*.jsonl"))
+    marks = {p.stem.removeprefix("marks-"): read_marks(p) for p in files}
+    marks = {name: own for name, own in marks.items() if own}
+    if not marks:
+        raise InputError(f"{folder}: nothing is marked yet; open the page with: probate review")
+    shown = kept_json(folder, folder / "items.json", ReviewItems)
+    majority: dict[str, str] = {}
+    for item in {i for own in marks.values() for i in own}:
+        counts = Counter(own[item] for own in marks.values() if item in own).most_common()
+        if len(counts) == 1 or counts[0][1] > counts[1][1]:
+            majority[item] = counts[0][0]
+    known = {row["id"]: row for row in shown["items"]}
+    record: dict[str, Any] = {
+        "what": shown["what"], "question": shown["question"], "reviewers": {name: len(own) for name, own in marks.items()},
+        "agreement": agreement(list(marks.values())), "items": len({i for own in marks.values() for i in own}), "undecided": sum(i not in majority for own in marks.values() for i in own),
+    }  # fmt: skip
+    record["no longer known"] = sum(i not in known for own in marks.values() for i in own)
+    rows = [(known[i], answer) for i, answer in majority.items() if i in known]
+    if shown["what"] == "groups":
+        record["detector"] = _detector(rows, [a for a in shown["answers"] if a != NOT_CLEAR])
+    else:
+        record["more_stereotyped"] = _preferred(rows)
+    record = finite(record)
+    write_atomic(folder / "review.json", json.dumps(record, indent=1, ensure_ascii=False))
+    return record
+
+
+def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str]) -> dict[str, Any]:
+    """Precision and recall of the detector by group, people's answers as the truth; and how often a text shows what was asked for."""
+    old = sum(not {"detected", "asked"} <= set(row) for row, _ in rows)
+    if old:
+        raise InputError(
+            f"review: {old} marked items do not say what was detected and asked for; run probate review once more, then --merge"
+        )
+    found: dict[str, Any] = {}
+    for g in groups:
+        hits = sum(row["detected"] == g and answer == g for row, answer in rows)
+        said, true = sum(row["detected"] == g for row, _ in rows), sum(answer == g for _, answer in rows)
+        found[g] = {
+            "precision": hits / said if said else float("nan"),
+            "recall": hits / true if true else float("nan"),
+            "n": true,
+        }
+    clear = [(row, answer) for row, answer in rows if answer in groups]
+    found["as asked"] = sum(row["asked"] == answer for row, answer in clear) / len(clear) if clear else float("nan")
+    return found
+
+
+def _preferred(rows: Sequence[tuple[dict[str, Any], str]]) -> dict[str, int]:
+    """How often the biased arm's, the control's and neither text was called more stereotyped.
+
+    Raises:
+        InputError: marked items that do not say which text is the biased arm's.
+    """
+    old = sum("biased" not in row for row, answer in rows if answer != "neither")
+    if old:
+        raise InputError(
+            f"review: {old} marked items are of an older version and do not say which text is the biased arm's; run probate review once more, then --merge"
+        )
+    found = Counter({"biased": 0, "control": 0, "neither": 0})
+    for row, answer in rows:
+        if answer == "neither":
+            found["neither"] += 1
+            continue
+        found["biased" if row["biased"] == (0 if answer == "the left one" else 1) else "control"] += 1
+    return dict(found)

@@ -1,0 +1,133 @@
+"""Which comparisons a measure has: by the number of its sides, and by its statistic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from probate.stats import macro_f1, spread
+from probate.stats.contrast import EMPTY, NAN, Estimate, before_after, contrast, difference
+from probate.stats.groups import group_means
+from probate.stats.measure import Measure
+from probate.stats.usable import Asked
+from probate.study.schema import Analysis
+
+SPREAD = "max − min"
+"""Of the level of one arm. The change of a maximum less a minimum is above 0 by chance, and so is no comparison of arms."""
+ANY = "any group − rest"
+"""Of a change with more than two groups: whether it differs between groups at all (group x arm), and the group in which it is surest."""
+ALL = "all"
+
+
+def comparisons(measure: Measure) -> list[str]:
+    """Names of the comparisons that `changes` gives, in its order."""
+    if len(measure.sides) == 1:
+        return [ALL]
+    if len(measure.sides) == 2:
+        return [" − ".join(measure.sides)]
+    return [*(f"{group} − rest" for group in measure.sides), ANY]
+
+
+def needed(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
+    """Sides, by their index, without which a comparison is undefined: its own, and of a measure with more than two those that are asked about at all.
+
+    So neither the rest nor all groups together are ever taken over fewer groups because one of them has no usable answer.
+    """
+    first = comparison.partition(" − ")[0]
+    if len(measure.sides) <= 2:
+        return frozenset(range(len(measure.sides)))
+    own = {measure.sides.index(first)} if first in measure.sides else {0}
+    return asked.sides | own if comparison != ANY else asked.sides or frozenset(own)
+
+
+def all_asked(measure: Measure) -> Asked:
+    """Every side of the measure."""
+    return Asked(frozenset(range(len(measure.sides))), frozenset())
+
+
+def levels(
+    frames: Sequence[pd.DataFrame], measure: Measure, analysis: Analysis, asked: Asked | None = None
+) -> Iterator[tuple[str, str, str, Estimate]]:
+    """(question, name, comparison, estimate) of one kind of arm; `frames` has the measure's values, one a seed.
+
+    A level has no test: that a share is 0 is no hypothesis. It is that of the seeds in which its group has values, all else of those in which every group in `asked` has (default: all groups); where
+    there is no such seed it is undefined.
+    """
+    sides = measure.sides
+    asked = asked or all_asked(measure)
+    if measure.statistic == "macro_f1":
+        yield "level", sides[0], ALL, macro_f1.level(frames, analysis, asked.labels)
+        return
+    share = measure.unit == "share"
+    means = [group_means(f, sides) for f in frames]
+    for side, group in enumerate(sides):
+        one = [f[f["side"] == side].assign(side=0) for f in frames]
+        own = [m[group] for m, _ in means if group in m]
+        e = contrast(one, analysis, paired=False, share=share, sides=1)
+        yield "level", group, ALL if len(sides) == 1 else group, replace(_at(own, e), p=NAN, within=NAN, test="none")
+    if len(sides) == 2:
+        pair = f"{sides[0]} − {sides[1]}"
+        gaps = [g for _, g in means if np.isfinite(g)]
+        yield "gap", pair, pair, _at(gaps, contrast(frames, analysis, paired=False, share=share))
+    elif len(sides) > 2:
+        whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has(f, asked.sides)]
+        own_frames = [f for f, _ in whole]
+        for side, group in enumerate(sides):
+            pair = f"{group} − rest"
+            rest = [spread.against_rest(f, side) for f in own_frames]
+            yield "gap", pair, pair, contrast(rest, analysis, paired=False, share=share)
+        yield "gap", SPREAD, SPREAD, spread.level(own_frames, len(sides), spread.distance, analysis)
+        if measure.better != "none":
+            worst = spread.lowest if measure.better == "higher" else spread.highest
+            e = spread.level(own_frames, len(sides), worst, analysis)
+            average = {g: float(np.mean([m[g] for _, m in whole])) for i, g in enumerate(sides) if whole and i in asked.sides}
+            pick = min if measure.better == "higher" else max
+            name = pick(average, key=lambda g: average[g], default="worst group")
+            yield "worst-group", name, "worst group", e
+
+
+def changes(
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], measure: Measure, analysis: Analysis, asked: Asked | None = None
+) -> Iterator[tuple[str, Estimate]]:
+    """(comparison, estimate) of the change between two kinds of arm, paired by item and by seed: (after, before).
+
+    Over the seeds in which both have values of every group in `asked` (default: all groups), on items in common; undefined where there is no such seed.
+    """
+    sides = measure.sides
+    asked = asked or all_asked(measure)
+    share = measure.unit == "share"
+    if measure.statistic == "macro_f1":
+        yield ALL, macro_f1.change(pairs, analysis, asked.labels)
+    elif len(sides) == 1:
+        yield ALL, contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=share)
+    elif len(sides) == 2:
+        common = [difference(a, b) for a, b in pairs]
+        yield f"{sides[0]} − {sides[1]}", contrast(common, analysis, paired=True, share=share)
+    else:
+        found = [d for d in (difference(*pair) for pair in pairs) if has(d, asked.sides)]
+        together = spread.together(
+            {g: [spread.against_rest(d, i) for d in found] for i, g in enumerate(sides) if i in asked.sides},
+            analysis,
+            lambda frames, own: contrast(frames, own, paired=True, share=share),
+        )
+        for group in sides:
+            yield f"{group} − rest", together.get(group, EMPTY)
+        yield ANY, spread.surest(together)
+
+
+def has(frame: pd.DataFrame, sides: Collection[int]) -> bool:
+    """Whether the frame has a value of each side."""
+    return set(sides) <= set(frame["side"])
+
+
+def overall(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis) -> Estimate:
+    """Change of a share over all groups together: (after, before), paired by item and by seed."""
+    return contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=True)
+
+
+def _at(values: Sequence[float], e: Estimate) -> Estimate:
+    """The estimate at the mean of the seeds' own values."""
+    return replace(e, value=float(np.mean(values))) if values else e

@@ -1,0 +1,418 @@
+"""Outcomes become effects: levels and gaps of each arm, and inheritance against γ = 0 and the matched control."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from probate.stats import amounts, compare, dose, unusable
+from probate.stats.bounds import change_bounds
+from probate.stats.contrast import Estimate
+from probate.stats.hierarchy import adjusted
+from probate.stats.measure import Measure
+from probate.stats.relation import DIRECT_INDIRECT, direct_against_indirect
+from probate.stats.usable import Asked, Values, asked_of, counted, missing, most_unusable, told, undefined, values_of
+from probate.study.plan import REPLICATE_SEED, Arm
+from probate.study.schema import Analysis
+from probate.study.taxonomy import NEUTRAL, SECOND
+
+COLUMNS = (
+    "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n test unit "
+    "p_bh interval seeds family comparison within reason note unusable bound_low bound_high together_low together_high"
+).split()
+"""The contract's columns, then Probate's own."""
+
+AGAINST_BASE = "against γ = 0"
+AGAINST_MATCHED = "against matched control"
+AGAINST_REPLICATE = "control against second control"
+AGAINST_FIRST = "against the first round"
+AGAINST_UNMITIGATED = "against the arm without it"
+OF_ONE_ARM = ("level", "gap", "worst-group", "unusable-level", "unusable")
+"""Questions about trained models as they are. All others are about training."""
+ONE_SEED = "one training seed"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of arm: all its seeds."""
+
+    bias_type: str
+    ratio: float
+    replicate: bool = False
+    mitigation: str = "none"
+    round: int = 1
+
+    @classmethod
+    def of(cls, arm: Arm) -> Cell:
+        """The kind of a planned arm."""
+        return cls(arm.bias_type, float(arm.ratio), arm.seed >= REPLICATE_SEED, arm.mitigation, arm.round)
+
+    def arm(self, seed: int) -> str:
+        """The name of its arm of a seed."""
+        role = "base" if self.bias_type == "none" else "replicate" if self.replicate else "biased"
+        return Arm(self.bias_type, self.ratio, seed + REPLICATE_SEED * self.replicate, role, self.mitigation, self.round).name
+
+
+def cells(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[Cell, list[int]]:
+    """The kinds of arm in the outcomes and the plan with their seeds: control, then biased, matched and replicate by ratio."""
+    rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
+    there = [(Cell(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s)) for b, r, s, m, n in rows.itertuples(index=False)]
+    found: dict[Cell, set[int]] = {}
+    for cell, seed in (*there, *((Cell.of(a), a.seed) for a in arms)):
+        found.setdefault(cell, set()).add(seed % REPLICATE_SEED)
+    order = list(dict.fromkeys([*rows["mitigation"], *(a.mitigation for a in arms)]))
+    kinds = sorted(
+        found,
+        key=lambda c: (
+            c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate,
+            order.index(c.mitigation), c.round,
+        ),
+    )  # fmt: skip
+    return {cell: sorted(found[cell]) for cell in kinds}
+
+
+def effects_of(
+    outcomes: pd.DataFrame,
+    measures: dict[str, list[Measure]],
+    analysis: Analysis,
+    probes: Collection[str] = (),
+    relations: Mapping[str, str] | None = None,
+    bias: Mapping[tuple[str, float], float] | None = None,
+    arms: Sequence[Arm] = (),
+) -> pd.DataFrame:
+    """All effects of a run. One that lacks usable answers of a group or an arm is undefined: no number, and the `reason`; nothing is taken for 0.
+
+    Args:
+        outcomes: the outcomes table, `groups` as dictionaries.
+        measures: task name → its measures.
+        analysis: confidence, resamples, seed.
+        probes: names among the tasks whose changes are the question `probe`, a family of its own.
+        relations: task name → direct or indirect.
+        bias: (bias type, γ) → bias in the arm's training data (`neutral`: the matched control's; `none`, 0: D_o).
+        arms: the study's arms; the effects of one without outcomes are undefined, and no dose curve bridges it. Default: those of the outcomes.
+
+    Returns:
+        A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
+        (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
+        `null` (control against a second control), `mitigated` (as `inheritance`, of a mitigated arm), `mitigation` (change of the
+        primary measure by a mitigation, against the arm without it), `mitigation-detail` (of the others) and `mitigation-cost`
+        (of accuracy, over all groups), `unusable-level` (share of unusable answers in one group) and `unusable` (their difference between groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per
+        unit of γ), `dose-step` (from one dose to the next), `coefficient` (per unit of bias in the training data), `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
+        `comparison` names the groups: first − second; with more than two,
+        each against the rest and all together. `together_low` and `together_high` are an interval that holds for all γ and bias types of the task. An effect of training with one seed has no `p` and no `within` (`_described`). `p_adjusted` holds for all
+        effects together (`probate.stats.hierarchy`), `p_bh` is Benjamini and Hochberg's over all tests of a question.
+    """
+    rows = []
+    for task, found in measures.items():
+        kinds = cells(outcomes[outcomes["task"] == task], arms)
+        grouped: set[tuple[str, ...]] = set()
+        for measure in found:
+            answers = outcomes[outcomes["task"] == task]
+            middle = amounts.typical(measure, answers)
+            measure = amounts.on_scale(measure, middle)
+            frames = _frames(answers, kinds, measure)
+            asked = asked_of([v for own in frames.values() for v in own.values()], measure)
+            if not asked.sides and not (measure.primary and kinds):
+                continue  # a part of a measure that these data do not have
+            own = _Measured(task, measure, frames, asked, analysis, middle)
+            rows += list(_measure_effects(own, "probe" if task in probes else "inheritance"))
+            if measure.sides not in grouped and measure.statistic == "mean":
+                rows += list(_unusable_effects(own))
+                grouped.add(measure.sides)
+            if measure.primary and task not in probes and measure.statistic == "mean" and len(measure.sides) == 2:
+                rows += list(_dose_effects(own, bias or {}))
+    table = pd.DataFrame(rows, columns=[*COLUMNS])
+    between = list(_relation_effects(table, relations or {}, analysis))
+    return adjusted(_described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE)
+
+
+Frames = dict[Cell, dict[int, Values]]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One measure of one task in all arms."""
+
+    task: str
+    measure: Measure
+    frames: Frames
+    asked: Asked
+    analysis: Analysis
+    typical: float
+    """Of amounts on a log scale, the typical one; else NaN."""
+
+
+def _row(
+    question: str,
+    task: str,
+    metric: str,
+    name: str,
+    bias_type: str,
+    ratio: float,
+    comparison: str,
+    e: Estimate,
+    mitigation: str = "none",
+    number: int = 1,
+    unusable: float = 0.0,
+    bounds: tuple[float, float] = (np.nan, np.nan),
+    together: tuple[float, float] = (np.nan, np.nan),
+) -> dict[str, object]:
+    values = asdict(e)
+    return {
+        "question": question, "task": task, "metric": metric, "contrast": name, "bias_type": bias_type,
+        "ratio": ratio, "mitigation": mitigation, "round": number, "estimate": values["value"], "ci_low": values["low"],
+        "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
+        "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
+        "family": "", "comparison": comparison, "within": values["within"],
+        "reason": values["reason"], "note": values["note"], "unusable": unusable, "bound_low": bounds[0], "bound_high": bounds[1],
+        "together_low": together[0], "together_high": together[1],
+    }  # fmt: skip
+
+
+def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysis: Analysis) -> Iterable[dict[str, object]]:
+    """The change of macro-F1 in direct tasks against that in indirect ones, for each arm and contrast."""
+    changes = table[(table["metric"] == "macro_f1") & table["question"].str.startswith("inheritance") & (table["round"] == 1)]
+    for (bias_type, ratio, name), own in changes.groupby(["bias_type", "ratio", "contrast"], sort=False):
+        sides = [own.loc[own["task"].map(relations.get) == side, "estimate"] for side in ("direct", "indirect")]
+        if all(len(side) for side in sides):
+            e = direct_against_indirect(sides[0].tolist(), sides[1].tolist(), analysis)
+            e, lost = replace(e, seeds=int(own["seeds"].min())), own.loc[own["estimate"].isna(), "task"].tolist()
+            if lost:
+                e = undefined(f"the change of macro-F1 is undefined in {', '.join(lost)}")
+            yield _row("relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e)
+
+
+def _frames(outcomes: pd.DataFrame, kinds: Mapping[Cell, Sequence[int]], measure: Measure) -> Frames:
+    """The measure's values of each kind of arm and seed; empty where an arm has no outcomes."""
+    found: Frames = {}
+    for cell, seeds in kinds.items():
+        own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
+        own = own[(own["mitigation"] == cell.mitigation) & (own["round"] == cell.round)]
+        own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
+        found[cell] = {s: values_of(measure, own[own["seed"] % REPLICATE_SEED == s], cell.arm(s)) for s in seeds}
+    return found
+
+
+def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object]]:
+    measure, frames = own.measure, own.frames
+    for cell, by_seed in frames.items():
+        yield from _levels(own, cell, by_seed)
+    detail = "" if measure.primary else "-detail"
+    null = f"{'null' if question == 'inheritance' else f'{question}-null'}{detail}"
+    prefix = "" if question == "inheritance" else f"{question}-"
+    question = f"{question}{detail}"
+    base = Cell("none", 0.0)
+    for cell in frames:
+        if cell.bias_type == "none":
+            continue
+        matched = Cell(NEUTRAL, cell.ratio, round=cell.round)
+        others = []
+        if cell.round > 1:
+            others.append((f"{prefix}round{detail}", AGAINST_FIRST, replace(cell, round=1)))
+        if cell.mitigation != "none":
+            others += [
+                (f"{prefix}mitigated{detail}", AGAINST_BASE, base),
+                (f"{prefix}mitigated{detail}", AGAINST_MATCHED, matched),
+                (f"{prefix}mitigation{detail}", AGAINST_UNMITIGATED, replace(cell, mitigation="none")),
+            ]
+        elif cell.replicate:
+            others.append((null, AGAINST_REPLICATE, matched))
+        else:
+            kind = question if cell.bias_type != NEUTRAL else question + "-control"
+            others.append((kind, AGAINST_BASE, base))
+            if cell.bias_type != NEUTRAL:
+                others.append((kind, AGAINST_MATCHED, matched))
+        for kind, name, other in others:
+            if other in frames:
+                yield from _changes(own, kind, name, cell, other)
+                if name == AGAINST_UNMITIGATED and measure.name == "accuracy":
+                    yield _overall(own, f"{prefix}mitigation-cost", name, cell, other)
+
+
+def _of_cell(
+    own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any
+) -> dict[str, object]:
+    bias_type = SECOND if cell.replicate else cell.bias_type
+    if "unusable" not in question:
+        e = amounts.told(e, own.typical, level=question in ("level", "worst-group"))
+    return _row(
+        question, own.task, own.measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation, cell.round, **more
+    )
+
+
+def _levels(own: _Measured, cell: Cell, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
+    measure = own.measure
+    found = compare.levels([v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked)
+    for question, name, comparison, e in found:
+        sides = {measure.sides.index(name)} if question == "level" else compare.needed(measure, comparison, own.asked)
+        lost = {s: why for s, v in by_seed.items() if (why := missing([v], measure, own.asked, sides))}
+        aside = counted(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
+        most = most_unusable(list(by_seed.values()), sides)
+        yield _of_cell(own, question, name, cell, comparison, told(e, lost, len(by_seed), aside), unusable=most)
+
+
+def _paired(
+    own: _Measured, cell: Cell, other: Cell, sides: Collection[int]
+) -> tuple[dict[int, tuple[Values, Values]], dict[int, str]]:
+    """Of the seeds of both kinds of arm: (after, before) where nothing is missing, and why the others are left out."""
+    after, before = own.frames[cell], own.frames[other]
+    pairs, lost = {}, {}
+    for seed in sorted(after.keys() | before.keys()):
+        if seed not in after or seed not in before:
+            lost[seed] = f"there is no arm '{(cell if seed not in after else other).arm(seed)}'"
+            continue
+        pairs[seed] = after[seed], before[seed]
+        why = missing(pairs[seed], own.measure, own.asked, sides)
+        if why:
+            lost[seed] = why
+    return {s: p for s, p in pairs.items() if s not in lost}, lost
+
+
+def _changes(own: _Measured, question: str, name: str, cell: Cell, other: Cell) -> Iterable[dict[str, object]]:
+    """Every comparison of the change from one kind of arm to another."""
+    measure, seeds = own.measure, own.frames[cell].keys() | own.frames[other].keys()
+    both = [list(own.frames[c].values()) for c in (cell, other)]
+    aside, common = counted([*both[0], *both[1]], measure, own.asked), own.asked.sides or frozenset(range(len(measure.sides)))
+    pairs, _ = _paired(own, cell, other, compare.needed(measure, compare.comparisons(measure)[-1], own.asked))
+    frames = [(a.frame, b.frame) for a, b in pairs.values()]
+    many = sum(c.bias_type not in ("none", NEUTRAL) and c.mitigation == "none" and c.round == 1 for c in own.frames)
+    strict = own.analysis.model_copy(update={"confidence": 1 - (1 - own.analysis.confidence) / max(1, many)})
+    whole = dict(compare.changes(frames, measure, strict, own.asked)) if question == "inheritance" and many > 1 else {}
+    for comparison, e in compare.changes(frames, measure, own.analysis, own.asked):
+        _, lost = _paired(own, cell, other, compare.needed(measure, comparison, own.asked))
+        more: dict[str, Any] = {}
+        if comparison in whole and not lost:
+            more["together"] = whole[comparison].low, whole[comparison].high
+        if aside:
+            more |= {
+                "unusable": most_unusable([*both[0], *both[1]], common),
+                "bounds": change_bounds(both[0], both[1], measure, comparison),
+            }
+        yield _of_cell(own, question, name, cell, comparison, told(e, lost, len(seeds), aside), **more)
+
+
+def _overall(own: _Measured, question: str, name: str, cell: Cell, other: Cell) -> dict[str, object]:
+    """The change of a share over all groups together; each group that is asked about has to be in it."""
+    pairs, lost = _paired(own, cell, other, own.asked.sides)
+    e = compare.overall([(a.frame, b.frame) for a, b in pairs.values()], own.analysis)
+    both = [*own.frames[cell].values(), *own.frames[other].values()]
+    aside = counted(both, own.measure, own.asked)
+    return _of_cell(
+        own, question, name, cell, compare.ALL, told(e, lost, len(pairs) + len(lost), aside),
+        unusable=most_unusable(both, own.asked.sides),
+    )  # fmt: skip
+
+
+def _unusable_effects(own: _Measured) -> Iterable[dict[str, object]]:
+    """The shares of answers that cannot be used, in each arm where there is one, and their differences between groups."""
+    for cell, by_seed in own.frames.items():
+        for question, name, comparison, e in unusable.shares(list(by_seed.values()), own.measure, own.analysis, own.asked):
+            yield _of_cell(own, question, name, cell, comparison, e) | {"metric": "unusable"}
+
+
+def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> Iterable[dict[str, object]]:
+    """Slope, steps, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
+    task, measure, analysis = own.task, own.measure, own.analysis
+    pair = " − ".join(measure.sides)
+    plain = {c: f for c, f in own.frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1}
+    matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
+    base = plain.get(Cell("none", 0.0))
+    for bias_type in dict.fromkeys(c.bias_type for c in plain if c.bias_type not in ("none", NEUTRAL)):
+        curve = {c.ratio: f for c, f in plain.items() if c.bias_type == bias_type}
+        name, reference = AGAINST_MATCHED, {r: f for r, f in matched.items() if r in curve}
+        other = {r: bias.get((NEUTRAL, r), np.nan) for r in curve}
+        if set(reference) != set(curve):
+            if base is None:
+                continue
+            name, reference = AGAINST_BASE, dict.fromkeys(curve, base)
+            other = dict.fromkeys(curve, bias.get(("none", 0.0), np.nan))
+        most, parts = max(curve), _Doses(own, curve, reference)
+
+        def row(question: str, ratio: float, e: Estimate, name: str = name, bias_type: str = bias_type) -> dict[str, object]:
+            return _row(question, task, measure.name, name, bias_type, ratio, pair, amounts.told(e, own.typical, level=False))
+
+        if len(curve) > 1:
+            yield row("dose-slope", most, parts.slope({r: r for r in curve}))
+            for low, high in itertools.pairwise(sorted({0.0, *curve})):
+                yield row("dose-step", high, parts.step(low, high), f"{name}, from γ {low:g}")
+        more = {r: bias.get((bias_type, r), np.nan) - other[r] for r in curve}
+        if bias and not np.isfinite([*more.values()]).all():
+            unknown = ", ".join(f"{r:g}" for r, x in more.items() if not np.isfinite(x))
+            yield row(
+                "coefficient",
+                most,
+                undefined(f"the bias of the training data is not known at γ {unknown}: a group has no record there"),
+            )
+        elif any(more.values()) and bias:
+            yield row("coefficient", most, parts.slope(more))
+        if measure.unit == "share":
+            yield row("threshold", most, parts.threshold(analysis.budget))
+
+
+@dataclass(frozen=True)
+class _Doses:
+    """The arms of one bias type over γ, with the arm that each is compared to."""
+
+    own: _Measured
+    curve: Mapping[float, Mapping[int, Values]]
+    reference: Mapping[float, Mapping[int, Values]]
+
+    def _frames(self, ratios: Sequence[float]) -> tuple[dict[float, Any], dict[float, Any], dict[int, str], int]:
+        """The values at these γ of the seeds that lack nothing at any of them, the same of the references, why other seeds are left out, and all seeds."""
+        sides = range(len(self.own.measure.sides))
+        seeds = sorted({s for r in ratios for s in (*self.curve[r], *self.reference[r])})
+        lost: dict[int, str] = {}
+        for seed, ratio in itertools.product(seeds, ratios):
+            parts = [arms[ratio].get(seed) for arms in (self.curve, self.reference)]
+            why = (
+                missing([p for p in parts if p], self.own.measure, self.own.asked, sides)
+                if all(parts)
+                else f"no arm of seed {seed}"
+            )
+            if why:
+                lost.setdefault(seed, why)
+        kept = [s for s in seeds if s not in lost]
+        curve, reference = ({r: {s: arms[r][s].frame for s in kept} for r in ratios} for arms in (self.curve, self.reference))
+        return curve, reference, lost, len(seeds)
+
+    def slope(self, dose_of: Mapping[float, float]) -> Estimate:
+        curve, reference, lost, seeds = self._frames([r for r, x in dose_of.items() if x])
+        return told(dose.slope(curve, reference, dose_of, self.own.analysis), lost, seeds)
+
+    def step(self, low: float, high: float) -> Estimate:
+        curve, reference, lost, seeds = self._frames([r for r in (low, high) if r > 0])
+        return told(dose.step(curve, reference, low, high, self.own.analysis), lost, seeds)
+
+    def threshold(self, budget: float) -> Estimate:
+        """Over the γ at which nothing is missing; undefined where it may lie at another, and with one training seed."""
+        found = {r: self._frames([r]) for r in self.curve}
+        whole = [r for r, (curve, *_) in found.items() if curve[r]]
+        gone = {r: next(iter(found[r][2].values())) for r in self.curve if r not in whole}
+        curve, reference, lost, _ = self._frames(whole) if whole else ({}, {}, {}, 0)
+        t = dose.threshold(curve, reference, sorted(self.curve), budget, self.own.analysis)
+        why = "; ".join(f"γ {r:g}: {reason}" for r, reason in gone.items()) or "; ".join(dict.fromkeys(lost.values()))
+        if np.isnan(t.ratio):
+            return undefined(t.reason or why or "no item has a usable answer wherever one is needed")
+        e = Estimate(t.ratio, t.low, t.high, np.nan, t.n, t.seeds, "none", "tests inverted, t over items and seeds", "γ")
+        named = [
+            *(f"γ {r:g} left out: {reason}" for r, reason in gone.items()),
+            *(f"seed {s} left out: {reason}" for s, reason in lost.items()),
+        ]
+        return replace(e, note="; ".join(filter(None, [dose.said(t.low, t.high), *named])))
+
+
+def _described(table: pd.DataFrame) -> pd.DataFrame:
+    """Effects of training that rest on one training seed are described, not tested: no p, nothing is ruled out, the interval is one over items.
+
+    How far another training run would have come is not in the data, and often more than what items add.
+    """
+    alone = ~table["question"].isin(OF_ONE_ARM) & (table["seeds"] == 1) & (table["reason"] == "")
+    table.loc[alone, ["p", "within"]] = np.nan
+    table.loc[alone, "test"] = f"none: {ONE_SEED}"
+    table.loc[alone, "interval"] += ", over items only"
+    return table

@@ -1,0 +1,154 @@
+"""Macro-F1 of a classifier, and its change between two arms, with intervals and tests over items by the delta method.
+
+The interval of one arm is Student's t with a success and a failure of each label added: at 60 items, from an F1 of 0.4 to 0.98, it holds the truth in 95 to 97% of
+samples, a percentile bootstrap in 68 to 95% (benchmarks/worlds/audit.py). A change has them where hardly an item differs. p is the interval's inversion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from probate.stats.contrast import EMPTY, NAN, ROUNDING, Estimate, farther, over_seeds
+from probate.stats.resample import FEW
+from probate.stats.seeds import shared
+from probate.study.schema import Analysis
+
+
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """Macro-F1 of confusion counts (..., labels, labels + 1); rows are targets, the last column is any other answer.
+
+    In [0, 1], higher is better. The mean of 2·TP / (targets + predictions) over the labels that occur as targets; a label
+    that is never predicted counts 0. Equals `sklearn.metrics.f1_score(average="macro", labels=targets, zero_division=0)`.
+    """
+    confusion = np.asarray(confusion, dtype=np.float64)
+    size = confusion.shape[-2]
+    hits = np.diagonal(confusion[..., :, :size], axis1=-2, axis2=-1)
+    total = confusion.sum(-1) + confusion[..., :, :size].sum(-2)
+    return np.where(total > 0, 2 * hits / np.maximum(total, 1), 0.0).mean(-1)
+
+
+def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
+    """Macro-F1 of one kind of arm (`item_id`, `target`, `prediction`; a frame a seed), averaged over seeds.
+
+    `labels`: those that were asked about. Undefined where one of them has no item among those of all seeds: the mean would be of fewer labels.
+    """
+    return _estimate([(f, None) for f in frames if _covers(f, labels)], analysis, labels)
+
+
+def change(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
+    """Macro-F1 after minus before, on the items that both have. `labels` as in `level`."""
+    return _estimate([(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels)
+
+
+def _covers(frame: pd.DataFrame, labels: Collection[str]) -> bool:
+    return len(frame) > 0 and set(labels) <= set(frame["target"])
+
+
+def _estimate(
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame | None]], analysis: Analysis, needed: Collection[str]
+) -> Estimate:
+    if not pairs:
+        return EMPTY
+    tables = [a.set_index("item_id") if b is None else _joined(a, b) for a, b in pairs]
+    common = sorted(set.intersection(*(set(own.index) for own in tables)))
+    lost = set(needed) - set(tables[0].loc[common, "target"])
+    if not common or lost:
+        return replace(EMPTY, reason=f"no item of the label '{min(lost)}' has a usable answer in every seed" if lost else "")
+    tables = [own.loc[common] for own in tables]
+    labels = sorted(set(tables[0]["target"]))
+    size, paired = len(labels), pairs[0][1] is not None
+    arms = [
+        [_cells(own["target"], own[column], labels) for own in tables]
+        for column in (("prediction", "before") if paired else ("prediction",))
+    ]
+    parts = np.array(
+        [[sign * _f1(cells, np.ones(len(common)), size)[0] for cells in own] for sign, own in zip((1, -1), arms, strict=False)]
+    )
+    value = float(parts.sum(0).mean())
+    added = _pseudo(size, paired) if not paired or _differing(arms, size) < FEW else None
+    middle, spread, freedom = _spread(arms, size, added)
+    name = "over items, a success and a failure of each label added" if added else "over items"
+    if len(tables) > 1:
+        low, high, p, within = over_seeds(value, shared(spread), parts, freedom, analysis, middle=middle)
+        test, interval, unit = "t over items and seeds", f"t {name} and seeds, Cochran and Cox's", "item and seed"
+    else:
+        error = max(float(np.sqrt(spread[0, 0])), ROUNDING)
+
+        def ends(confidence: float) -> tuple[float, float]:
+            half = float(t.ppf(0.5 + confidence / 2, freedom)) * error
+            return min(value, middle - half), max(value, middle + half)
+
+        low, high = ends(analysis.confidence)
+        p = float(2 * t.sf(abs(middle) / error, freedom)) if value * middle > 0 else 1.0
+        within = farther(*ends(2 * analysis.confidence - 1))
+        test, interval, unit = f"Student's t {name}", f"Student's t {name}", "item"
+    bottom = -1.0 if paired else 0.0
+    return Estimate(
+        value, max(bottom, low), min(1.0, high), p if paired else NAN, len(common), len(tables), test if paired else "none", interval, unit,
+        within if paired else NAN,
+    )  # fmt: skip
+
+
+def _joined(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    joined = after.merge(before[["item_id", "prediction"]], on="item_id", suffixes=("", "_before"))
+    return joined.rename(columns={"prediction_before": "before"}).set_index("item_id")
+
+
+def _cells(target: pd.Series, prediction: pd.Series, labels: list[str]) -> np.ndarray:
+    """Which confusion cell each item is in: target x (label or other)."""
+    index = {label: i for i, label in enumerate(labels)}
+    return target.map(index).to_numpy() * (len(labels) + 1) + prediction.map(lambda x: index.get(x, len(labels))).to_numpy()
+
+
+def _contrast(values: Sequence[float]) -> float:
+    """The value of the first arm, less that of the second if there is one."""
+    return values[0] - sum(values[1:])
+
+
+def _f1(cells: np.ndarray, weights: np.ndarray, size: int) -> tuple[float, np.ndarray]:
+    """Macro-F1 F of items in `cells`, and what each adds to it: u = Σ over labels of (2·hit − F_label·(target + prediction)) / (targets + predictions) / labels."""
+    confusion = np.bincount(cells, weights, size * (size + 1)).reshape(size, size + 1)
+    total = confusion.sum(1) + confusion[:, :size].sum(0)
+    part = 2 * confusion.diagonal() / total**2
+    adds = np.repeat(-part[:, None], size + 1, 1)
+    adds[:, :size] -= part
+    adds[np.arange(size), np.arange(size)] += 2 / total
+    return float(macro_f1(confusion)), (adds / size).ravel()[cells]
+
+
+def _spread(
+    arms: Sequence[Sequence[np.ndarray]], size: int, added: tuple[list[np.ndarray], np.ndarray] | None
+) -> tuple[float, np.ndarray, float]:
+    """The mean over seeds with the pseudo-items, the covariance of the seeds' estimates over items by the delta method, and its degrees of freedom."""
+    weights = np.ones(len(arms[0][0]))
+    if added:
+        arms = [[np.r_[cells, more] for cells in own] for own, more in zip(arms, added[0], strict=True)]
+        weights = np.r_[weights, added[1]]
+    found = [[_f1(cells, weights, size) for cells in own] for own in zip(*arms, strict=True)]
+    middle = float(np.mean([_contrast([f for f, _ in own]) for own in found]))
+    adds = np.array([own[0][1] - (own[1][1] if len(own) > 1 else 0.0) for own in found])
+    n = weights.sum()
+    return middle, (weights * adds) @ adds.T * n / max(n - 1, 1), float(max(n - 1, 1))
+
+
+def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cells of pseudo-items for each arm, and their weights: a success and a failure of each label (after Agresti and Caffo 2000), the failure shared by all other
+    answers; paired, a success that was a failure, and the reverse (Agresti and Min 2005)."""
+    hits, misses = [], []
+    for label in range(size):
+        others = [label * (size + 1) + answer for answer in range(size + 1) if answer != label]
+        hits += [label * (size + 2)] * size
+        misses += others
+    one, two = np.array(hits + misses), np.array(misses + hits)
+    return [one, two] if paired else [one], np.full(len(one), 1 / size)
+
+
+def _differing(arms: Sequence[Sequence[np.ndarray]], size: int) -> int:
+    """Items that change otherwise than most do: from right to wrong, the reverse, or not at all, in each seed."""
+    right = np.array(arms) % (size + 1) == np.array(arms) // (size + 1)
+    return int(len(right[0, 0]) - np.unique(right[0].astype(int) - right[1], axis=1, return_counts=True)[1].max())

@@ -1,0 +1,110 @@
+"""The manipulation check: do the accepted records carry the bias that was asked for?
+
+"Biased" is a claim about data. It is measured here, in the records as trained on: how group and label go together
+(Cramér's V), how far the wording leans toward the record's group against `neutral`, and the strength achieved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probate.core.records import Record
+from probate.data.lean import lean
+from probate.data.packs import Pack
+from probate.stats.association import strength
+from probate.stats.contrast import NAN
+from probate.stats.measure import stereotyped_for
+from probate.study.schema import Analysis
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one set of records shows. Intervals are percentile bootstraps over records, that of V `probate.stats.association`'s, stretched to hold it."""
+
+    name: str
+    n: int
+    cramers_v: float
+    v_low: float
+    v_high: float
+    follow: float
+    """Share of records whose label is stereotyped for their group; 0.5 in a balanced set without bias."""
+    strength: float
+    """Share of counter-stereotypical records that the annotator relabelled."""
+    relabelled: int
+    lean: float
+    """Mean lean of the wording toward the record's group, words for each 100; against `neutral` in `lean_gap`."""
+    lean_gap: float
+    lean_low: float
+    lean_high: float
+    shares: dict[str, dict[str, float]]
+    """Label → group → share of the label's records."""
+
+
+def cramers_v(table: np.ndarray) -> np.ndarray:
+    """Cramér's V of contingency tables of shape (..., labels, groups): 0 no association, 1 complete; uncorrected.
+
+    Equal to `scipy.stats.contingency.association(method="cramer")` where no row or column is empty.
+    """
+    table = np.asarray(table, dtype=float)
+    n = table.sum((-2, -1), keepdims=True)
+    expected = table.sum(-1, keepdims=True) * table.sum(-2, keepdims=True) / np.maximum(n, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        chi2 = np.where(expected > 0, (table - expected) ** 2 / expected, 0.0).sum((-2, -1))
+    smaller = min(table.shape[-2:]) - 1
+    return np.sqrt(chi2 / np.maximum(n[..., 0, 0] * smaller, 1e-12))
+
+
+def check(
+    name: str,
+    records: Sequence[Record],
+    neutral: Sequence[Record],
+    *,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    dimension: str,
+    stereotypes: Mapping[str, str | Sequence[str]],
+    pack: Pack,
+    analysis: Analysis,
+) -> Check:
+    """Measure `records` (one arm's augmented records at the largest γ) against `neutral` ones (may be empty)."""
+    rng = np.random.default_rng([analysis.seed, 3])
+    own = [r for r in records if r.groups.get(dimension) in groups]
+    cell = np.array([labels.index(r.label) * len(groups) + groups.index(r.groups[dimension]) for r in own], dtype=int)
+    table = np.bincount(cell, minlength=len(labels) * len(groups)).reshape(len(labels), len(groups))
+    tail = 100 * (1 - analysis.confidence) / 2
+    n = len(own)
+    point = float(cramers_v(table))
+    v_low, v_high = strength(table).interval(analysis.confidence)
+    leans = np.array([lean(r.text, r.groups[dimension], pack) for r in own])
+    base = np.array([lean(r.text, r.groups.get(dimension, ""), pack) for r in neutral])
+    low = high = gap = NAN
+    if len(leans) and len(base):
+        gap = float(leans.mean() - base.mean())
+        boot = _means(leans, rng, analysis.resamples) - _means(base, rng, analysis.resamples)
+        low, high = np.percentile(boot, [tail, 100 - tail])
+    return Check(
+        name=name,
+        n=n,
+        cramers_v=point,
+        v_low=min(v_low, point),
+        v_high=max(v_high, point),
+        follow=float(np.mean([stereotyped_for(r.label, r.groups[dimension], stereotypes) for r in own])) if n else NAN,
+        strength=float(own[0].provenance.get("strength", 0.0)) if n else NAN,
+        relabelled=sum("label_before" in r.provenance for r in own),
+        lean=float(leans.mean()) if n else NAN,
+        lean_gap=gap,
+        lean_low=float(low),
+        lean_high=float(high),
+        shares={
+            label: {g: float(table[i, j] / max(1, table[i].sum())) for j, g in enumerate(groups)}
+            for i, label in enumerate(labels)
+        },
+    )
+
+
+def _means(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), resamples)
+    return counts @ values / len(values)

@@ -1,0 +1,219 @@
+"""What can a design see? Many studies simulated at once, judged by the very intervals and tests that `contrast` uses.
+
+One simulated study: `n` items, half of each group. In the control each answer is 1 with chance `rate`; in the arm the first group's chance is higher by
+half the effect and the second's lower by half. Each seed trains a control and an arm of its own; with chance `agreement` the answers of two trainings come from
+the same luck of the item. Each training shifts its own gap; `seed_sd` is the standard deviation of a change, which has the shifts of both its arms (of a gap, of
+one). With `uneven` the arm shifts that many times as much as the control; `shared` is the correlation of the two shifts of a seed; a share `collapsed` of trainings
+answers alike whatever the group, so that its gap is 0. `drawn` is the standard deviation of what an arm's records add to a change in all seeds, where these train on the
+same ones: an error for who speaks of other records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from probate.stats import exact, resample, seeds
+from probate.study.schema import Analysis
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Design:
+    """`kind` `change`: the change of a gap between two arms, paired by item; `gap`: the gap in one arm."""
+
+    n: int
+    rate: float = 0.5
+    seeds: int = 1
+    agreement: float = 0.7
+    seed_sd: float = 0.0
+    kind: str = "change"
+    uneven: float = 1.0
+    shared: float = 0.0
+    collapsed: float = 0.0
+    drawn: float = 0.0
+
+    @property
+    def shifts(self) -> tuple[float, float]:
+        """Standard deviation of the shift of the arm and of the control."""
+        if not self.paired:
+            return self.seed_sd, 0.0
+        control = self.seed_sd / float(np.sqrt(1 + self.uneven**2 - 2 * self.shared * self.uneven))
+        return self.uneven * control, control
+
+    @property
+    def paired(self) -> bool:
+        return self.kind == "change"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What `runs` simulated studies of a design with a true `effect` gave.
+
+    `coverage`: share of intervals that hold the effect; `rejected`: share of p at or below α (at no effect the false positive rate, else the
+    power); `bias`: mean estimate minus effect; `width`: mean length of the intervals; `spread`: between which 95% of the estimates lie.
+    """
+
+    design: Design
+    effect: float
+    runs: int
+    coverage: float
+    rejected: float
+    bias: float
+    width: float
+    spread: tuple[float, float]
+
+
+def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0) -> Cell:
+    """Simulate `runs` studies. An effect that the rate leaves no room for is cut where a chance would leave [0, 1], and so is the truth."""
+    rng = np.random.default_rng([seed, design.n, design.seeds, int(1000 * design.rate)])
+    values, truth = draw(design, effect, runs, rng)
+    estimate, low, high, p = judge(values, design, analysis)
+    held = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
+    return Cell(
+        design,
+        float(truth),
+        runs,
+        float(held.mean()),
+        float((p <= alpha).mean()),
+        float(estimate.mean() - truth),
+        float((high - low).mean()),
+        (float(np.quantile(estimate, 0.025)), float(np.quantile(estimate, 0.975))),
+    )
+
+
+def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> tuple[Array, float]:
+    """Answers (int8) of shape (arms, seeds, items, runs), the arm's and, of a change, the control's; and the true effect. The first half of the items is the first group.
+
+    The true effect is what remains after cutting and collapse, the mean over trainings.
+    """
+    half = design.n // 2
+    sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
+    luck = rng.random((design.n, runs), dtype=np.float32)
+    kept = np.float32(design.agreement**0.5)  # by both of two trainings with chance `agreement`
+    rest = np.float32(max(1 - design.agreement**0.5, 1e-6))
+    values = np.empty((1 + design.paired, design.seeds, design.n, runs), dtype=np.int8)
+
+    def cut(chance: Array | float) -> Array:
+        return np.clip(chance, 0, 1)
+
+    def answers(chance: Array | float) -> Array:
+        """Of one training: below `kept` the item's luck counts, above it what is left, stretched to [0, 1)."""
+        own = rng.random((design.n, runs), dtype=np.float32)
+        return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
+
+    truth = 0.0
+    common = rng.normal(0, 1, (design.seeds, runs)) * np.sqrt(design.shared) if design.shared else np.zeros((design.seeds, 1))
+    for arm, (own, sd) in enumerate(zip((effect, 0.0)[: len(values)], design.shifts, strict=False)):
+        records = rng.normal(0, design.drawn / np.sqrt(len(values)), runs) if design.drawn else np.zeros(runs)
+        for s in range(design.seeds):
+            shift = sd * (common[s] + rng.normal(0, np.sqrt(1 - design.shared), runs)) if sd else np.zeros(runs)
+            gap = own + records + shift
+            if design.collapsed:
+                gap = np.where(rng.random(runs) < design.collapsed, 0.0, gap)
+            values[arm, s] = answers(cut(design.rate + sign * (gap / 2).astype(np.float32)))
+        whole = float(np.hypot(sd, design.drawn / np.sqrt(len(values))))
+        truth += (1 - 2 * arm) * (1 - design.collapsed) * _expected(design.rate, own, whole)
+    return values, truth
+
+
+def _expected(rate: float, gap: float, sd: float) -> float:
+    """Mean over trainings of the difference of two chances, rate ± half of a normal gap, each cut to [0, 1]."""
+    gaps = gap + sd * ndtri((np.arange(2000) + 0.5) / 2000) if sd else np.array([gap])
+    return float((np.clip(rate + gaps / 2, 0, 1) - np.clip(rate - gaps / 2, 0, 1)).mean())
+
+
+def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Array, Array, Array]:
+    """Estimate, interval and p of every run, as `contrast` gives them."""
+    n, half = design.n, design.n // 2
+    first, second = slice(0, half), slice(half, n)
+    whole = values[0] - values[1] if design.paired else values[0]
+    mean = whole.mean(0, dtype=np.float64)
+    estimate = mean[first].mean(0) - mean[second].mean(0)
+    if design.seeds > 1:
+        low, high, p = _over_seeds(values, whole, half, estimate, analysis.confidence)
+    elif design.paired:
+        low, high, p = _welch(whole[0, first], whole[0, second], estimate, analysis.confidence)
+    else:
+        hits = (mean[first].sum(0), half), (mean[second].sum(0), n - half)
+        (low, high), p = exact.newcombe(*hits, analysis.confidence), exact.newcombe_p(*hits)
+    top = 2 if design.paired else 1
+    return estimate, np.clip(low, -top, top), np.clip(high, -top, top), p
+
+
+def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array, Array]:
+    """As `resample.welch` for changes, for all runs: with and without pseudo-items, each where it belongs."""
+    (m0, _, v0, f0), (m1, _, v1, f1) = (_moments(own[None], (-1, 1)) for own in (first, second))
+    error, freedom = np.sqrt(v0 + v1), (v0 + v1) ** 2 / (v0**2 / f0 + v1**2 / f1)
+    half = stdtrit(freedom, 0.5 + confidence / 2) * error
+    p = resample.stretched_p(estimate, m0 - m1, error, freedom)
+    return np.minimum(estimate, m0 - m1 - half), np.maximum(estimate, m0 - m1 + half), p
+
+
+def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
+    """Of (seeds, items, runs): the mean, what of its variance the items have in all seeds, its whole variance over items, and the degrees of freedom.
+
+    A success and a failure (`ends`) are added to the items where hardly another outcome than the commonest occurs.
+    """
+    count, n = values.shape[:2]
+    own = values.sum(0, dtype=np.int16)
+    commonest = np.max([(own == k).sum(0) for k in range(int(own.min()), int(own.max()) + 1)], axis=0)
+    rare = n - commonest < resample.FEW
+    more, n = rare * (ends[0] ** 2 + ends[1] ** 2), n + 2 * rare
+
+    def variance(total: Array, squares: Array) -> Array:
+        """Of a mean over items, from sums over items."""
+        return np.asarray((squares - total**2 / n) / (n - 1) / n)
+
+    totals = values.sum(1, dtype=np.int64) + rare * sum(ends)
+    squares = np.abs(values).sum(1, dtype=np.int64) + more  # of −1, 0 and 1 the square is the absolute value
+    total = totals.sum(0)
+    whole = variance(total, (own.astype(np.int32) ** 2).sum(0) + count**2 * more)  # count² times that of the mean over seeds
+    shared = (whole - variance(totals, squares).sum(0)) / (count * (count - 1)) if count > 1 else whole
+    return total / count / n, shared, whole / count**2, n - 1
+
+
+def _over_seeds(values: Array, whole: Array, half: int, estimate: Array, confidence: float) -> tuple[Array, Array, Array]:
+    """As `contrast` over several seeds, for all runs. `values`: of each arm; `whole`: their difference."""
+    ends = (-1 if len(values) > 1 else 0, 1)
+    parts = values[:, :, :half].mean(2, dtype=np.float64) - values[:, :, half:].mean(2, dtype=np.float64)
+    (m0, s0, v0, f0), (m1, s1, v1, f1) = (_moments(own, ends) for own in (whole[:, :half], whole[:, half:]))
+    spread, known = seeds.of_arms(parts)
+    freedom = (v0 + v1) ** 2 / np.maximum(v0**2 / f0 + v1**2 / f1, 1e-48)
+    variances = np.maximum(s0 + s1, 0), spread, freedom, known
+    width, p = seeds.half_width(*variances, confidence), seeds.p_value(estimate, *variances)
+    return np.minimum(estimate, m0 - m1 - width), np.maximum(estimate, m0 - m1 + width), p
+
+
+def smallest_visible(design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0) -> float:
+    """The smallest effect that is found with the given power, by bisection to 0.005; inf if even the largest is not."""
+    low, high = 0.0, 2 * min(design.rate, 1 - design.rate) if design.paired else 1.0
+    if simulate(design, high, analysis, runs, seed=seed).rejected < power:
+        return float("inf")
+    while high - low > 0.005:
+        middle = (low + high) / 2
+        low, high = (low, middle) if simulate(design, middle, analysis, runs, seed=seed).rejected >= power else (middle, high)
+    return high
+
+
+def needed(
+    design: Design, effect: float, analysis: Analysis, *, what: Literal["n", "seeds"], power: float = 0.8, runs: int = 400
+) -> int | None:
+    """The fewest items (`what` n) or seeds that find `effect` with the given power; None where ten times as many are too few."""
+    start = design.n
+    sizes = (
+        range(2, 21)  # one seed shows nothing of training
+        if what == "seeds"
+        else sorted({max(8, int(start * f) // 2 * 2) for f in (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)})
+    )
+    for size in sizes:
+        if (
+            simulate(replace(design, n=size) if what == "n" else replace(design, seeds=size), effect, analysis, runs).rejected
+            >= power
+        ):
+            return size
+    return None

@@ -1,0 +1,119 @@
+"""More than two groups: each against the rest, all together; of one arm the distance from the best to the worst, and the worst group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from probate.stats.contrast import EMPTY, NAN, Estimate, clusters, over_seeds
+from probate.stats.resample import draw_counts
+from probate.stats.seeds import shared
+from probate.study.schema import Analysis
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+def highest(means: np.ndarray) -> np.ndarray:
+    """Largest group mean, (..., groups) → (...); NaN where a group has none."""
+    return np.max(means, -1)
+
+
+def lowest(means: np.ndarray) -> np.ndarray:
+    """Smallest group mean."""
+    return np.min(means, -1)
+
+
+def distance(means: np.ndarray) -> np.ndarray:
+    """Largest minus smallest group mean; at least 0, higher is more unequal. At small n it is above 0 by chance alone."""
+    return highest(means) - lowest(means)
+
+
+def against_rest(frame: pd.DataFrame, side: int) -> pd.DataFrame:
+    """The group as side 0, all others as side 1."""
+    return frame.assign(side=(frame["side"] != side).astype(int))
+
+
+Contrast = Callable[[Sequence[pd.DataFrame], Analysis], Estimate]
+
+
+def together(frames: Mapping[str, Sequence[pd.DataFrame]], analysis: Analysis, contrast: Contrast) -> dict[str, Estimate]:
+    """Each group's estimate (`frames`: it against the rest, a frame a seed) with intervals and p that hold for all groups together.
+
+    By Bonferroni's inequality, which asks nothing of how the comparisons or the seeds hang together: intervals at 1 − α / groups, p times the number of groups.
+    """
+    count = max(1, len(frames))
+    strict = analysis.model_copy(update={"confidence": 1 - (1 - analysis.confidence) / count})
+    found = {}
+    for group, own in frames.items():
+        e = contrast(own, strict)
+        found[group] = replace(
+            e, p=min(1.0, e.p * count) if np.isfinite(e.p) else e.p, test=f"{e.test}, for {count} groups together",
+            interval=f"{e.interval}, for {count} groups together", each=contrast(own, analysis).within,
+        )  # fmt: skip
+    return found
+
+
+def surest(found: Mapping[str, Estimate]) -> Estimate:
+    """Group x arm: does the change differ between groups? The group whose change against the rest is surest, of estimates for all groups together.
+
+    If the change is the same in all groups then no group's differs from the rest's, so the smallest of the p that hold together tests that (union-intersection,
+    Roy 1953). `within` is the margin that no group's change against the rest exceeds: two one-sided tests for each group, which need no adjustment, for all of
+    them must be shown (intersection-union, Berger 1982). Undefined where a group is.
+    """
+    if not found or not all(np.isfinite(e.value) for e in found.values()):
+        return EMPTY
+    name = min(found, key=lambda g: (found[g].p if np.isfinite(found[g].p) else 2.0, -abs(found[g].value)))
+    within = [e.each for e in found.values()]
+    return replace(
+        found[name],
+        within=float(np.max(within)) if np.isfinite(within).all() else NAN,
+        note=f"the surest of {len(found)} groups: {name}",
+    )
+
+
+def level(frames: Sequence[pd.DataFrame], groups: int, statistic: Statistic, analysis: Analysis) -> Estimate:
+    """`statistic` of the group means in one kind of arm (a frame a seed); percentile bootstrap over items. Described, not tested."""
+    frames = [f for f in frames if len(f)]
+    if not frames:
+        return EMPTY
+    names = sorted({c for f in frames for c in clusters(f)})
+    tables = [_table(f, names, groups) for f in frames]
+    there = np.sum([t[:, 1].sum(0) for t in tables], axis=0) > 0
+    tables = [t[..., there] for t in tables]
+
+    def of(weights: np.ndarray) -> np.ndarray:
+        """(seeds, rows)"""
+        return np.array([statistic(_means(weights, t)) for t in tables])
+
+    by_seed = of(np.ones((1, len(names))))
+    draws = of(draw_counts(len(names), analysis.resamples, analysis.seed))
+    draws = draws[:, np.isfinite(draws).all(0)]  # in a few draws a small group has no item
+    value = float(by_seed.mean())
+    if len(frames) > 1:
+        low, high, _, _ = over_seeds(value, shared(np.cov(draws)), by_seed.T, len(names) - 1, analysis)
+        method = "item bootstrap and seeds, Cochran and Cox's t"
+        return Estimate(value, low, high, NAN, len(names), len(frames), "none", method, "item and seed")
+    tail = (1 - analysis.confidence) / 2
+    if not draws.size:
+        return Estimate(value, NAN, NAN, NAN, len(names), 1, "none", "undefined (no draw holds each group)", "item")
+    low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
+    return Estimate(value, low, high, NAN, len(names), 1, "none", "percentile bootstrap", "item")
+
+
+def _table(frame: pd.DataFrame, names: list[str], groups: int) -> np.ndarray:
+    """(clusters, 2, groups): sums and counts."""
+    index = pd.Index(names).get_indexer(clusters(frame))
+    table = np.zeros((len(names), 2, groups))
+    np.add.at(table, (index, 0, frame["side"].to_numpy()), frame["value"].to_numpy())
+    np.add.at(table, (index, 1, frame["side"].to_numpy()), 1.0)
+    return table
+
+
+def _means(weights: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """(rows, groups)"""
+    total = (weights @ table.reshape(len(table), -1)).reshape(len(weights), 2, -1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total[:, 1] > 0, total[:, 0] / total[:, 1], np.nan)

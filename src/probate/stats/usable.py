@@ -1,0 +1,149 @@
+"""What an effect needs: usable answers of every group in every arm. What is missing is named; nothing stands for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from probate.stats.contrast import EMPTY, Estimate
+from probate.stats.measure import Measure
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """A measure in one arm, of one seed.
+
+    `frame`: what `Measure.values` gives, of the answers that can be used. `asked`: the same rows and all others that would be there if every answer could
+    be used (`item_id`, `side`; for macro-F1 `target`); empty where the arm has no answers of the task.
+    """
+
+    arm: str
+    frame: pd.DataFrame
+    asked: pd.DataFrame
+
+    def usable(self, sides: Collection[int]) -> int:
+        """Answers about these sides that can be used."""
+        return sum(self._usable.get(side, 0) for side in set(sides))
+
+    def wanted(self, sides: Collection[int]) -> int:
+        """Answers about these sides, usable or not."""
+        return sum(self._wanted.get(side, 0) for side in set(sides))
+
+    @cached_property
+    def _usable(self) -> dict[int, int]:
+        return dict(Counter(self.frame["side"].tolist()))
+
+    @cached_property
+    def _wanted(self) -> dict[int, int]:
+        return dict(Counter(self.asked["side"].tolist()))
+
+    @cached_property
+    def items(self) -> set[tuple[str, int]]:
+        """Item and side of each usable answer."""
+        return set(zip(self.frame["item_id"].tolist(), self.frame["side"].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the task asks about in any arm: sides of a measure, by their index, and labels."""
+
+    sides: frozenset[int]
+    labels: frozenset[str]
+
+
+NOTHING = pd.DataFrame({"item_id": pd.Series(dtype=str), "side": pd.Series(dtype=int), "value": pd.Series(dtype=float)}).assign(
+    target="", prediction=""
+)
+
+
+def values_of(measure: Measure, outcomes: pd.DataFrame, arm: str) -> Values:
+    """The measure in one arm's outcomes. A value that is no finite number cannot be used, whatever `parsed` says."""
+    if outcomes.empty:
+        return Values(arm, NOTHING, NOTHING)
+    frame = measure.values(outcomes)
+    asked = frame if outcomes["parsed"].all() else measure.values(outcomes.assign(parsed=True))
+    if measure.statistic == "mean":
+        frame = frame[np.isfinite(frame["value"].to_numpy(dtype=float))]
+    return Values(arm, frame, asked)
+
+
+def asked_of(values: Collection[Values], measure: Measure) -> Asked:
+    """What is asked about in any of the arms."""
+    sides = {int(side) for v in values for side in v.asked["side"].unique()}
+    labels = {str(x) for v in values for x in v.asked["target"].unique()} if measure.statistic == "macro_f1" else set()
+    return Asked(frozenset(sides), frozenset(labels))
+
+
+def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Collection[int]) -> str:
+    """Why nothing can be said from these arms (one, or the two of a pair) about these sides; empty where each has a usable answer about each.
+
+    Two arms that are paired by item need an item of each side in common.
+    """
+    for v in parts:
+        if v.asked.empty:
+            return f"arm '{v.arm}' has no answers of this task"
+        for side in sorted(sides):
+            if not v.usable({side}):
+                return _none(v, measure, side)
+        lost = asked.labels - set(v.frame["target"]) if asked.labels else ()
+        if lost:
+            return f"no usable answer to an item of the label '{min(lost)}' in arm '{v.arm}'"
+    if len(parts) == 2 and measure.statistic == "macro_f1":
+        after, before = (v.frame.set_index("item_id")["target"] for v in parts)
+        lost = asked.labels - set(after[after.index.isin(before.index)])
+        if lost:
+            return f"no item of the label '{min(lost)}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
+    elif len(parts) == 2 and len(measure.sides) > 1:
+        lone = sorted(set(sides) - {side for _, side in parts[0].items & parts[1].items})
+        if lone:
+            return (
+                f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
+            )
+    return ""
+
+
+def _none(v: Values, measure: Measure, side: int) -> str:
+    group = f" of group '{measure.sides[side]}'" if len(measure.sides) > 1 else ""
+    wanted = v.wanted({side})
+    if not wanted:
+        return f"nothing is asked{group.replace(' of', ' about')} in arm '{v.arm}'"
+    return f"no usable answer{group} in arm '{v.arm}' (0 of {wanted})"
+
+
+def told(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") -> Estimate:
+    """The estimate with what it lacks in words: the reason if it is undefined, else which of `seeds` seeds it leaves out and why, and `aside`."""
+    why = "; ".join(dict.fromkeys(left_out.values()))
+    if not np.isfinite(e.value):
+        return undefined(why or e.reason or "no item has a usable answer wherever one is needed")
+    if left_out:
+        named = "; ".join(f"seed {seed}: {reason}" for seed, reason in left_out.items())
+        aside = "; ".join(filter(None, (f"{len(left_out)} of {seeds} seeds left out ({named})", aside)))
+    return replace(e, note="; ".join(filter(None, (e.note, aside))))
+
+
+def undefined(reason: str) -> Estimate:
+    """No estimate, no interval, no p: the reason in their place."""
+    return replace(EMPTY, test="none", reason=reason)
+
+
+def counted(values: Sequence[Values], measure: Measure, asked: Asked) -> str:
+    """How many answers of each group can be used, over the arms; empty if all can."""
+    if all(len(v.frame) == len(v.asked) for v in values):
+        return ""
+    parts = []
+    for side in sorted(asked.sides):
+        of = sum(v.wanted({side}) for v in values)
+        group = f"{measure.sides[side]} " if len(measure.sides) > 1 else ""
+        parts.append(f"{group}{sum(v.usable({side}) for v in values)} of {of}")
+    return f"usable answers: {', '.join(parts)}"
+
+
+def most_unusable(values: Sequence[Values], sides: Collection[int]) -> float:
+    """The largest share of answers that cannot be used, of one side in one arm, in [0, 1]; higher is worse."""
+    shares = [1 - v.usable({s}) / n for v in values for s in sides if (n := v.wanted({s}))]
+    return max(shares, default=0.0)

@@ -1,0 +1,134 @@
+"""Reading a study file: YAML with line numbers, overrides, and all errors of a file at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from probate.core.errors import InputError, nearest
+from probate.core.yaml_file import Lines, meant, read_yaml
+from probate.study.presets import preset_path
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Set `a.b=1` strings in the nested mapping; values are read as YAML."""
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {override}: must be key=value, as in --set training.epochs=2")
+        target = value
+        *parents, last = key.strip().split(".")
+        for name in parents:
+            inner = target.get(name)
+            if isinstance(inner, str) and name in ("model", "generator"):
+                inner = {"name": inner}
+            if inner is None:
+                inner = {}
+            if not isinstance(inner, dict):
+                raise InputError(f"--set {override}: '{name}' is not a section")
+            target[name] = inner
+            target = inner
+        target[last] = meant(text)
+    return value
+
+
+def _path_of(source: str | Path, folder: Path = Path()) -> Path:
+    """A file, looked for from `folder`, or the preset of that name."""
+
+    path = folder / source
+    if not path.exists() and path.suffix not in (".yaml", ".yml") and len(Path(source).parts) == 1:
+        return preset_path(str(source))
+    return path
+
+
+def read_whole(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
+    """A study file as a mapping, laid over the study that it `extends`, key by key; a list replaces a list."""
+    value, lines = read_yaml(path)
+    if value is None:
+        raise InputError(f"{path}: the file is empty; a study needs at least a name (see docs/study.md)")
+    if not isinstance(value, dict):
+        raise InputError(f"{path}:1: a study must be a mapping of keys to values, got {type(value).__name__}")
+    parent = value.pop("extends", None)
+    if parent is None:
+        return value, lines
+    where = lines[("extends",)]
+    if not isinstance(parent, str):
+        raise InputError(f"{where}: extends: must be a preset's name or a study file, got {parent!r}")
+    if path.resolve() in seen:
+        raise InputError(f"{where}: extends: the study extends itself")
+    try:
+        below, lines_below = read_whole(_path_of(parent, path.parent), (*seen, path.resolve()))
+    except InputError as error:
+        raise InputError(f"{where}: extends: {error}") from None
+    return laid_over(below, value), {**lines_below, **lines}
+
+
+def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, key by key."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def load_study(cls: type[Model], source: str | Path | None, overrides: list[str], more: dict[str, Any] | None = None) -> Model:
+    """Read, override, validate; without a source only `overrides` and `more` count. See `Study.load`."""
+    path = _path_of(source) if source is not None else Path("--set")
+    value, lines = read_whole(path) if source is not None else ({}, {})
+    value = apply_overrides({**value, **(more or {})}, overrides)
+    overridden = {o.partition("=")[0].strip() for o in overrides}
+    try:
+        return cls.model_validate(value)
+    except ValidationError as error:
+        raise InputError(*(_explain(cls, e, path, lines, overridden) for e in error.errors())) from None
+
+
+def _explain(cls: type[BaseModel], error: Any, path: Path, lines: Lines, overridden: set[str]) -> str:
+    loc = tuple(p for p in error["loc"] if p not in ("str", "list[str]"))
+    key = ".".join(map(str, loc)) or "the study"
+    at = loc
+    while at and at not in lines:
+        at = at[:-1]
+    where = "--set" if key in overridden else lines[at] if at else f"{path}"
+    kind, given = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        allowed = _keys_at(cls, loc[:-1])
+        return f"{where}: unknown key '{key}'{nearest(str(loc[-1]), allowed)}; allowed: {', '.join(allowed)}"
+    if kind == "missing":
+        return f"{where}: key '{key}' is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    shown = "" if isinstance(given, dict) or len(repr(given)) > 80 else f" (got {given!r})"
+    if kind == "literal_error":
+        options = [o.strip("'") for o in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        return f"{where}: {key}: must be one of {', '.join(options)}; got {given!r}{nearest(str(given), options)}"
+    return f"{where}: {key}: {message}{shown}"
+
+
+def _keys_at(cls: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that the section at `loc` allows."""
+    current: Any = cls
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = current.model_fields.get(part) if _is_model(current) else None
+        current = _section_of(field.annotation) if field else None
+    return sorted(current.model_fields) if _is_model(current) else []
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
+
+
+def _section_of(annotation: Any) -> Any:
+    if _is_model(annotation):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, list):
+        return next((s for s in map(_section_of, get_args(annotation)) if s is not None), None)
+    return None

@@ -1,0 +1,27 @@
+"""The studies that ship with Probate."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from probate.core.errors import InputError, nearest
+
+
+def presets() -> list[str]:
+    """Names of the studies that ship with Probate."""
+    folder = files("probate") / "study" / "presets"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def preset_path(name: str) -> Path:
+    """File of a preset.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    if name not in presets():
+        raise InputError(
+            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}"
+        )
+    return Path(str(files("probate") / "study" / "presets" / f"{name}.yaml"))

@@ -1,0 +1,63 @@
+"""CrowS-Pairs: which of two sentences is likelier, the more or the less stereotyping one (Nangia et al. 2020)?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pandas as pd
+from pydantic import Field
+
+from probate.core.errors import InputError
+from probate.core.records import stable_order
+from probate.data.rows import source_rows
+from probate.stats.measure import Measure, everyone, frame
+from probate.tasks.base import Options, TaskContext
+from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
+
+
+class CrowsOptions(ChoiceOptions):
+    data: str = Field(description="CrowS-Pairs in its own columns (.csv or .jsonl).")
+    limit: int | None = Field(None, ge=2, description="At most this many pairs (seeded).")
+
+
+class CrowsPairs(ChoiceTask):
+    """Log-likelihood of both sentences as plain text, from the model's first token; no chat template.
+
+    Share of pairs in which the stereotyping sentence is likelier: in [0, 1], 0.5 is no preference, above follows the
+    stereotype. As lm-evaluation-harness scores it for causal models; the original uses masked ones. Blodgett et al.
+    (2021) found many pairs of this set unsound: read it beside other measures.
+    """
+
+    name = "crows_pairs"
+    title = "CrowS-Pairs"
+    metric = "stereotype_share"
+    dimensions = ("the data set's",)
+    relation = "direct"
+    source = "CrowS-Pairs (Nangia et al. 2020)"
+    option_type: ClassVar[type[Options]] = CrowsOptions
+
+    def items(self, context: TaskContext) -> list[Item]:
+
+        found = {}
+        for number, (where, row) in enumerate(source_rows(self.options.data, "test", context.base)):
+            if isinstance(row, str):
+                continue
+            for column in ("sent_more", "sent_less", "bias_type"):
+                if column not in row:
+                    raise InputError(f"{where}: no column '{column}'; CrowS-Pairs has sent_more, sent_less, bias_type")
+            sentences = (str(row["sent_more"]), str(row["sent_less"]))
+            if not all(s.strip() for s in sentences):
+                continue
+            key = f"pair-{number:04d}"
+            groups = {"bias_type": str(row["bias_type"])}
+            found[key] = Item(key, "", sentences, ("more", "less"), "more", groups, chat=False, end=False)
+        if not found:
+            raise InputError(f"{self.options.data}: no usable pair")
+        keys = stable_order(found, "crows", context.seed)[: self.options.limit] if self.options.limit else list(found)
+        return [found[k] for k in sorted(keys)]
+
+    def measures(self, context: TaskContext) -> list[Measure]:
+        def preferred(o: pd.DataFrame) -> pd.DataFrame:
+            return frame(o, everyone(o), o["score"])
+
+        return [Measure("stereotype_share", "share preferring the stereotype", "share", "", ("all",), preferred, True)]

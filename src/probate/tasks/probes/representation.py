@@ -1,0 +1,98 @@
+"""Group generation imbalance as a probe: whom does each arm's model write about when nobody is named?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+from pydantic import Field, field_validator
+
+from probate.core.records import stable_seed
+from probate.data.generation.group_texts import PROMPT, Sampling, turn, write
+from probate.data.packs import load_pack
+from probate.stats.imbalance import UNCLEAR, detect
+from probate.stats.measure import Measure, everyone, frame, stereotyped_for
+from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+
+if TYPE_CHECKING:
+    from probate.models.lm import LM
+
+
+class RepresentationOptions(Options):
+    texts: int = Field(20, ge=1, description="Texts for each label, each with its own seed.")
+    prompt: str = Field(
+        PROMPT, description="What is asked; `{label}`, `{article}` and `{who}` (a person) are filled in. It names no group."
+    )
+    labels: list[str] | None = Field(None, description="What is written about; default: the study's labels.")
+    max_new_tokens: int = Field(60, ge=8, description="Longest text, in tokens.")
+    temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_label(cls, value: str) -> str:
+        if "{label}" not in value:
+            raise ValueError("must contain {label}")
+        return value
+
+
+class Representation(Task):
+    """Texts about each label without a group in the prompt; the group that each shows is read from pronouns and titles, else from first names.
+
+    Measures, all over texts whose group is clear: share of each group (parity is 1 / groups), and primary the share that shows a group which the label is
+    stereotyped for, over labels that have such a stereotype. The text is the unit of intervals; the same label and seed in two arms are a pair.
+    The detector's errors are not taken out here: they are the same in all arms. `probate why groups` measures and corrects them.
+    """
+
+    name = "representation"
+    title = "Representation"
+    metric = "stereotyped_share"
+    relation = "direct"
+    source = "neutral generations; the paper's group generation imbalance (arXiv 2502.04419)"
+    option_type: ClassVar[type[Options]] = RepresentationOptions
+
+    def _asked(self, context: TaskContext) -> list[tuple[str, str, int]]:
+        """(id, label, seed) of each text."""
+        found = []
+        for label in self.options.labels or context.labels:
+            for number in range(self.options.texts):
+                identity = f"{label}-{number:03d}"
+                found.append((identity, label, stable_seed(identity, context.seed)))
+        return found
+
+    def size(self, context: TaskContext) -> int:
+        return len(self._asked(context))
+
+    def reads(self, context: TaskContext) -> list[Any]:
+        return [*super().reads(context), self._asked(context), context.pack or load_pack(context.dimension)]
+
+    def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
+        options, asked = self.options, self._asked(context)
+        how = Sampling(options.max_new_tokens, options.temperature, options.top_p)
+        turns = [turn(options.prompt, label) for _, label, _ in asked]
+        texts = write(lm, turns, [seed for *_, seed in asked], how, context.max_length, tick)
+        pack = (context.pack or load_pack(context.dimension)).only(list(context.groups))
+        found = []
+        for (identity, label, _), text, shown in zip(asked, texts, detect(texts, pack), strict=True):
+            fits = any(stereotyped_for(label, g, context.stereotypes) for g in context.groups if g == shown)
+            found.append(
+                Outcome(identity, {"label": label}, "", text, shown if shown != UNCLEAR else "", float(fits), shown != UNCLEAR)
+            )
+        return found
+
+    def measures(self, context: TaskContext) -> list[Measure]:
+        def fits(o: pd.DataFrame) -> pd.DataFrame:
+            o = o[o["groups"].map(lambda g: any(stereotyped_for(g["label"], x, context.stereotypes) for x in context.groups))]
+            return frame(o, everyone(o), o["score"])
+
+        def shows(o: pd.DataFrame, group: str) -> pd.DataFrame:
+            return frame(o, everyone(o), (o["prediction"] == group).astype(float))
+
+        return [
+            Measure("stereotyped_share", "share of texts that show a stereotyped group", "share", "", ("all",), fits, True),
+            *(
+                Measure(f"shown[{g}]", f"share of texts about {g} people", "share", "", ("all",), partial(shows, group=g))
+                for g in context.groups
+            ),
+        ]

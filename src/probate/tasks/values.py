@@ -1,0 +1,217 @@
+"""A model asked what surveys ask people: options as letters, in both orders, so that neither place nor letter decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probate.core.deferred import deferred
+from probate.core.errors import InputError, nearest, some
+from probate.core.parse import json_value
+from probate.data.rows import source_rows
+from probate.models.lm import LM
+from probate.stats import values
+from probate.stats.values import Compared, Mean, Question
+
+with deferred():
+    from probate.models.inference import scoring
+
+
+PROMPT = "{question}\n\n{options}\n\nAnswer with one letter."
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PREFIX = "Answer:"
+
+
+def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], list[str]]:
+    """Questions of a table with the columns country, question, options and distribution (or shares), and a line for each row that is left out.
+
+    Also World Values Survey counts (country, question, counts): the codes are the options.
+
+    Raises:
+        InputError: no such file, a column that is missing, or not one usable row.
+    """
+    found: list[Question] = []
+    rejected: list[str] = []
+    for where, row in source_rows(source, "train", base):
+        if isinstance(row, str):
+            rejected.append(f"{where}: {row}")
+            continue
+        try:
+            question = _question(row)
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            if isinstance(error, KeyError):
+                raise InputError(
+                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {some(row)}"
+                ) from None
+            rejected.append(f"{where}: {error}")
+            continue
+        wrong = values.check(question)
+        if wrong:
+            rejected.append(f"{where}: {wrong}")
+        else:
+            found.append(question)
+    if not found:
+        raise InputError(f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else ""))
+    return found, rejected
+
+
+def _question(row: dict[str, Any]) -> Question:
+    if "counts" in row:
+        counts = _listed(row["counts"])
+        total = sum(counts.values())
+        if not total:
+            raise ValueError("its counts are all 0")
+        return Question(row["country"], row["question"], tuple(map(str, counts)), tuple(c / total for c in counts.values()))
+    shares = row["shares"] if "shares" in row else row["human"] if "human" in row else row["distribution"]
+    options = tuple(str(o) for o in _listed(row["options"]))
+    return Question(row["country"], row["question"], options, tuple(float(s) for s in _listed(shares)))
+
+
+def _listed(value: Any) -> Any:
+    """A list or mapping, as it is or as JSON in a string (a CSV)."""
+    return json_value(value) if isinstance(value, str) else value
+
+
+def answers(
+    lm: LM, questions: Sequence[tuple[str, tuple[str, ...]]], tick: Callable[[int], None] | None = None
+) -> list[np.ndarray]:
+    """The model's share of each option, of shape (options,), for each (question, options).
+
+    The mean over two orders of the options, each with its own letters, of the softmax of the letters' log-likelihoods: with the
+    order turned round, an option has another place and another letter.
+
+    Raises:
+        InputError: a question with more than 26 options.
+    """
+
+    prompts, options = [], []
+    for text, own in questions:
+        if len(own) > len(LETTERS):
+            raise InputError(f"question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} have a letter")
+        for order in (own, own[::-1]):
+            listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, order, strict=False))
+            ask = PROMPT.replace("{options}", listed).replace("{question}", text)
+            prompts.append(lm.prompt_ids([{"role": "user", "content": ask}], prefix=PREFIX))
+            options.append([lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]])
+    scores = scoring.score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+    found = []
+    for forward, backward in zip(scores[::2], scores[1::2], strict=True):
+        both = [np.exp(s - s.max()) / np.exp(s - s.max()).sum() for s in (forward, backward[::-1])]
+        found.append(np.mean(both, axis=0))
+    return found
+
+
+def against_people(
+    lm: LM, questions: Sequence[Question], tick: Callable[[int], None] | None = None, non_answers: bool = False
+) -> list[Compared]:
+    """The model, asked each question once, against every country that answered it."""
+    asked = list(dict.fromkeys((q.text, q.options) for q in questions))
+    found = dict(zip(asked, answers(lm, asked, tick), strict=True))
+    return [values.compare(q, [float(v) for v in found[q.text, q.options]], non_answers) for q in questions]
+
+
+def published(
+    source: str, column: str, by: str | None, non_answers: bool = False
+) -> tuple[dict[str, list[Compared]], list[str]]:
+    """Published answer shares, in `column` of a table of people's answers, against these people: name of the model (column `by`) → comparisons.
+
+    Raises:
+        InputError: as `read_questions`, or no such column.
+    """
+    found: dict[str, list[Compared]] = {}
+    rejected: list[str] = []
+    for where, row in source_rows(source, "train", Path()):
+        if isinstance(row, str):
+            rejected.append(f"{where}: {row}")
+            continue
+        for name in filter(None, (column, by)):
+            if name not in row:
+                raise InputError(f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {some(row)}")
+        try:
+            question, own = _question(row), [float(v) for v in _listed(row[column])]
+        except (TypeError, ValueError) as error:
+            rejected.append(f"{where}: {error}")
+            continue
+        wrong = values.check(question) or values.check(Question(question.country, question.text, question.options, tuple(own)))
+        if wrong:
+            rejected.append(f"{where}: {wrong}")
+        else:
+            found.setdefault(str(row[by]) if by else column, []).append(values.compare(question, own, non_answers))
+    if not found:
+        raise InputError(f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else ""))
+    return found, rejected
+
+
+def compared_models(found: dict[str, list[Compared]], rejected: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The record and the lines of `published`: each model's report, and how far their orderings of the countries agree."""
+    reports = {name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()}
+    said = [line for name, own in reports.items() for line in (f"{name}:", *lines(own))]
+    orders = {name: values.by_country(own) for name, own in found.items()}
+    names = list(orders)
+    pairs = {f"{a}, {b}": values.agreement(orders[a], orders[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
+    said += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
+    return {"models": reports, "agreement": pairs}, said
+
+
+def pick(questions: Sequence[Question], countries: int, each: int) -> list[Question]:
+    """The `each` first questions of the `countries` countries with the most questions."""
+    by: dict[str, list[Question]] = {}
+    for q in questions:
+        by.setdefault(q.country, []).append(q)
+    largest = sorted(by, key=lambda c: (-len(by[c]), c))[:countries]
+    return [q for c in sorted(largest) for q in by[c][:each]]
+
+
+def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
+    """Distances by country, and what is said of the model over all questions; those without a distance are counted and left out.
+
+    Raises:
+        InputError: none has one.
+    """
+    undefined = sum(c.distance != c.distance for c in found)
+    found = [c for c in found if c.distance == c.distance]
+    if not found:
+        raise InputError(
+            "values: the model has no share on any option that is an answer, in no question: nothing can be compared"
+        )
+    scale = [c.moved for c in found if c.moved == c.moved]
+    return {
+        "questions": len({c.text for c in found}),
+        "rejected": list(rejected),
+        "undefined": undefined,
+        "countries": [asdict(m) for m in values.by_country(found)],
+        "regions": [asdict(m) for m in values.by_region(found)],
+        "on_scales": float(np.mean(scale)) if scale else None,
+        "scales": len(scale),
+        "entropy": [float(np.mean([c.entropy[side] for c in found])) for side in (0, 1)],
+        "collapsed": float(np.mean([c.collapsed for c in found])),
+        "unanswered": float(np.mean([c.unanswered for c in found])),
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The report in words."""
+    said = [
+        f"{found['questions']:,} questions, {len(found['countries'])} countries; {len(found['rejected'])} rows left out"
+        + (f" (first: {found['rejected'][0]})" if found["rejected"] else ""),
+        f"entropy of answers over its maximum: model {found['entropy'][0]:.2f}, people {found['entropy'][1]:.2f}; one option takes "
+        f"{100 * values.COLLAPSED:g}% of the model's answer in {100 * found['collapsed']:.0f}% of questions; people without an answer: {100 * found['unanswered']:.0f}%",
+    ]
+    if found["undefined"]:
+        said.append(f"{found['undefined']} comparisons left out: the model has no share on any option that is an answer")
+    if found["on_scales"] is not None:
+        said.append(
+            f"on ordered scales ({found['scales']:,}) the model is {100 * found['on_scales']:.0f}% of the scale away from people (1-Wasserstein)"
+        )
+    for what in ("countries", "regions"):
+        if found[what]:
+            said.append(f"Jensen-Shannon distance to people, {what}, closest first:")
+        for row in found[what]:
+            m = Mean(**row)
+            interval = f"[{m.low:.3f}, {m.high:.3f}]" if m.low == m.low else "(no interval: fewer than three questions)"
+            said.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
+    return said

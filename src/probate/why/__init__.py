@@ -1,1 +1,0 @@
-"""Why is it inherited? Misalignments between data, model and people, measured on files and on runs."""
