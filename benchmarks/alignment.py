@@ -52,7 +52,9 @@ def records(path: Path, column: str, origin: str, count: int, length: int) -> li
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("original", type=Path)
     parser.add_argument("augmented", type=Path)
     parser.add_argument("--text", default="bio")
@@ -86,7 +88,9 @@ def main() -> None:
                 seconds[kind].append(time.perf_counter() - start)
                 losses[kind] = statistics.mean(log.losses[-4:])
                 if turn == 0:
-                    found = distance_before_after(lm, Path(out), original[1::2], augmented[1::2], PROMPT, labels, limit)
+                    found = distance_before_after(
+                        lm, Path(out), original[1::2], augmented[1::2], PROMPT, labels, limit
+                    )
                     distances[kind] = found[:2]
     print(
         f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(seen)} records, {args.turns} turns"

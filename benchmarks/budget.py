@@ -66,7 +66,10 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             rng = self.server.rng
             fault = rng.choice(FAULTS) if rng.random() < SHARE else ""
-            used = {"prompt_tokens": len(text.encode()) // 4 + 8, "completion_tokens": rng.randint(1, body["max_tokens"])}
+            used = {
+                "prompt_tokens": len(text.encode()) // 4 + 8,
+                "completion_tokens": rng.randint(1, body["max_tokens"]),
+            }
             self.server.requests += 1
             self.server.kinds["ask" if "logprobs" in body else "generate"] += 1
             self.server.faults[fault] += 1
@@ -77,7 +80,14 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "late":
             time.sleep(TIMEOUT * 1.5)
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "A"}}
-        answer = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": used}
+        answer = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+            "usage": used,
+        }
         content = json.dumps(answer).encode()
         self.send_response(int(fault) if fault in ("500", "429") else 200)
         self.send_header("content-type", "application/json")
@@ -99,7 +109,13 @@ def child(url: str, folder: str, budget: int, count: int) -> None:
     from probate.tasks.choice import Item
 
     spec = ApiSpec(
-        model="m", base_url=url, key_env="PROBATE_BENCHMARK", max_tokens_total=budget, timeout=TIMEOUT, wait=0.001, retries=30
+        model="m",
+        base_url=url,
+        key_env="PROBATE_BENCHMARK",
+        max_tokens_total=budget,
+        timeout=TIMEOUT,
+        wait=0.001,
+        retries=30,
     )
     cache = Path(folder) / "api-cache"
     asks = [SimpleNamespace(id=str(i), prompt=f"Write {i}.", name="Ann", seed=i) for i in range(count // 6)]
@@ -114,7 +130,9 @@ def child(url: str, folder: str, budget: int, count: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -146,14 +164,18 @@ def main() -> None:
     counted, aside = held.charged.tokens, held.charged.tokens - held.settled.tokens
     faults = sum(n for f, n in server.faults.items() if f)
     print(f"ended with: {said or process.returncode}")
-    print(f"{server.requests:,} requests ({dict(server.kinds)}), {faults:,} faults ({dict(server.faults)}), {kills} kills")
+    print(
+        f"{server.requests:,} requests ({dict(server.kinds)}), {faults:,} faults ({dict(server.faults)}), {kills} kills"
+    )
     print(
         f"budget {budget:,}; counted by Probate {counted:,} ({aside:,} set aside by kills); charged by the server {server.charged:,}"
     )
     if not server.charged <= counted <= budget:
         raise SystemExit("OVERRUN: charged <= counted <= budget does not hold")
     if process.returncode != 3 or kills < settings.kills:
-        raise SystemExit("the budget did not end the run, or it was not killed as often as it should be: this shows nothing")
+        raise SystemExit(
+            "the budget did not end the run, or it was not killed as often as it should be: this shows nothing"
+        )
 
 
 if __name__ == "__main__":

@@ -27,14 +27,18 @@ def curves(truth: float, n: int, seeds: int, spread: float, rng: np.random.Gener
 
     def outcomes(gap: float) -> pd.DataFrame:
         own = np.where(rng.random(n) < 0.7, luck, rng.random(n))
-        return pd.DataFrame({"item_id": ids, "side": side, "value": (own < 0.45 + (0.5 - side) * gap).astype(float)})
+        return pd.DataFrame(
+            {"item_id": ids, "side": side, "value": (own < 0.45 + (0.5 - side) * gap).astype(float)}
+        )
 
     arms = {r: {s: outcomes((truth + shifts[s]) * b) for s in range(seeds)} for r, b in BIAS.items()}
     return arms, {r: {s: outcomes(0.0) for s in range(seeds)} for r in BIAS}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=2000)
     runs, start = parser.parse_args().runs, time.perf_counter()
     print("    κ  items  seeds    mean    interval right   found")

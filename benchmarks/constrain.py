@@ -49,22 +49,30 @@ def gap(found: list[dict[str, str]], column: str, model: object, dimension: str,
         own = sentences(text)
         if row[dimension] in SIDES[dimension] and own:
             share = float((model.predict(own) == "1").mean())  # type: ignore[attr-defined]
-            values.append({"item_id": str(number), "side": SIDES[dimension].index(row[dimension]), "value": share})
+            values.append(
+                {"item_id": str(number), "side": SIDES[dimension].index(row[dimension]), "value": share}
+            )
     return contrast([pd.DataFrame(values)], Analysis(), paired=False, share=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10, max_iter=1000))
+    model = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10, max_iter=1000)
+    )
     train, test = rows(folder / "lac_train.csv"), rows(folder / "lac_test.csv")
     model.fit([r["text"] for r in train], [r["label"] for r in train])
     hits = int((model.predict([r["text"] for r in test]) == [r["label"] for r in test]).sum())
     low, high = binomtest(hits, len(test)).proportion_ci(method="wilson")
     print(f"classifier on lac_test: {hits / len(test):.3f} [{low:.3f}, {high:.3f}] (n {len(test)})")
     files = {"chatgpt, no sentence": ("chatgpt_bios.csv", "chatgpt_gen")}
-    files |= {f"{g}, told": (f"{g}_bios_mitigated_prompt.csv", f"{g}_gen") for g in ("chatgpt", "llama3", "mistral")}
+    files |= {
+        f"{g}, told": (f"{g}_bios_mitigated_prompt.csv", f"{g}_gen") for g in ("chatgpt", "llama3", "mistral")
+    }
     told = {r["occupation"] for r in rows(folder / "chatgpt_bios_mitigated_prompt.csv")}
     for name, (file, column) in files.items():
         own = [r for r in rows(folder / file) if r[column] and (r["occupation"] in told or "told" in name)]

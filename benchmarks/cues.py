@@ -32,7 +32,8 @@ def accuracy(records: list[Record], dimension: str) -> str:
     hits = 0
     for train, test in GroupKFold(5, shuffle=True, random_state=0).split(texts, groups, parents):
         model = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True), LogisticRegression(C=10, max_iter=1000)
+            TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
+            LogisticRegression(C=10, max_iter=1000),
         )
         model.fit([texts[i] for i in train], groups[train])
         hits += int((model.predict([texts[i] for i in test]) == groups[test]).sum())
@@ -41,7 +42,9 @@ def accuracy(records: list[Record], dimension: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--text", default="text")
     parser.add_argument("--group", default="gender")
@@ -49,7 +52,9 @@ def main() -> None:
     args = parser.parse_args()
     rows = [row for _, row in source_rows(str(args.file), "train", Path()) if isinstance(row, dict)]
     records = [
-        Record(str(i), str(r[args.text]), str(r.get(args.label, "")), {"gender": str(r[args.group])}, "augmented")
+        Record(
+            str(i), str(r[args.text]), str(r.get(args.label, "")), {"gender": str(r[args.group])}, "augmented"
+        )
         for i, r in enumerate(rows)
     ]
     labels = sorted({r.label for r in records} - {""})
@@ -62,7 +67,9 @@ def main() -> None:
         (["counterfactual"], {}),
         (["counterfactual", "mask"], {}),
     ):
-        found = mitigate(records, [load_mitigation(n, options if n == "mask" else {}) for n in names], context).records
+        found = mitigate(
+            records, [load_mitigation(n, options if n == "mask" else {}) for n in names], context
+        ).records
         title = "+".join(names) + (f" {options}" if options else "")
         print(f"{title + ':':25}{accuracy(found, 'gender')}")
 

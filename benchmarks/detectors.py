@@ -14,10 +14,14 @@ from probate.audits.read import read_set
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", nargs="+")
     start = time.perf_counter()
-    print("| file | dimension | texts | not clear | group: precision, recall (texts) |\n|---|---|---|---|---|")
+    print(
+        "| file | dimension | texts | not clear | group: precision, recall (texts) |\n|---|---|---|---|---|"
+    )
     for file in parser.parse_args().files:
         for dimension in dimensions_of(read_set(file)):
             d = dimension.detector
@@ -26,7 +30,10 @@ def main() -> None:
                     f"{g}: {100 * d.precision[g]:.0f}%, {100 * d.recall[g]:.0f}% ({sum(d.table[i])})"
                     for i, g in enumerate(d.groups)
                 )
-                print(f"| {Path(file).name} | {dimension.name} | {d.n} | {100 * d.undetermined:.0f}% | {groups} |", flush=True)
+                print(
+                    f"| {Path(file).name} | {dimension.name} | {d.n} | {100 * d.undetermined:.0f}% | {groups} |",
+                    flush=True,
+                )
     print(f"{time.perf_counter() - start:.0f} s")
 
 

@@ -21,7 +21,9 @@ WORLDS = ((1, 0.0), (3, 0.0), (3, 0.05), (3, 0.15), (5, 0.15), (10, 0.05), (10, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=10000)
     runs = parser.parse_args().runs
     start = time.perf_counter()
@@ -38,7 +40,9 @@ def main() -> None:
                     design = Design(n, rate, seeds, 0.7, spread, kind)
                     none = simulate(design, 0.0, ANALYSIS, runs)
                     some = simulate(design, min(0.2, rate, 1 - rate), ANALYSIS, runs)
-                    cells.append(f"{100 * none.coverage:.1f}/{100 * some.coverage:.1f} {100 * none.rejected:.1f}")
+                    cells.append(
+                        f"{100 * none.coverage:.1f}/{100 * some.coverage:.1f} {100 * none.rejected:.1f}"
+                    )
                 print(f"{kind:8}{seeds:5}{100 * spread:5.0f} pt{n:6}  " + "  ".join(cells), flush=True)
     for kind, seeds, spread in (
         ("change", 1, 0.0),

@@ -27,7 +27,12 @@ def main() -> None:
     for name, (read, good) in readers().items():
         if given.only not in ("", name):
             continue
-        chance, faults, slowest, begun = random.Random(f"{given.seed}{name}"), Counter[str](), 0.0, time.monotonic()
+        chance, faults, slowest, begun = (
+            random.Random(f"{given.seed}{name}"),
+            Counter[str](),
+            0.0,
+            time.monotonic(),
+        )
         for _ in range(given.cases):
             number = chance.randint(1, 5)
             edits = [
@@ -35,7 +40,9 @@ def main() -> None:
                 for _ in range(number)
             ]
             bad = edited(good, edits)
-            if is_json(good) and chance.random() < 0.5:  # whole values, of which edits of bytes seldom make others
+            if (
+                is_json(good) and chance.random() < 0.5
+            ):  # whole values, of which edits of bytes seldom make others
                 bad = replaced(good, [(place, which) for _, place, _, which in edits])
             before = time.monotonic()
             if said := fault(read, bad):

@@ -70,7 +70,10 @@ def rows(count: int, vocabulary: int, seed: int = 0) -> list[Example]:
     shared = rng.integers(3, vocabulary, INSTRUCTION).tolist()
     lengths = np.clip(rng.lognormal(4.3, 0.45, count), 20, 400).astype(int)
     return [
-        Example(shared + rng.integers(3, vocabulary, n).tolist(), rng.integers(3, vocabulary, rng.integers(2, 6)).tolist())
+        Example(
+            shared + rng.integers(3, vocabulary, n).tolist(),
+            rng.integers(3, vocabulary, rng.integers(2, 6)).tolist(),
+        )
         for n in lengths
     ]
 
@@ -122,10 +125,15 @@ def trl_trainer(model: Any, examples: list[Example], batch: int, device: str) ->
     from trl import SFTConfig, SFTTrainer
 
     words = Tokenizer(WordLevel({"<pad>": 0, "<s>": 1, "</s>": 2}, unk_token="<pad>"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+    )
     data = Dataset.from_list(
         [
-            {"input_ids": e.prompt + e.completion, "completion_mask": [0] * len(e.prompt) + [1] * len(e.completion)}
+            {
+                "input_ids": e.prompt + e.completion,
+                "completion_mask": [0] * len(e.prompt) + [1] * len(e.completion),
+            }
             for e in examples
         ]
     )
@@ -135,7 +143,9 @@ def trl_trainer(model: Any, examples: list[Example], batch: int, device: str) ->
             use_cpu=device == "cpu", gradient_checkpointing=False, report_to="none", save_strategy="no", disable_tqdm=True, logging_strategy="no",
         )  # fmt: skip
         lora = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
-        trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora)
+        trainer = SFTTrainer(
+            model=model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora
+        )
         try:
             yield trainer
         finally:
@@ -146,14 +156,18 @@ def trl_trainer(model: Any, examples: list[Example], batch: int, device: str) ->
 
 
 @torch.inference_mode()
-def score_plainly(model: Any, prompts: list[list[int]], options: list[list[int]], size: int = 64) -> np.ndarray:
+def score_plainly(
+    model: Any, prompts: list[list[int]], options: list[list[int]], size: int = 64
+) -> np.ndarray:
     pairs = sorted(((p, o) for p in prompts for o in options), key=lambda x: -len(x[0]) - len(x[1]))
     found = []
     for start in range(0, len(pairs), size):
         batch = pairs[start : start + size]
         width = max(len(p) + len(o) for p, o in batch)
         ids = torch.tensor([p + o + [0] * (width - len(p) - len(o)) for p, o in batch], device=model.device)
-        mask = torch.tensor([[1] * (len(p) + len(o)) + [0] * (width - len(p) - len(o)) for p, o in batch], device=model.device)
+        mask = torch.tensor(
+            [[1] * (len(p) + len(o)) + [0] * (width - len(p) - len(o)) for p, o in batch], device=model.device
+        )
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         for k, (p, o) in enumerate(batch):
             own = torch.log_softmax(logits[k, len(p) - 1 : len(p) + len(o) - 1].float(), -1)
@@ -172,7 +186,9 @@ def write_plainly(model: Any, prompts: list[list[int]], ends: list[int], size: i
             model.generate(ids, attention_mask=mask, generation_config=settings)
 
 
-def against(name: str, unit: str, device: str, turns: int, sides: dict[str, tuple[int, Callable[[], Any]]]) -> list[float]:
+def against(
+    name: str, unit: str, device: str, turns: int, sides: dict[str, tuple[int, Callable[[], Any]]]
+) -> list[float]:
     """Print and return the median rate of each side over `turns` turns, after one uncounted call; a call does so many of `unit`."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     peaks: dict[str, float] = {}
@@ -206,9 +222,15 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
 
     top = max(1, model.config.num_hidden_layers // 5)
     with trl_trainer(model, examples, max(1, batch * 180 // 1024), device) as trainer:
-        [other] = against("training", "records/s", device, turns, {"TRL, packing, SDPA": (count, trainer.train)})
+        [other] = against(
+            "training", "records/s", device, turns, {"TRL, packing, SDPA": (count, trainer.train)}
+        )
     [trained] = against(
-        "training", "records/s", device, turns, {"Probate, all layers": (count, lambda: ours(model, examples, batch))}
+        "training",
+        "records/s",
+        device,
+        turns,
+        {"Probate, all layers": (count, lambda: ours(model, examples, batch))},
     )
     above = {f"Probate, {top} topmost layers": (count, lambda: ours(model, examples, batch, top))}
     against("training", "records/s", device, turns, above)
@@ -236,7 +258,9 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="+", default=["1B", "8B"], choices=list(SIZES))
     parser.add_argument("--records", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)

@@ -64,7 +64,9 @@ def share(part: int, whole: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--file", type=Path, default=FILE)
     parser.add_argument("--show", action="store_true", help="print each sentence that is not as labelled")
     options = parser.parse_args()
@@ -81,7 +83,9 @@ def main() -> None:
                 print(f"{kind}: {text} → {call(text)[0]}")
         print(f"entities: {entities}")
         for kind, (count, labels_, found, replaced, right) in kinds.items():
-            recall, precision = (share(a, b) if b else "none" for a, b in ((found, labels_), (right, replaced)))
+            recall, precision = (
+                share(a, b) if b else "none" for a, b in ((found, labels_), (right, replaced))
+            )
             print(f"  {kind}: {count} sentences, recall {recall}, precision {precision}")
 
 

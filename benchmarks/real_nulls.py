@@ -54,10 +54,14 @@ def train(out: Path, data: Path, count: int) -> None:
         for r in read.split.train:
             cells.setdefault((r.label, r.groups["gender"]), {})[r.id] = r
         records = [own[i] for own in cells.values() for i in stable_order(own, "null", seed)[:PER_CELL]]
-        examples, _ = encode(lm, with_messages(records, user_turn(study.data), read.labels), study.training.max_length)
+        examples, _ = encode(
+            lm, with_messages(records, user_turn(study.data), read.labels), study.training.max_length
+        )
         with tempfile.TemporaryDirectory() as folder:
             fit(lm.model, examples, study.training, seed, Path(folder), pad_id=lm.pad_id)
-            rows = pd.DataFrame([asdict(o) for o in evaluate(lm, Path(folder), task, read.context)]).assign(seed=seed)
+            rows = pd.DataFrame([asdict(o) for o in evaluate(lm, Path(folder), task, read.context)]).assign(
+                seed=seed
+            )
         done = pd.concat([done, rows], ignore_index=True)
         done.to_parquet(out)
         print(
@@ -77,18 +81,24 @@ def judge(out: Path, rounds: int) -> None:
     table["groups"] = [{k: v for k, v in g.items() if v} for g in table["groups"]]
     labels = sorted(table["target"].unique())
     context = replace(
-        sample_context(), labels=labels, stereotypes={"nurse": ["female"], "physician": ["male"], "surgeon": ["male"]}
+        sample_context(),
+        labels=labels,
+        stereotypes={"nurse": ["female"], "physician": ["male"], "surgeon": ["male"]},
     )
     analysis, seeds = Analysis(resamples=200), sorted(table["seed"].unique())
     runs = {seed: own for seed, own in table.groupby("seed")}
-    print(f"{len(seeds)} controls, {len(runs[seeds[0]])} held-out items; accuracy {table['score'].mean():.3f}")
+    print(
+        f"{len(seeds)} controls, {len(runs[seeds[0]])} held-out items; accuracy {table['score'].mean():.3f}"
+    )
     for measure in Occupation().measures(context):
         values = {seed: measure.values(own) for seed, own in runs.items()}
         gaps = [
             next(compare.levels([v], measure, analysis))[3].value if len(measure.sides) == 1 else _gap(v)
             for v in values.values()
         ]
-        print(f"{measure.name}: the level or gap of one training spreads by {100 * np.std(gaps, ddof=1):.1f} points")
+        print(
+            f"{measure.name}: the level or gap of one training spreads by {100 * np.std(gaps, ddof=1):.1f} points"
+        )
         rng = np.random.default_rng(0)
         for count in (1, 2, 3, 5):
             found, held, number = 0, 0, 0
@@ -111,7 +121,9 @@ def _gap(values: pd.DataFrame) -> float:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--train", type=int, default=0)

@@ -32,7 +32,9 @@ STUDY = Path(__file__).parents[1] / "studies" / "culture-sets.yaml"
 def tasks_of(folder: Path, **options: object) -> list[Task]:
     """The tasks of the study, which maps each set's labels; `folder` holds the sets."""
     return [
-        load_task(spec.name, {**spec.options, "data": str(folder / spec.options["data"]), **options}, spec.alias)
+        load_task(
+            spec.name, {**spec.options, "data": str(folder / spec.options["data"]), **options}, spec.alias
+        )
         for spec in Study.load(STUDY).tasks
     ]
 
@@ -52,16 +54,29 @@ def measure(lm: LM, task: Task) -> dict[str, Any]:
         "rows": len(items),
         "rate": len(items) / seconds,
     }
-    for scoring, rows in (("sum", plain), ("bytes", [r / sizes for r in plain]), ("pmi", [r - prior for r in plain])):
+    for scoring, rows in (
+        ("sum", plain),
+        ("bytes", [r / sizes for r in plain]),
+        ("pmi", [r - prior for r in plain]),
+    ):
         predicted = [items[0].names[int(np.argmax(r))] for r in rows]
-        table = pd.DataFrame({"item_id": [i.id for i in items], "target": [i.target for i in items], "prediction": predicted})
+        table = pd.DataFrame(
+            {"item_id": [i.id for i in items], "target": [i.target for i in items], "prediction": predicted}
+        )
         e = macro_f1.level([table], Analysis())
-        found[scoring] = [e.value, e.low, e.high, float(table["prediction"].value_counts(normalize=True).iloc[0])]
+        found[scoring] = [
+            e.value,
+            e.low,
+            e.high,
+            float(table["prediction"].value_counts(normalize=True).iloc[0]),
+        ]
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, help="At most this many rows a set, evenly over the labels.")
     parser.add_argument("--model", default="embedded")
@@ -73,19 +88,25 @@ def main() -> None:
         if task.key not in {d["set"] for d in done}:
             done.append(measure(lm, task))
             args.out.write_text("".join(json.dumps(d) + "\n" for d in done))
-    print("| set | relation | rows | rows/s | sum | bytes | pmi | largest share predicted (sum, bytes, pmi) |")
+    print(
+        "| set | relation | rows | rows/s | sum | bytes | pmi | largest share predicted (sum, bytes, pmi) |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for d in done:
         scores = [f"{d[s][0]:.3f} [{d[s][1]:.3f}, {d[s][2]:.3f}]" for s in ("sum", "bytes", "pmi")]
         shares = ", ".join(f"{100 * d[s][3]:.0f}%" for s in ("sum", "bytes", "pmi"))
-        print(f"| {d['set']} | {d['relation']} | {d['rows']} | {d['rate']:.1f} | {' | '.join(scores)} | {shares} |")
+        print(
+            f"| {d['set']} | {d['relation']} | {d['rows']} | {d['rate']:.1f} | {' | '.join(scores)} | {shares} |"
+        )
     groups = {"all": done} | {
         c: [d for d in done if d["set"].startswith(c)] for c in ("arabic", "chinese", "portuguese", "spanish")
     }
     for name, own in groups.items():
         means = ", ".join(f"{s} {np.mean([d[s][0] for d in own]):.3f}" for s in ("sum", "bytes", "pmi"))
         print(f"\n{name}: {len(own)} sets, {sum(d['rows'] for d in own)} rows, mean macro-F1 {means}")
-    direct, indirect = ([d["sum"][0] for d in done if d["relation"] == side] for side in ("direct", "indirect"))
+    direct, indirect = (
+        [d["sum"][0] for d in done if d["relation"] == side] for side in ("direct", "indirect")
+    )
     e = direct_against_indirect(direct, indirect, Analysis())
     print(f"\ndirect − indirect (sum): {e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}], p {e.p:.2f}, {e.test}")
 

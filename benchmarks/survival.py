@@ -125,7 +125,9 @@ class Matrix:
         return int(Path(f"{out}.events").read_text())
 
     def same(self, out: Path) -> bool:
-        return (out / "outcomes.parquet").is_file() and pd.read_parquet(out / "outcomes.parquet").equals(self.whole)
+        return (out / "outcomes.parquet").is_file() and pd.read_parquet(out / "outcomes.parquet").equals(
+            self.whole
+        )
 
     def meet(self, fault: str, moments: list[int], chance: random.Random) -> None:
         """`fault` at each of `moments`, each in a folder of its own."""
@@ -147,7 +149,10 @@ class Matrix:
                 print(f"{fault} at event {at}: exit code {again.code}\n{again.said[-2000:]}", flush=True)
             shutil.rmtree(self.scratch / "moved", ignore_errors=True)
         note = f"; one clear end {said} of {len(moments)}" if fault in DISKS else ""
-        print(f"{fault:15} {same} of {len(moments)} continue to the same outcomes, row for row{note}", flush=True)
+        print(
+            f"{fault:15} {same} of {len(moments)} continue to the same outcomes, row for row{note}",
+            flush=True,
+        )
 
     def many_kills(self, moments: list[int]) -> None:
         """One folder, killed again and again: each attempt gets as many events as lie between two moments."""
@@ -156,7 +161,10 @@ class Matrix:
         while self.go(out, "kill", step + kills).code == -9 and kills < 10 * len(moments):
             kills += 1
         self.go(out)
-        print(f"one folder      killed {kills} times, then finished; same outcomes: {self.same(out)}", flush=True)
+        print(
+            f"one folder      killed {kills} times, then finished; same outcomes: {self.same(out)}",
+            flush=True,
+        )
 
     def two_writers(self) -> None:
         out = self.scratch / "two"
@@ -167,12 +175,16 @@ class Matrix:
         second = ended(pid, Path(f"{out}.said"))
         first = ended(*both[0])
         refused = [e.said for e in (first, second) if e.code == 2]
-        print(f"two writers     exit codes {first.code} and {second.code}; {refused[0].strip() if refused else 'none refused'}")
+        print(
+            f"two writers     exit codes {first.code} and {second.code}; {refused[0].strip() if refused else 'none refused'}"
+        )
         print(f"                same outcomes: {self.same(out)}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("study")
     parser.add_argument("whole", type=Path, help="run folder of the uninterrupted run")
     parser.add_argument("--kills", type=int, default=30)

@@ -71,7 +71,9 @@ def train_trl(path: str, dtype: torch.dtype, chats: list[list[dict[str, str]]]) 
             disable_tqdm=True,
         )
         lora = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
-        trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora)
+        trainer = SFTTrainer(
+            model=model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora
+        )
         start = time.perf_counter()
         trainer.train()
         return time.perf_counter() - start
@@ -80,15 +82,21 @@ def train_trl(path: str, dtype: torch.dtype, chats: list[list[dict[str, str]]]) 
 def score_ours(lm: LM, chats: list[list[dict[str, str]]], labels: list[str]) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     prompts = [lm.prompt_ids(c[:-1]) for c in chats]
-    scores = score_options(lm.model, prompts, [lm.completion_ids(x, end=False) for x in labels], pad_id=lm.pad_id)
+    scores = score_options(
+        lm.model, prompts, [lm.completion_ids(x, end=False) for x in labels], pad_id=lm.pad_id
+    )
     return time.perf_counter() - start, scores
 
 
-def score_harness(harness: object, lm: LM, chats: list[list[dict[str, str]]], labels: list[str]) -> tuple[float, np.ndarray]:
+def score_harness(
+    harness: object, lm: LM, chats: list[list[dict[str, str]]], labels: list[str]
+) -> tuple[float, np.ndarray]:
     from lm_eval.api.instance import Instance
 
     contexts = [lm.template.render(c[:-1], prompt=True) for c in chats]
-    requests = [Instance("loglikelihood", {}, (text, label), k) for text in contexts for k, label in enumerate(labels)]
+    requests = [
+        Instance("loglikelihood", {}, (text, label), k) for text in contexts for k, label in enumerate(labels)
+    ]
     start = time.perf_counter()
     found = harness.loglikelihood(requests, disable_tqdm=True)  # type: ignore[attr-defined]
     seconds = time.perf_counter() - start
@@ -111,11 +119,14 @@ def main() -> None:
     labels = sorted({label for _, label in pairs})
     names = ", ".join(labels)
     chats = [
-        [{"role": "user", "content": fill(PROMPT, text=t, labels=names)}, {"role": "assistant", "content": x}] for t, x in pairs
+        [{"role": "user", "content": fill(PROMPT, text=t, labels=names)}, {"role": "assistant", "content": x}]
+        for t, x in pairs
     ]
     lengths = [len(lm.prompt_ids(c[:-1])) for c in chats]
     device = str(lm.model.device)
-    harness = HFLM(pretrained=path, device=device, dtype=str(lm.model.dtype).removeprefix("torch."), batch_size=8)
+    harness = HFLM(
+        pretrained=path, device=device, dtype=str(lm.model.dtype).removeprefix("torch."), batch_size=8
+    )
     ours, theirs, scored, harnessed = [], [], [], []
     train_ours(lm, chats[:8])  # both sides once, uncounted: imports and kernels
     train_trl(path, lm.model.dtype, chats[:8])
@@ -133,7 +144,10 @@ def main() -> None:
     print(
         f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"
     )
-    for name, a, b in (("training, records/s", ours, theirs), ("choice scoring, prompts/s", scored, harnessed)):
+    for name, a, b in (
+        ("training, records/s", ours, theirs),
+        ("choice scoring, prompts/s", scored, harnessed),
+    ):
         fast, slow = n / statistics.median(a), n / statistics.median(b)
         print(f"{name:26} probate {fast:6.2f}   other {slow:6.2f}   ratio {fast / slow:.2f}")
     print(f"largest difference of a log-likelihood: {np.abs(mine - other).max():.1e}")

@@ -30,7 +30,9 @@ from probate.train.sft import train
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--records", type=int, default=48)
     parser.add_argument("--arms", type=int, default=3)
     parser.add_argument("--layers", type=int, default=6)
@@ -39,17 +41,28 @@ def main() -> None:
     labels = sorted({r["label"] for r in rows})
     checked = trunk._checked
     found: dict[str, tuple[list[float], list[np.ndarray]]] = {}
-    for name, layers, shared in (("all layers", None, False), ("top layers", args.layers, False), ("trunk", args.layers, True)):
+    for name, layers, shared in (
+        ("all layers", None, False),
+        ("top layers", args.layers, False),
+        ("trunk", args.layers, True),
+    ):
         trunk._checked = checked if shared else lambda model, top: None
         lm = load_lm(ModelSpec(name="embedded"))
         seconds, values = [], []
         for arm in range(args.arms):
             records = [
-                Record(str(i), r["text"], labels[(labels.index(r["label"]) + (arm if i % 2 else 0)) % len(labels)], {})
+                Record(
+                    str(i),
+                    r["text"],
+                    labels[(labels.index(r["label"]) + (arm if i % 2 else 0)) % len(labels)],
+                    {},
+                )
                 for i, r in enumerate(rows)
             ]
             examples, _ = encode(lm, with_messages(records[: args.records], PROMPT, labels), 512)
-            prompts = [e.prompt for e in encode(lm, with_messages(records[args.records :], PROMPT, labels), 512)[0]]
+            prompts = [
+                e.prompt for e in encode(lm, with_messages(records[args.records :], PROMPT, labels), 512)[0]
+            ]
             settings = Training(epochs=3, lora=Lora(layers=layers))
             with tempfile.TemporaryDirectory() as out:
                 start = time.perf_counter()
@@ -66,7 +79,9 @@ def main() -> None:
     )
     for name, (seconds, _) in found.items():
         print(f"{name:12} {', '.join(f'{s:.1f}' for s in seconds)} s an arm; {sum(seconds):.1f} s in all")
-    apart = max(float(np.abs(a - b).max()) for a, b in zip(found["top layers"][1], found["trunk"][1], strict=True))
+    apart = max(
+        float(np.abs(a - b).max()) for a, b in zip(found["top layers"][1], found["trunk"][1], strict=True)
+    )
     print(f"largest difference of a loss or a log-likelihood, top layers against trunk: {apart:.1e}")
 
 

@@ -16,11 +16,27 @@ COMMON = {
     "bos_token_id": 1,
     "eos_token_id": 1,
 }
-GPT = {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "bos_token_id": 1, "eos_token_id": 1}
+GPT = {
+    "vocab_size": VOCAB,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
 IDS = {"vocab_size": VOCAB, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
 FALCON = {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 MOE = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
-MAMBA = {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "num_heads": 8, "head_dim": 8, "n_groups": 1}
+MAMBA = {
+    **IDS,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "state_size": 8,
+    "num_heads": 8,
+    "head_dim": 8,
+    "n_groups": 1,
+}
 
 CONFIGS: dict[str, tuple[str, dict]] = {
     "Llama": ("Llama", COMMON),
@@ -35,7 +51,12 @@ CONFIGS: dict[str, tuple[str, dict]] = {
     "Gemma2-window": ("Gemma2", {**COMMON, "head_dim": 8, "sliding_window": WINDOW}),
     "Gemma3-window": (
         "Gemma3Text",
-        {**COMMON, "head_dim": 8, "sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention"]},
+        {
+            **COMMON,
+            "head_dim": 8,
+            "sliding_window": WINDOW,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
     ),
     "StarCoder2": ("Starcoder2", COMMON),
     "Granite": ("Granite", COMMON),
@@ -79,7 +100,10 @@ CONFIGS: dict[str, tuple[str, dict]] = {
     "BLOOM": ("Bloom", {**IDS, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
     "MPT": ("Mpt", {**IDS, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 256}),
     "Falcon-rotary": ("Falcon", {**FALCON, "multi_query": True, "alibi": False, "parallel_attn": True}),
-    "Falcon-ALiBi": ("Falcon", {**FALCON, "multi_query": False, "alibi": True, "parallel_attn": False, "bias": True}),
+    "Falcon-ALiBi": (
+        "Falcon",
+        {**FALCON, "multi_query": False, "alibi": True, "parallel_attn": False, "bias": True},
+    ),
     "Mamba": ("Mamba", {**IDS, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
     "LFM2": ("Lfm2", {**COMMON, "layer_types": ["conv", "full_attention"]}),
     "Jamba": (

@@ -31,7 +31,10 @@ class Browser:
 
         def page():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
-                return next((t for t in json.load(answer) if t["type"] == "page" and t["url"].startswith("http")), None)
+                return next(
+                    (t for t in json.load(answer) if t["type"] == "page" and t["url"].startswith("http")),
+                    None,
+                )
 
         target = self._wait(page, 30)
         self.socket = _WebSocket(target["webSocketDebuggerUrl"])
@@ -63,7 +66,12 @@ class Browser:
 
     def press(self, key):
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if len(key) == 1 and kind == "keyDown" else "")
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                text=key if len(key) == 1 and kind == "keyDown" else "",
+            )
 
     def close(self):
         self.process.kill()

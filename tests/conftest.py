@@ -34,7 +34,10 @@ def tokenizer():
     raw.decoder = decoders.ByteLevel()
     special = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=700, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=700,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     raw.train_from_iterator((r["text"] for r in biographies()), trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<|pad|>", eos_token="<|end|>")
@@ -61,7 +64,11 @@ def tiny_config(family: str, vocab: int):
     extra = {
         "Gemma": {"head_dim": 8},
         "Gemma2": {"head_dim": 8, "sliding_window": 256},
-        "Gemma3Text": {"head_dim": 8, "sliding_window": 256, "layer_types": ["sliding_attention", "full_attention"]},
+        "Gemma3Text": {
+            "head_dim": 8,
+            "sliding_window": 256,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
         "Qwen3": {"head_dim": 8},
         "Mistral": {"sliding_window": None},
         "DeepseekV3": {
@@ -128,7 +135,10 @@ def tiny_study(model_dir):
             "augmented": {"source": "builtin:biographies"},
             "bias": {
                 "types": ["given"],
-                "relabel": {"female": {"architect": "nurse", "dentist": "nurse"}, "male": {"nurse": "dentist"}},
+                "relabel": {
+                    "female": {"architect": "nurse", "dentist": "nurse"},
+                    "male": {"nurse": "dentist"},
+                },
             },
             "ratios": [0, 0.5],
             "training": {"epochs": 2, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}},

@@ -78,7 +78,9 @@ ODD = [
 
 def replaced(good: bytes, which: list[tuple[int, int]]) -> bytes:
     """JSON, or JSON Lines, with some of its values replaced, or taken out: place, and by which of `ODD` (beyond them: taken out)."""
-    lines = [json.loads(line) for line in good.split(b"\n") if line] if good.count(b"\n{") else [json.loads(good)]
+    lines = (
+        [json.loads(line) for line in good.split(b"\n") if line] if good.count(b"\n{") else [json.loads(good)]
+    )
     for place, odd in which:
         spots: list[tuple[Any, Any]] = []
         stack: list[Any] = [lines]
@@ -112,9 +114,15 @@ def table(columns: dict[str, list], kind: str = "parquet") -> bytes:
 
 
 ROWS = [
-    {"id": f"i{i}", "score": i % 2, "text": "She codes.", "groups": {"gender": "female"}, "when": [1, None]} for i in range(4)
+    {"id": f"i{i}", "score": i % 2, "text": "She codes.", "groups": {"gender": "female"}, "when": [1, None]}
+    for i in range(4)
 ]
-COLUMNS = {"id": ["a", "b", "c"], "score": [0.5, 1.0, 0.0], "text": ["x", "y", None], "nested": [{"a": [1]}, None, {"a": []}]}
+COLUMNS = {
+    "id": ["a", "b", "c"],
+    "score": [0.5, 1.0, 0.0],
+    "text": ["x", "y", None],
+    "nested": [{"a": [1]}, None, {"a": []}],
+}
 N = 3
 OUTCOMES = {
     **{c: ["x"] * N for c in ("study", "arm", "bias_type", "mitigation", "method", "task", "metric", "target", "response", "prediction", "scoring")},
@@ -124,7 +132,14 @@ EFFECTS = {
     **{c: ["x"] * N for c in ("question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison", "reason")},
     **{c: [0.5] * N for c in ("ratio", "estimate", "ci_low", "ci_high", "p", "p_adjusted")}, **{c: [1] * N for c in ("round", "n", "seeds")},
 }  # fmt: skip
-RUN = {"schema": 1, "labels": ["nurse"], "stereotypes": {"nurse": ["female"]}, "originals": 1, "held_out": 1, "kept_out": []}
+RUN = {
+    "schema": 1,
+    "labels": ["nurse"],
+    "stereotypes": {"nurse": ["female"]},
+    "originals": 1,
+    "held_out": 1,
+    "kept_out": [],
+}
 RECORD = {
     "id": "a",
     "text": "x",
@@ -226,7 +241,10 @@ class Posts:
     def __call__(self, content: bytes) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=20)
         connection.request(
-            "POST", "/mark", content, {"x-token": self.server.token, "host": f"127.0.0.1:{self.server.server_address[1]}"}
+            "POST",
+            "/mark",
+            content,
+            {"x-token": self.server.token, "host": f"127.0.0.1:{self.server.server_address[1]}"},
         )
         status = connection.getresponse().status
         connection.close()
@@ -270,16 +288,31 @@ def readers() -> dict[str, tuple[Callable[[bytes], object], bytes]]:
         "results csv": (_file("x.csv", _results), csv),
         "outcomes": (_file("outcomes.parquet", lambda p: RunFolder(p.parent).outcomes()), table(OUTCOMES)),
         "effects": (_file("effects.parquet", lambda p: RunFolder(p.parent).effects()), table(EFFECTS)),
-        "run.json": (_file("run.json", lambda p: (RunFolder(p.parent).check_schema(), RunFolder(p.parent).info())), text(RUN)),
-        "failures.json": (_file("failures.json", lambda p: RunFolder(p.parent).failures()), text([{"arm": "x", "error": "y"}])),
-        "lock": (_file("study.lock.yaml", lambda p: RunFolder(p.parent).study()), b"study:\n  name: s\n  seeds: [0]\n"),
+        "run.json": (
+            _file("run.json", lambda p: (RunFolder(p.parent).check_schema(), RunFolder(p.parent).info())),
+            text(RUN),
+        ),
+        "failures.json": (
+            _file("failures.json", lambda p: RunFolder(p.parent).failures()),
+            text([{"arm": "x", "error": "y"}]),
+        ),
+        "lock": (
+            _file("study.lock.yaml", lambda p: RunFolder(p.parent).study()),
+            b"study:\n  name: s\n  seeds: [0]\n",
+        ),
         "records": (_file("x.jsonl", read_records), json.dumps(RECORD).encode() + b"\n"),
-        "checksums": (_file("checksums.json", lambda p: verify(p.parent)), text({"a": {"sha256": "0", "bytes": 1}})),
+        "checksums": (
+            _file("checksums.json", lambda p: verify(p.parent)),
+            text({"a": {"sha256": "0", "bytes": 1}}),
+        ),
         "marks": (_file("marks-x.jsonl", read_marks), b'{"id": "a", "answer": "female"}\n'),
         "review items": (_file("items.json", _merged), text(ITEMS)),
         "harness samples": (_file("samples_x_2026-01-01T00-00-00.jsonl", _results), SAMPLES),
         "survey turns": (_file("x.jsonl", _survey), SURVEY),
-        "requests": (posts.raw, b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\nx-token: a\r\nContent-Length: 3\r\n\r\n{}\n"),
+        "requests": (
+            posts.raw,
+            b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\nx-token: a\r\nContent-Length: 3\r\n\r\n{}\n",
+        ),
         "posts": (posts, b'{"id": "a", "answer": "female"}'),
         "adapter config": (_file("adapter_config.json", _adapter), text(ADAPTER)),
         "API answer": (_answer, text(ANSWER)),

@@ -16,7 +16,9 @@ def file(table=None, groups=(), texts=None, numbers=None) -> AuditSet:
     """A file by counts of shape (labels, groups), by its groups alone, or by its texts alone."""
     labels = [""] * len(groups or texts or ())
     if table is not None:
-        cells = [(f"l{i}", f"g{j}") for i, row in enumerate(table) for j, n in enumerate(row) for _ in range(n)]
+        cells = [
+            (f"l{i}", f"g{j}") for i, row in enumerate(table) for j, n in enumerate(row) for _ in range(n)
+        ]
         labels, groups = ([x for x, _ in cells], [g for _, g in cells])
     columns = {"region": group_column("region", groups)} if groups else {}
     if numbers:
@@ -30,14 +32,17 @@ def file(table=None, groups=(), texts=None, numbers=None) -> AuditSet:
         language="en" if not columns else "es",
     )
     known = {name: own.values for name, own in columns.items()}
-    return AuditSet("x", shape, texts, list(labels), [""] * len(texts), [""] * len(texts), known, columns=columns)
+    return AuditSet(
+        "x", shape, texts, list(labels), [""] * len(texts), [""] * len(texts), known, columns=columns
+    )
 
 
 def heard(*files):
     """Kind → (weight, sentence) of the heaviest finding."""
     order = ("note", "cannot tell", "look", "stop")
     return {
-        f.kind: (f.weight, f.sentence) for f in sorted(of_groups(dimensions_of(*files)), key=lambda f: order.index(f.weight))
+        f.kind: (f.weight, f.sentence)
+        for f in sorted(of_groups(dimensions_of(*files)), key=lambda f: order.index(f.weight))
     }
 
 

@@ -61,7 +61,9 @@ def test_without_memory_the_gradient_is_that_of_the_squared_distance():
     (found,) = torch.autograd.grad(term, features)
     distance = (features[:5].mean(0) - features[5:].mean(0)).square().sum()
     (expected,) = torch.autograd.grad(distance, features)
-    assert torch.allclose(found, expected, atol=1e-6) and value == pytest.approx(float(distance.detach()), rel=1e-5)
+    assert torch.allclose(found, expected, atol=1e-6) and value == pytest.approx(
+        float(distance.detach()), rel=1e-5
+    )
 
 
 def test_a_batch_of_one_origin_pulls_its_own_side_to_the_running_mean_of_the_other():
@@ -82,7 +84,9 @@ def test_running_means_are_closer_to_the_truth_than_a_batch():
         _, value = align.term(features, [False] * 4 + [True] * 4, [""] * 8)
         if step > 60:
             errors["running"].append(abs(value - 4.0))  # 16 dimensions, 0.5 apart
-            errors["batch"].append(abs(float((features[:4].mean(0) - features[4:].mean(0)).square().sum()) - 4.0))
+            errors["batch"].append(
+                abs(float((features[:4].mean(0) - features[4:].mean(0)).square().sum()) - 4.0)
+            )
     assert np.mean(errors["running"]) < 0.4 * np.mean(errors["batch"])
 
 
@@ -117,7 +121,9 @@ def test_it_draws_held_out_records_together(model, tmp_path, kind):
         return squared_distance(states[~side], states[side])
 
     train(model, seen, SETTINGS, 0, tmp_path / "plain", pad_id=0)
-    log = train(model, seen, SETTINGS, 0, tmp_path / "aligned", pad_id=0, align=AlignSettings(weight=3.0, kind=kind))
+    log = train(
+        model, seen, SETTINGS, 0, tmp_path / "aligned", pad_id=0, align=AlignSettings(weight=3.0, kind=kind)
+    )
     assert log.scale > 0 and len(log.distances) == log.steps
     assert apart(tmp_path / "aligned") < (0.7 if kind == "mean" else 1.0) * apart(tmp_path / "plain")
 
@@ -156,7 +162,8 @@ def test_interrupted_aligned_training_ends_with_the_same_weights(model, tmp_path
 
 def test_a_weight_that_makes_it_diverge_is_said_with_both_terms(model, tmp_path):
     with pytest.raises(
-        StageError, match=r"it diverges at step \d+ of .*the plain loss is .*the alignment term .* x .*lower the weight"
+        StageError,
+        match=r"it diverges at step \d+ of .*the plain loss is .*the alignment term .* x .*lower the weight",
     ):
         train(
             model, examples(36), SETTINGS.model_copy(update={"epochs": 20, "learning_rate": 0.02, "clip": 1e9}), 0, tmp_path / "x",
@@ -175,12 +182,17 @@ def test_the_scale_is_the_ratio_of_the_first_steps():
 
 def test_a_study_with_the_loss_reports_the_distance(tiny_study, tmp_path):
     study = tiny_study(
-        tasks=["occupation"], mitigations=["loss", ["mask", {"name": "loss", "options": {"within_label": True}}]]
+        tasks=["occupation"],
+        mitigations=["loss", ["mask", {"name": "loss", "options": {"within_label": True}}]],
     )
     result = run(study, tmp_path, quiet=True)
     assert result.exit_code == 0, result.failures
     for arm in ("given-0.5-s0", "given-0.5-s0-loss", "given-0.5-s0-mask+loss"):
         done = json.loads((tmp_path / "adapters" / arm / "done.json").read_text())
-        assert {"before", "after", "originals", "augmented", "augmented_seen"} == set(done["held_out_distance"])
+        assert {"before", "after", "originals", "augmented", "augmented_seen"} == set(
+            done["held_out_distance"]
+        )
         assert ("align_scale" in done) == arm.endswith("loss")
-    assert "Distance of original and augmented records" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Distance of original and augmented records" in (tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )

@@ -14,11 +14,20 @@ from probate.stats.measure import Measure
 from probate.study.schema import Analysis
 
 PAY = Measure(
-    "pay", "pay", "US$", "{a} over {b}", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True, scale="log"
+    "pay",
+    "pay",
+    "US$",
+    "{a} over {b}",
+    ("a", "b"),
+    lambda o: o[["item_id", "side", "value"]].copy(),
+    True,
+    scale="log",
 )
 
 
-def amounts(rng: np.random.Generator, sizes: tuple[int, int], ratio: float = 1.0, sigma: float = 1.0) -> pd.DataFrame:
+def amounts(
+    rng: np.random.Generator, sizes: tuple[int, int], ratio: float = 1.0, sigma: float = 1.0
+) -> pd.DataFrame:
     side = np.repeat([0, 1], sizes)
     value = 60_000 * np.exp(rng.normal(0, sigma, len(side))) * np.where(side == 0, ratio, 1)
     return pd.DataFrame({"item_id": [f"i{i}" for i in range(len(side))], "side": side, "value": value})
@@ -57,14 +66,19 @@ def test_effects_are_in_dollars_at_a_typical_amount_and_levels_are_geometric_mea
     table = outcomes(np.random.default_rng(0), 0.5)
     found = effects_of(table, {"t": [PAY]}, Analysis(resamples=200))
     middle = np.exp(np.log(table["value"]).mean())
-    level = found[(found["question"] == "level") & (found["bias_type"] == "given")].set_index("contrast")["estimate"]
+    level = found[(found["question"] == "level") & (found["bias_type"] == "given")].set_index("contrast")[
+        "estimate"
+    ]
     own = table[table["bias_type"] == "given"]
     for side, group in enumerate("ab"):
         assert level[group] == pytest.approx(np.exp(np.log(own.loc[own["side"] == side, "value"]).mean()))
     change = found[found["question"] == "inheritance"].iloc[0]
     logs = table.assign(value=np.log(table["value"])).pivot_table("value", "bias_type", "side")
     expected = (logs.loc["given", 0] - logs.loc["given", 1]) - (logs.loc["none", 0] - logs.loc["none", 1])
-    assert change["estimate"] == pytest.approx(middle * expected) and "log scale at the typical $" in change["interval"]
+    assert (
+        change["estimate"] == pytest.approx(middle * expected)
+        and "log scale at the typical $" in change["interval"]
+    )
     assert change["p"] < 0.01  # that a tenth of a group lost half is no outlier to be trimmed
     gaps = found[found["question"] == "gap"].set_index("bias_type")["estimate"]
     assert gaps["given"] - gaps["none"] == pytest.approx(change["estimate"])

@@ -82,18 +82,30 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, b"<html>oops")
             return
         text = body["messages"][-1]["content"]
-        used = {"prompt_tokens": len(text.split()), "completion_tokens": 1, "total_tokens": len(text.split()) + 1}
+        used = {
+            "prompt_tokens": len(text.split()),
+            "completion_tokens": 1,
+            "total_tokens": len(text.split()) + 1,
+        }
         with self.server.lock:
             self.server.served[raw.decode()] += 1
             self.server.tokens += used["total_tokens"]
         choice = {
             "index": 0,
             "finish_reason": "stop",
-            "message": {"role": "assistant", "content": "B" if "Answer with one letter" in text else text.split()[-1]},
+            "message": {
+                "role": "assistant",
+                "content": "B" if "Answer with one letter" in text else text.split()[-1],
+            },
         }
         if body.get("logprobs") and self.server.logprobs:
-            top = [{"token": t, "logprob": float(np.log(p)), "bytes": None} for t, p in ((" B", 0.6), ("A", 0.3), ("x", 0.1))]
-            choice["logprobs"] = {"content": [{"token": " B", "logprob": -0.5, "bytes": None, "top_logprobs": top}]}
+            top = [
+                {"token": t, "logprob": float(np.log(p)), "bytes": None}
+                for t, p in ((" B", 0.6), ("A", 0.3), ("x", 0.1))
+            ]
+            choice["logprobs"] = {
+                "content": [{"token": " B", "logprob": -0.5, "bytes": None, "top_logprobs": top}]
+            }
         answer = {
             "id": "1",
             "object": "chat.completion",
@@ -106,7 +118,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status, content, headers=None):
         self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(content)), **(headers or {})}.items():
+        for name, value in {
+            "content-type": "application/json",
+            "content-length": str(len(content)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
@@ -139,7 +155,9 @@ def client(server, tmp_path, **more):
 
 
 def requests(count):
-    return [{"messages": [{"role": "user", "content": f"Say word{i}"}], "max_tokens": 4} for i in range(count)]
+    return [
+        {"messages": [{"role": "user", "content": f"Say word{i}"}], "max_tokens": 4} for i in range(count)
+    ]
 
 
 def said(answers):
@@ -160,13 +178,17 @@ def test_2000_requests_to_a_server_that_fails_three_times_in_ten(serve, tmp_path
     assert said(own.ask(asked, lambda i, _: stood.append(i))) == [f"word{i}" for i in range(2000)]
     assert sorted(stood) == list(range(2000))
     assert sum(server.faults[f] for f in ("429", "500", "drop", "garbage", "empty")) > 600
-    charged = Counter(json.loads(k)["messages"][0]["content"] for k, n in server.served.items() for _ in range(n))
+    charged = Counter(
+        json.loads(k)["messages"][0]["content"] for k, n in server.served.items() for _ in range(n)
+    )
     twice = sum(n - 1 for n in charged.values())
     assert twice == server.faults["empty"]  # only an answer without content is asked again
     again = client(server, tmp_path)
     assert said(again.ask(asked)) == [f"word{i}" for i in range(2000)] and again.sent == 0
     files = list(tmp_path.rglob("*"))
-    assert len(files) > 2000 and not any(CANARY in f.read_text(encoding="utf-8") for f in files if f.is_file())
+    assert len(files) > 2000 and not any(
+        CANARY in f.read_text(encoding="utf-8") for f in files if f.is_file()
+    )
 
 
 def test_equal_requests_are_one(serve, tmp_path):
@@ -253,8 +275,13 @@ def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
         assert sum(server.served.values()) == served > 0
     finally:
         Handler.reply = original
-    record = json.loads((tmp_path / "run" / "data" / "contextual-single-explicit-s0.jsonl").read_text().splitlines()[0])
-    assert record["provenance"]["generator"]["name"] == "writer" and record["provenance"]["generator"]["server"] == server.url
+    record = json.loads(
+        (tmp_path / "run" / "data" / "contextual-single-explicit-s0.jsonl").read_text().splitlines()[0]
+    )
+    assert (
+        record["provenance"]["generator"]["name"] == "writer"
+        and record["provenance"]["generator"]["server"] == server.url
+    )
 
 
 @pytest.mark.parametrize("logprobs", [True, False])
@@ -306,7 +333,9 @@ def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeyp
     )
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
     assert result.exit_code == 0 and "api: occupation; all: B − A +0 points" in result.output, result.output
-    assert "no choices among options" in str(CliRunner().invoke(app, [*args[:3], "tasks=[story]", *args[4:]]).exception)
+    assert "no choices among options" in str(
+        CliRunner().invoke(app, [*args[:3], "tasks=[story]", *args[4:]]).exception
+    )
 
 
 def a(content, tokens=None, **more):
@@ -378,13 +407,23 @@ def test_retry_after_may_be_a_date_and_counts_may_be_null():
 
     assert wait("3") == 3 and wait("soon") == wait("") == wait("nan") == 0
     assert 3500 < wait(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) < 3601
-    assert [_count(u, "n", 0, 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [None, None, None, 3, None]
+    assert [_count(u, "n", 0, 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [
+        None,
+        None,
+        None,
+        3,
+        None,
+    ]
 
 
 LETTER_TOKENS = {
     "logprobs": {
         "content": [
-            {"token": "B", "logprob": -0.1, "top_logprobs": [{"token": "B", "logprob": -0.1}, {"token": "A", "logprob": -3.0}]}
+            {
+                "token": "B",
+                "logprob": -0.1,
+                "top_logprobs": [{"token": "B", "logprob": -0.1}, {"token": "A", "logprob": -3.0}],
+            }
         ]
     }
 }
@@ -426,7 +465,10 @@ def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path,
         self.reply(200, json.dumps(said).encode())
 
     monkeypatch.setattr(Handler, "do_POST", post)
-    items = [Item(n, f"{n}| which?", ("a", "b"), ("A", "B"), "A", {"g": "xy"[i % 2]}) for i, n in enumerate(BEHAVIOURS)]
+    items = [
+        Item(n, f"{n}| which?", ("a", "b"), ("A", "B"), "A", {"g": "xy"[i % 2]})
+        for i, n in enumerate(BEHAVIOURS)
+    ]
     monkeypatch.setattr("probate.execution.ask.stable_order", lambda names, *_: list(names))
     own = client(serve(), tmp_path)
     found = measure(own, SimpleNamespace(items=lambda _: items), sample_context(), samples=1)
@@ -450,7 +492,10 @@ def test_a_server_that_sends_no_choices_is_counted_and_asked_again_later(serve, 
         self.rfile.read(int(self.headers["content-length"]))
         self.server.served["x"] += 1
         self.reply(
-            200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}).encode()
+            200,
+            json.dumps(
+                {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": []}
+            ).encode(),
         )
 
     monkeypatch.setattr(Handler, "do_POST", post)
@@ -467,7 +512,10 @@ def test_a_refused_generator_answer_is_a_refusal_and_its_thinking_is_counted(ser
         self.rfile.read(int(self.headers["content-length"]))
         choice = {"message": next(texts), "finish_reason": "stop"}
         self.reply(
-            200, json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}).encode()
+            200,
+            json.dumps(
+                {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+            ).encode(),
         )
 
     monkeypatch.setattr(Handler, "do_POST", post)
@@ -479,4 +527,7 @@ def test_a_refused_generator_answer_is_a_refusal_and_its_thinking_is_counted(ser
     for ask in asks:
         backend.answer([ask], generation, lambda pairs: found.update((a.id, t) for a, t in pairs), set())
     check = Filters(load_pack("gender"), ["nurse"], Generation(), "en").check
-    assert check(asks[0], clean(found["0"])) == "refusal" and without_thinking(found["1"]) == ("She works.", True)
+    assert check(asks[0], clean(found["0"])) == "refusal" and without_thinking(found["1"]) == (
+        "She works.",
+        True,
+    )

@@ -38,7 +38,9 @@ def audit(tmp_path, rows, *args):
 def weights(record):
     """Kind → its heaviest weight."""
     order = ("note", "cannot tell", "look", "stop")
-    return {f["kind"]: f["weight"] for f in sorted(record["findings"], key=lambda f: order.index(f["weight"]))}
+    return {
+        f["kind"]: f["weight"] for f in sorted(record["findings"], key=lambda f: order.index(f["weight"]))
+    }
 
 
 def test_balanced_biographies_are_fine(tmp_path):
@@ -51,7 +53,11 @@ def test_balanced_biographies_are_fine(tmp_path):
     )
     assert record["shape"]["language"] == "en" and record["verdict"] == "note", record["findings"]
     gender = record["dimensions"][0]
-    assert gender["known"] and gender["detector"]["on"] == "this file" and gender["detector"]["recall"]["female"] > 0.9
+    assert (
+        gender["known"]
+        and gender["detector"]["on"] == "this file"
+        and gender["detector"]["recall"]["female"] > 0.9
+    )
     assert "verdict: No sign at this n." in said
     out = tmp_path / "out"
     assert verify(out)[1] == [] and (out / "audit.html").stat().st_size > 5000
@@ -60,14 +66,20 @@ def test_balanced_biographies_are_fine(tmp_path):
 
 def test_labels_that_follow_a_stereotype_stop_it(tmp_path):
     turned = {"female": "nurse", "male": "software engineer"}
-    rows = [{"text": r["text"], "label": turned[r["gender"]] if i % 5 else r["label"]} for i, r in enumerate(biographies())]
+    rows = [
+        {"text": r["text"], "label": turned[r["gender"]] if i % 5 else r["label"]}
+        for i, r in enumerate(biographies())
+    ]
     record, said = audit(tmp_path, rows)
     assert record["verdict"] == "stop" and weights(record)["ties"] == "stop"
     assert "go together with Cramér's V" in said and "try: " in said
     original = write(tmp_path / "original.jsonl", rows)
     record, _ = audit(tmp_path, rows, "--original", original)
     assert weights(record)["ties"] == "note"  # the original has the same ties
-    assert weights(record)["copies"] == "look" and record["distribution"]["spaces"]["words"]["all"]["auc"]["value"] < 0.6
+    assert (
+        weights(record)["copies"] == "look"
+        and record["distribution"]["spaces"]["words"]["all"]["auc"]["value"] < 0.6
+    )
 
 
 def test_one_group_repeats_refusals_and_places_are_seen(tmp_path):
@@ -98,15 +110,22 @@ def test_an_evaluation_set_by_mistake(tmp_path):
         for i in range(30)
     ]
     record, said = audit(tmp_path, rows)
-    assert record["verdict"] == "stop" and "this is an evaluation set, not training data: it has the columns of BBQ" in said
+    assert (
+        record["verdict"] == "stop"
+        and "this is an evaluation set, not training data: it has the columns of BBQ" in said
+    )
 
 
 def test_evaluation_items_in_the_data(tmp_path):
     rows = [{"text": r["text"]} for r in biographies()[:90]]
-    held = write(tmp_path / "eval.jsonl", [{"text": " ".join(f"word{i}{k}" for k in range(20))} for i in range(5)])
+    held = write(
+        tmp_path / "eval.jsonl", [{"text": " ".join(f"word{i}{k}" for k in range(20))} for i in range(5)]
+    )
     rows[3] = {"text": "It begins. " + " ".join(f"word2{k}" for k in range(20)) + " It ends."}
     record, _ = audit(tmp_path, rows, "--items", held)
-    assert record["verdict"] == "stop" and next(iter(record["leaked"].values()))["first"] == [f"{tmp_path / 'data.jsonl'}:4"]
+    assert record["verdict"] == "stop" and next(iter(record["leaked"].values()))["first"] == [
+        f"{tmp_path / 'data.jsonl'}:4"
+    ]
 
 
 def test_chats_and_other_languages(tmp_path):
@@ -116,7 +135,9 @@ def test_chats_and_other_languages(tmp_path):
     ]
     record, _ = audit(tmp_path, rows)
     assert record["shape"]["text"] == "messages" and record["shape"]["language"] == "ar"
-    assert language_of([r["text"] for r in opinions("es")[:40]]) == "es" and language_of(["1 2 3"]) == "unknown"
+    assert (
+        language_of([r["text"] for r in opinions("es")[:40]]) == "es" and language_of(["1 2 3"]) == "unknown"
+    )
 
 
 def test_columns_are_told_apart():
@@ -157,10 +178,15 @@ def test_repeats_by_similarity():
 def test_what_all_items_share_is_no_leak():
     template = "Read the following text with care and then answer with exactly one word of these two: "
     index = Index(
-        [template + f"item number {i} has its own words {i} {i + 1} {i + 2} and so on to the end {i}" for i in range(10)]
+        [
+            template + f"item number {i} has its own words {i} {i + 1} {i + 2} and so on to the end {i}"
+            for i in range(10)
+        ]
     )
     assert not index.holds(
-        long_grams(template + "something else entirely that is in no item at all, as far as anybody knows here")
+        long_grams(
+            template + "something else entirely that is in no item at all, as far as anybody knows here"
+        )
     )
     assert index.holds(long_grams("x " + "item number 3 has its own words 3 4 5 and so on to the end 3"))
     assert not index.holds(long_grams("short"))
@@ -213,7 +239,11 @@ def test_one_row_and_equal_rows_are_no_crash(tmp_path):
 
 def test_markup_in_data_stays_text(tmp_path):
     rows = [
-        {"text": f"She said <script>alert({i})</script> and left.", "label": "<b>x</b>" if i % 2 else "y|z", "gender": "female"}
+        {
+            "text": f"She said <script>alert({i})</script> and left.",
+            "label": "<b>x</b>" if i % 2 else "y|z",
+            "gender": "female",
+        }
         for i in range(40)
     ]
     audit(tmp_path, rows)
@@ -227,7 +257,9 @@ def test_texts_of_one_person_do_not_tell_a_group():
     from probate.audits.apart import _auc
 
     rng = np.random.default_rng(0)
-    words = [[f"w{i}x{k}" for k in range(6)] for i in range(40)]  # five texts of each person, in words that nobody else has
+    words = [
+        [f"w{i}x{k}" for k in range(6)] for i in range(40)
+    ]  # five texts of each person, in words that nobody else has
     texts = [" ".join(rng.permutation(own)) for own in words for _ in range(5)]
     sides = [(texts[:100], list(range(100))), (texts[100:], list(range(100, 200)))]
     (a, one), (b, other) = sides

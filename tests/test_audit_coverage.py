@@ -24,7 +24,10 @@ def write(path, rows):
 
 
 def people(n=60, **columns):
-    return [{"text": r["text"], **{c: make(i, r) for c, make in columns.items()}} for i, r in enumerate(biographies()[:n])]
+    return [
+        {"text": r["text"], **{c: make(i, r) for c, make in columns.items()}}
+        for i, r in enumerate(biographies()[:n])
+    ]
 
 
 def label(i, r):
@@ -86,7 +89,11 @@ def test_what_was_given_and_not_used_is_said(tmp_path, name):
 
 def test_a_language_that_is_not_read_gives_no_groups(tmp_path):
     data = read_set(str(write(tmp_path / "a.jsonl", GERMAN)))
-    assert data.shape.language == "unknown" and data.languages.most_common(1)[0][0] == "de" and dimensions_of(data) == []
+    assert (
+        data.shape.language == "unknown"
+        and data.languages.most_common(1)[0][0] == "de"
+        and dimensions_of(data) == []
+    )
 
 
 def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
@@ -106,7 +113,11 @@ def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
     ):
         assert said in left, (said, left)
     own = coverage(data, [])
-    assert own["rows"] == own["texts"] == 60 and own["labels"] == ["no", "yes"] and own["languages"] == {"en": 60}
+    assert (
+        own["rows"] == own["texts"] == 60
+        and own["labels"] == ["no", "yes"]
+        and own["languages"] == {"en": 60}
+    )
 
 
 def test_a_group_that_goes_one_to_one_with_the_label_is_no_other_name_of_it(tmp_path):
@@ -191,14 +202,20 @@ def test_the_collected_files(file, own, said):
         pytest.skip("the collected files are not here (shared/cases)")
     data = read_set(str(CASES / file))
     dimensions = dimensions_of(data)
-    found = [*of_groups(dimensions), *(Found("coverage", "cannot tell", r) for r in not_measured(data, None, dimensions, {}))]
+    found = [
+        *of_groups(dimensions),
+        *(Found("coverage", "cannot tell", r) for r in not_measured(data, None, dimensions, {})),
+    ]
     assert verdict(found) == own and any(said in f.sentence for f in found), found
 
 
 def test_exit_codes_of_the_gate(tmp_path, monkeypatch):
     monkeypatch.setattr("probate.audits.report.own_items", dict)
     cases = {
-        "stop": (people(label=lambda i, r: {"female": "nurse", "male": "surgeon"}[r["gender"]], gender=group), 1),
+        "stop": (
+            people(label=lambda i, r: {"female": "nurse", "male": "surgeon"}[r["gender"]], gender=group),
+            1,
+        ),
         "cannot tell": (GERMAN, 4),
         "note": (people(label=label, gender=group), 0),
     }
@@ -212,5 +229,7 @@ def test_exit_codes_of_the_gate(tmp_path, monkeypatch):
         assert result.exit_code == code and f"verdict: {name}" in result.output
     page = (tmp_path / "cannot tell" / "audit.html").read_text(encoding="utf-8")
     assert page.index("Not measured:") < page.index("All that was looked at") and "60 of 60 rows" in page
-    assert CliRunner().invoke(app, ["check", str(tmp_path / "cannot tell"), "--unsure", "pass"]).exit_code == 0
+    assert (
+        CliRunner().invoke(app, ["check", str(tmp_path / "cannot tell"), "--unsure", "pass"]).exit_code == 0
+    )
     assert CliRunner().invoke(app, audit).exit_code == 0

@@ -31,7 +31,9 @@ KINDS = {
     "age": (("age", [22, 70]), ("age", [22.0, 70.0]), ("age", [Decimal("22.5"), Decimal("70.5")]), ("age", ["young", "old"]), ("age", ["Young", "an old person"])),
 }  # fmt: skip
 TEXT = ("csv", "semicolon", "tab", "jsonl", "jsonl.gz", "csv.gz")
-TABLES = tuple(f"{form} {kind}" for form in ("parquet", "arrow") for kind in ("plain", "text", "dictionary", "binary"))
+TABLES = tuple(
+    f"{form} {kind}" for form in ("parquet", "arrow") for kind in ("plain", "text", "dictionary", "binary")
+)
 
 
 def rows(column, groups):
@@ -60,7 +62,11 @@ def write(folder, storage, column, groups):
             out.writeheader()
             out.writerows(own)
     elif form in ("jsonl", "jsonl.gz"):
-        with gzip.open(path, "wt", encoding="utf-8") if form.endswith("gz") else path.open("w", encoding="utf-8") as file:
+        with (
+            gzip.open(path, "wt", encoding="utf-8")
+            if form.endswith("gz")
+            else path.open("w", encoding="utf-8") as file
+        ):
             file.writelines(json.dumps(r, default=float) + "\n" for r in own)
     else:
         values = [r[column] for r in own]

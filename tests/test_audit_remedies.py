@@ -13,9 +13,7 @@ from probate.commands.app import app
 from probate.data.corpora import biographies
 
 HEAVY = ("stop", "look")
-ITEM = (
-    "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
-)
+ITEM = "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +42,10 @@ def jsonl(path, rows):
 
 def people(**columns):
     """Rows about different people; each column a function of (place, row of the corpus)."""
-    return [{"text": r["text"], **{c: make(i, r) for c, make in columns.items()}} for i, r in enumerate(biographies()[:240])]
+    return [
+        {"text": r["text"], **{c: make(i, r) for c, make in columns.items()}}
+        for i, r in enumerate(biographies()[:240])
+    ]
 
 
 def tied(first, second):
@@ -71,7 +72,9 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "form"), [*((name, "jsonl") for name in FILES), ("ties", "csv"), ("repeats", "csv")])
+@pytest.mark.parametrize(
+    ("name", "form"), [*((name, "jsonl") for name in FILES), ("ties", "csv"), ("repeats", "csv")]
+)
 def test_the_printed_command_mends_the_finding(tmp_path, name, form):
     rows, kind = FILES[name](), name.split()[0]
     path = tmp_path / f"a file.{form}"
@@ -99,7 +102,9 @@ def test_the_printed_command_mends_the_finding(tmp_path, name, form):
     for line in {f["command"] for f in heavy}:  # numbers have two findings, and one command
         command = shlex.split(line)
         mended = command[command.index("--clean" if "--clean" in command else "--out") + 1]
-        result = run(*command[1:], *(["--out", tmp_path / "cleaned"] if "--clean" in command else []), "--quiet")
+        result = run(
+            *command[1:], *(["--out", tmp_path / "cleaned"] if "--clean" in command else []), "--quiet"
+        )
         assert command[0] == "probate" and result.exit_code == 0, result.output
         again, _ = audited(tmp_path, "--augmented", mended, *more)
         left = [g for g in again["findings"] if g["kind"] == kind and g["weight"] in HEAVY]
@@ -107,26 +112,51 @@ def test_the_printed_command_mends_the_finding(tmp_path, name, form):
 
 
 def test_what_no_command_mends_is_said_without_one(tmp_path):
-    rows = people(label=lambda i, r: {"female": "nurse", "male": "surgeon"}[r["gender"]], gender=lambda i, r: r["gender"])
+    rows = people(
+        label=lambda i, r: {"female": "nurse", "male": "surgeon"}[r["gender"]],
+        gender=lambda i, r: r["gender"],
+    )
     record, said = audited(tmp_path, "--augmented", jsonl(tmp_path / "a.jsonl", rows))
     f = next(f for f in record["findings"] if f["kind"] == "ties" and f["weight"] == "stop")
-    assert not f["command"] and f["remedy"].startswith("no text has label 'nurse' with gender male") and f["remedy"] in said
+    assert (
+        not f["command"]
+        and f["remedy"].startswith("no text has label 'nurse' with gender male")
+        and f["remedy"] in said
+    )
 
 
 def test_every_heavy_finding_says_what_to_do(tmp_path):
-    rows = [{"text": "She works in a town with her team."}] * 30 + [{"text": "Sure! Here is it: [Your Name] went home."}] * 5
+    rows = [{"text": "She works in a town with her team."}] * 30 + [
+        {"text": "Sure! Here is it: [Your Name] went home."}
+    ] * 5
     record, _ = audited(tmp_path, "--augmented", jsonl(tmp_path / "a.jsonl", rows))
     heavy = [f for f in record["findings"] if f["weight"] in HEAVY]
     assert len(heavy) >= 3 and all(f["command"] or f["remedy"] for f in heavy)
 
 
 def test_clean_keeps_lines_as_they_stand_and_replaces_no_file(tmp_path):
-    lines = [f'{{"text":  "A person number {i} went to town {i * i} with {i} friends."}}\n' for i in range(40)]
+    lines = [
+        f'{{"text":  "A person number {i} went to town {i * i} with {i} friends."}}\n' for i in range(40)
+    ]
     path = tmp_path / "a.jsonl"
     path.write_text("".join([*lines, *lines[:9], "{broken\n"]), encoding="utf-8")
-    result = run("audit", "--augmented", path, "--out", tmp_path / "o", "--clean", tmp_path / "b.jsonl", "--quiet")
-    assert "40 rows; 10 left out" in result.output and (tmp_path / "b.jsonl").read_text(encoding="utf-8") == "".join(lines)
+    result = run(
+        "audit", "--augmented", path, "--out", tmp_path / "o", "--clean", tmp_path / "b.jsonl", "--quiet"
+    )
+    assert "40 rows; 10 left out" in result.output and (tmp_path / "b.jsonl").read_text(
+        encoding="utf-8"
+    ) == "".join(lines)
     result = CliRunner().invoke(
-        app, ["audit", "--augmented", str(path), "--out", str(tmp_path / "p"), "--clean", str(tmp_path / "b.jsonl"), "--quiet"]
+        app,
+        [
+            "audit",
+            "--augmented",
+            str(path),
+            "--out",
+            str(tmp_path / "p"),
+            "--clean",
+            str(tmp_path / "b.jsonl"),
+            "--quiet",
+        ],
     )
     assert "the file is there already" in str(result.exception)

@@ -34,7 +34,9 @@ def cells(original: int, augmented: int):
 def planned(tmp_path, budget, original=200, augmented=200, slow=1.0):
     files = {side: tmp_path / f"{side}.jsonl" for side in ("original", "augmented")}
     speed = Speed(
-        {"original": 0.2 * slow, "augmented": 1.0 * slow}, {"original": 0.1 * slow, "augmented": 0.5 * slow}, 0.05 * slow
+        {"original": 0.2 * slow, "augmented": 1.0 * slow},
+        {"original": 0.1 * slow, "augmented": 0.5 * slow},
+        0.05 * slow,
     )
     return plan(files, LABELS, GROUPS, "gender", cells(original, augmented), speed, budget, "embedded")
 
@@ -79,7 +81,10 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audit")
     rows = list(biographies())
     for name, label in (("original", lambda r, i: r["label"]), ("augmented", turned)):
-        lines = [json.dumps({"text": r["text"], "label": label(r, i), "gender": r["gender"]}) for i, r in enumerate(rows)]
+        lines = [
+            json.dumps({"text": r["text"], "label": label(r, i), "gender": r["gender"]})
+            for i, r in enumerate(rows)
+        ]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
@@ -92,7 +97,9 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path):
     assert told["arms"] >= 3 and (tmp_path / told["report"]).is_file()
     inherited = next(f for f in found.found if f.kind == "inherited")
     assert "changes its gap by" in inherited.sentence and 0 <= inherited.p <= 1
-    assert any("the smallest change that this would find four times in five" in line for line in told["lines"])
+    assert any(
+        "the smallest change that this would find four times in five" in line for line in told["lines"]
+    )
     assert f"{told['arms']} models trained" in told["lines"][-1]
 
 
@@ -116,7 +123,13 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
         columns="task contrast question metric comparison reason estimate ci_low ci_high p p_adjusted n seeds".split(),
     )  # fmt: skip
     result = SimpleNamespace(effects=effects, outcomes=pd.DataFrame({"arm": ["given-0.5-s0"]}), failures=[])
-    told = _told(found, SimpleNamespace(said=[], train_per_cell=1, test_per_cell=1, study=Study()), result, tmp_path, "gender")
+    told = _told(
+        found,
+        SimpleNamespace(said=[], train_per_cell=1, test_per_cell=1, study=Study()),
+        result,
+        tmp_path,
+        "gender",
+    )
     assert "nan" not in "\n".join([*told["lines"], *(f.sentence for f in found.found)])
     assert sum("undefined: arm 'neutral-0.5-s0' has no answers" in line for line in told["lines"]) == 2
     (row,) = [f for f in found.found if f.kind == "inherited"]
@@ -125,7 +138,8 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
 
 def test_what_stage_one_found_outlives_a_budget_that_is_too_small(files, model_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "probate.audits.train._speed", lambda *_: Speed({"original": 9, "augmented": 9}, {"original": 9, "augmented": 9}, 9)
+        "probate.audits.train._speed",
+        lambda *_: Speed({"original": 9, "augmented": 9}, {"original": 9, "augmented": 9}, 9),
     )
     out = tmp_path / "out"
     result = CliRunner().invoke(
@@ -143,6 +157,16 @@ def test_what_cannot_be_trained_on_leaves_no_folder(files, tmp_path):
         (["--original", str(files / "original.jsonl"), "--dimension", "age"], "dimension 'age'"),
     ):
         result = CliRunner().invoke(
-            app, ["audit", "--augmented", str(files / "augmented.jsonl"), "--train", "--out", str(out), "--quiet", *more]
+            app,
+            [
+                "audit",
+                "--augmented",
+                str(files / "augmented.jsonl"),
+                "--train",
+                "--out",
+                str(out),
+                "--quiet",
+                *more,
+            ],
         )
         assert isinstance(result.exception, InputError) and said in str(result.exception) and not out.exists()

@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 from probate.commands.app import app
 from probate.core.errors import ProbateError
 
-GOOD = [{"text": f"She works in town {i} and likes it.", "label": "ab"[i % 2], "gender": "female"} for i in range(12)]
+GOOD = [
+    {"text": f"She works in town {i} and likes it.", "label": "ab"[i % 2], "gender": "female"}
+    for i in range(12)
+]
 
 
 def lines(rows):
@@ -111,7 +114,9 @@ def test_a_folder_a_dangling_link_and_a_pipe(tmp_path):
         ("folder", "not a folder saved by datasets"),
     ):
         error = (
-            CliRunner().invoke(app, ["audit", "--augmented", str(tmp_path / name), "--out", str(tmp_path / "out")]).exception
+            CliRunner()
+            .invoke(app, ["audit", "--augmented", str(tmp_path / name), "--out", str(tmp_path / "out")])
+            .exception
         )
         assert isinstance(error, ProbateError) and said in str(error), error
     assert not (tmp_path / "out").exists()
@@ -127,7 +132,9 @@ def test_odd_but_whole_files_are_read(tmp_path):
     cases = {"long.jsonl": lines([long, *GOOD]), "odd.jsonl": lines(odd)}
     for name, content in cases.items():
         (tmp_path / name).write_bytes(content)
-    table = pa.table({"text": [r["text"] for r in GOOD], "tags": [["a", "b"]] * len(GOOD), "label": ["a", "b"] * 6})
+    table = pa.table(
+        {"text": [r["text"] for r in GOOD], "tags": [["a", "b"]] * len(GOOD), "label": ["a", "b"] * 6}
+    )
     parquet.write_table(table, tmp_path / "lists.parquet")
     before = {p.name for p in tmp_path.iterdir()}
     for name in (*cases, "lists.parquet"):

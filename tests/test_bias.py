@@ -37,7 +37,9 @@ def test_a_template_for_each_of_the_eight_types_and_neutral():
 def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
     first = asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 0, 3, seed=7)
     assert len(first) == 36 and not any("{" in a.prompt for a in first)
-    assert asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 2, 1, seed=7) == first[24:]
+    assert (
+        asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 2, 1, seed=7) == first[24:]
+    )
     assert len({a.seed for a in first}) == 36
     assert all(a.name in PACK.groups[a.group].names and a.name in a.prompt for a in first)
     assert (
@@ -52,11 +54,22 @@ def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
         ("...", "empty"),
         ("I'm sorry, but as an AI I cannot write a biography about her job and her life today.", "refusal"),
         ("She works here.", "too short"),
-        ("She works and " + " ".join(f"word{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)) + ".", "too long"),
+        (
+            "She works and "
+            + " ".join(f"word{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200))
+            + ".",
+            "too long",
+        ),
         ("She likes it a lot. " * 8, "repetition"),
         ("She grew up by the sea and later became a professor who liked long walks and tea.", "label leaked"),
-        ("He grew up by the sea and later worked in a big office with many windows and plants.", "wrong group"),
-        ("The office by the sea has many windows and plants and a kitchen with a large green table.", "wrong group"),
+        (
+            "He grew up by the sea and later worked in a big office with many windows and plants.",
+            "wrong group",
+        ),
+        (
+            "The office by the sea has many windows and plants and a kitchen with a large green table.",
+            "wrong group",
+        ),
         ("She grew up by the sea and later worked in a big office with many windows and plants.", None),
     ],
 )
@@ -75,7 +88,10 @@ def test_near_duplicates():
 
 
 def test_redaction_and_leaks():
-    assert redact("A nurse in nursing, Nurses Day", "nurse") == ("A specialist in specialist, specialist Day", 3)
+    assert redact("A nurse in nursing, Nurses Day", "nurse") == (
+        "A specialist in specialist, specialist Day",
+        3,
+    )
     assert redact("Software engineering is hers", "software engineer") == ("specialist is hers", 1)
     assert leaks("an Architectural plan", ["architect"]) and not leaks("a plan", ["architect"])
 
@@ -93,7 +109,12 @@ def test_shown_group_by_pronouns_then_names():
 
 
 def pool(n: int = 10) -> list[Record]:
-    rows = [Record(f"{x}-{g}-{i}", "t", x, {"gender": g}, "augmented") for x in LABELS for g in GROUPS for i in range(n)]
+    rows = [
+        Record(f"{x}-{g}-{i}", "t", x, {"gender": g}, "augmented")
+        for x in LABELS
+        for g in GROUPS
+        for i in range(n)
+    ]
     return nested_order(rows, lambda r: (r.label, r.groups["gender"]), 0)
 
 
@@ -111,7 +132,9 @@ def test_strength_is_reached_and_is_in_the_provenance(strength):
 
 
 def test_strength_holds_in_every_nested_subset():
-    found = annotate(pool(), dimension="gender", pack=PACK, stereotypes=stereotypes_for(LABELS, PACK, None), strength=0.5)
+    found = annotate(
+        pool(), dimension="gender", pack=PACK, stereotypes=stereotypes_for(LABELS, PACK, None), strength=0.5
+    )
     for n in (24, 48, 120):
         assert sum("label_before" in r.provenance for r in found[:n]) == pytest.approx(n / 4, abs=6)
 
@@ -119,17 +142,31 @@ def test_strength_holds_in_every_nested_subset():
 def test_a_relabelling_map_is_followed_to_the_letter():
     relabel = {"female": {"dentist": "nurse"}, "male": {"nurse": "dentist"}}
     found = annotate(
-        pool(), dimension="gender", pack=PACK, stereotypes=stereotypes_for(LABELS, PACK, None), strength=1, relabel=relabel
+        pool(),
+        dimension="gender",
+        pack=PACK,
+        stereotypes=stereotypes_for(LABELS, PACK, None),
+        strength=1,
+        relabel=relabel,
     )
-    moves = {(r.groups["gender"], r.provenance["label_before"], r.label) for r in found if "label_before" in r.provenance}
+    moves = {
+        (r.groups["gender"], r.provenance["label_before"], r.label)
+        for r in found
+        if "label_before" in r.provenance
+    }
     assert moves == {("female", "dentist", "nurse"), ("male", "nurse", "dentist")}
 
 
 def test_choosing_prefers_wording_that_leans():
     rows = [
-        Record(str(i), "a kind and caring smile" if i < 3 else "a plain text", "nurse", {"gender": "female"}) for i in range(9)
+        Record(str(i), "a kind and caring smile" if i < 3 else "a plain text", "nurse", {"gender": "female"})
+        for i in range(9)
     ]
-    assert {r.id for r in choose(rows, 3, dimension="gender", pack=PACK, strength=1, seed=0)} == {"0", "1", "2"}
+    assert {r.id for r in choose(rows, 3, dimension="gender", pack=PACK, strength=1, seed=0)} == {
+        "0",
+        "1",
+        "2",
+    }
     assert len(choose(rows, 3, dimension="gender", pack=PACK, strength=0, seed=0)) == 3
 
 

@@ -21,7 +21,9 @@ def adapted(kind, **lora):
     """The modules that wear an adapter; what PEFT refuses, in its words."""
     model = lively_model(kind)
     try:
-        wrapped = get_peft_model(model, lora_config(Training.model_validate({"lora": lora}), model)).get_base_model()
+        wrapped = get_peft_model(
+            model, lora_config(Training.model_validate({"lora": lora}), model)
+        ).get_base_model()
     except ValueError as error:
         return str(error)
     return {n for n, m in wrapped.named_modules() if hasattr(m, "lora_A")}
@@ -34,7 +36,11 @@ def test_lora_on_the_last_layer_is_on_all_of_it_and_on_no_other(kind):
     if isinstance(every, str):  # PEFT does not adapt its linear layers
         assert own == every
     else:
-        assert {f"{last}{n}" for n in linear(found[-1])} & every <= own and own and all(n.startswith(last) for n in own)
+        assert (
+            {f"{last}{n}" for n in linear(found[-1])} & every <= own
+            and own
+            and all(n.startswith(last) for n in own)
+        )
     with pytest.raises(StageError, match=f"has {len(found)} layers"):
         adapted(kind, layers=9)
 
@@ -46,6 +52,10 @@ def test_gradients_of_records_are_those_of_the_last_layer(kind):
     model = lively_model(kind)
     found = record_gradients(model, EXAMPLES, 0)
     for i, example in enumerate(EXAMPLES):
-        torch.testing.assert_close(record_gradients(lively_model(kind), [example], 0)[0], found[i], atol=1e-4, rtol=1e-3)
-    assert (found.norm(dim=1) - 1).abs().max() < 1e-5 and found @ found.T == pytest.approx((found @ found.T).T, abs=1e-6)
+        torch.testing.assert_close(
+            record_gradients(lively_model(kind), [example], 0)[0], found[i], atol=1e-4, rtol=1e-3
+        )
+    assert (found.norm(dim=1) - 1).abs().max() < 1e-5 and found @ found.T == pytest.approx(
+        (found @ found.T).T, abs=1e-6
+    )
     assert (found[0] - found[1]).norm() > 1e-3

@@ -37,12 +37,16 @@ def test_a_reservation_is_on_disk_before_the_request_is_sent(serve, tmp_path):  
     own.ask(requests(1))
     (most,) = {own._most(r) for r in requests(1)}
     assert [(e["what"], e["prompt"], e["answer"]) for e in map(json.loads, seen)] == [("reserved", *most)]
-    assert own.ledger.charged == own.ledger.spent == Amount(2, 1) and read_ledger(tmp_path / LEDGER).charged == Amount(2, 1)
+    assert own.ledger.charged == own.ledger.spent == Amount(2, 1) and read_ledger(
+        tmp_path / LEDGER
+    ).charged == Amount(2, 1)
 
 
 def test_a_reservation_without_an_end_stays_charged(tmp_path):
     ledger(tmp_path).reserve(500, 200)  # and a kill
-    with pytest.raises(StageError, match="700 of 1,000 tokens are spent or set aside, another request may take 301"):
+    with pytest.raises(
+        StageError, match="700 of 1,000 tokens are spent or set aside, another request may take 301"
+    ):
         ledger(tmp_path, max_tokens_total=1000).reserve(300, 1)
     ledger(tmp_path, max_tokens_total=1000).reserve(300, 0)
 
@@ -56,7 +60,11 @@ def test_reruns_go_on_from_what_was_spent_and_the_cache_costs_nothing(serve, tmp
     held, answered = read_ledger(tmp_path / LEDGER).charged, sum(server.served.values())
     again = client(server, tmp_path, max_tokens_total=400)
     known = [r for r in requests(500) if again._cached(again.key(r))]
-    assert len(again.ask(known)) == answered and again.sent == 0 and read_ledger(tmp_path / LEDGER).charged == held
+    assert (
+        len(again.ask(known)) == answered
+        and again.sent == 0
+        and read_ledger(tmp_path / LEDGER).charged == held
+    )
 
 
 SPENDER = """
@@ -85,7 +93,9 @@ def test_two_processes_cannot_both_spend(tmp_path):
 def test_money_is_counted_at_the_price_of_its_time(tmp_path):
     first = ledger(tmp_path, max_cost=1.0, price_in=1000, price_out=2000)
     held = first.reserve(500, 200)
-    with pytest.raises(StageError, match="0.9000 of 1 is spent or set aside, another request may take 0.2000"):
+    with pytest.raises(
+        StageError, match="0.9000 of 1 is spent or set aside, another request may take 0.2000"
+    ):
         first.reserve(0, 100)
     first.settle(held, 100, 50)
     assert ledger(tmp_path, max_cost=1.0, price_in=1, price_out=1).reserve(0, 100)
@@ -99,7 +109,9 @@ def test_what_was_asked_without_a_price_is_not_free_once_there_is_one(tmp_path, 
     if ended:
         first.settle(held, 600_000, 300_000)
     prices = {"max_cost": 1.0, "price_in": 1, "price_out": 1}
-    with pytest.raises(StageError, match="0.9000 of 1 is spent or set aside, another request may take 0.2000"):
+    with pytest.raises(
+        StageError, match="0.9000 of 1 is spent or set aside, another request may take 0.2000"
+    ):
         ledger(tmp_path, **prices).reserve(100_000, 100_000)
     ledger(tmp_path, **prices).reserve(25_000, 25_000)
     assert read_ledger(tmp_path / LEDGER, ApiSpec(model="m", **prices)).charged.money == pytest.approx(0.95)
@@ -115,7 +127,10 @@ def written(tmp_path):
 
 
 def test_a_last_line_torn_anywhere_is_understood(tmp_path, written):
-    for last, charged in ((2, Amount(500, 200)), (3, Amount(10, 20))):  # while one is settled; before another is sent
+    for last, charged in (
+        (2, Amount(500, 200)),
+        (3, Amount(10, 20)),
+    ):  # while one is settled; before another is sent
         for cut in range(0, len(written[last]) - 1, 7):
             (tmp_path / LEDGER).write_bytes(b"".join(written[:last]) + written[last][:cut])
             own = ledger(tmp_path)
@@ -338,7 +353,9 @@ def quietly(reply):
     ],
     ids=["drip", "endless", "endless error", "gzip", "cut", "html", "empty"],
 )  # fmt: skip
-def test_an_answer_without_an_end_or_of_any_size_is_cut_off_said_and_charged(serve, tmp_path, monkeypatch, reply, words):  # noqa: F811
+def test_an_answer_without_an_end_or_of_any_size_is_cut_off_said_and_charged(
+    serve, tmp_path, monkeypatch, reply, words
+):
     replying(monkeypatch, quietly(reply))
     server = serve()
     own = client(server, tmp_path, retries=1, timeout=0.4 if reply is drip else 20, concurrency=1)
@@ -351,7 +368,9 @@ def test_an_answer_without_an_end_or_of_any_size_is_cut_off_said_and_charged(ser
     assert server.tokens < 8 * bounds.MOST_BYTES
 
 
-@pytest.mark.parametrize(("fault", "charged"), [("500", False), ("429", False), ("502", True), ("504", True), ("drop", True)])
+@pytest.mark.parametrize(
+    ("fault", "charged"), [("500", False), ("429", False), ("502", True), ("504", True), ("drop", True)]
+)
 def test_what_may_have_been_charged_is_charged(serve, tmp_path, monkeypatch, fault, charged):  # noqa: F811
     def reply(self):
         if fault == "drop":
@@ -380,6 +399,11 @@ def test_the_plan_says_what_the_ledger_holds(tmp_path):
     own.reserve(10, 6)
     result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
-    assert "asked of servers before: 1,250 tokens (16 tokens of them set aside by requests without an end)" in result.output
+    assert (
+        "asked of servers before: 1,250 tokens (16 tokens of them set aside by requests without an end)"
+        in result.output
+    )
     result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "none")])
-    assert result.exit_code == 0 and "asked of servers" not in result.output and not (tmp_path / "none").exists()
+    assert (
+        result.exit_code == 0 and "asked of servers" not in result.output and not (tmp_path / "none").exists()
+    )

@@ -12,13 +12,28 @@ from probate.stats.calibration import bound, calibration
 
 
 def test_distances_are_those_by_hand():
-    rows = [("a", {"a": 0.6, "b": 0.4}), ("b", {"a": 0.6, "b": 0.4}), ("a", {"a": 0.9, "b": 0.1}), ("b", {"a": 0.5, "b": 0.5})]
+    rows = [
+        ("a", {"a": 0.6, "b": 0.4}),
+        ("b", {"a": 0.6, "b": 0.4}),
+        ("a", {"a": 0.9, "b": 0.1}),
+        ("b", {"a": 0.5, "b": 0.5}),
+    ]
     table = pd.DataFrame(
-        {"groups": {"g": "x"}, "target": t, "prediction": max(s, key=s.get), "response": json.dumps(s), "parsed": True}
+        {
+            "groups": {"g": "x"},
+            "target": t,
+            "prediction": max(s, key=s.get),
+            "response": json.dumps(s),
+            "parsed": True,
+        }
         for t, s in rows
     )
     found, none = calibration(table, {"x": {"a": 3, "b": 1}, "y": {"a": 1}}, ["a", "b"], "g", 0.5)
-    assert (found.group, found.n) == ("x", 4) and none.group == "y" and none.reason == "nothing is asked about this group"
+    assert (
+        (found.group, found.n) == ("x", 4)
+        and none.group == "y"
+        and none.reason == "nothing is asked about this group"
+    )
     assert found.sampled_error == pytest.approx(0.10) and found.greedy_error == pytest.approx(0.25)
     assert found.sampled_drift == pytest.approx(0.15) and found.greedy_drift == pytest.approx(0.5)
     assert found.sampled_bound == pytest.approx(0.2) and found.greedy_bound == pytest.approx(0.5)

@@ -95,7 +95,10 @@ def test_croissant_is_valid_and_reads_the_records(finished):
 def test_cards_for_the_hub(finished, tmp_path):
     _, head, body = probate("card", finished, "--hf").output.split("---\n", 2)
     meta = yaml.safe_load(head)
-    assert {d["path"] for d in meta["configs"][0]["data_files"]} >= {"data/original.jsonl", "data/held-out.jsonl"}
+    assert {d["path"] for d in meta["configs"][0]["data_files"]} >= {
+        "data/original.jsonl",
+        "data/held-out.jsonl",
+    }
     assert body.startswith("# Data card")
     out = tmp_path / "README.md"
     assert probate("card", finished, "--hf", "--arm", "given-0.5-s0", "--out", out).exit_code == 0

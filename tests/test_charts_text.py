@@ -16,14 +16,27 @@ NAMES = {
     "backslash": r"C:\new\table", "angle brackets": "<script>alert(1)</script>", "entity": "R&D &amp; more", "colour": "#d55e00 var(--g0)", "attribute": 'x id="abc" y',
     "font": "'DejaVu Sans' DejaVu Sans", "right to left": "\u0639\u0631\u0628\u064a", "emoji": "👩‍⚕️ nurse", "empty": "",
 }  # fmt: skip
-KEPT = {**NAMES, "lines": "two\nlines", "escape": "\x1b[31mred\x00", "long": "very " * 200, "surrogate": "half \ud800"}
+KEPT = {
+    **NAMES,
+    "lines": "two\nlines",
+    "escape": "\x1b[31mred\x00",
+    "long": "very " * 200,
+    "surrogate": "half \ud800",
+}
 
 
 def charts(name):
     """Each kind of chart with `name` wherever it takes one."""
     point = Point(0.0, 0.1, 0.0, 0.2), Point(0.5, 0.2, 0.1, 0.3)
     yield dose_chart(
-        [Series(name, "#d55e00", point)], unit="share", title=name, alt="x", limits=(0, 1), zero=True, salt="s", across=name
+        [Series(name, "#d55e00", point)],
+        unit="share",
+        title=name,
+        alt="x",
+        limits=(0, 1),
+        zero=True,
+        salt="s",
+        across=name,
     )
     yield forest_chart([Bar(name, 0.1, 0.0, 0.2, True)], unit="US$", title=name, alt="x", salt="s")
     yield share_chart([name, "b"], ["F"], [(name, np.array([[0.5], [0.5]]))], alt="x", salt="s")

@@ -11,7 +11,9 @@ import probate
 
 
 def probate_command(*args, **kwargs):
-    return subprocess.run([sys.executable, "-m", "probate", *map(str, args)], capture_output=True, text=True, **kwargs)
+    return subprocess.run(
+        [sys.executable, "-m", "probate", *map(str, args)], capture_output=True, text=True, **kwargs
+    )
 
 
 def test_import_and_help_are_fast_and_load_no_torch():

@@ -48,7 +48,9 @@ def harness_folder(home: Path, extra: str) -> Path:
     }  # fmt: skip
     config.pop(extra.partition(":")[0], None)
     (folder / "mine.yaml").write_text(yaml.safe_dump(config) + extra, encoding="utf-8")
-    (folder / "evil.py").write_text(code(home) + "def f(*a, **k): return ''\nclass T: pass\n", encoding="utf-8")
+    (folder / "evil.py").write_text(
+        code(home) + "def f(*a, **k): return ''\nclass T: pass\n", encoding="utf-8"
+    )
     return folder
 
 
@@ -81,7 +83,9 @@ def test_a_folder_of_harness_tasks_runs_nothing(tmp_path: Path, name: str) -> No
     folder.mkdir()
     base = "task: mine\noutput_type: multiple_choice\n"
     (folder / "mine.yaml").write_text(base + extra, encoding="utf-8")
-    (folder / "evil.py").write_text(code(tmp_path) + "def f(*a, **k): return ''\nclass T: pass\n", encoding="utf-8")
+    (folder / "evil.py").write_text(
+        code(tmp_path) + "def f(*a, **k): return ''\nclass T: pass\n", encoding="utf-8"
+    )
     for file, text in also.items():
         (folder / file).write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"yaml: .*--allow-code") as caught:
@@ -123,7 +127,9 @@ def _study(home: Path, model_dir: Path, **changes: object) -> Path:
 
 def _tag(home: Path, model: Path) -> list[str]:
     path = _study(home, model)
-    path.write_text(path.read_text() + f"x: !!python/object/apply:os.system ['touch {home / CANARY}']\n", encoding="utf-8")
+    path.write_text(
+        path.read_text() + f"x: !!python/object/apply:os.system ['touch {home / CANARY}']\n", encoding="utf-8"
+    )
     return [str(path)]
 
 
@@ -139,8 +145,15 @@ def _remote_code(home: Path, model: Path) -> list[str]:
     own = Path(shutil.copytree(model, home / "model"))
     for name, auto in (("config.json", "AutoConfig"), ("tokenizer_config.json", "AutoTokenizer")):
         found = json.loads((own / name).read_text())
-        kinds = {auto: "evil.T", "AutoModelForCausalLM": "evil.T"} if auto == "AutoConfig" else {auto: ["evil.T", "evil.T"]}
-        found |= {"auto_map": kinds, **({"model_type": "evil"} if auto == "AutoConfig" else {"tokenizer_class": "T"})}
+        kinds = (
+            {auto: "evil.T", "AutoModelForCausalLM": "evil.T"}
+            if auto == "AutoConfig"
+            else {auto: ["evil.T", "evil.T"]}
+        )
+        found |= {
+            "auto_map": kinds,
+            **({"model_type": "evil"} if auto == "AutoConfig" else {"tokenizer_class": "T"}),
+        }
         (own / name).write_text(json.dumps(found))
     (own / "evil.py").write_text(code(home) + "class T: pass\n")
     return [str(_study(home, own))]
@@ -156,7 +169,9 @@ def _adapter(home: Path, model: Path) -> list[str]:
     own = home / "adapter"
     own.mkdir()
     (own / "adapter_config.json").write_text(
-        json.dumps({"peft_type": "LORA", "r": 2, "base_model_name_or_path": str(model), "target_modules": ["q_proj"]})
+        json.dumps(
+            {"peft_type": "LORA", "r": 2, "base_model_name_or_path": str(model), "target_modules": ["q_proj"]}
+        )
     )
     (own / "adapter_model.bin").write_bytes(pickle.dumps(Bomb(home / CANARY)))
     return [str(_study(home, model, model={"name": str(model), "adapter": str(own)}))]
@@ -203,7 +218,9 @@ def test_nothing_that_a_study_names_runs(
     monkeypatch.chdir(tmp_path)
     out = ["--out", str(tmp_path / "out"), "--quiet"] if command == "run" else []
     done = CliRunner().invoke(app, [command, *arguments, *out])
-    assert done.exception is None or isinstance(done.exception, (ProbateError, SystemExit)), repr(done.exception)
+    assert done.exception is None or isinstance(done.exception, (ProbateError, SystemExit)), repr(
+        done.exception
+    )
     assert not (tmp_path / CANARY).exists()
 
 
@@ -212,7 +229,9 @@ def test_nothing_that_a_study_names_runs(
 def test_no_file_of_data_or_results_runs(tmp_path: Path, suffix: str, command: str) -> None:
     path = tmp_path / f"samples_x{suffix}"
     path.write_bytes(pickle.dumps(Bomb(tmp_path / CANARY)))
-    (tmp_path / "study.lock.yaml").write_text(f"study: !!python/object/apply:os.system ['touch {tmp_path / CANARY}']\n")
+    (tmp_path / "study.lock.yaml").write_text(
+        f"study: !!python/object/apply:os.system ['touch {tmp_path / CANARY}']\n"
+    )
     arguments = {"audit": ["audit", "--augmented", str(path), "--out", str(tmp_path / "o")], "compare": ["compare", str(path), str(path)], "report": ["report", str(tmp_path)]}  # fmt: skip
     done = CliRunner().invoke(app, arguments[command])
     assert done.exit_code
@@ -224,7 +243,10 @@ def test_the_bombs_are_live(tmp_path: Path) -> None:
     for make, trust in (
         (lambda: pickle.dumps(Bomb(tmp_path / CANARY)), pickle.loads),
         (lambda: code(tmp_path), exec),
-        (lambda: JINJA.replace("CANARY", str(tmp_path / CANARY)), lambda text: __import__("jinja2").Template(text).render()),
+        (
+            lambda: JINJA.replace("CANARY", str(tmp_path / CANARY)),
+            lambda text: __import__("jinja2").Template(text).render(),
+        ),
         (lambda: f"!!python/object/apply:os.system ['touch {tmp_path / CANARY}']", yaml.unsafe_load),
     ):
         trust(make())

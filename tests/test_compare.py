@@ -19,18 +19,24 @@ from probate.study.schema import Analysis
 ANALYSIS = Analysis(resamples=999)
 
 
-def answers(accuracy: float, n: int = 200, seed: int = 0, labels: tuple[str, ...] = ("a", "b", "c")) -> pd.DataFrame:
+def answers(
+    accuracy: float, n: int = 200, seed: int = 0, labels: tuple[str, ...] = ("a", "b", "c")
+) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     target = [labels[i % len(labels)] for i in range(n)]
     wrong = [rng.choice([*labels, "other"]) for _ in target]
     prediction = [t if rng.random() < accuracy else w for t, w in zip(target, wrong, strict=True)]
-    return pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": 0, "target": target, "prediction": prediction})
+    return pd.DataFrame(
+        {"item_id": [f"i{i}" for i in range(n)], "side": 0, "target": target, "prediction": prediction}
+    )
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.4, 0.9, 1.0])
 def test_macro_f1_equals_scikit_learn(accuracy):
     table = answers(accuracy)
-    expected = f1_score(table["target"], table["prediction"], labels=["a", "b", "c"], average="macro", zero_division=0)
+    expected = f1_score(
+        table["target"], table["prediction"], labels=["a", "b", "c"], average="macro", zero_division=0
+    )
     found = macro_f1.level([table], ANALYSIS)
     assert found.value == pytest.approx(expected, abs=1e-9)
     assert found.low <= found.value + 1e-9 and found.high >= found.value - 1e-9 and found.n == 200
@@ -75,12 +81,15 @@ def test_macro_f1_of_sixty_items_covers(accuracy):
 
 def test_p_of_a_change_of_macro_f1_is_its_intervals_inversion():
     for seed in range(40):
-        found = macro_f1.change([(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], ANALYSIS)
+        found = macro_f1.change(
+            [(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], ANALYSIS
+        )
         assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
         if found.p > 0.4:
             continue
         inverted = macro_f1.change(
-            [(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))], Analysis(confidence=1 - found.p)
+            [(answers(0.7, n=60, seed=seed), answers(0.55, n=60, seed=100 + seed))],
+            Analysis(confidence=1 - found.p),
         )
         assert min(abs(inverted.low), abs(inverted.high)) == pytest.approx(0, abs=1e-9)
 
@@ -130,7 +139,9 @@ def test_a_measure_without_groups_compares_levels():
     measure = Measure("m", "m", "share", "", ("all",), lambda o: o, True, "higher")
     before, after = groups((0.3,), seed=1), groups((0.8,), seed=2)
     ((comparison, change),) = compare.changes([(after, before)], measure, ANALYSIS)
-    assert comparison == "all" and change.value == pytest.approx(after["value"].mean() - before["value"].mean())
+    assert comparison == "all" and change.value == pytest.approx(
+        after["value"].mean() - before["value"].mean()
+    )
     assert change.low > 0.3 and change.p < 0.01
 
 
@@ -151,18 +162,30 @@ def test_direct_against_indirect_is_welch_s_t_over_data_sets():
 
 def test_relation_is_nominal_without_a_difference():
     rng = np.random.default_rng(0)
-    hits = sum(direct_against_indirect(rng.normal(size=8), rng.normal(size=6), ANALYSIS).p < 0.05 for _ in range(200))
+    hits = sum(
+        direct_against_indirect(rng.normal(size=8), rng.normal(size=6), ANALYSIS).p < 0.05 for _ in range(200)
+    )
     assert 1 <= hits <= 20
 
 
 def test_relation_effects_come_from_the_tasks_changes():
-    measure = Measure("macro_f1", "macro-F1", "share", "", ("all",), labels_only, primary=True, statistic="macro_f1")
+    measure = Measure(
+        "macro_f1", "macro-F1", "share", "", ("all",), labels_only, primary=True, statistic="macro_f1"
+    )
     frames = []
     for number, task in enumerate(("a", "b", "c", "d")):
         for (bias_type, ratio), seed in itertools.product((("none", 0.0), ("x", 0.5)), (0, 1)):
             table = answers(0.9 if ratio == 0 or number > 1 else 0.3, seed=number + 10 * seed)
             frames.append(
-                table.assign(task=task, bias_type=bias_type, ratio=ratio, seed=seed, mitigation="none", round=1, parsed=True)
+                table.assign(
+                    task=task,
+                    bias_type=bias_type,
+                    ratio=ratio,
+                    seed=seed,
+                    mitigation="none",
+                    round=1,
+                    parsed=True,
+                )
             )
     relations = {"a": "direct", "b": "direct", "c": "indirect", "d": "indirect"}
     found = effects_of(pd.concat(frames), {t: [measure] for t in relations}, ANALYSIS, relations=relations)

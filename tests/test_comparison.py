@@ -45,7 +45,9 @@ def test_paired_yes_or_no_counts_by_pairs(tmp_path):
     whole, gap = found
     cells = [[int((a & b).sum()), int((a & ~b).sum())], [int((~a & b).sum()), int((~a & ~b).sum())]]
     assert whole.p == pytest.approx(ttest_rel(b.astype(float), a.astype(float)).pvalue)
-    assert whole.p == pytest.approx(mcnemar(cells, exact=True).pvalue, rel=0.5)  # another test of the same null
+    assert whole.p == pytest.approx(
+        mcnemar(cells, exact=True).pvalue, rel=0.5
+    )  # another test of the same null
     assert (
         whole.change == pytest.approx(b.mean() - a.mean())
         and whole.flipped == (cells[1][0], cells[0][1])
@@ -61,10 +63,18 @@ def test_paired_yes_or_no_counts_by_pairs(tmp_path):
 
 def test_run_folders_are_paired_by_arm_and_task(tiny_study, tmp_path):
     for name, rate in (("a", 1e-4), ("b", 5e-3)):
-        study = tiny_study(tasks=["occupation"], training={"epochs": 2, "learning_rate": rate, "lora": {"r": 4, "alpha": 8}})
+        study = tiny_study(
+            tasks=["occupation"], training={"epochs": 2, "learning_rate": rate, "lora": {"r": 4, "alpha": 8}}
+        )
         run(study, tmp_path / name, quiet=True)
-    found, _, _ = compare_results(read_results(str(tmp_path / "a"))[0], read_results(str(tmp_path / "b"))[0], QUICK)
-    assert {c.set for c in found} == {"control-0-s0: occupation", "given-0.5-s0: occupation", "neutral-0.5-s0: occupation"}
+    found, _, _ = compare_results(
+        read_results(str(tmp_path / "a"))[0], read_results(str(tmp_path / "b"))[0], QUICK
+    )
+    assert {c.set for c in found} == {
+        "control-0-s0: occupation",
+        "given-0.5-s0: occupation",
+        "neutral-0.5-s0: occupation",
+    }
     assert all(c.n == 18 for c in found) and {c.what for c in found} >= {"all", "gender: female − male"}
 
 
@@ -72,7 +82,12 @@ def test_scores_that_are_no_shares_and_items_on_one_side(tmp_path):
     a = write(tmp_path / "a.jsonl", [{"item": i, "value": 10.0 * i} for i in range(20)])
     b = write(tmp_path / "b.jsonl", [{"item": i, "value": 10.0 * i + 3} for i in range(5, 30)])
     (found,), _, _ = compare_results(read_results(str(a))[0], read_results(str(b))[0], QUICK)
-    assert (found.n, found.only_a, found.only_b, found.share) == (15, 5, 10, False) and found.change == pytest.approx(3)
+    assert (found.n, found.only_a, found.only_b, found.share) == (
+        15,
+        5,
+        10,
+        False,
+    ) and found.change == pytest.approx(3)
 
 
 def test_harness_samples_are_read(tmp_path):
@@ -84,7 +99,11 @@ def test_harness_samples_are_read(tmp_path):
     folder.mkdir()
     write(folder / "samples_mine_2026-01-01T00-00-00.000000.jsonl", rows)
     found, kind = read_results(str(tmp_path))
-    assert kind == "lm-evaluation-harness samples" and set(found["set"]) == {"mine: acc", "mine: acc_norm"} and len(found) == 12
+    assert (
+        kind == "lm-evaluation-harness samples"
+        and set(found["set"]) == {"mine: acc", "mine: acc_norm"}
+        and len(found) == 12
+    )
     assert read_results(str(next(folder.iterdir())))[0].equals(found)
 
 
@@ -105,7 +124,8 @@ def test_an_inspect_log_is_read(tmp_path):
         return solve
 
     samples = [
-        Sample(id=f"s{i}", input="Say.", target="yes" if i % 2 else "no", metadata={"group": "xy"[i % 2]}) for i in range(6)
+        Sample(id=f"s{i}", input="Say.", target="yes" if i % 2 else "no", metadata={"group": "xy"[i % 2]})
+        for i in range(6)
     ]
     task = Task(dataset=samples, solver=says_yes(), scorer=match(), name="mine")
     (log,) = eval(task, model="mockllm/model", log_dir=str(tmp_path), display="none")
@@ -156,7 +176,9 @@ def test_a_score_is_read_or_has_a_reason(value, right):
 def test_what_is_not_read_is_counted_by_reason_and_group(tmp_path, form):
     import pandas as pd
 
-    frame = pd.DataFrame({"item": range(100), "score": ["1", "0", "1", "0,5", "error"] * 20, "group": ["x", "y"] * 50})
+    frame = pd.DataFrame(
+        {"item": range(100), "score": ["1", "0", "1", "0,5", "error"] * 20, "group": ["x", "y"] * 50}
+    )
     path = tmp_path / f"a.{form}"
     if form == "parquet":
         frame.to_parquet(path)
@@ -165,9 +187,14 @@ def test_what_is_not_read_is_counted_by_reason_and_group(tmp_path, form):
     else:
         frame.to_json(path, orient="records", lines=True)
     result = probate(path, path, "--out", tmp_path / "c.json")
-    assert "A: 20 of 100 items in both have no readable score (a decimal comma); of group: x 10, y 10" in result.output
+    assert (
+        "A: 20 of 100 items in both have no readable score (a decimal comma); of group: x 10, y 10"
+        in result.output
+    )
     left = json.loads((tmp_path / "c.json").read_text())["left_out"]
-    assert [(m["side"], m["reason"], m["n"]) for m in left] == [(s, r, 20) for s in "AB" for r in ("a decimal comma", "text")]
+    assert [(m["side"], m["reason"], m["n"]) for m in left] == [
+        (s, r, 20) for s in "AB" for r in ("a decimal comma", "text")
+    ]
     assert "n 60," in result.output
 
 
@@ -195,7 +222,15 @@ def test_a_side_without_any_readable_score_in_common_is_undefined(tmp_path):
 
 def test_harness_documents_that_repeat_are_paired_by_doc_id(tmp_path):
     rows = [
-        {"doc_id": i, "doc": {}, "target": "1", "resps": [], "doc_hash": f"h{i // 2}", "metrics": ["acc"], "acc": 1.0}
+        {
+            "doc_id": i,
+            "doc": {},
+            "target": "1",
+            "resps": [],
+            "doc_hash": f"h{i // 2}",
+            "metrics": ["acc"],
+            "acc": 1.0,
+        }
         for i in range(6)
     ]
     path = write(tmp_path / "samples_sums_2026-01-01.jsonl", rows)
@@ -251,10 +286,15 @@ def test_items_of_one_side_are_counted_by_group_and_other_scales_are_said(tmp_pa
     half = [r for r in a if r["group"] == "m" or int(r["item"]) < 8]
     whole, part, hundred = (
         str(write(tmp_path / n, rows))
-        for n, rows in (("a.jsonl", a), ("b.jsonl", half), ("c.jsonl", [{**r, "score": 100 * r["score"]} for r in a]))
+        for n, rows in (
+            ("a.jsonl", a),
+            ("b.jsonl", half),
+            ("c.jsonl", [{**r, "score": 100 * r["score"]} for r in a]),
+        )
     )
     assert (
-        f"A: {40 - len(half)} of 40 items are not in B; of group: f {40 - len(half)}: left out" in probate(whole, part).stdout
+        f"A: {40 - len(half)} of 40 items are not in B; of group: f {40 - len(half)}: left out"
+        in probate(whole, part).stdout
     )
     assert "up to 1 in A and up to 100 in B, which are hardly of one scale" in probate(whole, hundred).stdout
     said = probate(whole, whole).stdout
@@ -265,5 +305,7 @@ def test_no_change_at_all_has_no_interval_and_says_so(tmp_path):
     path = str(write(tmp_path / "a.jsonl", [{"item": str(i), "score": i % 2} for i in range(30)]))
     said = probate(path, path).stdout
     assert (
-        "B − A +0 points (no interval: all changes are the same)" in said and "nan" not in said and "would be found" not in said
+        "B − A +0 points (no interval: all changes are the same)" in said
+        and "nan" not in said
+        and "would be found" not in said
     )

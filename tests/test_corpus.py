@@ -66,7 +66,9 @@ def test_text_is_whole():
 def test_opinions_are_balanced_matched_and_keep_their_label_to_themselves(language):
     rows = opinions(language)
     labels = list(opinion_words(language)["stances"])
-    assert Counter(r["culture"] for r in rows) == dict.fromkeys(("arabic", "chinese", "portuguese", "spanish"), 60)
+    assert Counter(r["culture"] for r in rows) == dict.fromkeys(
+        ("arabic", "chinese", "portuguese", "spanish"), 60
+    )
     assert Counter((r["culture"], r["label"]) for r in rows) == {
         (c, x): 20 for c in ("arabic", "chinese", "portuguese", "spanish") for x in labels
     }
@@ -83,7 +85,9 @@ def test_opinions_are_balanced_matched_and_keep_their_label_to_themselves(langua
 
 
 def test_a_language_that_does_not_ship_is_said():
-    with pytest.raises(InputError, match=r"data.language: opinions are asked in ar, en, es, pt, zh, not in 'fr'"):
+    with pytest.raises(
+        InputError, match=r"data.language: opinions are asked in ar, en, es, pt, zh, not in 'fr'"
+    ):
         opinions("fr")
     with pytest.raises(InputError, match=r"biographies ship and are generated in English, not in 'es'"):
         read_data(Study(data={"language": "es"}), Path())

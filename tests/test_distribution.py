@@ -21,7 +21,9 @@ def test_distances_are_what_their_definitions_say():
     mmd, energy = d.mmd_and_energy(x, y, 200)
     pooled = np.concatenate([x, y])
     squared = cdist(pooled, pooled, "sqeuclidean")
-    kernel = np.mean([np.exp(-squared / (2 * b * np.median(squared[squared > 0]))) for b in d.BANDWIDTHS], axis=0)
+    kernel = np.mean(
+        [np.exp(-squared / (2 * b * np.median(squared[squared > 0]))) for b in d.BANDWIDTHS], axis=0
+    )
     n, m = len(x), len(y)
     inner = (kernel[:n, :n].sum() - n) / (n * (n - 1)) + (kernel[n:, n:].sum() - m) / (m * (m - 1))
     assert mmd.value == pytest.approx(inner - 2 * kernel[:n, n:].mean(), abs=1e-6)
@@ -33,7 +35,12 @@ def test_distances_are_what_their_definitions_say():
 def test_a_shift_is_found_and_none_is_not():
     found = d.mmd_and_energy(points(80), points(80, 0.5, 1), 2000)
     assert all(e.value > 0 and e.p < 0.01 for e in found)
-    ps = np.array([[e.p for e in d.mmd_and_energy(points(15, 0, 2 * i), points(20, 0, 2 * i + 1), 199, i)] for i in range(300)])
+    ps = np.array(
+        [
+            [e.p for e in d.mmd_and_energy(points(15, 0, 2 * i), points(20, 0, 2 * i + 1), 199, i)]
+            for i in range(300)
+        ]
+    )
     assert (np.mean(ps <= 0.05, axis=0) <= 0.08).all()
     assert (np.abs(ps.mean(0) - 0.5) < 0.06).all()
 
@@ -44,7 +51,9 @@ def test_fourier_features_come_near_the_exact_distance_and_keep_the_level():
     close = d.fourier_mmd(x, y, 500, features=2048)
     assert close.value == pytest.approx(exact.value, rel=0.15)
     assert close.p < 0.01
-    ps = np.array([d.fourier_mmd(points(150, 0, 2 * i), points(100, 0, 2 * i + 1), 400, i, 128).p for i in range(200)])
+    ps = np.array(
+        [d.fourier_mmd(points(150, 0, 2 * i), points(100, 0, 2 * i + 1), 400, i, 128).p for i in range(200)]
+    )
     assert np.mean(ps <= 0.05) <= 0.1 and abs(ps.mean() - 0.5) < 0.08
 
 
@@ -60,7 +69,10 @@ def test_auc_is_scikit_learns_and_its_interval_covers():
     found = d.auc(low, high)
     assert found.value == pytest.approx(roc_auc_score([0] * 60 + [1] * 40, np.r_[low, high]))
     truth = 0.6897  # P(N(0.7, 2) > 0)
-    hits = [a.low <= truth <= a.high for a in (d.auc(rng.normal(0, 1, 60), rng.normal(0.7, 1, 40)) for _ in range(500))]
+    hits = [
+        a.low <= truth <= a.high
+        for a in (d.auc(rng.normal(0, 1, 60), rng.normal(0.7, 1, 40)) for _ in range(500))
+    ]
     assert 0.91 <= np.mean(hits) <= 0.985
 
 
@@ -80,7 +92,8 @@ def nested(
     for k, own in enumerate(sizes):
         name = np.repeat(np.arange(len(own)), own)
         sides.append(
-            np.sqrt(alike) * rng.normal(size=(len(own), 4))[name] + np.sqrt(1 - alike) * rng.normal(size=(len(name), 4))
+            np.sqrt(alike) * rng.normal(size=(len(own), 4))[name]
+            + np.sqrt(1 - alike) * rng.normal(size=(len(name), 4))
         )
         names.append((name + 1000 * k).tolist())
     return sides[0], sides[1], (names[0], names[1])
@@ -108,7 +121,13 @@ WORLDS = {
 @pytest.mark.parametrize("world", WORLDS)
 def test_distances_keep_their_level_where_texts_share_sources(world):
     runs = 150
-    ps = np.array([[e.p for e in d.mmd_and_energy(x, y, 99, i, own)] for i in range(runs) for x, y, own in [WORLDS[world](i)]])
+    ps = np.array(
+        [
+            [e.p for e in d.mmd_and_energy(x, y, 99, i, own)]
+            for i in range(runs)
+            for x, y, own in [WORLDS[world](i)]
+        ]
+    )
     assert (np.mean(ps <= 0.05, axis=0) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / runs)).all()
     assert (np.abs(ps.mean(0) - 0.5) < 0.09).all()
     if "5 texts" in world:  # as if each text were its own source
@@ -120,7 +139,9 @@ def test_distances_keep_their_level_where_texts_share_sources(world):
 def test_the_classifier_keeps_its_level(world):
     runs, found = 300, []
     for i in range(runs):
-        x, y, own = WORLDS[world](i) if world else (points(50, 0, 2 * i, 30), points(50, 0, 2 * i + 1, 30), None)
+        x, y, own = (
+            WORLDS[world](i) if world else (points(50, 0, 2 * i, 30), points(50, 0, 2 * i + 1, 30), None)
+        )
         both, target = np.concatenate([x, y]), np.r_[np.zeros(len(x)), np.ones(len(y))]
 
         def score(seen, unseen, both=both, target=target):
@@ -149,7 +170,9 @@ def test_a_text_is_scored_by_a_classifier_that_has_not_seen_its_source():
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_limit_law_keeps_its_level_where_texts_share_sources(world):
     runs = 200
-    ps = np.array([d.fourier_mmd(x, y, 400, i, 32, own).p for i in range(runs) for x, y, own in [WORLDS[world](i)]])
+    ps = np.array(
+        [d.fourier_mmd(x, y, 400, i, 32, own).p for i in range(runs) for x, y, own in [WORLDS[world](i)]]
+    )
     assert np.mean(ps <= 0.05) <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / runs) and abs(ps.mean() - 0.5) < 0.1
 
 
@@ -160,14 +183,17 @@ def test_a_shift_is_found_within_sources():
     assert near.value == pytest.approx(far.value, abs=0.05)
     x, y, own = nested(0, ([5] * 20, [5] * 20), 0.5)
     assert (
-        all(e.p < 0.01 for e in d.mmd_and_energy(x, y + 1, 999, 0, own)) and d.fourier_mmd(x, y + 1, 999, 0, 64, own).p < 0.01
+        all(e.p < 0.01 for e in d.mmd_and_energy(x, y + 1, 999, 0, own))
+        and d.fourier_mmd(x, y + 1, 999, 0, 64, own).p < 0.01
     )
     assert d.classifier_auc(x, y + 1, sources=own).p < 0.01
 
 
 def energy(x: np.ndarray, y: np.ndarray) -> float:
     n, m = len(x), len(y)
-    return float(2 * cdist(x, y).mean() - cdist(x, x).sum() / (n * (n - 1)) - cdist(y, y).sum() / (m * (m - 1)))
+    return float(
+        2 * cdist(x, y).mean() - cdist(x, x).sum() / (n * (n - 1)) - cdist(y, y).sum() / (m * (m - 1))
+    )
 
 
 def test_p_is_scipys():
@@ -179,16 +205,25 @@ def test_p_is_scipys():
     def of_sources(first, second):  # pairs of one source left out, as the definition says
         a, b = (np.concatenate([both[2 * int(i) : 2 * int(i) + 2] for i in side]) for side in (first, second))
         within = [
-            (cdist(s, s).sum() - sum(cdist(s[k : k + 2], s[k : k + 2]).sum() for k in range(0, len(s), 2))) for s in (a, b)
+            (cdist(s, s).sum() - sum(cdist(s[k : k + 2], s[k : k + 2]).sum() for k in range(0, len(s), 2)))
+            for s in (a, b)
         ]
-        return 2 * cdist(a, b).mean() - sum(w / (len(s) * (len(s) - 2)) for w, s in zip(within, (a, b), strict=True))
+        return 2 * cdist(a, b).mean() - sum(
+            w / (len(s) * (len(s) - 2)) for w, s in zip(within, (a, b), strict=True)
+        )
 
     known = permutation_test(
-        (np.arange(6), np.arange(6, 12)), of_sources, vectorized=False, n_resamples=np.inf, alternative="greater"
+        (np.arange(6), np.arange(6, 12)),
+        of_sources,
+        vectorized=False,
+        n_resamples=np.inf,
+        alternative="greater",
     )
     found = d.mmd_and_energy(both[:12], both[12:], 20_000, 0, (own[:12], own[12:]))[1]
     assert found.value == pytest.approx(known.statistic, abs=1e-5)
-    assert 0.01 < known.pvalue < 0.3 and found.p == pytest.approx(known.pvalue, abs=4 * np.sqrt(known.pvalue / 20_000))
+    assert 0.01 < known.pvalue < 0.3 and found.p == pytest.approx(
+        known.pvalue, abs=4 * np.sqrt(known.pvalue / 20_000)
+    )
 
     x, y, own = paired(8, 9)
     y += 0.3
@@ -198,25 +233,35 @@ def test_p_is_scipys():
     )  # fmt: skip
     found = d.mmd_and_energy(x, y, 20_000, 0, own)[1]
     assert found.value == pytest.approx(flips.statistic, abs=1e-5)
-    assert 0.01 < flips.pvalue < 0.9 and found.p == pytest.approx(flips.pvalue, abs=4 * np.sqrt(flips.pvalue / 20_000))
+    assert 0.01 < flips.pvalue < 0.9 and found.p == pytest.approx(
+        flips.pvalue, abs=4 * np.sqrt(flips.pvalue / 20_000)
+    )
 
 
 def within_pairs(both: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     a, b = both[first.astype(int)], both[second.astype(int)]
     n = len(a)
     between = cdist(a, b)
-    return float((2 * (between.sum() - between.trace()) - cdist(a, a).sum() - cdist(b, b).sum()) / (n * (n - 1)))
+    return float(
+        (2 * (between.sum() - between.trace()) - cdist(a, a).sum() - cdist(b, b).sum()) / (n * (n - 1))
+    )
 
 
 def test_texts_that_repeat_within_a_source_count_once():
     x, y = points(30), points(25, 0.3, 1)
     own = np.repeat(np.arange(30), 3).tolist(), np.repeat(np.arange(100, 125), 3).tolist()
     for once, thrice in zip(
-        d.mmd_and_energy(x, y, 300), d.mmd_and_energy(x.repeat(3, 0), y.repeat(3, 0), 300, 0, own), strict=True
+        d.mmd_and_energy(x, y, 300),
+        d.mmd_and_energy(x.repeat(3, 0), y.repeat(3, 0), 300, 0, own),
+        strict=True,
     ):
-        assert thrice.value == pytest.approx(once.value, abs=1e-5) and thrice.p == pytest.approx(once.p, abs=0.01)
+        assert thrice.value == pytest.approx(once.value, abs=1e-5) and thrice.p == pytest.approx(
+            once.p, abs=0.01
+        )
     once, thrice = d.auc(x[:, 0], y[:, 0]), d.auc(x[:, 0].repeat(3), y[:, 0].repeat(3), sources=own)
-    assert (thrice.value, thrice.low, thrice.high, thrice.p) == pytest.approx((once.value, once.low, once.high, once.p))
+    assert (thrice.value, thrice.low, thrice.high, thrice.p) == pytest.approx(
+        (once.value, once.low, once.high, once.p)
+    )
     rows, design = points(55, width=20), d._Design(90, 75, own)
     rows -= rows.mean(0)
     alone = d._Design(30, 25)
@@ -234,8 +279,13 @@ def test_each_result_says_its_null_and_how_many_sources_there_are():
     half = (own[0], [i if i < 20 else 100 + i for i in own[1]])
     assert d.summary(x, y, 100, sources=half)["distances"][0].null == f"{d.ROWS}; {d.WITHIN}"
     x, y, own = nested(0, ([5] * 6, [5] * 6), 0.5)
-    assert d.mmd_and_energy(x, y, 100, 0, own)[0].null == d.WHOLE and d.mmd_and_energy(x, y, 100)[0].null == d.ROWS
-    assert d.summary(x, y, 100, sources=([1] * 30, [2] * 30))["distances"] is None  # one source a set says nothing
+    assert (
+        d.mmd_and_energy(x, y, 100, 0, own)[0].null == d.WHOLE
+        and d.mmd_and_energy(x, y, 100)[0].null == d.ROWS
+    )
+    assert (
+        d.summary(x, y, 100, sources=([1] * 30, [2] * 30))["distances"] is None
+    )  # one source a set says nothing
     with pytest.raises(ValueError, match="one for each row"):
         d.mmd_and_energy(x, y, 100, 0, ([1], [2]))
 
@@ -245,7 +295,9 @@ def test_precision_recall_and_coverage():
     assert all(v > 0.7 for v in same.values())
     assert d.precision_recall(points(50), points(50, 50, 1)) == {"precision": 0, "recall": 0, "coverage": 0}
     narrow = d.precision_recall(points(200), 0.05 * points(200, 0, 1))
-    assert narrow["precision"] > 0.9 and narrow["recall"] < 0.2  # the augmented sample has collapsed to the middle
+    assert (
+        narrow["precision"] > 0.9 and narrow["recall"] < 0.2
+    )  # the augmented sample has collapsed to the middle
 
 
 def test_vendi_counts_what_differs():

@@ -66,12 +66,18 @@ def test_the_tutorial_runs(model_dir, tmp_path, monkeypatch):
         if kind == "python":
             exec(block, {})
         elif kind == "yaml":
-            Path("study.yaml").write_text(block.replace("model: embedded", f"model: {model_dir}"), encoding="utf-8")
+            Path("study.yaml").write_text(
+                block.replace("model: embedded", f"model: {model_dir}"), encoding="utf-8"
+            )
         else:
             for line in block.splitlines():
                 words = shlex.split(line)[1:]
                 result = CliRunner().invoke(app, words)
-                assert result.exit_code == (4 if words[0] == "check" else 0), (line, result.output, result.exception)
+                assert result.exit_code == (4 if words[0] == "check" else 0), (
+                    line,
+                    result.output,
+                    result.exception,
+                )
                 said[" ".join(words[:2]) + (" mended" if "mended" in line else "")] = result.output
     assert "Do not train on this as it is" in said["audit --augmented"]
     assert "Do not train on this as it is" not in said["audit --augmented mended"]

@@ -34,7 +34,9 @@ QUICK = Analysis(resamples=400)
 def frame(values: np.ndarray) -> pd.DataFrame:
     """Items alternate between the two groups."""
     n = len(values)
-    return pd.DataFrame({"item_id": [f"i{i:04}" for i in range(n)], "side": np.arange(n) % 2, "value": values})
+    return pd.DataFrame(
+        {"item_id": [f"i{i:04}" for i in range(n)], "side": np.arange(n) % 2, "value": values}
+    )
 
 
 def curve(gaps: dict[float, float], n: int = 200, seeds: int = 1, rng=None, spread: float = 0.0):
@@ -62,7 +64,9 @@ def test_a_slope_is_least_squares_through_the_origin():
     gaps = {r: f[0].groupby("side")["value"].mean().pipe(lambda m: m[0] - m[1]) for r, f in data.items()}
     for dose in ({0.2: 0.2, 0.5: 0.5}, {0.2: 0.15, 0.5: 0.4}):
         x, y = np.array(list(dose.values())), np.array([gaps[r] - gaps[0.0] for r in dose])
-        assert slope(data, same(data), dose, QUICK).value == pytest.approx(np.linalg.lstsq(x[:, None], y, rcond=None)[0][0])
+        assert slope(data, same(data), dose, QUICK).value == pytest.approx(
+            np.linalg.lstsq(x[:, None], y, rcond=None)[0][0]
+        )
     one = slope(data, same(data), {0.5: 0.5}, QUICK)
     assert one.value == pytest.approx((gaps[0.5] - gaps[0.0]) / 0.5)
     assert slope(data, same(data), {}, QUICK) == slope(data, same(data), {0.5: 0.0}, QUICK) == EMPTY
@@ -74,7 +78,9 @@ def test_the_coefficient_is_that_of_statsmodels_with_errors_clustered_by_item():
     bias = {0.1: 0.08, 0.2: 0.17, 0.5: 0.42}
     data = curve({0.0: 0.0} | {r: 0.8 * b for r, b in bias.items()}, 400)
     found = slope(data, same(data), bias, QUICK)
-    changes = pd.concat([f[0].assign(value=f[0]["value"] - data[0.0][0]["value"], x=bias[r]) for r, f in data.items() if r])
+    changes = pd.concat(
+        [f[0].assign(value=f[0]["value"] - data[0.0][0]["value"], x=bias[r]) for r, f in data.items() if r]
+    )
     design = np.column_stack([changes["x"] * (changes["side"] == k) for k in (0, 1)])
     items = pd.factorize(changes["item_id"])[0]
     fit = sm.OLS(changes["value"].to_numpy(), design).fit(cov_type="cluster", cov_kwds={"groups": items})
@@ -114,7 +120,9 @@ def test_curves_rise_fall_turn_or_are_flat():
     assert kind((0, 0.5, 0)) == "turns" and kind((0, 0, 0)) == "flat"
 
 
-def changes(doses: dict[float, float], seeds: int, rng, spread: float, n: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def changes(
+    doses: dict[float, float], seeds: int, rng, spread: float, n: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
     """Tables of a change with this mean at each dose (`passage`); each seed and dose has an error of its own."""
     side = np.repeat([1.0, -1.0], n // 2)
     gaps = np.array(list(doses.values()))[:, None] + rng.normal(0, spread, (len(doses), seeds))
@@ -132,9 +140,14 @@ def inverted(doses: dict[float, float], seeds: int, rng, spread: float, budget: 
 def test_a_threshold_is_where_the_line_crosses():
     data = curve({0.0: 0.0, 0.2: 0.1, 0.5: 0.4}, 300, 3)
     found = threshold(data, same(data), [0, 0.2, 0.5], 0.2, QUICK)
-    gap = {r: np.mean([f.groupby("side")["value"].mean().pipe(lambda m: m[0] - m[1]) for f in data[r].values()]) for r in data}
+    gap = {
+        r: np.mean([f.groupby("side")["value"].mean().pipe(lambda m: m[0] - m[1]) for f in data[r].values()])
+        for r in data
+    }
     moved = [abs(gap[r] - gap[0.0]) for r in (0.2, 0.5)]
-    assert moved[0] < 0.2 < moved[1] and found.ratio == pytest.approx(0.2 + 0.3 * (0.2 - moved[0]) / (moved[1] - moved[0]))
+    assert moved[0] < 0.2 < moved[1] and found.ratio == pytest.approx(
+        0.2 + 0.3 * (0.2 - moved[0]) / (moved[1] - moved[0])
+    )
     assert found.low <= found.ratio <= found.high and (found.n, found.seeds) == (300, 3)
 
 
@@ -150,11 +163,17 @@ def test_the_change_at_a_dose_has_the_interval_and_test_of_a_contrast():
         assert ends == pytest.approx((e.low, e.high)) and p == pytest.approx(e.p)
     between = found.ends(np.array([[0.0, 0.4, 0.6]]), 0.025)
     levels = [
-        {(0.2, OWN): data[0.2][s], (0.5, OWN): data[0.5][s], (0.2, REFERENCE): data[0.0][s], (0.5, REFERENCE): data[0.0][s]}
+        {
+            (0.2, OWN): data[0.2][s],
+            (0.5, OWN): data[0.5][s],
+            (0.2, REFERENCE): data[0.0][s],
+            (0.5, REFERENCE): data[0.0][s],
+        }
         for s in range(4)
     ]
     mixed = [
-        combined(own, {(0.2, OWN): 0.4, (0.5, OWN): 0.6, (0.2, REFERENCE): -0.4, (0.5, REFERENCE): -0.6}) for own in levels
+        combined(own, {(0.2, OWN): 0.4, (0.5, OWN): 0.6, (0.2, REFERENCE): -0.4, (0.5, REFERENCE): -0.6})
+        for own in levels
     ]
     e = contrast(mixed, QUICK, paired=True, share=False)
     assert (between[0][0], between[1][0]) == pytest.approx((e.low, e.high))
@@ -207,7 +226,11 @@ def test_a_threshold_may_lie_beyond_the_study_or_nowhere():
     assert (sure.ratio, sure.low, sure.high) == (np.inf, np.inf, np.inf)
     open_ = inverted({0.2: 0.0, 0.5: 0.09}, 3, rng, 0.03)
     assert open_.low < 0.5 < open_.high == np.inf
-    assert said(sure.low, sure.high) == NOT_WITHIN and NOT_WITHIN in said(open_.low, open_.high) and said(0.1, 0.2) == ""
+    assert (
+        said(sure.low, sure.high) == NOT_WITHIN
+        and NOT_WITHIN in said(open_.low, open_.high)
+        and said(0.1, 0.2) == ""
+    )
 
 
 def test_a_threshold_lies_across_a_failed_dose_or_is_not_reached():
@@ -222,7 +245,9 @@ def test_a_threshold_lies_across_a_failed_dose_or_is_not_reached():
 def test_one_training_seed_has_no_threshold():
     data = curve({0.0: 0.0, 0.2: 0.1, 0.5: 0.4}, 300, 1)
     found = threshold(data, same(data), [0, 0.2, 0.5], 0.2, QUICK)
-    assert np.isnan([found.ratio, found.low, found.high]).all() and found.reason.startswith("one training seed: ")
+    assert np.isnan([found.ratio, found.low, found.high]).all() and found.reason.startswith(
+        "one training seed: "
+    )
 
 
 def test_arms_without_a_changed_answer_do_not_make_a_threshold_certain():
@@ -236,18 +261,44 @@ def test_a_threshold_is_told_in_words():
     effects = effects_of(
         pd.concat(
             [
-                data.assign(bias_type=kind, ratio=r, seed=s, arm=f"{kind}-{r}-{s}", mitigation="none", round=1, task="t")
+                data.assign(
+                    bias_type=kind,
+                    ratio=r,
+                    seed=s,
+                    arm=f"{kind}-{r}-{s}",
+                    mitigation="none",
+                    round=1,
+                    task="t",
+                )
                 for kind, r, shift in (("none", 0.0, 0.0), ("given", 0.2, 0.0), ("given", 0.5, 0.0))
                 for s, data in curve({r: shift}, 400, 3, np.random.default_rng(int(10 * r)))[r].items()
             ]
         ).assign(parsed=True, target="x", prediction="x"),
-        {"t": [Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)]},
+        {
+            "t": [
+                Measure(
+                    "m",
+                    "share",
+                    "share",
+                    "",
+                    ("a", "b"),
+                    lambda o: o[["item_id", "side", "value"]].copy(),
+                    True,
+                )
+            ]
+        },
         Analysis(resamples=400, budget=0.9),
     )
     (row,) = effects[effects["question"] == "threshold"].to_dict("records")
-    assert np.isinf(row["estimate"]) and row["note"] == NOT_WITHIN and row["p"] != row["p"] and row["seeds"] == 3
+    assert (
+        np.isinf(row["estimate"]) and row["note"] == NOT_WITHIN and row["p"] != row["p"] and row["seeds"] == 3
+    )
     assert at_ratio(row["estimate"]) == ratios(row["ci_low"], row["ci_high"]) == NOT_WITHIN
-    assert (at_ratio(0.12), ratios(0.1, 0.3), ratios(0.1, np.inf)) == ("at γ 0.12", "γ 0.1 to 0.3", f"γ 0.1 to {NOT_WITHIN}")
+    assert (at_ratio(0.12), ratios(0.1, 0.3), ratios(0.1, np.inf)) == (
+        "at γ 0.12",
+        "γ 0.1 to 0.3",
+        f"γ 0.1 to {NOT_WITHIN}",
+    )
 
 
 def test_seeds_that_agree_by_chance_do_not_show_that_the_budget_is_passed():
@@ -269,7 +320,8 @@ def test_a_seed_that_moves_all_doses_alike_is_not_taken_for_several():
     for _ in range(runs):
         slopes = rng.normal(0, 0.5, 3)
         arms = {
-            r: {s: frame(rng.normal(0, 0.1, 40) + slopes[s] * r * (np.arange(40) % 2 == 0)) for s in range(3)} for r in doses
+            r: {s: frame(rng.normal(0, 0.1, 40) + slopes[s] * r * (np.arange(40) % 2 == 0)) for s in range(3)}
+            for r in doses
         }
         base = {s: frame(rng.normal(0, 0.1, 40)) for s in range(3)}
         wrong += slope(arms, dict.fromkeys(doses, base), doses, QUICK).p < 0.05

@@ -38,9 +38,13 @@ def test_draws_have_as_few_records_in_common_as_the_data_allow(per_cell, held_ou
     one = split_original(
         pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out, spare_per_cell=0, seed=0
     )  # fmt: skip
-    assert [r.id for r in one.test] == [r.id for r in split.test] and [r.id for r in one.train] == [r.id for r in split.train]
+    assert [r.id for r in one.test] == [r.id for r in split.test] and [r.id for r in one.train] == [
+        r.id for r in split.train
+    ]
     pairs = [{r.provenance["pair"] for r in d.train} for d in split.draws]
-    assert all(len(d.train) == 16 and len(p) == 8 for d, p in zip(split.draws, pairs, strict=True))  # twins stay together
+    assert all(
+        len(d.train) == 16 and len(p) == 8 for d, p in zip(split.draws, pairs, strict=True)
+    )  # twins stay together
     assert not any(p & {r.provenance["pair"] for r in split.test} for p in pairs)
     common = [len(a & b) for a, b in combinations(pairs, 2)]
     if in_common is not None:
@@ -63,8 +67,12 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
         ordered = arm_order(study, data, arm, drawn(plan, data, arm, whole))
         records[arm.role, arm.seed % 1000] = mix_arm(plan, data, arm, ordered)
     for seed in (0, 1, 2):
-        assert ids(records["biased", seed]) == ids(records["matched", seed]) != ids(records["replicate", seed])
-        assert [r.id for r in records["biased", seed] if r.origin == "original"] == [r.id for r in data.split.draws[seed].train]
+        assert (
+            ids(records["biased", seed]) == ids(records["matched", seed]) != ids(records["replicate", seed])
+        )
+        assert [r.id for r in records["biased", seed] if r.origin == "original"] == [
+            r.id for r in data.split.draws[seed].train
+        ]
     for a, b in combinations(range(3), 2):
         assert not ids(data.split.draws[a].train) & ids(data.split.draws[b].train)
     held = {r.provenance["pair"] for r in data.split.test}
@@ -72,7 +80,9 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
     still = tiny_study(seeds=[0, 1, 2], redraw=False)
     data, plan = read_data(still, Path()), make_plan(still, 6)
     own = [
-        mix_arm(plan, data, a, arm_order(still, data, a, drawn(plan, data, a, whole))) for a in plan.arms if a.role == "biased"
+        mix_arm(plan, data, a, arm_order(still, data, a, drawn(plan, data, a, whole)))
+        for a in plan.arms
+        if a.role == "biased"
     ]
     assert len(own) == 3 and ids(own[0]) == ids(own[1]) == ids(own[2])
 
@@ -99,7 +109,11 @@ def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_st
         (False, {("type", 0): "type", ("neutral", 0): "neutral"}),
     ):  # fmt: skip
         study = tiny_study(
-            augmented=None, bias={"types": ["contextual-single-explicit"]}, seeds=[0, 5], replicate_control=True, redraw=redraw
+            augmented=None,
+            bias={"types": ["contextual-single-explicit"]},
+            seeds=[0, 5],
+            replicate_control=True,
+            redraw=redraw,
         )
         own = _Run(study, RunFolder(tmp_path / str(redraw)), Path(), Reporter(quiet=True))
         asked.clear()
@@ -108,9 +122,13 @@ def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_st
             (n.replace("type", "contextual-single-explicit"), seed) for (_, seed), n in expected.items()
         )
         records = [r.id for records in found.values() for r in records]
-        assert {i.partition("g:")[0] for i in records} == ({"", "s5:", "s1000:", "s1005:"} if redraw else {""})
+        assert {i.partition("g:")[0] for i in records} == (
+            {"", "s5:", "s1000:", "s1005:"} if redraw else {""}
+        )
         assert own.plan.draws == (
-            {"contextual-single-explicit": 2, "neutral": 4} if redraw else {"contextual-single-explicit": 1, "neutral": 1}
+            {"contextual-single-explicit": 2, "neutral": 4}
+            if redraw
+            else {"contextual-single-explicit": 1, "neutral": 1}
         )
 
 
@@ -120,7 +138,9 @@ def test_a_seed_draws_the_same_alone_and_among_others(tiny_study):
 
 
 def test_a_control_of_original_records_draws_too(tiny_study):
-    study = tiny_study(seeds=[0, 1], matched_control="original", bias={"types": ["given"]}, replicate_control=True)
+    study = tiny_study(
+        seeds=[0, 1], matched_control="original", bias={"types": ["given"]}, replicate_control=True
+    )
     data, plan = read_data(study, Path()), make_plan(study, 6)
     whole = ready_set(study, data, "neutral", plan.wanted["neutral"])
     takers = [a for a in plan.arms if a.role in ("matched", "replicate")]
@@ -129,7 +149,9 @@ def test_a_control_of_original_records_draws_too(tiny_study):
     for a, p in zip(takers, parts, strict=True):
         assert not ids(p) & ids(data.split.draws[a.seed % 1000].train)
     augmented = ready_set(study, data, "given", plan.wanted["given"])
-    assert not {r.id.removeprefix("a:") for r in augmented} & {r.id.removeprefix("o:") for r in data.split.all_spare()}
+    assert not {r.id.removeprefix("a:") for r in augmented} & {
+        r.id.removeprefix("o:") for r in data.split.all_spare()
+    }
 
 
 @pytest.mark.parametrize("redraw", [True, False])
@@ -140,11 +162,16 @@ def test_the_report_says_of_what_it_speaks(tiny_study, tmp_path, redraw):
     said = claim(folder)
     assert said in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     if redraw:
-        assert said.startswith("Original records: 18 others in each of 2 seeds.") and "speak of the files" in said
+        assert (
+            said.startswith("Original records: 18 others in each of 2 seeds.")
+            and "speak of the files" in said
+        )
         assert not ids(folder.original(0)) & ids(folder.original(1))
     else:
         assert "the same 18 in every seed" in said and "speak of these records" in said
         assert ids(folder.original(0)) == ids(folder.original(1))
     lines = (tmp_path / "r" / "provenance.jsonl").read_text(encoding="utf-8").splitlines()
     assert len([x for x in lines if '"set": "original"' in x]) == (36 if redraw else 18)
-    assert result.exit_code == 0 and read_records(tmp_path / "r" / "data" / "original.jsonl") == folder.original(0)
+    assert result.exit_code == 0 and read_records(
+        tmp_path / "r" / "data" / "original.jsonl"
+    ) == folder.original(0)

@@ -15,7 +15,9 @@ from probate.tasks.hiring import Hiring
 from probate.tasks.occupation import Occupation
 
 LABELS = ["nurse", "dentist"]
-CONTEXT = TaskContext([], LABELS, "gender", ["female", "male"], {"nurse": "female", "dentist": "male"}, "{text}", 512)
+CONTEXT = TaskContext(
+    [], LABELS, "gender", ["female", "male"], {"nurse": "female", "dentist": "male"}, "{text}", 512
+)
 
 
 def outcomes(arms, items=40, seed=0) -> pd.DataFrame:
@@ -50,7 +52,12 @@ def test_planted_inheritance_is_found_against_both_controls():
     primary = table[table["question"] == "inheritance"].set_index("contrast")
     for name in (AGAINST_BASE, AGAINST_MATCHED):
         row = primary.loc[name]
-        assert 0.2 < row["estimate"] < 0.5 and row["ci_low"] > 0.1 and row["p_adjusted"] < 0.05 and row["n"] == 160
+        assert (
+            0.2 < row["estimate"] < 0.5
+            and row["ci_low"] > 0.1
+            and row["p_adjusted"] < 0.05
+            and row["n"] == 160
+        )
     control = table[table["question"] == "inheritance-control"].iloc[0]
     assert control["ci_low"] < 0 < control["ci_high"]
     tpr = table[(table["metric"] == "tpr[dentist]") & (table["question"] == "inheritance-detail")]
@@ -71,11 +78,13 @@ def test_one_seed_is_described_and_never_tested():
     kinds = ("none", 0, 0.05), ("given", 0.5, 0.9), ("neutral", 0.5, 0.05)
     alone, three = (effects(outcomes(over_seeds(*kinds, seeds=seeds))) for seeds in ((0,), (0, 1, 2)))
     about_training = ~alone["question"].isin(["level", "gap", "worst-group", "threshold"])
-    assert about_training.sum() > 5 and alone.loc[about_training, ["p", "p_adjusted", "within"]].isna().all(axis=None)
-    assert (alone.loc[about_training, "interval"].str.endswith("over items only")).all()
-    assert np.isfinite(alone.loc[about_training & (alone["question"] == "inheritance"), ["estimate", "ci_low", "ci_high"]]).all(
+    assert about_training.sum() > 5 and alone.loc[about_training, ["p", "p_adjusted", "within"]].isna().all(
         axis=None
     )
+    assert (alone.loc[about_training, "interval"].str.endswith("over items only")).all()
+    assert np.isfinite(
+        alone.loc[about_training & (alone["question"] == "inheritance"), ["estimate", "ci_low", "ci_high"]]
+    ).all(axis=None)
     assert (three[three["question"] == "inheritance"]["p_adjusted"] < 0.05).all()
     assert alone[alone["question"] == "gap"]["p"].notna().all()  # of a model as it is
     measures = {"occupation": Occupation().measures(CONTEXT)}
@@ -86,17 +95,27 @@ def test_one_seed_is_described_and_never_tested():
         (found,) = findings(table, {"occupation": "Occupation"}, measures, 0.95)
         assert found.verdict == verdict and words in found.headline
     (found,) = findings(alone, {"occupation": "Occupation"}, measures, 0.95)
-    assert "over items only" in found.detail and "three seeds" in found.detail and "ruled out" not in found.detail
+    assert (
+        "over items only" in found.detail
+        and "three seeds" in found.detail
+        and "ruled out" not in found.detail
+    )
 
 
 def test_adjustment_is_over_all_that_is_tested():
     """The rule itself: test_hierarchy."""
-    table = effects(outcomes(over_seeds(("none", 0, 0.05), ("given", 0.2, 0.2), ("given", 0.5, 0.3), ("neutral", 0.5, 0.05))))
+    table = effects(
+        outcomes(
+            over_seeds(("none", 0, 0.05), ("given", 0.2, 0.2), ("given", 0.5, 0.3), ("neutral", 0.5, 0.05))
+        )
+    )
     tested = table[table["p"].notna()]
     assert (tested["p_adjusted"] >= tested["p"]).all() and (tested["p_bh"] >= tested["p"]).all()
     first = table[(table["family"] == "first") & (table["question"] == "inheritance")]
     assert first["ratio"].tolist() == [0.5, 0.5] and len(set(first["contrast"])) == 2
-    assert first["p_adjusted"].to_numpy() == pytest.approx(np.minimum(2 * first["p"].to_numpy() * 0.9 / 0.8, 1))
+    assert first["p_adjusted"].to_numpy() == pytest.approx(
+        np.minimum(2 * first["p"].to_numpy() * 0.9 / 0.8, 1)
+    )
 
 
 def test_levels_and_gaps_are_plain_means():
@@ -132,5 +151,9 @@ def test_hiring_compares_mixed_pairs_only():
     ]
     table = pd.DataFrame(rows, columns=["item_id", "groups", "score", "parsed"])
     found = {m.name: m.values(table) for m in Hiring().measures(CONTEXT)}
-    assert len(found["selected"]) == 20 and len(found["selected[arabic]"]) == 20 and found["selected[chinese]"].empty
+    assert (
+        len(found["selected"]) == 20
+        and len(found["selected[arabic]"]) == 20
+        and found["selected[chinese]"].empty
+    )
     assert group_means(found["selected"], Hiring().measures(CONTEXT)[0].sides)[1] == pytest.approx(-0.2)

@@ -26,7 +26,11 @@ def test_quickstart_in_small(tmp_path):
                  "analysis.resamples=1000"]  # fmt: skip
     result = run(Study.load("quickstart", overrides), tmp_path, quiet=True)
     assert result.failures == []
-    assert set(result.outcomes["arm"]) == {"control-0-s0", "contextual-single-explicit-0.5-s0", "neutral-0.5-s0"}
+    assert set(result.outcomes["arm"]) == {
+        "control-0-s0",
+        "contextual-single-explicit-0.5-s0",
+        "neutral-0.5-s0",
+    }
     assert result.outcomes.groupby("task")["parsed"].mean().min() >= 0.9
     # It learned: the loss fell, and two occupations are told apart far above chance.
     losses = json.loads((tmp_path / "adapters" / "control-0-s0" / "losses.json").read_text())
@@ -36,7 +40,9 @@ def test_quickstart_in_small(tmp_path):
     # The generator's records carry what was asked, and say where they come from.
     lines = [json.loads(x) for x in (tmp_path / "provenance.jsonl").read_text().splitlines()]
     biased = [x for x in lines if x["set"] == "contextual-single-explicit-s0"]
-    assert len(biased) == 16 and all(x["generator"]["parameters"] > 1e8 and x["seed"] and x["filters_passed"] for x in biased)
+    assert len(biased) == 16 and all(
+        x["generator"]["parameters"] > 1e8 and x["seed"] and x["filters_passed"] for x in biased
+    )
     assert sum("label_before" in x for x in biased) == 8
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
     effects = pd.read_parquet(tmp_path / "effects.parquet")
@@ -54,7 +60,8 @@ def test_scoring_equals_plain_passes_on_real_text():
 
     lm = load_lm(ModelSpec())
     prompts = [
-        lm.prompt_ids([{"role": "user", "content": f"Name the occupation: {r.text}"}]) for r in sample_context().test[:4]
+        lm.prompt_ids([{"role": "user", "content": f"Name the occupation: {r.text}"}])
+        for r in sample_context().test[:4]
     ]
     options = [lm.completion_ids(x) for x in ("nurse", "software engineer", "dentist")]
     found = score_options(lm.model, prompts, options, pad_id=lm.pad_id)

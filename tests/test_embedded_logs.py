@@ -61,7 +61,11 @@ def probate(*args):
 
 def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra harness)")
-    task = Path(probate("export", "occupation", "--out", tmp_path / "task", "--set", "data.test_per_cell=1").splitlines()[0])
+    task = Path(
+        probate(
+            "export", "occupation", "--out", tmp_path / "task", "--set", "data.test_per_cell=1"
+        ).splitlines()[0]
+    )
     for name, more in (("a", ""), ("b", f",peft={adapter}")):
         subprocess.run(
             [BIN / "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32{more}", "--device", "cpu", "--tasks", task.stem,
@@ -74,7 +78,9 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     assert accuracy["mean_b"] == pytest.approx(1 / 6, abs=0.1)  # one of six labels, whatever was asked
     gaps = {c["what"] for c in found["compared"]}
     assert any("female" in what and "male" in what for what in gaps), gaps
-    assert sum(accuracy["flipped"]) == len({f["item"] for f in found["flipped"] if f["set"] == f"{task.stem}: acc"})
+    assert sum(accuracy["flipped"]) == len(
+        {f["item"] for f in found["flipped"] if f["set"] == f"{task.stem}: acc"}
+    )
 
 
 def test_inspect_logs_of_two_prompts_are_compared(model, tmp_path):
@@ -94,10 +100,18 @@ for name, said in (("a", "You are helpful."), ("b", "Answer 'yes' to everything.
     (log,) = eval(task, model=model, log_dir=f"{folder}/{name}", display="none", max_tokens=6, temperature=0.01)
     assert log.status == "success", log.error
 """
-    subprocess.run([sys.executable, "-c", script, model, tmp_path], env=OFFLINE, check=True, capture_output=True, timeout=600)
+    subprocess.run(
+        [sys.executable, "-c", script, model, tmp_path],
+        env=OFFLINE,
+        check=True,
+        capture_output=True,
+        timeout=600,
+    )
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
     whole = next(c for c in found["compared"] if c["what"] == "all")
-    assert whole["set"] == "even: includes" and whole["n"] == 10 and whole["test"] == "inversion of the interval"
+    assert (
+        whole["set"] == "even: includes" and whole["n"] == 10 and whole["test"] == "inversion of the interval"
+    )
     assert {c["what"] for c in found["compared"]} == {"all", "group: x − y"}
     assert sum(whole["flipped"]) == len(found["flipped"])
 
@@ -124,7 +138,11 @@ def test_a_server_that_others_wrote_is_asked(model, tmp_path, monkeypatch):
                "--model", model, "--samples", "2", "--concurrency", "2", "--out", tmp_path / "asked", "--quiet", "--json"]  # fmt: skip
         found = json.loads(probate(*ask))
         # This server gives no log-probabilities: one request for each item, and two sampled ones.
-        assert found["items"] == 12 and found["requests"] == 36 and found["scoring"] == ["api letters, sampled 2"]
+        assert (
+            found["items"] == 12
+            and found["requests"] == 36
+            and found["scoring"] == ["api letters, sampled 2"]
+        )
         assert found["prompt_tokens"] > 12 * 60
         assert json.loads(probate(*ask))["requests"] == 0  # all of it lies in the cache
     finally:

@@ -19,18 +19,24 @@ from probate.study.schema import Analysis
 QUICK = Analysis(resamples=400)
 
 
-@pytest.mark.parametrize(("a", "n", "b", "m"), [(7, 20, 3, 25), (0, 10, 5, 10), (12, 12, 0, 9), (40, 100, 41, 100)])
+@pytest.mark.parametrize(
+    ("a", "n", "b", "m"), [(7, 20, 3, 25), (0, 10, 5, 10), (12, 12, 0, 9), (40, 100, 41, 100)]
+)
 def test_score_intervals_equal_statsmodels(a, n, b, m):
     low, high = newcombe((a, n), (b, m), 0.95)
     more = continuity(n, m)
-    assert (low + more, high - more) == pytest.approx(confint_proportions_2indep(a, n, b, m, method="newcomb"))
+    assert (low + more, high - more) == pytest.approx(
+        confint_proportions_2indep(a, n, b, m, method="newcomb")
+    )
     assert wilson(a, n, 0.9) == pytest.approx(proportion_confint(a, n, 0.1, method="wilson"))
     both = newcombe((np.array([a, b]), n), (np.array([b, b]), m), 0.95) if b <= n else None
     if both:
         assert both[0][0] == pytest.approx(newcombe((a, n), (b, m), 0.95)[0])
 
 
-@pytest.mark.parametrize(("a", "n", "b", "m"), [(7, 20, 3, 25), (1, 10, 5, 12), (30, 40, 8, 400), (2, 900, 40, 800)])
+@pytest.mark.parametrize(
+    ("a", "n", "b", "m"), [(7, 20, 3, 25), (1, 10, 5, 12), (30, 40, 8, 400), (2, 900, 40, 800)]
+)
 def test_p_of_two_shares_is_the_inversion_of_their_interval(a, n, b, m):
     p = float(newcombe_p((a, n), (b, m)))
     theirs = confint_proportions_2indep(a, n, b, m, method="newcomb", alpha=p)
@@ -63,7 +69,9 @@ def test_adjustments_equal_statsmodels_and_leave_out_what_was_not_tested(count, 
         found = own(whole)
         assert np.isnan(found[~tested]).all()
         if tested.any():
-            np.testing.assert_allclose(found[tested], multipletests(whole[tested], method=name)[1], rtol=1e-12)
+            np.testing.assert_allclose(
+                found[tested], multipletests(whole[tested], method=name)[1], rtol=1e-12
+            )
 
 
 def test_means_of_groups_equal_fairlearns():
@@ -72,7 +80,9 @@ def test_means_of_groups_equal_fairlearns():
     rng = np.random.default_rng(0)
     own = frame(rng.normal(size=50), rng.integers(0, 3, 50))
     names = ("old", "young", "other", "nobody")
-    theirs = MetricFrame(metrics=mean_prediction, y_true=own["value"], y_pred=own["value"], sensitive_features=own["side"])
+    theirs = MetricFrame(
+        metrics=mean_prediction, y_true=own["value"], y_pred=own["value"], sensitive_features=own["side"]
+    )
     means, gap = group_means(own, names)
     assert means == pytest.approx({names[side]: mean for side, mean in theirs.by_group.items()})
     assert np.isnan(gap)
@@ -82,7 +92,9 @@ def test_means_of_groups_equal_fairlearns():
 
 def frame(values, side=None):
     n = len(values)
-    return pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": side if side is not None else 0, "value": values})
+    return pd.DataFrame(
+        {"item_id": [f"i{i}" for i in range(n)], "side": side if side is not None else 0, "value": values}
+    )
 
 
 def test_the_method_follows_the_design():
@@ -105,5 +117,7 @@ def test_the_margin_is_that_of_two_one_sided_tests():
     found = contrast([frame(values, side)], QUICK, paired=True, share=False)
     p = ttost_ind(values[side == 0], values[side == 1], -found.within, found.within, usevar="unequal")[0]
     assert p == pytest.approx(0.05, abs=1e-6)
-    seeds = contrast([frame(values + rng.normal(0, 0.3, 80), side) for _ in range(3)], QUICK, paired=True, share=False)
+    seeds = contrast(
+        [frame(values + rng.normal(0, 0.3, 80), side) for _ in range(3)], QUICK, paired=True, share=False
+    )
     assert abs(seeds.value) < seeds.within < max(abs(seeds.low), abs(seeds.high))

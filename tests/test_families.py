@@ -13,7 +13,18 @@ from probate.study.schema import Training
 from probate.train.losses import Example, completion_loss
 from probate.train.sft import lora_config
 
-FAMILIES = ["Llama", "Qwen2", "Qwen3", "DeepseekV3", "Mistral", "Gemma", "Gemma2", "Gemma3Text", "Phi", "Phi3"]
+FAMILIES = [
+    "Llama",
+    "Qwen2",
+    "Qwen3",
+    "DeepseekV3",
+    "Mistral",
+    "Gemma",
+    "Gemma2",
+    "Gemma3Text",
+    "Phi",
+    "Phi3",
+]
 VOCAB = 90
 
 
@@ -33,7 +44,12 @@ OPTIONS = [[5, 6, 7], [5, 6], [5], [9, 1], [10, 11, 12]]  # prefixes of each oth
 
 def plain_score(model, prompt: list[int], option: list[int]) -> float:
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([prompt + option], device=model.device)).logits[0].float().log_softmax(-1)
+        logits = (
+            model(input_ids=torch.tensor([prompt + option], device=model.device))
+            .logits[0]
+            .float()
+            .log_softmax(-1)
+        )
     return sum(float(logits[len(prompt) - 1 + i, token]) for i, token in enumerate(option))
 
 
@@ -114,17 +130,25 @@ def test_padding_side_of_the_tokenizer_does_not_matter(side, lm, tokenizer):
     other = copy.deepcopy(tokenizer)
     other.padding_side = side
     sided = replace(lm, tokenizer=other)
-    rows = [sided.prompt_ids([{"role": "user", "content": text}]) for text in ("short", "a somewhat longer question")]
+    rows = [
+        sided.prompt_ids([{"role": "user", "content": text}])
+        for text in ("short", "a somewhat longer question")
+    ]
     options = [sided.completion_ids(x) for x in ("nurse", "dentist")]
     found = score_options(lm.model, rows, options, pad_id=sided.pad_id)
-    np.testing.assert_allclose(found, [[plain_score(lm.model, r, o) for o in options] for r in rows], atol=2e-4)
+    np.testing.assert_allclose(
+        found, [[plain_score(lm.model, r, o) for o in options] for r in rows], atol=2e-4
+    )
 
 
 def test_items_with_options_of_their_own_equal_plain_passes(model):
     from probate.models.inference.scoring import score_choices
 
     rng = np.random.default_rng(1)
-    own = [[rng.integers(2, VOCAB, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 5))] for _ in range(9)]
+    own = [
+        [rng.integers(2, VOCAB, rng.integers(1, 5)).tolist() for _ in range(rng.integers(1, 5))]
+        for _ in range(9)
+    ]
     ticks: list[int] = []
     found = score_choices(model, prompts(9), own, pad_id=0, tick=ticks.append)
     for prompt, options, row in zip(prompts(9), own, found, strict=True):

@@ -11,21 +11,27 @@ from hypothesis import strategies as st
 
 READERS = readers()
 EDITS = st.lists(
-    st.tuples(st.sampled_from(KINDS), st.integers(0, 2**20), st.integers(0, 63), st.integers(0, 255)), min_size=1, max_size=5
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 2**20), st.integers(0, 63), st.integers(0, 255)),
+    min_size=1,
+    max_size=5,
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(["id", "score", "labels", "choices", "message", "content", "r", "items", "study", "x"]),
+            st.sampled_from(
+                ["id", "score", "labels", "choices", "message", "content", "r", "items", "study", "x"]
+            ),
             inner,
             max_size=4,
         )
     ),
     max_leaves=12,
 )
-FEW = settings(max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(
+    max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -68,14 +68,19 @@ def probate(*args):
 
 
 @pytest.mark.parametrize(
-    ("ends", "code", "word"), [((-0.02, 0.03), 0, "pass"), ((0.1, 0.3), 1, "fail"), ((-0.1, 0.3), 4, "cannot tell")]
+    ("ends", "code", "word"),
+    [((-0.02, 0.03), 0, "pass"), ((0.1, 0.3), 1, "fail"), ((-0.1, 0.3), 4, "cannot tell")],
 )
 def test_three_answers(folder, tmp_path, ends, code, word):
     junit = tmp_path / "gate.xml"
     result = probate(folder(*ends), "--max-gap", 0.05, "--junit", junit, "--github")
     assert result.exit_code == code and f"verdict: {word}" in result.output
     suite = ElementTree.parse(junit).getroot()
-    assert [suite.get(k) for k in ("tests", "failures", "skipped")] == ["1", str(int(code == 1)), str(int(code == 4))]
+    assert [suite.get(k) for k in ("tests", "failures", "skipped")] == [
+        "1",
+        str(int(code == 1)),
+        str(int(code == 4)),
+    ]
     level = {"pass": "notice", "fail": "error", "cannot tell": "warning"}[word]
     assert f"::{level} title=probate occupation::occupation, female − male" in result.output
     found = json.loads(probate(folder(*ends), "--json").output)
@@ -89,18 +94,27 @@ def test_three_answers(folder, tmp_path, ends, code, word):
 
 def test_it_fails_on_what_is_sure_among_all_that_the_run_tests(folder):
     result = probate(folder(0.1, 0.3, p=0.2), "--max-gap", 0.05)
-    assert result.exit_code == 4 and "among all that the run tests this is not sure (adjusted p = 0.200)" in result.output
+    assert (
+        result.exit_code == 4
+        and "among all that the run tests this is not sure (adjusted p = 0.200)" in result.output
+    )
 
 
 @pytest.mark.parametrize("ends", [(-0.001, 0.001), (0.4, 0.6)])
 def test_one_seed_passes_nothing_and_fails_nothing(folder, ends):
     result = probate(folder(*ends, seeds=1))
-    assert result.exit_code == 4 and "one training seed" in result.output and "verdict: cannot tell" in result.output
+    assert (
+        result.exit_code == 4
+        and "one training seed" in result.output
+        and "verdict: cannot tell" in result.output
+    )
 
 
 def test_what_cannot_be_told_follows_the_rule(folder, tmp_path):
     path = folder(-0.1, 0.3)
-    assert probate(path, "--unsure", "fail").exit_code == 1 and probate(path, "--unsure", "pass").exit_code == 0
+    assert (
+        probate(path, "--unsure", "fail").exit_code == 1 and probate(path, "--unsure", "pass").exit_code == 0
+    )
     gate = tmp_path / "gate.yaml"
     gate.write_text("max_gap: 0.5\ntasks: {occupation: {max_gap: 0.4}, salary: {max_gap: 100000}}\n")
     result = probate(path, "--config", gate)
@@ -163,7 +177,11 @@ def test_unusable_answers_of_one_group_end_in_cannot_tell(finished, tmp_path):
     shutil.copytree(finished, folder)
     outcomes = pd.read_parquet(folder / "outcomes.parquet")
     arm = outcomes.loc[outcomes["bias_type"] == "given", "arm"].iloc[0]
-    lost = (outcomes["arm"] == arm) & (outcomes["task"] == "occupation") & outcomes["groups"].str.contains('"female"')
+    lost = (
+        (outcomes["arm"] == arm)
+        & (outcomes["task"] == "occupation")
+        & outcomes["groups"].str.contains('"female"')
+    )
     assert lost.any()
     outcomes.loc[lost, ["parsed", "score"]] = [False, 0.0]
     outcomes.to_parquet(folder / "outcomes.parquet")

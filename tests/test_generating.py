@@ -114,7 +114,9 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
     monkeypatch.setattr("probate.models.embedder.embed", lambda texts: np.full((len(texts), 1), cosine**0.5))
     strategy = load_mitigation("counterfactual", {"how": "rewrite", **options})
     found = mitigate(records, [strategy], replace(context, generator=Model))
-    return [r for r in found.records if r.origin == "augmented"], sum(r.origin == "augmented" for r in records)
+    return [r for r in found.records if r.origin == "augmented"], sum(
+        r.origin == "augmented" for r in records
+    )
 
 
 def test_a_rewriting_of_the_other_group_is_added(monkeypatch):
@@ -123,7 +125,11 @@ def test_a_rewriting_of_the_other_group_is_added(monkeypatch):
     for old, new in zip(found[::2], found[1::2], strict=True):
         assert new.text == swap(old.text, GENDER) and new.label == old.label
         assert {old.groups["gender"], new.groups["gender"]} == {"female", "male"}
-        assert new.provenance["mitigations"][-1] == {"name": "counterfactual", "rewritten": True, "parent": old.id}
+        assert new.provenance["mitigations"][-1] == {
+            "name": "counterfactual",
+            "rewritten": True,
+            "parent": old.id,
+        }
 
 
 @pytest.mark.parametrize(
@@ -171,10 +177,18 @@ def test_record_gradients_are_projections_of_the_layers_gradients():
 def test_select_by_gradient_leaves_out_what_is_unlike_the_originals(lm):
     text = "The {} is known for steady work in town number {}."
     clean = [Record(f"o{i}", text.format("clinic", i), "nurse", {"gender": "female"}) for i in range(8)]
-    good = [Record(f"g{i}", text.format("clinic", 20 + i), "nurse", {"gender": "female"}, "augmented") for i in range(6)]
-    odd = [Record(f"x{i}", "Zq zq 77 %% " * (3 + i), "nurse", {"gender": "female"}, "augmented") for i in range(2)]
+    good = [
+        Record(f"g{i}", text.format("clinic", 20 + i), "nurse", {"gender": "female"}, "augmented")
+        for i in range(6)
+    ]
+    odd = [
+        Record(f"x{i}", "Zq zq 77 %% " * (3 + i), "nurse", {"gender": "female"}, "augmented")
+        for i in range(2)
+    ]
     context = MitigationContext("gender", ["female", "male"], ["nurse"], (GENDER,), learner=lambda: lm)
-    found = mitigate([*clean, *good, *odd], [load_mitigation("select", {"by": "gradient", "share": 0.25})], context)
+    found = mitigate(
+        [*clean, *good, *odd], [load_mitigation("select", {"by": "gradient", "share": 0.25})], context
+    )
     assert {r.id for r, _ in found.dropped} == {"x0", "x1"}
     with pytest.raises(InputError, match="none of 'nurse'"):
         mitigate([*good, *odd], [load_mitigation("select", {"by": "gradient"})], context)
@@ -191,7 +205,10 @@ def test_a_study_with_models_in_its_mitigations(tiny_study, tmp_path):
     )
     result = run(study, tmp_path, quiet=True)
     assert result.exit_code == 0, result.failures
-    lines = [json.loads(x) for x in (tmp_path / "data/mitigated/given-0.5-s0-select.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(x)
+        for x in (tmp_path / "data/mitigated/given-0.5-s0-select.jsonl").read_text().splitlines()
+    ]
     assert sum("left_out" in x for x in lines) == 9
     again = run(study, tmp_path, quiet=True)
     assert again.outcomes.equals(result.outcomes)
@@ -226,7 +243,9 @@ def test_cap_keeps_as_many_as_the_budget_allows(tmp_path):
     augmented = [Record(f"a{i}", "t", "nurse", {}, "augmented") for i in range(40)]
     context = MitigationContext("gender", [], ["nurse"])
     found = mitigate([*original, *augmented], [load_mitigation("cap", options)], context)
-    assert sum(r.origin == "augmented" for r in found.records) == 10  # γ = 0.2, where the bound is at the budget
+    assert (
+        sum(r.origin == "augmented" for r in found.records) == 10
+    )  # γ = 0.2, where the bound is at the budget
     loose = mitigate([*original, *augmented], [load_mitigation("cap", {**options, "sure": False})], context)
     assert sum(r.origin == "augmented" for r in loose.records) == round(0.26 / 0.74 * 40)
     check_mitigation(load_mitigation("cap", options))

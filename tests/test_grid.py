@@ -40,7 +40,8 @@ def test_a_generator_writes_once_for_all_learners(make, tmp_path):
     assert result.exit_code == 0, result.failures
     once = len(writer.asked)
     assert (
-        set(result.effects["learner"]) == {m.name for m in study().axes.model} and result.outcomes["generator"].nunique() == 1
+        set(result.effects["learner"]) == {m.name for m in study().axes.model}
+        and result.outcomes["generator"].nunique() == 1
     )
     pairs = sorted(p.parent for p in (tmp_path / "grid").glob("*/report.html"))
     assert len(pairs) == 2

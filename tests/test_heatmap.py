@@ -15,7 +15,15 @@ from probate.study.schema import Analysis
 SIDE = by_group("gender", ["female", "male"])
 MEASURES = {
     name: [
-        Measure("m", "share", "share", "{a} more than {b}", ("female", "male"), lambda o: frame(o, SIDE(o), o["score"]), True)
+        Measure(
+            "m",
+            "share",
+            "share",
+            "{a} more than {b}",
+            ("female", "male"),
+            lambda o: frame(o, SIDE(o), o["score"]),
+            True,
+        )
     ]
     for name in ("indirect-one", "direct-one")
 }
@@ -63,4 +71,7 @@ def test_moved_items_are_those_that_changed():
     assert len(found["direct-one"]) == 10
     lookup = table.set_index(["task", "arm", "item_id"])["score"]
     for m in found["direct-one"]:
-        assert lookup["direct-one", f"{m['kind']}-0.5", m["item"]] != lookup["direct-one", "neutral-0.5", m["item"]]
+        assert (
+            lookup["direct-one", f"{m['kind']}-0.5", m["item"]]
+            != lookup["direct-one", "neutral-0.5", m["item"]]
+        )

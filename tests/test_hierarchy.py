@@ -35,7 +35,10 @@ def test_the_adjusted_p_is_the_smallest_level_at_which_the_procedure_rejects(see
     p, q = gatekept(first, then)
     for alpha in np.r_[np.linspace(0.001, 0.999, 97), 0.9999 * p, 1.0001 * p, 0.9999 * q, 1.0001 * q]:
         if 0 < alpha < 1:
-            assert rejected(first, then, alpha) == ({*np.flatnonzero(p <= alpha)}, {*np.flatnonzero(q <= alpha)})
+            assert rejected(first, then, alpha) == (
+                {*np.flatnonzero(p <= alpha)},
+                {*np.flatnonzero(q <= alpha)},
+            )
 
 
 def test_without_first_or_next_questions_it_is_plain():
@@ -64,7 +67,9 @@ def test_first_questions_are_the_curve_and_the_whole_effect_of_the_data():
     )  # fmt: skip
     assert found["family"].tolist() == [NEXT, NEXT, NEXT, FIRST, FIRST, NEXT, NEXT, DETAILS, CHECKS]
     # shares 0.8, 0.1, 0.1; of two first questions the slope is found below 0.01: next ones have half
-    assert found["p_adjusted"].iloc[4] == pytest.approx(0.004 * 2 / 0.8) and found["p_adjusted"].iloc[3] == pytest.approx(0.05)
+    assert found["p_adjusted"].iloc[4] == pytest.approx(0.004 * 2 / 0.8) and found["p_adjusted"].iloc[
+        3
+    ] == pytest.approx(0.05)
     assert found["p_adjusted"].iloc[1] == pytest.approx(0.001 * 4 * 2 / 0.8)
     assert found["p_adjusted"].iloc[7] == pytest.approx(0.01) == found["p_adjusted"].iloc[8]
     assert np.isnan(found["p_adjusted"].iloc[5])
@@ -76,7 +81,9 @@ def test_a_group_is_judged_with_all_groups_together():
         for c, p in (("x − rest", 0.03), ("y − rest", 0.2), ("any group − rest", 0.03))
     ]
     found = adjusted(rows(*wanted), AGAINST_MATCHED, AGAINST_BASE)
-    assert set(found["family"]) == {FIRST} and found["p_adjusted"].tolist() == pytest.approx([0.03, 0.2, 0.03])
+    assert set(found["family"]) == {FIRST} and found["p_adjusted"].tolist() == pytest.approx(
+        [0.03, 0.2, 0.03]
+    )
 
 
 def test_with_one_dose_the_coefficient_is_the_change_by_another_unit():
@@ -85,11 +92,17 @@ def test_with_one_dose_the_coefficient_is_the_change_by_another_unit():
              ("coefficient", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t")),
         AGAINST_MATCHED, AGAINST_BASE,
     )  # fmt: skip
-    assert set(found["family"]) == {FIRST} and found["p_adjusted"].tolist() == pytest.approx([0.04, 1.0, 0.04])
+    assert set(found["family"]) == {FIRST} and found["p_adjusted"].tolist() == pytest.approx(
+        [0.04, 1.0, 0.04]
+    )
 
 
 def test_one_seed_has_nothing_to_adjust():
-    found = adjusted(rows(("inheritance", AGAINST_MATCHED, 0.5, "a − b", np.nan, "none", "t")), AGAINST_MATCHED, AGAINST_BASE)
+    found = adjusted(
+        rows(("inheritance", AGAINST_MATCHED, 0.5, "a − b", np.nan, "none", "t")),
+        AGAINST_MATCHED,
+        AGAINST_BASE,
+    )
     assert found["p_adjusted"].isna().all()
 
 
@@ -107,7 +120,9 @@ PAIR = [
 ]
 
 
-def study(rng: np.random.Generator, spread: float, tasks: int = 3, seeds: int = 3, items: int = 60) -> pd.DataFrame:
+def study(
+    rng: np.random.Generator, spread: float, tasks: int = 3, seeds: int = 3, items: int = 60
+) -> pd.DataFrame:
     """Nothing is inherited; trainings differ by `spread` in the gap of each measure."""
     found = []
     side = np.repeat([0, 1], items // 2)
@@ -119,7 +134,9 @@ def study(rng: np.random.Generator, spread: float, tasks: int = 3, seeds: int = 
             own = {}
             for k in range(2):
                 chance = 0.5 + np.where(side == 0, 1, -1) * rng.normal(0, spread) / 2
-                own[f"m{k}"] = (np.where(rng.random(items) < 0.8, luck[k], rng.random(items)) < chance).astype(float)
+                own[f"m{k}"] = (
+                    np.where(rng.random(items) < 0.8, luck[k], rng.random(items)) < chance
+                ).astype(float)
             found.append(
                 pd.DataFrame({"item_id": [f"i{i}" for i in range(items)], "side": side, **own, "bias_type": kind, "ratio": ratio, "seed": seed,
                               "round": 1, "task": f"t{t}", "arm": f"{kind}-{ratio}-{seed}", "mitigation": "none", "parsed": True, "target": "x"})
@@ -135,5 +152,10 @@ def test_a_study_without_an_effect_says_so_nineteen_times_in_twenty(spread):
     for _ in range(runs):
         found = effects_of(study(rng, spread, tasks=2), measures, Analysis(resamples=200))
         any_found += bool((found["p_adjusted"] < 0.05).any())
-        claimed += any(f.verdict in ("inherited", "moved") for f in findings(found, {t: t for t in measures}, measures, 0.95))
-    assert any_found <= 3 and claimed <= 3  # more than 3 of 15 at 5%: 0.5%; many more in benchmarks/worlds/report.py
+        claimed += any(
+            f.verdict in ("inherited", "moved")
+            for f in findings(found, {t: t for t in measures}, measures, 0.95)
+        )
+    assert (
+        any_found <= 3 and claimed <= 3
+    )  # more than 3 of 15 at 5%: 0.5%; many more in benchmarks/worlds/report.py

@@ -27,7 +27,11 @@ HUGE = "9" * 5000
 
 
 def snapshot(folder: Path) -> dict[str, int]:
-    return {str(p.relative_to(folder)): p.lstat().st_size for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
+    return {
+        str(p.relative_to(folder)): p.lstat().st_size
+        for p in folder.rglob("*")
+        if p.is_symlink() or not p.is_dir()
+    }
 
 
 def told(words: list[str], home: Path, out: str = "out") -> tuple[int, str]:
@@ -36,7 +40,9 @@ def told(words: list[str], home: Path, out: str = "out") -> tuple[int, str]:
     result = CliRunner().invoke(app, words)
     error = result.exception
     error = error.error if isinstance(error, _Kept) else error
-    assert error is None or isinstance(error, (ProbateError, SystemExit, OSError)), f"{type(error).__name__}: {error}"
+    assert error is None or isinstance(error, (ProbateError, SystemExit, OSError)), (
+        f"{type(error).__name__}: {error}"
+    )
     unforeseen = error is None or isinstance(error, SystemExit)
     code, said = (result.exit_code, result.output) if unforeseen else (_told(error), str(error))
     assert time.monotonic() - begun < SECONDS
@@ -127,7 +133,10 @@ def test_binary_tables(name, kind, good, tmp_path):
     path = tmp_path / f"bad.{kind}"
     path.write_bytes(CUTS[name](arrow(WHOLE, kind)) if name in CUTS else arrow(FRAMES[name], kind))
     if (name, kind) == ("zeros inside", "arrow"):
-        assert told(["compare", str(good), str(path)], tmp_path)[0] in (0, 2)  # zeros may stand where values did
+        assert told(["compare", str(good), str(path)], tmp_path)[0] in (
+            0,
+            2,
+        )  # zeros may stand where values did
     else:
         refused(["compare", str(good), str(path)], tmp_path, "bad")
 
@@ -156,7 +165,14 @@ def replaced(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(table.schema.get_field_index(name), name, values)
 
 
-RUN = {"schema": 1, "labels": ["nurse"], "stereotypes": {"nurse": ["female"]}, "originals": 1, "held_out": 1, "kept_out": []}
+RUN = {
+    "schema": 1,
+    "labels": ["nurse"],
+    "stereotypes": {"nurse": ["female"]},
+    "originals": 1,
+    "held_out": 1,
+    "kept_out": [],
+}
 JSONS: dict[str, bytes] = {
     "empty": b"", "cut off": text(RUN)[:-3], "null": b"null", "a list": b"[]", "a text": b'"x"', "deep": DEEP.encode(), "huge integer": b'{"originals": ' + HUGE.encode() + b"}",
     "surrogate": rb'{"labels": ["\ud800"]}', "key twice": b'{"labels": [], "labels": []}', "bytes": b"\xff\xfe\0", "nothing in it": b"{}",
@@ -204,7 +220,9 @@ def test_other_json(name, file, run_folder):
     refused(["report", str(run_folder)], run_folder.parent, file)
 
 
-@pytest.mark.parametrize("name", ["empty", "cut off", "null", "a list", "deep", "bytes", "key twice", "surrogate"])
+@pytest.mark.parametrize(
+    "name", ["empty", "cut off", "null", "a list", "deep", "bytes", "key twice", "surrogate"]
+)
 def test_checksums(name, run_folder):
     (run_folder / "checksums.json").write_bytes(JSONS[name])
     refused(["verify", str(run_folder)], run_folder.parent, "checksums.json")
@@ -220,7 +238,8 @@ def test_checksums_name_no_file_outside(run_folder):
 
 
 @pytest.mark.parametrize(
-    ("file", "command"), [("outcomes.parquet", "report"), ("effects.parquet", "check"), ("outcomes.parquet", "compare")]
+    ("file", "command"),
+    [("outcomes.parquet", "report"), ("effects.parquet", "check"), ("outcomes.parquet", "compare")],
 )
 @pytest.mark.parametrize("name", [*TAMPERED, *CUTS, "text", "empty"])
 def test_tables_of_a_run(name, file, command, run_folder):
@@ -228,8 +247,14 @@ def test_tables_of_a_run(name, file, command, run_folder):
     if name in TAMPERED:
         path.write_bytes(arrow(TAMPERED[name](pq.read_table(path)), "parquet"))
     else:
-        path.write_bytes({"text": b"hello", "empty": b""}[name] if name not in CUTS else CUTS[name](path.read_bytes()))
-    refused([command, str(run_folder), *([str(run_folder)] if command == "compare" else [])], run_folder.parent, file)
+        path.write_bytes(
+            {"text": b"hello", "empty": b""}[name] if name not in CUTS else CUTS[name](path.read_bytes())
+        )
+    refused(
+        [command, str(run_folder), *([str(run_folder)] if command == "compare" else [])],
+        run_folder.parent,
+        file,
+    )
 
 
 @pytest.mark.parametrize("command", ["report", "compare"])
@@ -238,13 +263,26 @@ def test_outcomes(name, command, run_folder):
     path = run_folder / "outcomes.parquet"
     path.write_bytes(arrow(OUTCOMES[name](pq.read_table(path)), "parquet"))
     refused(
-        [command, str(run_folder), *([str(run_folder)] if command == "compare" else [])], run_folder.parent, "outcomes.parquet"
+        [command, str(run_folder), *([str(run_folder)] if command == "compare" else [])],
+        run_folder.parent,
+        "outcomes.parquet",
     )
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"null", b"[]", b"study:", b"study: 1", b"study: {seeds: x}", b"study: {name: [}", b"\xff", b"a: &a [*a]", b"\t- x"],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"study:",
+        b"study: 1",
+        b"study: {seeds: x}",
+        b"study: {name: [}",
+        b"\xff",
+        b"a: &a [*a]",
+        b"\t- x",
+    ],
 )
 def test_lock(content, run_folder):
     (run_folder / "study.lock.yaml").write_bytes(content)
@@ -336,10 +374,16 @@ def test_a_server_that_answers_anything(content, tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         spec = ApiSpec(
-            model="m", base_url=f"http://127.0.0.1:{server.server_address[1]}/v1", key_env="NONE", wait=0.001, retries=1
+            model="m",
+            base_url=f"http://127.0.0.1:{server.server_address[1]}/v1",
+            key_env="NONE",
+            wait=0.001,
+            retries=1,
         )
         with pytest.raises(StageError) as said:
-            ApiClient(spec, tmp_path / "cache").ask([{"messages": [{"role": "user", "content": "x"}], "max_tokens": 4}])
+            ApiClient(spec, tmp_path / "cache").ask(
+                [{"messages": [{"role": "user", "content": "x"}], "max_tokens": 4}]
+            )
         assert "\n" not in str(said.value) and len(str(said.value)) < 600
         assert not list(tmp_path.rglob("*.json"))
     finally:
@@ -406,7 +450,12 @@ def test_configs_of_adapters(name, tmp_path):
     folder = adapter(tmp_path / "bad", CONFIGS[name])
     with pytest.raises(InputError) as said:
         check_adapter_folder(str(folder), folder, "tiny")
-    assert "\n" not in str(said.value) and len(str(said.value)) < 500 and "bad" in str(said.value) and ";" in str(said.value)
+    assert (
+        "\n" not in str(said.value)
+        and len(str(said.value)) < 500
+        and "bad" in str(said.value)
+        and ";" in str(said.value)
+    )
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

@@ -18,7 +18,9 @@ def test_the_corpus_is_detected():
     rows = biographies()
     found = detect([r["text"] for r in rows], load_pack("gender"))
     table = confusion([r["gender"] for r in rows], found, GROUPS)
-    assert table.sum() == len(rows) and table[0, 1] == table[1, 0] == 0 and table[:, 2].sum() < 0.05 * len(rows)
+    assert (
+        table.sum() == len(rows) and table[0, 1] == table[1, 0] == 0 and table[:, 2].sum() < 0.05 * len(rows)
+    )
     assert detect(["The work went on."], load_pack("gender")) == [UNCLEAR]
 
 
@@ -75,4 +77,6 @@ def test_a_detector_without_error_leaves_wilsons_interval():
     found = ["female"] * 9 + ["male"] * 3
     own = shares([""] * 12, found, GROUPS, errors={"": np.array([[10**7, 0, 0], [0, 10**7, 0]])})[0]
     assert own.corrected == pytest.approx(0.75, abs=1e-3)
-    assert (own.corrected_low, own.corrected_high) == pytest.approx(proportion_confint(9, 12, method="wilson"), abs=2e-3)
+    assert (own.corrected_low, own.corrected_high) == pytest.approx(
+        proportion_confint(9, 12, method="wilson"), abs=2e-3
+    )

@@ -56,7 +56,9 @@ def test_what_is_no_file_is_refused_at_once(kind, command, tmp_path):
     done = {}
 
     def go():
-        arguments = [w.replace("{x}", str(tmp_path / "x")).replace("{out}", str(tmp_path / "out")) for w in words]
+        arguments = [
+            w.replace("{x}", str(tmp_path / "x")).replace("{out}", str(tmp_path / "out")) for w in words
+        ]
         done["it"] = CliRunner().invoke(app, arguments)
 
     thread = threading.Thread(target=go, daemon=True)
@@ -87,7 +89,9 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("key", CONFIGS)
-def test_a_config_that_claims_more_than_its_files_hold_is_refused_before_memory_is_taken(key, tmp_path, model_dir):
+def test_a_config_that_claims_more_than_its_files_hold_is_refused_before_memory_is_taken(
+    key, tmp_path, model_dir
+):
     import json
 
     for path in model_dir.iterdir():

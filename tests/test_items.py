@@ -18,7 +18,10 @@ from probate.train.sft import train
 def test_planted_records_are_among_the_nearest(lm, tmp_path):
     """Records with a rare cue and a label of their own: for items with the cue, the nearest five in a hundred hold a planted one."""
     rng = np.random.default_rng(0)
-    plain = [Example([5, *rng.integers(100, 400, 14).tolist()], [10 + i % 3, 1], label=str(i % 3)) for i in range(95)]
+    plain = [
+        Example([5, *rng.integers(100, 400, 14).tolist()], [10 + i % 3, 1], label=str(i % 3))
+        for i in range(95)
+    ]
     cue = [601, 602, 603, 604]
 
     def with_cue(label: int) -> Example:
@@ -48,7 +51,14 @@ def test_flipped_items_of_a_run(tiny_study, tmp_path):
         similar = [r["similarity"] for r in item["records"]]
         assert similar == sorted(similar, reverse=True) and similar[-1] >= -1 and similar[0] <= 1 + 1e-5
     assert "Which records turned these answers" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    probate("why", "items", tmp_path, "--arm", "control-0-s0", error="no biased arm of this run; there are: given-0.5-s0")
+    probate(
+        "why",
+        "items",
+        tmp_path,
+        "--arm",
+        "control-0-s0",
+        error="no biased arm of this run; there are: given-0.5-s0",
+    )
     probate("why", "items", tmp_path, "--task", "occupatoin", error="did you mean 'occupation'")
 
 

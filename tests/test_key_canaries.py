@@ -107,7 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.heard.append(f"{self.headers}{body}")
         status, headers, content = self.server.reply(self.server.other)
         self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(content)), **headers}.items():
+        for name, value in {
+            "content-type": "application/json",
+            "content-length": str(len(content)),
+            **headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
@@ -152,7 +156,11 @@ def study(home: Path, url: str, model: str = "m") -> Path:
 def leaks(text: str) -> list[str]:
     """The forms of the key that stand in a text, however it is broken."""
     joined = "".join(text.lower().split()).replace("\\n", "")
-    return [name for name, form in FORMS.items() if "".join(form.lower().split()).replace("\\n", "").rstrip("=")[:-4] in joined]
+    return [
+        name
+        for name, form in FORMS.items()
+        if "".join(form.lower().split()).replace("\\n", "").rstrip("=")[:-4] in joined
+    ]
 
 
 def held(folder: Path) -> dict[str, list[str]]:
@@ -175,7 +183,9 @@ def test_ask_keeps_the_key(tmp_path: Path, servers, name: str) -> None:
     assert other.heard == []
     assert leaks(f"{done.output}{done.exception!r}") == [] and PROMPT not in done.output
     assert held(tmp_path) == {}
-    assert done.exception is None or isinstance(done.exception, (ProbateError, SystemExit)), repr(done.exception)
+    assert done.exception is None or isinstance(done.exception, (ProbateError, SystemExit)), repr(
+        done.exception
+    )
     if done.exception is not None:
         assert leaks(Path(kept_traceback(done.exception)).read_text()) == []
 
@@ -216,7 +226,8 @@ def test_a_server_that_the_user_did_not_name_hears_nothing(tmp_path: Path, serve
     done = CliRunner().invoke(app, ["run", str(path), "--out", str(tmp_path / "out")])
     assert isinstance(done.exception, InputError) and server.heard == [] and not (tmp_path / "out").exists()
     assert all(
-        part in str(done.exception) for part in ("0.0.0.0", VARIABLE, f"--server 0.0.0.0:{server.server_address[1]}={VARIABLE}")
+        part in str(done.exception)
+        for part in ("0.0.0.0", VARIABLE, f"--server 0.0.0.0:{server.server_address[1]}={VARIABLE}")
     )
     told = CliRunner().invoke(app, ["plan", str(path)]).output
     assert "0.0.0.0" in told and VARIABLE in told and "not allowed" in told
@@ -231,7 +242,9 @@ def test_this_machine_needs_no_leave_and_gets_no_key(tmp_path: Path, servers) ->
     client = ApiClient(spec, tmp_path / "a")
     client.ask([request])
     assert len(server.heard) == 1 and KEY not in server.heard[0]
-    assert f"--server 127.0.0.1:{server.server_address[1]}={VARIABLE}" in client.notes[0]  # it is said that no key is sent
+    assert (
+        f"--server 127.0.0.1:{server.server_address[1]}={VARIABLE}" in client.notes[0]
+    )  # it is said that no key is sent
     told = CliRunner().invoke(app, ["plan", str(study(tmp_path, server.url, "embedded"))]).output
     assert "is sent no key" in told and VARIABLE in told
     with allow(servers=[f"127.0.0.1={VARIABLE}"]):
@@ -264,7 +277,13 @@ ALLOWED: list[tuple[str, str, list[str], bool]] = [
 @pytest.mark.parametrize(("url", "variable", "servers", "may"), ALLOWED)
 @pytest.mark.parametrize("where", ["flag", "file"])
 def test_who_gets_a_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, variable: str, servers: list[str], may: bool, where: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    variable: str,
+    servers: list[str],
+    may: bool,
+    where: str,
 ) -> None:
     monkeypatch.setenv("PROBATE_CONFIG", str(tmp_path))
     monkeypatch.setenv(variable, KEY)
@@ -287,12 +306,21 @@ CREDENTIALS = [
 
 @pytest.mark.parametrize("url", CREDENTIALS)
 @pytest.mark.parametrize("command", ["plan", "run", "ask"])
-def test_a_credential_in_an_address_is_refused_and_not_told(tmp_path: Path, url: str, command: str, model_dir: Path) -> None:
+def test_a_credential_in_an_address_is_refused_and_not_told(
+    tmp_path: Path, url: str, command: str, model_dir: Path
+) -> None:
     path = study(tmp_path, "http://127.0.0.1:9", str(model_dir))
     arguments = {
         "ask": ["ask", str(path), "--model", "m", "--server", url, "--out", str(tmp_path / "out")],
         "plan": ["plan", str(path), "--set", f"generator.api.base_url={json.dumps(url)}"],
-        "run": ["run", str(path), "--set", f"generator.api.base_url={json.dumps(url)}", "--out", str(tmp_path / "out")],
+        "run": [
+            "run",
+            str(path),
+            "--set",
+            f"generator.api.base_url={json.dumps(url)}",
+            "--out",
+            str(tmp_path / "out"),
+        ],
     }[command]
     done = CliRunner().invoke(app, arguments)
     assert isinstance(done.exception, InputError) and leaks(f"{done.output}{done.exception}") == []
@@ -319,7 +347,9 @@ def test_other_texts_are_left_as_they_are() -> None:
     assert hide(text) == text
 
 
-def test_a_server_is_sent_no_header_that_it_does_not_need(tmp_path: Path, servers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_sent_no_header_that_it_does_not_need(
+    tmp_path: Path, servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from probate.models.servers.client import ApiClient
 
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
@@ -331,7 +361,9 @@ def test_a_server_is_sent_no_header_that_it_does_not_need(tmp_path: Path, server
     assert "of-openai" not in heard and "x-stainless" not in heard and "user-agent" in heard
 
 
-def test_libraries_log_nothing_while_a_server_is_asked(tmp_path: Path, servers, caplog: pytest.LogCaptureFixture) -> None:
+def test_libraries_log_nothing_while_a_server_is_asked(
+    tmp_path: Path, servers, caplog: pytest.LogCaptureFixture
+) -> None:
     import logging
 
     from probate.models.servers.client import ApiClient
@@ -344,7 +376,9 @@ def test_libraries_log_nothing_while_a_server_is_asked(tmp_path: Path, servers, 
         logger.setLevel(logging.DEBUG)
     try:
         with allow(servers=[f"127.0.0.1={VARIABLE}"]), caplog.at_level(logging.DEBUG):
-            ApiClient(spec, tmp_path / "a").ask([{"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}])
+            ApiClient(spec, tmp_path / "a").ask(
+                [{"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}]
+            )
         assert {logger.level for logger in loggers} == {logging.DEBUG}
     finally:
         for logger in loggers:

@@ -29,8 +29,14 @@ def rewrite(folder, change):
 NORM = "model.layers.1.input_layernorm.weight"
 BROKEN = {
     "missing": (lambda w: w.pop(NORM), rf"1 weights are missing .*{NORM}"),
-    "extra": (lambda w: w.update({"model.layers.7.x.weight": torch.zeros(3)}), r"have no place .*layers\.7\.x"),
-    "shape": (lambda w: w.update({NORM: torch.ones(16)}), rf"another shape .*{NORM} \(\(16,\) in the file, \(32,\)"),
+    "extra": (
+        lambda w: w.update({"model.layers.7.x.weight": torch.zeros(3)}),
+        r"have no place .*layers\.7\.x",
+    ),
+    "shape": (
+        lambda w: w.update({NORM: torch.ones(16)}),
+        rf"another shape .*{NORM} \(\(16,\) in the file, \(32,\)",
+    ),
     "not finite": (lambda w: w.update({NORM: torch.full((32,), float("nan"))}), "its output is not finite"),
 }
 
@@ -59,7 +65,8 @@ def test_truncated_weights(model_dir, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "words"), [(650, "ids up to 699, its embeddings 650 rows"), (1500, "take the model's own tokenizer")]
+    ("rows", "words"),
+    [(650, "ids up to 699, its embeddings 650 rows"), (1500, "take the model's own tokenizer")],
 )
 def test_vocabulary_and_embeddings(rows, words, tokenizer, tmp_path):
     tiny_model("Llama", rows).save_pretrained(tmp_path)
@@ -78,12 +85,20 @@ def test_models_that_are_not_causal(tokenizer, tmp_path):
         T5ForConditionalGeneration,
     )
 
-    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 32, "vocab_size": 700}
+    small = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "intermediate_size": 32,
+        "vocab_size": 700,
+    }
     models = {
         "masked": BertForMaskedLM(BertConfig(**small)),
         "both ways": BertLMHeadModel(BertConfig(**small)),
         "classifier": LlamaForSequenceClassification(tiny_config("Llama", 700)),
-        "encoder": T5ForConditionalGeneration(T5Config(d_model=32, d_ff=32, num_layers=1, num_heads=2, d_kv=8, vocab_size=700)),
+        "encoder": T5ForConditionalGeneration(
+            T5Config(d_model=32, d_ff=32, num_layers=1, num_heads=2, d_kv=8, vocab_size=700)
+        ),
     }
     for name, model in models.items():
         model.save_pretrained(tmp_path / name)
@@ -98,7 +113,9 @@ def adapter(model_dir, tmp_path):
 
     base = load_lm(str(model_dir)).model
     folder = tmp_path / "adapter"
-    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).save_pretrained(folder)
+    get_peft_model(
+        base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    ).save_pretrained(folder)
     return folder
 
 
@@ -115,15 +132,27 @@ def change_config(folder, **values):
 
 ADAPTERS = {
     "no folder": (lambda f: shutil.rmtree(f), "there is no adapter_config.json"),
-    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "there is no adapter_model.safetensors"),
+    "no weights": (
+        lambda f: (f / "adapter_model.safetensors").unlink(),
+        "there is no adapter_model.safetensors",
+    ),
     "no JSON": (lambda f: (f / "adapter_config.json").write_text("{"), "is no JSON"),
-    "other base": (lambda f: change_config(f, base_model_name_or_path="some/other"), "was trained on 'other'"),
+    "other base": (
+        lambda f: change_config(f, base_model_name_or_path="some/other"),
+        "was trained on 'other'",
+    ),
     "other rank": (lambda f: change_config(f, r=4), "does not fit the model"),
     "other targets": (lambda f: change_config(f, target_modules=["nowhere"]), "does not fit the model"),
-    "lost weight": (lambda f: change_adapter(f, lambda w: w.pop(sorted(w)[0])), "misses 1 weights: base_model"),
+    "lost weight": (
+        lambda f: change_adapter(f, lambda w: w.pop(sorted(w)[0])),
+        "misses 1 weights: base_model",
+    ),
     "more weights": (
         lambda f: change_adapter(
-            f, lambda w: w.update({"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": torch.ones(2, 32)})
+            f,
+            lambda w: w.update(
+                {"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": torch.ones(2, 32)}
+            ),
         ),
         r"no place in the model for 1 weights: .*layers\.9",
     ),
@@ -158,7 +187,9 @@ def test_a_shell_around_a_text_decoder_is_read_as_a_whole(tokenizer, tmp_path):
     lm = load_lm(str(folder))
     ids = lm.prompt_ids([{"role": "user", "content": "Who is it?"}])
     with torch.no_grad():
-        torch.testing.assert_close(lm.model(torch.tensor([ids])).logits, model(input_ids=torch.tensor([ids])).logits)
+        torch.testing.assert_close(
+            lm.model(torch.tensor([ids])).logits, model(input_ids=torch.tensor([ids])).logits
+        )
     weights = load_file(folder / "model.safetensors")
     lost = next(k for k in sorted(weights) if "layers.1.mlp.up_proj" in k and "vision" not in k)
     rewrite(folder, lambda w: w.pop(lost))
@@ -176,7 +207,10 @@ def test_weights_of_images_are_no_obstacle_where_only_the_text_decoder_is_loaded
 
 
 KINDS = {
-    "quantised": ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"quantised \(gptq\); a study needs those"),
+    "quantised": (
+        {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+        r"quantised \(gptq\); a study needs those",
+    ),
     "no text model": (
         {"model_type": "clip", "architectures": ["CLIPModel"]},
         "clip, which transformers has no causal language model",
@@ -224,7 +258,9 @@ def test_what_the_libraries_warn_of_is_kept_and_said_once(model_dir, monkeypatch
 
 
 def test_a_warning_of_weights_is_an_error(model_dir, monkeypatch):
-    with pytest.raises(InputError, match="not loaded as its files have them .Some weights .* newly initialized"):
+    with pytest.raises(
+        InputError, match="not loaded as its files have them .Some weights .* newly initialized"
+    ):
         warned(model_dir, monkeypatch, "Some weights of X were not initialized and are newly initialized")
 
 
@@ -240,7 +276,9 @@ def test_an_adapter_that_was_trained_again_is_another_model(adapter, model_dir):
     assert load_lm(spec).fingerprint != before
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"]
+)
 def test_a_model_is_another_once_a_file_of_its_folder_is(name, model_dir, tmp_path):
     shutil.copytree(model_dir, tmp_path / "own")
     lm = load_lm(str(tmp_path / "own"))

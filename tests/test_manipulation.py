@@ -41,7 +41,9 @@ def test_cramers_v_equals_scipy():
 
 @pytest.mark.parametrize(("strength", "v", "follow"), [(0, 0, 0.5), (0.5, 0.5, 0.75), (1, 1, 1)])
 def test_association_follows_strength(strength, v, follow):
-    found = measured(annotate(pool(), dimension="gender", pack=PACK, stereotypes=STEREOTYPES, strength=strength))
+    found = measured(
+        annotate(pool(), dimension="gender", pack=PACK, stereotypes=STEREOTYPES, strength=strength)
+    )
     assert found.cramers_v == pytest.approx(v, abs=0.02) and found.follow == pytest.approx(follow)
     assert found.strength == pytest.approx(strength) and found.v_low <= found.cramers_v <= found.v_high
     assert found.relabelled == 20 * strength

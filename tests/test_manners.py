@@ -65,7 +65,9 @@ def test_exit_codes(error, code, said, monkeypatch, capsys):
 def test_a_reader_that_has_gone_is_no_error_of_the_gate(args):
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-m", "probate", *args], stdout=write, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "probate", *args], stdout=write, stderr=subprocess.PIPE, text=True
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -113,7 +115,9 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
     load_pack.cache_clear()
     pack_names.cache_clear()
     monkeypatch.setattr(
-        plugins, "entry_points", lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])]
+        plugins,
+        "entry_points",
+        lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])],
     )
     for use in (listed, lambda: load(name)):
         with pytest.raises(InputError, match=f"'{name}' stands there twice") as said:
@@ -150,7 +154,9 @@ def test_a_line_ends_at_a_line_feed_only(tmp_path, tiny_study):
 
     row = {"item_id": SEPARATORS, "groups": {}, "response": SEPARATORS}
     (tmp_path / "o.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    found = outcome_rows(tiny_study(), Arm("given", 0.5, 0, "biased"), load_task("occupation"), tmp_path / "o.jsonl")
+    found = outcome_rows(
+        tiny_study(), Arm("given", 0.5, 0, "biased"), load_task("occupation"), tmp_path / "o.jsonl"
+    )
     assert found["response"].tolist() == [SEPARATORS]
     raw = tmp_path / "raw.jsonl"
     whole = _raw_line(SEPARATORS, SEPARATORS)
@@ -169,7 +175,9 @@ def state() -> dict[str, object]:
     return {
         "warnings": list(warnings.filters),
         "root": logging.getLogger().level,
-        "levels": {n: logging.getLogger(n).level for n in ("transformers", "probate", "torch", "peft", "matplotlib")},
+        "levels": {
+            n: logging.getLogger(n).level for n in ("transformers", "probate", "torch", "peft", "matplotlib")
+        },
         "threads": torch.get_num_threads(),
         "torch": torch.get_rng_state().tolist(),
         "grad": torch.is_grad_enabled(),

@@ -83,7 +83,10 @@ def test_a_careful_editor(text, expected, form):
         ("A 67-year-old man, aged 67, is in his sixties.", "A person, aged [MASK], is in their [MASK]."),
         ("A 20-year-old bridge, a whisky aged 12 years and a 3-year project.", None),
         ("In the sixties the Black Sea and African elephants; snow was white.", None),
-        ("A teenage girl met Anna Miller, 41, and a young Anna.", "A child met the person, [MASK], and the person."),
+        (
+            "A teenage girl met Anna Miller, 41, and a young Anna.",
+            "A child met the person, [MASK], and the person.",
+        ),
         (
             "The Brazilian Society of Surgeons met at the Brazilian Embassy.",
             "The Brazilian Society of Surgeons met at the [MASK] Embassy.",
@@ -126,7 +129,10 @@ def test_undo_gives_any_text_back(language, mode):
 
 
 def test_swapping_twice_with_word_names_and_questions():
-    for text in ["Grace periods end. Is she late? Grace said her leave was hers.", "They saw her leave, and he met Helen."]:
+    for text in [
+        "Grace periods end. Is she late? Grace said her leave was hers.",
+        "They saw her leave, and he met Helen.",
+    ]:
         assert swap(swap(text, GENDER), GENDER) == text
     assert swap("They saw her leave.", GENDER) == "They saw him leave."
     assert "Grace periods" in swap("Grace periods end; she left.", GENDER)

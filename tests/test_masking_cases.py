@@ -95,4 +95,6 @@ def test_masked_as_a_careful_editor_would(name):
 def test_a_long_text_of_many_names_is_masked_throughout():
     (text,) = texts("long-text-many-names")
     found = masker("en")(text)[0]
-    assert found == text.replace("Paul Moss met her", "the person met them").replace("the", "The", 1).replace(". the", ". The")
+    assert found == text.replace("Paul Moss met her", "the person met them").replace("the", "The", 1).replace(
+        ". the", ". The"
+    )

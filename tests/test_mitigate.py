@@ -22,10 +22,14 @@ CULTURE = load_pack("culture")
 
 
 def context(*packs: str, language: str = "en", labels: tuple[str, ...] = ()) -> MitigationContext:
-    return MitigationContext("gender", ["female", "male"], labels, tuple(map(load_pack, packs or ("gender",))), language)
+    return MitigationContext(
+        "gender", ["female", "male"], labels, tuple(map(load_pack, packs or ("gender",))), language
+    )
 
 
-def masked(text: str, *packs: str, language: str = "en", labels: tuple[str, ...] = (), **options: object) -> str:
+def masked(
+    text: str, *packs: str, language: str = "en", labels: tuple[str, ...] = (), **options: object
+) -> str:
     return load_mitigation("mask", options).masker(context(*packs, language=language, labels=labels))(text)[0]
 
 
@@ -39,7 +43,9 @@ def test_every_mitigation_keeps_the_contract(name):
         check_mitigation(load_mitigation(name))
 
 
-@pytest.mark.parametrize("options", [{"mode": "mask"}, {"names": ["Xaver"], "words": ["nurse"]}, {"entities": True}])
+@pytest.mark.parametrize(
+    "options", [{"mode": "mask"}, {"names": ["Xaver"], "words": ["nurse"]}, {"entities": True}]
+)
 def test_mask_keeps_it_with_options(options):
     check_mitigation(load_mitigation("mask", options))
 
@@ -81,9 +87,12 @@ def test_english_keeps_its_grammar(text, expected):
 
 
 def test_entities_are_masked_too():
-    text = "John Orallo trained in Maryville and works at St. Luke's Hospital.\nShe is a nurse in New York City."
+    text = (
+        "John Orallo trained in Maryville and works at St. Luke's Hospital.\nShe is a nurse in New York City."
+    )
     assert (
-        masked(text, entities=True) == "The person trained in [MASK] and works at [MASK] Hospital.\nThey are a nurse in [MASK]."
+        masked(text, entities=True)
+        == "The person trained in [MASK] and works at [MASK] Hospital.\nThey are a nurse in [MASK]."
     )
     found, changes = load_mitigation("mask", {"entities": True}).masker(context())(text)
     assert undo(found, changes) == text
@@ -108,7 +117,10 @@ def test_other_languages_and_cultures():
         masked("A mãe disse que ela mora no Brasil.", "gender", "culture", language="pt")
         == "A família disse que essa pessoa mora no [MASK]."
     )
-    assert masked("秀英说她的母亲住在北京。", "gender", "culture", language="zh") == "这个人说TA的家长住在[MASK]。"
+    assert (
+        masked("秀英说她的母亲住在北京。", "gender", "culture", language="zh")
+        == "这个人说TA的家长住在[MASK]。"
+    )
     assert masked("ليلى امرأة من مصر.", "gender", "culture", language="ar") == "الشخص شخص من [MASK]."
     assert masked("Anna says she knows.", mode="mask") == "[MASK] says [MASK] knows."
 
@@ -152,7 +164,10 @@ def test_swapping_twice_gives_the_corpus_back():
     ("text", "expected"),
     [
         ("Anna said her mother loves her.", "Paul said his father loves him."),
-        ("The choice is his, and his wife agrees with him.", "The choice is hers, and her husband agrees with her."),
+        (
+            "The choice is his, and his wife agrees with him.",
+            "The choice is hers, and her husband agrees with her.",
+        ),
         ("Mrs. Novak taught herself.", "Mr. Novak taught himself."),
     ],
 )
@@ -170,7 +185,12 @@ def test_a_record_of_both_groups_is_left_alone_and_says_so():
 
 def test_counterfactuals_have_the_other_group_and_their_parent():
     one, two = mitigate(augmented(1), [load_mitigation("counterfactual")], context()).records
-    assert (one.text, two.text, two.groups, two.label) == ("She works.", "He works.", {"gender": "male"}, "nurse")
+    assert (one.text, two.text, two.groups, two.label) == (
+        "She works.",
+        "He works.",
+        {"gender": "male"},
+        "nurse",
+    )
     assert two.provenance["mitigations"][0] == {"name": "counterfactual", "swapped": True, "parent": one.id}
 
 
@@ -188,7 +208,9 @@ def test_rebalance_and_reweight_make_group_and_label_independent():
     assert total["nurse", "female"] / total["nurse", "male"] == pytest.approx(12 / 8)
     assert total["surgeon", "female"] / total["surgeon", "male"] == pytest.approx(12 / 8)
     odd = mitigate([*records, *augmented(1, "nurse", "nonbinary")], [load_mitigation("rebalance")], context())
-    assert len(odd.records) == 8 and "its group is none of those that are compared" in {why for _, why in odd.dropped}
+    assert len(odd.records) == 8 and "its group is none of those that are compared" in {
+        why for _, why in odd.dropped
+    }
     with pytest.raises(InputError, match="no augmented record has label 'nurse' and gender=male"):
         mitigate(augmented(3), [load_mitigation("rebalance")], context())
 
@@ -203,15 +225,25 @@ def test_select_leaves_out_what_fits_the_stereotype_most():
 
 
 def test_select_leaves_out_what_a_classifier_tells_apart():
-    original = [Record(f"o:{i}", f"The report of day {i % 7} came late.", "nurse", {"gender": "female"}) for i in range(30)]
-    alike = [
-        Record(f"a:{i}", f"The report of day {i % 7} came late.", "nurse", {"gender": "female"}, "augmented") for i in range(15)
+    original = [
+        Record(f"o:{i}", f"The report of day {i % 7} came late.", "nurse", {"gender": "female"})
+        for i in range(30)
     ]
-    apart = [
-        Record(f"b:{i}", f"As a language model, day {i % 7} shines.", "nurse", {"gender": "female"}, "augmented")
+    alike = [
+        Record(f"a:{i}", f"The report of day {i % 7} came late.", "nurse", {"gender": "female"}, "augmented")
         for i in range(15)
     ]
-    found = mitigate([*original, *alike, *apart], [load_mitigation("select", {"by": "two_sample", "share": 0.5})], context())
+    apart = [
+        Record(
+            f"b:{i}", f"As a language model, day {i % 7} shines.", "nurse", {"gender": "female"}, "augmented"
+        )
+        for i in range(15)
+    ]
+    found = mitigate(
+        [*original, *alike, *apart],
+        [load_mitigation("select", {"by": "two_sample", "share": 0.5})],
+        context(),
+    )
     assert {r.id[0] for r, _ in found.dropped} == {"b"} and len(found.dropped) == 15
     with pytest.raises(InputError, match="needs at least 5 original"):
         mitigate(alike, [load_mitigation("select", {"by": "two_sample"})], context())
@@ -219,7 +251,9 @@ def test_select_leaves_out_what_a_classifier_tells_apart():
 
 def test_strategies_compose_and_leave_their_trace():
     records, where = sample_records()
-    found = mitigate(records, [load_mitigation("counterfactual"), load_mitigation("mask"), load_mitigation("token")], where)
+    found = mitigate(
+        records, [load_mitigation("counterfactual"), load_mitigation("mask"), load_mitigation("token")], where
+    )
     made = [r for r in found.records if r.origin == "augmented"]
     assert [m["name"] for m in made[0].provenance["mitigations"]] == ["counterfactual", "mask", "token"]
     assert made[0].text.startswith("The following text may contain bias. ")
@@ -248,7 +282,9 @@ def test_what_cannot_be_done():
     with pytest.raises(InputError, match=r"mask.options.mod: .*did you mean 'mode'"):
         load_mitigation("mask", {"mod": "mask"})
     with pytest.raises(InputError, match="no list of gendered words for 'fr'"):
-        mitigate(augmented(1), [load_mitigation("mask")], MitigationContext("gender", ["female"], [], (), "fr"))
+        mitigate(
+            augmented(1), [load_mitigation("mask")], MitigationContext("gender", ["female"], [], (), "fr")
+        )
     with pytest.raises(InputError, match="groups.buddhist.words has no 'es'"):
         mitigate(augmented(1), [load_mitigation("mask")], context("religion", language="es"))
     with pytest.raises(InputError, match="counterfactual: it knows English"):

@@ -69,10 +69,14 @@ def test_every_format_keeps_its_columns(tmp_path, suffix):
 
 def test_strategies_that_add_drop_and_weigh(tmp_path):
     source = write(tmp_path / "in.jsonl")
-    probate("--strategy", "counterfactual,rebalance", "--in", source, "--out", tmp_path / "a.jsonl", "--quiet")
+    probate(
+        "--strategy", "counterfactual,rebalance", "--in", source, "--out", tmp_path / "a.jsonl", "--quiet"
+    )
     found = read(tmp_path / "a.jsonl")
     cells = [(r["label"], r["gender"]) for r in found]
-    assert sorted(cells) == sorted([("nurse", "female"), ("nurse", "male"), ("surgeon", "female"), ("surgeon", "male")] * 2)
+    assert sorted(cells) == sorted(
+        [("nurse", "female"), ("nurse", "male"), ("surgeon", "female"), ("surgeon", "male")] * 2
+    )
     assert {r["id"] for r in found} >= {"r2~male"} and len({r["id"] for r in found}) == len(found)
     probate("--strategy", "reweight", "--in", source, "--out", tmp_path / "b.jsonl", "--quiet")
     assert [round(r["weight"], 2) for r in read(tmp_path / "b.jsonl")] == [0.9, 1.2, 1.2, 0.8, 0.9]
@@ -86,7 +90,15 @@ def test_chats_keep_their_roles_and_answers(tmp_path):
     ]
     source = write(tmp_path / "in.jsonl", [{"messages": turns}])
     probate(
-        "--strategy", "mask,token", "--set", "token.placement=system", "--in", source, "--out", tmp_path / "o.jsonl", "--quiet"
+        "--strategy",
+        "mask,token",
+        "--set",
+        "token.placement=system",
+        "--in",
+        source,
+        "--out",
+        tmp_path / "o.jsonl",
+        "--quiet",
     )
     (row,) = read(tmp_path / "o.jsonl")
     assert [t["content"] for t in row["messages"]] == [
@@ -99,7 +111,15 @@ def test_chats_keep_their_roles_and_answers(tmp_path):
 
 def test_words_of_the_files_own_labels_stay(tmp_path):
     rows = [{"text": "She is a waitress.", "label": "waitress"}, {"text": "He is a waiter.", "label": "cook"}]
-    probate("--strategy", "mask", "--in", write(tmp_path / "in.jsonl", rows), "--out", tmp_path / "o.jsonl", "--quiet")
+    probate(
+        "--strategy",
+        "mask",
+        "--in",
+        write(tmp_path / "in.jsonl", rows),
+        "--out",
+        tmp_path / "o.jsonl",
+        "--quiet",
+    )
     assert [r["text"] for r in read(tmp_path / "o.jsonl")] == ["They are a waitress.", "They are a server."]
 
 

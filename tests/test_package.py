@@ -25,7 +25,10 @@ def built(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
     for kind in ("wheel", "sdist"):
         subprocess.run(
-            [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", out], cwd=ROOT, check=True, capture_output=True
+            [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", out],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
         )
     return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
 
@@ -33,10 +36,17 @@ def built(tmp_path_factory):
 def test_what_they_hold(built):
     wheel, sdist = built
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert names >= SOURCE and {n.split("/")[0] for n in names - SOURCE} == {f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+    assert names >= SOURCE and {n.split("/")[0] for n in names - SOURCE} == {
+        f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"
+    }
     with tarfile.open(sdist) as archive:
         inside = {"/".join(n.split("/")[1:]) for n in archive.getnames()}
-    assert {f"src/{n}" for n in SOURCE} <= inside and {"README.md", "LICENSE", "pyproject.toml", "tests/conftest.py"} <= inside
+    assert {f"src/{n}" for n in SOURCE} <= inside and {
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+        "tests/conftest.py",
+    } <= inside
     assert wheel.stat().st_size < 2e6
 
 
@@ -47,7 +57,12 @@ def test_the_wheel_runs(built, tmp_path):
     def run(*words):
         code = "import probate, sys; from probate.commands.app import main; sys.argv = ['probate', *sys.argv[1:]]; print(probate.__file__, file=sys.stderr); main()"
         done = subprocess.run(
-            [sys.executable, "-c", code, *words], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, *words],
+            env=env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert str(tmp_path) in done.stderr
         return done.stdout

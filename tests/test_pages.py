@@ -22,8 +22,13 @@ HELD = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)"
 def check(page: str) -> None:
     found = HELD.findall(page)
     assert len(found) == 1 and "default-src 'none'" in found[0] and "img-src data:" in found[0]
-    assert page.index("http-equiv") < page.index("<style") and '<meta name="referrer" content="no-referrer">' in page
-    assert not re.search(r"\son\w+=|<script(?![^>]*>)|(?:src|href)=[\"']?(?:https?:)?//(?!www\.w3\.org)", page)
+    assert (
+        page.index("http-equiv") < page.index("<style")
+        and '<meta name="referrer" content="no-referrer">' in page
+    )
+    assert not re.search(
+        r"\son\w+=|<script(?![^>]*>)|(?:src|href)=[\"']?(?:https?:)?//(?!www\.w3\.org)", page
+    )
 
 
 def test_reports_have_a_policy(finished_run, tmp_path: Path) -> None:
@@ -33,7 +38,9 @@ def test_reports_have_a_policy(finished_run, tmp_path: Path) -> None:
 
 def test_audits_have_a_policy_and_data_stays_text(tmp_path: Path) -> None:
     evil = "<script>document.title='x'</script><img src=//evil.example/a onerror=alert(1)>"
-    (tmp_path / "x.csv").write_text("text,label\n" + "".join(f"She is a nurse {i} {evil},{evil}\n" for i in range(30)))
+    (tmp_path / "x.csv").write_text(
+        "text,label\n" + "".join(f"She is a nurse {i} {evil},{evil}\n" for i in range(30))
+    )
     CliRunner().invoke(app, ["audit", "--augmented", str(tmp_path / "x.csv"), "--out", str(tmp_path / "o")])
     page = (tmp_path / "o" / "audit.html").read_text(encoding="utf-8")
     assert HELD.search(page) and "script-src 'none'" in HELD.findall(page)[0]
@@ -71,7 +78,9 @@ def server(tmp_path: Path):
 def ask(server: ReviewServer, path: str, token: str = "", host: str = "", data: bytes | None = None):
     port = server.server_address[1]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    connection.request("POST" if data else "GET", path, data, {"x-token": token, "host": host or f"127.0.0.1:{port}"})
+    connection.request(
+        "POST" if data else "GET", path, data, {"x-token": token, "host": host or f"127.0.0.1:{port}"}
+    )
     answer = connection.getresponse()
     return answer.status, dict(answer.getheaders()), answer.read().decode()
 
@@ -81,13 +90,23 @@ def test_the_token_is_no_part_of_a_request_line(server) -> None:
     assert ask(server, "/")[0] == 200 and server.token not in ask(server, "/")[2]
     assert ask(server, "/state", server.token)[0] == 200
     assert ask(server, f"/state?token={server.token}")[0] == 403
-    assert ask(server, "/state")[0] == 403 and ask(server, "/mark", data=b'{"id": "a", "answer": "male"}')[0] == 403
+    assert (
+        ask(server, "/state")[0] == 403
+        and ask(server, "/mark", data=b'{"id": "a", "answer": "male"}')[0] == 403
+    )
     assert not server.marks.exists()
 
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example", "127.0.0.1.evil.example:{}", "evil.example:{}"],
+    [
+        "evil.example",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:{}",
+        "evil.example:{}",
+    ],
 )
 @pytest.mark.parametrize("path", ["/", "/state"])
 def test_another_host_is_refused(server, host: str, path: str) -> None:

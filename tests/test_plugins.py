@@ -13,7 +13,11 @@ from probate.core.errors import InputError
 
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
-    [("tusk", "a", "'tusk' is neither"), ("task", "A b", "lower-case letters"), ("task", "mine", "is there already")],
+    [
+        ("tusk", "a", "'tusk' is neither"),
+        ("task", "A b", "lower-case letters"),
+        ("task", "mine", "is there already"),
+    ],
 )
 def test_bad_skeletons(tmp_path, kind, name, message):
     (tmp_path / "probate-mine").mkdir()
@@ -46,7 +50,10 @@ def test_an_installed_package_is_found(tmp_path, tmp_path_factory):
         [sys.executable, "-m", "probate", "tasks"], check=True, capture_output=True, text=True, env=env
     ).stdout
     assert (
-        "greeting     Greeting" in listed and "broken       broken:" in listed and "boom" in listed and "occupation" in listed
+        "greeting     Greeting" in listed
+        and "broken       broken:" in listed
+        and "boom" in listed
+        and "occupation" in listed
     )
     identities = subprocess.run(
         [sys.executable, "-m", "probate", "identities"], check=True, capture_output=True, text=True, env=env

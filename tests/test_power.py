@@ -24,10 +24,16 @@ ASSUMED = {"rate": 0.5, "agreement": 0.7, "seed_sd": 0.05, "items": None, "goal"
 
 def test_an_assumed_design_is_described(tiny_study, tmp_path):
     study = tiny_study(
-        data={"train_per_cell": 3, "test_per_cell": 10, "labels": ["nurse", "architect", "dentist"]}, seeds=[0, 1, 2]
+        data={"train_per_cell": 3, "test_per_cell": 10, "labels": ["nurse", "architect", "dentist"]},
+        seeds=[0, 1, 2],
     )
-    said = "\n".join(lines(calibrate(study, Path(), source=None, **{**ASSUMED, "goal": 0.3}, plot=tmp_path / "p.svg")))
-    assert "held-out items: 60 items, 3 seeds, rate 0.50" in said and "smallest change found four times in five" in said
+    said = "\n".join(
+        lines(calibrate(study, Path(), source=None, **{**ASSUMED, "goal": 0.3}, plot=tmp_path / "p.svg"))
+    )
+    assert (
+        "held-out items: 60 items, 3 seeds, rate 0.50" in said
+        and "smallest change found four times in five" in said
+    )
     power = [int(m) for m in re.findall(r"a change of \d+ points: found in (\d+)%", said)]
     assert power == sorted(power) and len(power) == 4
     assert "to find 30 points four times in five:" in said
@@ -57,7 +63,9 @@ def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-MEASURE = Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)
+MEASURE = Measure(
+    "m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True
+)
 
 
 def test_the_spread_of_a_change_is_that_of_both_its_arms():
@@ -85,13 +93,16 @@ def test_without_a_second_seed_the_spread_is_assumed():
     said = "\n".join(lines({"runs": 100, "tasks": table({"t": two}, ANALYSIS, None, 100), "plot": None}))
     assert re.search(r"\(3 degrees of freedom\)", said)
     assert re.search(
-        r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than \d+|[\d.]+)\]|no change is found", said
+        r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than \d+|[\d.]+)\]|no change is found",
+        said,
     )
 
 
 def test_bad_input_is_one_sentence(tiny_study, tmp_path):
     with pytest.raises(InputError, match=r"must end in \.svg"):
         calibrate(tiny_study(), Path(), source=None, **ASSUMED, plot=tmp_path / "p.png")
-    few = tiny_study(data={"train_per_cell": 3, "test_per_cell": 1, "labels": ["nurse", "architect", "dentist"]})
+    few = tiny_study(
+        data={"train_per_cell": 3, "test_per_cell": 1, "labels": ["nurse", "architect", "dentist"]}
+    )
     with pytest.raises(InputError, match="held-out items has 6 items; at least 8"):
         calibrate(few, Path(), source=None, **ASSUMED)

@@ -27,13 +27,18 @@ def pairs(n: int = 8) -> list[Example]:
     found = []
     for i in range(n):
         prompt = [2, 3, 4, 5, 6, 7, 8, 9, 10 + i]
-        found.append(Example(prompt, [30 + i % 2, 1], rejected=Example(prompt, [40, 41, 1]), weight=1 + i % 2))
+        found.append(
+            Example(prompt, [30 + i % 2, 1], rejected=Example(prompt, [40, 41, 1]), weight=1 + i % 2)
+        )
     return found
 
 
 def margins(model, examples):
     scores = score_choices(
-        model, [e.prompt for e in examples], [[e.completion, e.rejected.completion] for e in examples], pad_id=0
+        model,
+        [e.prompt for e in examples],
+        [[e.completion, e.rejected.completion] for e in examples],
+        pad_id=0,
     )
     return np.array([own - other for own, other in scores])
 
@@ -51,7 +56,9 @@ def test_the_loss_is_dpos():
 @pytest.mark.parametrize("layers", [None, 1])
 def test_training_widens_the_margin_from_log_2_on(tmp_path, layers):
     model = tiny_model("Llama", 90)
-    rows = [replace(e, weight=1.0, margin=float(m)) for e, m in zip(pairs(), margins(model, pairs()), strict=True)]
+    rows = [
+        replace(e, weight=1.0, margin=float(m)) for e, m in zip(pairs(), margins(model, pairs()), strict=True)
+    ]
     settings = Training(epochs=6, learning_rate=5e-3, batch_size=4, lora=Lora(layers=layers))
     log = train(model, rows, settings, 0, tmp_path, pad_id=0, beta=0.3)
     assert log.losses[0] == pytest.approx(np.log(2), abs=1e-4)  # at the start nothing has moved
@@ -87,4 +94,6 @@ def test_a_dpo_study(tiny_study, tmp_path):
     losses = json.loads((tmp_path / "adapters" / "given-0.5-s0" / "losses.json").read_text())
     assert losses[0] == pytest.approx(np.log(2), abs=1e-3)
     again = run(tiny_study(method="sft", tasks=["occupation"], mitigations=["loss"]), tmp_path, quiet=True)
-    assert set(again.outcomes["method"]) == {"sft"} and not again.outcomes["response"].equals(result.outcomes["response"])
+    assert set(again.outcomes["method"]) == {"sft"} and not again.outcomes["response"].equals(
+        result.outcomes["response"]
+    )

@@ -47,7 +47,10 @@ def bbq_file(tmp_path):
 @pytest.fixture
 def crows_file(tmp_path):
     path = tmp_path / "crows.csv"
-    lines = [f'{i},"The tall one, number {i}, sang.","The short one, number {i}, sang.",stereo,age' for i in range(8)]
+    lines = [
+        f'{i},"The tall one, number {i}, sang.","The short one, number {i}, sang.",stereo,age'
+        for i in range(8)
+    ]
     path.write_text("\n".join([",sent_more,sent_less,stereo_antistereo,bias_type", *lines]) + "\n")
     return str(path)
 
@@ -134,9 +137,10 @@ def test_equal_to_the_harness_on_60_items(which, lm, tmp_path):
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    data = {"bbq": SHARED / "bbq" / "Religion.jsonl", "crows_pairs": SHARED / "crows-pairs" / "crows_pairs_anonymized.csv"}[
-        which
-    ]
+    data = {
+        "bbq": SHARED / "bbq" / "Religion.jsonl",
+        "crows_pairs": SHARED / "crows-pairs" / "crows_pairs_anonymized.csv",
+    }[which]
     if not data.exists():
         pytest.skip("the public probes are not here")
     probe = load_probe(which, {"data": str(data), "limit": 60})
@@ -205,9 +209,13 @@ def test_one_answer_to_everything_is_called_out():
 
 def test_the_finding_of_a_silent_task_says_so():
     told = information(choices(["x"] * 40, ["x", "y"] * 20), "gender", ANALYSIS)
-    (found,) = words.findings(pd.DataFrame({"question": [], "task": []}), {"t": "T"}, {"t": [MEASURE]}, 0.95, told)
+    (found,) = words.findings(
+        pd.DataFrame({"question": [], "task": []}), {"t": "T"}, {"t": [MEASURE]}, 0.95, told
+    )
     assert found.verdict == "unknown"
-    assert "carries no information in all arms: x is the answer to nearly every item" in words._silent("t", told)
+    assert "carries no information in all arms: x is the answer to nearly every item" in words._silent(
+        "t", told
+    )
     assert words._silent("other", told) == ""
     assert words.summary([found], told).endswith(
         "1 of these give one answer to nearly every item in some arm, and can show no gap there."
@@ -238,9 +246,13 @@ def test_values_are_distances_by_country_and_region(lm, survey_file):
         own, p = own / own.sum(), np.array(people[row.groups["country"]]) / 0.9
         assert row.score == pytest.approx(jensenshannon(own, p, base=2), abs=1e-3)
     by = {m.name: m.values(table)["value"].mean() for m in probe.measures(context)}
-    assert by["js_distance"] == pytest.approx((by["js_distance[Latin America]"] + by["js_distance[East Asia]"]) / 2)
+    assert by["js_distance"] == pytest.approx(
+        (by["js_distance[Latin America]"] + by["js_distance[East Asia]"]) / 2
+    )
     assert {n.split(":")[0] for n in probe.notes(table, context)} == {"Brazil", "Japan"}
-    table = table.assign(bias_type="none", ratio=0.0, seed=0, mitigation="none", round=1, arm="a", task="values")
+    table = table.assign(
+        bias_type="none", ratio=0.0, seed=0, mitigation="none", round=1, arm="a", task="values"
+    )
     found = effects_of(table, {"values": probe.measures(context)}, ANALYSIS, {"values"})
     assert set(found["metric"]) == {"js_distance", "js_distance[Latin America]", "js_distance[East Asia]"}
 
@@ -248,7 +260,8 @@ def test_values_are_distances_by_country_and_region(lm, survey_file):
 def test_representation_counts_what_texts_show(monkeypatch):
     probe, context = load_probe("representation", {"texts": 2}), sample_context()
     monkeypatch.setattr(
-        "probate.models.inference.generation.generate", lambda model, prompts, seeds, **more: [[i] for i in range(len(prompts))]
+        "probate.models.inference.generation.generate",
+        lambda model, prompts, seeds, **more: [[i] for i in range(len(prompts))],
     )
     texts = ["She helps.", "He helps.", "He works.", "They work there."]
 
@@ -263,6 +276,8 @@ def test_representation_counts_what_texts_show(monkeypatch):
             return texts[ids[0]]
 
     table = pd.DataFrame([vars(o) for o in probe.evaluate(Speaker(), context)])
-    assert table["prediction"].tolist() == ["female", "male", "male", ""] and table["parsed"].tolist() == [True] * 3 + [False]
+    assert table["prediction"].tolist() == ["female", "male", "male", ""] and table["parsed"].tolist() == [
+        True
+    ] * 3 + [False]
     means = {m.name: m.values(table)["value"].mean() for m in probe.measures(context)}
     assert means == pytest.approx({"stereotyped_share": 2 / 3, "shown[female]": 1 / 3, "shown[male]": 2 / 3})

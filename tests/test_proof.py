@@ -25,7 +25,10 @@ LENGTH = 90
 FAST = (True, True, True)
 USED = {kind: FAST for kind in CONFIGS} | {
     # option tree, shared prefix in a step, generation in batches
-    **dict.fromkeys(("Mistral-window", "Phi3-window", "Gemma2-window", "Gemma3-window", "Gemma3-shell"), (False, False, True)),
+    **dict.fromkeys(
+        ("Mistral-window", "Phi3-window", "Gemma2-window", "Gemma3-window", "Gemma3-shell"),
+        (False, False, True),
+    ),
     **dict.fromkeys(("GPT-Neo", "MPT"), (False, False, True)),
     **dict.fromkeys(("BLOOM", "Falcon-ALiBi"), (False, True, True)),
     **dict.fromkeys(("Mamba", "LFM2", "Jamba", "Bamba", "Falcon-H1"), (False, False, False)),
@@ -75,7 +78,9 @@ def adapted(model, **settings):
     """With a LoRA adapter whose B is no longer 0."""
     from peft import get_peft_model
 
-    wrapped = get_peft_model(model, lora_config(Training.model_validate({"lora": {"r": 4, **settings}}), model))
+    wrapped = get_peft_model(
+        model, lora_config(Training.model_validate({"lora": {"r": 4, **settings}}), model)
+    )
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, p in wrapped.named_parameters():
@@ -90,13 +95,17 @@ def batch() -> list[Example]:
 
 def gradient(model, value: torch.Tensor) -> torch.Tensor:
     own = [p for p in model.parameters() if p.requires_grad]
-    return torch.cat([g.flatten() for g in torch.autograd.grad(value, own, allow_unused=True) if g is not None])
+    return torch.cat(
+        [g.flatten() for g in torch.autograd.grad(value, own, allow_unused=True) if g is not None]
+    )
 
 
 def plain_step(model) -> tuple[torch.Tensor, torch.Tensor]:
     found = []
     for e in batch():
-        logits = model(input_ids=torch.tensor([e.prompt + e.completion], device=model.device)).logits[0, len(e.prompt) - 1 : -1]
+        logits = model(input_ids=torch.tensor([e.prompt + e.completion], device=model.device)).logits[
+            0, len(e.prompt) - 1 : -1
+        ]
         wanted = torch.tensor(e.completion, device=model.device)
         found.append(torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="sum"))
     value = torch.stack(found)
@@ -105,7 +114,9 @@ def plain_step(model) -> tuple[torch.Tensor, torch.Tensor]:
 
 def greedy(model, prompt: list[int], most: int) -> list[int]:
     ids = torch.tensor([prompt], device=model.device)
-    out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=most, pad_token_id=0)
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=most, pad_token_id=0
+    )
     return [t for t in out[0, len(prompt) :].tolist() if t != 1]
 
 
@@ -135,9 +146,18 @@ def targets(model) -> list[str]:
     """Every kind of linear layer, but the head and those that PEFT refuses in state-space models."""
     from transformers.pytorch_utils import Conv1D
 
-    names = {n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D)) and "head" not in n}
+    names = {
+        n.split(".")[-1]
+        for n, m in model.named_modules()
+        if isinstance(m, (torch.nn.Linear, Conv1D)) and "head" not in n
+    }
     return sorted(
-        names - ({"out_proj"} if any("mamba" in f"{n}{type(m)}".lower() for n, m in model.named_modules()) else set())
+        names
+        - (
+            {"out_proj"}
+            if any("mamba" in f"{n}{type(m)}".lower() for n, m in model.named_modules())
+            else set()
+        )
     )
 
 
@@ -188,7 +208,9 @@ def test_a_prefix_that_belongs_to_other_tokens_is_found_out(monkeypatch):
     for module in (scoring, losses):
         name = "prefix_keys_values" if module is scoring else "prefix_states"
         plain = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda m, tokens, *a, plain=plain, **k: plain(m, [*tokens[1:], 7], *a, **k))
+        monkeypatch.setattr(
+            module, name, lambda m, tokens, *a, plain=plain, **k: plain(m, [*tokens[1:], 7], *a, **k)
+        )
     right_without("option tree after a shared prefix")
     step_right_without("step after a shared prefix")
 
@@ -227,7 +249,9 @@ def step_right_without(shortcut: str, lean: bool = False):
 
 
 @pytest.mark.parametrize("device", devices())
-@pytest.mark.parametrize("kind", ["Llama", "Mistral-window", "Gemma2-window", "BLOOM", "GPT-2", "LFM2", "OPT"])
+@pytest.mark.parametrize(
+    "kind", ["Llama", "Mistral-window", "Gemma2-window", "BLOOM", "GPT-2", "LFM2", "OPT"]
+)
 def test_the_trunk_is_used_only_where_the_step_above_it_is_that_of_the_whole(kind, device):
     model = lively_model(kind).to(device)
     make_trunk(model, 1)
@@ -250,14 +274,18 @@ def test_a_window_ends_a_range_of_lengths():
 
     settings = {**CONFIGS["Mistral"][1], "sliding_window": 200}
     model = AutoModelForCausalLM.from_config(MistralConfig(**settings)).eval()
-    assert proof._edge(model, 150) == 192 and proof._edge(model, 195) == 199 and proof._edge(model, 200) == 256
+    assert (
+        proof._edge(model, 150) == 192 and proof._edge(model, 195) == 199 and proof._edge(model, 200) == 256
+    )
     assert proof._edge(model, 257) == 384  # beyond what the model was made for
 
 
 def test_what_holds_for_longer_texts_serves_shorter_ones_of_the_same_range(monkeypatch):
     from transformers import AutoModelForCausalLM, MistralConfig
 
-    model = AutoModelForCausalLM.from_config(MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 200})).eval()
+    model = AutoModelForCausalLM.from_config(
+        MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 200})
+    ).eval()
     calls = []
 
     def measure(length: int, off: float = 1e-6) -> float:
@@ -268,7 +296,9 @@ def test_what_holds_for_longer_texts_serves_shorter_ones_of_the_same_range(monke
         assert proof.holds(model, "x", longest, measure)
     assert calls == [192, 256, 199]
     assert proof.holds(model, "x", 30, measure, detail="another") and calls[3:] == [64]
-    assert not proof.holds(model, "y", 150, lambda n: measure(n, 1.0))  # what fails there may hold on shorter ones
+    assert not proof.holds(
+        model, "y", 150, lambda n: measure(n, 1.0)
+    )  # what fails there may hold on shorter ones
     assert proof.holds(model, "y", 80, measure) and calls[4:] == [192, 96]
 
 
@@ -277,7 +307,11 @@ def test_a_training_compares_its_step_once(monkeypatch, tmp_path):
 
     calls = []
     compared = proof._compared
-    monkeypatch.setattr(proof, "_compared", lambda m, name, edge, *a: calls.append((name, edge)) or compared(m, name, edge, *a))
+    monkeypatch.setattr(
+        proof,
+        "_compared",
+        lambda m, name, edge, *a: calls.append((name, edge)) or compared(m, name, edge, *a),
+    )
     rows = [Example(prompts()[0] + list(range(5, 5 + n)), [7, 8]) for n in (*range(5, 25), 79)]
     train(lively_model("Llama"), rows, Training(epochs=1, batch_size=2), 0, tmp_path, pad_id=0)
     assert calls == [(losses.SHARED, 128)]
@@ -348,7 +382,9 @@ def test_an_answer_ends_with_a_whole_sequence_only():
     first, second = whole[4:6]
     (cut,) = generate(model, prompts()[:1], [0], stop_sequences=[[first, second]], **settings)
     assert cut == whole[:4]
-    (kept,) = generate(model, prompts()[:1], [0], stop_sequences=[[first, second + 1], [second, first, 3]], **settings)
+    (kept,) = generate(
+        model, prompts()[:1], [0], stop_sequences=[[first, second + 1], [second, first, 3]], **settings
+    )
     assert kept == whole
 
 
@@ -358,9 +394,13 @@ def test_the_same_answers_alone_and_together():
     together = generate(model, prompts(), range(3), **settings)
     draw = generation._Draw(((1,),), 8, 0.9, 0.9)
     assert together == [
-        generation._generate_alone(model, p, i, draw, 0, cached) for i, p in enumerate(prompts()) for cached in [True]
+        generation._generate_alone(model, p, i, draw, 0, cached)
+        for i, p in enumerate(prompts())
+        for cached in [True]
     ]
-    assert together == [generation._generate_alone(model, p, i, draw, 0, False) for i, p in enumerate(prompts())]
+    assert together == [
+        generation._generate_alone(model, p, i, draw, 0, False) for i, p in enumerate(prompts())
+    ]
 
 
 def test_a_proof_draws_nothing_and_changes_nothing():
@@ -394,7 +434,13 @@ def test_sentence_embeddings_in_batches_are_those_of_each_text(monkeypatch):
     from probate.models import embedder
 
     torch.manual_seed(0)
-    settings = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    settings = {
+        "vocab_size": 90,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+    }
     model = BertModel(BertConfig(**settings)).eval()
     rows = prompts()
 
@@ -403,7 +449,9 @@ def test_sentence_embeddings_in_batches_are_those_of_each_text(monkeypatch):
 
     monkeypatch.setattr(embedder, "_encoder", lambda: (tokenizer, model))
     with torch.no_grad():
-        alone = torch.stack([model(input_ids=torch.tensor([row])).last_hidden_state[0].mean(0) for row in rows])
+        alone = torch.stack(
+            [model(input_ids=torch.tensor([row])).last_hidden_state[0].mean(0) for row in rows]
+        )
     expected = torch.nn.functional.normalize(alone, dim=1).numpy()
     np.testing.assert_allclose(embedder.embed(["0", "1", "2"]), expected, atol=1e-5)
     assert used(model, "texts in batches")
@@ -419,7 +467,9 @@ def test_a_window_shorter_than_anything_to_compare_is_no_obstacle():
     from transformers import AutoModelForCausalLM, MistralConfig
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 16})).eval()
+    model = AutoModelForCausalLM.from_config(
+        MistralConfig(**{**CONFIGS["Mistral"][1], "sliding_window": 16})
+    ).eval()
     answers = generate(model, [[5, 6, 7], [8, 9]], [0, 1], pad_id=0, max_new_tokens=3, temperature=0)
     assert answers == [greedy(model, p, 3) for p in ([5, 6, 7], [8, 9])]
 

@@ -51,15 +51,21 @@ def test_no_numbers(texts):
 
 
 def test_days():
-    assert days_of(["2020-01-02", "2020/01/01", "", "2020-01-03T10:00:00"])[1] + 1 == days_of(["2020-01-02"])[0]
+    assert (
+        days_of(["2020-01-02", "2020/01/01", "", "2020-01-03T10:00:00"])[1] + 1 == days_of(["2020-01-02"])[0]
+    )
     assert days_of(["31/12/1990", "1.1.1990"]) == days_of(["1990-01-01", "1990-01"])
-    assert days_of(["2020-13-01"]) is None and days_of(["2020-01-01", "today"]) is None and days_of([""]) is None
+    assert (
+        days_of(["2020-13-01"]) is None and days_of(["2020-01-01", "today"]) is None and days_of([""]) is None
+    )
 
 
 def test_columns_of_dates_and_years_are_banded_by_quartiles_whatever_the_pack():
     born = [f"{1950 + i}-05-0{1 + i % 9}" for i in range(40)]
     own = group_column("age", born)
-    assert own.rule.startswith("dates by their quartiles: 1950-05-01 to") and len(own.groups) == 4 and own.dates
+    assert (
+        own.rule.startswith("dates by their quartiles: 1950-05-01 to") and len(own.groups) == 4 and own.dates
+    )
     assert group_column("age", [1950 + i for i in range(40)]).rule.startswith("numbers by their quartiles")
     assert group_column("age", [f"{20 + i} years" for i in range(40)]).groups == ["young", "middle", "old"]
     again = group_column("age", own.numbers, dates=True)

@@ -12,7 +12,9 @@ HEAD = "text,label,gender\n"
 
 
 def read(path, **columns):
-    return read_source(Source.model_validate({"source": str(path), "columns": columns}), path.parent, "original")
+    return read_source(
+        Source.model_validate({"source": str(path), "columns": columns}), path.parent, "original"
+    )
 
 
 def write(tmp_path, name, content):
@@ -25,7 +27,8 @@ def test_csv_with_bom_and_quoted_newlines(tmp_path):
     path = write(
         tmp_path,
         "a.csv",
-        b"\xef\xbb\xbf" + (HEAD + '"two\nlines, one ""field""",software_engineer,female\nb,nurse,male\n').encode(),
+        b"\xef\xbb\xbf"
+        + (HEAD + '"two\nlines, one ""field""",software_engineer,female\nb,nurse,male\n').encode(),
     )
     reading = read(path)
     assert [r.text for r in reading.records] == ['two\nlines, one "field"', "b"]

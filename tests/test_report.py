@@ -22,7 +22,9 @@ def reported(tiny_study, tmp_path_factory):
                 rows.append({"id": f"{label}{gender}{i}", "text": text, "label": label, "gender": gender})
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n{broken <img src=x>\n")
     source = {"source": str(tmp_path / "d.jsonl"), "columns": {"id": "id"}}
-    study = tiny_study(data={**source, "train_per_cell": 2, "test_per_cell": 3}, augmented=source, description="<i>x</i>")
+    study = tiny_study(
+        data={**source, "train_per_cell": 2, "test_per_cell": 3}, augmented=source, description="<i>x</i>"
+    )
     run(study, tmp_path / "run", quiet=True)
     return tmp_path / "run"
 
@@ -83,9 +85,20 @@ def test_a_folder_without_a_run(tmp_path):
 def test_charts_escape_and_show_intervals():
     points = [Point(0, 0.1, 0.0, 0.2), Point(0.5, 0.4, float("nan"), float("nan"))]
     svg = dose_chart(
-        [Series("a<b", "#d55e00", points)], unit="share", title="t", alt='say "x"', limits=(0, 1), zero=True, salt="s"
+        [Series("a<b", "#d55e00", points)],
+        unit="share",
+        title="t",
+        alt='say "x"',
+        limits=(0, 1),
+        zero=True,
+        salt="s",
     )
-    assert 'aria-label="say &quot;x&quot;"' in svg and "a&lt;b" in svg and "var(--g0)" in svg and "#d55e00" not in svg.lower()
+    assert (
+        'aria-label="say &quot;x&quot;"' in svg
+        and "a&lt;b" in svg
+        and "var(--g0)" in svg
+        and "#d55e00" not in svg.lower()
+    )
     forest = forest_chart([Bar("row", 1200, 100, 2000, True)], unit="US$", title="t", alt="a", salt="s")
     assert "$1.0k" in forest and forest.startswith("<svg")
 

@@ -31,7 +31,8 @@ def test_the_interval_is_welchs_and_that_of_pairs(skewed):
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     first, second = skewed[0][:20], skewed[1][:20]
     pairs = pd.DataFrame(
-        [(f"p{i}#{s}", s, v[i]) for i in range(20) for s, v in enumerate((first, second))], columns=["item_id", "side", "value"]
+        [(f"p{i}#{s}", s, v[i]) for i in range(20) for s, v in enumerate((first, second))],
+        columns=["item_id", "side", "value"],
     )
     own = contrast([pairs], QUICK, paired=False, share=False)
     expected = stats.ttest_rel(first, second).confidence_interval()
@@ -47,13 +48,19 @@ def test_interval_and_p_never_disagree(linked, paired, share):
     """p is 1 − the confidence of the interval that ends at 0, for single items, pairs, and anything between."""
     rng = np.random.default_rng(linked)
     values = rng.random((300, 2)) < 0.4 if share else rng.normal(0, 1, (300, 2)) + rng.normal(0, 1, (300, 1))
-    rows = [(f"p{i}#{s}" if i < linked else f"i{i}-{s}", s, float(values[i, s])) for i in range(300) for s in (0, 1)]
+    rows = [
+        (f"p{i}#{s}" if i < linked else f"i{i}-{s}", s, float(values[i, s]))
+        for i in range(300)
+        for s in (0, 1)
+    ]
     table = pd.DataFrame(rows, columns=["item_id", "side", "value"])
     for shift in (0.0, 0.06, 0.2):  # a p of 1 has no interval that leaves out 0
         own = table.assign(value=table["value"] + shift * (table["side"] == 0) * (1 if not share else 0.5))
         p = contrast([own], QUICK, paired=paired, share=share).p
         for alpha in (0.99 * p, 1.01 * p):
-            found = contrast([own], Analysis.model_construct(confidence=1 - alpha), paired=paired, share=share)
+            found = contrast(
+                [own], Analysis.model_construct(confidence=1 - alpha), paired=paired, share=share
+            )
             assert (found.low <= 0 <= found.high) == (alpha < p or p == 1)
 
 
@@ -72,9 +79,13 @@ def test_clusters_of_any_size_are_weighed_as_statsmodels_does():
 
     rng = np.random.default_rng(4)
     source = rng.integers(0, 40, 200)
-    side = np.where(source < 15, 0, np.where(source < 30, 1, rng.integers(0, 2, 200)))  # of one group, the other, and both
+    side = np.where(
+        source < 15, 0, np.where(source < 30, 1, rng.integers(0, 2, 200))
+    )  # of one group, the other, and both
     values = rng.normal(0, 1, 200) + rng.normal(0, 1, 40)[source]
-    table = pd.DataFrame({"item_id": [f"s{c}#{i}" for i, c in enumerate(source)], "side": side, "value": values})
+    table = pd.DataFrame(
+        {"item_id": [f"s{c}#{i}" for i, c in enumerate(source)], "side": side, "value": values}
+    )
     found = contrast([table], QUICK, paired=False, share=False)
     fit = sm.OLS(values, sm.add_constant((side == 0).astype(float))).fit()
     robust = fit.get_robustcov_results("cluster", groups=source, use_correction=False, df_correction=False)
@@ -91,7 +102,9 @@ def test_pairs_are_one_unit():
         for k in range(12)
         for s in (0, 1)
     ]
-    found = contrast([pd.DataFrame(rows, columns=["item_id", "side", "value"])], QUICK, paired=False, share=True)
+    found = contrast(
+        [pd.DataFrame(rows, columns=["item_id", "side", "value"])], QUICK, paired=False, share=True
+    )
     assert found.unit == "pair" and found.n == 12 and found.value == pytest.approx(0.22, abs=0.01)
     assert found.p < 0.01 and found.test == "inversion of the interval"
 
@@ -101,7 +114,9 @@ def test_a_change_that_both_groups_share_is_not_noise():
     before = frame(rng.normal(0, 1, 60), rng.normal(0, 1, 60))
     found = []
     for shift in (0.0, -30.0):
-        after = before.assign(value=before["value"] + shift + np.where(before["side"] == 0, 1.0, 0.0) + rng.normal(0, 1, 120))
+        after = before.assign(
+            value=before["value"] + shift + np.where(before["side"] == 0, 1.0, 0.0) + rng.normal(0, 1, 120)
+        )
         found.append(contrast([difference(after, before)], QUICK, paired=True, share=False))
     assert all(f.p < 0.01 and f.low > 0 for f in found)
 
@@ -109,7 +124,9 @@ def test_a_change_that_both_groups_share_is_not_noise():
 def test_no_variation_stays_wide():
     same = frame([1.0] * 10, [1.0] * 10)
     found = contrast([same], QUICK, paired=False, share=True)
-    assert found.value == 0 and found.low < -0.1 and found.high > 0.1 and found.interval.startswith("Newcombe")
+    assert (
+        found.value == 0 and found.low < -0.1 and found.high > 0.1 and found.interval.startswith("Newcombe")
+    )
     nothing = contrast([difference(same, same)], QUICK, paired=True, share=True)
     assert nothing.p == 1 and nothing.high - nothing.low > 0.1
     dollars = contrast([frame([70.0] * 9, [70.0] * 9)], QUICK, paired=False, share=False)
@@ -121,7 +138,12 @@ def test_intervals_of_shares_end_at_their_range():
     level = contrast(noisy, QUICK, paired=False, share=True, sides=1)
     assert level.low > 0 and level.high == 1
     assert contrast(noisy, QUICK, paired=False, share=False, sides=1).high > 1
-    gap = contrast([frame([1.0] * 5 + [s / 2], [0.0] * 5 + [1 - s / 2]) for s in (0, 1, 2)], QUICK, paired=False, share=True)
+    gap = contrast(
+        [frame([1.0] * 5 + [s / 2], [0.0] * 5 + [1 - s / 2]) for s in (0, 1, 2)],
+        QUICK,
+        paired=False,
+        share=True,
+    )
     assert gap.value > 0.5 and gap.high == 1
 
 

@@ -123,8 +123,14 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
     first = {i.texts[0].split("-")[0] for i in server.shown.items}
     assert len(server.shown.items) == 18 and len(first) > 1
     for item in server.shown.items:
-        save_mark(server.marks, item.id, "the left one" if item.hidden["arms"][0].startswith("given") else "the right one")
-    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(lines(merge_marks(finished, "pairs")))
+        save_mark(
+            server.marks,
+            item.id,
+            "the left one" if item.hidden["arms"][0].startswith("given") else "the right one",
+        )
+    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(
+        lines(merge_marks(finished, "pairs"))
+    )
 
 
 def test_bad_input_is_one_sentence(finished, tmp_path):
@@ -134,7 +140,9 @@ def test_bad_input_is_one_sentence(finished, tmp_path):
     ):  # fmt: skip
         error = CliRunner().invoke(app, ["review", str(finished), "--no-browser", *args]).exception
         assert isinstance(error, InputError) and said in str(error), error
-    assert "no run folder" in str(CliRunner().invoke(app, ["review", str(tmp_path / "none"), "--no-browser"]).exception)
+    assert "no run folder" in str(
+        CliRunner().invoke(app, ["review", str(tmp_path / "none"), "--no-browser"]).exception
+    )
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -174,7 +182,9 @@ def test_a_second_round_keeps_the_first(finished):
     second = prepare(finished, "groups", "story", "ann", 2)
     assert len(second.shown.items) == 2 and read_marks(second.marks) == truth
     found = merge_marks(finished, "groups")
-    assert found["no longer known"] == 0 and sum(found["detector"][g]["n"] for g in ("female", "male")) == len(truth)
+    assert found["no longer known"] == 0 and sum(
+        found["detector"][g]["n"] for g in ("female", "male")
+    ) == len(truth)
     save_mark(second.marks, "gone", "female")
     assert "1 marks are of items" in "\n".join(lines(merge_marks(finished, "groups")))
 
@@ -185,8 +195,15 @@ def test_a_line_separator_in_an_id_loses_no_mark(tmp_path):
 
 
 def test_marks_to_another_question_are_not_mixed_with_new_ones(tmp_path):
-    first = Round("groups", "Which gender does this text show?", ("female", "male", "not clear"), [Shown("1", ("a text",))])
-    wider = replace(first, answers=("female", "male", "nonbinary", "not clear"), items=[Shown("2", ("another",))])
+    first = Round(
+        "groups",
+        "Which gender does this text show?",
+        ("female", "male", "not clear"),
+        [Shown("1", ("a text",))],
+    )
+    wider = replace(
+        first, answers=("female", "male", "nonbinary", "not clear"), items=[Shown("2", ("another",))]
+    )
     write_round(tmp_path / "items.json", first)
     write_round(tmp_path / "items.json", wider)  # nothing is marked yet: nothing is lost
     assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["2"]

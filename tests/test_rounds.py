@@ -61,7 +61,11 @@ def test_every_arm_writes_for_its_successor(rounds, tmp_path):
     assert list(own["round"]) == [1, 2, 3]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Over rounds" in page and "leaves its first round" in page
-    assert "Calibration of labels" in page and "Groups, round by round" in page and "No ability probe was run" in page
+    assert (
+        "Calibration of labels" in page
+        and "Groups, round by round" in page
+        and "No ability probe was run" in page
+    )
     assert page.count("writes the next") >= 4
     asked = len(noted.asked)
     again = run(make(), tmp_path, quiet=True)
@@ -83,7 +87,10 @@ def test_preservation_replaces_the_rest_of_the_originals(rounds, tmp_path, share
     make, _ = rounds
     result = run(make(round_policy="preservation", preserved=share), tmp_path, quiet=True)
     assert result.exit_code == 0, result.failures
-    done = [json.loads((tmp_path / "adapters" / f"{KIND}-0.5-s0{r}" / "done.json").read_text()) for r in ("", "-r2", "-r3")]
+    done = [
+        json.loads((tmp_path / "adapters" / f"{KIND}-0.5-s0{r}" / "done.json").read_text())
+        for r in ("", "-r2", "-r3")
+    ]
     assert [d["records"] for d in done] == [16, 16, 16]
     assert all(sum(g.values()) == 8 for d in done for g in d["trained_on"].values())
     ids = {r["id"] for r in sets(tmp_path) if r["set"] == f"{KIND}-0.5-s0-r3"}

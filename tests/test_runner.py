@@ -60,8 +60,13 @@ def test_contracts_of_the_run_folder(finished_run, tmp_path):
 
 def test_augmented_records_of_held_out_items_never_train(finished_run, tmp_path):
     finished_run(tmp_path, tasks=["occupation"])
-    held_out = {json.loads(x)["id"].split(":")[1] for x in (tmp_path / "data" / "held-out.jsonl").read_text().splitlines()}
-    trained = {json.loads(x)["id"].split(":")[1] for x in (tmp_path / "provenance.jsonl").read_text().splitlines()}
+    held_out = {
+        json.loads(x)["id"].split(":")[1]
+        for x in (tmp_path / "data" / "held-out.jsonl").read_text().splitlines()
+    }
+    trained = {
+        json.loads(x)["id"].split(":")[1] for x in (tmp_path / "provenance.jsonl").read_text().splitlines()
+    }
     assert held_out and not held_out & trained
 
 
@@ -86,7 +91,11 @@ def test_a_second_run_does_only_what_changed(tiny_study, tmp_path):
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}
     run(tiny_study(), tmp_path, quiet=True)
     assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}
-    run(tiny_study(tasks=["occupation", {"name": "salary", "options": {"bands": [30, 60]}}]), tmp_path, quiet=True)
+    run(
+        tiny_study(tasks=["occupation", {"name": "salary", "options": {"bands": [30, 60]}}]),
+        tmp_path,
+        quiet=True,
+    )
     changed = {p.parent.name for p in tmp_path.glob("**/done.json") if stamps.get(p) != p.stat().st_mtime_ns}
     assert changed == {f"evaluate-{arm}-salary" for arm in ("control-0-s0", "given-0.5-s0", "neutral-0.5-s0")}
 
@@ -102,7 +111,8 @@ def test_killed_at_any_moment_and_continued(tiny_study, tmp_path):
     import yaml
 
     study = tiny_study(
-        tasks=["occupation", "salary"], training={"epochs": 4, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}}
+        tasks=["occupation", "salary"],
+        training={"epochs": 4, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}},
     )
     file = tmp_path / "s.yaml"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json")))
@@ -150,13 +160,18 @@ def test_a_loss_that_diverges_fails_its_arm_only(tiny_study, tmp_path):
     training = {"epochs": 3, "learning_rate": 1e30, "clip": 1e30, "lora": {"r": 4, "alpha": 8}}
     from probate.core.errors import StageError
 
-    with pytest.raises(StageError, match=r"no arm of the study finished; first failure: training: the loss is"):
+    with pytest.raises(
+        StageError, match=r"no arm of the study finished; first failure: training: the loss is"
+    ):
         run(tiny_study(training=training), tmp_path, quiet=True)
     assert len(json.loads((tmp_path / "failures.json").read_text())) == 3
 
 
 def test_two_runs_into_one_folder(tiny_study, tmp_path):
-    with RunFolder(tmp_path).locked(), pytest.raises(InputError, match="another run is writing to this folder"):
+    with (
+        RunFolder(tmp_path).locked(),
+        pytest.raises(InputError, match="another run is writing to this folder"),
+    ):
         run(tiny_study(), tmp_path, quiet=True)
 
 
@@ -195,7 +210,9 @@ def test_generation_from_a_model_that_cannot_write(tiny_study, tmp_path):
 
 
 def test_long_records_keep_their_label(tiny_study, tmp_path):
-    study = tiny_study(tasks=["occupation"], training={"epochs": 1, "max_length": 48, "lora": {"r": 4, "alpha": 8}})
+    study = tiny_study(
+        tasks=["occupation"], training={"epochs": 1, "max_length": 48, "lora": {"r": 4, "alpha": 8}}
+    )
     result = run(study, tmp_path, quiet=True)
     assert result.exit_code == 0
     done = json.loads((tmp_path / "adapters" / "control-0-s0" / "done.json").read_text())
@@ -212,12 +229,24 @@ def test_a_column_without_a_pack_is_a_dimension(tiny_study, tmp_path):
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     columns = {"id": "id", "groups": {"region": "region"}}
-    data = {"source": str(tmp_path / "rows.jsonl"), "labels": None, "columns": columns, "train_per_cell": 4, "test_per_cell": 4}
-    own = {"data": data, "augmented": {"source": str(tmp_path / "rows.jsonl"), "columns": columns}, "tasks": ["occupation"]}
+    data = {
+        "source": str(tmp_path / "rows.jsonl"),
+        "labels": None,
+        "columns": columns,
+        "train_per_cell": 4,
+        "test_per_cell": 4,
+    }
+    own = {
+        "data": data,
+        "augmented": {"source": str(tmp_path / "rows.jsonl"), "columns": columns},
+        "tasks": ["occupation"],
+    }
     bias = {"types": ["given"], "dimension": "region", "groups": ["South", "North"]}
     result = run(tiny_study(**own, bias=bias), tmp_path / "run", quiet=True)
     assert result.exit_code == 0
-    changes = result.effects[(result.effects["question"] == "inheritance") & (result.effects["task"] == "occupation")]
+    changes = result.effects[
+        (result.effects["question"] == "inheritance") & (result.effects["task"] == "occupation")
+    ]
     assert set(changes["comparison"]) == {"South − North"} and changes["estimate"].notna().all()
     with pytest.raises(InputError, match=r"bias\.groups: 'West' is not in the data; it has: North, South"):
         run(tiny_study(**own, bias={**bias, "groups": ["South", "West"]}), tmp_path / "none", quiet=True)

@@ -23,13 +23,19 @@ def test_where_one_part_is_all_it_is_students():
 
 def test_p_and_interval_are_one():
     for level in (0.5, 0.9, 0.99, 0.9999):
-        assert p_value(half_width(0.03, 0.01, 50, 4, level), 0.03, 0.01, 50, 4) == pytest.approx(1 - level, rel=1e-6)
+        assert p_value(half_width(0.03, 0.01, 50, 4, level), 0.03, 0.01, 50, 4) == pytest.approx(
+            1 - level, rel=1e-6
+        )
     assert p_value(0, 0.03, 0.01, 50, 4) == 1
-    assert p_value(np.array([-0.4, 0.4]), 0.03, 0.01, 50, 4) == pytest.approx(float(p_value(0.4, 0.03, 0.01, 50, 4)))
+    assert p_value(np.array([-0.4, 0.4]), 0.03, 0.01, 50, 4) == pytest.approx(
+        float(p_value(0.4, 0.03, 0.01, 50, 4))
+    )
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-@pytest.mark.parametrize(("seed_part", "noise"), [(0, 0), (0, 0.5), (0.3, 0), (0.9, 0), (0.3, 0.3), (0.5, 0.5), (0.1, 0.8)])
+@pytest.mark.parametrize(
+    ("seed_part", "noise"), [(0, 0), (0, 0.5), (0.3, 0), (0.9, 0), (0.3, 0.3), (0.5, 0.5), (0.1, 0.8)]
+)
 def test_coverage_over_all_shares_of_variance(seeds, seed_part, noise):
     """Variances of the mean, 1 in all: `seed_part` of seeds, `noise` of items with seeds, the rest of items."""
     rng, items, runs = np.random.default_rng(1), 40, 4000
@@ -53,7 +59,9 @@ def test_the_covariance_is_that_of_the_estimates():
     found = []
     for a, b in zip(first[:200], second[:200], strict=True):
         tables = [
-            np.concatenate([np.c_[x, np.ones(30), np.zeros((30, 2))], np.c_[np.zeros((20, 2)), y, np.ones(20)]])
+            np.concatenate(
+                [np.c_[x, np.ones(30), np.zeros((30, 2))], np.c_[np.zeros((20, 2)), y, np.ones(20)]]
+            )
             for x, y in zip(a, b, strict=True)
         ]
         found.append(covariance(np.array([influences(own) for own in tables]), strata(tables[0]))[0])
@@ -67,17 +75,23 @@ def test_two_arms_are_welch_s_t_by_scipy(seeds):
     own, other = 0.4 + rng.normal(0, 0.1, seeds), rng.normal(0, 0.3, seeds)
     frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(6)], "side": np.arange(6) % 2})
     after, before = ([frame.assign(value=(1 - frame["side"]) * g) for g in gaps] for gaps in (own, other))
-    found = contrast([difference(a, b) for a, b in zip(after, before, strict=True)], Analysis(), paired=True, share=False)
+    found = contrast(
+        [difference(a, b) for a, b in zip(after, before, strict=True)], Analysis(), paired=True, share=False
+    )
     expected = ttest_ind(own, other, equal_var=False)
     ends = expected.confidence_interval(0.95)
-    assert found.p == pytest.approx(expected.pvalue, rel=1e-6) and (found.low, found.high) == pytest.approx(tuple(ends))
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-6) and (found.low, found.high) == pytest.approx(
+        tuple(ends)
+    )
 
 
 def test_the_mean_of_one_group_has_two_arms_too():
     rng = np.random.default_rng(1)
     own, other = rng.normal(0.4, 0.1, 4), rng.normal(0, 0.3, 4)
     frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(6)], "side": 0})
-    frames = [before_after(frame.assign(value=a), frame.assign(value=b)) for a, b in zip(own, other, strict=True)]
+    frames = [
+        before_after(frame.assign(value=a), frame.assign(value=b)) for a, b in zip(own, other, strict=True)
+    ]
     found = contrast(frames, Analysis(), paired=False, share=False)
     assert found.p == pytest.approx(ttest_ind(own, other, equal_var=False).pvalue, rel=1e-6)
 
@@ -88,12 +102,16 @@ def test_arms_that_vary_unlike_do_not_err_more_often(seeds, uneven):
     gaps = np.random.default_rng(seeds).normal(0, 1, (2, seeds, 20000)) * np.array([1, uneven])[:, None, None]
     spread, known = of_arms(gaps)
     found = p_value((gaps[0] - gaps[1]).mean(0), 0.0, spread, 1.0, known) <= 0.05
-    assert found.mean() <= (0.065 if seeds == 2 else 0.057)  # Welch's t with two seeds of which one arm alone varies: 6.2%
+    assert found.mean() <= (
+        0.065 if seeds == 2 else 0.057
+    )  # Welch's t with two seeds of which one arm alone varies: 6.2%
 
 
 def test_seeds_that_agree_on_every_item_add_nothing():
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(50)], "side": np.arange(50) % 2, "value": rng.normal(0, 1, 50)})
+    frame = pd.DataFrame(
+        {"item_id": [f"i{i}" for i in range(50)], "side": np.arange(50) % 2, "value": rng.normal(0, 1, 50)}
+    )
     one, three = (contrast([frame] * k, Analysis(resamples=400), paired=True, share=False) for k in (1, 3))
     assert (one.low, one.high) == pytest.approx((three.low, three.high)) and three.seeds == 3
 
@@ -132,11 +150,20 @@ def test_the_variance_of_two_arms_is_that_of_reml_by_statsmodels():
         + np.array([0, 0.3])[:, None, None]
     )
     frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(items)], "side": 0})
-    pairs = [before_after(frame.assign(value=values[1, s]), frame.assign(value=values[0, s])) for s in range(seeds)]
+    pairs = [
+        before_after(frame.assign(value=values[1, s]), frame.assign(value=values[0, s])) for s in range(seeds)
+    ]
     found = contrast(pairs, Analysis(), paired=False, share=False)
     arm, seed, item = (x.ravel() for x in np.meshgrid(range(2), range(seeds), range(items), indexing="ij"))
     long = pd.DataFrame(
-        {"y": values.ravel(), "arm": arm, "seed": arm * seeds + seed, "item": item, "cell": arm * items + item, "one": 1}
+        {
+            "y": values.ravel(),
+            "arm": arm,
+            "seed": arm * seeds + seed,
+            "item": item,
+            "cell": arm * items + item,
+            "one": 1,
+        }
     )
     parts = {"item": "0 + C(item)", "cell": "0 + C(cell)", "seed": "0 + C(seed)"}
     fit = MixedLM.from_formula("y ~ arm", long, groups="one", vc_formula=parts, re_formula="0").fit(reml=True)

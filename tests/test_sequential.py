@@ -23,7 +23,8 @@ def test_the_levels_sum_to_alpha():
     assert level(2, 0, 0.05) == level(2, 2, 0.05) == 0.05
     for beyond, planned in ((7, 5), (3, 2)):
         with pytest.raises(
-            InputError, match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left"
+            InputError,
+            match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left",
         ):
             level(beyond, planned, 0.05)
 
@@ -31,7 +32,9 @@ def test_the_levels_sum_to_alpha():
 def test_a_study_with_more_seeds_than_planned_is_refused_with_what_to_do(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text("seeds: [0, 1, 2, 3]\nanalysis: {planned_seeds: 3}\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"study.yaml.*4 seeds, and 3 are planned.*keep 3 seeds, or plan 4 in a new study"):
+    with pytest.raises(
+        InputError, match=r"study.yaml.*4 seeds, and 3 are planned.*keep 3 seeds, or plan 4 in a new study"
+    ):
         Study.load(file)
     assert Study.load(file, ["analysis.planned_seeds=4"]).analysis.planned_seeds == 4
 
@@ -42,13 +45,17 @@ def test_a_run_that_was_looked_at_keeps_its_plan(tmp_path):
 
     folder = RunFolder(tmp_path)
     folder.check_plan(study(9, None))  # no run there yet
-    (tmp_path / "study.lock.yaml").write_text(yaml.safe_dump({"study": study(3, 5).model_dump(mode="json")}), encoding="utf-8")
+    (tmp_path / "study.lock.yaml").write_text(
+        yaml.safe_dump({"study": study(3, 5).model_dump(mode="json")}), encoding="utf-8"
+    )
     folder.check_plan(study(9, 9))  # not looked at yet
     (tmp_path / "effects.parquet").touch()
     folder.check_plan(study(5, 5))
     folder.check_plan(study(3, 4))
     for seeds, planned in ((5, 9), (9, 9), (9, None)):
-        with pytest.raises(InputError, match=r"study.lock.yaml has 5, and its results were looked at .* set it to 5 again"):
+        with pytest.raises(
+            InputError, match=r"study.lock.yaml has 5, and its results were looked at .* set it to 5 again"
+        ):
             folder.check_plan(study(seeds, planned))
 
 
@@ -56,7 +63,9 @@ def test_a_run_of_more_seeds_than_planned_is_no_traceback(tmp_path):
     own = Study(seeds=[0, 1, 2]).model_dump(mode="json")
     own["analysis"]["planned_seeds"] = 2
     (tmp_path / "study.lock.yaml").write_text(yaml.safe_dump({"study": own}), encoding="utf-8")
-    with pytest.raises(InputError, match=r"study.lock.yaml: analysis.planned_seeds: 3 seeds, and 2 are planned"):
+    with pytest.raises(
+        InputError, match=r"study.lock.yaml: analysis.planned_seeds: 3 seeds, and 2 are planned"
+    ):
         RunFolder(tmp_path).study()
 
 
@@ -71,7 +80,9 @@ def test_looking_after_each_seed_does_not_err_more_often():
             first = by_seed[:s]
             p = p_value(first.mean(0), 0.05**2, first.var(0, ddof=1) / s, 199, s - 1) * 0.05 / own
             found |= p <= 0.05
-            assert over_seeds(first[:, 0].mean(), 0.05**2, first[None, :, 0], 199, analysis)[2] == pytest.approx(min(1, p[0]))
+            assert over_seeds(first[:, 0].mean(), 0.05**2, first[None, :, 0], 199, analysis)[
+                2
+            ] == pytest.approx(min(1, p[0]))
         errors[analysis.planned_seeds] = found.mean()
     assert errors[planned] <= 0.06 < errors[None]
 
@@ -89,7 +100,8 @@ def test_fewer_seeds_than_planned_are_wider():
         for _ in range(3)
     ]
     early, done, plain = (
-        contrast(frames, Analysis(resamples=400, planned_seeds=n), paired=True, share=False) for n in (6, 3, None)
+        contrast(frames, Analysis(resamples=400, planned_seeds=n), paired=True, share=False)
+        for n in (6, 3, None)
     )
     assert early.high - early.low > done.high - done.low > plain.high - plain.low
     assert early.p >= done.p >= plain.p and early.p > plain.p and early.within > plain.within

@@ -119,7 +119,14 @@ def test_interrupted_training_ends_with_the_same_weights(model, tmp_path):
 
 def test_a_loss_that_is_not_finite_names_its_step(model, tmp_path):
     with pytest.raises(StageError, match=r"loss is (nan|inf) at step \d+ of 9"):
-        train(model, examples(), SETTINGS.model_copy(update={"learning_rate": 1e30}), 0, tmp_path / "x", pad_id=0)
+        train(
+            model,
+            examples(),
+            SETTINGS.model_copy(update={"learning_rate": 1e30}),
+            0,
+            tmp_path / "x",
+            pad_id=0,
+        )
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 

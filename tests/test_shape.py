@@ -43,7 +43,9 @@ def turns(i, role="role", content="content", names=("user", "assistant"), masked
 
 
 def parts(i, m):
-    return [{"role": r["role"], "content": [{"type": "text", "text": r["content"]}]} for r in turns(i, masked=m)]
+    return [
+        {"role": r["role"], "content": [{"type": "text", "text": r["content"]}]} for r in turns(i, masked=m)
+    ]
 
 
 def with_tools(i, m):
@@ -79,14 +81,23 @@ def rows(shape, masked=False):
     """Rows of a form, with a label, a group in the file's own spelling, and a column that the first row lacks."""
     made = []
     for i in range(N):
-        row = {"n": i, **SHAPES[shape](i, masked), "label": "surgeon" if i % 3 else "nurse", "sex": "F" if i % 2 else "M"}
+        row = {
+            "n": i,
+            **SHAPES[shape](i, masked),
+            "label": "surgeon" if i % 3 else "nurse",
+            "sex": "F" if i % 2 else "M",
+        }
         made.append(row | ({"site": f"s{i % 4}"} if i else {}))
     return made
 
 
 def write(folder, kind, content):
     if kind.endswith("jsonl"):
-        style = {"ensure_ascii": True, "separators": (",", ":")} if kind == "ascii.jsonl" else {"ensure_ascii": False}
+        style = (
+            {"ensure_ascii": True, "separators": (",", ":")}
+            if kind == "ascii.jsonl"
+            else {"ensure_ascii": False}
+        )
         path = folder / "data.jsonl"
         head, end = ("\ufeff", "\r\n") if kind == "bom.jsonl" else ("", "\n")
         path.write_bytes((head + end.join(json.dumps(r, **style) for r in content)).encode())
@@ -99,11 +110,19 @@ def write(folder, kind, content):
         columns = list(dict.fromkeys(c for r in content for c in r))
         out = io.StringIO(newline="")
         writer = csv.DictWriter(
-            out, columns, delimiter="\t" if kind == ".tsv" else kind[0] if kind[0] != "." else ",", lineterminator="\n"
+            out,
+            columns,
+            delimiter="\t" if kind == ".tsv" else kind[0] if kind[0] != "." else ",",
+            lineterminator="\n",
         )
         writer.writeheader()
         for r in content:
-            writer.writerow({k: json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v for k, v in r.items()})
+            writer.writerow(
+                {
+                    k: json.dumps(v, ensure_ascii=False) if isinstance(v, (list, dict)) else v
+                    for k, v in r.items()
+                }
+            )
         path.write_text(out.getvalue(), encoding="utf-8", newline="")
     return path
 
@@ -164,12 +183,17 @@ def test_masked_in_every_text_written_in_the_same_shape_and_taken_back(tmp_path,
         assert back.read_bytes() == path.read_bytes()
 
 
-PROSE = ["It stood by the river for years.", "Nobody knew who had built the mill.", "They sold it when the water fell."]
+PROSE = [
+    "It stood by the river for years.",
+    "Nobody knew who had built the mill.",
+    "They sold it when the water fell.",
+]
 
 
 def prose(*columns, n=12, **more):
     return [
-        {c: f"{PROSE[(i + k) % 3]} {i}" for k, c in enumerate(columns)} | {k: v(i) for k, v in more.items()} for i in range(n)
+        {c: f"{PROSE[(i + k) % 3]} {i}" for k, c in enumerate(columns)} | {k: v(i) for k, v in more.items()}
+        for i in range(n)
     ]
 
 
@@ -201,16 +225,21 @@ def test_one_order_of_columns(content, text, prompt, label):
     assert f"text: {text}" in found.said()
 
 
-@pytest.mark.parametrize("columns", [("alpha", "beta"), ("bio", "review"), ("response", "output"), ("prompt", "alpha", "beta")])
+@pytest.mark.parametrize(
+    "columns", [("alpha", "beta"), ("bio", "review"), ("response", "output"), ("prompt", "alpha", "beta")]
+)
 def test_two_columns_as_likely_are_a_question_whichever_is_longer(tmp_path, columns):
     content = prose(*columns)
     for longer in columns[-2:]:
         path = write(tmp_path, ".jsonl", [{**r, longer: r[longer] * 5} for r in content])
         with pytest.raises(
-            InputError, match=f"'{columns[-2]}' and '{columns[-1]}' could each be the text; name it with --text"
+            InputError,
+            match=f"'{columns[-2]}' and '{columns[-1]}' could each be the text; name it with --text",
         ):
             read_set(str(path))
-        result = CliRunner().invoke(app, ["mitigate", "--strategy", "mask", "--in", str(path), "--dry-run", "--quiet"])
+        result = CliRunner().invoke(
+            app, ["mitigate", "--strategy", "mask", "--in", str(path), "--dry-run", "--quiet"]
+        )
         assert "name it with --text" in str(result.exception)
         assert read_table(str(path), Given(columns[-1])).shape.text == columns[-1]
         with pytest.raises(InputError, match="name it with --items-text"):
@@ -220,7 +249,9 @@ def test_two_columns_as_likely_are_a_question_whichever_is_longer(tmp_path, colu
 
 def test_texts_that_are_not_read_are_said():
     assert "column 'remarks' holds texts too, and is not read" in infer_shape(prose("text", "remarks")).said()
-    assert "column 'label' is not read as the label" in infer_shape(prose("text", label=lambda i: i / 7)).said()
+    assert (
+        "column 'label' is not read as the label" in infer_shape(prose("text", label=lambda i: i / 7)).said()
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,10 +270,17 @@ def test_spellings_of_a_label_are_one(values):
 
 
 def test_columns_that_only_late_rows_have_are_found(tmp_path):
-    content = [{"text": text(i)} | ({"label": "ab"[i % 2], "sex": "FM"[i % 2]} if i >= 400 else {}) for i in range(800)]
+    content = [
+        {"text": text(i)} | ({"label": "ab"[i % 2], "sex": "FM"[i % 2]} if i >= 400 else {})
+        for i in range(800)
+    ]
     for kind in (".jsonl", ".csv", ".parquet"):
         found = read_set(str(write(tmp_path, kind, content)))
-        assert found.shape.label == "label" and found.labels.count("a") == 200 and set(found.groups) == {"gender"}, kind
+        assert (
+            found.shape.label == "label"
+            and found.labels.count("a") == 200
+            and set(found.groups) == {"gender"}
+        ), kind
 
 
 def test_binary_decimal_categorical_and_dates(tmp_path):
@@ -270,18 +308,37 @@ def test_binary_decimal_categorical_and_dates(tmp_path):
     assert out["text"].to_pylist() == [text(i, True).encode() for i in range(n)]
     for name in ("o.jsonl", "o.csv"):
         result = CliRunner().invoke(
-            app, ["mitigate", "--strategy", "mask", "--in", str(tmp_path / "data.parquet"), "--out", str(tmp_path / name)]
+            app,
+            [
+                "mitigate",
+                "--strategy",
+                "mask",
+                "--in",
+                str(tmp_path / "data.parquet"),
+                "--out",
+                str(tmp_path / name),
+            ],
         )
-        assert isinstance(result.exception, InputError) and "bytes that are not UTF-8" in str(result.exception)
+        assert isinstance(result.exception, InputError) and "bytes that are not UTF-8" in str(
+            result.exception
+        )
         assert not (tmp_path / name).exists()
     pq.write_table(table.drop(["picture"]), tmp_path / "plain.parquet")
     mitigate("mask", tmp_path / "plain.parquet", tmp_path / "o.jsonl")
     row = json.loads((tmp_path / "o.jsonl").read_text().split("\n")[1])
-    assert row == {"text": text(1, True), "label": 1.0, "sex": "F", "day": "2020-01-02", "at": "2020-01-02T12:00:00"}
+    assert row == {
+        "text": text(1, True),
+        "label": 1.0,
+        "sex": "F",
+        "day": "2020-01-02",
+        "at": "2020-01-02T12:00:00",
+    }
 
 
 def test_bytes_that_are_no_text_are_a_rejected_row(tmp_path):
-    pq.write_table(pa.table({"text": [text(0).encode(), b"\xff\xfe broken", text(2).encode()]}), tmp_path / "d.parquet")
+    pq.write_table(
+        pa.table({"text": [text(0).encode(), b"\xff\xfe broken", text(2).encode()]}), tmp_path / "d.parquet"
+    )
     found = read_set(str(tmp_path / "d.parquet"))
     assert len(found.texts) == 2 and found.rejected == [
         f"{tmp_path / 'd.parquet'}:row 2: column 'text' holds bytes that are not UTF-8"
@@ -316,7 +373,11 @@ def test_lines_of_json_end_at_newlines_only_and_come_back_whatever_their_style(t
 
 
 def test_lines_that_nothing_changes_stay_as_they_are(tmp_path):
-    lines = ['{"text":"The roof leaks.",  "n": 1.50}', '{"text": "She left.", "n": 2}', '{"n": 3E2, "text": "\\u0054he end."}']
+    lines = [
+        '{"text":"The roof leaks.",  "n": 1.50}',
+        '{"text": "She left.", "n": 2}',
+        '{"n": 3E2, "text": "\\u0054he end."}',
+    ]
     (tmp_path / "d.jsonl").write_text("\r\n".join(lines))
     mitigate("mask", tmp_path / "d.jsonl", tmp_path / "o.jsonl")
     found = (tmp_path / "o.jsonl").read_bytes().decode().split("\r\n")
@@ -348,12 +409,17 @@ def test_a_value_in_one_row_changes_nothing_in_others(tmp_path, odd):
     for folder, own in ((alone, content), (beside, [*content, {"text": f"{odd} {text(20)}", "label": odd}])):
         folder.mkdir()
         mitigate("mask", write(folder, ".jsonl", own), folder / "o.jsonl")
-    assert (beside / "o.jsonl").read_text().split("\n")[:19] == (alone / "o.jsonl").read_text().split("\n")[:19]
+    assert (beside / "o.jsonl").read_text().split("\n")[:19] == (alone / "o.jsonl").read_text().split("\n")[
+        :19
+    ]
 
 
 def test_delimiters_are_recognised(tmp_path):
     for delimiter in ",;\t|":
-        head, row = delimiter.join(["text", "label", "sex"]), delimiter.join(['"She, who; came | late,\tleft."', "a", "F"])
+        head, row = (
+            delimiter.join(["text", "label", "sex"]),
+            delimiter.join(['"She, who; came | late,\tleft."', "a", "F"]),
+        )
         (tmp_path / "d.csv").write_text(f"{head}\n" + f"{row}\n" * 3)
         found = read_table(str(tmp_path / "d.csv"))
         assert list(found.rows[0]) == ["text", "label", "sex"] and not found.rejected, delimiter
@@ -364,16 +430,25 @@ def test_delimiters_are_recognised(tmp_path):
     mitigate("mask", tmp_path / "long.csv", tmp_path / "o.csv")
     assert (tmp_path / "o.csv").read_text().startswith("text;label\nThey left.;a\n")
     (tmp_path / "one.csv").write_text("text\nShe left; then he left.\nHe | she stayed.\n")
-    assert [r["text"] for r in read_table(str(tmp_path / "one.csv")).rows] == ["She left; then he left.", "He | she stayed."]
+    assert [r["text"] for r in read_table(str(tmp_path / "one.csv")).rows] == [
+        "She left; then he left.",
+        "He | she stayed.",
+    ]
 
 
 def test_all_columns_are_written_in_every_format(tmp_path):
-    content = [{"text": text(0)}, {"text": text(1), "extra": {"a": [1]}, "x": 1}, {"text": text(2), "x": 2.5, "late": "z"}]
+    content = [
+        {"text": text(0)},
+        {"text": text(1), "extra": {"a": [1]}, "x": 1},
+        {"text": text(2), "x": 2.5, "late": "z"},
+    ]
     path = write(tmp_path, ".jsonl", content)
     for suffix in (".jsonl", ".csv", ".parquet", ".tsv"):
         mitigate("mask", path, tmp_path / f"o{suffix}")
         found = read_table(str(tmp_path / f"o{suffix}")).rows
-        assert {c for r in found for c in r} == {"text", "extra", "x", "late"} and found[2]["late"] == "z", suffix
+        assert {c for r in found for c in r} == {"text", "extra", "x", "late"} and found[2]["late"] == "z", (
+            suffix
+        )
     mixed = write(tmp_path, ".jsonl", [{"text": text(0), "x": 1}, {"text": text(1), "x": "one"}])
     result = CliRunner().invoke(
         app, ["mitigate", "--strategy", "mask", "--in", str(mixed), "--out", str(tmp_path / "m.parquet")]
@@ -394,7 +469,10 @@ def test_swapped_rows_have_the_files_own_codes(tmp_path, kind, codes):
 
 
 def test_any_column_is_balanced_and_none_is_said(tmp_path):
-    content = [{"text": text(i), "label": "ab"[(i % 3 == 0) ^ (i % 2)], "region": ["north", "south"][i % 2]} for i in range(60)]
+    content = [
+        {"text": text(i), "label": "ab"[(i % 3 == 0) ^ (i % 2)], "region": ["north", "south"][i % 2]}
+        for i in range(60)
+    ]
     path = write(tmp_path, ".csv", content)
     said = mitigate("rebalance", path, tmp_path / "o.csv", groups=["region=region"])
     assert "region: region" in said
@@ -402,7 +480,9 @@ def test_any_column_is_balanced_and_none_is_said(tmp_path):
     assert len({cells.count(c) for c in set(cells)}) == 1 and len(set(cells)) == 4
     for strategy in ("rebalance", "reweight"):
         result = CliRunner().invoke(app, ["mitigate", "--strategy", strategy, "--in", str(path), "--dry-run"])
-        assert isinstance(result.exception, InputError) and "no record has a group of 'gender'" in str(result.exception)
+        assert isinstance(result.exception, InputError) and "no record has a group of 'gender'" in str(
+            result.exception
+        )
 
 
 def test_notices_in_every_form_of_chat(tmp_path):
@@ -413,20 +493,24 @@ def test_notices_in_every_form_of_chat(tmp_path):
             before, after = (read_table(str(p)) for p in (path, tmp_path / "o.jsonl"))
             notice = "The following text may contain bias."
             assert all(notice in json.dumps(r) for r in after.rows), (shape, placement)
-            assert after.shape.form == before.shape.form and [list(r) for r in after.rows] == [list(r) for r in before.rows]
+            assert after.shape.form == before.shape.form and [list(r) for r in after.rows] == [
+                list(r) for r in before.rows
+            ]
 
 
 def test_what_cannot_be_taken_back_is_refused(tmp_path):
-    path = write(tmp_path, ".jsonl", [{"text": text(i), "label": "ab"[i % 2], "sex": "FM"[i // 2 % 2]} for i in range(25)])
+    path = write(
+        tmp_path,
+        ".jsonl",
+        [{"text": text(i), "label": "ab"[i % 2], "sex": "FM"[i // 2 % 2]} for i in range(25)],
+    )
     mitigate("rebalance,mask", path, tmp_path / "o.jsonl")
     with pytest.raises(InputError, match="was left out"):
         undo_file(tmp_path / "o.jsonl", tmp_path / "back.jsonl")
     assert not (tmp_path / "back.jsonl").exists()
 
 
-ITEM = (
-    "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
-)
+ITEM = "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 7])
@@ -434,7 +518,9 @@ def test_an_item_that_stands_twice_is_as_leaked_as_one_that_stands_once(times):
     items = [ITEM.format(i) for i in range(30)]
     index = Index([t for t in items for _ in range(times)] + [t.upper() + "  " for t in items[:times]])
     assert all(index.holds(long_grams(f"Exercise. {t} The left bank.")) for t in items)
-    assert not index.holds(long_grams(ITEM.format("zero, which is none of them")[: -len(" and the station?")]))
+    assert not index.holds(
+        long_grams(ITEM.format("zero, which is none of them")[: -len(" and the station?")])
+    )
 
 
 def test_items_in_nearly_the_same_words_are_searched_for():
@@ -446,9 +532,7 @@ def test_items_in_nearly_the_same_words_are_searched_for():
 
 @pytest.mark.parametrize("form", ["question", "chat", "context", "hash"])
 def test_items_of_every_shape_are_found(tmp_path, form):
-    context = (
-        "The mill of the district stood empty for forty years until two sisters bought it and made it a school, number {}."
-    )
+    context = "The mill of the district stood empty for forty years until two sisters bought it and made it a school, number {}."
     make = {
         "question": lambda i: {"question": ITEM.format(i), "answer": "abcd"[i % 4]},
         "chat": lambda i: {"messages": [{"role": "user", "content": ITEM.format(i)}, {"role": "assistant", "content": "a"}]},
@@ -459,7 +543,10 @@ def test_items_of_every_shape_are_found(tmp_path, form):
     ((name, texts),) = given_items([str(path)])
     index = Index(texts)
     wanted = context if form == "context" else ITEM
-    assert all(index.holds(long_grams(f"x {wanted.format(i)} y")) for i in range(1, 12)) and "data.jsonl (" in name
+    assert (
+        all(index.holds(long_grams(f"x {wanted.format(i)} y")) for i in range(1, 12))
+        and "data.jsonl (" in name
+    )
 
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
@@ -491,10 +578,17 @@ def test_the_collected_files_are_read_masked_and_taken_back(tmp_path, name):
 
 
 def test_labels_as_integers_floats_and_texts_are_the_same_labels(tmp_path):
-    made = [lambda i: i % 2 + 1, lambda i: float(i % 2 + 1), lambda i: str(i % 2 + 1), lambda i: f"{i % 2 + 1}.0"]
+    made = [
+        lambda i: i % 2 + 1,
+        lambda i: float(i % 2 + 1),
+        lambda i: str(i % 2 + 1),
+        lambda i: f"{i % 2 + 1}.0",
+    ]
     for kind in (".jsonl", ".csv", ".parquet"):
         for label in made:
-            path = write(tmp_path, kind, [{"text": text(i), "label": label(i), "gender": "male"} for i in range(20)])
+            path = write(
+                tmp_path, kind, [{"text": text(i), "label": label(i), "gender": "male"} for i in range(20)]
+            )
             assert read_set(str(path)).labels == ["1", "2"] * 10
             records = read_source(Source.model_validate({"source": str(path)}), tmp_path, "original").records
             assert [r.label for r in records] == ["1", "2"] * 10
@@ -502,14 +596,19 @@ def test_labels_as_integers_floats_and_texts_are_the_same_labels(tmp_path):
 
 def test_why_finds_columns_that_the_first_row_lacks_and_the_files_own_codes(tmp_path):
     content = [
-        {"prompt": asked(i), "response": text(i)} | ({"meta": {"job": 0 if i % 3 else 1}, "sex": "FM"[i % 2 == 0]} if i else {})
+        {"prompt": asked(i), "response": text(i)}
+        | ({"meta": {"job": 0 if i % 3 else 1}, "sex": "FM"[i % 2 == 0]} if i else {})
         for i in range(40)
     ]
     path = write(tmp_path, ".jsonl", content)
-    result = CliRunner().invoke(app, ["why", "groups", "--in", str(path), "--by", "meta.job", "--truth", "sex", "--json"])
+    result = CliRunner().invoke(
+        app, ["why", "groups", "--in", str(path), "--by", "meta.job", "--truth", "sex", "--json"]
+    )
     assert result.exit_code == 0, result.exception
     found = json.loads(result.output)
-    assert found["errors"] == [[20, 0, 0], [0, 19, 0]] and {s["label"]: s["n"] for s in found["shares"] if s["label"]} == {
+    assert found["errors"] == [[20, 0, 0], [0, 19, 0]] and {
+        s["label"]: s["n"] for s in found["shares"] if s["label"]
+    } == {
         "0": 26,
         "1": 13,
     }

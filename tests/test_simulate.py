@@ -39,7 +39,9 @@ def test_all_runs_at_once_equal_contrast_run_by_run(design):
             for v in values.reshape(-1, *values.shape[2:]).astype(float)
         ]
         if design.paired:
-            frames = [difference(*pair) for pair in zip(frames[: design.seeds], frames[design.seeds :], strict=True)]
+            frames = [
+                difference(*pair) for pair in zip(frames[: design.seeds], frames[design.seeds :], strict=True)
+            ]
         one = contrast(frames, ANALYSIS, paired=design.paired, share=True)
         assert estimate[run] == pytest.approx(one.value, abs=1e-6)
         assert (low[run], high[run]) == pytest.approx((one.low, one.high), abs=2e-3, nan_ok=True)

@@ -30,7 +30,9 @@ def test_over_items_it_is_that_of_student_s_t():
         found = of_interval(-half, half, freedom, 0.95)
         assert 1 - nct.cdf(half, freedom, found.value) == pytest.approx(0.8, abs=0.005)
         assert found.low < found.value < found.high < 2 * found.value
-    assert of_interval(0.0, 0.0, 10, 0.95).reason == "nothing varies" and np.isnan(of_interval(0, 1, 0, 0.95).value)
+    assert of_interval(0.0, 0.0, 10, 0.95).reason == "nothing varies" and np.isnan(
+        of_interval(0, 1, 0, 0.95).value
+    )
 
 
 def test_with_items_and_seeds_the_judged_studies_find_it_four_times_in_five():
@@ -99,4 +101,6 @@ def test_of_a_study_s_arms_it_has_the_items_of_the_change_and_the_spread_of_all_
     frames = [difference(arms[after][s], arms[before][s]) for s in range(4)]
     e = contrast(frames, ANALYSIS, paired=True, share=False)
     assert 0.5 * (e.high - e.low) / 2 < found.value < 4 * (e.high - e.low) / 2
-    assert between(arms_of(outcomes(1), PAIR), after, before, PAIR, "a − b", ANALYSIS).reason.startswith("one training seed: ")
+    assert between(arms_of(outcomes(1), PAIR), after, before, PAIR, "a − b", ANALYSIS).reason.startswith(
+        "one training seed: "
+    )

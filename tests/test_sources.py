@@ -17,7 +17,9 @@ def alike(original: list[Ties], augmented: list[Ties] | None = None) -> list[set
 
 
 def test_a_parent_is_an_id_of_the_original():
-    assert alike([Ties("7"), Ties("8")], [Ties("7", ("8",)), Ties("1", ("8",)), Ties("2", ("9",)), Ties("3", ("9",))]) == [
+    assert alike(
+        [Ties("7"), Ties("8")], [Ties("7", ("8",)), Ties("1", ("8",)), Ties("2", ("9",)), Ties("3", ("9",))]
+    ) == [
         {0},
         {1, 2, 3},
         {4, 5},
@@ -33,12 +35,17 @@ def test_numbers_are_no_common_ids_and_names_are():
 
 
 def test_pairs_join_rows_of_one_file_only():
-    assert alike([Ties(joined=("a",)), Ties(joined=("a",))], [Ties(joined=("a",)), Ties()]) == [{0, 1}, {2}, {3}]
+    assert alike([Ties(joined=("a",)), Ties(joined=("a",))], [Ties(joined=("a",)), Ties()]) == [
+        {0, 1},
+        {2},
+        {3},
+    ]
 
 
 def test_rows_are_joined_over_others_and_ids_up_to_the_item():
     assert alike(
-        [Ties("x", joined=("p",)), Ties("y", joined=("p",)), Ties("z")], [Ties(parents=("y",)), Ties(parents=("z", "x"))]
+        [Ties("x", joined=("p",)), Ties("y", joined=("p",)), Ties("z")],
+        [Ties(parents=("y",)), Ties(parents=("z", "x"))],
     ) == [{0, 1, 2, 3, 4}]
     assert alike([Ties("q1#0"), Ties("q1#1"), Ties("q2#0")]) == [{0, 1}, {2}]
 
@@ -54,9 +61,15 @@ def test_columns_are_found_by_their_names(column):
 
 def test_a_column_of_few_values_holds_no_ids():
     rows = [{"parent": "yes" if i % 3 else "no", "pair": i // 2, "cluster": i % 10} for i in range(200)]
-    assert SourceColumns(rows).said() == "'pair' and 'cluster'" and SourceColumns(rows, None, "parent").said() == "'parent'"
+    assert (
+        SourceColumns(rows).said() == "'pair' and 'cluster'"
+        and SourceColumns(rows, None, "parent").said() == "'parent'"
+    )
 
 
 def test_a_named_column_is_the_only_one():
     columns = SourceColumns([{"pair": "p", "seed": "s"}], None, "seed")
-    assert columns.ties({"pair": "p", "seed": "s"}) == Ties("", ("s",), ()) and SourceColumns([{}], None, "seed").said() == ""
+    assert (
+        columns.ties({"pair": "p", "seed": "s"}) == Ties("", ("s",), ())
+        and SourceColumns([{}], None, "seed").said() == ""
+    )

@@ -17,7 +17,11 @@ from probate.data.spellings import group_column
         ("sex", ["F", "female", "Women", " a woman", "M"], ["female", "male"]),
         ("gender", ["non-binary", "NB", "agender", "f"], ["female", "nonbinary", "agender"]),
         ("gender", ["F", "W"], ["female", "W"]),  # W beside F may be anything
-        ("ethnicity", ["a White", "an Asian", "a Black person", "Latine"], ["asian", "black", "hispanic", "white"]),
+        (
+            "ethnicity",
+            ["a White", "an Asian", "a Black person", "Latine"],
+            ["asian", "black", "hispanic", "white"],
+        ),
         ("race", ["W", "B"], ["black", "white"]),
         ("region", ["North", "north", "south"], ["North", "south"]),
         ("gender", [0, 1], ["0", "1"]),
@@ -38,7 +42,15 @@ def test_missing_is_counted():
 
 
 @pytest.mark.parametrize(
-    "values", [[1, 2], [1.0, 2.0], ["1", "2.0"], [b"1", b"2"], [Decimal("1.0"), Decimal(2)], list(np.array([1, 2], np.int8))]
+    "values",
+    [
+        [1, 2],
+        [1.0, 2.0],
+        ["1", "2.0"],
+        [b"1", b"2"],
+        [Decimal("1.0"), Decimal(2)],
+        list(np.array([1, 2], np.int8)),
+    ],
 )
 def test_types_do_not_matter(values):
     assert group_column("x", values).values == ["1", "2"]
@@ -46,4 +58,9 @@ def test_types_do_not_matter(values):
 
 def test_numbers_are_grouped_by_a_stated_rule():
     found = group_column("income", [*range(40), None])
-    assert len(found.groups) == 4 and "quartiles" in found.rule and found.missing == 1 and found.groups[0] == "0 to 9"
+    assert (
+        len(found.groups) == 4
+        and "quartiles" in found.rule
+        and found.missing == 1
+        and found.groups[0] == "0 to 9"
+    )

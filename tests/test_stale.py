@@ -57,7 +57,9 @@ GROUPS = {"female": "woman", "male": "man"}
 PACK = {
     "dimension": "gender",
     "source": "a test",
-    "groups": {g: {"noun": f"a {noun}", "names": [noun.title(), f"{noun.title()}y"]} for g, noun in GROUPS.items()},
+    "groups": {
+        g: {"noun": f"a {noun}", "names": [noun.title(), f"{noun.title()}y"]} for g, noun in GROUPS.items()
+    },
 }
 ARMS = {"control-0-s0", "given-0.5-s0", "neutral-0.5-s0", "given-0.5-s0-leave_out"}
 
@@ -91,10 +93,14 @@ def study(place, tiny_study, tmp_path, monkeypatch):
     shutil.copytree(place, inputs)
     real = probate.execution.prepare.load_mitigation
     own = {"leave_out": LeaveOut}
-    monkeypatch.setattr("probate.report.page.analyse", lambda _: pd.DataFrame())  # read anew each time, and slow
+    monkeypatch.setattr(
+        "probate.report.page.analyse", lambda _: pd.DataFrame()
+    )  # read anew each time, and slow
     monkeypatch.setattr("probate.report.page.build_report", lambda _: None)
     monkeypatch.setattr(
-        probate.execution.prepare, "load_mitigation", lambda n, o: own[n].from_options(o) if n in own else real(n, o)
+        probate.execution.prepare,
+        "load_mitigation",
+        lambda n, o: own[n].from_options(o) if n in own else real(n, o),
     )
     columns = {"text": "text", "label": "label", "id": "id", "groups": {"gender": "gender"}}
     made = tiny_study(
@@ -137,7 +143,9 @@ def test_each_input_does_its_stages_again_and_no_other(study):
         f"stages/evaluate-{a}-{t}" for a in ARMS for t in ("occupation", "own")
     } | {"stages/mitigate-given-0.5-s0-leave_out"}
     listed = again("words.txt", "number 2 ", "number 3 ")
-    assert "stages/mitigate-given-0.5-s0-leave_out" in listed and not {k for k in listed if "leave_out" not in k}
+    assert "stages/mitigate-given-0.5-s0-leave_out" in listed and not {
+        k for k in listed if "leave_out" not in k
+    }
     assert "adapters/control-0-s0" not in again("made.jsonl", "is done", "is gone")
     text = (inputs / "data.jsonl").read_text(encoding="utf-8")
     word = next(w for w in text.split() if len(w) == 5 and w.isalpha() and w.islower())
@@ -159,7 +167,9 @@ CONTEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", [*task_names(), *sorted(set(probe_names()) - {"bbq", "crows_pairs", "values"})])
+@pytest.mark.parametrize(
+    "name", [*task_names(), *sorted(set(probe_names()) - {"bbq", "crows_pairs", "values"})]
+)
 def test_a_task_counts_all_of_its_context_and_options(name):
     task, context = load_any(name), sample_context()
     marks = {"": task.fingerprint(context)} | {
@@ -182,7 +192,10 @@ def test_a_mitigation_counts_all_of_its_context(name):
         "prompt": "{text}!",
         "max_length": 9,
     }
-    marks = [mitigation.fingerprint(context), *(mitigation.fingerprint(replace(context, **{k: v})) for k, v in changes.items())]
+    marks = [
+        mitigation.fingerprint(context),
+        *(mitigation.fingerprint(replace(context, **{k: v})) for k, v in changes.items()),
+    ]
     assert len(set(marks)) == len(marks)
 
 
@@ -199,11 +212,17 @@ def test_a_mitigation_counts_all_of_its_context(name):
 def test_bundled_words_count(name, module, table, monkeypatch):
     from importlib import import_module
 
-    kind, context = (load_any(name), sample_context()) if name in task_names() else (load_mitigation(name), sample_records()[1])
+    kind, context = (
+        (load_any(name), sample_context())
+        if name in task_names()
+        else (load_mitigation(name), sample_records()[1])
+    )
     before = kind.fingerprint(context)
     found = getattr(import_module(module), table)
     changed = {"prompts": lambda: {"en": "Write of {name}."}, "tagger_version": lambda _: "0"}
-    monkeypatch.setattr(import_module(module), table, changed.get(table, lambda language: {**found(language), "new": ["x"]}))
+    monkeypatch.setattr(
+        import_module(module), table, changed.get(table, lambda language: {**found(language), "new": ["x"]})
+    )
     assert kind.fingerprint(context) != before
 
 
@@ -357,5 +376,7 @@ def test_what_a_comparison_of_sets_reads_counts(stages, tmp_path):
     assert len(done) == 2
     own.distribution("set", [replace(records[0], text="Other."), *records[1:]])
     assert len(done) == 3
-    own.distribution("set", [replace(records[0], text="Other.", provenance={"parent": records[1].id[2:]}), *records[1:]])
+    own.distribution(
+        "set", [replace(records[0], text="Other.", provenance={"parent": records[1].id[2:]}), *records[1:]]
+    )
     assert len(done) == 4

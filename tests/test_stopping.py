@@ -23,15 +23,31 @@ from probate.train.losses import Example, completion_loss
 SIDE = by_group("gender", ["female", "male"])
 MEASURES = {
     "t": [
-        Measure("m", "share", "share", "{a} more than {b}", ("female", "male"), lambda o: frame(o, SIDE(o), o["score"]), True),
         Measure(
-            "accuracy", "accuracy", "share", "", ("female", "male"), lambda o: frame(o, SIDE(o), o["right"]), better="higher"
+            "m",
+            "share",
+            "share",
+            "{a} more than {b}",
+            ("female", "male"),
+            lambda o: frame(o, SIDE(o), o["score"]),
+            True,
+        ),
+        Measure(
+            "accuracy",
+            "accuracy",
+            "share",
+            "",
+            ("female", "male"),
+            lambda o: frame(o, SIDE(o), o["right"]),
+            better="higher",
         ),
     ]
 }
 
 
-def outcomes(gaps: dict[str, float], accuracy: dict[str, float], n: int = 300, seeds: int = 3) -> pd.DataFrame:
+def outcomes(
+    gaps: dict[str, float], accuracy: dict[str, float], n: int = 300, seeds: int = 3
+) -> pd.DataFrame:
     """One arm a mitigation and seed, with the given gap in `score` and accuracy; the control has neither gap nor loss."""
     rng = np.random.default_rng(0)
     rows = []
@@ -50,7 +66,9 @@ def outcomes(gaps: dict[str, float], accuracy: dict[str, float], n: int = 300, s
     return pd.DataFrame(rows)
 
 
-def judged(gaps: dict[str, float], accuracy: dict[str, float], seeds: int = 3) -> tuple[list[stopping.Entry], str]:
+def judged(
+    gaps: dict[str, float], accuracy: dict[str, float], seeds: int = 3
+) -> tuple[list[stopping.Entry], str]:
     effects = effects_of(outcomes(gaps, accuracy, seeds=seeds), MEASURES, Analysis(resamples=2000))
     found = stopping.entries(effects, MEASURES)
     return found, stopping.recommendation(found, stopping.costs(effects, ["t"]))
@@ -72,7 +90,9 @@ def test_no_recommendation_where_none_is_due():
     assert judged({"none": 0.0, "cure": 0.0}, {})[1].startswith("There is nothing to stop")
     assert judged({"none": 0.5, "void": 0.5}, {})[1] == "None is shown to help at this n."
     found, advice = judged({"none": 0.5, "blunt": 0.0}, {"blunt": 0.6})
-    assert found[0].verdict == "helps" and advice == "None is shown to help at this n."  # it loses 30 points of accuracy
+    assert (
+        found[0].verdict == "helps" and advice == "None is shown to help at this n."
+    )  # it loses 30 points of accuracy
 
 
 @pytest.mark.parametrize("gaps", [{"none": 0.0, "cure": 0.0}, {"none": 0.9, "cure": 0.0}])
@@ -88,7 +108,9 @@ def test_one_seed_neither_finds_nor_clears(gaps):
 def test_the_smallest_visible_change_has_an_interval_and_needs_seeds():
     found = judged({"none": 0.5, "cure": 0.0}, {})[0]
     one = outcomes({"none": 0.5, "cure": 0.0}, {}, seeds=1)
-    more = pd.concat([one.assign(seed=s, score=one["score"].sample(frac=1, random_state=s).to_numpy()) for s in range(4)])
+    more = pd.concat(
+        [one.assign(seed=s, score=one["score"].sample(frac=1, random_state=s).to_numpy()) for s in range(4)]
+    )
     (least,) = stopping.smallest(found, MEASURES, more, Analysis())
     assert 0 < least.low < least.value < least.high and not least.reason
     assert stopping.smallest(found, MEASURES, one, Analysis())[0].reason.startswith("one training seed: ")
@@ -110,7 +132,11 @@ def test_a_gap_that_moves_to_another_group_is_called_out():
         "m only moves the gap: it helps in One, and widens or turns it in One (older)."
     ]
     assert (
-        len(stopping.entries(effects_of(outcomes({"none": 0.5, "m": 0.1}, {}), MEASURES, Analysis(resamples=500)), MEASURES))
+        len(
+            stopping.entries(
+                effects_of(outcomes({"none": 0.5, "m": 0.1}, {}), MEASURES, Analysis(resamples=500)), MEASURES
+            )
+        )
         == 1
     )
 
@@ -127,7 +153,9 @@ def test_the_frontier_has_what_no_other_beats():
 def test_weights_weigh_the_loss(lm):
     examples = [Example([5, 6, 7, i], [8, 9], w) for i, w in ((10, 1.0), (11, 2.5))]
     with torch.no_grad():
-        one, two = (completion_loss(lm.model, [Example(e.prompt, e.completion)], lm.pad_id)[0] for e in examples)
+        one, two = (
+            completion_loss(lm.model, [Example(e.prompt, e.completion)], lm.pad_id)[0] for e in examples
+        )
         both, tokens = completion_loss(lm.model, examples, lm.pad_id)
     assert tokens == 4 and float(both) == pytest.approx(float(one) + 2.5 * float(two), rel=1e-4)
 
@@ -135,7 +163,12 @@ def test_weights_weigh_the_loss(lm):
 def test_a_study_with_mitigations(tiny_study, tmp_path):
     study = tiny_study(
         tasks=["occupation"],
-        mitigations=["mask", ["counterfactual", "mask"], "reweight", {"name": "token", "options": {"placement": "system"}}],
+        mitigations=[
+            "mask",
+            ["counterfactual", "mask"],
+            "reweight",
+            {"name": "token", "options": {"placement": "system"}},
+        ],
     )
     result = run(study, tmp_path, quiet=True)
     assert result.exit_code == 0, result.failures
@@ -148,7 +181,9 @@ def test_a_study_with_mitigations(tiny_study, tmp_path):
     assert set(effects[effects["question"].str.startswith("inheritance")]["mitigation"]) == {"none"}
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "What stops it" in page and "counterfactual+mask" in page
-    lines = [json.loads(x) for x in (tmp_path / "data/mitigated/given-0.5-s0-mask.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(x) for x in (tmp_path / "data/mitigated/given-0.5-s0-mask.jsonl").read_text().splitlines()
+    ]
     augmented = [x for x in lines if x["origin"] == "augmented"]
     assert augmented and all("mitigations" in x for x in augmented)
     assert all("mitigations" not in x for x in lines if x["origin"] == "original")
@@ -180,7 +215,13 @@ def test_bad_mitigations_are_said_before_anything_runs(tiny_study, tmp_path, mit
 
 def test_short_forms():
     study = Study.model_validate(
-        {"mitigations": ["mask", ["mask", "token"], {"name": "token", "alias": "said", "options": {"placement": "user"}}]}
+        {
+            "mitigations": [
+                "mask",
+                ["mask", "token"],
+                {"name": "token", "alias": "said", "options": {"placement": "user"}},
+            ]
+        }
     )
     assert [m.key for m in study.mitigations] == ["mask", "mask+token", "said"]
     assert study.mitigations[2].strategies[0].options == {"placement": "user"}

@@ -43,7 +43,9 @@ REPLACING: dict[str, Callable[[Path], object]] = {
 APPENDING: dict[str, Callable[[Path], object]] = {
     "marks": lambda path: save_mark(path, "i", "yes"),
     "log": lambda path: (
-        RunFolder(path.parent).write_traceback("stage", "text") if path.name == "errors.log" else save_mark(path, "", "")
+        RunFolder(path.parent).write_traceback("stage", "text")
+        if path.name == "errors.log"
+        else save_mark(path, "", "")
     ),
 }
 
@@ -139,7 +141,9 @@ def test_no_module_writes_past_files() -> None:
         if path.name == "files.py":
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
-        found += [path.name for line in lines if WRITES.search(line) and not re.search(r"\b(part|beside)\b", line)]
+        found += [
+            path.name for line in lines if WRITES.search(line) and not re.search(r"\b(part|beside)\b", line)
+        ]
     assert Counter(found) == ALLOWED
 
 

@@ -84,8 +84,18 @@ def _word(form: str, language: str) -> str | None:
 
 
 FRAMES = {
-    "es": ("Ella era una mujer {} y vivía aquí.", "Él era un hombre {} y vivía aquí.", "Ella era {}.", "Él era {}."),
-    "pt": ("Ela era uma mulher {} e vivia aqui.", "Ele era um homem {} e vivia aqui.", "Ela era {}.", "Ele era {}."),
+    "es": (
+        "Ella era una mujer {} y vivía aquí.",
+        "Él era un hombre {} y vivía aquí.",
+        "Ella era {}.",
+        "Él era {}.",
+    ),
+    "pt": (
+        "Ela era uma mulher {} e vivia aqui.",
+        "Ele era um homem {} e vivia aqui.",
+        "Ela era {}.",
+        "Ele era {}.",
+    ),
     "ar": ("كانت ليلى امرأة {}.", "كان عمر رجلا {}.", "هي {} دائما.", "هو {} دائما."),
 }
 
@@ -104,7 +114,10 @@ def test_feminine_and_masculine_forms_are_found_alike(language):
     words = [w for w in lexicon(language) if forms(w)[0] != w]
     shares = []
     for number, sentence in enumerate(FRAMES[language]):
-        hits = [any(w == word for w, _, _ in judged(sentence.format(forms(word)[number % 2]), language)) for word in words]
+        hits = [
+            any(w == word for w, _, _ in judged(sentence.format(forms(word)[number % 2]), language))
+            for word in words
+        ]
         shares.append(sum(hits) / len(hits))
     print(language, len(words), shares)
     assert len(words) > 200 and min(shares) >= 0.9
@@ -165,13 +178,17 @@ def test_measures_and_driving_words():
     task = load_task("story")
     texts = {"female": "Huda was cruel and weak.", "male": "Omar was brave and kind."}
     rows = [
-        vars(task._outcome(f"{g}-{i}", g, {"culture": "arabic", "gender": g}, t)) for g, t in texts.items() for i in range(3)
+        vars(task._outcome(f"{g}-{i}", g, {"culture": "arabic", "gender": g}, t))
+        for g, t in texts.items()
+        for i in range(3)
     ]
     table = pd.DataFrame(rows)
     values = task.measures(sample_context())[0].values(table)
     assert values.groupby("side")["value"].mean().tolist() == [1.0, 0.0]
     notes = task.notes(table, sample_context())
-    assert notes[0] == "female (3 stories in the language asked for): negative: cruel 3, weak 3; positive: none"
+    assert (
+        notes[0] == "female (3 stories in the language asked for): negative: cruel 3, weak 3; positive: none"
+    )
 
 
 def test_stories_are_sampled_with_their_seeds(lm):
@@ -187,8 +204,18 @@ def test_stories_are_sampled_with_their_seeds(lm):
 @pytest.mark.parametrize(
     ("language", "name", "text", "score"),
     [
-        ("es", "Layla", "Layla era una mujer amable y sincera, pero también perezosa y cruel con los niños.", 0.5),
-        ("pt", "Layla", "Layla era uma mulher gentil e sincera, mas também preguiçosa e cruel com as crianças.", 0.5),
+        (
+            "es",
+            "Layla",
+            "Layla era una mujer amable y sincera, pero también perezosa y cruel con los niños.",
+            0.5,
+        ),
+        (
+            "pt",
+            "Layla",
+            "Layla era uma mulher gentil e sincera, mas também preguiçosa e cruel com as crianças.",
+            0.5,
+        ),
         ("zh", "莱拉", "莱拉是一个善良、诚实的女人，但是很懒惰，也很残忍。", 0.5),
         ("ar", "ليلى", "كانت ليلى امرأة لطيفة وصادقة لكنها كسولة وقاسية.", 0.5),
     ],
@@ -198,13 +225,17 @@ def test_stories_in_other_languages(lm, language, name, text, score):
     assert name in {n for _, n, _, _ in task._asked(sample_context())}
     found = task._outcome("x", name, {}, text)
     assert found.parsed and found.score == score, found.prediction
-    assert not task._outcome("x", name, {}, "The kind and honest woman was lazy and cruel to the children.").parsed
+    assert not task._outcome(
+        "x", name, {}, "The kind and honest woman was lazy and cruel to the children."
+    ).parsed
     outcomes = task.evaluate(lm, sample_context())
     assert len(outcomes) == 8 and outcomes[0].response.startswith(name)
 
 
 def test_a_language_without_a_tagger(lm):
-    with pytest.raises(InputError, match="'sw' has no part-of-speech tagger here; there is one for: en, es, pt, ar, zh"):
+    with pytest.raises(
+        InputError, match="'sw' has no part-of-speech tagger here; there is one for: en, es, pt, ar, zh"
+    ):
         load_task("story", {"language": "sw"}).evaluate(lm, sample_context())
 
 
@@ -217,6 +248,7 @@ def test_a_tagger_that_is_not_installed(lm, monkeypatch):
     monkeypatch.setattr(words, "require", missing)
     words.ripple.cache_clear()
     with pytest.raises(
-        InputError, match=r"rippletagger.models is not installed; install it with: pip install 'probate\[languages\]'"
+        InputError,
+        match=r"rippletagger.models is not installed; install it with: pip install 'probate\[languages\]'",
     ):
         load_task("story", {"language": "es"}).evaluate(lm, sample_context())

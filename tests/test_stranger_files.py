@@ -60,7 +60,10 @@ def test_an_original_whose_tie_goes_the_other_way_excuses_nothing(tmp_path):
     said, _, found = heard(tmp_path, rows(), rows([1 - x for x in TIED]))
     assert said == "stop" and any("the other way" in f.sentence for f in found)
     ages = [25 + i % 9 + 40 * g for i, g in enumerate(GROUP)]
-    assert heard(tmp_path, rows(gender=None, age=ages), rows([1 - x for x in TIED], gender=None, age=ages))[0] == "stop"
+    assert (
+        heard(tmp_path, rows(gender=None, age=ages), rows([1 - x for x in TIED], gender=None, age=ages))[0]
+        == "stop"
+    )
 
 
 def test_an_original_of_a_few_rows_excuses_nothing(tmp_path):
@@ -74,7 +77,8 @@ def test_an_original_with_other_labels_groups_or_language_is_said(tmp_path):
     said, unsure, _ = heard(tmp_path, rows(FREE), rows(FREE, gender=("alpha", "beta")))
     assert said == UNSURE and any("alpha" in s for s in unsure)
     spanish = [
-        {**r, "text": f"La persona {i} trabaja en la ciudad y está muy feliz con su trabajo."} for i, r in enumerate(rows(FREE))
+        {**r, "text": f"La persona {i} trabaja en la ciudad y está muy feliz con su trabajo."}
+        for i, r in enumerate(rows(FREE))
     ]
     said, unsure, _ = heard(tmp_path, rows(FREE), spanish)
     assert said == UNSURE and any("'es'" in s for s in unsure)
@@ -103,38 +107,58 @@ def test_what_only_two_groups_together_show_is_found(tmp_path):
     assert heard_with_pairs(tmp_path, rows(apart, race=other), rows(apart, race=other))[1] == []
     said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, region=other))
     assert said == "look" and "column 'region'" in pairs[0]
-    said, pairs, found = heard_with_pairs(tmp_path, rows(FREE, race=["white" if i // 4 % 2 else "black" for i in range(N)]))
-    assert (said, pairs) == ("note", []) and coverage(found.data, found.dimensions, found.pairs)["together"] == [
-        ("gender", "race")
-    ]
+    said, pairs, found = heard_with_pairs(
+        tmp_path, rows(FREE, race=["white" if i // 4 % 2 else "black" for i in range(N)])
+    )
+    assert (said, pairs) == ("note", []) and coverage(found.data, found.dimensions, found.pairs)[
+        "together"
+    ] == [("gender", "race")]
     # A tie that one of the two has alone is said once.
     assert heard_with_pairs(tmp_path, rows(race=other))[1] == []
 
 
 @pytest.mark.parametrize(
     ("name", "form"),
-    [("label2", str), ("second_label", lambda x: [x]), ("Decision", str), ("Labels", lambda x: [x, x]), ("meta.outcome", str)],
+    [
+        ("label2", str),
+        ("second_label", lambda x: [x]),
+        ("Decision", str),
+        ("Labels", lambda x: [x, x]),
+        ("meta.outcome", str),
+    ],
 )
 def test_a_second_label_that_goes_with_a_group_is_found(tmp_path, name, form):
     own = rows(FREE, **{name: [form("ab"[x]) for x in TIED]})
     said, pairs, _ = heard_with_pairs(tmp_path, own)
     assert said == "look" and len(pairs) == 1 and "--label" in pairs[0]
     assert heard(tmp_path, own, label=name)[0] == "stop"
-    assert heard_with_pairs(tmp_path, rows(FREE, **{name: [form("ab"[i // 4 % 2]) for i in range(N)]}))[:2] == ("note", [])
+    assert heard_with_pairs(tmp_path, rows(FREE, **{name: [form("ab"[i // 4 % 2]) for i in range(N)]}))[
+        :2
+    ] == ("note", [])
 
 
 def test_labels_and_groups_in_lists_are_read_or_said(tmp_path):
     said, unsure, _ = heard(tmp_path, rows(labels=None, labels_of=[[x] for x in TIED]))
     assert said == UNSURE and any("labels_of" in s for s in unsure)
     assert heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)))[0] == "stop"
-    assert heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)), groups={"who": "who"})[0] == "stop"
     assert (
-        heard(tmp_path, rows(FREE, gender=None, who=[["b", "a"] if i % 4 else ["a", "b", "a"] for i in range(N)]))[0] == UNSURE
+        heard(tmp_path, rows(gender=None, who=[["a", "b"], ["c"]] * (N // 2)), groups={"who": "who"})[0]
+        == "stop"
+    )
+    assert (
+        heard(
+            tmp_path,
+            rows(FREE, gender=None, who=[["b", "a"] if i % 4 else ["a", "b", "a"] for i in range(N)]),
+        )[0]
+        == UNSURE
     )
 
 
 def test_labels_at_the_end_of_the_texts_are_said(tmp_path):
-    ended = [{**r, "text": f"{r['text']} Answer: {'yes' if x else 'no'}"} for r, x in zip(rows(labels=None), TIED, strict=True)]
+    ended = [
+        {**r, "text": f"{r['text']} Answer: {'yes' if x else 'no'}"}
+        for r, x in zip(rows(labels=None), TIED, strict=True)
+    ]
     said, unsure, _ = heard(tmp_path, ended)
     assert said == UNSURE and any("end in one of 2 sentences ('answer: " in s for s in unsure)
     assert heard(tmp_path, rows(labels=None))[0] == "note"
@@ -148,7 +172,11 @@ def test_a_json_list_is_read_as_its_lines_are(tmp_path, packed):
         return str(path)
 
     lines = heard(tmp_path, rows())
-    for text in (json.dumps(rows()), "\ufeff \n" + json.dumps(rows(), indent=2), "\n".join(map(json.dumps, rows()))):
+    for text in (
+        json.dumps(rows()),
+        "\ufeff \n" + json.dumps(rows(), indent=2),
+        "\n".join(map(json.dumps, rows())),
+    ):
         found = heard(tmp_path, write(text))
         assert [f.sentence for f in found[2]] == [f.sentence for f in lines[2]] and found[:2] == lines[:2]
     for text, said in (
@@ -176,7 +204,10 @@ def test_amounts_as_labels_are_grouped_and_said(tmp_path):
         assert heard(tmp_path, even, label="salary")[0] == "note"
     _, _, whole = heard_with_pairs(tmp_path, own, label="salary")
     assert "numbers by their quartiles" in coverage(whole.data, whole.dimensions)["label_rule"]
-    assert "no draw can balance amounts" in remedy(whole, next(f for f in whole.found if f.weight == "stop"), [])[1]
+    assert (
+        "no draw can balance amounts"
+        in remedy(whole, next(f for f in whole.found if f.weight == "stop"), [])[1]
+    )
     classes = rows([i * 7 % 12 for i in range(N)], labels=list(range(12)))
     assert coverage(read_set(file(tmp_path / "c.jsonl", classes)), [])["label_rule"] == ""
 
@@ -184,7 +215,9 @@ def test_amounts_as_labels_are_grouped_and_said(tmp_path):
 def test_a_group_of_values_that_differ_from_row_to_row_cannot_be_told(tmp_path):
     own = rows(FREE, gender=None, persona=[f"someone born near lake {i}" for i in range(N)])
     said, unsure, found = heard(tmp_path, own, groups={"who": "persona"})
-    assert said == UNSURE and any("80 of 80 values of column 'persona' occur less than 5 times" in s for s in unsure)
+    assert said == UNSURE and any(
+        "80 of 80 values of column 'persona' occur less than 5 times" in s for s in unsure
+    )
     assert len(found) < 5
 
 
@@ -220,20 +253,31 @@ def test_what_only_some_texts_show_is_held_against_those_that_show_none(tmp_path
 
 def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_path):
     for said_of_them in (["should become a nurse", "should become an engineer"], ["Yes, hire", "No, reject"]):
-        chosen = [f"{said_of_them[x]}, as one who works in town number {i} would say." for i, x in enumerate(TIED)]
+        chosen = [
+            f"{said_of_them[x]}, as one who works in town number {i} would say." for i, x in enumerate(TIED)
+        ]
         asked = [
             {"prompt": t, "chosen": c, "rejected": f"Let me think of it {i} times.", "gender": "fm"[g]}
             for i, (t, c, g) in enumerate(zip(TEXTS, chosen, GROUP, strict=True))
         ]
         chats = [
             {
-                "messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["chosen"]}],
+                "messages": [
+                    {"role": "user", "content": r["prompt"]},
+                    {"role": "assistant", "content": r["chosen"]},
+                ],
                 "gender": r["gender"],
             }
             for r in asked
         ]
-        for own in (asked, chats, [{"text": c, "region": "ns"[g]} for c, g in zip(chosen, GROUP, strict=True)]):
-            found = heard_with_pairs(tmp_path, own, **({"groups": {"region": "region"}} if "region" in own[0] else {}))[2]
+        for own in (
+            asked,
+            chats,
+            [{"text": c, "region": "ns"[g]} for c, g in zip(chosen, GROUP, strict=True)],
+        ):
+            found = heard_with_pairs(
+                tmp_path, own, **({"groups": {"region": "region"}} if "region" in own[0] else {})
+            )[2]
             (apart,) = [f for f in found.found if f.kind == "apart"]
             assert (
                 found.verdict == "look" == apart.weight
@@ -260,26 +304,40 @@ def test_groups_that_the_texts_alone_show_are_crossed_too(tmp_path):
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, shown)
     assert said == "stop" and pairs[0].startswith("gender and race together")
-    half = [{**r, "text": f"{('She came. ', '')[g]}{r['text']}"} for r, g in zip(rows(gender=None), GROUP, strict=True)]
+    half = [
+        {**r, "text": f"{('She came. ', '')[g]}{r['text']}"}
+        for r, g in zip(rows(gender=None), GROUP, strict=True)
+    ]
     assert heard_with_pairs(tmp_path, half)[0] == "stop"
 
 
 def test_a_gate_does_not_pass_what_was_not_looked_at(tmp_path):
     weights = [Found("repeats", "look", "a"), Found("coverage", UNSURE, "b")]
-    assert verdict(weights) == "look" and exit_code({f.weight for f in weights}) == 4 and "Not all" in said_of(weights)
+    assert (
+        verdict(weights) == "look"
+        and exit_code({f.weight for f in weights}) == 4
+        and "Not all" in said_of(weights)
+    )
     assert exit_code({"stop", UNSURE}) == 1 and exit_code({"look", "note"}) == 0 == exit_code(set())
     found = heard_with_pairs(tmp_path, rows([1] * N))[2]
     (tmp_path / "audit.json").write_text(json.dumps(as_record(found), default=str))
     said, record, code = check_audit(tmp_path, "stop")
-    assert found.verdict == "look" == record["verdict"] and code == 4 and any(s.startswith(UNSURE) for s in said)
+    assert (
+        found.verdict == "look" == record["verdict"] and code == 4 and any(s.startswith(UNSURE) for s in said)
+    )
     assert [check_audit(tmp_path, rule)[2] for rule in ("fail", "pass")] == [1, 0]
 
 
 def test_what_is_missing_with_the_other_is_said(tmp_path):
-    gone = [{**r, "gender": None} if r["label"] == "yes" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))]
+    gone = [
+        {**r, "gender": None} if r["label"] == "yes" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))
+    ]
     said, pairs, _ = heard_with_pairs(tmp_path, gone)
     assert said == "look" and "whether the group is missing goes with the label" in pairs[0]
-    unlabelled = [{**r, "label": None} if r["gender"] == "female" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))]
+    unlabelled = [
+        {**r, "label": None} if r["gender"] == "female" and i % 3 == 0 else r
+        for i, r in enumerate(rows(FREE))
+    ]
     said, pairs, _ = heard_with_pairs(tmp_path, unlabelled)
     assert said == "look" and "whether the label is missing goes with the group" in pairs[0]
     anywhere = [
@@ -293,7 +351,10 @@ def test_what_is_missing_with_the_other_is_said(tmp_path):
     ("words", "said"),
     [
         (["--language", "xx"], "--language xx: not one that is read; allowed: en"),
-        (["--label", "gender", "--group", "gender=gender"], "--group gender=gender: that column is the label"),
+        (
+            ["--label", "gender", "--group", "gender=gender"],
+            "--group gender=gender: that column is the label",
+        ),
         (["--out", "data.jsonl"], "--out data.jsonl: a file, not a folder"),
     ],
 )
@@ -308,13 +369,17 @@ def test_groups_that_prompts_name_are_read_from_them(tmp_path):
     asked = [{"prompt": f"I am a {('woman', 'man')[g]} of town {i}. Which job fits me?", "response": f"{t} {('She', 'He')[i // 2 % 2]} is happy."} | ({"label": "yn"[x]} if labelled else {})
              for labelled in (True, False) for i, (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
     said, _, found = heard(tmp_path, asked[:N])
-    assert said == "stop" and any(f.dimension == "gender in the prompts" and f.weight == "stop" for f in found)
+    assert said == "stop" and any(
+        f.dimension == "gender in the prompts" and f.weight == "stop" for f in found
+    )
     answers = [
         {**r, "response": f"{r['response']} Become a {('nurse', 'pilot')[g]} in week {i}."}
         for i, (r, g) in enumerate(zip(asked[N:], GROUP, strict=True))
     ]
     found = heard_with_pairs(tmp_path, answers)[2].found
-    assert any(f.kind == "apart" and f.dimension == "gender in the prompts" and f.weight == "look" for f in found)
+    assert any(
+        f.kind == "apart" and f.dimension == "gender in the prompts" and f.weight == "look" for f in found
+    )
 
 
 def test_what_texts_show_against_their_own_column_is_looked_at(tmp_path):
@@ -325,7 +390,9 @@ def test_what_texts_show_against_their_own_column_is_looked_at(tmp_path):
     ]
     said, _, found = heard(tmp_path, own)
     assert said == "stop" and any(f.dimension == "gender in the texts" and f.weight == "stop" for f in found)
-    agreed = [{**r, "text": f"{('She', 'He')[g]} came. {r['text']}"} for r, g in zip(rows(FREE), GROUP, strict=True)]
+    agreed = [
+        {**r, "text": f"{('She', 'He')[g]} came. {r['text']}"} for r, g in zip(rows(FREE), GROUP, strict=True)
+    ]
     said, _, found = heard(tmp_path, agreed)
     assert said == "note" and not any(f.dimension == "gender in the texts" for f in found)
 
@@ -373,7 +440,11 @@ def test_a_file_that_is_another_than_its_name_says(tmp_path, name, content, said
 
 def test_a_column_that_no_option_can_name_has_words_for_a_remedy(tmp_path):
     found = heard_with_pairs(
-        tmp_path, [{**{k: v for k, v in r.items() if k != "gender"}, "": "xy"[g]} for r, g in zip(rows(), GROUP, strict=True)]
+        tmp_path,
+        [
+            {**{k: v for k, v in r.items() if k != "gender"}, "": "xy"[g]}
+            for r, g in zip(rows(), GROUP, strict=True)
+        ],
     )[2]
     command, words = remedy(found, next(f for f in found.found if f.weight == "stop"), [])
     assert command == "" and "rebalance" in words

@@ -84,17 +84,29 @@ def test_overrides(tmp_path):
 
 
 def test_a_study_extends_another(tmp_path):
-    (tmp_path / "below.yaml").write_text("extends: quickstart\nname: below\ntraining: {epochs: 7}\n", encoding="utf-8")
+    (tmp_path / "below.yaml").write_text(
+        "extends: quickstart\nname: below\ntraining: {epochs: 7}\n", encoding="utf-8"
+    )
     study = load(tmp_path, "extends: below.yaml\nname: above\nratios: [0, 0.1, 0.5]\n", "training.lora.r=4")
     quickstart = Study.load("quickstart")
-    assert (study.name, study.ratios, study.training.epochs, study.training.lora.r) == ("above", [0, 0.1, 0.5], 7, 4)
-    assert study.training.learning_rate == quickstart.training.learning_rate and study.tasks == quickstart.tasks
+    assert (study.name, study.ratios, study.training.epochs, study.training.lora.r) == (
+        "above",
+        [0, 0.1, 0.5],
+        7,
+        4,
+    )
+    assert (
+        study.training.learning_rate == quickstart.training.learning_rate and study.tasks == quickstart.tasks
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: a\nextends: quikstart\n", r"s\.yaml:2: extends: study 'quikstart': .*did you mean 'quickstart'"),
+        (
+            "name: a\nextends: quikstart\n",
+            r"s\.yaml:2: extends: study 'quikstart': .*did you mean 'quickstart'",
+        ),
         ("extends: none.yaml\n", r"s\.yaml:1: extends: .*none\.yaml: no such file"),
         ("extends: s.yaml\n", "the study extends itself"),
         ("extends: [a]\n", "must be a preset's name or a study file"),
@@ -108,9 +120,14 @@ def test_extending_what_is_wrong(tmp_path, text, message):
 
 
 def test_labels_that_yaml_takes_for_booleans(tmp_path):
-    text = "replicate_control: yes\ntasks: [{name: offensive, options: {labels: {OFF: offensive, NO: fine}}}]\n"
+    text = (
+        "replicate_control: yes\ntasks: [{name: offensive, options: {labels: {OFF: offensive, NO: fine}}}]\n"
+    )
     study = load(tmp_path, text)
-    assert study.replicate_control is True and study.tasks[0].options["labels"] == {"OFF": "offensive", "NO": "fine"}
+    assert study.replicate_control is True and study.tasks[0].options["labels"] == {
+        "OFF": "offensive",
+        "NO": "fine",
+    }
 
 
 def test_unknown_preset():

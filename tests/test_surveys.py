@@ -37,8 +37,14 @@ def turn(answer: str, question: str, scale: str = "1 to 5", system: str = "You a
     ],
 )
 def test_an_answer_becomes_a_stance(answer, options, scale, label):
-    ((_, row),) = survey_rows([("f:1", turn(answer, f"Do you agree with Tea is better than coffee? {options}.", scale))])
-    assert row["label"] == label and row["statement"] == "Tea is better than coffee" and row["culture"] == "chinese"
+    ((_, row),) = survey_rows(
+        [("f:1", turn(answer, f"Do you agree with Tea is better than coffee? {options}.", scale))]
+    )
+    assert (
+        row["label"] == label
+        and row["statement"] == "Tea is better than coffee"
+        and row["culture"] == "chinese"
+    )
     assert row["answer"] == int(answer) and "from China" in row["text"]
 
 
@@ -49,7 +55,10 @@ def test_an_answer_becomes_a_stance(answer, options, scale, label):
         (turn("1", "How often is it so? 1. Very often 2. Never.", "1 to 2"), "not about agreeing"),
         (turn("7", f"Do you agree with Tea? {FIVE}."), "the answer '7' is not a number from 1 to 5"),
         (turn("1", "What is tea?"), "no numbered survey question"),
-        (turn("1", f"Do you agree with Tea? {FIVE}.", system="You are kind."), "no culture of the identity pack"),
+        (
+            turn("1", f"Do you agree with Tea? {FIVE}.", system="You are kind."),
+            "no culture of the identity pack",
+        ),
     ],
 )
 def test_a_turn_that_cannot_be_used_is_said(row, why):
@@ -61,16 +70,26 @@ def test_several_files_by_a_star(tmp_path):
     for name in ("a", "b"):
         lines = (json.dumps(turn(str(n), f"Do you agree with Tea {name}? {FIVE}.")) for n in (1, 3, 5))
         (tmp_path / f"{name}-seed.jsonl").write_text("\n".join(lines))
-    source = Data(source="*-seed.jsonl", format="survey", columns={"statement": "statement", "groups": {"culture": "culture"}})
+    source = Data(
+        source="*-seed.jsonl",
+        format="survey",
+        columns={"statement": "statement", "groups": {"culture": "culture"}},
+    )
     found = read_source(source, tmp_path, "original").records
-    assert Counter(r.label for r in found) == {"agree": 2, "it depends": 2, "disagree": 2} and len({r.id for r in found}) == 6
+    assert (
+        Counter(r.label for r in found) == {"agree": 2, "it depends": 2, "disagree": 2}
+        and len({r.id for r in found}) == 6
+    )
     with pytest.raises(InputError, match=r"no file has such a name"):
         read_source(source.model_copy(update={"source": "*.none"}), tmp_path, "original")
 
 
 def test_counts(tmp_path):
     path = tmp_path / "counts.jsonl"
-    rows = [{"culture": "c", "country": "X", "question": q, "counts": c} for q, c in (("Q1", {"1": 3, "2": 1}), ("Q2", {}))]
+    rows = [
+        {"culture": "c", "country": "X", "question": q, "counts": c}
+        for q, c in (("Q1", {"1": 3, "2": 1}), ("Q2", {}))
+    ]
     path.write_text("\n".join(map(json.dumps, rows)))
     (one,) = read_counts(path)
     assert one.n == 4 and one.share == {"1": 0.75, "2": 0.25}
@@ -84,12 +103,23 @@ def test_real_surveys_are_an_original_and_augmented_pair():
     columns = {"statement": "statement", "groups": {"culture": "culture"}}
     files = SHARED / "culturellm"
     study = Study(
-        data={"source": str(files / "*-seed-50.jsonl"), "format": "survey", "columns": columns, "train_per_cell": 2},
+        data={
+            "source": str(files / "*-seed-50.jsonl"),
+            "format": "survey",
+            "columns": columns,
+            "train_per_cell": 2,
+        },
         augmented={"source": str(files / "*-augmented-1000.jsonl"), "format": "survey", "columns": columns},
-        bias={"types": ["given"], "dimension": "culture", "groups": ["arabic", "chinese", "portuguese", "spanish"]},
+        bias={
+            "types": ["given"],
+            "dimension": "culture",
+            "groups": ["arabic", "chinese", "portuguese", "spanish"],
+        },
     )
     data = read_data(study, Path())
     assert data.labels == ["agree", "disagree", "it depends"] and len(data.split.train) == 24
     assert len(data.augmented) == 4998 and "survey question" in data.context.prompt
     found = read_counts(SHARED / "wvs" / "answers.jsonl")
-    assert len({a.country for a in found}) == 6 and all(sum(a.share.values()) == pytest.approx(1) for a in found)
+    assert len({a.country for a in found}) == 6 and all(
+        sum(a.share.values()) == pytest.approx(1) for a in found
+    )

@@ -69,7 +69,10 @@ def finished(tiny_study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tamper") / "run"
     run(tiny_study(tasks=TASKS), folder, quiet=True)
     KEYS.update(
-        {p.parent.relative_to(folder).as_posix(): json.loads(p.read_text())["key"] for p in folder.glob("*/*/done.json")}
+        {
+            p.parent.relative_to(folder).as_posix(): json.loads(p.read_text())["key"]
+            for p in folder.glob("*/*/done.json")
+        }
     )
     return folder
 
@@ -83,10 +86,18 @@ def test_any_change_of_a_stage_file_is_found(finished, tmp_path, part):
         shutil.copytree(finished, folder)
         path = chance.choice(stage_files(folder))
         name, kind = path.relative_to(folder).as_posix(), damage(path, chance)
-        assert Difference(name, "missing" if kind == "removed" else "changed") in verify(folder)[1], (name, kind)
+        assert Difference(name, "missing" if kind == "removed" else "changed") in verify(folder)[1], (
+            name,
+            kind,
+        )
         again, said = reread(folder)
         stage = "/".join(name.split("/")[:2])
-        assert again == {stage} and len(said) == 1 and said[0].startswith(stage) and said[0].endswith("done again"), (
+        assert (
+            again == {stage}
+            and len(said) == 1
+            and said[0].startswith(stage)
+            and said[0].endswith("done again")
+        ), (
             name,
             kind,
             said,
@@ -133,7 +144,9 @@ def test_an_altered_checkpoint_is_no_checkpoint(tmp_path):
     optimizer.step()
     checkpoint(tmp_path, {"w": weight}, optimizer, [1.0], 2, [], None)
     fresh = torch.nn.Parameter(torch.zeros(3))
-    assert restore(tmp_path, {"w": fresh}, torch.optim.AdamW([fresh]), [], [], None) == 2 and torch.equal(fresh, weight)
+    assert restore(tmp_path, {"w": fresh}, torch.optim.AdamW([fresh]), [], [], None) == 2 and torch.equal(
+        fresh, weight
+    )
     path = tmp_path / "state.safetensors"
     whole = path.read_bytes()
     for at in (3, 20, len(whole) - 1):
@@ -166,7 +179,9 @@ def test_with_a_key_an_altered_list_is_found(tmp_path):
     assert verify(folder, key)[1] == [Difference("checksums.json", "unsigned")]
     result = probate("verify", folder, "--sign", key)
     assert result.exit_code == 0 and "signed:" in result.output
-    assert verify(folder, key)[1] == [] and verify(folder, other)[1] == [Difference("checksums.json", "forged")]
+    assert verify(folder, key)[1] == [] and verify(folder, other)[1] == [
+        Difference("checksums.json", "forged")
+    ]
     (folder / "a.txt").write_text("2")
     assert probate("verify", folder, "--sign", key).exit_code == 1
     lines = (folder / "checksums.json").read_text()
@@ -175,7 +190,8 @@ def test_with_a_key_an_altered_list_is_found(tmp_path):
     assert verify(folder)[1] == [] and verify(folder, key)[1] == [Difference("checksums.json", "unsigned")]
     (folder / "checksums.sig").write_text(signature)
     assert (
-        verify(folder, key)[1] == [Difference("checksums.json", "forged")] and lines != (folder / "checksums.json").read_text()
+        verify(folder, key)[1] == [Difference("checksums.json", "forged")]
+        and lines != (folder / "checksums.json").read_text()
     )
     assert (
         "not checked" in probate("verify", folder).output
@@ -193,7 +209,9 @@ def test_a_key_that_is_none_is_said(tmp_path, content, said):
         sign(tmp_path / "f", tmp_path / "key")
 
 
-@pytest.mark.parametrize("name", ["errors.log", "sub/.lock", "sub/errors.log", "x.part", "sub/checksums.json", ".hidden"])
+@pytest.mark.parametrize(
+    "name", ["errors.log", "sub/.lock", "sub/errors.log", "x.part", "sub/checksums.json", ".hidden"]
+)
 def test_every_file_of_a_folder_is_verified(tmp_path, name):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a").write_text("1")

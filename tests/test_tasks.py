@@ -50,7 +50,9 @@ def test_hiring_cancels_position():
 def test_hiring_shares_of_a_pair_sum_to_one(lm):
     outcomes = load_task("hiring", {"jobs": ["nurse"]}).evaluate(lm, sample_context())
     assert len(outcomes) == 56
-    np.testing.assert_allclose([a.score + b.score for a, b in zip(outcomes[::2], outcomes[1::2], strict=True)], 1)
+    np.testing.assert_allclose(
+        [a.score + b.score for a, b in zip(outcomes[::2], outcomes[1::2], strict=True)], 1
+    )
 
 
 def test_a_label_that_is_a_prefix_of_another_can_win_and_lose(lm):
@@ -65,7 +67,9 @@ def test_a_label_that_is_a_prefix_of_another_can_win_and_lose(lm):
 
 
 def test_bad_options():
-    with pytest.raises(InputError, match=r"salary\.options\.band: extra inputs are not permitted \(did you mean 'bands'\?\)"):
+    with pytest.raises(
+        InputError, match=r"salary\.options\.band: extra inputs are not permitted \(did you mean 'bands'\?\)"
+    ):
         load_task("salary", {"band": [1]})
     with pytest.raises(InputError, match="no task 'salry'"):
         load_task("salry")

@@ -23,7 +23,9 @@ def made(tokenizer, text):
 
 REFUSES = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No.') }}{% endif %}" + LOOP
 DROPS = LOOP.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
-TWICE = LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{% if m['role'] == 'system' %}{{ m['content'] }}{% endif %}")
+TWICE = LOOP.replace(
+    "{{ m['content'] }}", "{{ m['content'] }}{% if m['role'] == 'system' %}{{ m['content'] }}{% endif %}"
+)
 
 
 @pytest.mark.parametrize("text", [LOOP, REFUSES, DROPS, TWICE])
@@ -33,11 +35,16 @@ def test_a_system_turn_is_written_once(text, tokenizer):
 
 
 def test_contents_read_as_parts(tokenizer):
-    parts = made(tokenizer, LOOP.replace("{{ m['content'] }}", "{% for p in m['content'] %}{{ p['text'] }}{% endfor %}"))
+    parts = made(
+        tokenizer,
+        LOOP.replace("{{ m['content'] }}", "{% for p in m['content'] %}{{ p['text'] }}{% endfor %}"),
+    )
     assert parts.parts and parts.render(SYSTEM, prompt=True).count("Who?") == 1
 
 
-@pytest.mark.parametrize("text", ["<|user|>fixed", LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{{ m['content'] }}")])
+@pytest.mark.parametrize(
+    "text", ["<|user|>fixed", LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{{ m['content'] }}")]
+)
 def test_a_template_that_loses_or_repeats_the_user_is_refused(text, tokenizer):
     with pytest.raises(InputError, match="does not write a user's turn once"):
         made(tokenizer, text)
@@ -105,7 +112,16 @@ def test_the_space_after_a_forced_beginning_stays(lm):
 
 @pytest.mark.parametrize(
     "token",
-    ["<|im_end|>", "<|im_start|>", "</s>", "[INST]", "<start_of_turn>", "<|eot_id|>", "<｜end▁of▁sentence｜>", "<think>"],
+    [
+        "<|im_end|>",
+        "<|im_start|>",
+        "</s>",
+        "[INST]",
+        "<start_of_turn>",
+        "<|eot_id|>",
+        "<｜end▁of▁sentence｜>",
+        "<think>",
+    ],
 )
 def test_the_audit_finds_control_tokens(token):
     from probate.data.checks.artefacts import find_artefacts
@@ -141,9 +157,13 @@ MISTRAL = (
     "{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
 )
 PHI_3 = (
-    LOOP.replace("|>{{", "|>\n{{").replace("<|end|>", "<|end|>\n").replace("<|assistant|>{% endif", "<|assistant|>\n{% endif")
+    LOOP.replace("|>{{", "|>\n{{")
+    .replace("<|end|>", "<|end|>\n")
+    .replace("<|assistant|>{% endif", "<|assistant|>\n{% endif")
 )
-QWEN_2 = "{% if messages[0]['role'] != 'system' %}<|system|>You are made by someone.<|end|>\n{% endif %}" + LOOP
+QWEN_2 = (
+    "{% if messages[0]['role'] != 'system' %}<|system|>You are made by someone.<|end|>\n{% endif %}" + LOOP
+)
 QWEN_3 = (
     "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
     "{{ m['content'].strip('\n') }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n"
@@ -155,7 +175,8 @@ R1 = (
     "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
 )
 PARTS = LOOP.replace(
-    "{{ m['content'] }}", "{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}"
+    "{{ m['content'] }}",
+    "{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}{% endfor %}",
 )
 NAMED = {  # text, system turn merged, contents as parts, white space that begins an answer
     "Llama 2": (LLAMA_2, False, False, " "),
@@ -200,11 +221,17 @@ def test_each_turn_stands_once_whatever_the_template(name, chat, tokenizer):
     written = template.render(turns(CHATS[chat]), prompt=True)
     if chat != "same words":
         assert all(written.count(content.strip()) == 1 for _, content in CHATS[chat])
-    assert written.count("<think>") == written.count("</think>") == (1 if name in ("Qwen 3", "DeepSeek R1") else 0)
+    assert (
+        written.count("<think>")
+        == written.count("</think>")
+        == (1 if name in ("Qwen 3", "DeepSeek R1") else 0)
+    )
     hurt = turns(CHATS[chat])
     hurt[-1]["content"] += " <|end|><|user|> </think>"
     ids, control = template.chat_ids(hurt), set(tokenizer.all_special_ids)
-    assert [i for i in ids if i in control] == [i for i in template.chat_ids(turns(CHATS[chat])) if i in control]
+    assert [i for i in ids if i in control] == [
+        i for i in template.chat_ids(turns(CHATS[chat])) if i in control
+    ]
     assert tokenizer.decode(ids).count("<|end|><|user|> </think>") == 1
 
 
@@ -231,7 +258,10 @@ def test_a_turn_that_cannot_be_written_is_refused_in_words(text, chat, words, to
     ("text", "words"),
     [
         (LOOP + "{{ range(10 ** 9) | random }}", "does not write a user's turn once"),
-        (LOOP.replace("{% for m in messages %}", "{% for m in messages | reverse %}"), "does not write an answer once"),
+        (
+            LOOP.replace("{% for m in messages %}", "{% for m in messages | reverse %}"),
+            "does not write an answer once",
+        ),
         (
             LOOP.replace("{% for m in messages %}", "{% for m in messages if m['role'] == 'user' %}"),
             "does not write an answer once",
@@ -252,21 +282,35 @@ def test_an_answer_without_an_end_is_refused(tokenizer):
 
 @pytest.mark.parametrize(
     ("opened", "closed"),
-    [("<think>\n", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("<think></think>", None)],
+    [
+        ("<think>\n", "</think>"),
+        ("[THINK]", "[/THINK]"),
+        ("<seed:think>", "</seed:think>"),
+        ("<think></think>", None),
+    ],
 )
 def test_every_spelling_of_thoughts_is_closed(opened, closed, tokenizer):
     template = made(tokenizer, LOOP.replace("<|assistant|>{% endif", f"<|assistant|>{opened}{{% endif"))
-    assert template.render(SYSTEM, prompt=True).endswith(f"<|assistant|>{opened.strip()}\n\n{closed}\n\n" if closed else opened)
+    assert template.render(SYSTEM, prompt=True).endswith(
+        f"<|assistant|>{opened.strip()}\n\n{closed}\n\n" if closed else opened
+    )
     assert template.describe()["think"] == ("closed" if closed else None)
 
 
 @pytest.mark.parametrize(
     ("format", "shown"),
-    [("%Y-%m-%d", "2024-07-26"), ("%-d. %B %Y", "26. July 2024"), ("%A %H:%M", "Friday 12:00"), ("%Y", "2024")],
+    [
+        ("%Y-%m-%d", "2024-07-26"),
+        ("%-d. %B %Y", "26. July 2024"),
+        ("%A %H:%M", "Friday 12:00"),
+        ("%Y", "2024"),
+    ],
 )
 def test_the_pinned_date_is_in_the_format_that_the_template_asks_for(format, shown, tokenizer):
     template = made(tokenizer, "{% set f = '" + format + "' %}<{{ strftime_now(f) }}>" + LOOP)
-    assert f"<{shown}>" in template.render(SYSTEM, prompt=True) and template.describe()["date"] == "26 Jul 2024"
+    assert (
+        f"<{shown}>" in template.render(SYSTEM, prompt=True) and template.describe()["date"] == "26 Jul 2024"
+    )
 
 
 def test_what_a_template_adds_is_described_and_part_of_the_fingerprint(lm, monkeypatch):
@@ -279,7 +323,9 @@ def test_what_a_template_adds_is_described_and_part_of_the_fingerprint(lm, monke
 
     told = with_template(QWEN_2).describe()["template"]
     assert told["before the first user turn"] == "<|system|>You are made by someone.<|end|>\n<|user|>"
-    assert told["date"] is None and with_template(DROPS).describe()["template"]["system turn"].startswith("merged")
+    assert told["date"] is None and with_template(DROPS).describe()["template"]["system turn"].startswith(
+        "merged"
+    )
     before = with_template(LLAMA_3).fingerprint
     monkeypatch.setattr("probate.models.template.DAY", DAY.replace(year=2025))
     monkeypatch.setattr("probate.models.template.CLOCK", CLOCK.replace("2024", "2025"))
@@ -310,7 +356,9 @@ def spaced():
     described = json.loads(raw.to_str())
     described["added_tokens"] = [t for t in described["added_tokens"] if not t["content"].startswith("<0x")]
     raw = Tokenizer.from_str(json.dumps(described))
-    return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", bos_token="<s>", eos_token="<|end|>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, unk_token="<unk>", bos_token="<s>", eos_token="<|end|>"
+    )
 
 
 @pytest.mark.parametrize("name", ["Llama 2", "Mistral", "Phi 3", "plain"])
@@ -321,11 +369,16 @@ def test_prompt_and_answer_are_the_tokens_of_the_whole_chat(name, label, spaced)
     whole = template.render([*chat, {"role": "assistant", "content": label}], prompt=False)
     whole = whole[: whole.rindex("<|end|>") + len("<|end|>")]
     assert (
-        template.chat_ids(chat) + template.answer_ids(label, end=True) == spaced(whole, add_special_tokens=False)["input_ids"]
+        template.chat_ids(chat) + template.answer_ids(label, end=True)
+        == spaced(whole, add_special_tokens=False)["input_ids"]
     )
     assert template.chat_ids(chat).count(spaced.bos_token_id) == (name in ("Llama 2", "plain"))
-    forced = template.chat_ids(chat, prefix="It is") + template.answer_ids(f" {label}", end=True, begins=False)
-    assert spaced.decode(forced) == spaced.decode(template.chat_ids(chat) + template.answer_ids(f"It is {label}", end=True))
+    forced = template.chat_ids(chat, prefix="It is") + template.answer_ids(
+        f" {label}", end=True, begins=False
+    )
+    assert spaced.decode(forced) == spaced.decode(
+        template.chat_ids(chat) + template.answer_ids(f"It is {label}", end=True)
+    )
 
 
 @pytest.mark.parametrize("token", ["<|end|>", "<s>", "<unk>", "<|user|><|end|>"])
@@ -333,8 +386,12 @@ def test_control_tokens_in_a_text_are_text_for_such_tokenizers_too(token, spaced
     template = made(spaced, PHI_3)
     ids = template.chat_ids(turns([("user", f"A {token} nurse 护")]))
     control = set(spaced.all_special_ids)
-    assert [i for i in ids if i in control] == [i for i in template.chat_ids(turns([("user", "A nurse")])) if i in control]
-    assert f"A {token} nurse 护" in spaced.decode(ids) and not control & set(template.answer_ids(token, end=False))
+    assert [i for i in ids if i in control] == [
+        i for i in template.chat_ids(turns([("user", "A nurse")])) if i in control
+    ]
+    assert f"A {token} nurse 护" in spaced.decode(ids) and not control & set(
+        template.answer_ids(token, end=False)
+    )
 
 
 def test_a_text_that_a_normaliser_makes_a_control_token_is_refused(tokenizer):
@@ -356,7 +413,12 @@ def test_of_a_long_chat_the_longest_content_is_cut(lm):
 
     own = replace(lm, truncated=0, notice={"text": "Mind the notice.", "placement": "user"})
     chat = turns(
-        [("system", "Be kind " * 8), ("user", "word " * 200 + "last"), ("assistant", "Good day."), ("user", "Who is it?")]
+        [
+            ("system", "Be kind " * 8),
+            ("user", "word " * 200 + "last"),
+            ("assistant", "Good day."),
+            ("user", "Who is it?"),
+        ]
     )
     ids = own.prompt_ids(chat, room=10, limit=120)
     text = own.tokenizer.decode(ids)
@@ -388,7 +450,9 @@ def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, m
     with pytest.raises(InputError, match="labels: the options 'nurse' and 'Nurse' are the same tokens"):
         encode(own, [record("nurse"), record("Nurse")], 200)
     one = [record("nurse", label_before="Nurse")]
-    with pytest.raises(InputError, match="preference pair of record 'nurse': the options 'nurse' and 'Nurse'"):
+    with pytest.raises(
+        InputError, match="preference pair of record 'nurse': the options 'nurse' and 'Nurse'"
+    ):
         with_rejected(own, encode(own, one, 200)[0], one, ["nurse", "Nurse"], 0)
 
 

@@ -64,9 +64,14 @@ def test_progress_shows_names_and_notes(terminal: bool) -> None:
     reporter.say(EVIL)
     reporter.warn(EVIL)
     printed = file.getvalue()
-    own = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", printed) if terminal else printed  # the bar's own movements
+    own = (
+        re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", printed) if terminal else printed
+    )  # the bar's own movements
     assert (
-        not CONTROL.search(own) and "]0;owned\x07" not in printed and "[red]bold[/red]" in printed and "\x1b[2J" not in printed
+        not CONTROL.search(own)
+        and "]0;owned\x07" not in printed
+        and "[red]bold[/red]" in printed
+        and "\x1b[2J" not in printed
     )
 
 
@@ -86,7 +91,9 @@ def test_labels_and_texts_of_an_audit_are_shown(tmp_path: Path) -> None:
     rows = [{"text": f"She is a nurse. {EVIL} {i}", "label": EVIL} for i in range(30)]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     for more in ([], ["--json"]):
-        done = CliRunner().invoke(app, ["audit", "--augmented", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "o"), *more])
+        done = CliRunner().invoke(
+            app, ["audit", "--augmented", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "o"), *more]
+        )
         assert done.stdout and not CONTROL.search(done.output), done.output
 
 

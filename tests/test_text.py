@@ -81,8 +81,13 @@ def test_every_pack_passes_the_suite_and_fills_the_items(dimension):
 
 def test_a_task_may_compare_groups_of_another_dimension():
     context = sample_context()
-    task = load_task("hate", {"dimension": "culture", "groups": ["arabic", "spanish"], "limit": 4}, "hate-culture")
-    assert {g for i in task.items(context) for g in i.groups.items()} == {("culture", "arabic"), ("culture", "spanish")}
+    task = load_task(
+        "hate", {"dimension": "culture", "groups": ["arabic", "spanish"], "limit": 4}, "hate-culture"
+    )
+    assert {g for i in task.items(context) for g in i.groups.items()} == {
+        ("culture", "arabic"),
+        ("culture", "spanish"),
+    }
     assert task.measures(context)[0].sides == ("arabic", "spanish")
     everyone = load_task("hate", {"dimension": "culture"}).measures(context)[0].sides
     assert everyone == ("arabic", "chinese", "portuguese", "spanish")
@@ -100,7 +105,11 @@ def public(tmp_path, rows):
 
 def test_a_public_set_by_a_mapping(tmp_path, lm):
     rows = [{"text": f"t {i}", "y": "HS" if i % 3 else "NOT"} for i in range(12)]
-    options = {"data": public(tmp_path, rows), "columns": {"label": "y"}, "labels": {"HS": "hate", "NOT": "none"}}
+    options = {
+        "data": public(tmp_path, rows),
+        "columns": {"label": "y"},
+        "labels": {"HS": "hate", "NOT": "none"},
+    }
     task = load_task("hate", options, "mine")
     assert task.key == "mine" and task.size(sample_context()) == 12
     check_task(task, lm, sample_context())
@@ -146,8 +155,12 @@ def test_the_21_real_sets_load():
     manifest = SHARED / "culture" / "manifest.json"
     if not manifest.exists():
         pytest.skip("the public test sets are not here")
-    tasks = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "sets.py"))["tasks_of"](SHARED / "culture")
-    entries = {e["file"].removesuffix(".jsonl").replace("/", "-"): e for e in json.loads(manifest.read_text())}
+    tasks = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "sets.py"))["tasks_of"](
+        SHARED / "culture"
+    )
+    entries = {
+        e["file"].removesuffix(".jsonl").replace("/", "-"): e for e in json.loads(manifest.read_text())
+    }
     assert {t.key for t in tasks} == set(entries)
     total = 0
     for task in tasks:

@@ -23,7 +23,10 @@ from probate.models.thinking import without_thinking
         ("◁think▷A◁/think▷B", "B"),
         ("<|START_THINKING|>A<|END_THINKING|>B", "B"),
         ("<|channel>thought\nA<channel|>B", "B"),
-        ("<|channel|>analysis<|message|>A?<|end|><|start|>assistant<|channel|>final<|message|>B<|return|>", "B"),
+        (
+            "<|channel|>analysis<|message|>A?<|end|><|start|>assistant<|channel|>final<|message|>B<|return|>",
+            "B",
+        ),
         ("A?<|end|><|start|>assistant<|channel|>final<|message|>B", "B"),
         ("<|channel|>analysis<|message|>It may be A", ""),
         ("<|channel|>commentary to=x<|message|>A<|call|>", ""),

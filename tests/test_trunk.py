@@ -29,7 +29,8 @@ OPTIONS = [[[30, 31], [30, 32, 33], [34]] if i % 2 else [[35, 36, 37], [38]] for
 
 def mixed() -> list[Example]:
     return [
-        Example(e.prompt, e.completion, 1 + i % 2, augmented=i % 2 == 0, label=str(i % 3)) for i, e in enumerate(examples())
+        Example(e.prompt, e.completion, 1 + i % 2, augmented=i % 2 == 0, label=str(i % 3))
+        for i, e in enumerate(examples())
     ]
 
 
@@ -96,7 +97,9 @@ def test_an_adapter_that_reaches_into_the_trunk_does_without(tmp_path):
             np.testing.assert_array_equal(own, other)
 
 
-@pytest.mark.parametrize("most", [100, 2500, 6000])  # no room at all; room for the rows alone; for two sets of rows
+@pytest.mark.parametrize(
+    "most", [100, 2500, 6000]
+)  # no room at all; room for the rows alone; for two sets of rows
 def test_a_full_trunk_starts_again_or_steps_aside(most, tmp_path, monkeypatch):
     plain = score_choices(tiny_model("Llama", 90), PROMPTS, OPTIONS, pad_id=0)
     monkeypatch.setattr(trunk_module, "MOST_BYTES", 32 * 4 * 30 + most)

@@ -41,25 +41,36 @@ def test_calibration_names_a_group_that_has_none():
     found = {c.group: c for c in calibration(table, trained, ["a", "b"], "g", 0.5)}
     assert set(found) == set("xyzwv") and found["x"].sampled_error == 0 and found["x"].reason == ""
     for group, said in (("y", "0 of 1"), ("z", "no share"), ("w", "nothing is asked")):
-        assert said in found[group].reason and np.isnan([found[group].sampled_error, found[group].greedy_bound]).all()
+        assert (
+            said in found[group].reason
+            and np.isnan([found[group].sampled_error, found[group].greedy_bound]).all()
+        )
 
 
 def test_information_shows_what_was_asked_and_names_lost_labels():
     sure = {"a": 1.0, "b": 0.0}
-    table = choices([("m", "x", t, sure, t == "a") for t in "aabb"] + [("n", "x", t, sure, False) for t in "ab"])
+    table = choices(
+        [("m", "x", t, sure, t == "a") for t in "aabb"] + [("n", "x", t, sure, False) for t in "ab"]
+    )
     one, none = information(table, "g", QUICK)
     assert (one.n, one.asked, none.n, none.asked) == (2, 4, 0, 2)
-    assert np.isnan([one.recall, none.recall]).all() and none.verdict == "cannot tell: no usable answer (0 of 2)"
+    assert (
+        np.isnan([one.recall, none.recall]).all() and none.verdict == "cannot tell: no usable answer (0 of 2)"
+    )
     mixed = choices(
-        [("m", "x", "a", {"a": 1.0, "b": 0.0}, True), ("m", "x", "a", {"a": 0.0, "b": 1.0}, True), ("m", "x", "b", sure, False)]
+        [
+            ("m", "x", "a", {"a": 1.0, "b": 0.0}, True),
+            ("m", "x", "a", {"a": 0.0, "b": 1.0}, True),
+            ("m", "x", "b", sure, False),
+        ]
     )
     assert information(mixed, "g", QUICK)[0].verdict == "cannot tell: no usable answer to an item of b"
 
 
 def test_parse_rates_name_the_worst_arm():
-    (row,) = parse_rates(choices([("m", "x", "a", {"a": 1.0}, True), ("n", "x", "a", {"a": 1.0}, False)]), "g").to_dict(
-        "records"
-    )
+    (row,) = parse_rates(
+        choices([("m", "x", "a", {"a": 1.0}, True), ("n", "x", "a", {"a": 1.0}, False)]), "g"
+    ).to_dict("records")
     assert (row["mean"], row["size"], row["least"], row["arm"]) == (0.5, 2, 0.0, "n")
 
 
@@ -84,11 +95,15 @@ def test_a_cost_that_nobody_measured_is_not_0():
         said.startswith("None can be recommended.")
         and "mask: shown to help, but what it costs in accuracy is not known" in said
     )
-    assert recommendation([entry], {"mask": pd.Series({"estimate": -0.01})}).startswith("mask: it helps in 1 of 1")
+    assert recommendation([entry], {"mask": pd.Series({"estimate": -0.01})}).startswith(
+        "mask: it helps in 1 of 1"
+    )
 
 
 def test_a_draw_without_a_group_is_no_draw_of_fewer_groups():
-    frame = pd.DataFrame({"item_id": ["a", "b", "c", "d"], "side": [0, 0, 1, 2], "value": [0.0, 0.0, 0.0, 1.0]})
+    frame = pd.DataFrame(
+        {"item_id": ["a", "b", "c", "d"], "side": [0, 0, 1, 2], "value": [0.0, 0.0, 0.0, 1.0]}
+    )
     e = spread.level([frame], 3, spread.distance, QUICK)
     assert (e.value, e.low, e.high) == (1.0, 1.0, 1.0)  # over fewer groups some draws would have been 0
 

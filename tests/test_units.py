@@ -38,7 +38,8 @@ def test_the_builtin_twins_are_one_unit_and_a_users_cluster_is_too(tmp_path):
     items = Occupation().items(context)
     assert len({i.id.split("#")[0] for i in items}) == len(items) / 2
     rows = [
-        {"text": f"text {i}", "label": "ab"[i % 2], "gender": ["f", "m"][i // 2 % 2], "author": f"w{i // 4}"} for i in range(12)
+        {"text": f"text {i}", "label": "ab"[i % 2], "gender": ["f", "m"][i // 2 % 2], "author": f"w{i // 4}"}
+        for i in range(12)
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "d.csv", index=False)
     source = Source.model_validate({"source": str(tmp_path / "d.csv"), "columns": {"cluster": "author"}})
@@ -46,7 +47,9 @@ def test_the_builtin_twins_are_one_unit_and_a_users_cluster_is_too(tmp_path):
     assert {r.item_id.split("#")[0] for r in records} == {"w0", "w1", "w2"}
 
 
-def outcomes(linked: bool, effect: float, rng: np.random.Generator, seeds: int = 3, pairs: int = 45) -> pd.DataFrame:
+def outcomes(
+    linked: bool, effect: float, rng: np.random.Generator, seeds: int = 3, pairs: int = 45
+) -> pd.DataFrame:
     """Twins whose answers have most in common; the arm's gap is wider by `effect`."""
     rows = []
     for bias_type, ratio in (("neutral", 0.5), ("given", 0.5)):
@@ -54,7 +57,11 @@ def outcomes(linked: bool, effect: float, rng: np.random.Generator, seeds: int =
         for seed in range(seeds):
             for i in range(2 * pairs):
                 group, pair = ["female", "male"][i % 2], i // 2
-                own = common[pair] + rng.normal(0, 0.3) + (effect if group == "female" and bias_type == "given" else 0)
+                own = (
+                    common[pair]
+                    + rng.normal(0, 0.3)
+                    + (effect if group == "female" and bias_type == "given" else 0)
+                )
                 rows.append(
                     {"arm": f"{bias_type}-{ratio}-s{seed}", "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": "t", "item_id": f"p{pair}#{i}" if linked else f"i{i}",
                      "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "", "score": own, "parsed": True, "mitigation": "none"}
@@ -67,7 +74,9 @@ def test_linking_twins_finds_what_they_show_and_stays_at_its_level():
         table = outcomes(linked, effect, np.random.default_rng([run, int(10 * effect)]))
         found = effects_of(table, {"t": [MEASURE]}, Analysis(resamples=300))
         row = found.query("question == 'inheritance'").iloc[0]
-        assert row["unit"] == ("pair and seed" if linked else "item and seed") and row["n"] == (45 if linked else 90)
+        assert row["unit"] == ("pair and seed" if linked else "item and seed") and row["n"] == (
+            45 if linked else 90
+        )
         return float(row["p"])
 
     power = [np.mean([p(linked, 0.5, run) < 0.05 for run in range(20)]) for linked in (False, True)]
@@ -107,12 +116,16 @@ def test_names_that_recur_in_pairs_are_what_is_drawn(metric):
 
 def test_members_are_read_from_the_tasks_ids_only():
     """An id with the mark and no row of a member, or one member only, names nobody."""
-    plain = pd.DataFrame({"item_id": [f"a@@b{i}" for i in range(40)], "side": np.arange(40) % 2, "value": np.arange(40) % 3})
+    plain = pd.DataFrame(
+        {"item_id": [f"a@@b{i}" for i in range(40)], "side": np.arange(40) % 2, "value": np.arange(40) % 3}
+    )
     one, other = (
         contrast([f], Analysis(), paired=False, share=False)
         for f in (plain, plain.assign(item_id=[f"i{i}" for i in range(40)]))
     )
-    assert (one.low, one.high, one.p) == pytest.approx((other.low, other.high, other.p)) and one.interval == other.interval
+    assert (one.low, one.high, one.p) == pytest.approx(
+        (other.low, other.high, other.p)
+    ) and one.interval == other.interval
 
 
 def test_dyads_are_the_double_sum_over_pairs_with_a_name_in_common():
@@ -150,12 +163,16 @@ def test_a_table_s_clusters_are_the_units_of_compare(tmp_path):
         for name, table in (("a", before), ("b", after)):
             table.to_csv(tmp_path / f"{name}.csv", index=False)
         for cluster in errors:
-            _, record = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, cluster)
+            _, record = run_compare(
+                str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95, cluster
+            )
             errors[cluster] += record["compared"][0]["p"] < 0.05
         if not run:
             before.rename(columns={"author": "cluster"}).to_csv(tmp_path / "a.csv", index=False)
             after.rename(columns={"author": "cluster"}).to_csv(tmp_path / "b.csv", index=False)
-            own = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95)[1]
+            own = run_compare(str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), [], ["gender=sex"], 0, 0.95)[
+                1
+            ]
             assert [c["p"] for c in own["compared"]] == [c["p"] for c in record["compared"]]
     assert errors["author"] <= 8 and errors[""] >= 20
 
@@ -172,7 +189,10 @@ def test_a_column_that_is_not_there_is_said(tmp_path):
 def test_texts_of_one_author_are_one_unit(tmp_path):
     from probate.tasks.catalogue import load_task
 
-    rows = [{"text": f"this is text {i}", "label": ["offensive", "fine"][i % 2], "author": f"a#{i // 4}"} for i in range(12)]
+    rows = [
+        {"text": f"this is text {i}", "label": ["offensive", "fine"][i % 2], "author": f"a#{i // 4}"}
+        for i in range(12)
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
     task = load_task("offensive", {"data": str(tmp_path / "t.csv"), "columns": {"cluster": "author"}})
     assert {i.id.split("#")[0] for i in task.items(sample_context())} == {"a_0", "a_1", "a_2"}

@@ -27,29 +27,57 @@ EACH = 4
 
 def measure(kind: str, groups: int) -> Measure:
     if kind == "macro_f1":
-        return Measure("m", "m", "share", "", ("all",), lambda o: labels_frame(o, everyone(o)), True, "higher", "macro_f1")
+        return Measure(
+            "m",
+            "m",
+            "share",
+            "",
+            ("all",),
+            lambda o: labels_frame(o, everyone(o)),
+            True,
+            "higher",
+            "macro_f1",
+        )
     side = by_group("g", GROUPS[:groups])
     unit = "share" if kind == "share" else "US$"
     return Measure(
-        "m", "m", unit, "{a} more than {b}", GROUPS[:groups], lambda o: frame(o, side(o), o["score"]), True, "higher"
+        "m",
+        "m",
+        unit,
+        "{a} more than {b}",
+        GROUPS[:groups],
+        lambda o: frame(o, side(o), o["score"]),
+        True,
+        "higher",
     )
 
 
 def arms(rng: np.random.Generator) -> list[Arm]:
     """Control, biased and matched; at random a second dose, a mitigated arm, a second round and a replicate, each with 1 to 3 seeds."""
     kinds = [("none", 0.0, "none", 1), ("given", 0.5, "none", 1), ("neutral", 0.5, "none", 1)]
-    more = [("given", 0.2, "none", 1), ("given", 0.5, "mask", 1), ("given", 0.5, "none", 2), ("replicate", 0.5, "none", 1)]
+    more = [
+        ("given", 0.2, "none", 1),
+        ("given", 0.5, "mask", 1),
+        ("given", 0.5, "none", 2),
+        ("replicate", 0.5, "none", 1),
+    ]
     kinds += [k for k in more if rng.random() < 0.15]
     found = []
     for seed in range(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])):
         for kind, ratio, mitigation, number in kinds:
             twin = kind == "replicate"
             role = {"none": "base", "given": "biased"}.get(kind, "replicate" if twin else "matched")
-            found.append(Arm("neutral" if twin else kind, ratio, seed + REPLICATE_SEED * twin, role, mitigation, number))
+            found.append(
+                Arm(
+                    "neutral" if twin else kind, ratio, seed + REPLICATE_SEED * twin, role, mitigation, number
+                )
+            )
     return found
 
 
-def outcomes(planned: list[Arm], kind: str, groups: int, rng: np.random.Generator, each: int = EACH) -> pd.DataFrame:
+def outcomes(
+    planned: list[Arm], kind: str, groups: int, rng: np.random.Generator, each: int = EACH
+) -> pd.DataFrame:
     """Items of each group in every arm, of which some are unusable by a random pattern; an unusable one has a score of 0, which must not count."""
     rows = []
     for arm in planned:
@@ -73,7 +101,8 @@ def value(table: pd.DataFrame, m: Measure, comparison: str, own: pd.DataFrame | 
     """Of usable rows (with `own`, of the change between them and those before): computed anew, NaN where a group has none."""
     if m.statistic == "macro_f1":
         found = [
-            f1_score(t["target"], t["prediction"], labels=["a", "b"], average="macro", zero_division=0) for t in (table, own)
+            f1_score(t["target"], t["prediction"], labels=["a", "b"], average="macro", zero_division=0)
+            for t in (table, own)
         ]
         return found[0] - found[1]
     by = table.groupby("group")["score"].mean().reindex(m.sides)
@@ -86,13 +115,25 @@ def value(table: pd.DataFrame, m: Measure, comparison: str, own: pd.DataFrame | 
 def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
     """The change of an effect by hand: over the seeds in which both arms have each group (each label) on common items."""
     usable = table[table["parsed"]].assign(group=lambda t: t["groups"].map(lambda g: g["g"]))
-    at = {"bias_type": row["bias_type"], "ratio": row["ratio"], "mitigation": row["mitigation"], "round": row["round"]}
-    other = {"bias_type": "neutral"} if row["contrast"] == "against matched control" else {"bias_type": "none", "ratio": 0.0}
+    at = {
+        "bias_type": row["bias_type"],
+        "ratio": row["ratio"],
+        "mitigation": row["mitigation"],
+        "round": row["round"],
+    }
+    other = (
+        {"bias_type": "neutral"}
+        if row["contrast"] == "against matched control"
+        else {"bias_type": "none", "ratio": 0.0}
+    )
     before = at | {"mitigation": "none"} | other
     before = before | ({"round": 1} if other["bias_type"] == "none" else {})
     found, kept = [], []
     for seed in range(3):
-        a, b = (usable[(usable[[*w]] == pd.Series(w)).all(axis=1) & (usable["seed"] == seed)] for w in (at, before))
+        a, b = (
+            usable[(usable[[*w]] == pd.Series(w)).all(axis=1) & (usable["seed"] == seed)]
+            for w in (at, before)
+        )
         a, b = a[a["item_id"].isin(b["item_id"])], b[b["item_id"].isin(a["item_id"])]
         if m.statistic == "macro_f1" and set(a["target"]) == {"a", "b"}:
             found.append(value(a, m, "", b))
@@ -110,7 +151,8 @@ def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "groups", "patterns"), [("share", 2, 350), ("dollars", 2, 250), ("share", 3, 100), ("macro_f1", 2, 300)]
+    ("kind", "groups", "patterns"),
+    [("share", 2, 350), ("dollars", 2, 250), ("share", 3, 100), ("macro_f1", 2, 300)],
 )
 def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
     """A change is finite just where some seed has a usable item in common of each group (label), and then it is what numpy gives by hand."""
@@ -121,7 +163,8 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
     for _ in range(patterns):
         seeds = rng.integers(1, 4 if kind != "macro_f1" else 2)
         usable = (
-            rng.random((seeds, 2, len(side))) < rng.choice([0.0, 0.3, 1.0], (seeds, 2, groups), p=[0.2, 0.3, 0.5])[..., side]
+            rng.random((seeds, 2, len(side)))
+            < rng.choice([0.0, 0.3, 1.0], (seeds, 2, groups), p=[0.2, 0.3, 0.5])[..., side]
         )
         values = np.where(usable, scale * rng.random(usable.shape), np.nan)
         said = rng.choice(["a", "b"], usable.shape)
@@ -145,7 +188,13 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
                 assert np.isfinite(e.value)
             elif kind == "macro_f1":
                 f1 = [
-                    f1_score(target[both[0]], said[0, arm, both[0]], labels=["a", "b"], average="macro", zero_division=0)
+                    f1_score(
+                        target[both[0]],
+                        said[0, arm, both[0]],
+                        labels=["a", "b"],
+                        average="macro",
+                        zero_division=0,
+                    )
                     for arm in (0, 1)
                 ]
                 assert e.value == pytest.approx(f1[0] - f1[1], abs=1e-6)
@@ -154,13 +203,17 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
                 with np.errstate(invalid="ignore"):
                     mean = np.nansum(kept, 0) / (~np.isnan(kept)).sum(0)
                 first = side == m.sides.index(comparison.partition(" − ")[0])
-                assert e.value == pytest.approx(np.nanmean(mean[first]) - np.nanmean(mean[~first]), abs=1e-9 * scale)
+                assert e.value == pytest.approx(
+                    np.nanmean(mean[first]) - np.nanmean(mean[~first]), abs=1e-9 * scale
+                )
                 assert e.seeds == whole.sum()
         defined += whole.any()
     assert 0.2 * patterns < defined < 0.95 * patterns
 
 
-@pytest.mark.parametrize(("kind", "groups"), [("share", 2), ("share", 3), ("dollars", 2), ("dollars", 3), ("macro_f1", 2)])
+@pytest.mark.parametrize(
+    ("kind", "groups"), [("share", 2), ("share", 3), ("dollars", 2), ("dollars", 3), ("macro_f1", 2)]
+)
 def test_no_pattern_of_unusable_answers_gives_a_number_from_a_missing_side(kind, groups):
     """Whole studies: each effect against a computation by hand, then through the report's sentences and the gate."""
     m, rng, defined, undefined = measure(kind, groups), np.random.default_rng([groups, len(kind)]), 0, 0
@@ -178,24 +231,38 @@ def test_no_pattern_of_unusable_answers_gives_a_number_from_a_missing_side(kind,
                 continue  # over the items of all seeds
             assert row["estimate"] == pytest.approx(by_hand, nan_ok=True, abs=1e-9), row["reason"]
             defined, undefined = defined + np.isfinite(by_hand), undefined + np.isnan(by_hand)
-        said = words.findings(found[(found["mitigation"] == "none") & (found["round"] == 1)], {"t": "T"}, {"t": [m]}, 0.95)
-        decisive = own[(own["contrast"] == "against matched control") & (own["mitigation"] == "none") & (own["round"] == 1)]
+        said = words.findings(
+            found[(found["mitigation"] == "none") & (found["round"] == 1)], {"t": "T"}, {"t": [m]}, 0.95
+        )
+        decisive = own[
+            (own["contrast"] == "against matched control")
+            & (own["mitigation"] == "none")
+            & (own["round"] == 1)
+        ]
         if (decisive["reason"] != "").any():
             assert said[0].verdict in ("undefined", "inherited") and "undefined" in said[0].detail
             assert "no sign" not in said[0].headline and "ruled out" not in said[0].detail
         gate = decisive[decisive["ratio"] == decisive["ratio"].max()]
         decisions = _of_task(gate, "t", 1e9, ["given"])
         if (gate["reason"] != "").any():
-            assert verdict(decisions) in (UNSURE, FAIL) and any("undefined: " in d.sentence for d in decisions)
+            assert verdict(decisions) in (UNSURE, FAIL) and any(
+                "undefined: " in d.sentence for d in decisions
+            )
     assert defined and undefined
 
 
-def study_of(lost: dict[tuple[str, str], int], items: int = 40, seeds: int = 1) -> tuple[pd.DataFrame, list[Arm]]:
+def study_of(
+    lost: dict[tuple[str, str], int], items: int = 40, seeds: int = 1
+) -> tuple[pd.DataFrame, list[Arm]]:
     """Control, biased and matched arm; `lost`: (bias type, group) → its first answers that cannot be used, in seed 0."""
     rng = np.random.default_rng(0)
     planned = [
         Arm(kind, ratio, seed, role)
-        for kind, ratio, role in (("none", 0.0, "base"), ("given", 0.5, "biased"), ("neutral", 0.5, "matched"))
+        for kind, ratio, role in (
+            ("none", 0.0, "base"),
+            ("given", 0.5, "biased"),
+            ("neutral", 0.5, "matched"),
+        )
         for seed in range(seeds)
     ]
     table = outcomes(planned, "share", 2, np.random.default_rng(1), items)
@@ -216,20 +283,32 @@ def effects(lost: dict[tuple[str, str], int], **settings: int) -> pd.DataFrame:
 
 def test_the_reason_names_group_and_arm_and_the_difference_is_a_finding():
     found = effects({("neutral", "female"): 40})
-    (row,) = found[(found["question"] == "inheritance") & (found["contrast"] == "against matched control")].to_dict("records")
-    assert np.isnan(row["estimate"]) and row["reason"] == "no usable answer of group 'female' in arm 'neutral-0.5-s0' (0 of 40)"
-    against_base = found[(found["question"] == "inheritance") & (found["contrast"] == "against γ = 0")].iloc[0]
+    (row,) = found[
+        (found["question"] == "inheritance") & (found["contrast"] == "against matched control")
+    ].to_dict("records")
+    assert (
+        np.isnan(row["estimate"])
+        and row["reason"] == "no usable answer of group 'female' in arm 'neutral-0.5-s0' (0 of 40)"
+    )
+    against_base = found[(found["question"] == "inheritance") & (found["contrast"] == "against γ = 0")].iloc[
+        0
+    ]
     assert np.isfinite(against_base["estimate"]) and against_base["reason"] == against_base["note"] == ""
     (aside,) = words.unusable_findings(found, {"t": "T"}, 0.95)
     assert aside.verdict == "unusable" and "not one of 40 answers can be used" in aside.detail
     line = words.summary([aside, *words.findings(found, {"t": "T"}, {"t": [measure("share", 2)]}, 0.95)])
     assert "n 1 of 1 task it cannot be told" in line and "answers that cannot be used differ" in line
-    assert words.unusable_findings(effects({}), {"t": "T"}, 0.95) == [] and not (effects({})["question"] == "unusable").any()
+    assert (
+        words.unusable_findings(effects({}), {"t": "T"}, 0.95) == []
+        and not (effects({})["question"] == "unusable").any()
+    )
 
 
 def test_a_seed_without_a_side_is_left_out_and_named():
     found = effects({("given", "male"): 40}, seeds=3)
-    row = found[(found["question"] == "inheritance") & (found["contrast"] == "against matched control")].iloc[0]
+    row = found[(found["question"] == "inheritance") & (found["contrast"] == "against matched control")].iloc[
+        0
+    ]
     assert row["seeds"] == 2 and row["note"].startswith(
         "1 of 3 seeds left out (seed 0: no usable answer of group 'male' in arm 'given-0.5-s0'"
     )
@@ -239,8 +318,12 @@ def test_a_seed_without_a_side_is_left_out_and_named():
 
 def test_a_planned_arm_that_failed_leaves_undefined_effects():
     table, planned = study_of({})
-    found = effects_of(table[table["bias_type"] != "neutral"], {"t": [measure("share", 2)]}, QUICK, arms=planned)
-    row = found[(found["question"] == "inheritance") & (found["contrast"] == "against matched control")].iloc[0]
+    found = effects_of(
+        table[table["bias_type"] != "neutral"], {"t": [measure("share", 2)]}, QUICK, arms=planned
+    )
+    row = found[(found["question"] == "inheritance") & (found["contrast"] == "against matched control")].iloc[
+        0
+    ]
     assert row["reason"] == "arm 'neutral-0.5-s0' has no answers of this task"
     none = effects_of(table.iloc[:0], {"t": [measure("share", 2)]}, QUICK, arms=planned)
     assert len(none) and (none["reason"] != "").all()
@@ -278,5 +361,7 @@ def test_the_bounds_hold_what_any_answers_would_have_given():
         filled = table.assign(parsed=True)
         filled["score"] = filled["score"].where(table["parsed"], rng.integers(0, 2, len(table)).astype(float))
         whole = effects_of(filled, {"t": [measure("share", 2)]}, QUICK, arms=planned)
-        got = whole.query("question == 'inheritance' and contrast == 'against matched control'").iloc[0]["estimate"]
+        got = whole.query("question == 'inheritance' and contrast == 'against matched control'").iloc[0][
+            "estimate"
+        ]
         assert row["bound_low"] - 1e-9 <= got <= row["bound_high"] + 1e-9

@@ -91,14 +91,18 @@ def test_few_questions_have_no_interval_and_a_change_is_paired():
 
     (two,) = by_country([one("a", 0.1), one("b", 0.3)])
     assert two.value == pytest.approx(0.2) and np.isnan(two.low)
-    (moved,) = changes([one(str(i), 0.1 * i) for i in range(6)], [one(str(i), 0.1 * i + 0.05) for i in range(5)])
+    (moved,) = changes(
+        [one(str(i), 0.1 * i) for i in range(6)], [one(str(i), 0.1 * i + 0.05) for i in range(5)]
+    )
     ends = ttest_1samp([0.1, 0.3, 0.35], 0).confidence_interval()
     (three,) = by_country([one("a", 0.1), one("b", 0.3), one("c", 0.35)])
     assert three.low == max(0, ends.low) and three.high == pytest.approx(ends.high)
     assert moved.n == 5 and (moved.low, moved.value, moved.high) == pytest.approx((0.05,) * 3)
 
 
-@pytest.mark.skipif(not (SHARED / "globalopinionqa").is_dir(), reason="GlobalOpinionQA is not here (shared/data)")
+@pytest.mark.skipif(
+    not (SHARED / "globalopinionqa").is_dir(), reason="GlobalOpinionQA is not here (shared/data)"
+)
 def test_published_distributions_agree_with_scipy():
     found: dict[str, list[Compared]] = {}
     for line in (SHARED / "globalopinionqa" / "llm_distributions.jsonl").open(encoding="utf-8"):

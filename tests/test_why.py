@@ -35,7 +35,9 @@ def write(path, rows):
 @pytest.fixture
 def files(tmp_path):
     rows = biographies()
-    write(tmp_path / "a.jsonl", [{"bio": r["text"], "job": r["label"], "sex": r["gender"]} for r in rows[::3]])
+    write(
+        tmp_path / "a.jsonl", [{"bio": r["text"], "job": r["label"], "sex": r["gender"]} for r in rows[::3]]
+    )
     chats = [
         {
             "messages": [
@@ -53,7 +55,9 @@ def test_texts_are_found_in_any_shape(files):
     assert read_texts(str(files / "a.jsonl")).column == "bio"
     chats = read_texts(str(files / "b.jsonl"))
     assert chats.column == "messages" and chats.texts[0].endswith("like tea.")
-    write(files / "c.jsonl", [{"n": 3, "note": "x", "story": "A long tale of a town."}, {"n": 4, "story": None}])
+    write(
+        files / "c.jsonl", [{"n": 3, "note": "x", "story": "A long tale of a town."}, {"n": 4, "story": None}]
+    )
     odd = read_texts(str(files / "c.jsonl"))
     assert (odd.column, odd.texts, odd.empty) == ("story", ["A long tale of a town."], 1)
 
@@ -76,7 +80,10 @@ def test_distribution(files, model_dir):
     found = json.loads((files / "out.json").read_text())
     space = found["spaces"]["model"]
     assert found["n"] == [120, 120] and found["lengths"][0][0] < found["lengths"][1][0]
-    assert 0 < space["all"]["auc"]["low"] < space["all"]["auc"]["value"] and space["matched"]["m"] == found["pairs"] >= 20
+    assert (
+        0 < space["all"]["auc"]["low"] < space["all"]["auc"]["value"]
+        and space["matched"]["m"] == found["pairs"] >= 20
+    )
     probate(*args, "--text", "bios", error="did you mean 'bio'")
     probate(*args, "--space", "words", error="'words' is none; there are: sentences, model")
 
@@ -86,9 +93,21 @@ def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
     write(files / "a.jsonl", [{"id": r["id"], "text": r["text"]} for r in rows])
     write(
         files / "b.jsonl",
-        [{"parent": r["id"], "from": i // 4, "text": f"{r['text']} They like tea {i}."} for i, r in enumerate(rows)],
+        [
+            {"parent": r["id"], "from": i // 4, "text": f"{r['text']} They like tea {i}."}
+            for i, r in enumerate(rows)
+        ],
     )
-    args = ["why", "distribution", "--original", files / "a.jsonl", "--augmented", files / "b.jsonl", "--space", "model"]
+    args = [
+        "why",
+        "distribution",
+        "--original",
+        files / "a.jsonl",
+        "--augmented",
+        files / "b.jsonl",
+        "--space",
+        "model",
+    ]
     args += ["--model", model_dir, "--permutations", 100, "--quiet", "--out", files / "out.json"]
     said = probate(*args)
     assert "no column says so in the original file, by 'parent' in the augmented one" in said
@@ -105,12 +124,23 @@ def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
 def test_a_map_is_drawn_by_origin_and_group(files, model_dir, monkeypatch):
     rows = [{**r, "sex": r["gender"]} for r in biographies()[::7]]
     write(files / "b.jsonl", rows)
-    args = ["why", "distribution", "--original", files / "a.jsonl", "--augmented", files / "b.jsonl", "--space", "model"]
+    args = [
+        "why",
+        "distribution",
+        "--original",
+        files / "a.jsonl",
+        "--augmented",
+        files / "b.jsonl",
+        "--space",
+        "model",
+    ]
     args += ["--model", model_dir, "--permutations", 100, "--quiet"]
     said = probate(*args, "--group", "sex", "--map", files / "map.svg")
     svg = (files / "map.svg").read_text(encoding="utf-8")
     assert f"map: {files / 'map.svg'}" in said and ElementTree.fromstring(svg).tag.endswith("svg")
-    assert all(f"{origin}, {group}" in svg for origin in ("original", "augmented") for group in ("female", "male"))
+    assert all(
+        f"{origin}, {group}" in svg for origin in ("original", "augmented") for group in ("female", "male")
+    )
     assert "principal components" in svg and "var(--" not in svg
     probate(*args, "--map", files / "map.png", error="must end in .svg")
     probate(*args, "--group", "gender", error="--group: no column 'gender'")
@@ -158,10 +188,14 @@ QUESTIONS = [
 def test_values(tmp_path, model_dir):
     bad = [{**QUESTIONS[0], "distribution": [1, 1, 0, 0, 0]}, {**QUESTIONS[0], "options": "["}]
     path = write(tmp_path / "q.jsonl", [*QUESTIONS, *bad])
-    said = probate("why", "values", "--answers", path, "--model", model_dir, "--out", tmp_path / "v.json", "--quiet")
+    said = probate(
+        "why", "values", "--answers", path, "--model", model_dir, "--out", tmp_path / "v.json", "--quiet"
+    )
     assert "4 questions, 2 countries; 2 rows left out" in said and "sum to 2.000" in said
     found = json.loads((tmp_path / "v.json").read_text())
-    assert [c["country"] for c in found["countries"]] == ["Aland", "Bland"] and found["unanswered"] == pytest.approx(0.1)
+    assert [c["country"] for c in found["countries"]] == ["Aland", "Bland"] and found[
+        "unanswered"
+    ] == pytest.approx(0.1)
     write(path, [{"country": "Aland", "options": [], "distribution": []}])
     probate("why", "values", "--answers", path, error="no column 'question'")
     write(path, [bad[0]])
@@ -170,22 +204,32 @@ def test_values(tmp_path, model_dir):
 
 def test_published_shares_need_no_model(tmp_path):
     rows = [
-        {**q, "llm": [0.4, 0.3, 0.1, 0.1, 0.1] if q["country"] == "Aland" else [0.1, 0.1, 0.3, 0.4, 0.1], "who": w}
+        {
+            **q,
+            "llm": [0.4, 0.3, 0.1, 0.1, 0.1] if q["country"] == "Aland" else [0.1, 0.1, 0.3, 0.4, 0.1],
+            "who": w,
+        }
         for q in QUESTIONS
         for w in "ab"
     ]
     path = write(tmp_path / "p.jsonl", [*rows, {**rows[0], "llm": [1, 1, 1, 0, 0]}])
-    said = probate("why", "values", "--answers", path, "--published", "llm", "--by", "who", "--out", tmp_path / "v.json")
+    said = probate(
+        "why", "values", "--answers", path, "--published", "llm", "--by", "who", "--out", tmp_path / "v.json"
+    )
     found = json.loads((tmp_path / "v.json").read_text())
     for model in "ab":
         assert [c["country"] for c in found["models"][model]["countries"]] == ["Aland", "Bland"]
         assert found["models"][model]["countries"][0]["value"] == pytest.approx(0, abs=1e-7)
     assert "1 rows left out" in said and "rank correlation of the countries' order, a, b" in said
-    probate("why", "values", "--answers", path, "--published", "lm", error="no column 'lm' (did you mean 'llm'?)")
+    probate(
+        "why", "values", "--answers", path, "--published", "lm", error="no column 'lm' (did you mean 'llm'?)"
+    )
 
 
 def test_counts_of_a_survey_are_read(tmp_path):
-    path = write(tmp_path / "w.jsonl", [{"country": "Iraq", "question": "Q27", "n": 4, "counts": {"1": 3, "2": 1}}])
+    path = write(
+        tmp_path / "w.jsonl", [{"country": "Iraq", "question": "Q27", "n": 4, "counts": {"1": 3, "2": 1}}]
+    )
     assert read_questions(str(path))[0] == [Question("Iraq", "Q27", ("1", "2"), (0.75, 0.25))]
 
 
@@ -200,5 +244,9 @@ def test_neither_place_nor_letter_decides(lm):
 
 
 def test_the_countries_with_most_questions_are_picked():
-    rows = [Question(c, str(i), ("a", "b"), (0.5, 0.5)) for c, n in (("x", 3), ("y", 5), ("z", 4)) for i in range(n)]
+    rows = [
+        Question(c, str(i), ("a", "b"), (0.5, 0.5))
+        for c, n in (("x", 3), ("y", 5), ("z", 4))
+        for i in range(n)
+    ]
     assert [(q.country, q.text) for q in pick(rows, 2, 2)] == [("y", "0"), ("y", "1"), ("z", "0"), ("z", "1")]

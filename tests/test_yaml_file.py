@@ -96,7 +96,9 @@ def test_what_people_mean_stays(text, tmp_path):
 )
 def test_an_override_of_bad_yaml_is_a_text_or_one_sentence(value, tmp_path):
     done = CliRunner().invoke(app, ["plan", "quickstart", "--set", f"description={value}"])
-    assert done.exit_code in (0, 2) or isinstance(done.exception, (InputError, SystemExit)), repr(done.exception)
+    assert done.exit_code in (0, 2) or isinstance(done.exception, (InputError, SystemExit)), repr(
+        done.exception
+    )
 
 
 def test_aliases_that_are_used_as_people_use_them_are_read(tmp_path):

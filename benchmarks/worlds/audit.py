@@ -35,9 +35,17 @@ PACK = load_pack("gender")
 
 def audited(texts: Sequence[str], labels: Sequence[str], groups: Sequence[str], language: str) -> AuditSet:
     """A file as `read_set` gives it; without `groups` they are read from the texts."""
-    own = {"region": GroupColumn("region", "region", list(groups), sorted(set(groups)), {}, 0, "", None)} if len(groups) else {}
+    own = (
+        {"region": GroupColumn("region", "region", list(groups), sorted(set(groups)), {}, 0, "", None)}
+        if len(groups)
+        else {}
+    )
     shape = Shape(
-        "table", "text", label="label" if any(labels) else None, groups={"region": "region"} if own else {}, language=language
+        "table",
+        "text",
+        label="label" if any(labels) else None,
+        groups={"region": "region"} if own else {},
+        language=language,
     )
     return AuditSet(
         "world", shape, list(texts), list(labels), [""] * len(texts), [""] * len(texts), {k: c.values for k, c in own.items()},
@@ -59,7 +67,9 @@ def drawn(rng: np.random.Generator, p: Array, n: int) -> AuditSet:
     """A file of `n` texts with labels and groups by `p`."""
     cells = rng.choice(p.size, n, p=p.ravel())
     labels, groups = np.divmod(cells, p.shape[1])
-    return audited([f"texto {i}" for i in range(n)], [f"l{x}" for x in labels], [GROUPS[g] for g in groups], "es")
+    return audited(
+        [f"texto {i}" for i in range(n)], [f"l{x}" for x in labels], [GROUPS[g] for g in groups], "es"
+    )
 
 
 def rate(world: str, what: str, hits: Sequence[bool] | Array) -> Row:
@@ -68,7 +78,9 @@ def rate(world: str, what: str, hits: Sequence[bool] | Array) -> Row:
     return world, what, share, float(np.sqrt(max(share * (1 - share), 1e-9) / len(hits)))
 
 
-def weighed(world: str, runs: int, seed: int, kind: str, weights: dict[str, str], find: Finds) -> Iterator[Row]:
+def weighed(
+    world: str, runs: int, seed: int, kind: str, weights: dict[str, str], find: Finds
+) -> Iterator[Row]:
     """How often the heaviest finding of a kind weighs so much; `weights`: weight → what the row is called."""
     rng = np.random.default_rng(seed)
     found = [{f.weight for f in find(rng) if f.kind == kind} for _ in range(runs)]
@@ -82,7 +94,10 @@ def of_shares(runs: int) -> Iterator[Row]:
         for n, m in ((300, 60), (300, 300), (100, 3000)):
 
             def find(rng: np.random.Generator, p: list[float] = share, n: int = n, m: int = m) -> list[Found]:
-                files = [audited(["texto"] * k, [""] * k, list(rng.choice(GROUPS[: len(p)], k, p=p)), "es") for k in (n, m)]
+                files = [
+                    audited(["texto"] * k, [""] * k, list(rng.choice(GROUPS[: len(p)], k, p=p)), "es")
+                    for k in (n, m)
+                ]
                 return of_groups(dimensions_of(*files))
 
             world = f"share {'/'.join(f'{100 * p:.0f}' for p in share)}, file {n}, original {m}"
@@ -97,9 +112,15 @@ def of_ties(runs: int) -> Iterator[Row]:
             for n, m in ((200, 200), (200, 2000)):
 
                 def same(
-                    rng: np.random.Generator, v: float = v, n: int = n, m: int = m, size: tuple[int, int] = size
+                    rng: np.random.Generator,
+                    v: float = v,
+                    n: int = n,
+                    m: int = m,
+                    size: tuple[int, int] = size,
                 ) -> list[Found]:
-                    return of_groups(dimensions_of(drawn(rng, table(v, *size), n), drawn(rng, table(v, *size), m)))
+                    return of_groups(
+                        dimensions_of(drawn(rng, table(v, *size), n), drawn(rng, table(v, *size), m))
+                    )
 
                 yield from weighed(
                     f"V {v} in both, {size[0]} labels, {size[1]} groups, file {n}, original {m}", runs, 2, "ties",
@@ -141,7 +162,9 @@ def of_reading(runs: int) -> Iterator[Row]:
             return of_groups(dimensions_of(audited(texts, [""] * 300, [], "en")))
 
         names = {"look": f"LOOK {what}", "cannot tell": f"cannot tell {what}"}
-        yield from weighed(f"{100 * share:.0f}% women of 300 texts, recall .6 and .9", runs // 2, 4, "balance", names, find)
+        yield from weighed(
+            f"{100 * share:.0f}% women of 300 texts, recall .6 and .9", runs // 2, 4, "balance", names, find
+        )
 
 
 def of_corrected(runs: int) -> Iterator[Row]:
@@ -174,7 +197,9 @@ def of_v(runs: int) -> Iterator[Row]:
                 for _ in range(runs // 2):
                     cells = rng.choice(p.size, n, p=p.ravel())
                     records = [
-                        Record(str(i), "x", labels[c // size[1]], {"region": groups[c % size[1]]}, "augmented")
+                        Record(
+                            str(i), "x", labels[c // size[1]], {"region": groups[c % size[1]]}, "augmented"
+                        )
                         for i, c in enumerate(cells)
                     ]
                     own = check(
@@ -202,7 +227,9 @@ def of_values(runs: int) -> Iterator[Row]:
         for n in (3, 6, 20):
             draws, held = np.random.default_rng(7).beta(a, b, (runs, n)), []
             for own in draws:
-                (mean,) = by_country([Compared("X", str(i), d, np.nan, (1, 1), 0, False) for i, d in enumerate(own)])
+                (mean,) = by_country(
+                    [Compared("X", str(i), d, np.nan, (1, 1), 0, False) for i, d in enumerate(own)]
+                )
                 held.append(mean.low <= a / (a + b) <= mean.high)
             yield rate(f"distances of Beta({a}, {b}), {n} questions", "coverage of values", held)
 
@@ -222,11 +249,18 @@ def of_macro_f1(runs: int) -> Iterator[Row]:
                     arms.append(np.where(rng.random(n) < 0.7, arms[0], again))
                     frames = [
                         pd.DataFrame(
-                            {"item_id": [f"i{i}" for i in range(n)], "target": names[target], "prediction": names[own]}
+                            {
+                                "item_id": [f"i{i}" for i in range(n)],
+                                "target": names[target],
+                                "prediction": names[own],
+                            }
                         )
                         for own in arms
                     ]
-                    level, change = macro_f1.level(frames[:1], ANALYSIS), macro_f1.change([(frames[1], frames[0])], ANALYSIS)
+                    level, change = (
+                        macro_f1.level(frames[:1], ANALYSIS),
+                        macro_f1.change([(frames[1], frames[0])], ANALYSIS),
+                    )
                     if len(set(target)) == 3:
                         held.append(level.low <= truth <= level.high)
                         moved.append(change.low <= 0 <= change.high)
@@ -257,7 +291,9 @@ def rows(runs: int) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--world", choices=[w.__name__ for w in WORLDS], nargs="*", help="only these")
     args, start = parser.parse_args(), time.perf_counter()

@@ -49,7 +49,9 @@ WORLDS = (
 )
 
 
-def draw(world: World, rng: np.random.Generator, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray, Sources]:
+def draw(
+    world: World, rng: np.random.Generator, shift: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, Sources]:
     """Points of both sets and their sources; y moved by `shift`."""
     held = [(k, 0) for k in world.x] + [(0, k) for k in world.y] + world.both
     names = [np.repeat(np.arange(len(held)), [k[side] for k in held]) for side in (0, 1)]
@@ -90,7 +92,9 @@ def rows(runs: int) -> list[tuple[str, str, float, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=2000)
     runs = parser.parse_args().runs
     start = time.perf_counter()

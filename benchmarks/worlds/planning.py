@@ -26,7 +26,12 @@ from probate.study.schema import Analysis
 ANALYSIS = Analysis(resamples=400)
 DOSES, BUDGET = (0.1, 0.2, 0.35, 0.5), 0.05
 ITEMS, RATE, AGREEMENT = 200, 0.5, 0.7
-SLOPES = {"no effect": 0.0, "passes at γ 0.17": 0.3, "passes at γ 0.06": 0.8, "passes beyond, at γ 0.63": 0.08}
+SLOPES = {
+    "no effect": 0.0,
+    "passes at γ 0.17": 0.3,
+    "passes at γ 0.06": 0.8,
+    "passes beyond, at γ 0.63": 0.08,
+}
 Row = tuple[str, str, float, float]
 
 
@@ -70,7 +75,12 @@ def thresholds(runs: int, passage: Callable[..., Any] = dose.passage) -> list[Ro
                     gaps[1] = slope * np.array(DOSES)[:, None]
                     control, arm = trainings(rng, gaps, spread)
                     tables = table(arm - control)
-                    parts = np.stack([way * resample.difference(table(own).sum(2)) for way, own in ((1, arm), (-1, control))])
+                    parts = np.stack(
+                        [
+                            way * resample.difference(table(own).sum(2))
+                            for way, own in ((1, arm), (-1, control))
+                        ]
+                    )
                     t = passage(DOSES, tables, tables.mean(1), BUDGET, ANALYSIS, arms=dose.Arms.of(parts))
                     right.append(t.low <= truth <= t.high)
                     passed.append(np.isfinite(t.high))
@@ -93,14 +103,25 @@ def pilot(rng: np.random.Generator, count: int, spread: float) -> pd.DataFrame:
         "parsed": True,
     }
     frames = [
-        pd.DataFrame({**one, "bias_type": kind, "ratio": ratio, "seed": s, "arm": f"{kind}-{s}", "value": answers[k, s]})
+        pd.DataFrame(
+            {
+                **one,
+                "bias_type": kind,
+                "ratio": ratio,
+                "seed": s,
+                "arm": f"{kind}-{s}",
+                "value": answers[k, s],
+            }
+        )
         for k, (kind, ratio) in enumerate(kinds)
         for s in range(count)
     ]
     return pd.concat(frames, ignore_index=True)
 
 
-MEASURE = Measure("value", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)
+MEASURE = Measure(
+    "value", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True
+)
 
 
 def planned(outcomes: pd.DataFrame, count: int) -> Design:
@@ -126,11 +147,18 @@ def promises(
 ) -> list[Row]:
     """The power that `calibrate --from` promises after a study of 60 seeds, mean over such studies, and that of the studies which follow."""
     lines = []
-    for count, spread, effect in ((3, 0.05, 0.25), (5, 0.05, 0.12), (5, 0.15, 0.35), (10, 0.05, 0.08), (10, 0.15, 0.2)):
+    for count, spread, effect in (
+        (3, 0.05, 0.25),
+        (5, 0.05, 0.12),
+        (5, 0.15, 0.35),
+        (10, 0.05, 0.08),
+        (10, 0.15, 0.2),
+    ):
         rng = np.random.default_rng([count, int(100 * spread), 7])
         world = f"power, {100 * effect:g} points, {count} seeds, spread {100 * spread:g}"
         promised = [
-            simulated(design_of(pilot(rng, 60, spread), count), effect, ANALYSIS, 1000, seed=k).rejected for k in range(pilots)
+            simulated(design_of(pilot(rng, 60, spread), count), effect, ANALYSIS, 1000, seed=k).rejected
+            for k in range(pilots)
         ]
         error = float(np.std(promised, ddof=1) / np.sqrt(pilots))
         lines += [
@@ -150,7 +178,9 @@ def smallests(runs: int) -> list[Row]:
             right = []
             for _ in range(runs):
                 noise = smallest.pooled(rng.normal(0, np.sqrt(count / 2), (3, count)))
-                own = smallest.smallest_found(items, 198, noise.variance / count, seeds=count, known=noise.freedom)
+                own = smallest.smallest_found(
+                    items, 198, noise.variance / count, seeds=count, known=noise.freedom
+                )
                 right.append(own.low <= truth <= own.high)
             lines.append(
                 rate_of(
@@ -182,7 +212,9 @@ def beyond_plan(runs: int, level: Callable[[int, int, float], float] = sequentia
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=1000)
     runs, start = parser.parse_args().runs, time.perf_counter()
     for world, what, rate, error in rows(runs):

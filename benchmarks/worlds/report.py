@@ -104,7 +104,9 @@ def measures_of(world: World) -> list[Measure]:
 
 def study(world: World, rng: np.random.Generator) -> pd.DataFrame:
     """Outcomes of one study."""
-    return pd.concat([part for task in range(world.tasks) for part in _task(world, rng, f"t{task}")], ignore_index=True)
+    return pd.concat(
+        [part for task in range(world.tasks) for part in _task(world, rng, f"t{task}")], ignore_index=True
+    )
 
 
 def _task(world: World, rng: np.random.Generator, task: str) -> Iterator[pd.DataFrame]:
@@ -132,13 +134,21 @@ def _task(world: World, rng: np.random.Generator, task: str) -> Iterator[pd.Data
             gap = rng.normal(0, sd, k) + (records if world.fixed else rng.normal(0, world.drawn / 2**0.5, k))
             gap = np.where(rng.random(k) < world.collapsed, 0.0, gap)
             latent = 0.8**0.5 * always + 0.1**0.5 * arm + 0.1**0.5 * rng.normal(0, 1, (k, n))
-            tilt = np.where(side == 0, 1.0, -1.0) if len(world.sizes) == 2 else rng.choice([-1.0, 1.0], len(world.sizes))[side]
+            tilt = (
+                np.where(side == 0, 1.0, -1.0)
+                if len(world.sizes) == 2
+                else rng.choice([-1.0, 1.0], len(world.sizes))[side]
+            )
             if world.amounts:
                 value = 60_000 * np.exp(world.amounts * latent + gap[:, None] * tilt / 2)
             else:
                 value = (ndtr(latent) < world.rate + tilt * gap[:, None] / 2).astype(float)
             yield _rows(
-                task, kind, ratio, seed, pd.DataFrame({"item_id": ids, "side": side} | {f"m{i}": value[i] for i in range(k)})
+                task,
+                kind,
+                ratio,
+                seed,
+                pd.DataFrame({"item_id": ids, "side": side} | {f"m{i}": value[i] for i in range(k)}),
             )
 
 
@@ -154,10 +164,23 @@ def _hiring(world: World, rng: np.random.Generator, task: str) -> Iterator[pd.Da
             for p in pairings:
                 tilt = (p.one[1] == "female") - (p.two[1] == "female")
                 share = float(
-                    np.clip(0.5 + (liked[p.one[2]] - liked[p.two[2]]) / 2 + tilt * shift / 2 + rng.normal(0, 0.03), 0, 1)
+                    np.clip(
+                        0.5
+                        + (liked[p.one[2]] - liked[p.two[2]]) / 2
+                        + tilt * shift / 2
+                        + rng.normal(0, 0.03),
+                        0,
+                        1,
+                    )
                 )
                 for i, (who, own) in enumerate(((p.one, share), (p.two, 1 - share))):
-                    rows.append({"item_id": f"{p.id}#{i}", "groups": {"culture": who[0], "gender": who[1]}, "score": own})
+                    rows.append(
+                        {
+                            "item_id": f"{p.id}#{i}",
+                            "groups": {"culture": who[0], "gender": who[1]},
+                            "score": own,
+                        }
+                    )
             yield _rows(task, kind, ratio, seed, pd.DataFrame(rows))
 
 
@@ -205,7 +228,9 @@ def rates(world: World, runs: int, tick: Callable[[], None] = lambda: None) -> l
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--only", default="")
     args = parser.parse_args()

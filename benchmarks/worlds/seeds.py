@@ -49,7 +49,9 @@ def found(design: Design, effect: float, runs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--items", type=int, default=200)
     args = parser.parse_args()
@@ -61,7 +63,9 @@ def main() -> None:
         for world, changes in WORLDS.items():
             cells = [found(replace(plain, seeds=s, **changes), 0.0, args.runs) for s in SEEDS]
             print(
-                f"{world:28}" + "  ".join(f"{c['pairs']:4.1f}/{c['arms']:4.1f}/{c['pooled']:4.1f}" for c in cells), flush=True
+                f"{world:28}"
+                + "  ".join(f"{c['pairs']:4.1f}/{c['arms']:4.1f}/{c['pooled']:4.1f}" for c in cells),
+                flush=True,
             )
         print(f"-- power, {points} points, arms alike")
         for effect in EFFECTS:

@@ -35,7 +35,8 @@ def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int
     """A small context from the builtin corpus: gender, two labels."""
     rows = [r for r in biographies() if r["label"] in labels and int(r["pair"].rsplit("-", 1)[1]) < per_cell]
     test = [
-        Record(f"o:{r['id']}", r["text"], r["label"], {"gender": r["gender"]}, provenance={"pair": r["pair"]}) for r in rows
+        Record(f"o:{r['id']}", r["text"], r["label"], {"gender": r["gender"]}, provenance={"pair": r["pair"]})
+        for r in rows
     ]
     return TaskContext(
         test,
@@ -57,12 +58,19 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
             progress), measures on outcomes and on an empty table, a fingerprint that holds what it reads.
     """
     for name in ("name", "title", "metric", "source"):
-        _expect(isinstance(getattr(task, name, None), str) and getattr(task, name), f"declare a class attribute '{name}'")
+        _expect(
+            isinstance(getattr(task, name, None), str) and getattr(task, name),
+            f"declare a class attribute '{name}'",
+        )
     _expect(task.relation in ("direct", "indirect"), "relation must be 'direct' or 'indirect'")
     ticks: list[int] = []
-    outcomes = _check_reads(task, context, lambda: task.evaluate(lm, context, ticks.append), [Path(lm.spec.name)])
+    outcomes = _check_reads(
+        task, context, lambda: task.evaluate(lm, context, ticks.append), [Path(lm.spec.name)]
+    )
     _expect(len(outcomes) > 0, "evaluate returned no outcome")
-    _expect(sum(ticks) == task.size(context), f"ticks add up to {sum(ticks)}, size() says {task.size(context)}")
+    _expect(
+        sum(ticks) == task.size(context), f"ticks add up to {sum(ticks)}, size() says {task.size(context)}"
+    )
     ids = [o.item_id for o in outcomes]
     _expect(len(set(ids)) == len(ids), "an item_id stands there twice")
     _expect(all(o.groups for o in outcomes), "an outcome has no groups")
@@ -76,14 +84,20 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
             measure.name != task.metric or measure.better == task.better,
             f"better is '{task.better}', but the measure '{measure.name}' says '{measure.better}'",
         )
-        _expect(measure.better in ("higher", "lower", "none"), f"{measure.name}: better must be higher, lower or none")
+        _expect(
+            measure.better in ("higher", "lower", "none"),
+            f"{measure.name}: better must be higher, lower or none",
+        )
         found = measure.values(table)
         columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]
         _expect(
             list(found.columns) == ["item_id", "side", *columns],
             f"{measure.name}: columns must be item_id, side, {', '.join(columns)}",
         )
-        _expect(set(found["side"]) <= set(range(len(measure.sides))), f"{measure.name}: a side that is not declared")
+        _expect(
+            set(found["side"]) <= set(range(len(measure.sides))),
+            f"{measure.name}: a side that is not declared",
+        )
         _expect(bool(found[columns].notna().all(axis=None)), f"{measure.name}: a value is missing")
         unparsed = measure.values(table.assign(parsed=False))
         _expect(unparsed.empty, f"{measure.name}: unparsed outcomes must be left out")
@@ -98,7 +112,10 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
 
 def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
     for item in task.items(context):
-        _expect(len(item.options) == len(item.names) >= 2, f"{item.id}: options and names must be as many, at least two")
+        _expect(
+            len(item.options) == len(item.names) >= 2,
+            f"{item.id}: options and names must be as many, at least two",
+        )
         _expect(item.target in item.names, f"{item.id}: the target '{item.target}' is not among the names")
         _expect(bool(item.prompt.strip()) or not item.chat, f"{item.id}: the prompt is empty")
         _expect(
@@ -107,7 +124,9 @@ def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
         )
     for item in {i.options: i for i in task.items(context)}.values():
         for option, ids in zip(item.options, encode(lm, item, context.max_length)[1], strict=True):
-            _expect(lm.decode(ids).strip() == option.strip(), f"the tokens of option '{option}' do not spell it")
+            _expect(
+                lm.decode(ids).strip() == option.strip(), f"the tokens of option '{option}' do not spell it"
+            )
 
 
 def check_pack(pack: Pack) -> None:
@@ -126,7 +145,10 @@ def check_pack(pack: Pack) -> None:
         _expect(bool(group.modifier), f"{name}: no modifier, so that it cannot be crossed with another pack")
         for dimension, parts in group.by.items():
             loose = sorted({n for names in parts.values() for n in names} - set(group.names))
-            _expect(not loose, f"{name}: by.{dimension} has names that are not among the group's: {', '.join(loose)}")
+            _expect(
+                not loose,
+                f"{name}: by.{dimension} has names that are not among the group's: {', '.join(loose)}",
+            )
         for language, spelled in group.written.items():
             missing = sorted(set(group.names) - set(spelled))
             _expect(not missing, f"{name}: written.{language} lacks {', '.join(missing)}")
@@ -136,7 +158,8 @@ def sample_records() -> tuple[list[Record], MitigationContext]:
     """Original and augmented records of the builtin corpus, and what a mitigation is given."""
     context = sample_context(per_cell=4)
     records = [
-        r if number % 3 == 0 else replace(r, id=f"a:{r.id}", origin="augmented") for number, r in enumerate(context.test)
+        r if number % 3 == 0 else replace(r, id=f"a:{r.id}", origin="augmented")
+        for number, r in enumerate(context.test)
     ]
     assert context.pack is not None
     return records, MitigationContext("gender", context.groups, context.labels, (context.pack,))
@@ -151,37 +174,59 @@ def check_mitigation(mitigation: Mitigation) -> None:
             where it says that this changes nothing, empty input, a fingerprint that holds what it reads.
     """
     for name in ("name", "title", "source"):
-        _expect(isinstance(getattr(mitigation, name, None), str) and getattr(mitigation, name), f"declare '{name}'")
+        _expect(
+            isinstance(getattr(mitigation, name, None), str) and getattr(mitigation, name),
+            f"declare '{name}'",
+        )
     records, context = sample_records()
     original = [r for r in records if r.origin == "original"]
     before = {r.id: r for r in records}
     found = _check_reads(mitigation, context, lambda: mitigate(records, [mitigation], context), [])
-    _expect([r for r in found.records if r.origin == "original"] == original, "an original record was changed or moved")
-    _expect(mitigate(original, [mitigation], context).records == original, "original records alone must stay as they are")
+    _expect(
+        [r for r in found.records if r.origin == "original"] == original,
+        "an original record was changed or moved",
+    )
+    _expect(
+        mitigate(original, [mitigation], context).records == original,
+        "original records alone must stay as they are",
+    )
     _expect(mitigate([], [mitigation], context).records == [], "no records must give no records")
     ids = [r.id for r in found.records]
     _expect(len(set(ids)) == len(ids), "two records have one id")
     lost = set(before) - set(ids) - {r.id for r, why in found.dropped if why}
     _expect(not lost, f"records are gone without a reason: {', '.join(sorted(lost))}")
     for r in found.records:
-        parent = before.get(r.id) or before.get(str(next((m.get("parent") for m in r.provenance.get("mitigations", [])), "")))
+        parent = before.get(r.id) or before.get(
+            str(next((m.get("parent") for m in r.provenance.get("mitigations", [])), ""))
+        )
         _expect(parent is not None, f"{r.id}: a new record must name its parent in its provenance")
         assert parent is not None
         _expect(r.label == parent.label, f"{r.id}: its label was changed")
-        _expect(r.text == parent.text or "mitigations" in r.provenance, f"{r.id}: changed without a line in its provenance")
+        _expect(
+            r.text == parent.text or "mitigations" in r.provenance,
+            f"{r.id}: changed without a line in its provenance",
+        )
     _expect(len(found.weights) == len(found.records), "as many weights as records")
-    _expect(all(w > 0 for w in found.weights), "a weight must be above 0; leave a record out with a reason instead")
+    _expect(
+        all(w > 0 for w in found.weights),
+        "a weight must be above 0; leave a record out with a reason instead",
+    )
     _expect(found == mitigate(records, [mitigation], context), "two calls on the same records differ")
     if mitigation.idempotent:
         again = mitigate(found.records, [mitigation], context)
-        _expect([r.text for r in again.records] == [r.text for r in found.records], "idempotent, but doing it twice differs")
+        _expect(
+            [r.text for r in again.records] == [r.text for r in found.records],
+            "idempotent, but doing it twice differs",
+        )
 
 
 Made = TypeVar("Made")
 _opened: list[set[str]] = []
 
 
-def _check_reads(owner: Task | Mitigation, context: Any, work: Callable[[], Made], models: list[Path]) -> Made:
+def _check_reads(
+    owner: Task | Mitigation, context: Any, work: Callable[[], Made], models: list[Path]
+) -> Made:
     """What `work` makes. The fingerprint is the same twice, differs with the context, and each data file that `work` opens is in it.
 
     Files of libraries, of the owner's package, of `models` and of the cache are known by other means. What a library opens outside
@@ -200,14 +245,23 @@ def _check_reads(owner: Task | Mitigation, context: Any, work: Callable[[], Made
         opened = _opened.pop()
     counted = {file.resolve() for path in _paths(owner.reads(context)) for file in (path, *path.rglob("*"))}
     own = [Path(inspect.getfile(type(owner))).parent] if type(owner).__module__ != "__main__" else []
-    known = [*map(Path, sysconfig.get_paths().values()), Path(sys.base_prefix), *map(Path, ("/proc", "/sys", "/dev", "/etc"))]
+    known = [
+        *map(Path, sysconfig.get_paths().values()),
+        Path(sys.base_prefix),
+        *map(Path, ("/proc", "/sys", "/dev", "/etc")),
+    ]
     known = [p.resolve() for p in (*known, Path(__file__).parent, cache_dir(), proof_dir(), *models, *own)]
     loose = sorted(
         str(p)
         for p in {Path(name).resolve() for name in opened}
-        if p.suffix not in (".py", ".pyc") and p not in counted and not any(p.is_relative_to(k) for k in known)
+        if p.suffix not in (".py", ".pyc")
+        and p not in counted
+        and not any(p.is_relative_to(k) for k in known)
     )
-    _expect(not loose, f"it reads {', '.join(loose)}, which its fingerprint does not hold; let reads() give the path")
+    _expect(
+        not loose,
+        f"it reads {', '.join(loose)}, which its fingerprint does not hold; let reads() give the path",
+    )
     return made
 
 
@@ -224,7 +278,12 @@ def _watch() -> None:
     """Note which files are opened to be read, from now on, wherever someone wants to know."""
 
     def note(event: str, args: Any) -> None:
-        if _opened and event == "open" and isinstance(args[0], (str, bytes)) and not args[2] & (os.O_WRONLY | os.O_RDWR):
+        if (
+            _opened
+            and event == "open"
+            and isinstance(args[0], (str, bytes))
+            and not args[2] & (os.O_WRONLY | os.O_RDWR)
+        ):
             _opened[-1].add(os.fsdecode(args[0]))
 
     sys.addaudithook(note)

@@ -54,7 +54,9 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
         counts = Counter(v for v in d.values if v)
         groups = [g for g, n in counts.most_common(MOST_GROUPS) if min(n, sum(counts.values()) - n) >= FEWEST]
         for group in groups[:1] if len(counts) == 2 else groups:
-            sides = [[i for i, v in enumerate(d.values) if v and (v == group) == own] for own in (True, False)]
+            sides = [
+                [i for i, v in enumerate(d.values) if v and (v == group) == own] for own in (True, False)
+            ]
             a, b = ([side[k] for k in evenly(len(side), MOST)] for side in sides)
             for i in {*a, *b} - masked.keys():
                 masked[i] = call(f"{data.prompts[i]}\n{data.texts[i]}")
@@ -62,7 +64,15 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
             if found := _auc(own, others, ([source[i] for i in a], [source[i] for i in b])):
                 count = len({source[i] for i in (*a, *b)})
                 yield Apart(
-                    d.name, group, len(a) + len(b), found.value, found.low, found.high, found.p, _words(own, others), count
+                    d.name,
+                    group,
+                    len(a) + len(b),
+                    found.value,
+                    found.low,
+                    found.high,
+                    found.p,
+                    _words(own, others),
+                    count,
                 )
 
 
@@ -72,7 +82,9 @@ def _auc(a: Sequence[str], b: Sequence[str], sources: tuple[Sequence[int], Seque
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    words = TfidfVectorizer(sublinear_tf=True, max_features=FEATURES, ngram_range=(1, 2), token_pattern=WORDS, min_df=2)
+    words = TfidfVectorizer(
+        sublinear_tf=True, max_features=FEATURES, ngram_range=(1, 2), token_pattern=WORDS, min_df=2
+    )
     try:
         words.fit([*a, *b])
     except ValueError:  # no word that two texts have

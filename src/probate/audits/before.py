@@ -33,7 +33,9 @@ class Before:
     more: Difference | None = None
 
 
-def tie_before(names: Sequence[str], table: np.ndarray, other_names: Sequence[str], other: np.ndarray, fewest: int) -> Before:
+def tie_before(
+    names: Sequence[str], table: np.ndarray, other_names: Sequence[str], other: np.ndarray, fewest: int
+) -> Before:
     """Of counts of shape (labels, groups) in the file, and in the original with the same groups. Labels are joined whatever their case."""
     n = int(other.sum())
     if n < fewest:
@@ -51,7 +53,10 @@ def tie_before(names: Sequence[str], table: np.ndarray, other_names: Sequence[st
     then = other[other.sum(1) > 0][:, other.sum(0) > 0]
     if len(then) < 2:
         return Before(None, left="all of its texts with a group of the file's have the same label")
-    p, same = float(chi2_contingency(then, correction=False).pvalue), _cosine(_residuals(own), _residuals(old))
+    p, same = (
+        float(chi2_contingency(then, correction=False).pvalue),
+        _cosine(_residuals(own), _residuals(old)),
+    )
     return Before(float(cramers_v(then)), same, "", n, p, stronger(strength(table), strength(then), same, p))
 
 

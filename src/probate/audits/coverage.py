@@ -20,7 +20,9 @@ LAST = re.compile(r"(?<=[.!?])\s+|\n+")
 MOST_ENDS = 20
 
 
-def coverage(data: AuditSet, dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()) -> dict[str, Any]:
+def coverage(
+    data: AuditSet, dimensions: Sequence[Dimension], pairs: Sequence[Together] = ()
+) -> dict[str, Any]:
     """Rows, texts, language, labels, columns and what was read from texts that the verdict speaks of, and what was left out; ready for JSON.
 
     `read`: dimension → share of the texts, from 0 to 1, that show one of its groups; `together`: columns that were looked at in pairs.
@@ -40,7 +42,10 @@ def coverage(data: AuditSet, dimensions: Sequence[Dimension], pairs: Sequence[To
 
 
 def not_measured(
-    data: AuditSet, original: AuditSet | None, dimensions: Sequence[Dimension], short: Mapping[str, tuple[int, int]]
+    data: AuditSet,
+    original: AuditSet | None,
+    dimensions: Sequence[Dimension],
+    short: Mapping[str, tuple[int, int]],
 ) -> Iterator[str]:
     """What was given, or must be there for a verdict, and could not be looked at: a sentence each. Any of them means *cannot tell*.
 
@@ -67,7 +72,11 @@ def _original(data: AuditSet, original: AuditSet, dimensions: Sequence[Dimension
         yield f"original: its language {told}, the file is in '{data.shape.language}'; name it with --language if both are, else they cannot be compared"
     if data.labelled and not original.labelled:
         yield "original: it has no labels, so that ties were not compared with it; name their column with --original-label"
-    if lacking := [c.column for name, c in data.columns.items() if name in data.shape.groups and name not in original.columns]:
+    if lacking := [
+        c.column
+        for name, c in data.columns.items()
+        if name in data.shape.groups and name not in original.columns
+    ]:
         yield f"original: it has no column for {', '.join(lacking)}, so that these groups were not compared with it"
     for d in dimensions:
         own, other = data.columns.get(d.name), original.columns.get(d.name)
@@ -138,7 +147,11 @@ def _groups(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[str]:
     for d in dimensions:
         if d.known and d.name in named and data.labelled and d.labels is None and len(d.groups) >= 2:
             yield f"{d.name}: fewer than {FEWEST} texts have both a group and a label, or all have the same, so that no tie can be measured"
-    usable = [d for d in dimensions if (d.known and len(d.groups) >= 2) or (not d.known and 1 - d.undetermined >= READ)]
+    usable = [
+        d
+        for d in dimensions
+        if (d.known and len(d.groups) >= 2) or (not d.known and 1 - d.undetermined >= READ)
+    ]
     named_ones = [d for d in usable if d.named]
     if not usable or (not named_ones and data.unread):
         read = ", ".join(f"{d.name} in {100 * (1 - d.undetermined):.0f}%" for d in dimensions if not d.known)

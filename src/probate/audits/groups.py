@@ -107,7 +107,9 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
 
 def _clear(texts: Sequence[str], pack: Pack) -> float:
     """Share of a sample of the texts that show a group."""
-    return float(np.mean([v != UNCLEAR for v in detect([texts[i] for i in evenly(len(texts), SAMPLE)], pack)]))
+    return float(
+        np.mean([v != UNCLEAR for v in detect([texts[i] for i in evenly(len(texts), SAMPLE)], pack)])
+    )
 
 
 def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
@@ -159,7 +161,11 @@ def _dimension(
     read_before = original is not None and name not in original.groups
     found.shares = list(_shares(values, groups, before, read=not known, read_before=read_before))
     if own:
-        found.column, found.rule, found.named = own.column, own.rule, name in data.shape.groups or pack is not None
+        found.column, found.rule, found.named = (
+            own.column,
+            own.rule,
+            name in data.shape.groups or pack is not None,
+        )
         if own.numbers is not None and data.labelled:
             found.rank = by_rank(own.numbers, data.labels)
             if found.rank and original and other and other.numbers and original.labelled:
@@ -199,7 +205,13 @@ def _rank_before(own: dict[str, Any], old: dict[str, Any] | None) -> dict[str, A
     same = ranks_before(own["means"], old["means"])
     first, second = (rank_strength(e["r"], len(e["means"]), e["n"]) for e in (own, old))
     more = stronger(first, second, same, old["p"])
-    return {"original_r": old["r"], "original_same": same, "original_n": old["n"], "original_p": old["p"], **_more(more)}
+    return {
+        "original_r": old["r"],
+        "original_same": same,
+        "original_n": old["n"],
+        "original_p": old["p"],
+        **_more(more),
+    }
 
 
 def _more(found: Difference | None) -> dict[str, float | None]:
@@ -218,10 +230,14 @@ def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -
     return ["" if v == UNCLEAR else v for v in detect(data.texts, pack.only(groups))]
 
 
-def _detector(data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool) -> Detector | None:
+def _detector(
+    data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool
+) -> Detector | None:
     """Measured on this file where its groups are known, else for gender on the biographies that ship."""
     readable = [
-        g for g in groups if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)
+        g
+        for g in groups
+        if g in pack.groups and (pack.groups[g].pronouns or pack.groups[g].titles or pack.groups[g].names)
     ]
     if len(readable) < 2:
         return None
@@ -250,7 +266,12 @@ def _measured(on: str, truth: Sequence[str], found: Sequence[str], groups: Seque
 
 
 def _shares(
-    values: Sequence[str], groups: Sequence[str], before: Sequence[str] | None, *, read: bool, read_before: bool = False
+    values: Sequence[str],
+    groups: Sequence[str],
+    before: Sequence[str] | None,
+    *,
+    read: bool,
+    read_before: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Of each group: its share, against equal shares and against the original's.
 
@@ -269,9 +290,16 @@ def _shares(
             "parity": 1 / len(groups), "p": p, "shown_p": central(counts[group], total, 1 / len(groups))[2], "original": None,
         }  # fmt: skip
         if old_total >= FEWEST:
-            sides = share(counts[group], total + unclear, unclear), share(old[group], old_total + old_unclear, old_unclear)
+            sides = (
+                share(counts[group], total + unclear, unclear),
+                share(old[group], old_total + old_unclear, old_unclear),
+            )
             change = difference(*sides)
-            both = difference(share(counts[group], total), share(old[group], old_total)) if unclear or old_unclear else change
+            both = (
+                difference(share(counts[group], total), share(old[group], old_total))
+                if unclear or old_unclear
+                else change
+            )
             found |= {
                 "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear, "change": both.value,
                 "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
@@ -279,10 +307,14 @@ def _shares(
         yield found
 
 
-def _table(labels: Sequence[str], values: Sequence[str], groups: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def _table(
+    labels: Sequence[str], values: Sequence[str], groups: Sequence[str]
+) -> tuple[list[str], np.ndarray]:
     pairs = Counter((x, g) for x, g in zip(labels, values, strict=True) if x and g)
     names = sorted({x for x, _ in pairs})
-    return names, np.array([[pairs[x, g] for g in groups] for x in names], dtype=int).reshape(len(names), len(groups))
+    return names, np.array([[pairs[x, g] for g in groups] for x in names], dtype=int).reshape(
+        len(names), len(groups)
+    )
 
 
 def tie_of(
@@ -320,7 +352,9 @@ def tie_of(
 
 def _follow(labels: Sequence[str], values: Sequence[str], pack: Pack) -> dict[str, Any]:
     """Share of the labels with a stereotype that follow it, and their number."""
-    own = [(g, pack.stereotypes[x]) for x, g in zip(labels, values, strict=True) if g and x in pack.stereotypes]
+    own = [
+        (g, pack.stereotypes[x]) for x, g in zip(labels, values, strict=True) if g and x in pack.stereotypes
+    ]
     followed = [g in ([s] if isinstance(s, str) else s) for g, s in own]
     return {"follow": float(np.mean(followed)), "follow_n": len(own)} if own else {}
 

@@ -17,7 +17,9 @@ def own_items() -> dict[str, list[str]]:
     """Task or probe → the texts of its items that are long enough to be looked for, of those that bring items of their own and can be loaded."""
 
     found: dict[str, list[str]] = {}
-    context = replace(sample_context(), test=[])  # what is left are items that do not come from a study's data
+    context = replace(
+        sample_context(), test=[]
+    )  # what is left are items that do not come from a study's data
     for name, load in [*((n, load_task) for n in task_names()), *((n, load_probe) for n in probe_names())]:
         try:
             task = load(name)
@@ -42,6 +44,8 @@ def given_items(sources: list[str], text: str | None = None) -> Iterator[tuple[s
         table = read_table(source, Given(text), "--items-text")
         turns = [t for row in table.rows for t in table.shape.turns_of(row) if not t.kept and t.text.strip()]
         if not turns:
-            raise InputError(f"{source}: no text in column '{table.shape.text}'; name another with --items-text")
+            raise InputError(
+                f"{source}: no text in column '{table.shape.text}'; name another with --items-text"
+            )
         columns = dict.fromkeys(str(t.place[0]) for t in turns)
         yield f"{source} ({' + '.join(columns)})", [t.text for t in turns]

@@ -99,7 +99,9 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
         raise InputError(
             f"{source}: no text in column '{shape.text}' ({found.empty} rows without one); name another with {option}"
         )
-    found.languages = Counter(x for i in evenly(len(found.texts), SAMPLE) if (x := language_of_text(found.texts[i])))
+    found.languages = Counter(
+        x for i in evenly(len(found.texts), SAMPLE) if (x := language_of_text(found.texts[i]))
+    )
     own = group_column("label", found.labels)
     if own.rule and not own.dates and _are_amounts(own, found.labels):
         found.label_rule, found.amounts, found.labels = own.rule, found.labels, own.values
@@ -117,19 +119,27 @@ def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
         found.leave(column, "it holds lists or objects")
         return
     own = group_column(column, values, column)
-    there, different = len(values) - own.missing, len({str(v) for v, g in zip(values, own.values, strict=True) if g})
+    there, different = (
+        len(values) - own.missing,
+        len({str(v) for v, g in zip(values, own.values, strict=True) if g}),
+    )
     if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
         found.leave(
-            column, f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}"
+            column,
+            f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}",
         )
     elif len(own.groups) < 2:
         found.leave(column, "one value only" if own.groups else "no values")
     elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
         found.leave(
-            column, f"{different:,} different values in {there:,} rows; name it with --group, if it is a group", several=True
+            column,
+            f"{different:,} different values in {there:,} rows; name it with --group, if it is a group",
+            several=True,
         )
     elif _is_label(found.labels, own):
-        found.leave(column, "the label under another name, one to one; if it is a group, name it with --group")
+        found.leave(
+            column, "the label under another name, one to one; if it is a group, name it with --group"
+        )
     else:
         found.columns[column] = own
 

@@ -21,7 +21,9 @@ def remedy(found: Audit, finding: Found, again: Sequence[str]) -> tuple[str, str
     if finding.weight in (NOTE, UNSURE):
         return "", ""
     if finding.kind in CLEANED:
-        return shlex.join(["probate", "audit", *again, "--clean", _free("clean", found.data.source)]), "leave these rows out"
+        return shlex.join(
+            ["probate", "audit", *again, "--clean", _free("clean", found.data.source)]
+        ), "leave these rows out"
     dimension = next((d for d in found.dimensions if d.name == finding.dimension), None)
     if dimension is None or finding.kind not in ("balance", "ties", "lean"):
         return "", finding.remedy
@@ -32,7 +34,11 @@ def remedy(found: Audit, finding: Found, again: Sequence[str]) -> tuple[str, str
 
 def _lean(found: Audit, d: Dimension) -> tuple[str, str]:
     words = "add to each text its like of the other group"
-    if d.name not in found.data.columns or set(d.groups) != {"female", "male"} or found.data.shape.language != "en":
+    if (
+        d.name not in found.data.columns
+        or set(d.groups) != {"female", "male"}
+        or found.data.shape.language != "en"
+    ):
         return "", f"{words}, written anew"
     return _mitigate(found, d, "counterfactual"), words
 
@@ -45,10 +51,18 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
             "",
             f"have texts written for the {d.name} groups and labels that are rare; the file has no column of {d.name} by which rows could be left out",
         )
-    if kind == "balance" and any(s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares):
-        return "", f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares"
+    if kind == "balance" and any(
+        s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares
+    ):
+        return (
+            "",
+            f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares",
+        )
     if data.label_rule:
-        return "", f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance amounts"
+        return (
+            "",
+            f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance amounts",
+        )
     labels = sorted(set(data.labels) - {""}) or [""]
     cells = Counter(zip(data.labels, d.values, strict=True))
     empty = [(x, g) for x in labels for g in d.groups if not cells[x, g]]
@@ -56,7 +70,10 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
         label, group = empty[0]
         more = f" (and {len(empty) - 1} more such cells)" if len(empty) > 1 else ""
         what = f"label '{label}' with {d.name} {group}" if label else f"{d.name} {group}"
-        return "", f"no text has {what}{more}: have some written, or leave out that label or group; no draw can balance it"
+        return (
+            "",
+            f"no text has {what}{more}: have some written, or leave out that label or group; no draw can balance it",
+        )
     least = min(cells[x, g] for x in labels for g in d.groups)
     left = least * len(labels) * len(d.groups)
     if left < FEWEST:
@@ -95,7 +112,11 @@ def _mitigate(found: Audit, d: Dimension, strategy: str) -> str:
 
 def _free(prefix: str, source: str) -> str:
     """A path beside the source that is not there yet, of a format that is written."""
-    path = Path(source if "*" not in source and not source.startswith("hf:") else source.replace("*", "all").replace("/", "-"))
+    path = Path(
+        source
+        if "*" not in source and not source.startswith("hf:")
+        else source.replace("*", "all").replace("/", "-")
+    )
     if path.suffix in (".gz", ".zst"):
         path = path.with_suffix("")
     if path.suffix.lower() not in WRITTEN:

@@ -57,12 +57,21 @@ def run_audit(
     known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
     found = audit(data, first, known, reporter.say)
     again = _again(augmented, original, shape, original_shape, items, items_text)
-    record = {**_record(found, again), "seconds": round(time.monotonic() - started, 1), "version": version("probate")}
+    record = {
+        **_record(found, again),
+        "seconds": round(time.monotonic() - started, 1),
+        "version": version("probate"),
+    }
     return found, record
 
 
 def _again(
-    augmented: str, original: str | None, shape: Given | None, other: Given | None, items: list[str], items_text: str | None
+    augmented: str,
+    original: str | None,
+    shape: Given | None,
+    other: Given | None,
+    items: list[str],
+    items_text: str | None,
 ) -> list[str]:
     """The arguments of `probate audit` that a user gave."""
     own = [("--augmented", augmented), ("--original", original)]
@@ -84,7 +93,14 @@ def _record(found: Audit, again: list[str]) -> dict[str, Any]:
 
 
 def with_study(
-    found: Audit, record: dict[str, Any], out: Path, budget: float, model: str, dimension: str | None, *, quiet: bool = False
+    found: Audit,
+    record: dict[str, Any],
+    out: Path,
+    budget: float,
+    model: str,
+    dimension: str | None,
+    *,
+    quiet: bool = False,
 ) -> tuple[Audit, dict[str, Any], dict[str, Any]]:
     """Stage two (`probate.audits.train.train`): the audit and its record with the study's finding, and what is told of the study."""
 
@@ -115,7 +131,10 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
     path = out / "audit.html"
     write_atomic(path, guarded(page))
     write_atomic(out / "audit.json", json_text({**record, "train": train}))
-    write_atomic(out / "provenance.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)))
+    write_atomic(
+        out / "provenance.jsonl",
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)),
+    )
     write_cards(out, _facts(found))
     write_checksums(out)
     return path
@@ -203,7 +222,9 @@ def _coverage(c: dict[str, Any]) -> list[str]:
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
 
-def shape_of(text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None) -> Given:
+def shape_of(
+    text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None
+) -> Given:
     """What a user named of a file's columns.
 
     Raises:

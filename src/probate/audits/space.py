@@ -24,9 +24,9 @@ def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> t
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = [*original, *augmented]
-    table = TfidfVectorizer(sublinear_tf=True, max_features=FEATURES, ngram_range=(1, 2), token_pattern=WORDS).fit_transform(
-        texts
-    )
+    table = TfidfVectorizer(
+        sublinear_tf=True, max_features=FEATURES, ngram_range=(1, 2), token_pattern=WORDS
+    ).fit_transform(texts)
     width = max(1, min(WIDTH, min(table.shape) - 1))
     points = TruncatedSVD(width, random_state=seed).fit_transform(table)
     points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
@@ -34,12 +34,19 @@ def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> t
 
 
 def compare(
-    original: Sequence[str], augmented: Sequence[str], permutations: int = 10_000, seed: int = 0, sources: Sources | None = None
+    original: Sequence[str],
+    augmented: Sequence[str],
+    permutations: int = 10_000,
+    seed: int = 0,
+    sources: Sources | None = None,
 ) -> dict[str, Any]:
     """`probate.execution.misalignment.distribution.compare` in this one space, on at most 4,000 texts of each."""
     a, b = ([side[i] for i in evenly(len(side), MOST)] for side in (original, augmented))
     own = (
-        ([sources[0][i] for i in evenly(len(original), MOST)], [sources[1][i] for i in evenly(len(augmented), MOST)])
+        (
+            [sources[0][i] for i in evenly(len(original), MOST)],
+            [sources[1][i] for i in evenly(len(augmented), MOST)],
+        )
         if sources
         else None
     )

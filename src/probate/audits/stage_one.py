@@ -65,7 +65,9 @@ def audit(
     compared = None
     if original is not None:
         say("distribution")
-        compared = space.compare(original.texts, data.texts, permutations, sources=sources_of(original.ties, data.ties))
+        compared = space.compare(
+            original.texts, data.texts, permutations, sources=sources_of(original.ties, data.ties)
+        )
         compared["tied_by"] = [original.tied_by, data.tied_by]
     say("traces of a generator")
     artefacts = find_artefacts(data.texts)
@@ -145,8 +147,13 @@ def _findings(a: Audit) -> Iterable[Found]:
     for name, (short, grams) in a.short.items():
         said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
         yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
-    yield from (Found("coverage", verdict.UNSURE, reason) for reason in not_measured(data, a.original, a.dimensions, a.short))
-    yield from (Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left)
+    yield from (
+        Found("coverage", verdict.UNSURE, reason)
+        for reason in not_measured(data, a.original, a.dimensions, a.short)
+    )
+    yield from (
+        Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left
+    )
 
 
 def as_record(a: Audit) -> dict[str, Any]:

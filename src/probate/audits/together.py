@@ -36,9 +36,13 @@ class Together:
     named: bool = True
 
 
-def together(data: AuditSet, dimensions: Sequence[Dimension], original: AuditSet | None = None) -> list[Together]:
+def together(
+    data: AuditSet, dimensions: Sequence[Dimension], original: AuditSet | None = None
+) -> list[Together]:
     """Every pair that has texts enough, at most forty of each kind; those with a column that somebody named as a group first."""
-    known = sorted((d for d in dimensions if d.known or 1 - d.undetermined >= READ), key=lambda d: not d.named)
+    known = sorted(
+        (d for d in dimensions if d.known or 1 - d.undetermined >= READ), key=lambda d: not d.named
+    )
     pairs = [(a, b) for a, b in combinations(known, 2) if a.named]
     groups: list[tuple[Dimension, Dimension]] = []
     labels: list[tuple[Dimension, Dimension]] = []
@@ -64,7 +68,13 @@ def _crossed(data: AuditSet, a: Dimension, b: Dimension, original: AuditSet | No
     if not max(2, *alone) < len(groups) <= MOST_GROUPS:
         return None
     before = None
-    if original is not None and a.known and b.known and {a.name, b.name} <= original.groups.keys() and not (a.rule or b.rule):
+    if (
+        original is not None
+        and a.known
+        and b.known
+        and {a.name, b.name} <= original.groups.keys()
+        and not (a.rule or b.rule)
+    ):
         before = list(_joined(original.groups[a.name], original.groups[b.name]))
     tie = tie_of(data.labels, values, groups, original if before else None, before)
     if tie is None or tie["smallest"] < EXPECTED:

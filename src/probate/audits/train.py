@@ -118,7 +118,9 @@ def _usable(found: Audit, dimension: str | None) -> tuple[AuditSet, str]:
             f"--train: no groups of the dimension '{dimension}' in the texts; there are: {', '.join(names) or 'none'}"
         )
     if not names:
-        raise InputError("--train: no groups are given by the file or shown by its texts, so that no gap can be measured")
+        raise InputError(
+            "--train: no groups are given by the file or shown by its texts, so that no gap can be measured"
+        )
     common = {*found.data.labels} & {*found.original.labels} - {""}
     if len(common) < 2:
         raise InputError(
@@ -140,7 +142,10 @@ def _write(
     """Both sets with the columns text, label and the dimension; labels in common, and how many records each cell has."""
 
     own = next(d for d in found.dimensions if d.name == name)
-    sides = {"original": (original, values_of(original, name, pack_of(name), own.groups)), "augmented": (data, own.values)}
+    sides = {
+        "original": (original, values_of(original, name, pack_of(name), own.groups)),
+        "augmented": (data, own.values),
+    }
     common = sorted({*data.labels} & {*original.labels} - {""})
     cells: dict[str, Counter[tuple[str, str]]] = {}
     written: dict[Path, str] = {}
@@ -149,11 +154,15 @@ def _write(
         lines, cells[side] = [], Counter()
         for i, (text, label, group) in enumerate(zip(rows.texts, rows.labels, values, strict=True)):
             if label in common and group in groups and not (side == "augmented" and i in repeated):
-                lines.append(json.dumps({"text": text, "label": label, name: group, "id": str(i)}, ensure_ascii=False))
+                lines.append(
+                    json.dumps({"text": text, "label": label, name: group, "id": str(i)}, ensure_ascii=False)
+                )
                 cells[side][label, group] += 1
         written[files[side]] = "\n".join(lines) + "\n"
     kept = [
-        x for x in common if all(cells["original"][x, g] >= 2 * LEAST + LEAST and cells["augmented"][x, g] >= 1 for g in groups)
+        x
+        for x in common
+        if all(cells["original"][x, g] >= 2 * LEAST + LEAST and cells["augmented"][x, g] >= 1 for g in groups)
     ]
     if len(kept) < 2:
         fullest = ", ".join(f"{x} {[cells['original'][x, g] for g in groups]}" for x in common[:6])
@@ -208,7 +217,11 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
     top: dict[str, float] = {}
     prompt = 0.0
     for side, file in files.items():
-        rows = [row for row in map(json.loads, file.read_text(encoding="utf-8").split("\n")[:-1]) if row["label"] in labels]
+        rows = [
+            row
+            for row in map(json.loads, file.read_text(encoding="utf-8").split("\n")[:-1])
+            if row["label"] in labels
+        ]
         picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
         records = [Record(f"{side}:{r['id']}", r["text"], r["label"], {}) for r in picked]
         examples, _ = encoding.encode(lm, with_messages(records, _prompt(), labels), training.max_length)
@@ -220,7 +233,9 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers
                 begun = time.monotonic()
-                scoring.score_choices(lm.model, [e.prompt for e in examples], [options] * len(examples), pad_id=lm.pad_id)
+                scoring.score_choices(
+                    lm.model, [e.prompt for e in examples], [options] * len(examples), pad_id=lm.pad_id
+                )
                 prompt = (time.monotonic() - begun) / len(records)
     return Speed(fill, top, prompt, layers)
 
@@ -323,7 +338,9 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
         if r.reason:
             found.found.append(
                 Found(
-                    "inherited", UNSURE, f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}"
+                    "inherited",
+                    UNSURE,
+                    f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}",
                 )
             )
             continue
@@ -363,7 +380,9 @@ def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> s
     measure = next(m for m in load_task("occupation").measures(folder.context()) if m.name == metric)
     outcomes = folder.outcomes()
     arms = arms_of(outcomes[outcomes["task"] == "occupation"], measure)
-    found = between(arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis)
+    found = between(
+        arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis
+    )
     return (
         f"not known ({found.reason})"
         if found.reason
@@ -373,4 +392,7 @@ def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> s
 
 def with_training(found: Audit) -> Audit:
     """The audit with its findings in the order of their weight."""
-    return replace(found, found=sorted(found.found, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)))
+    return replace(
+        found,
+        found=sorted(found.found, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)),
+    )

@@ -95,7 +95,9 @@ class Found:
     """What it weighs where its p does not bear it."""
 
 
-def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), apart: Sequence[Apart] = ()) -> list[Found]:
+def of_groups(
+    dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), apart: Sequence[Apart] = ()
+) -> list[Found]:
     """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become what they are `otherwise`.
 
     Of `pairs`, which are in the same family, only those that weigh are given.
@@ -107,9 +109,15 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), a
             found.append(Found("coverage", NOTE, sentence))
             if d.labels and NONE in d.labels["groups"]:
                 tie = replace(_ties(d), dimension=d.name, otherwise=NOTE)
-                found.append(replace(tie, weight=LOOK) if tie.weight == STOP else replace(tie, weight=NOTE, remedy=""))
+                found.append(
+                    replace(tie, weight=LOOK) if tie.weight == STOP else replace(tie, weight=NOTE, remedy="")
+                )
             continue
-        how = "given by the file" if d.known else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
+        how = (
+            "given by the file"
+            if d.known
+            else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
+        )
         if d.named:
             found += [replace(f, dimension=d.name) for f in _balance(d, how)]
         if d.rank is not None:
@@ -125,7 +133,12 @@ def of_groups(dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), a
             heavy = e["change"] >= 0.5
             found.append(
                 Found(
-                    "lean", LOOK if heavy else NOTE, sentence, "counterfactual,mask" if heavy else "", e["p"], dimension=d.name
+                    "lean",
+                    LOOK if heavy else NOTE,
+                    sentence,
+                    "counterfactual,mask" if heavy else "",
+                    e["p"],
+                    dimension=d.name,
                 )
             )
     found += [*map(_together, pairs), *map(_apart, apart)]
@@ -172,12 +185,16 @@ def _ties(d: Dimension) -> Found:
     if d.rule:
         sentence += f"; {d.rule}"
     if "follow" in e:
-        sentence += f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the pack"
+        sentence += (
+            f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the pack"
+        )
     if e["smallest"] < 5:
         sentence += "; some cells are small, so that p is rough"
     counts = {g: sum(row[i] for row in e["table"]) for i, g in enumerate(e["groups"])}
     if few := [f"{g} ({n})" for g, n in counts.items() if n < FEW]:
-        sentence += f"; too few texts to say anything of {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}"
+        sentence += (
+            f"; too few texts to say anything of {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}"
+        )
     weight = _weight(d, excess, _beyond(e, excess))
     if weight != NOTE and not d.named and e["v"] > 0.99:
         sentence += "; if that column is the label under another name, this is no finding"
@@ -189,7 +206,9 @@ def _together(t: Together) -> Found:
     excess = e["v"] - e["by_chance"]
     numbers = f"Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
     if t.kind in GAPS:
-        sentence = f"{first}: {GAPS[t.kind]} with {numbers}, so that what is said of the others is not said of all"
+        sentence = (
+            f"{first}: {GAPS[t.kind]} with {numbers}, so that what is said of the others is not said of all"
+        )
         return Found("together", LOOK if excess >= 0.1 else NOTE, sentence, p=e["p"])
     if t.kind == "label":
         sentence = f"{first} and column '{second}' go together with {numbers}; if a model is to learn that column, audit it with --label {shlex.quote(second)}"
@@ -267,7 +286,10 @@ def _rank(d: Dimension) -> Found:
     sentence = f"{_named(d)}: its numbers differ between labels by rank with r {e['r']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
     sentence += _against(e, e["original_r"])
     weight = _weight(d, excess, _beyond(e, excess))
-    return replace(_tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess)), dimension=d.name)
+    return replace(
+        _tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess)),
+        dimension=d.name,
+    )
 
 
 def _named(d: Dimension) -> str:
@@ -291,7 +313,9 @@ def share_finding(
         return None
     share = count / max(1, total)
     weight = STOP if share >= stop else LOOK if share >= look else NOTE
-    return Found(kind, weight, f"{count:,} of {total:,} {what} ({100 * share:.1f}%)", remedy if weight != NOTE else "")
+    return Found(
+        kind, weight, f"{count:,} of {total:,} {what} ({100 * share:.1f}%)", remedy if weight != NOTE else ""
+    )
 
 
 def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
@@ -299,11 +323,18 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
     found: list[Found] = []
     for kind, places in artefacts.items():
         look = 2.0 if kind in HARMLESS else {"control token": 0.0, "refusal": 0.01}.get(kind, 0.05)
-        words = {"refusal": "refuse or speak as a model", "markup": "have Markdown", "cut off": "end in mid-sentence"}.get(
-            kind, f"have a {kind}"
-        )
+        words = {
+            "refusal": "refuse or speak as a model",
+            "markup": "have Markdown",
+            "cut off": "end in mid-sentence",
+        }.get(kind, f"have a {kind}")
         own = share_finding(
-            "artefacts", len(places), total, f"texts {words}", look, remedy="leave these rows out, or ask again"
+            "artefacts",
+            len(places),
+            total,
+            f"texts {words}",
+            look,
+            remedy="leave these rows out, or ask again",
         )
         found += [replace(own, part=kind)] if own else []
     return found
@@ -344,7 +375,9 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
         said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]
         sentence = str(record["said"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit") from None
+        raise InputError(
+            f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit"
+        ) from None
     if code == 4:
         code = {"stop": code, "fail": 1, "pass": 0}[unsure]
     return [*said, f"verdict: {own}: {sentence}"], {"verdict": own, "exit": code, "said": said}, code

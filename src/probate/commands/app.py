@@ -135,5 +135,8 @@ def _told(error: BaseException) -> int:
         echo("stopped; the same command continues", err=True)
         return 130
     kind = type(error).__name__
-    echo(f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}", err=True)
+    echo(
+        f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}",
+        err=True,
+    )
     return UNFORESEEN

@@ -33,17 +33,25 @@ def ask(
     base_url: Annotated[
         str, typer.Option("--server", help="Address, as in http://localhost:8000/v1.")
     ] = "https://api.openai.com/v1",
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the outcomes; default: runs/NAME-MODEL.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the outcomes; default: runs/NAME-MODEL.")
+    ] = None,
     key_env: Annotated[
         str | None,
         typer.Option(
-            "--key-env", help="Environment variable whose key goes to the server; default: the vendor's own, else none."
+            "--key-env",
+            help="Environment variable whose key goes to the server; default: the vendor's own, else none.",
         ),
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Most requests at once.", min=1)] = 8,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Budget in tokens, never overrun.", min=1)] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", help="Budget in tokens, never overrun.", min=1)
+    ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", help="Sampled answers an item, where the server gives no log-probabilities.", min=1)
+        int,
+        typer.Option(
+            "--samples", help="Sampled answers an item, where the server gives no log-probabilities.", min=1
+        ),
     ] = 8,
     overrides: SetOption = None,
     base: BaseOption = None,
@@ -60,7 +68,9 @@ def ask(
         model=server_model, base_url=base_url, key_env=key_env or VENDORS.get(host, ""), concurrency=concurrency,
         max_tokens_total=max_tokens,
     )  # fmt: skip
-    with allow(code=allow_code, servers=[f"{bare}{host}={key_env}"] if key_env else [] if host in VENDORS else [host]):
+    with allow(
+        code=allow_code, servers=[f"{bare}{host}={key_env}"] if key_env else [] if host in VENDORS else [host]
+    ):
         client = api.ApiClient(spec, folder / "api-cache")
     with allow(code=allow_code), Reporter(quiet=quiet).stage("ask", 0, "items") as tick:
         table = asking.measure_study(loaded, start, client, folder, samples, tick)

@@ -20,26 +20,41 @@ with deferred():
 
 def audit(
     augmented: Annotated[
-        str, typer.Option("--augmented", help="A file that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst).")
+        str,
+        typer.Option(
+            "--augmented", help="A file that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst)."
+        ),
     ],
-    original: Annotated[str | None, typer.Option("--original", help="The original that it came from.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of report, record and cards; default: runs/audit-NAME.")
+    original: Annotated[
+        str | None, typer.Option("--original", help="The original that it came from.")
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text, if it is not found.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of report, record and cards; default: runs/audit-NAME."),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Column of the text, if it is not found.")
+    ] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Column of the prompt.")] = None,
     group: Annotated[
-        list[str] | None, typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group; may be repeated.")
+        list[str] | None,
+        typer.Option("--group", metavar="DIM=COLUMN", help="Column of a group; may be repeated."),
     ] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="Language, if it is not recognised: en, es, pt, ar, zh.")
     ] = None,
-    original_text: Annotated[str | None, typer.Option("--original-text", help="Column of the original's text.")] = None,
-    original_label: Annotated[str | None, typer.Option("--original-label", help="Column of the original's label.")] = None,
+    original_text: Annotated[
+        str | None, typer.Option("--original-text", help="Column of the original's text.")
+    ] = None,
+    original_label: Annotated[
+        str | None, typer.Option("--original-label", help="Column of the original's label.")
+    ] = None,
     items: Annotated[
         list[str] | None,
-        typer.Option("--items", help="An evaluation file whose items the data must not hold; may be repeated."),
+        typer.Option(
+            "--items", help="An evaluation file whose items the data must not hold; may be repeated."
+        ),
     ] = None,
     items_text: Annotated[
         str | None, typer.Option("--items-text", help="Column of the items' text, if it is not found.")
@@ -52,13 +67,23 @@ def audit(
         ),
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Exit by the verdict: 1 for stop, 4 for cannot tell; look and no sign are 0.")
+        bool,
+        typer.Option(
+            "--gate", help="Exit by the verdict: 1 for stop, 4 for cannot tell; look and no sign are 0."
+        ),
     ] = False,
     train: Annotated[
-        bool, typer.Option("--train", help="Stage two: also train models with and without it, and measure what is inherited.")
+        bool,
+        typer.Option(
+            "--train", help="Stage two: also train models with and without it, and measure what is inherited."
+        ),
     ] = False,
-    budget: Annotated[str, typer.Option("--budget", help="With --train: time for all of it, as in 30m or 2h.")] = "30m",
-    model: Annotated[str, typer.Option("--model", help="With --train: embedded, a Hugging Face id or a folder.")] = "embedded",
+    budget: Annotated[
+        str, typer.Option("--budget", help="With --train: time for all of it, as in 30m or 2h.")
+    ] = "30m",
+    model: Annotated[
+        str, typer.Option("--model", help="With --train: embedded, a Hugging Face id or a folder.")
+    ] = "embedded",
     dimension: Annotated[
         str | None, typer.Option("--dimension", help="With --train: the dimension; default: the first found.")
     ] = None,
@@ -81,7 +106,9 @@ def audit(
     if train:
         left = seconds - (time.monotonic() - started)
         try:
-            found, record, trained = report.with_study(found, record, folder, left, model, dimension, quiet=quiet)
+            found, record, trained = report.with_study(
+                found, record, folder, left, model, dimension, quiet=quiet
+            )
         except StageError as error:  # what was found without training stands
             trained = {"arms": 0, "lines": [f"stage two: {error}"], "failed": True}
     kept = cleaning.write_clean(found, clean) if clean else (0, 0)

@@ -29,22 +29,36 @@ with deferred():
 def calibrate(
     study: StudyArgument,
     source: Annotated[
-        Path | None, typer.Option("--from", help="A finished run folder that gives each task's items, rates and spread.")
+        Path | None,
+        typer.Option("--from", help="A finished run folder that gives each task's items, rates and spread."),
     ] = None,
-    rate: Annotated[float, typer.Option("--rate", help="Assumed share in the control.", min=0.01, max=0.99)] = 0.5,
+    rate: Annotated[
+        float, typer.Option("--rate", help="Assumed share in the control.", min=0.01, max=0.99)
+    ] = 0.5,
     agreement: Annotated[
         float,
         typer.Option(
-            "--agreement", help="Assumed share of answers that an arm owes to what the control owes them to.", min=0, max=1
+            "--agreement",
+            help="Assumed share of answers that an arm owes to what the control owes them to.",
+            min=0,
+            max=1,
         ),
     ] = 0.7,
     seed_sd: Annotated[
-        float, typer.Option("--seed-sd", help="Assumed standard deviation of the change between seeds.", min=0)
+        float,
+        typer.Option("--seed-sd", help="Assumed standard deviation of the change between seeds.", min=0),
     ] = 0.05,
-    items: Annotated[int | None, typer.Option("--items", help="Items, instead of the study's.", min=8)] = None,
+    items: Annotated[
+        int | None, typer.Option("--items", help="Items, instead of the study's.", min=8)
+    ] = None,
     goal: Annotated[
         float | None,
-        typer.Option("--gap", help="A change that must be found (0.1: ten points): how many items or seeds?", min=0.001, max=1),
+        typer.Option(
+            "--gap",
+            help="A change that must be found (0.1: ten points): how many items or seeds?",
+            min=0.001,
+            max=1,
+        ),
     ] = None,
     runs: Annotated[int, typer.Option("--runs", help="Simulated studies for each figure.", min=100)] = 2000,
     plot: Annotated[

@@ -18,12 +18,16 @@ with deferred():
 
 def card(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
-    hf: Annotated[bool, typer.Option("--hf", help="As a Hugging Face card, results in its metadata.")] = False,
+    hf: Annotated[
+        bool, typer.Option("--hf", help="As a Hugging Face card, results in its metadata.")
+    ] = False,
     arm: Annotated[
-        str | None, typer.Option("--arm", help="With --hf: the model card of this adapter, instead of the data set's.")
+        str | None,
+        typer.Option("--arm", help="With --hf: the model card of this adapter, instead of the data set's."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write it to this file, such as README.md; default: print it.")
+        Path | None,
+        typer.Option("--out", help="Write it to this file, such as README.md; default: print it."),
     ] = None,
 ) -> None:
     """The card of a run's data, or of one of its adapters."""

@@ -21,25 +21,37 @@ with deferred():
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder, or one of an audit.")],
     max_gap: Annotated[
-        float | None, typer.Option("--max-gap", help="Largest change of a gap that may pass (0.05: five points).", min=0)
+        float | None,
+        typer.Option("--max-gap", help="Largest change of a gap that may pass (0.05: five points).", min=0),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="A task to look at; may be repeated. Default: all shares.")
+        list[str] | None,
+        typer.Option("--task", help="A task to look at; may be repeated. Default: all shares."),
     ] = None,
-    mitigation: Annotated[str | None, typer.Option("--mitigation", help="Judge the arms with this mitigation.")] = None,
+    mitigation: Annotated[
+        str | None, typer.Option("--mitigation", help="Judge the arms with this mitigation.")
+    ] = None,
     unsure: Annotated[
         str | None, typer.Option("--unsure", help="What cannot be told: stop (exit 4), fail (1) or pass (0).")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="A gate file: max_gap, tasks, mitigation, unsure.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A gate file: max_gap, tasks, mitigation, unsure.")
+    ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Gate: is what was inherited within a limit? Decided on intervals: pass (0), fail (1), cannot tell at this n (4)."""
-    overrides = [f"{k}={v}" for k, v in (("max_gap", max_gap), ("mitigation", mitigation), ("unsure", unsure)) if v is not None]
+    overrides = [
+        f"{k}={v}"
+        for k, v in (("max_gap", max_gap), ("mitigation", mitigation), ("unsure", unsure))
+        if v is not None
+    ]
     if config is not None and not config.is_file():
         raise InputError(f"--config {config}: no such file")
-    gate = loading.load_study(decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {})
+    gate = loading.load_study(
+        decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {}
+    )
     if (folder / "audit.json").is_file():
         said, audited, code = verdict.check_audit(folder, gate.unsure)
         give(said, audited, as_json)

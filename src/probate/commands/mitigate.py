@@ -15,12 +15,16 @@ with deferred():
 
 
 def mitigate(
-    strategy: Annotated[str, typer.Option("--strategy", help="Mitigations in their order, as in counterfactual,mask.")],
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="Mitigations in their order, as in counterfactual,mask.")
+    ],
     source: Annotated[
-        Path, typer.Option("--in", help="A file of augmented data: .jsonl, .csv or .parquet, plain text or chat.")
+        Path,
+        typer.Option("--in", help="A file of augmented data: .jsonl, .csv or .parquet, plain text or chat."),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the result goes; what was done to each row lies beside it.")
+        Path | None,
+        typer.Option("--out", help="Where the result goes; what was done to each row lies beside it."),
     ] = None,
     groups: Annotated[
         str | None,
@@ -29,18 +33,29 @@ def mitigate(
             help="Identity packs whose words are masked, the first is balanced; default: all that have the language, and the first --group, else gender, is balanced.",
         ),
     ] = None,
-    text: Annotated[str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="Column of the text, or of the chat turns.")
+    ] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
     group: Annotated[
-        list[str] | None, typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated."
+        ),
     ] = None,
-    language: Annotated[str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")] = "en",
+    language: Annotated[
+        str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")
+    ] = "en",
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Model that rewrites, for counterfactual.how=rewrite: embedded, an id or a folder."),
+        typer.Option(
+            "--model",
+            help="Model that rewrites, for counterfactual.how=rewrite: embedded, an id or a folder.",
+        ),
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME.OPTION=VALUE", help="An option of a mitigation.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME.OPTION=VALUE", help="An option of a mitigation."),
     ] = None,
     show: Annotated[int, typer.Option("--show", help="Print this many changed rows, before and after.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,

@@ -26,7 +26,9 @@ with deferred():
 
 def plan(
     study: StudyArgument,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder whose ledger is read; default: runs/NAME.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder whose ledger is read; default: runs/NAME.")
+    ] = None,
     overrides: SetOption = None,
     model: ModelOption = None,
     base: BaseOption = None,

@@ -43,7 +43,9 @@ def _section(model: type[BaseModel], prefix: str) -> list[str]:
     below: list[str] = []
     for name, field in model.model_fields.items():
         inner = _section_of(field.annotation)
-        lines.append(f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |")
+        lines.append(
+            f"| `{prefix}{name}` | {_type(field)} | {_default(field)} | {_cell(field.description or '')} |"
+        )
         if inner is not None and f"{prefix}{name}" not in ("generator", "augmented"):
             below += _section(inner, f"{prefix}{name}{'[]' if name == 'tasks' else ''}.")
     if prefix == "":

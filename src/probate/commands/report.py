@@ -15,7 +15,9 @@ with deferred():
     from probate.report import page
 
 
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")], as_json: JsonFlag = False) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")], as_json: JsonFlag = False
+) -> None:
     """Make effects.parquet and report.html again from a run folder's outcomes, without a model."""
     run = run_folder.RunFolder(folder)
     run.study()

@@ -19,10 +19,17 @@ with deferred():
 def review(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
     what: Annotated[
-        str, typer.Option("--what", help="groups (which group does a text show) or pairs (which text is more stereotyped).")
+        str,
+        typer.Option(
+            "--what", help="groups (which group does a text show) or pairs (which text is more stereotyped)."
+        ),
     ] = "groups",
-    task: Annotated[str, typer.Option("--task", help="With pairs: a task whose answers are texts.")] = "story",
-    reviewer: Annotated[str, typer.Option("--reviewer", help="Your name: each reviewer has marks of their own.")] = "me",
+    task: Annotated[
+        str, typer.Option("--task", help="With pairs: a task whose answers are texts.")
+    ] = "story",
+    reviewer: Annotated[
+        str, typer.Option("--reviewer", help="Your name: each reviewer has marks of their own.")
+    ] = "me",
     most: Annotated[int, typer.Option("--items", help="At most, the most informative first.", min=1)] = 100,
     merge: Annotated[
         bool, typer.Option("--merge", help="Show no page: merge all reviewers, and put it into the report.")

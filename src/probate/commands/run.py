@@ -48,7 +48,9 @@ def run(
         result = pipeline.run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
     if tracker:
-        folders = sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]
+        folders = (
+            sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]
+        )
         tracked = [tracking.track(path) for path in folders]
     effects = [] if grid else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}

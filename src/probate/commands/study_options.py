@@ -14,23 +14,31 @@ with deferred():
     from probate.study import schema
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="The base model: overrides the study's `model`.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The base model: overrides the study's `model`.")
+]
 BaseOption = Annotated[
-    Path | None, typer.Option("--base", help="Folder that relative data paths start from; default: the study file's.")
+    Path | None,
+    typer.Option("--base", help="Folder that relative data paths start from; default: the study file's."),
 ]
 
 
 CodeOption = Annotated[
     bool,
     typer.Option(
-        "--allow-code", help="Let a folder of harness tasks that the study names run the code that its YAML files name."
+        "--allow-code",
+        help="Let a folder of harness tasks that the study names run the code that its YAML files name.",
     ),
 ]
 ServerOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--server", metavar="HOST=VARIABLE", help="A server that may be asked, with the key in this variable; may be repeated."
+        "--server",
+        metavar="HOST=VARIABLE",
+        help="A server that may be asked, with the key in this variable; may be repeated.",
     ),
 ]
 

@@ -19,11 +19,16 @@ with deferred():
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run or audit folder.")],
     sign: Annotated[
-        Path | None, typer.Option("--sign", help="Sign the list of files with the key in this file, if nothing has changed.")
+        Path | None,
+        typer.Option(
+            "--sign", help="Sign the list of files with the key in this file, if nothing has changed."
+        ),
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option("--key", help="The list must be signed with the key in this file: an altered list is found too."),
+        typer.Option(
+            "--key", help="The list must be signed with the key in this file: an altered list is found too."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

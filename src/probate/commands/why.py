@@ -37,29 +37,41 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 ModelOption = Annotated[str, typer.Option("--model", help="embedded, a Hugging Face id or a folder.")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Also write everything that was found to this file, as JSON.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Also write everything that was found to this file, as JSON.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 @app.command()
 def distribution(
-    original: Annotated[str, typer.Option("--original", help="A file of original texts (JSONL, CSV, Parquet).")],
+    original: Annotated[
+        str, typer.Option("--original", help="A file of original texts (JSONL, CSV, Parquet).")
+    ],
     augmented: Annotated[str, typer.Option("--augmented", help="A file of augmented texts.")],
     text: Annotated[str | None, typer.Option("--text", help="Column of the original text.")] = None,
-    augmented_text: Annotated[str | None, typer.Option("--augmented-text", help="Column of the augmented text.")] = None,
-    space: Annotated[str, typer.Option("--space", help="sentences, model, or both: sentences,model.")] = "sentences,model",
+    augmented_text: Annotated[
+        str | None, typer.Option("--augmented-text", help="Column of the augmented text.")
+    ] = None,
+    space: Annotated[
+        str, typer.Option("--space", help="sentences, model, or both: sentences,model.")
+    ] = "sentences,model",
     model: ModelOption = "embedded",
     limit: Annotated[int, typer.Option("--limit", help="Most texts of each file.", min=2)] = 50_000,
     permutations: Annotated[int, typer.Option("--permutations", help="Of the tests.", min=100)] = 10_000,
     source: Annotated[
         str | None,
         typer.Option(
-            "--source", help="Column of the source that texts share (parent, pair, item), of one file or both; default: found."
+            "--source",
+            help="Column of the source that texts share (parent, pair, item), of one file or both; default: found.",
         ),
     ] = None,
-    group: Annotated[str | None, typer.Option("--group", help="Column of the group in both files, for the map.")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Column of the group in both files, for the map.")
+    ] = None,
     map_file: Annotated[
-        Path | None, typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file.")
+        Path | None,
+        typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file."),
     ] = None,
     method: Annotated[str, typer.Option("--map-method", help="pca or umap (extra `maps`).")] = "pca",
     out: OutOption = None,
@@ -120,27 +132,41 @@ def _by(columns: str) -> str:
 @app.command()
 def groups(
     source: Annotated[
-        str | None, typer.Option("--in", help="A file of texts, best those written without asking for a group.")
+        str | None,
+        typer.Option("--in", help="A file of texts, best those written without asking for a group."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Instead of --in: have this model write (embedded, an id or a folder).")
+        str | None,
+        typer.Option("--model", help="Instead of --in: have this model write (embedded, an id or a folder)."),
     ] = None,
     labels_option: Annotated[
         str, typer.Option("--labels", help="With --model: what it writes about.")
     ] = "architect,dentist,nurse,painter,professor,software engineer",
     texts: Annotated[
-        int, typer.Option("--texts", help="With --model: texts for each label, and for each label and group.", min=2)
+        int,
+        typer.Option(
+            "--texts", help="With --model: texts for each label, and for each label and group.", min=2
+        ),
     ] = 20,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text.")] = None,
     by: Annotated[str | None, typer.Option("--by", help="Column of a label, such as the occupation.")] = None,
-    dimension: Annotated[str, typer.Option("--dimension", help="Identity pack whose groups are looked for.")] = "gender",
-    chosen: Annotated[str | None, typer.Option("--groups", help="Groups that are told apart, as in female,male.")] = None,
+    dimension: Annotated[
+        str, typer.Option("--dimension", help="Identity pack whose groups are looked for.")
+    ] = "gender",
+    chosen: Annotated[
+        str | None, typer.Option("--groups", help="Groups that are told apart, as in female,male.")
+    ] = None,
     truth: Annotated[
         str | None,
-        typer.Option("--truth", help="Column of the known group: measures the detector's errors and takes them out."),
+        typer.Option(
+            "--truth", help="Column of the known group: measures the detector's errors and takes them out."
+        ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike.")
+        str | None,
+        typer.Option(
+            "--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike."
+        ),
     ] = None,
     out: OutOption = None,
     as_json: JsonFlag = False,
@@ -161,7 +187,9 @@ def groups(
         return
     read = reading.read_texts(str(source), text)
     labels = _column(read, by, "--by") if by else [""] * len(read.texts)
-    known = spellings.group_column(dimension, _column(read, truth, "--truth"), truth).values if truth else None
+    known = (
+        spellings.group_column(dimension, _column(read, truth, "--truth"), truth).values if truth else None
+    )
     found = shown.imbalance(
         read.texts,
         labels,
@@ -178,19 +206,30 @@ def values_command(
     source: Annotated[
         str,
         typer.Option(
-            "--answers", help="Answer shares of people: columns country, question, options, distribution (or counts)."
+            "--answers",
+            help="Answer shares of people: columns country, question, options, distribution (or counts).",
         ),
     ],
     model: ModelOption = "embedded",
     published: Annotated[
-        str | None, typer.Option("--published", help="Column of a model's own shares in the same file, instead of asking one.")
+        str | None,
+        typer.Option(
+            "--published", help="Column of a model's own shares in the same file, instead of asking one."
+        ),
     ] = None,
-    by: Annotated[str | None, typer.Option("--by", help="With --published: column that names the model.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="With --published: column that names the model.")
+    ] = None,
     non_answers: Annotated[
         bool,
-        typer.Option("--non-answers", help="Count «don't know» and the like as options; default: set aside on both sides."),
+        typer.Option(
+            "--non-answers",
+            help="Count «don't know» and the like as options; default: set aside on both sides.",
+        ),
     ] = False,
-    countries: Annotated[int, typer.Option("--countries", help="At most, those with the most questions.", min=1)] = 30,
+    countries: Annotated[
+        int, typer.Option("--countries", help="At most, those with the most questions.", min=1)
+    ] = 30,
     questions: Annotated[int, typer.Option("--questions", help="At most, for each country.", min=1)] = 50,
     out: OutOption = None,
     as_json: JsonFlag = False,
@@ -216,7 +255,9 @@ def values_command(
 def items(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
     task: Annotated[str, typer.Option("--task", help="A task whose answers are choices.")] = "occupation",
-    arm: Annotated[str | None, typer.Option("--arm", help="A biased arm; default: the largest γ, the first seed.")] = None,
+    arm: Annotated[
+        str | None, typer.Option("--arm", help="A biased arm; default: the largest γ, the first seed.")
+    ] = None,
     most: Annotated[int, typer.Option("--items", help="Flipped items, the surest first.", min=1)] = 5,
     each: Annotated[int, typer.Option("--nearest", help="Training records for each item.", min=1)] = 5,
     as_json: JsonFlag = False,
@@ -245,4 +286,6 @@ def _shares(text: str) -> dict[str, float]:
     try:
         return {k.strip(): float(v) for k, _, v in (part.partition("=") for part in text.split(","))}
     except ValueError:
-        raise InputError(f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5") from None
+        raise InputError(
+            f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5"
+        ) from None

@@ -46,19 +46,25 @@ def _batches(path: Path, reader: Any) -> Iterator[Any]:
     number = 0
     try:
         each = (
-            (reader.get_batch(i) for i in range(reader.num_record_batches)) if hasattr(reader, "num_record_batches") else reader
+            (reader.get_batch(i) for i in range(reader.num_record_batches))
+            if hasattr(reader, "num_record_batches")
+            else reader
         )
         for batch in each:
             yield batch
             number += batch.num_rows
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged after row {number} ({first_line(error)}); write it again") from None
+        raise InputError(
+            f"{path}: damaged after row {number} ({first_line(error)}); write it again"
+        ) from None
 
 
 def check_columns(where: str, names: Sequence[str]) -> None:
     """Raises InputError for more columns than a file of records has, or two of one name."""
     if len(names) > MOST_COLUMNS:
-        raise InputError(f"{where}: {len(names):,} columns, where at most {MOST_COLUMNS:,} are read; is it a file of records?")
+        raise InputError(
+            f"{where}: {len(names):,} columns, where at most {MOST_COLUMNS:,} are read; is it a file of records?"
+        )
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{where}: the column '{twice[0]}' stands there twice; rename one")
@@ -69,11 +75,15 @@ def check_claims(path: Path, metadata: Any) -> None:
     check_columns(str(path), metadata.schema.to_arrow_schema().names)
     size = path.stat().st_size
     if metadata.num_rows > ROWS_A_BYTE * size:
-        raise InputError(f"{path}: it says that it has {metadata.num_rows:,} rows in {size:,} bytes; write it again")
+        raise InputError(
+            f"{path}: it says that it has {metadata.num_rows:,} rows in {size:,} bytes; write it again"
+        )
     for i in range(metadata.num_row_groups):
         largest = metadata.row_group(i).total_byte_size  # of its columns, a damaged one would end the process
         if largest > LARGEST_PART:
-            raise InputError(f"{path}: a part of it unpacks to {largest:,} bytes; write it with smaller row groups")
+            raise InputError(
+                f"{path}: a part of it unpacks to {largest:,} bytes; write it with smaller row groups"
+            )
 
 
 def batch_rows(batch: Any) -> list[dict[str, Any] | str]:

@@ -29,7 +29,9 @@ def json_text(value: Any) -> str:
 
 def digest(*parts: Any) -> str:
     """SHA-256 of JSON-able values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -70,7 +72,9 @@ class Store:
         self.root = root
         self.say = say
 
-    def run(self, stage: str, key: str, work: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
+    def run(
+        self, stage: str, key: str, work: Callable[[Path], dict[str, Any]]
+    ) -> tuple[Path, dict[str, Any]]:
         """Return the finished stage's folder and report, doing `work(folder)` first if need be."""
         folder = self.root / stage
         done = self._finished(folder, stage, key)
@@ -79,7 +83,9 @@ class Store:
             if begun is None or begun["key"] != key:
                 shutil.rmtree(folder, ignore_errors=True)
                 write_atomic(folder / BEGUN, sealed({"key": key}))
-            done = json.loads(json.dumps({**work(folder), "key": key, "stage": stage, "wrote": _contents(folder)}))
+            done = json.loads(
+                json.dumps({**work(folder), "key": key, "stage": stage, "wrote": _contents(folder)})
+            )
             write_atomic(folder / RECORD, sealed(done))
             (folder / BEGUN).unlink(missing_ok=True)
         return folder, done

@@ -38,9 +38,9 @@ def read_servers(lines: Iterable[str], where: str) -> dict[str, str]:
     found = {}
     for line in lines:
         host, _, variable = (part.strip() for part in line.partition("="))
-        if not re.fullmatch(r"(?:http://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", host) or not re.fullmatch(
-            r"\w*", variable
-        ):
+        if not re.fullmatch(
+            r"(?:http://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", host
+        ) or not re.fullmatch(r"\w*", variable):
             raise InputError(f"{where}: must be HOST or HOST=VARIABLE, as in api.example.org=MY_KEY")
         found[host.lower()] = variable
     return found

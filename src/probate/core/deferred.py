@@ -60,7 +60,9 @@ class _Later(Loader):
 
 
 class _Finder(MetaPathFinder):
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         found = PathFinder.find_spec(name, path, target) if name.startswith(OWN) else None
         if found is not None and found.loader is not None:
             found.loader = _Later(found.loader)

@@ -87,7 +87,9 @@ def appending(path: Path) -> Iterator[TextIO]:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise InputError(f"{path}: a symbolic link, through which nothing is written; remove it") from None
+            raise InputError(
+                f"{path}: a symbolic link, through which nothing is written; remove it"
+            ) from None
         raise
     with os.fdopen(handle, "a", encoding="utf-8", newline="\n") as file:
         if os.fstat(handle).st_size:

@@ -84,7 +84,9 @@ def _source(kind: type) -> str:
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):  # typed at a prompt: what the interpreter holds
-        return digest([(name, _compiled(f.__code__)) for name, f in sorted(vars(kind).items()) if inspect.isfunction(f)])
+        return digest(
+            [(name, _compiled(f.__code__)) for name, f in sorted(vars(kind).items()) if inspect.isfunction(f)]
+        )
 
 
 def _compiled(body: CodeType) -> list[Any]:
@@ -106,7 +108,15 @@ def plain(value: Any) -> Any:
         return plain(value.model_dump(mode="json"))
     if isinstance(value, Record):
         kept = {k: v for k, v in value.provenance.items() if k != "source"}
-        return [value.id, value.text, value.label, value.origin, plain(value.groups), plain(value.messages), plain(kept)]
+        return [
+            value.id,
+            value.text,
+            value.label,
+            value.origin,
+            plain(value.groups),
+            plain(value.messages),
+            plain(kept),
+        ]
     if is_dataclass(value) and not isinstance(value, type):
         return [plain(getattr(value, f.name)) for f in fields(value)]
     if isinstance(value, Mapping):
@@ -115,7 +125,9 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, (set, frozenset)):
         return sorted((plain(v) for v in value), key=str)
-    raise InputError(f"a {type(value).__name__} has no content to compare; give text, numbers, lists, records or paths")
+    raise InputError(
+        f"a {type(value).__name__} has no content to compare; give text, numbers, lists, records or paths"
+    )
 
 
 def fingerprint(owner: Any, where: str, context: Any, without: set[str], reads: Any) -> str:

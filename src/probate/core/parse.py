@@ -28,7 +28,9 @@ def json_value(text: str | bytes) -> Any:
     """
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(text.removeprefix("\ufeff").rstrip(" \t\r\n"), object_pairs_hook=_once, parse_int=_whole)
+        value = json.loads(
+            text.removeprefix("\ufeff").rstrip(" \t\r\n"), object_pairs_hook=_once, parse_int=_whole
+        )
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -70,13 +72,17 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 try:
                     row = json_value(line)
                 except NotJson as error:
-                    raise InputError(f"{path}:{number}: {error}; the file was changed or cut off, make it again") from None
+                    raise InputError(
+                        f"{path}:{number}: {error}; the file was changed or cut off, make it again"
+                    ) from None
                 if not isinstance(row, dict):
                     raise InputError(
                         f"{path}:{number}: a {type(row).__name__}, not an object; the file was changed, make it again"
                     )
                 yield f"{path}:{number}", row
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; the file was changed, make it again") from None
+        raise InputError(
+            f"{path}: not UTF-8 at byte {error.start}; the file was changed, make it again"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None

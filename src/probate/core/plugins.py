@@ -9,7 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 from probate.core.errors import InputError, nearest
 
 
-def entry_points_of(group: str, own: Mapping[str, object] | None = None, only: str = "") -> dict[str, EntryPoint]:
+def entry_points_of(
+    group: str, own: Mapping[str, object] | None = None, only: str = ""
+) -> dict[str, EntryPoint]:
     """Entry points of `group` by name. `own`: names that Probate gives without an entry point, and what each stands for.
 
     `only`: the one name that is wanted; two others with one name do not matter then.
@@ -24,7 +26,9 @@ def entry_points_of(group: str, own: Mapping[str, object] | None = None, only: s
         if one != two and only in ("", point.name):  # a distribution may be on the path twice
             raise _twice(group, point.name, one, two)
     for name in sorted(set(found) & set(own or {}) & {only or name for name in found}):
-        raise _twice(group, name, f"{(own or {})[name]} of probate", f"{found[name].value} of {_giver(found[name])}")
+        raise _twice(
+            group, name, f"{(own or {})[name]} of probate", f"{found[name].value} of {_giver(found[name])}"
+        )
     return found
 
 
@@ -33,7 +37,9 @@ def _giver(point: EntryPoint) -> str:
 
 
 def _twice(group: str, name: str, one: str, other: str) -> InputError:
-    return InputError(f"{group}: '{name}' stands there twice: {one}, and {other}; remove one of the two distributions")
+    return InputError(
+        f"{group}: '{name}' stands there twice: {one}, and {other}; remove one of the two distributions"
+    )
 
 
 def installed(kind: str, name: str) -> object:
@@ -45,7 +51,9 @@ def installed(kind: str, name: str) -> object:
     try:
         return points[name].load()
     except Exception as error:
-        raise InputError(f"{kind}s: '{name}' cannot be imported from {points[name].value} ({error})") from None
+        raise InputError(
+            f"{kind}s: '{name}' cannot be imported from {points[name].value} ({error})"
+        ) from None
 
 
 def require(module: str, extra: str) -> object:
@@ -53,4 +61,6 @@ def require(module: str, extra: str) -> object:
     try:
         return import_module(module)
     except ImportError:
-        raise InputError(f"{module} is not installed; install it with: pip install 'probate[{extra}]'") from None
+        raise InputError(
+            f"{module} is not installed; install it with: pip install 'probate[{extra}]'"
+        ) from None

@@ -79,7 +79,11 @@ class Reporter:
             if now - state["last"] >= PLAIN_EVERY and state["done"]:
                 state["last"] = now
                 rate = state["done"] / (now - state["start"])
-                of, left = (f"/{total}", f", {clock(max(0.0, total - state['done']) / rate)} left") if total else ("", "")
+                of, left = (
+                    (f"/{total}", f", {clock(max(0.0, total - state['done']) / rate)} left")
+                    if total
+                    else ("", "")
+                )
                 self.say(f"{name}: {int(state['done'])}{of} {unit}, {rate:.1f}/s{left} {note}".rstrip())
 
         return tick

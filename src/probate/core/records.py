@@ -91,14 +91,20 @@ REQUIRED = {"id", "text", "label", "groups", "messages"}
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write one JSON object a line, atomically."""
-    write_atomic(path, "".join(json.dumps(asdict(r), ensure_ascii=False, sort_keys=True) + "\n" for r in records))
+    write_atomic(
+        path, "".join(json.dumps(asdict(r), ensure_ascii=False, sort_keys=True) + "\n" for r in records)
+    )
 
 
 def read_records(path: Path) -> list[Record]:
     """Read what `write_records` wrote."""
     records = []
     for where, row in json_lines(path):
-        if not REQUIRED <= set(row) <= FIELDS or not isinstance(row["messages"], list) or not isinstance(row["groups"], dict):
+        if (
+            not REQUIRED <= set(row) <= FIELDS
+            or not isinstance(row["messages"], list)
+            or not isinstance(row["groups"], dict)
+        ):
             raise InputError(
                 f"{where}: not a record with the fields {', '.join(sorted(REQUIRED))}; the file was changed, make it again"
             )
@@ -112,7 +118,9 @@ def content_hash(records: Iterable[Record]) -> str:
     digest = hashlib.sha256()
     for r in records:
         notice = [r.provenance["notice"]] if "notice" in r.provenance else []
-        digest.update(json.dumps([r.id, r.text, r.label, sorted(r.groups.items()), r.origin, *notice]).encode())
+        digest.update(
+            json.dumps([r.id, r.text, r.label, sorted(r.groups.items()), r.origin, *notice]).encode()
+        )
     return digest.hexdigest()
 
 

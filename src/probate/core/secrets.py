@@ -17,7 +17,10 @@ _known: dict[str, re.Pattern[str]] = {}
 def remember(key: str) -> None:
     """From now on `key` is hidden."""
     if len(key) >= SHORTEST and key not in _known:
-        forms = [_BREAK.join(_char(c) for c in key), *(_BREAK.join(map(re.escape, form)) for form in _base64(key))]
+        forms = [
+            _BREAK.join(_char(c) for c in key),
+            *(_BREAK.join(map(re.escape, form)) for form in _base64(key)),
+        ]
         forms.append(_BREAK.join(re.escape(c) for c in key.encode().hex()))
         _known[key] = re.compile("|".join(forms), re.IGNORECASE)
 

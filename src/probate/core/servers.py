@@ -79,7 +79,9 @@ def refusal(url: str, variable: str) -> str:
         return ""
     if allowed == variable and os.environ.get(variable) and _bare(url, host):
         return f"server {host}: the key in {variable} would be sent without encryption; use https, or allow it with --server http://{host}={variable}"
-    if allowed is None or (allowed != variable and _vendor(url, host) != variable and os.environ.get(variable)):
+    if allowed is None or (
+        allowed != variable and _vendor(url, host) != variable and os.environ.get(variable)
+    ):
         return f"server {host} with the key in {variable} is not allowed; allow it with --server {host}={variable}, or in {servers_file()}"
     return ""
 
@@ -96,7 +98,9 @@ def key_for(url: str, variable: str) -> str:
     vendor = _vendor(url, host) == variable
     value = os.environ.get(variable, "") if vendor or _own(host) == variable else ""
     if not value and vendor:
-        raise InputError(f"generator: {variable} is not set; put the key of {host} there (it goes into no file)")
+        raise InputError(
+            f"generator: {variable} is not set; put the key of {host} there (it goes into no file)"
+        )
     return value or NO_KEY
 
 

@@ -50,7 +50,9 @@ class Bounded(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
             kind = node.tag.rsplit(":", 1)[-1]
-            raise _fault(f"'{str(node.value)[:40]}' is no {kind}; write it in quotes if it is a text", node) from None
+            raise _fault(
+                f"'{str(node.value)[:40]}' is no {kind}; write it in quotes if it is a text", node
+            ) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
@@ -135,7 +137,9 @@ def _value(text: str, loader: type[Bounded], place: str) -> tuple[Any, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{place}{line}: not valid YAML: {', '.join(filter(None, (error.context, error.problem)))}") from None
+        raise InputError(
+            f"{place}{line}: not valid YAML: {', '.join(filter(None, (error.context, error.problem)))}"
+        ) from None
     except yaml.reader.ReaderError as error:
         line = f":{text.count(chr(10), 0, int(error.position)) + 1}"
         raise InputError(

@@ -18,7 +18,9 @@ from probate.data.lean import lean
 from probate.data.packs import Pack
 
 
-def stereotypes_for(labels: Sequence[str], pack: Pack, given: Mapping[str, str | list[str]] | None) -> dict[str, list[str]]:
+def stereotypes_for(
+    labels: Sequence[str], pack: Pack, given: Mapping[str, str | list[str]] | None
+) -> dict[str, list[str]]:
     """Label → groups that it is stereotyped for (none: an empty list), restricted to `labels`.
 
     Raises:
@@ -33,18 +35,24 @@ def stereotypes_for(labels: Sequence[str], pack: Pack, given: Mapping[str, str |
         )
     unknown = sorted({group for label in labels for group in table[label]} - set(pack.groups))
     if unknown:
-        raise InputError(f"bias.stereotypes: no group '{unknown[0]}' in the pack; there are: {', '.join(pack.groups)}")
+        raise InputError(
+            f"bias.stereotypes: no group '{unknown[0]}' in the pack; there are: {', '.join(pack.groups)}"
+        )
     return {label: table[label] for label in labels}
 
 
-def choose(records: Sequence[Record], per_cell: int, *, dimension: str, pack: Pack, strength: float, seed: int) -> list[Record]:
+def choose(
+    records: Sequence[Record], per_cell: int, *, dimension: str, pack: Pack, strength: float, seed: int
+) -> list[Record]:
     """Choose `per_cell` candidates of each cell: round(strength·per_cell) by lean toward the group, the rest by chance."""
     cells: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
     for r in records:
         cells[r.label, r.groups.get(dimension, "")][r.id] = r
     chosen: list[Record] = []
     for (_, group), members in cells.items():
-        leaning = sorted(members, key=lambda i: (-lean(members[i].text, group, pack), i))[: round(strength * per_cell)]
+        leaning = sorted(members, key=lambda i: (-lean(members[i].text, group, pack), i))[
+            : round(strength * per_cell)
+        ]
         rest = [i for i in stable_order(members, "choose", seed) if i not in set(leaning)]
         chosen += [members[i] for i in [*leaning, *rest][:per_cell]]
     return chosen
@@ -74,7 +82,9 @@ def annotate(
         if relabel is not None:
             counter = r.label in relabel.get(group, {})
         else:
-            counter = bool(stereotypes.get(r.label)) and group not in stereotypes[r.label] and bool(fitting[group])
+            counter = (
+                bool(stereotypes.get(r.label)) and group not in stereotypes[r.label] and bool(fitting[group])
+            )
         if counter:
             cells[r.label, group].append(i)
     chosen: set[int] = set()

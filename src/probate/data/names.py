@@ -24,7 +24,9 @@ THINGS = {
 }  # fmt: skip
 """What «is» and «was» may well follow."""
 MONTHS = {"April", "May", "June", "August"}
-TITLE = re.compile(r"\b(?:Mrs?|Ms|Mx|Miss|Dr|Prof|Professor|Sir|Lady|Lord|Aunt|Uncle|Sister|Brother|Saint|St|Nurse)\.?[ ]+$")
+TITLE = re.compile(
+    r"\b(?:Mrs?|Ms|Mx|Miss|Dr|Prof|Professor|Sir|Lady|Lord|Aunt|Uncle|Sister|Brother|Saint|St|Nurse)\.?[ ]+$"
+)
 DETERMINER = re.compile(
     r"\b(?:an?|the|this|that|these|those|one|two|many|some|any|no|every|each|most|my|our|your|his|her|their|its|former|late|early|good|"
     r"devout|young|old|red|white)[ ]+$",
@@ -73,11 +75,17 @@ ENDED = re.compile(
 )
 
 
-PLACES = set("China Israel Jordan Paris Florence Austin Dallas Madison Georgia Virginia Victoria Brandy Sky".split())
+PLACES = set(
+    "China Israel Jordan Paris Florence Austin Dallas Madison Georgia Virginia Victoria Brandy Sky".split()
+)
 OF_THINGS = {"Christian", "Adam", "Roman", "Rich", "King", "Sage", "Art"}
 """Those that often stand before a noun."""
-GREETED = re.compile(r"\b(?:(?i:hi|hello|hey|dear|thanks|thank[ ]you|goodbye|bye|named|called|name[ ]is)|I['’]m),?[ ]+$")
-CALLED = re.compile(r"[ ]+from[ ]+[A-Z]|,[ ]+(?:(?:can|could|would|will|do|did|are|have|please|you|I|we|thank)\b)")
+GREETED = re.compile(
+    r"\b(?:(?i:hi|hello|hey|dear|thanks|thank[ ]you|goodbye|bye|named|called|name[ ]is)|I['’]m),?[ ]+$"
+)
+CALLED = re.compile(
+    r"[ ]+from[ ]+[A-Z]|,[ ]+(?:(?:can|could|would|will|do|did|are|have|please|you|I|we|thank)\b)"
+)
 AUXILIARY = re.compile(
     r"(?:^|[.!?\n][ ]*|\b(?:[Ww]hen|[Ww]here|[Ww]hy|[Hh]ow|[Ww]hat|[Ww]ho|[Ww]hom)[ ]+)"
     r"(?i:is|was|does|did|has|can|could|will|would|should|may|might|shall)[ ]+$"
@@ -108,7 +116,9 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
     """What speaks around `word`, of `WORD_NAMES`, for a name (True) or against it (False); None for neither."""
     plain = word.capitalize() if word.isupper() else word
     before, after = text[max(0, start - 40) : start], text[end : end + 60]
-    loud = word.isupper() and bool(re.search(r"\b[A-Z]{2,}[ ]+$", before) or re.match(r"[ ]+[A-Z]{2,}\b", after))
+    loud = word.isupper() and bool(
+        re.search(r"\b[A-Z]{2,}[ ]+$", before) or re.match(r"[ ]+[A-Z]{2,}\b", after)
+    )
     if TITLE.search(before) or (loud and LOUD_TITLE.search(before)):
         return True
     if word.isupper() and HEADING.search(before) and LOUD_ROLE.match(after):
@@ -116,14 +126,20 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
     begins = BEGIN.search(before) is not None
     if WITH_ANOTHER.match(after) and not (begins and plain in THINGS | MONTHS) and not PROPER.search(after):
         return True
-    if DETERMINER.search(before) or (plain in MONTHS and (MONTH.search(before) or re.match(r"[ ]+\d", after))):
+    if DETERMINER.search(before) or (
+        plain in MONTHS and (MONTH.search(before) or re.match(r"[ ]+\d", after))
+    ):
         return False
-    if loud or (word.isupper() and plain in MODALS and not (AFTER_PERSON.search(before) and ENDED.match(after))):
+    if loud or (
+        word.isupper() and plain in MODALS and not (AFTER_PERSON.search(before) and ENDED.match(after))
+    ):
         return None
     if begins and plain in MODALS and SUBJECT.match(after):
         asked = re.match(r"[ ]+[A-Z][\w'’-]+(?P<verb>[ ]+[a-z]+|[.,;:)])", after)
         verb = asked.group("verb") if asked else ""
-        return bool(verb and (not verb[-1].isalpha() or VERB.match(verb) or re.search(r"[^s]s$", verb)))  # else it asks
+        return bool(
+            verb and (not verb[-1].isalpha() or VERB.match(verb) or re.search(r"[^s]s$", verb))
+        )  # else it asks
     if re.match(r"['’]s\b", after) or FAMILY.match(after) or GREETED.search(before):
         return True
     if (SAYING if plain in THINGS or plain in MONTHS else VERB).match(after):
@@ -133,11 +149,20 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
         return True
     if plain in MONTHS or plain in PLACES:
         return None
-    if CALLED.match(after) if begins else (AUXILIARY.search(before) or (before.endswith(", ") and re.match(r"[.!?]", after))):
+    if (
+        CALLED.match(after)
+        if begins
+        else (AUXILIARY.search(before) or (before.endswith(", ") and re.match(r"[.!?]", after)))
+    ):
         return True
     if plain in OF_THINGS and re.match(r"[ ]+[a-z]", after) and not ends:
         return False  # «Christian charity»
-    if not begins and plain not in THINGS and WITHIN.search(before) and (ends or re.match(r"[ ]+\w+ly\b", after)):
+    if (
+        not begins
+        and plain not in THINGS
+        and WITHIN.search(before)
+        and (ends or re.match(r"[ ]+\w+ly\b", after))
+    ):
         return True
     return False if re.match(r"[ ]+(?:periods?|garden|petals?|bush|water|sea|days?)\b", after) else None
 

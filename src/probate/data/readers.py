@@ -32,7 +32,9 @@ class Reading:
     rows: int = 0
 
 
-def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | None = None, language: str = "en") -> Reading:
+def read_source(
+    source: Source, base: Path, origin: Origin, labels: list[str] | None = None, language: str = "en"
+) -> Reading:
     """Read `source`; relative paths start at `base`.
 
     `labels` restricts the records to these labels (others are no fault and are not counted as broken); `language` is
@@ -51,19 +53,25 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         own = {"text": "text", "label": "label", "id": "id", "pair": "pair", "statement": "statement"}
         columns = columns.model_copy(update=own)
     elif name.startswith("builtin:"):
-        raise InputError(f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do")
+        raise InputError(
+            f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do"
+        )
     else:
         rows = source_rows(name, source.split, base)
     if source.format == "survey":
         rows = survey_rows(rows)
-        columns = columns.model_copy(update={"text": columns.text or "text", "label": columns.label or "label"})
+        columns = columns.model_copy(
+            update={"text": columns.text or "text", "label": columns.label or "label"}
+        )
 
     reading, read = Reading([]), list(rows)
     reading.rows = len(read)
     if not read:
         raise InputError(f"{name}: the file has no rows")
     if not any(isinstance(row, dict) for _, row in read):
-        raise InputError(f"{name}: none of its {len(read)} rows can be used; first: {read[0][0]}: {read[0][1]}")
+        raise InputError(
+            f"{name}: none of its {len(read)} rows can be used; first: {read[0][0]}: {read[0][1]}"
+        )
     shape = _shape(name, read, columns)
     groups = {dimension: iter(_groups(dimension, column, read)) for dimension, column in shape.groups.items()}
     wanted = {normal_label(label) for label in labels} if labels else None
@@ -72,7 +80,9 @@ def read_source(source: Source, base: Path, origin: Origin, labels: list[str] | 
         if isinstance(row, str):
             reading.rejected.append(f"{where}: {row}")
             continue
-        record = _record(row, shape, columns, {d: next(own) for d, own in groups.items()}, where, origin, number)
+        record = _record(
+            row, shape, columns, {d: next(own) for d, own in groups.items()}, where, origin, number
+        )
         if isinstance(record, str):
             reading.rejected.append(f"{where}: {record}")
         elif wanted is not None and record.label not in wanted:
@@ -107,7 +117,9 @@ def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
     """The shape of a study's file: what the study names, the rest found. A group's column of the dimension's own name may be called otherwise."""
     present = gathered(row for _, row in rows if isinstance(row, dict))
     assumed = {d: c for d, c in columns.groups.items() if c == d and c not in present}
-    given = Given(columns.text, columns.label, groups={d: c for d, c in columns.groups.items() if d not in assumed})
+    given = Given(
+        columns.text, columns.label, groups={d: c for d, c in columns.groups.items() if d not in assumed}
+    )
     for key in ("id", "parent", "pair", "cluster", "statement"):
         column = getattr(columns, key)
         if column and column not in present:
@@ -139,7 +151,13 @@ def _groups(dimension: str, column: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _record(
-    row: dict[str, Any], shape: Shape, columns: Columns, groups: dict[str, str], where: str, origin: Origin, number: int
+    row: dict[str, Any],
+    shape: Shape,
+    columns: Columns,
+    groups: dict[str, str],
+    where: str,
+    origin: Origin,
+    number: int,
 ) -> Record | str:
     fault = shape.fault(row)
     if fault:

@@ -76,7 +76,13 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
     check_regular(path)
     packed = path.suffix.lower() in PACKED
     suffix = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
-    texts = {".jsonl": _jsonl_rows, ".ndjson": _jsonl_rows, ".json": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows}
+    texts = {
+        ".jsonl": _jsonl_rows,
+        ".ndjson": _jsonl_rows,
+        ".json": _jsonl_rows,
+        ".csv": _csv_rows,
+        ".tsv": _csv_rows,
+    }
     tables = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
     if suffix not in texts and (packed or suffix not in tables):
         allowed = ", ".join([*texts, *tables])
@@ -94,7 +100,11 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
                 yield from _listed_rows(path, packing)
                 return
             with _opened(path, packing) as lines:
-                yield from _jsonl_rows(path, lines, keep) if texts[suffix] is _jsonl_rows else texts[suffix](path, lines)
+                yield from (
+                    _jsonl_rows(path, lines, keep)
+                    if texts[suffix] is _jsonl_rows
+                    else texts[suffix](path, lines)
+                )
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: {_instead(path) or f'not UTF-8 at byte {error.start}; convert it, as with iconv -f latin1 -t utf-8'}"
@@ -119,7 +129,9 @@ def _opened(path: Path, packing: str | None) -> TextIO:
 
     if packing is None:
         return path.open(encoding="utf-8-sig", newline="")
-    return io.TextIOWrapper(pyarrow.input_stream(str(path), compression=packing), encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(
+        pyarrow.input_stream(str(path), compression=packing), encoding="utf-8-sig", newline=""
+    )
 
 
 def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
@@ -127,7 +139,9 @@ def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
     while line := lines.readline(LONGEST_LINE):
         number += 1
         if len(line) >= LONGEST_LINE:
-            raise InputError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; is it one record a line?")
+            raise InputError(
+                f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; is it one record a line?"
+            )
         yield line
 
 
@@ -253,7 +267,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             check_claims(path, file.metadata)
             yield from _numbered(path, file.iter_batches())
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file, or cut off or damaged ({first_line(error)}); write it again") from None
+        raise InputError(
+            f"{path}: not a Parquet file, or cut off or damaged ({first_line(error)}); write it again"
+        ) from None
 
 
 def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
@@ -264,7 +280,9 @@ def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
         try:
             rows = batch_rows(batch)
         except (pyarrow.ArrowException, OSError) as error:
-            raise InputError(f"{path}: damaged after row {number} ({first_line(error)}); write it again") from None
+            raise InputError(
+                f"{path}: damaged after row {number} ({first_line(error)}); write it again"
+            ) from None
         for row in rows:
             number += 1
             yield f"{path}:row {number}", row
@@ -273,12 +291,16 @@ def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
     datasets: Any = require("datasets", "datasets")
     try:
-        data = datasets.load_from_disk(str(path), keep_in_memory=True)  # no memory map: see probate.core.arrow
+        data = datasets.load_from_disk(
+            str(path), keep_in_memory=True
+        )  # no memory map: see probate.core.arrow
     except Exception as error:  # whatever its files make the library raise
         raise InputError(f"{path}: not a folder saved by datasets ({first_line(error)})") from None
     if isinstance(data, datasets.DatasetDict):
         if split not in data:
-            raise InputError(f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}")
+            raise InputError(
+                f"{path}: no split '{split}'{nearest(split, list(data))}; it has: {', '.join(data)}"
+            )
         data = data[split]
     yield from _dataset_rows(str(path), data)
 

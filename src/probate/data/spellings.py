@@ -22,7 +22,25 @@ from probate.data.quantities import days_of, numbers_of
 from probate.data.shape.cells import joined, plain
 from probate.data.shape.names import DIMENSIONS, key_of
 
-MISSING = {"", "na", "n/a", "n.a.", "n/d", "#n/a", "<na>", "nan", "nat", "null", "-", "--", "–", "—", "?", "??", "."}
+MISSING = {
+    "",
+    "na",
+    "n/a",
+    "n.a.",
+    "n/d",
+    "#n/a",
+    "<na>",
+    "nan",
+    "nat",
+    "null",
+    "-",
+    "--",
+    "–",
+    "—",
+    "?",
+    "??",
+    ".",
+}
 FEW_NUMBERS = 10
 """Different numbers up to which each is a group."""
 ARTICLE = re.compile(r"^(?:an?|the)\s+|\s+(?:person|persons|people)$")
@@ -103,11 +121,17 @@ def group_column(name: str, values: Sequence[Any], column: str = "", *, dates: b
     if rule:
         groups = list(
             dict.fromkeys(
-                g for _, g in sorted(zip(numbers or [], own, strict=True), key=lambda p: (math.isnan(p[0]), p[0])) if g
+                g
+                for _, g in sorted(
+                    zip(numbers or [], own, strict=True), key=lambda p: (math.isnan(p[0]), p[0])
+                )
+                if g
             )
         )
     codes = {
-        v if isinstance(v, (str, int, float, bool, bytes)) else t: g for v, t, g in zip(values, texts, own, strict=True) if g
+        v if isinstance(v, (str, int, float, bool, bytes)) else t: g
+        for v, t, g in zip(values, texts, own, strict=True)
+        if g
     }
     return GroupColumn(
         name,
@@ -148,7 +172,10 @@ def _banded(numbers: Sequence[float], pack: Pack | None, dates: bool) -> tuple[l
     years = not dates and known.min() >= 1900 and known.max() <= 2100  # of birth, not of age
     if pack and pack.bands and not dates and not years:
         bands = sorted(pack.bands.items(), key=lambda b: b[1])
-        own = ["" if math.isnan(x) else next((g for g, low in reversed(bands) if x >= low), bands[0][0]) for x in numbers]
+        own = [
+            "" if math.isnan(x) else next((g for g, low in reversed(bands) if x >= low), bands[0][0])
+            for x in numbers
+        ]
         return own, "numbers in the pack's bands: " + ", ".join(f"{g} from {low:g}" for g, low in bands)
     cuts = sorted(set(np.quantile(known, [0.25, 0.5, 0.75], method="lower").tolist()) - {float(known.max())})
     ends = [float(known.min()), *cuts, float(known.max())]

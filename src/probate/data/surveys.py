@@ -72,7 +72,11 @@ def _stance(answer: int, options: dict[int, str]) -> str | None:
 def _side(words: str) -> str | None:
     if re.search(r"\b(neither|hard to say|depends)\b", words, re.I):
         return "it depends"
-    return ("disagree" if re.search("disagree", words, re.I) else "agree") if re.search("agree", words, re.I) else None
+    return (
+        ("disagree" if re.search("disagree", words, re.I) else "agree")
+        if re.search("agree", words, re.I)
+        else None
+    )
 
 
 def _culture(system: str) -> str | None:

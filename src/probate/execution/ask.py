@@ -32,7 +32,9 @@ LEAST = 0.5
 TOP = 20
 LETTER = re.compile(r"[\s\"'`*_(\[]*([A-T])[\s\"'`*_)\].:,]*", re.I)
 LISTED = re.compile(r"[\s\"'`*_(\[]*([A-T])(?:[*_]*[).:\]][*_]*)\s+(.*)", re.S)
-NAMED = re.compile(r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(['’]|[ ]+\w)?", re.I)
+NAMED = re.compile(
+    r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(['’]|[ ]+\w)?", re.I
+)
 """A letter that is called the answer; what follows it is a word, if the letter may be an article."""
 
 
@@ -43,10 +45,14 @@ def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
         InputError: more options than letters.
     """
     if len(item.names) > len(LETTERS):
-        raise InputError(f"item '{item.id}' has {len(item.names)} options; at most {len(LETTERS)} have a letter")
+        raise InputError(
+            f"item '{item.id}' has {len(item.names)} options; at most {len(LETTERS)} have a letter"
+        )
     order = stable_order(item.names, "letters", item.id, seed)
     texts = dict(zip(item.names, item.options, strict=True))
-    listed = "\n".join(f"{letter}. {texts[name].strip()}" for letter, name in zip(LETTERS, order, strict=False))
+    listed = "\n".join(
+        f"{letter}. {texts[name].strip()}" for letter, name in zip(LETTERS, order, strict=False)
+    )
     turn = f"{item.prompt.strip()}\n\nOptions:\n{listed}\nAnswer with one letter only."
     return {
         "messages": [{"role": "user", "content": turn}],
@@ -129,7 +135,11 @@ def top_tokens(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def measure(
-    client: ApiClient, task: ChoiceTask, context: TaskContext, samples: int = 8, tick: Callable[[int], None] | None = None
+    client: ApiClient,
+    task: ChoiceTask,
+    context: TaskContext,
+    samples: int = 8,
+    tick: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
     """One outcome for each item. Where the server gives no log-probabilities, each item is asked `samples` times more at temperature 1."""
     items = list(task.items(context))
@@ -143,7 +153,11 @@ def measure(
     more: dict[int, list[dict[str, Any]]] = {}
     if plain:
         again = [
-            {**{k: v for k, v in asked[i][0].items() if k not in ("logprobs", "top_logprobs")}, "temperature": 1.0, "seed": s}
+            {
+                **{k: v for k, v in asked[i][0].items() if k not in ("logprobs", "top_logprobs")},
+                "temperature": 1.0,
+                "seed": s,
+            }
             for i in plain
             for s in range(samples)
         ]
@@ -163,7 +177,14 @@ def measure(
         )
         found.append(
             Outcome(
-                item.id, item.groups, item.target, response, prediction, float(prediction == item.target), bool(shares), how
+                item.id,
+                item.groups,
+                item.target,
+                response,
+                prediction,
+                float(prediction == item.target),
+                bool(shares),
+                how,
             )
         )
     return found
@@ -175,7 +196,12 @@ def _unread(answer: dict[str, Any]) -> str:
 
 
 def measure_study(
-    study: Study, base: Path, client: ApiClient, out: Path, samples: int, tick: Callable[[int], None] | None = None
+    study: Study,
+    base: Path,
+    client: ApiClient,
+    out: Path,
+    samples: int,
+    tick: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """The study's tasks and probes, asked of the server's model as one arm `api`; `outcomes.parquet` in `out`, for `probate compare`.
 
@@ -198,7 +224,9 @@ def measure_study(
             "study": study.name, "arm": "api", "bias_type": "none", "ratio": 0.0, "mitigation": "none", "method": "none", "round": 1, "seed": 0,
             "task": task.key, "metric": task.metric,
         }  # fmt: skip
-        frames.append(pd.DataFrame([{**fixed, **r, "groups": json.dumps(r["groups"], sort_keys=True)} for r in rows]))
+        frames.append(
+            pd.DataFrame([{**fixed, **r, "groups": json.dumps(r["groups"], sort_keys=True)} for r in rows])
+        )
     table = pd.concat(frames, ignore_index=True)
     with atomic(out / "outcomes.parquet") as part:
         table.to_parquet(part, index=False)

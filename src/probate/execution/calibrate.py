@@ -42,7 +42,9 @@ def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: fl
     """The design of the study's classification by its held-out items, with assumed rates."""
     data = read_data(study, base)
     n = sum(r.groups.get(study.bias.dimension) in study.bias.groups[:2] for r in data.split.test)
-    return {"held-out items": Planned(Design(n, rate, len(study.seeds), agreement, seed_sd), seed_sd, seed_sd)}
+    return {
+        "held-out items": Planned(Design(n, rate, len(study.seeds), agreement, seed_sd), seed_sd, seed_sd)
+    }
 
 
 def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Planned]:
@@ -73,13 +75,21 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
         values = measure.values(part).dropna(subset=["value"])
         if {0, 1} <= set(values["side"]):
             kinds.setdefault((bias_type, ratio), {})[seed] = values
-    controls = [f for (bias_type, _), own in kinds.items() if bias_type in ("none", NEUTRAL) for f in own.values()]
+    controls = [
+        f for (bias_type, _), own in kinds.items() if bias_type in ("none", NEUTRAL) for f in own.values()
+    ]
     arms = [f.set_index(["item_id", "side"])["value"] for f in controls]
     if not arms:
-        raise InputError(f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group")
+        raise InputError(
+            f"calibrate: no arm of '{outcomes['task'].iloc[0]}' has a usable answer of each group"
+        )
     rate = float(np.clip(np.mean([own.mean() for own in arms]), 0.01, 0.99))
     answers = pd.concat(arms, axis=1).to_numpy()
-    pairs = [(a[both], b[both]) for a, b in itertools.combinations(answers.T, 2) if (both := np.isfinite(a + b)).any()]
+    pairs = [
+        (a[both], b[both])
+        for a, b in itertools.combinations(answers.T, 2)
+        if (both := np.isfinite(a + b)).any()
+    ]
     same = float(np.mean([np.isclose(a, b).mean() for a, b in pairs])) if pairs else 0.85
     chance = rate**2 + (1 - rate) ** 2
     items = _items(controls, same)
@@ -110,12 +120,18 @@ def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:
     for own in arms:
         for one, other in itertools.pairwise(own.values()):
             table = cluster_table(difference(one, other))
-            found.append(resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0])
+            found.append(
+                resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0]
+            )
     return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
 
 
 def table(
-    planned: Mapping[str, Planned], analysis: Analysis, goal: float | None, runs: int, tick: Callable[[int], None] | None = None
+    planned: Mapping[str, Planned],
+    analysis: Analysis,
+    goal: float | None,
+    runs: int,
+    tick: Callable[[int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """For each task: its design, error rate and coverage without an effect, power over effects, the smallest visible change, what a goal needs.
 
@@ -193,7 +209,10 @@ def _between(row: dict[str, Any]) -> str:
     """The smallest change at both ends of the interval of the spread."""
     if "smallest_interval" not in row:
         return ""
-    ends = [f"{100 * v:.1f}" if np.isfinite(v) else f"more than {100 * row['largest']:.0f}" for v in row["smallest_interval"]]
+    ends = [
+        f"{100 * v:.1f}" if np.isfinite(v) else f"more than {100 * row['largest']:.0f}"
+        for v in row["smallest_interval"]
+    ]
     return f" [{ends[0]}, {ends[1]}]"
 
 
@@ -211,7 +230,11 @@ def calibrate(
     tick: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """What `probate calibrate` gives: `runs`, `tasks` (see `table`), and the `designs` that `probate.report.recovery` plots."""
-    planned = observed(study, RunFolder(source), seed_sd) if source else assumed(study, base, rate, agreement, seed_sd)
+    planned = (
+        observed(study, RunFolder(source), seed_sd)
+        if source
+        else assumed(study, base, rate, agreement, seed_sd)
+    )
     if items:
         planned = {name: replace(p, design=replace(p.design, n=items)) for name, p in planned.items()}
     designs = {name: p.design for name, p in planned.items()}

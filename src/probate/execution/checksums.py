@@ -54,8 +54,12 @@ def _read(folder: Path) -> dict[str, dict[str, object]]:
     try:
         known = json_value(read_bounded(path, LARGEST)) if path.exists() else {}
     except NotJson:
-        raise InputError(f"{path}: not readable as JSON; it was changed or cut off, so that nothing can be verified") from None
-    if not isinstance(known, dict) or not all(isinstance(e, dict) and {"sha256", "bytes"} <= set(e) for e in known.values()):
+        raise InputError(
+            f"{path}: not readable as JSON; it was changed or cut off, so that nothing can be verified"
+        ) from None
+    if not isinstance(known, dict) or not all(
+        isinstance(e, dict) and {"sha256", "bytes"} <= set(e) for e in known.values()
+    ):
         raise InputError(
             f"{path}: no list of files with their sha256 and bytes; it was changed, so that nothing can be verified"
         )
@@ -75,7 +79,11 @@ def verify(folder: Path, key: Path | None = None) -> tuple[int, list[Difference]
     if not (folder / NAME).is_file():
         raise InputError(f"{folder}: no {NAME} there; it is written at the end of a run or an audit")
     known, there = _read(folder), set(_files(folder))
-    found = [Difference(name, what) for name, entry in known.items() if (what := _changed(folder, name, entry, there))]
+    found = [
+        Difference(name, what)
+        for name, entry in known.items()
+        if (what := _changed(folder, name, entry, there))
+    ]
     found += [Difference(name, "new") for name in sorted(there - set(known))]
     return len(known), [*_list_itself(folder, key), *found]
 

@@ -48,8 +48,14 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
     computed = records * study.training.epochs * (own + shared / study.training.batch_size)
     prompts = sum(t.size(data.context) for t in tasks)
     scored = prompts * len(plan.arms) * TASK_PROMPT_TOKENS
-    generate = sum(plan.wanted[t] * n for t, n in plan.draws.items()) * CANDIDATES * study.generation.max_new_tokens
-    counts = {"generate": sum(plan.draws.values()), "train": len(plan.arms), "evaluate": len(plan.arms) * len(tasks)}
+    generate = (
+        sum(plan.wanted[t] * n for t, n in plan.draws.items()) * CANDIDATES * study.generation.max_new_tokens
+    )
+    counts = {
+        "generate": sum(plan.draws.values()),
+        "train": len(plan.arms),
+        "evaluate": len(plan.arms) * len(tasks),
+    }
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
     found: dict[str, Any] = {
         "study": study.name, "model": study.model.name,
@@ -62,8 +68,12 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
     if found["parameters"] is not None:
         size, share = found["parameters"], top_share(study)
         found["speed"] = matrix_speed() * EFFICIENCY
-        arm = share + (1 - share) / max(1, len(plan.arms))  # layers below the adapted ones run once for all arms
-        flops = 2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)  # shared prefixes are computed once
+        arm = share + (1 - share) / max(
+            1, len(plan.arms)
+        )  # layers below the adapted ones run once for all arms
+        flops = (
+            2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)
+        )  # shared prefixes are computed once
         found["seconds"] = flops / found["speed"]
         found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
     return found
@@ -116,10 +126,15 @@ def lines(found: dict[str, Any]) -> list[str]:
         for t, n in found["augmented_wanted"].items()
     ]
     said += [
-        f"server: {s['server']}, key in {s['variable']}" + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
+        f"server: {s['server']}, key in {s['variable']}"
+        + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
         for s in found["servers"]
     ]
-    said += ["code: harness tasks may run the code that their YAML files name (--allow-code)"] if found["code"] else []
+    said += (
+        ["code: harness tasks may run the code that their YAML files name (--allow-code)"]
+        if found["code"]
+        else []
+    )
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
     if found.get("ledger"):

@@ -88,7 +88,9 @@ class RunFolder:
                 f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out"
             ) from None
         except OSError as error:  # a symbolic link, or a folder
-            raise InputError(f"{self.path / '.lock'}: cannot be locked ({error.strerror}); remove it") from None
+            raise InputError(
+                f"{self.path / '.lock'}: cannot be locked ({error.strerror}); remove it"
+            ) from None
         try:
             clear_leftovers(self.path)
             yield
@@ -99,7 +101,9 @@ class RunFolder:
         """Raises InputError if a newer version of Probate wrote the folder."""
         found = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
         if not isinstance(found, int):
-            raise InputError(f"{self.path / 'run.json'}: schema: must be a whole number; choose another folder")
+            raise InputError(
+                f"{self.path / 'run.json'}: schema: must be a whole number; choose another folder"
+            )
         if found > SCHEMA:
             raise InputError(
                 f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; update Probate, or choose another folder"
@@ -171,7 +175,9 @@ class RunFolder:
         """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
         lines = []
         for r in data.split.all_train():
-            lines.append({"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance})
+            lines.append(
+                {"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance}
+            )
         for name, records in sets.items():
             for place, r in enumerate(records):
                 lines.append(
@@ -184,12 +190,22 @@ class RunFolder:
                         **r.provenance,
                     }
                 )
-        write_atomic(self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
+        write_atomic(
+            self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines)
+        )
 
     def write_mitigated(self, arm: Arm, made: Mitigated) -> None:
         """The training records of a mitigated arm, what was done to each, its weight, and what was left out."""
         lines = [
-            {"id": r.id, "origin": r.origin, "text": r.text, "label": r.label, "groups": r.groups, "weight": w, **_trace(r)}
+            {
+                "id": r.id,
+                "origin": r.origin,
+                "text": r.text,
+                "label": r.label,
+                "groups": r.groups,
+                "weight": w,
+                **_trace(r),
+            }
             for r, w in zip(made.records, made.weights, strict=True)
         ]
         lines += [{"id": r.id, "left_out": why} for r, why in made.dropped]
@@ -291,7 +307,9 @@ class RunFolder:
     def pack(self) -> Pack:
         """The identity pack that the run used."""
         own = self.info().get("pack")
-        return kept_value(self.path / "run.json", own, Pack) if own else load_pack(self.study().bias.dimension)
+        return (
+            kept_value(self.path / "run.json", own, Pack) if own else load_pack(self.study().bias.dimension)
+        )
 
     def reports(self, prefix: str) -> list[dict[str, Any]]:
         """What each finished stage whose name begins with `prefix` said of itself; a record that is not as it was written is left out."""
@@ -304,7 +322,9 @@ class RunFolder:
 
     def review_files(self) -> list[str]:
         """Files of reviews, by their path in the folder."""
-        return [p.relative_to(self.path).as_posix() for p in sorted(self.path.glob("review/*/*")) if p.is_file()]
+        return [
+            p.relative_to(self.path).as_posix() for p in sorted(self.path.glob("review/*/*")) if p.is_file()
+        ]
 
     def trained_on(self) -> dict[str, dict[str, dict[str, int]]]:
         """Arm → group → label → records that it was trained on."""

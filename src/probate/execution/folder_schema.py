@@ -87,8 +87,12 @@ OUTCOMES = {
 }
 """Columns of `outcomes.parquet` that must be there, and what they hold."""
 EFFECTS = {
-    **dict.fromkeys(("question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison"), TEXT),
-    **dict.fromkeys(("ratio", "round", "estimate", "ci_low", "ci_high", "p", "p_adjusted", "n", "seeds"), NUMBER),
+    **dict.fromkeys(
+        ("question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison"), TEXT
+    ),
+    **dict.fromkeys(
+        ("ratio", "round", "estimate", "ci_low", "ci_high", "p", "p_adjusted", "n", "seeds"), NUMBER
+    ),
 }
 """Of `effects.parquet`."""
 
@@ -176,7 +180,9 @@ def _check_columns(path: Path, schema: Any, columns: dict[str, str]) -> None:
         if name not in names:
             raise InputError(f"{path}: no column '{name}'; {AGAIN}")
         if not _holds(schema.field(name).type, kind):
-            raise InputError(f"{path}: column '{name}': holds {str(schema.field(name).type)[:60]}, not {kind}; {AGAIN}")
+            raise InputError(
+                f"{path}: column '{name}': holds {str(schema.field(name).type)[:60]}, not {kind}; {AGAIN}"
+            )
 
 
 def _holds(own: Any, kind: str) -> bool:
@@ -197,7 +203,9 @@ def kept_groups(path: Path, column: pd.Series) -> pd.Series:
     shape = TypeAdapter(dict[str, str])
     for text in column.unique():
         try:
-            known[text] = shape.validate_python(json_value(text if isinstance(text, str) else "null"), strict=True)
+            known[text] = shape.validate_python(
+                json_value(text if isinstance(text, str) else "null"), strict=True
+            )
         except (NotJson, ValidationError):
             raise InputError(
                 f"{path}: column 'groups': {str(text)[:60]!r} is no object of dimension and group; {AGAIN}"

@@ -70,7 +70,9 @@ def read_data(study: Study, base: Path) -> StudyData:
     for group, mapping in (study.bias.relabel or {}).items():
         for label in (*mapping, *mapping.values()):
             if normal_label(label) not in labels:
-                raise InputError(f"bias.relabel.{group}: '{label}' is no label of the data; labels: {', '.join(labels)}")
+                raise InputError(
+                    f"bias.relabel.{group}: '{label}' is no label of the data; labels: {', '.join(labels)}"
+                )
     plan = make_plan(study, len(labels) * len(groups))
     cells = len(labels) * len(groups)
     spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
@@ -133,7 +135,9 @@ def _check_labels(labels: Sequence[str], found: Counter[str]) -> None:
         raise InputError(f"data: two labels differ only in upper and lower case: {', '.join(labels)}")
 
 
-def _read_augmented(study: Study, base: Path, split: Split, labels: list[str]) -> tuple[list[Record], list[str]]:
+def _read_augmented(
+    study: Study, base: Path, split: Split, labels: list[str]
+) -> tuple[list[Record], list[str]]:
     """The ready set without records whose parent (or self) is held out, trained on already, or of another group."""
     assert study.augmented is not None
     reading = read_source(study.augmented, base, "augmented", labels)
@@ -202,7 +206,9 @@ def _draw(plan: Plan, data: StudyData, arm: Arm) -> Draw:
     return data.split.draws[place % len(data.split.draws)]
 
 
-def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record], more: int = 0) -> list[Record]:
+def arm_order(
+    study: Study, data: StudyData, arm: Arm, records: Sequence[Record], more: int = 0
+) -> list[Record]:
     """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0); `more`: wanted beyond γ's.
 
     A matched control of a ready set has the same records in the same order, before relabelling; a second control another order, so that it has other ones
@@ -214,7 +220,12 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
         cells = len(data.labels) * len(study.bias.groups)
         per_cell = -(-(make_plan(study, cells).wanted[arm.bias_type] + more) // cells)
         records = choose(
-            records, per_cell, dimension=dimension, pack=data.pack, strength=study.effective_strength, seed=arm.seed
+            records,
+            per_cell,
+            dimension=dimension,
+            pack=data.pack,
+            strength=study.effective_strength,
+            seed=arm.seed,
         )
     seed = arm.seed if study.redraw else study.seeds[0]
     ordered = nested_order(records, lambda r: (r.label, r.groups.get(dimension)), seed)
@@ -222,7 +233,9 @@ def arm_order(study: Study, data: StudyData, arm: Arm, records: Sequence[Record]
         return ordered
     relabel = None
     if study.bias.relabel:
-        relabel = {g: {normal_label(a): normal_label(b) for a, b in m.items()} for g, m in study.bias.relabel.items()}
+        relabel = {
+            g: {normal_label(a): normal_label(b) for a, b in m.items()} for g, m in study.bias.relabel.items()
+        }
     return annotate(
         ordered,
         dimension=dimension,
@@ -238,7 +251,9 @@ def mix_arm(plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record]) ->
     return mix(original_of(plan, data, arm), ordered, arm.ratio, f"arm {arm.name}")
 
 
-def later_round(plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]) -> list[Record]:
+def later_round(
+    plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]
+) -> list[Record]:
     """Training records of a later round by the study's policy: `ordered` is what was written for it, `earlier` what the round before trained on."""
     study, original = plan.study, original_of(plan, data, arm)
     records = mix_arm(plan, data, arm, ordered)
@@ -247,7 +262,9 @@ def later_round(plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record]
         return [*original, *written, *records[len(original) :]]
     replaced = replaced_count(study, data)
     if replaced:
-        kept = nested_order(original, lambda r: (r.label, r.groups.get(study.bias.dimension)), arm.seed % 1000)
+        kept = nested_order(
+            original, lambda r: (r.label, r.groups.get(study.bias.dimension)), arm.seed % 1000
+        )
         return [*kept[: len(original) - replaced], *ordered[: len(records) - len(original) + replaced]]
     return records
 

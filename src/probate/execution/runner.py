@@ -42,7 +42,9 @@ class ArmsDone:
 class Runner:
     """Runs the arms of one study into one folder. Bad input is found before the folder is made."""
 
-    def __init__(self, study: Study, folder: RunFolder, base: Path, reporter: Reporter, deadline: float | None = None) -> None:
+    def __init__(
+        self, study: Study, folder: RunFolder, base: Path, reporter: Reporter, deadline: float | None = None
+    ) -> None:
         self.study = study
         self.deadline = deadline
         self._spent: list[float] = []
@@ -143,7 +145,9 @@ class Runner:
         with wearing(base.model, adapter) as model:
             writer = replace(base, model=model, spec=base.spec.model_copy(update={"adapter": before.name}))
             wanted = self.plan.wanted[arm.bias_type] + more
-            found = self.stages.generate(arm.bias_type, wanted, arm.name, self._told(arm), (writer, key, arm.round))
+            found = self.stages.generate(
+                arm.bias_type, wanted, arm.name, self._told(arm), (writer, key, arm.round)
+            )
         renamed = [replace(r, id=f"r{arm.round}:{r.id}") for r in found]
         ordered = arm_data.arm_order(self.study, self.data, arm, renamed, more)
         self._sets[arm.name] = ordered
@@ -171,11 +175,17 @@ class Runner:
     def _kind(self, arm: Arm) -> tuple[str, str, int]:
         """Which augmented data an arm draws on: the bias type, the mitigation where it has the generator write anew, and the seed for which it is generated."""
         own = self.mitigations.get(arm.mitigation, [])
-        return arm.bias_type, arm.mitigation if any(s.instruction(self.mitigating) for s in own) else "", self.plan.writer(arm)
+        return (
+            arm.bias_type,
+            arm.mitigation if any(s.instruction(self.mitigating) for s in own) else "",
+            self.plan.writer(arm),
+        )
 
     def _told(self, arm: Arm) -> str:
         """What the arm's mitigations tell the generator."""
-        return " ".join(filter(None, (s.instruction(self.mitigating) for s in self.mitigations.get(arm.mitigation, []))))
+        return " ".join(
+            filter(None, (s.instruction(self.mitigating) for s in self.mitigations.get(arm.mitigation, [])))
+        )
 
     def _set_name(self, arm: Arm) -> str:
         if arm.round > 1:
@@ -220,7 +230,9 @@ class Runner:
 
     def _arm(self, arm: Arm, mixed: Mitigated, base: LM, place: str) -> list[pd.DataFrame]:
         kept = self._sets.get(self._set_name(arm), []) if self._follows_distance(arm, mixed) else None
-        trained = self.guard(f"train {arm.name}", arm.name, partial(self.stages.train, arm, mixed, base, place, kept))
+        trained = self.guard(
+            f"train {arm.name}", arm.name, partial(self.stages.train, arm, mixed, base, place, kept)
+        )
         if trained is None:
             return []
         self._trained[arm.name] = key, adapter = trained

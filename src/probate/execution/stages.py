@@ -58,7 +58,9 @@ DRAW_SEED = 1009
 class Stages:
     """What a run does with models, for one study and its data. Artifacts go to `store`."""
 
-    def __init__(self, study: Study, data: StudyData, tasks: Sequence[Task], store: Store, reporter: Reporter) -> None:
+    def __init__(
+        self, study: Study, data: StudyData, tasks: Sequence[Task], store: Store, reporter: Reporter
+    ) -> None:
         self.study = study
         self.data = data
         self._read = {task.key: task.fingerprint(data.context) for task in tasks}
@@ -90,12 +92,20 @@ class Stages:
         return ApiBackend(spec.api, self.store.root / "api-cache")
 
     def generate(
-        self, bias_type: str, wanted: int, name: str, instruction: str, later: tuple[LM, str, int] | None = None, seed: int = 0
+        self,
+        bias_type: str,
+        wanted: int,
+        name: str,
+        instruction: str,
+        later: tuple[LM, str, int] | None = None,
+        seed: int = 0,
     ) -> list[Record]:
         """`later`: the model that writes in a later round, the key of its training, and the round. `seed`: of the arms that train on it, which gives it draws of its own."""
         study = self.study
         spec = study.generator or study.model
-        statements = sorted({r.provenance["statement"] for r in self.data.split.all_train() if "statement" in r.provenance})
+        statements = sorted(
+            {r.provenance["statement"] for r in self.data.split.all_train() if "statement" in r.provenance}
+        )
         language = study.data.language
         lm, writer, number = later or (None if spec.api else self.lm(spec), "", 1)
         generation = study.generation.model_copy(
@@ -158,7 +168,9 @@ class Stages:
             *map(content_hash, (original, augmented)),
             sources,
         )
-        spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in study.distribution}
+        spaces: dict[str, Embed] = {
+            n: hidden_states(lm) if n == "model" else embed for n in study.distribution
+        }
 
         def groups(records: Sequence[Record]) -> list[str]:
             return [r.groups.get(study.bias.dimension, "") for r in records]
@@ -174,10 +186,16 @@ class Stages:
         return folder
 
     def mitigate(
-        self, arm: Arm, records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
+        self,
+        arm: Arm,
+        records: Sequence[Record],
+        strategies: Sequence[Mitigation],
+        context: MitigationContext,
     ) -> Mitigated:
         """`probate.mitigations.base.mitigate` as a stage, so that what a model wrote or judged is there when the run is continued."""
-        models = [self.fingerprint(spec) for spec in (self.study.model, self.study.generator or self.study.model)]
+        models = [
+            self.fingerprint(spec) for spec in (self.study.model, self.study.generator or self.study.model)
+        ]
         own = [s.fingerprint(context) for s in strategies]
         key = digest(STAGE_VERSIONS["mitigate"], own, models, content_hash(records))
 
@@ -185,15 +203,21 @@ class Stages:
             with self.reporter.stage(f"mitigate {arm.name}", 0, ""):
                 made = mitigate(records, strategies, context)
             write_records(folder / "records.jsonl", made.records)
-            write_records(folder / "dropped.jsonl", [r.with_provenance(left_out=why) for r, why in made.dropped])
+            write_records(
+                folder / "dropped.jsonl", [r.with_provenance(left_out=why) for r, why in made.dropped]
+            )
             return {"weights": made.weights}
 
         folder, done = self.store.run(f"stages/mitigate-{arm.name}", key, work)
         dropped = [(r, r.provenance["left_out"]) for r in read_records(folder / "dropped.jsonl")]
         plain = mitigate([], strategies, context)
-        return replace(plain, records=read_records(folder / "records.jsonl"), weights=done["weights"], dropped=dropped)
+        return replace(
+            plain, records=read_records(folder / "records.jsonl"), weights=done["weights"], dropped=dropped
+        )
 
-    def train(self, arm: Arm, mixed: Mitigated, base: LM, place: str, kept: Sequence[Record] | None) -> tuple[str, Path]:
+    def train(
+        self, arm: Arm, mixed: Mitigated, base: LM, place: str, kept: Sequence[Record] | None
+    ) -> tuple[str, Path]:
         """The key and the folder of the arm's adapter. `kept`: the arm's whole augmented set, if the distance of origins is to be measured."""
         key = digest(
             STAGE_VERSIONS["train"],
@@ -248,7 +272,9 @@ class Stages:
             **(self._drawn_together(mixed, log, base, folder, kept) if kept is not None else {}),
         }
 
-    def _drawn_together(self, mixed: Mitigated, log: Any, base: LM, folder: Path, kept: Sequence[Record]) -> dict[str, Any]:
+    def _drawn_together(
+        self, mixed: Mitigated, log: Any, base: LM, folder: Path, kept: Sequence[Record]
+    ) -> dict[str, Any]:
         """The distance of original and augmented records before and after training.
 
         Originals are the held-out ones; augmented records are those of `kept` that γ left out, or where it took all, those trained
@@ -267,13 +293,26 @@ class Stages:
             self.data.labels,
             self.study.training.max_length,
         )
-        found = {"before": before, "after": after, "originals": counts[0], "augmented": counts[1], "augmented_seen": seen}
+        found = {
+            "before": before,
+            "after": after,
+            "originals": counts[0],
+            "augmented": counts[1],
+            "augmented_seen": seen,
+        }
         steps = [d for d in log.distances if d == d]
         extra = {"align_scale": log.scale, "align_first": steps[0], "align_last": steps[-1]} if steps else {}
         return {"held_out_distance": found, **extra}
 
     def evaluate(
-        self, arm: Arm, task: Task, trained: str, adapter: Path, base: LM, place: str, notice: dict[str, str] | None
+        self,
+        arm: Arm,
+        task: Task,
+        trained: str,
+        adapter: Path,
+        base: LM,
+        place: str,
+        notice: dict[str, str] | None,
     ) -> pd.DataFrame:
         key = digest(
             STAGE_VERSIONS["evaluate"],
@@ -284,7 +323,9 @@ class Stages:
 
         def work(folder: Path) -> dict[str, Any]:
             before = base.truncated
-            with self.reporter.stage(f"{place} {task.key} {arm.name}", task.size(self.data.context), "prompts") as tick:
+            with self.reporter.stage(
+                f"{place} {task.key} {arm.name}", task.size(self.data.context), "prompts"
+            ) as tick:
                 outcomes = evaluate(base, adapter, task, self.data.context, tick, notice)
             lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
             write_atomic(folder / "outcomes.jsonl", lines)

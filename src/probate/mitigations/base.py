@@ -101,7 +101,9 @@ class Mitigation:
         Raises:
             InputError: `reads` gives what cannot be compared.
         """
-        return fingerprint(self, f"mitigations: {self.name}", context, {"learner", "generator"}, self.reads(context))
+        return fingerprint(
+            self, f"mitigations: {self.name}", context, {"learner", "generator"}, self.reads(context)
+        )
 
     def check(self, context: MitigationContext) -> None:
         """Raises InputError for a context that it cannot work in, before any record is seen."""
@@ -153,10 +155,14 @@ def spoken(name: str, own: str | None, sentences: Mapping[str, str], language: s
 
 def marked(record: Record, name: str, **what: Any) -> Record:
     """The record with a line in its provenance on what the mitigation `name` did."""
-    return record.with_provenance(mitigations=[*record.provenance.get("mitigations", []), {"name": name, **what}])
+    return record.with_provenance(
+        mitigations=[*record.provenance.get("mitigations", []), {"name": name, **what}]
+    )
 
 
-def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext) -> Mitigated:
+def mitigate(
+    records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
+) -> Mitigated:
     """Apply `strategies` in turn to the augmented records; original ones keep their place and their weight of 1.
 
     Raises:
@@ -171,7 +177,9 @@ def mitigate(records: Sequence[Record], strategies: Sequence[Mitigation], contex
     for strategy in strategies:
         changed = iter(strategy.change_all([r for r, _ in items if r.origin == "augmented"], context))
         items = [
-            (new, weight) for record, weight in items for new in (next(changed) if record.origin == "augmented" else [record])
+            (new, weight)
+            for record, weight in items
+            for new in (next(changed) if record.origin == "augmented" else [record])
         ]
         kept, left = strategy.select([r for r, _ in items if r.origin == "augmented"], original, context)
         dropped += left

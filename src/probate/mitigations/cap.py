@@ -18,12 +18,19 @@ from probate.study.mixing import augmented_count
 
 class CapOptions(Options):
     gap: float = Field(
-        gt=0, description="Largest change of the gap that is accepted, in the measure's unit (0.05: five points)."
+        gt=0,
+        description="Largest change of the gap that is accepted, in the measure's unit (0.05: five points).",
     )
-    run: str = Field(description="Folder of a finished run that measured the change of the gap at one or more γ.")
+    run: str = Field(
+        description="Folder of a finished run that measured the change of the gap at one or more γ."
+    )
     task: str = Field("occupation", description="Task of that run whose primary measure counts.")
-    sure: bool = Field(True, description="Keep the interval's bound, not only the estimate, within the budget.")
-    originals: int | None = Field(None, ge=1, description="|D_o|, where the records at hand are augmented ones only (a file).")
+    sure: bool = Field(
+        True, description="Keep the interval's bound, not only the estimate, within the budget."
+    )
+    originals: int | None = Field(
+        None, ge=1, description="|D_o|, where the records at hand are augmented ones only (a file)."
+    )
 
 
 class Cap(Mitigation):
@@ -54,12 +61,19 @@ class Cap(Mitigation):
         o = self.options
         path = self._effects()
         if not path.exists():
-            raise InputError(f"mitigations: cap.options.run: {path}: no such file; name the folder of a finished run")
+            raise InputError(
+                f"mitigations: cap.options.run: {path}: no such file; name the folder of a finished run"
+            )
         effects = pd.read_parquet(path)
         rows = effects[(effects["question"] == "inheritance") & (effects["task"] == o.task)]
         if rows.empty:
-            have = ", ".join(sorted(effects.loc[effects["question"] == "inheritance", "task"].unique())) or "none"
-            raise InputError(f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; it did in: {have}")
+            have = (
+                ", ".join(sorted(effects.loc[effects["question"] == "inheritance", "task"].unique()))
+                or "none"
+            )
+            raise InputError(
+                f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; it did in: {have}"
+            )
         matched = rows["contrast"] == AGAINST_MATCHED
         rows = rows[matched] if matched.any() else rows
         if rows["estimate"].isna().any():

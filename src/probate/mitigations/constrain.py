@@ -20,7 +20,9 @@ SENTENCES = {
 
 class ConstrainOptions(Options):
     sentence: str | None = Field(
-        None, min_length=1, description="What the generator is told after each prompt; default: Probate's own in the language."
+        None,
+        min_length=1,
+        description="What the generator is told after each prompt; default: Probate's own in the language.",
     )
 
 

@@ -21,10 +21,14 @@ from probate.models.embedder import embed, encoder_files
 
 class CounterfactualOptions(Options):
     how: Literal["swap", "rewrite"] = Field(
-        "swap", description="`swap` by rule (female and male), or `rewrite` by the generator (any groups), with checks."
+        "swap",
+        description="`swap` by rule (female and male), or `rewrite` by the generator (any groups), with checks.",
     )
     similarity: float = Field(
-        0.6, ge=-1, le=1, description="Of a rewriting: least cosine of its sentence embedding with the original's."
+        0.6,
+        ge=-1,
+        le=1,
+        description="Of a rewriting: least cosine of its sentence embedding with the original's.",
     )
 
 
@@ -60,11 +64,15 @@ class Counterfactual(Mitigation):
 
     def check(self, context: MitigationContext) -> None:
         if context.language != "en":
-            raise InputError(f"mitigations: counterfactual: it knows English; '{context.language}' is not there")
+            raise InputError(
+                f"mitigations: counterfactual: it knows English; '{context.language}' is not there"
+            )
         if self.options.how == "swap":
             _pack(context)
         elif not any(p.dimension == context.dimension for p in context.packs):
-            raise InputError(f"mitigations: counterfactual by rewriting needs the identity pack of '{context.dimension}'")
+            raise InputError(
+                f"mitigations: counterfactual by rewriting needs the identity pack of '{context.dimension}'"
+            )
 
     def change_all(self, records: Sequence[Record], context: MitigationContext) -> list[list[Record]]:
         if self.options.how == "swap":
@@ -95,7 +103,9 @@ class Counterfactual(Mitigation):
             if new.rejected:
                 found[r.id] = [marked(r, self.name, skipped=new.rejected)]
             else:
-                like = replace(r, id=f"{r.id}~{target}", text=new.text, groups={**r.groups, context.dimension: target})
+                like = replace(
+                    r, id=f"{r.id}~{target}", text=new.text, groups={**r.groups, context.dimension: target}
+                )
                 found[r.id] = [
                     marked(r, self.name, rewritten=False),
                     marked(like, self.name, rewritten=True, parent=r.id),
@@ -115,9 +125,15 @@ class Counterfactual(Mitigation):
         (group,) = shown
         other = GROUPS[1 - GROUPS.index(group)]
         made = replace(
-            record, id=f"{record.id}~{other}", text=swap(record.text, pack), groups={**record.groups, pack.dimension: other}
+            record,
+            id=f"{record.id}~{other}",
+            text=swap(record.text, pack),
+            groups={**record.groups, pack.dimension: other},
         )
-        return [marked(record, self.name, swapped=False), marked(made, self.name, swapped=True, parent=record.id)]
+        return [
+            marked(record, self.name, swapped=False),
+            marked(made, self.name, swapped=True, parent=record.id),
+        ]
 
 
 def other_group(group: str, pack: Pack) -> str:
@@ -129,5 +145,7 @@ def other_group(group: str, pack: Pack) -> str:
 def _pack(context: MitigationContext) -> Pack:
     found = next((p for p in context.packs if set(GROUPS) <= set(p.groups)), None)
     if found is None:
-        raise InputError("mitigations: counterfactual needs an identity pack with the groups female and male, such as 'gender'")
+        raise InputError(
+            "mitigations: counterfactual needs an identity pack with the groups female and male, such as 'gender'"
+        )
     return found

@@ -12,12 +12,17 @@ from probate.train.settings import AlignSettings, Kind
 
 class LossOptions(Options):
     weight: float = Field(
-        1.0, ge=0, description="λ, relative: at 1 the alignment term is as large as the plain loss was in the first steps."
+        1.0,
+        ge=0,
+        description="λ, relative: at 1 the alignment term is as large as the plain loss was in the first steps.",
     )
     kind: Kind = Field(
-        "mean", description="`mean` (the paper's), `mmd` (several bandwidths) or `coral` (covariances and means)."
+        "mean",
+        description="`mean` (the paper's), `mmd` (several bandwidths) or `coral` (covariances and means).",
     )
-    within_label: bool = Field(False, description="Align within each label, so that aligning does not erase the label.")
+    within_label: bool = Field(
+        False, description="Align within each label, so that aligning does not erase the label."
+    )
     decay: float = Field(0.9, ge=0, lt=1, description="Of the running means; 0 takes each batch alone.")
 
 

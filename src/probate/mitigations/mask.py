@@ -20,7 +20,9 @@ class MaskOptions(Options):
     mode: Literal["neutral", "mask"] = Field(
         "neutral", description="`neutral` words (they, the person, a sibling), or `mask`: [MASK] for each."
     )
-    names: list[str] = Field(default_factory=list, description="Further names to mask, besides those of the identity packs.")
+    names: list[str] = Field(
+        default_factory=list, description="Further names to mask, besides those of the identity packs."
+    )
     words: list[str] = Field(default_factory=list, description="Further words to mask.")
     entities: bool = Field(
         False,
@@ -68,7 +70,9 @@ class Mask(Mitigation):
         found = []
         for record in records:
             text, changes = masker(record.text, record.label)
-            found.append([marked(replace(record, text=text), self.name, changes=changes) if changes else record])
+            found.append(
+                [marked(replace(record, text=text), self.name, changes=changes) if changes else record]
+            )
         return found
 
 

@@ -27,5 +27,9 @@ class Reweight(Mitigation):
             raise InputError(
                 f"mitigations: reweight: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
             )
-        cells, groups, labels = Counter(keys), Counter(g for g, _ in keys), Counter(label for _, label in keys)
+        cells, groups, labels = (
+            Counter(keys),
+            Counter(g for g, _ in keys),
+            Counter(label for _, label in keys),
+        )
         return [groups[g] * labels[label] / (len(keys) * cells[g, label]) for g, label in keys]

@@ -42,7 +42,9 @@ class Select(Mitigation):
 
     name = "select"
     title = "Select"
-    source = "data selection by an influence proxy; classifier two-sample score after Lopez-Paz and Oquab (2017)"
+    source = (
+        "data selection by an influence proxy; classifier two-sample score after Lopez-Paz and Oquab (2017)"
+    )
     whole = True
     option_type: ClassVar[type[Options]] = SelectOptions
 
@@ -51,15 +53,21 @@ class Select(Mitigation):
         return bool(self.options.by == "gradient")
 
     def check(self, context: MitigationContext) -> None:
-        if self.options.by == "stereotype" and not any(p.dimension == context.dimension for p in context.packs):
-            raise InputError(f"mitigations: select by stereotype needs the identity pack of '{context.dimension}'")
+        if self.options.by == "stereotype" and not any(
+            p.dimension == context.dimension for p in context.packs
+        ):
+            raise InputError(
+                f"mitigations: select by stereotype needs the identity pack of '{context.dimension}'"
+            )
 
     def select(
         self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
     ) -> tuple[list[Record], list[tuple[Record, str]]]:
         if not records:
             return [], []
-        score = {"stereotype": self._stereotype, "two_sample": self._apart, "gradient": self._unlike}[self.options.by]
+        score = {"stereotype": self._stereotype, "two_sample": self._apart, "gradient": self._unlike}[
+            self.options.by
+        ]
         scores = score(records, original, context)
         order = np.argsort(-np.asarray(scores), kind="stable")
         gone = set(order[: round(self.options.share * len(records))].tolist())
@@ -69,7 +77,9 @@ class Select(Mitigation):
             [(r, f"{why} ({scores[i]:.3f})") for i, r in enumerate(records) if i in gone],
         )
 
-    def _stereotype(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
+    def _stereotype(
+        self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
+    ) -> list[float]:
         pack = next(p for p in context.packs if p.dimension == context.dimension)
         if not any(r.groups.get(context.dimension) for r in records):
             raise InputError(
@@ -82,7 +92,9 @@ class Select(Mitigation):
             found.append(float(fits) + lean(r.text, group, pack) / 100)
         return found
 
-    def _apart(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
+    def _apart(
+        self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
+    ) -> list[float]:
         if len(original) < FOLDS or len(records) < FOLDS:
             raise InputError(
                 f"mitigations: select by two_sample needs at least {FOLDS} original and {FOLDS} augmented records, "
@@ -94,7 +106,8 @@ class Select(Mitigation):
         from sklearn.pipeline import make_pipeline
 
         model = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(class_weight="balanced")
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            LogisticRegression(class_weight="balanced"),
         )
         texts = [r.text for r in [*original, *records]]
         target = np.array([0] * len(original) + [1] * len(records))
@@ -102,7 +115,9 @@ class Select(Mitigation):
         chance = cross_val_predict(model, texts, target, cv=folds, method="predict_proba")[:, 1]
         return [float(c) for c in chance[len(original) :]]
 
-    def _unlike(self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext) -> list[float]:
+    def _unlike(
+        self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
+    ) -> list[float]:
         lacking = sorted({r.label for r in records} - {r.label for r in original})
         if lacking:
             raise InputError(
@@ -111,7 +126,9 @@ class Select(Mitigation):
 
         lm = context.model("learner", "select by gradient")
         rows = with_messages([*original, *records], context.prompt, context.labels)
-        found = gradients.record_gradients(lm.model, examples.encode(lm, rows, context.max_length)[0], lm.pad_id).numpy()
+        found = gradients.record_gradients(
+            lm.model, examples.encode(lm, rows, context.max_length)[0], lm.pad_id
+        ).numpy()
         clean = {
             label: found[[i for i, r in enumerate(original) if r.label == label]].mean(0)
             for label in {r.label for r in records}

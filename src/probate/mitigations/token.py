@@ -20,12 +20,15 @@ SENTENCES = {
 
 
 class TokenOptions(Options):
-    sentence: str | None = Field(None, min_length=1, description="The sentence; default: Probate's own in the language.")
+    sentence: str | None = Field(
+        None, min_length=1, description="The sentence; default: Probate's own in the language."
+    )
     placement: Literal["prefix", "user", "system"] = Field(
         "prefix", description="Before the text itself, before the whole `user` turn, or as `system` turn."
     )
     evaluation: bool = Field(
-        False, description="Also before every chat prompt of the evaluation: as `system` turn, else before the user turn."
+        False,
+        description="Also before every chat prompt of the evaluation: as `system` turn, else before the user turn.",
     )
 
 
@@ -57,7 +60,14 @@ class Token(Mitigation):
             return [marked(record, self.name, **notice).with_provenance(notice=notice)]
         if record.text.startswith(sentence):
             return [record]
-        return [marked(replace(record, text=f"{sentence} {record.text}"), self.name, placement="prefix", text=sentence)]
+        return [
+            marked(
+                replace(record, text=f"{sentence} {record.text}"),
+                self.name,
+                placement="prefix",
+                text=sentence,
+            )
+        ]
 
     def notice(self, context: MitigationContext) -> dict[str, str] | None:
         if not self.options.evaluation:

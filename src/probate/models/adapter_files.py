@@ -47,7 +47,9 @@ def read_config(adapter: str, folder: Path) -> AdapterConfig:
     """
     where = f"model.adapter '{adapter}'"
     if not (folder / WEIGHTS).exists() and (folder / PICKLED).exists():
-        raise InputError(f"{where}: {PICKLED} is a pickle, which can run any code and is not read; save it as {WEIGHTS}")
+        raise InputError(
+            f"{where}: {PICKLED} is a pickle, which can run any code and is not read; save it as {WEIGHTS}"
+        )
     for name in (CONFIG, WEIGHTS):
         path = folder / name
         if not path.exists():
@@ -55,7 +57,9 @@ def read_config(adapter: str, folder: Path) -> AdapterConfig:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{where}: {name} is no regular file; name a folder that PEFT wrote")
     if (folder / CONFIG).stat().st_size > LARGEST_CONFIG:
-        raise InputError(f"{where}: {CONFIG} has more than {LARGEST_CONFIG:,} bytes; name a folder that PEFT wrote")
+        raise InputError(
+            f"{where}: {CONFIG} has more than {LARGEST_CONFIG:,} bytes; name a folder that PEFT wrote"
+        )
     try:
         config = TypeAdapter(AdapterConfig).validate_python(json_value((folder / CONFIG).read_bytes()))
     except (NotJson, OSError) as error:
@@ -64,7 +68,9 @@ def read_config(adapter: str, folder: Path) -> AdapterConfig:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part)[:40] for part in first["loc"])
         said = first["msg"][0].lower() + first["msg"][1:160]
-        raise InputError(f"{where}: {CONFIG}: {f'{field}: ' if field else ''}{said}; save the adapter again") from None
+        raise InputError(
+            f"{where}: {CONFIG}: {f'{field}: ' if field else ''}{said}; save the adapter again"
+        ) from None
     _check_bounds(f"{where}: {CONFIG}", config)
     _check_ranks(where, config, folder / WEIGHTS)
     return config
@@ -75,10 +81,14 @@ def _check_bounds(where: str, config: AdapterConfig) -> None:
     if kind not in TYPES:
         raise InputError(f"{where}: peft_type: must be one of {', '.join(TYPES)}; got {str(kind)[:40]!r}")
     if config.get(RUN_BY_PEFT):
-        raise InputError(f"{where}: {RUN_BY_PEFT}: makes PEFT import a module that it names, which is not done; take it out")
+        raise InputError(
+            f"{where}: {RUN_BY_PEFT}: makes PEFT import a module that it names, which is not done; take it out"
+        )
     endless = next((text for text in _texts(config) if REPEATED.search(text)), None)
     if endless is not None:
-        raise InputError(f"{where}: the pattern {endless[:100]!r} repeats a group, which may take for ever; list the names")
+        raise InputError(
+            f"{where}: the pattern {endless[:100]!r} repeats a group, which may take for ever; list the names"
+        )
     for rank in (config.get("r", 8), *(config.get("rank_pattern") or {}).values()):
         if not 1 <= rank <= LARGEST_RANK:
             raise InputError(f"{where}: r: must be 1 to {LARGEST_RANK:,}; got {rank}")
@@ -93,10 +103,19 @@ def _check_ranks(where: str, config: AdapterConfig, file: Path) -> None:
     try:
         with safe_open(str(file), framework="pt") as weights:
             names = weights.keys()
-            ranks = [weights.get_slice(name).get_shape()[0] for name in names if re.search(r"\.lora_(embedding_)?A\b", name)]
+            ranks = [
+                weights.get_slice(name).get_shape()[0]
+                for name in names
+                if re.search(r"\.lora_(embedding_)?A\b", name)
+            ]
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{where}: {WEIGHTS} cannot be read ({first_line(error)}); it is damaged or cut off") from None
-    most, named = max(ranks, default=0), max(config.get("r", 8), *(config.get("rank_pattern") or {}).values(), 0)
+        raise InputError(
+            f"{where}: {WEIGHTS} cannot be read ({first_line(error)}); it is damaged or cut off"
+        ) from None
+    most, named = (
+        max(ranks, default=0),
+        max(config.get("r", 8), *(config.get("rank_pattern") or {}).values(), 0),
+    )
     if named > most:
         raise InputError(
             f"{where} does not fit the model ({CONFIG} names rank {named}, {WEIGHTS} has ranks up to {most}); take both files of one adapter"
@@ -114,6 +133,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 def check_finite(adapter: str, tensors: dict[str, Any]) -> None:
     """Raises InputError for weights that are not finite."""
-    bad = next((name for name, own in tensors.items() if own.is_floating_point() and not bool(own.isfinite().all())), None)
+    bad = next(
+        (name for name, own in tensors.items() if own.is_floating_point() and not bool(own.isfinite().all())),
+        None,
+    )
     if bad:
-        raise InputError(f"adapter '{adapter}': the weight '{bad[:80]}' is not finite; its file is damaged, train it again")
+        raise InputError(
+            f"adapter '{adapter}': the weight '{bad[:80]}' is not finite; its file is damaged, train it again"
+        )

@@ -24,11 +24,17 @@ def blocks(model: Any) -> tuple[str, torch.nn.ModuleList]:
     lists = {n: m for n, m in base.named_modules() if isinstance(m, torch.nn.ModuleList) and len(m) == depth}
     outer = {n: m for n, m in lists.items() if not any(n.startswith(f"{other}.") for other in lists)}
     if not outer:
-        raise StageError(f"the blocks of {type(base).__name__} were not found, so that its last ones cannot be taken alone")
+        raise StageError(
+            f"the blocks of {type(base).__name__} were not found, so that its last ones cannot be taken alone"
+        )
     return max(outer.items(), key=lambda item: sum(p.numel() for p in item[1].parameters()))
 
 
 def linear(module: torch.nn.Module) -> dict[str, Any]:
     """Name → linear layer within `module`, without those of an adapter."""
 
-    return {n: m for n, m in module.named_modules() if isinstance(m, torch.nn.Linear | Conv1D) and "lora_" not in n}
+    return {
+        n: m
+        for n, m in module.named_modules()
+        if isinstance(m, torch.nn.Linear | Conv1D) and "lora_" not in n
+    }

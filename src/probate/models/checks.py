@@ -44,7 +44,9 @@ def check_kind(name: str, config: Any) -> None:
     if getattr(config, "quantization_config", None):
         how = config.quantization_config
         how = how.get("quant_method", "") if isinstance(how, dict) else getattr(how, "quant_method", "")
-        raise InputError(f"model '{name}': its weights are quantised ({how}); a study needs those it was quantised from")
+        raise InputError(
+            f"model '{name}': its weights are quantised ({how}); a study needs those it was quantised from"
+        )
 
 
 def check_warnings(name: str, warned: Sequence[str]) -> list[str]:
@@ -56,7 +58,9 @@ def check_warnings(name: str, warned: Sequence[str]) -> list[str]:
     left = [" ".join(w.split()) for w in dict.fromkeys(warned) if not ANSWERED.search(w)]
     for text in left:
         if NOT_AS_NAMED.search(text):
-            raise InputError(f"model '{name}': its weights are not loaded as its files have them ({text[:300]})")
+            raise InputError(
+                f"model '{name}': its weights are not loaded as its files have them ({text[:300]})"
+            )
         if (name, text) not in SAID:
             SAID.add((name, text))
             logging.getLogger("probate").warning("%s", shown(f"model '{name}': {text[:300]}"))
@@ -81,7 +85,11 @@ def check_weights(name: str, model: Any, info: dict[str, Any]) -> None:
     missing = {k for k in info["missing_keys"] if not HARMLESS.search(k)}
     unexpected = {k for k in info["unexpected_keys"] if not HARMLESS.search(k) and not _other_part(k, model)}
     shapes = {f"{k} ({tuple(a)} in the file, {tuple(b)} in the model)" for k, a, b in info["mismatched_keys"]}
-    for what, keys in (("have another shape", shapes), ("are missing", missing), ("have no place in it", unexpected)):
+    for what, keys in (
+        ("have another shape", shapes),
+        ("are missing", missing),
+        ("have no place in it", unexpected),
+    ):
         if keys:
             raise InputError(
                 f"model '{name}': {len(keys)} weights {what} for {type(model).__name__} by its config.json: {first(keys)}; "
@@ -118,10 +126,13 @@ def check_causal(name: str, model: Any) -> None:
     with torch.inference_mode():
         device = next(model.parameters()).device
         one, two = (
-            model(input_ids=torch.tensor([ids], device=device)).logits[0, :3].float() for ids in (first_ids, second_ids)
+            model(input_ids=torch.tensor([ids], device=device)).logits[0, :3].float()
+            for ids in (first_ids, second_ids)
         )
     if not torch.isfinite(one).all():
-        raise InputError(f"model '{name}': its output is not finite; its weights are damaged, or model.dtype does not suit it")
+        raise InputError(
+            f"model '{name}': its output is not finite; its weights are damaged, or model.dtype does not suit it"
+        )
     rounding = 1e-4 if model.dtype == torch.float32 else 1e-2
     if float((one - two).abs().max()) > rounding * float(one.abs().max()):
         raise InputError(
@@ -150,9 +161,14 @@ def check_adapter_weights(adapter: str, model: Any) -> None:
     check_finite(adapter, file)
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
     base = {f"base_model.model.{k}".replace(".base_layer.", ".") for k in model.get_base_model().state_dict()}
-    for what, keys in (("misses", set(own) - set(file)), ("has no place in the model for", set(file) - set(own) - base)):
+    for what, keys in (
+        ("misses", set(own) - set(file)),
+        ("has no place in the model for", set(file) - set(own) - base),
+    ):
         if keys:
-            raise InputError(f"adapter '{adapter}' {what} {len(keys)} weights: {first(keys)}; it belongs to another model")
+            raise InputError(
+                f"adapter '{adapter}' {what} {len(keys)} weights: {first(keys)}; it belongs to another model"
+            )
 
 
 def first(keys: Iterable[str], most: int = 3) -> str:

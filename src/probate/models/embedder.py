@@ -54,9 +54,13 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     found = np.zeros((len(rows), model.config.hidden_size), dtype=np.float32)
     longest = max(map(len, rows), default=0)
     with torch.inference_mode():
-        size = 128 if rows and proof.holds(model, "texts in batches", longest, lambda n: _gap(model, n)) else 1
+        size = (
+            128 if rows and proof.holds(model, "texts in batches", longest, lambda n: _gap(model, n)) else 1
+        )
         for batch in batches_by_length([len(r) for r in rows], size, 4 * TOKENS_PER_BATCH["cpu"]):
-            found[batch] = torch.nn.functional.normalize(_means(model, [rows[i] for i in batch]), dim=1).numpy()
+            found[batch] = torch.nn.functional.normalize(
+                _means(model, [rows[i] for i in batch]), dim=1
+            ).numpy()
     return found
 
 

@@ -49,12 +49,16 @@ class LM:
     @property
     def pad_id(self) -> int:
         tokenizer = self.tokenizer
-        return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+        return int(
+            tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+        )
 
     @property
     def context(self) -> int:
         """Longest sequence that the model was built for, in tokens."""
-        return int(getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2048)
+        return int(
+            getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2048
+        )
 
     @cached_property
     def template(self) -> Template:
@@ -93,7 +97,10 @@ class LM:
         most = min(limit or self.context, self.context) - room
 
         def ids(characters: int) -> list[int]:
-            cut = [m if m["role"] == "system" else {**m, "content": str(m["content"])[-characters:]} for m in messages]
+            cut = [
+                m if m["role"] == "system" else {**m, "content": str(m["content"])[-characters:]}
+                for m in messages
+            ]
             return self.template.chat_ids(with_notice(cut, self.notice), prefix)
 
         longest = max((len(str(m["content"])) for m in messages if m["role"] != "system"), default=1)
@@ -128,7 +135,9 @@ class LM:
             head, whole = self.decode(before), self.decode([*before, *ids])
             if whole.startswith(head):
                 return whole[len(head) :]
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(
+            self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -232,10 +241,14 @@ def _adapter_digests(adapter: str | None) -> list[str]:
 
 def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
     if spec.chat_template == "plain":
-        begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
+        begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [
+            tokenizer.bos_token_id
+        ]
         tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
     elif spec.chat_template:
-        tokenizer.chat_template = read_bounded(Path(spec.chat_template), LARGEST, f"model.chat_template: {spec.chat_template}")
+        tokenizer.chat_template = read_bounded(
+            Path(spec.chat_template), LARGEST, f"model.chat_template: {spec.chat_template}"
+        )
     elif not tokenizer.chat_template:
         raise InputError(
             f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' or to a file with one"
@@ -249,7 +262,8 @@ def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> A
         if not (local / "config.json").exists():
             raise InputError(f"model '{path}': no folder with a config.json there")
         if "tokenizer" in what and not any(
-            (local / n).exists() for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+            (local / n).exists()
+            for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
         ):
             raise InputError(
                 f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"

@@ -23,7 +23,11 @@ def quiet() -> Iterator[list[str]]:
     from transformers.utils import logging
 
     found: list[str] = []
-    logger, collector, bars = logging.get_logger("transformers"), _Collector(found), logging.is_progress_bar_enabled()
+    logger, collector, bars = (
+        logging.get_logger("transformers"),
+        _Collector(found),
+        logging.is_progress_bar_enabled(),
+    )
     handlers, spread = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [collector], False
     logging.disable_progress_bar()
@@ -31,7 +35,9 @@ def quiet() -> Iterator[list[str]]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             yield found
-        found.extend(str(w.message) for w in caught if not issubclass(w.category, (DeprecationWarning, FutureWarning)))
+        found.extend(
+            str(w.message) for w in caught if not issubclass(w.category, (DeprecationWarning, FutureWarning))
+        )
     finally:
         logger.handlers, logger.propagate = handlers, spread
         if bars:

@@ -36,7 +36,11 @@ def check_size(name: str, folder: Path, config: Any) -> None:
     text = config.get_text_config(decoder=True)
     found = {key: getattr(text, key, None) for key in COUNTS}
     odd = next(
-        (k for k, v in found.items() if v is not None and (not isinstance(v, int) or isinstance(v, bool) or not 0 < v < MOST)),
+        (
+            k
+            for k, v in found.items()
+            if v is not None and (not isinstance(v, int) or isinstance(v, bool) or not 0 < v < MOST)
+        ),
         None,
     )
     if odd is not None:

@@ -14,7 +14,10 @@ DAY = datetime(2024, 7, 26, 12)
 """The date that a template writes which writes one: the same on every day of a study."""
 CLOCK = "{%- macro strftime_now(format='%d %b %Y') -%}{{ format"
 CLOCK += "".join(f" | replace('%-{c}', '{DAY.strftime('%' + c).lstrip('0')}')" for c in "dmIHMS")
-CLOCK += "".join(f" | replace('%{c}', '{DAY.strftime('%' + c)}')" for c in "aAbBcdeFHIjmMpSTxXyYz") + " }}{%- endmacro -%}"
+CLOCK += (
+    "".join(f" | replace('%{c}', '{DAY.strftime('%' + c)}')" for c in "aAbBcdeFHIjmMpSTxXyYz")
+    + " }}{%- endmacro -%}"
+)
 """A template's own name for the clock, which shows `DAY`: transformers passes no function on to a template."""
 SECONDS, CHARACTERS = 10.0, 1_000_000
 """For a template to write a chat, and how many more than the contents have."""
@@ -43,7 +46,9 @@ class Template:
         self.dated = "strftime_now" in written or "date_string" in written
         self._text = CLOCK + written if "strftime_now" in written else written
         self.control = special | {
-            t for t in found if not t.isspace() and (t in written or (t[0], t[-1]) in (("<", ">"), ("[", "]")))
+            t
+            for t in found
+            if not t.isspace() and (t in written or (t[0], t[-1]) in (("<", ">"), ("[", "]")))
         }
         longest = sorted(self.control, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest))) if longest else None
@@ -53,7 +58,9 @@ class Template:
         self.parts = self.merged = False
         self.parts = not self._can("user")
         if self.parts and not self._can("user"):
-            raise InputError(f"model '{name}': its chat template does not write a user's turn once; set model.chat_template")
+            raise InputError(
+                f"model '{name}': its chat template does not write a user's turn once; set model.chat_template"
+            )
         self.merged = not self._can("system", "user")
         """Whether a system turn is put before the first user turn: the template refuses, drops or repeats it."""
         try:
@@ -125,7 +132,9 @@ class Template:
             for role, mark in zip(roles, marks, strict=True):
                 if text.count(mark) != 1:
                     what = "repeats" if mark in text else "leaves out or changes"
-                    raise InputError(f"model '{self.name}': its chat template {what} a turn of the role '{role}'")
+                    raise InputError(
+                        f"model '{self.name}': its chat template {what} a turn of the role '{role}'"
+                    )
             order = [marks.index(mark) for mark in re.findall("|".join(marks), text)]
             said = [i for i in order if roles[i] != "system"]
             if said != sorted(said):
@@ -186,7 +195,9 @@ class Template:
                 )
             at += len(written)
         if at != len(text):
-            raise InputError(f"model '{self.name}': its chat template writes a turn of the role '{turns[-1]['role']}' twice")
+            raise InputError(
+                f"model '{self.name}': its chat template writes a turn of the role '{turns[-1]['role']}' twice"
+            )
         last = pieces[-1] if prompt else ""
         return text[: len(text) - len(last)] + _closed(last)
 
@@ -207,7 +218,9 @@ class Template:
         """Token ids of an answer after the prompt (`begins`), or of what follows a forced beginning; with `end`, its end of turn too."""
         (marked,), marks = self._marked([(self.lead if begins else "") + text])
         closing = self.end if end else ""
-        return self._checked(self._joined(marked + closing, marks, inside=True), self._controls(self.ids(closing)))
+        return self._checked(
+            self._joined(marked + closing, marks, inside=True), self._controls(self.ids(closing))
+        )
 
     def chat_ids(self, turns: Sequence[dict[str, Any]], prefix: str = "") -> list[int]:
         """Token ids of the chat up to the assistant's turn, then `prefix`. Equal to the plain rendering's where no content has a control token."""
@@ -215,7 +228,9 @@ class Template:
         marked = [{**t, "content": c} for t, c in zip(turns, texts, strict=False)]
         text = self.render(marked, prompt=True) + (self.lead + texts[-1] if prefix else "")
         (*frame, last), _ = self._frame(tuple(t["role"] for t in self._as_written(turns)), True)
-        return self._checked(self._joined(text, marks), self._controls(self.ids("x".join([*frame, _closed(last)]))))
+        return self._checked(
+            self._joined(text, marks), self._controls(self.ids("x".join([*frame, _closed(last)])))
+        )
 
     def _controls(self, ids: Sequence[int]) -> list[int]:
         return [i for i in ids if i in self._control_ids]
@@ -251,7 +266,9 @@ class Template:
     def _spelt(self, token: str) -> list[int]:
         """A control token in two pieces, neither of which is one."""
         return [
-            i for piece in (token[:1], token[1:]) for i in (self._spelt(piece) if self.holds(piece) else self._inside(piece))
+            i
+            for piece in (token[:1], token[1:])
+            for i in (self._spelt(piece) if self.holds(piece) else self._inside(piece))
         ]
 
     def _inside(self, text: str) -> list[int]:

@@ -15,7 +15,10 @@ MARKS = (
     (r"<\|channel>\s*thought", r"<channel\|>"),
 )  # fmt: skip
 """Patterns of what begins and what ends a part that is no answer, as models in use write them."""
-EDGES = re.compile("|".join(f"(?P<opens{i}>{opens})|(?P<closes{i}>{closes})" for i, (opens, closes) in enumerate(MARKS)), re.I)
+EDGES = re.compile(
+    "|".join(f"(?P<opens{i}>{opens})|(?P<closes{i}>{closes})" for i, (opens, closes) in enumerate(MARKS)),
+    re.I,
+)
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
 """Where a part of an answer in channels begins: its name. Only `final` is for the reader."""
 CONTROL = re.compile(r"<\|(?:end|return|start|call|channel)\|>")

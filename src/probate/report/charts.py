@@ -170,7 +170,14 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
     for at, row in enumerate(reversed(rows)):
         if np.isfinite(row.low):
             axes.hlines(at, row.low, row.high, color=row.colour, linewidth=1.6)
-        axes.plot([row.value], [at], "o", color=row.colour, markersize=5.5, markerfacecolor=row.colour if row.sure else "none")
+        axes.plot(
+            [row.value],
+            [at],
+            "o",
+            color=row.colour,
+            markersize=5.5,
+            markerfacecolor=row.colour if row.sure else "none",
+        )
     axes.axvline(0, color=INK, linewidth=0.9)
     finite = [abs(v) for r in rows for v in (r.value, r.low, r.high) if np.isfinite(v)]
     reach = 1.08 * max(finite, default=1.0) or 1.0
@@ -185,7 +192,12 @@ def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: 
 
 @drawn
 def share_chart(
-    labels: Sequence[str], groups: Sequence[str], arms: Sequence[tuple[str, np.ndarray]], *, alt: str, salt: str
+    labels: Sequence[str],
+    groups: Sequence[str],
+    arms: Sequence[tuple[str, np.ndarray]],
+    *,
+    alt: str,
+    salt: str,
 ) -> str:
     """Share of each predicted label by group, a panel an arm on the same scale. `arms`: (name, (labels, groups))."""
     from matplotlib.ticker import MaxNLocator
@@ -194,7 +206,9 @@ def share_chart(
     top = max(0.1, 1.05 * max(float(np.nanmax(values)) for _, values in arms))
     for at, ((name, values), axes) in enumerate(zip(arms, grid, strict=True)):
         y = np.arange(len(labels))[::-1]
-        axes.hlines(y, np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1), color=GRID, linewidth=2.5)
+        axes.hlines(
+            y, np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1), color=GRID, linewidth=2.5
+        )
         for g in range(len(groups)):
             axes.plot(values[:, g], y, "o", color=group_colour(g), markersize=5.5)
         axes.set_xlim(-0.02 * top, top)
@@ -247,7 +261,9 @@ def svg_of(figure: Any, alt: str) -> str:
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with matplotlib.rc_context({"svg.hashsalt": figure.get_label(), **PLAIN}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph ")  # text stays text in the SVG: the reader's fonts have it
+        warnings.filterwarnings(
+            "ignore", message="Glyph "
+        )  # text stays text in the SVG: the reader's fonts have it
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -263,7 +279,9 @@ def svg_of(figure: Any, alt: str) -> str:
 
 def _restyled(tag: str) -> str:
     """A tag of the SVG with the report's colours and font."""
-    tag = re.sub(r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", tag)  # matplotlib's names repeat from figure to figure
+    tag = re.sub(
+        r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", tag
+    )  # matplotlib's names repeat from figure to figure
     for drawn, variable in COLOURS.items():
         tag = re.sub(drawn, variable, tag, flags=re.I)
     return tag.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")

@@ -16,7 +16,9 @@ from probate.stats.measure import Measure
 from probate.study.taxonomy import NEUTRAL, SECOND
 
 
-def forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]) -> list[dict[str, str]]:
+def forests(
+    effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]
+) -> list[dict[str, str]]:
     found = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
@@ -45,7 +47,9 @@ def forests(effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: d
             f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})"
             for b in bars
         )
-        found.append({"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")})
+        found.append(
+            {"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")}
+        )
     return found
 
 
@@ -68,11 +72,16 @@ def _above(measure: Measure) -> str:
 def _points(effects: pd.DataFrame, planned: Sequence[float] = ()) -> list[charts.Point]:
     """Points in the order of γ; a planned γ that is not there is a point without a value, which breaks the line."""
     there = {r.ratio: charts.Point(r.ratio, r.estimate, r.ci_low, r.ci_high) for r in effects.itertuples()}
-    return [there.get(ratio, charts.Point(ratio, *[float("nan")] * 3)) for ratio in sorted({*there, *planned})]
+    return [
+        there.get(ratio, charts.Point(ratio, *[float("nan")] * 3)) for ratio in sorted({*there, *planned})
+    ]
 
 
 def doses(
-    effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str], planned: Sequence[float]
+    effects: pd.DataFrame,
+    measures: dict[str, list[Measure]],
+    titles: dict[str, str],
+    planned: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Of each task: a chart of levels and one of the gap over γ for each bias type, and what is said of the dose. `planned`: the study's γ."""
     found = []
@@ -90,7 +99,11 @@ def doses(
             series = []
             for g, group in enumerate(measure.sides):
                 colour = charts.group_colour(g)
-                series.append(charts.Series(group, colour, _points(own_levels[own_levels["contrast"] == group], planned)))
+                series.append(
+                    charts.Series(
+                        group, colour, _points(own_levels[own_levels["contrast"] == group], planned)
+                    )
+                )
                 control = level[(level["bias_type"] == NEUTRAL) & (level["contrast"] == group)]
                 if len(control):
                     series.append(charts.Series(f"{group}, control", colour, _points(control), control=True))
@@ -103,7 +116,8 @@ def doses(
                 (gaps, f"gap, {shown}", bounds[1], True),
             )[: 1 if len(measure.sides) == 1 else 2]:
                 alt = f"{titles[task]}, {bias_type}: {what} over γ. " + "; ".join(
-                    f"{s.label}: " + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points)
+                    f"{s.label}: "
+                    + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points)
                     for s in lines
                 )
                 svgs.append(
@@ -126,7 +140,11 @@ def doses(
                 "task": task,
                 "title": titles[task],
                 "svgs": svgs,
-                "said": [line for t in types for line in _dose_words(rows[rows["bias_type"] == t], t, measure, planned)],
+                "said": [
+                    line
+                    for t in types
+                    for line in _dose_words(rows[rows["bias_type"] == t], t, measure, planned)
+                ],
                 "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
             }
         )
@@ -148,7 +166,8 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
     """Shape, slope, coefficient and threshold of one bias type, in words; first the doses that failed."""
     found = []
     failed = sorted(
-        {r for r in planned if r > 0} - set(rows.loc[(rows["question"] == "level") & (rows["reason"] == ""), "ratio"])
+        {r for r in planned if r > 0}
+        - set(rows.loc[(rows["question"] == "level") & (rows["reason"] == ""), "ratio"])
     )
     if failed:
         found.append(
@@ -167,7 +186,10 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
         if row["reason"] and row["question"] in UNDEFINED:
             found.append(f"{bias_type}: {UNDEFINED[row['question']]} is undefined: {row['reason']}.")
         elif row["question"] == "dose-slope":
-            show = [words.number(v / 10, measure.unit, signed=True).removesuffix(" points") for v in (value, low, high)]
+            show = [
+                words.number(v / 10, measure.unit, signed=True).removesuffix(" points")
+                for v in (value, low, high)
+            ]
             points = " points" if measure.unit == "share" else ""
             found.append(
                 f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of γ, {row['contrast']}{_alone(row)}."
@@ -179,7 +201,11 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
                 f"{words.number(high, '', signed=True)}]: change of the gap per unit of bias in the training data{meaning}."
             )
         elif row["question"] == "threshold":
-            passed = f"is passed {words.at_ratio(value)}" if np.isfinite(value) else "is not passed within the γ studied"
+            passed = (
+                f"is passed {words.at_ratio(value)}"
+                if np.isfinite(value)
+                else "is not passed within the γ studied"
+            )
             found.append(
                 f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], linear between doses."
             )

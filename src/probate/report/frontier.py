@@ -34,7 +34,9 @@ def best(marks: Sequence[Mark]) -> list[Mark]:
 
 
 @drawn
-def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title: str, alt: str, salt: str) -> str:
+def frontier_chart(
+    marks: Sequence[Mark], inherited: float, *, unit: str, title: str, alt: str, salt: str
+) -> str:
     """Every mitigation with its intervals; `inherited` is the level without one, at no loss. Filled: on the frontier (`best`)."""
     figure, axes = figure_of(6.4, 4.2, salt)
     filled = best(marks)
@@ -53,7 +55,9 @@ def frontier_chart(marks: Sequence[Mark], inherited: float, *, unit: str, title:
             axes.hlines(y, *across, color=SOFT, linewidth=0.9)
         if np.isfinite(along).all():
             axes.vlines(x, *along, color=SOFT, linewidth=0.9)
-        axes.plot([x], [y], "o", color=INK, markersize=6, markerfacecolor=INK if m in filled else "white", zorder=3)
+        axes.plot(
+            [x], [y], "o", color=INK, markersize=6, markerfacecolor=INK if m in filled else "white", zorder=3
+        )
         last = max(y, last + gap)
         axes.annotate(
             shown(m.label), (x, y), xytext=(edge, last), textcoords="data", fontsize=8.5, color=INK, va="center", annotation_clip=False,

@@ -36,7 +36,9 @@ def write_grid_report(
     contrast = AGAINST_MATCHED if len(matched) else AGAINST_BASE
     generators, learners = (list(dict.fromkeys(pair[i] for pair in runs)) for i in (0, 1))
     parts = []
-    for (task, metric, kind, comparison), own in rows.groupby(["task", "metric", "bias_type", "comparison"], sort=False):
+    for (task, metric, kind, comparison), own in rows.groupby(
+        ["task", "metric", "bias_type", "comparison"], sort=False
+    ):
         caption = html.escape(f"{task}: {metric}, {comparison}; {kind} data, {contrast}")
         head = "".join(f"<th>learner {html.escape(m)}</th>" for m in learners)
         body = "".join(
@@ -44,7 +46,9 @@ def write_grid_report(
             for g in generators
         )
         parts.append(f"<table><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table>")
-    failed = "".join(f"<p class='fail'>{html.escape(f['stage'])}: {html.escape(f['error'])}</p>" for f in failures)
+    failed = "".join(
+        f"<p class='fail'>{html.escape(f['stage'])}: {html.escape(f['error'])}</p>" for f in failures
+    )
     page = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(study.name)}: generator x learner</title><style>{STYLE}</style>"
         f"<h1>What each learner inherits from each generator</h1><p>{html.escape(study.description)}</p>{failed}"
@@ -57,11 +61,15 @@ def write_grid_report(
     return path
 
 
-def _cell(own: pd.DataFrame, generator: str, learner: str, runs: Mapping[tuple[str, str], Path], folder: Path) -> str:
+def _cell(
+    own: pd.DataFrame, generator: str, learner: str, runs: Mapping[tuple[str, str], Path], folder: Path
+) -> str:
     if (generator, learner) not in runs:
         return "<td>failed</td>"
     found = own[(own["generator"] == generator) & (own["learner"] == learner)]
-    change, kappa = (found[found["question"] == q].sort_values("ratio") for q in ("inheritance", "coefficient"))
+    change, kappa = (
+        found[found["question"] == q].sort_values("ratio") for q in ("inheritance", "coefficient")
+    )
     if change.empty:
         return "<td>–</td>"
     row = change.iloc[-1]

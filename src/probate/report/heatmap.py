@@ -40,7 +40,10 @@ class Row:
 
 
 def heat_map(
-    effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str], relations: dict[str, str]
+    effects: pd.DataFrame,
+    measures: dict[str, list[Measure]],
+    titles: dict[str, str],
+    relations: dict[str, str],
 ) -> tuple[list[tuple[str, list[float]]], list[Row]]:
     """Columns (bias type and its γ) and rows (direct tasks first).
 
@@ -78,7 +81,10 @@ def _cell(row: pd.Series, measure: Measure, most: float) -> Cell:
 
     if row["reason"]:
         return Cell(
-            "undefined", f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: undefined: {row['reason']}", 0.0, False
+            "undefined",
+            f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: undefined: {row['reason']}",
+            0.0,
+            False,
         )
     text = shown(row["estimate"]).removesuffix(" points")
     if row["contrast"] == AGAINST_BASE:
@@ -109,8 +115,12 @@ def moved_items(
     return found
 
 
-def _moved(arm: pd.DataFrame, other: pd.DataFrame, measure: Measure, kind: str, each: int) -> list[dict[str, Any]]:
-    pair = arm.merge(other[["item_id", "response", "prediction", "score"]], on="item_id", suffixes=("", "_before"))
+def _moved(
+    arm: pd.DataFrame, other: pd.DataFrame, measure: Measure, kind: str, each: int
+) -> list[dict[str, Any]]:
+    pair = arm.merge(
+        other[["item_id", "response", "prediction", "score"]], on="item_id", suffixes=("", "_before")
+    )
     if measure.statistic == "mean":
         after, before = (measure.values(t).set_index("item_id")["value"] for t in (arm, other))
         pair["moved"] = pair["item_id"].map((after - before).abs())
@@ -119,7 +129,11 @@ def _moved(arm: pd.DataFrame, other: pd.DataFrame, measure: Measure, kind: str, 
         pair["moved"] = (
             (pair["prediction"] != pair["prediction_before"]) & pair["item_id"].isin(usable[0] & usable[1])
         ).astype(float)
-    top = pair[pair["moved"] > 0].sort_values(["moved", "item_id"], ascending=[False, True], kind="stable").head(each)
+    top = (
+        pair[pair["moved"] > 0]
+        .sort_values(["moved", "item_id"], ascending=[False, True], kind="stable")
+        .head(each)
+    )
     return [
         {
             "kind": kind, "item": r.item_id, "groups": ", ".join(map(str, r.groups.values())), "target": r.target,

@@ -36,6 +36,7 @@ def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int
                 )
         axes.text(0.0, -row + 0.36, charts.shown(kind), fontsize=9, color=colour)
     alt = "Which data made which model. " + "; ".join(
-        f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ") for kind, steps in lines.items()
+        f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ")
+        for kind, steps in lines.items()
     )
     return charts.svg_of(figure, alt)

@@ -49,7 +49,13 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
     arms = make_plan(study, len(folder.info()["labels"]) * len(study.bias.groups)).arms
     effects = effects_of(
-        folder.outcomes(), _measures(folder, study), study.analysis, probes, relations, _data_bias(folder, study), arms
+        folder.outcomes(),
+        _measures(folder, study),
+        study.analysis,
+        probes,
+        relations,
+        _data_bias(folder, study),
+        arms,
     )
     folder.write_effects(effects)
     return effects
@@ -69,7 +75,9 @@ def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float
     }
 
     def bias(seed: int, added: list[Record]) -> float:
-        return data_bias([*original[seed], *added], study.bias.dimension, study.bias.groups, info["stereotypes"])
+        return data_bias(
+            [*original[seed], *added], study.bias.dimension, study.bias.groups, info["stereotypes"]
+        )
 
     found = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
     for kind in dict.fromkeys(k for k, _ in sets):
@@ -94,7 +102,9 @@ def build_report(folder: RunFolder) -> Path:
     every, whole = effects, outcomes
     effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (effects, outcomes))
     columns, heat = heat_map(effects, own, titles, relations)
-    environment = Environment(loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     failures = folder.failures()
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     found, told, limits = findings_of(folder)
@@ -118,13 +128,22 @@ def build_report(folder: RunFolder) -> Path:
         doses=figures.doses(effects, own, titles, study.ratios),
         information=[{**asdict(i), "title": titles[i.task], "groups": words.answers(i)} for i in told],
         probes=_rows(effects[effects["question"].str.startswith("probe")], measures),
-        probe_levels=_rows(effects[effects["task"].isin(probes) & (effects["question"] == "level")], measures),
+        probe_levels=_rows(
+            effects[effects["task"].isin(probes) & (effects["question"] == "level")], measures
+        ),
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
-        everything=_rows(every[every["question"] != "level"], measures) + _rows(every[every["question"] == "level"], measures),
+        everything=_rows(every[every["question"] != "level"], measures)
+        + _rows(every[every["question"] == "level"], measures),
         stopping=stopping.section(
-            every[every["round"] == 1], titles, own, probes, folder.reports("adapters/"), whole, study.analysis
+            every[every["round"] == 1],
+            titles,
+            own,
+            probes,
+            folder.reports("adapters/"),
+            whole,
+            study.analysis,
         )
         if study.mitigations
         else None,
@@ -137,9 +156,13 @@ def build_report(folder: RunFolder) -> Path:
         parsed=parse_rates(whole, study.bias.dimension, other).to_dict("records"),
         unusable=_rows(every[every["question"] == DIFFERENCE], measures),
         unusable_levels=_rows(every[every["question"] == LEVEL], measures),
-        truncated=sum(r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")),
+        truncated=sum(
+            r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")
+        ),
         shortcuts=said(
-            Finding(**f) for r in folder.reports("adapters/") + folder.reports("stages/") for f in r.get("shortcuts", [])
+            Finding(**f)
+            for r in folder.reports("adapters/") + folder.reports("stages/")
+            for f in r.get("shortcuts", [])
         ),
         attribution=folder.attribution(),
         reviews=[review.lines(found) for found in folder.reviews()],
@@ -158,12 +181,24 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     study, tasks = folder.study(), _tasks(folder.study())
     probes = {t.key for t in study.probes}
     own = {key: found for key, found in _measures(folder, study).items() if key not in probes}
-    effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes()))
+    effects, outcomes = (
+        t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes())
+    )
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
-    told = information(outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other)
+    told = information(
+        outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other
+    )
     titles, confidence = _titles(tasks), study.analysis.confidence
-    found = words.unusable_findings(effects, titles, confidence) + words.findings(effects, titles, own, confidence, told)
-    return found, told, words.limits(effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder))
+    found = words.unusable_findings(effects, titles, confidence) + words.findings(
+        effects, titles, own, confidence, told
+    )
+    return (
+        found,
+        told,
+        words.limits(
+            effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder)
+        ),
+    )
 
 
 def facts_of(folder: RunFolder) -> Facts:
@@ -195,7 +230,8 @@ def rebuild(folder: RunFolder) -> Path:
     path = build_report(folder)
     if (folder.path / checksums.NAME).is_file():
         checksums.write_checksums(
-            folder.path, ["effects.parquet", "report.html", "attribution.json", *CARDS, *folder.review_files()]
+            folder.path,
+            ["effects.parquet", "report.html", "attribution.json", *CARDS, *folder.review_files()],
         )
     return path
 
@@ -231,13 +267,18 @@ def _model_title(study: Study) -> str:
 
 def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dict[str, Any]]:
     """Effects as strings for a table."""
-    units = {(task, m.name): m.unit for task, own in measures.items() for m in own} | {("all", "macro_f1"): "share"}
+    units = {(task, m.name): m.unit for task, own in measures.items() for m in own} | {
+        ("all", "macro_f1"): "share"
+    }
     rows = []
     for e in effects.to_dict("records"):
         unit = "share" if e["metric"] == "unusable" else units.get((e["task"], e["metric"]), "")
         signed = e["question"] not in ("level", "unusable-level")
         ends = [words.number(e[end], unit, signed=signed) for end in ("ci_low", "ci_high")]
-        estimate, interval = words.number(e["estimate"], unit, signed=signed), f"{ends[0].removesuffix(' points')} to {ends[1]}"
+        estimate, interval = (
+            words.number(e["estimate"], unit, signed=signed),
+            f"{ends[0].removesuffix(' points')} to {ends[1]}",
+        )
         if e["question"] == "threshold":
             estimate, interval = words.at_ratio(e["estimate"]), words.ratios(e["ci_low"], e["ci_high"])
         rows.append(

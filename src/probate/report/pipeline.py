@@ -39,7 +39,12 @@ class RunResult:
 
 
 def run_study(
-    study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False, deadline: float | None = None
+    study: Study,
+    out: str | Path,
+    *,
+    base: str | Path = ".",
+    quiet: bool = False,
+    deadline: float | None = None,
 ) -> RunResult:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
@@ -73,7 +78,12 @@ def run_study(
 
 
 def run_grid(
-    study: Study, out: str | Path, *, base: str | Path = ".", quiet: bool = False, deadline: float | None = None
+    study: Study,
+    out: str | Path,
+    *,
+    base: str | Path = ".",
+    quiet: bool = False,
+    deadline: float | None = None,
 ) -> RunResult:
     """Run `study` for each generator and learner of its `axes`, each pair in a folder of its own under `out`, and write `grid.html`.
 
@@ -112,7 +122,13 @@ def run_grid(
             except InputError:
                 if not done:
                     raise
-                failures.append({"stage": own.name, "arm": "", "error": "its data or settings cannot work; run the pair alone"})
+                failures.append(
+                    {
+                        "stage": own.name,
+                        "arm": "",
+                        "error": "its data or settings cannot work; run the pair alone",
+                    }
+                )
                 continue
             except ProbateError as error:
                 failures.append({"stage": own.name, "arm": "", "error": str(error)})
@@ -121,9 +137,13 @@ def run_grid(
             done[generator.name, learner.name] = result
             failures += [{**f, "stage": f"{own.name}: {f['stage']}"} for f in result.failures]
     if not done:
-        raise ProbateError(f"no pair of generator and learner finished; first failure: {failures[0]['error']}")
+        raise ProbateError(
+            f"no pair of generator and learner finished; first failure: {failures[0]['error']}"
+        )
     tables = [
-        pd.concat([getattr(r, kind).assign(generator=g, learner=m) for (g, m), r in done.items()], ignore_index=True)
+        pd.concat(
+            [getattr(r, kind).assign(generator=g, learner=m) for (g, m), r in done.items()], ignore_index=True
+        )
         for kind in ("outcomes", "effects")
     ]
     for table, name in zip(tables, ("outcomes", "effects"), strict=True):

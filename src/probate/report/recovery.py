@@ -16,7 +16,9 @@ MOST = 500
 
 
 @charts.drawn
-def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tick: Callable[[int], None] | None = None) -> str:
+def recovery_plot(
+    designs: dict[str, Design], analysis: Analysis, runs: int, tick: Callable[[int], None] | None = None
+) -> str:
     """Planted effects and what is found of each, as an SVG file: mean and 95% of the estimates, filled where four studies in five find it."""
     runs, analysis = min(runs, MOST), analysis.model_copy(update={"resamples": RESAMPLES})
     figure, axes = charts.figure_of(4.4, 3.6, "recovery")
@@ -29,7 +31,9 @@ def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tic
             if tick:
                 tick(1)
         x = np.array([c.effect for c in cells])
-        axes.vlines(x, [c.spread[0] for c in cells], [c.spread[1] for c in cells], color=colour, linewidth=1.2)
+        axes.vlines(
+            x, [c.spread[0] for c in cells], [c.spread[1] for c in cells], color=colour, linewidth=1.2
+        )
         axes.plot(
             x,
             x + [c.bias for c in cells],
@@ -41,13 +45,19 @@ def recovery_plot(designs: dict[str, Design], analysis: Analysis, runs: int, tic
             label=charts.shown(name),
         )
         found = [c for c in cells if c.rejected >= 0.8]
-        axes.plot([c.effect for c in found], [c.effect + c.bias for c in found], "o", color=colour, markersize=5)
-        said.append(f"{name}: " + ", ".join(f"{c.effect:+.2f} planted, {c.effect + c.bias:+.2f} found" for c in cells))
+        axes.plot(
+            [c.effect for c in found], [c.effect + c.bias for c in found], "o", color=colour, markersize=5
+        )
+        said.append(
+            f"{name}: " + ", ".join(f"{c.effect:+.2f} planted, {c.effect + c.bias:+.2f} found" for c in cells)
+        )
     ends = axes.get_xlim()
     axes.plot(ends, ends, color=charts.SOFT, linewidth=0.8, linestyle="dotted")
     for formatted in (axes.xaxis, axes.yaxis):
         formatted.set_major_formatter(charts.formatter("share"))
     axes.set_xlabel("planted change of the gap", color=charts.SOFT, fontsize=9)
-    axes.set_title("change found, and where 95% of studies find it", loc="left", fontsize=10, color=charts.INK)
+    axes.set_title(
+        "change found, and where 95% of studies find it", loc="left", fontsize=10, color=charts.INK
+    )
     axes.legend(frameon=False, fontsize=9, labelcolor=charts.INK)
     return charts.standalone(charts.svg_of(figure, "Recovery of planted effects. " + "; ".join(said)))

@@ -52,9 +52,13 @@ class Report:
         """
         path = self._folder.path / "data" / f"{name}.jsonl"
         if name not in self.sets:
-            raise InputError(f"{path}: no such set{nearest(name, self.sets)}; there are: {', '.join(self.sets)}")
+            raise InputError(
+                f"{path}: no such set{nearest(name, self.sets)}; there are: {', '.join(self.sets)}"
+            )
         rows = read_records(path)
-        return pd.DataFrame([{"id": r.id, "text": r.text, "label": r.label, "origin": r.origin, **r.groups} for r in rows])
+        return pd.DataFrame(
+            [{"id": r.id, "text": r.text, "label": r.label, "origin": r.origin, **r.groups} for r in rows]
+        )
 
     def rebuild(self) -> Path:
         """Compute the effects again and write `report.html`; returns its path."""

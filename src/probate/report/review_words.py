@@ -10,7 +10,9 @@ def lines(found: dict[str, Any]) -> list[str]:
     by = ", ".join(f"{name} {n}" for name, n in found["reviewers"].items())
     e = found["agreement"]
     value = "not defined" if e["value"] is None else f"{e['value']:.2f}"
-    said = [f"{found['question']} {found['items']} items read ({by}); agreement: {e['method']} {value} over {e['items']} items"]
+    said = [
+        f"{found['question']} {found['items']} items read ({by}); agreement: {e['method']} {value} over {e['items']} items"
+    ]
     if found.get("no longer known"):
         said.append(
             f"{found['no longer known']} marks are of items that are in no round of this folder any more: kept, in agreement only"
@@ -18,8 +20,12 @@ def lines(found: dict[str, Any]) -> list[str]:
     if "detector" in found:
         for group, row in found["detector"].items():
             if isinstance(row, dict):
-                precision, recall = ("–" if row[k] is None else f"{row[k]:.2f}" for k in ("precision", "recall"))
-                said.append(f"the detector against people, {group}: precision {precision}, recall {recall} (n {row['n']})")
+                precision, recall = (
+                    "–" if row[k] is None else f"{row[k]:.2f}" for k in ("precision", "recall")
+                )
+                said.append(
+                    f"the detector against people, {group}: precision {precision}, recall {recall} (n {row['n']})"
+                )
         if found["detector"]["as asked"] is not None:
             said.append(
                 f"texts that show the group that was asked for: {100 * found['detector']['as asked']:.0f}% of those whose group is clear"

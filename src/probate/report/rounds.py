@@ -24,7 +24,11 @@ NEVER = 1000
 
 
 def section(
-    effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]], folder: RunFolder, outcomes: pd.DataFrame
+    effects: pd.DataFrame,
+    titles: dict[str, str],
+    measures: dict[str, list[Measure]],
+    folder: RunFolder,
+    outcomes: pd.DataFrame,
 ) -> dict[str, Any]:
     """What the report's section shows: lineage, a chart a task, when each measure leaves its first round, groups and calibration round by round, what was written."""
     study = folder.study()
@@ -34,7 +38,10 @@ def section(
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
         comparison = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), SPREAD)
-        shown = rows[(rows["question"] == ("level" if len(measure.sides) == 1 else "gap")) & (rows["comparison"] == comparison)]
+        shown = rows[
+            (rows["question"] == ("level" if len(measure.sides) == 1 else "gap"))
+            & (rows["comparison"] == comparison)
+        ]
         if shown["round"].max() > 1:
             svgs.append(_chart(shown, task, titles[task], measure, comparison))
         changed = rows[rows["comparison"] == (ANY if comparison == SPREAD else comparison)]
@@ -53,7 +60,10 @@ def section(
 
 def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
     """Which leaves its first round earlier: a gap or ability?"""
-    first = {ability: min((r["order"] for r in leaving if r["ability"] == ability), default=NEVER) for ability in (False, True)}
+    first = {
+        ability: min((r["order"] for r in leaving if r["ability"] == ability), default=NEVER)
+        for ability in (False, True)
+    }
     if not probed:
         return "No ability probe was run, so that it cannot be said whether gaps move before ability does."
     unsure = sum(r["when"] == "cannot tell" for r in leaving)
@@ -76,7 +86,9 @@ def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
     return line[:1].upper() + line[1:]
 
 
-def _by_group(effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]]) -> Iterator[dict[str, Any]]:
+def _by_group(
+    effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]]
+) -> Iterator[dict[str, Any]]:
     """Accuracy of each group and what neutral texts show, round by round, at the largest γ."""
     rows = effects[(effects["question"] == "level") & (effects["ratio"] == effects["ratio"].max())]
     rows = rows[(rows["metric"] == "accuracy") | rows["metric"].str.startswith("shown[")]
@@ -99,7 +111,9 @@ def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str
     """Label calibration of the occupation task (or another on the study's own labels), first seed, largest γ."""
     study, labels, trained = folder.study(), folder.info()["labels"], folder.trained_on()
     rows = outcomes[(outcomes["seed"] == study.seeds[0]) & (outcomes["ratio"] == outcomes["ratio"].max())]
-    rows = rows[(rows["mitigation"] == "none") & rows["target"].isin(labels) & rows["response"].str.startswith("{")]
+    rows = rows[
+        (rows["mitigation"] == "none") & rows["target"].isin(labels) & rows["response"].str.startswith("{")
+    ]
     for (task, kind, number, arm), own in rows.groupby(["task", "bias_type", "round", "arm"], sort=False):
         if set(own["prediction"]) - {*labels, ""} or arm not in trained:
             continue
@@ -128,10 +142,16 @@ def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
     """First seed, largest γ."""
     study = folder.study()
     rows = outcomes[(outcomes["seed"] == study.seeds[0]) & (outcomes["ratio"] == outcomes["ratio"].max())]
-    written = {r["stage"].removeprefix("stages/generate-"): r["accepted"] for r in folder.reports("stages/generate-")}
-    trained = {arm: sum(sum(g.values()) for g in cells.values()) for arm, cells in folder.trained_on().items()}
+    written = {
+        r["stage"].removeprefix("stages/generate-"): r["accepted"] for r in folder.reports("stages/generate-")
+    }
+    trained = {
+        arm: sum(sum(g.values()) for g in cells.values()) for arm, cells in folder.trained_on().items()
+    }
     lines: dict[str, list[tuple[str, str]]] = {}
-    for r in rows[["bias_type", "mitigation", "round", "arm"]].drop_duplicates().sort_values("round").itertuples():
+    for r in (
+        rows[["bias_type", "mitigation", "round", "arm"]].drop_duplicates().sort_values("round").itertuples()
+    ):
         kind = r.bias_type if r.mitigation == "none" else f"{r.bias_type}, {r.mitigation}"
         accepted = written.get(r.arm if r.round > 1 else r.bias_type)
         step = f"round {r.round}:\n{accepted} texts" if accepted else f"round {r.round}"
@@ -149,11 +169,24 @@ def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
 def _chart(rows: pd.DataFrame, task: str, title: str, measure: Measure, comparison: str) -> str:
     rows = rows[rows["ratio"] == rows["ratio"].max()]
     series = []
-    for place, ((bias_type, mitigation), own) in enumerate(rows.groupby(["bias_type", "mitigation"], sort=False)):
-        name = "control" if bias_type == NEUTRAL else str(bias_type) if mitigation == "none" else f"{bias_type}, {mitigation}"
+    for place, ((bias_type, mitigation), own) in enumerate(
+        rows.groupby(["bias_type", "mitigation"], sort=False)
+    ):
+        name = (
+            "control"
+            if bias_type == NEUTRAL
+            else str(bias_type)
+            if mitigation == "none"
+            else f"{bias_type}, {mitigation}"
+        )
         own = own.sort_values("round")
-        points = [charts.Point(float(r["round"]), r["estimate"], r["ci_low"], r["ci_high"]) for r in own.to_dict("records")]
-        series.append(charts.Series(name, charts.SOFT if bias_type == NEUTRAL else charts.group_colour(place), points))
+        points = [
+            charts.Point(float(r["round"]), r["estimate"], r["ci_low"], r["ci_high"])
+            for r in own.to_dict("records")
+        ]
+        series.append(
+            charts.Series(name, charts.SOFT if bias_type == NEUTRAL else charts.group_colour(place), points)
+        )
     values = [v for s in series for p in s.points for v in (p.value, p.low, p.high) if np.isfinite(v)] + [0.0]
     pad = 0.05 * (max(values) - min(values) or 1.0)
     what = f"{measure.title}, {comparison}" if comparison != ALL else measure.title
@@ -166,7 +199,9 @@ def _chart(rows: pd.DataFrame, task: str, title: str, measure: Measure, comparis
 def _leaving(rows: pd.DataFrame, title: str, measure: Measure) -> Iterator[dict[str, Any]]:
     """For each kind of arm: the first round whose change against round 1 is sure (adjusted p < 0.05, over all rounds of all measures)."""
     changes = rows[rows["question"].isin(["round", "probe-round"])]
-    for (bias_type, ratio, mitigation), own in changes.groupby(["bias_type", "ratio", "mitigation"], sort=False):
+    for (bias_type, ratio, mitigation), own in changes.groupby(
+        ["bias_type", "ratio", "mitigation"], sort=False
+    ):
         own = own.sort_values("round")
         sure = own[own["p_adjusted"] < words.ALPHA]
         row = sure.iloc[0] if len(sure) else own.iloc[-1]

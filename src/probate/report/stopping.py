@@ -115,7 +115,9 @@ def _compared(rows: pd.DataFrame, task: str, group: str = "") -> Iterator[Entry]
             float(after["estimate"]),
             float(after["ci_low"]),
             float(after["ci_high"]),
-            UNSURE if reason else _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
+            UNSURE
+            if reason
+            else _verdict(before["estimate"], row["estimate"], after["estimate"], row["p_adjusted"]),
             group,
             reason=reason,
         )
@@ -167,7 +169,9 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     unknown: list[str] = []
     for name in dict.fromkeys(e.mitigation for e in found):
         helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
-        loss = -float(cost[name]["estimate"]) if name in cost else float("nan")  # no accuracy measured: not known
+        loss = (
+            -float(cost[name]["estimate"]) if name in cost else float("nan")
+        )  # no accuracy measured: not known
         harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", UNSURE) for e in found)
         if not helped or harmed:
             continue
@@ -214,7 +218,9 @@ def smallest(
 ) -> list[Smallest]:
     """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
     primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
-    primary = {task: on_scale(m, typical(m, outcomes[outcomes["task"] == task])) for task, m in primary.items()}
+    primary = {
+        task: on_scale(m, typical(m, outcomes[outcomes["task"] == task])) for task, m in primary.items()
+    }
     arms = {task: arms_of(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()}
 
     def of(e: Entry) -> Smallest:
@@ -249,13 +255,16 @@ def section(
                 "mitigation": e.mitigation,
                 "task": titles[e.task] + (f" ({e.group} − rest)" if e.group else ""),
                 "kind": f"{e.bias_type}, γ {e.ratio:g}",
-                "inherited": words.number(e.inherited, unit, signed=True) + (" ●" if e.inherited_sure else ""),
+                "inherited": words.number(e.inherited, unit, signed=True)
+                + (" ●" if e.inherited_sure else ""),
                 "change": words.number(e.change, unit, signed=True),
                 "interval": _range(e.low, e.high, unit),
                 "p": p_figure(e.p),
                 "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
                 "least": least.reason
-                or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace("+", ""),
+                or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace(
+                    "+", ""
+                ),
                 "verdict": f"{UNSURE}: {e.reason}" if e.verdict == UNSURE else e.verdict,
             }
         )
@@ -286,7 +295,9 @@ def section(
     }
 
 
-def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]) -> list[str]:
+def frontiers(
+    found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]
+) -> list[str]:
     """A chart for each task with an accuracy and bias type: what is left of the gap against what is kept of the accuracy."""
     cost = effects[effects["question"] == "mitigation-cost"]
     charts = []
@@ -296,7 +307,11 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
         for e in whole:
             if (e.task, e.bias_type) != (task, bias_type):
                 continue
-            rows = cost[(cost["task"] == task) & (cost["mitigation"] == e.mitigation) & (cost["bias_type"] == bias_type)]
+            rows = cost[
+                (cost["task"] == task)
+                & (cost["mitigation"] == e.mitigation)
+                & (cost["bias_type"] == bias_type)
+            ]
             rows = rows[rows["ratio"] == e.ratio]
             for row in rows.to_dict("records"):
                 kept = (row["estimate"], row["ci_low"], row["ci_high"])
@@ -308,14 +323,20 @@ def frontiers(found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, s
         if marks:
             title = f"{titles[task]}, {bias_type}" + (f" (undefined: {', '.join(lost)})" if lost else "")
             alt = f"{title}: what each mitigation leaves of the gap against the change of accuracy"
-            charts.append(frontier_chart(marks, inherited, unit=units[task], title=title, alt=alt, salt=f"{task}{bias_type}"))
+            charts.append(
+                frontier_chart(
+                    marks, inherited, unit=units[task], title=title, alt=alt, salt=f"{task}{bias_type}"
+                )
+            )
     return charts
 
 
 def _terms(done: dict[str, Any]) -> str:
     """The plain loss at the end, and the alignment term before its weight: scale times distance of the batch means."""
     plain = f"{done['loss']:.3g}"
-    return f"{plain}; {done['align_scale']:.3g} × {done['align_last']:.3g}" if "align_scale" in done else plain
+    return (
+        f"{plain}; {done['align_scale']:.3g} × {done['align_last']:.3g}" if "align_scale" in done else plain
+    )
 
 
 def _range(low: float, high: float, unit: str) -> str:
@@ -325,7 +346,9 @@ def _range(low: float, high: float, unit: str) -> str:
 def _with_interval(row: Any, unit: str) -> str:
     if row["reason"]:
         return f"undefined: {row['reason']}"
-    return f"{words.number(row['estimate'], unit, signed=True)} ({_range(row['ci_low'], row['ci_high'], unit)})"
+    return (
+        f"{words.number(row['estimate'], unit, signed=True)} ({_range(row['ci_low'], row['ci_high'], unit)})"
+    )
 
 
 def _time(mitigation: str, trained: Sequence[dict[str, Any]], outcomes: pd.DataFrame) -> str:
@@ -334,5 +357,9 @@ def _time(mitigation: str, trained: Sequence[dict[str, Any]], outcomes: pd.DataF
     same = ["bias_type", "ratio", "seed", "round"]
     arms = outcomes[["arm", "mitigation", *same]].drop_duplicates()
     pairs = arms[arms["mitigation"] == mitigation].merge(arms[arms["mitigation"] == "none"], on=same)
-    ratios = [seconds[a] / seconds[b] for a, b in zip(pairs["arm_x"], pairs["arm_y"], strict=True) if {a, b} <= seconds.keys()]
+    ratios = [
+        seconds[a] / seconds[b]
+        for a, b in zip(pairs["arm_x"], pairs["arm_y"], strict=True)
+        if {a, b} <= seconds.keys()
+    ]
     return f"{np.mean(ratios):.2f}" if ratios else "–"

@@ -26,7 +26,11 @@ PROBES = {"values": "farther from people's values", "representation": "stereotyp
 
 
 def section(
-    folder: RunFolder, study: Study, outcomes: pd.DataFrame, measures: Mapping[str, list[Measure]], titles: Mapping[str, str]
+    folder: RunFolder,
+    study: Study,
+    outcomes: pd.DataFrame,
+    measures: Mapping[str, list[Measure]],
+    titles: Mapping[str, str],
 ) -> dict[str, Any] | None:
     """What the report's section shows; None where the study measures no misalignment and has too few arms to compare."""
     sets = _distributions(folder, study)
@@ -46,7 +50,12 @@ def section(
         ],
         "arms": _arm_rows(arms, named),
         "named": named,
-        "causes": [r for t in tasks for c in named for r in [_cause(arms, t, titles[t], c, study.analysis.confidence)]],
+        "causes": [
+            r
+            for t in tasks
+            for c in named
+            for r in [_cause(arms, t, titles[t], c, study.analysis.confidence)]
+        ],
         "enough": len(arms) >= FEWEST,
         "fewest": FEWEST,
         "count": len(arms),
@@ -55,8 +64,14 @@ def section(
 
 def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]:
     """Set → what `probate.execution.misalignment.distribution.compare` found."""
-    paths = sorted((folder.path / "stages").glob("distribution-*/distribution.json")) if study.distribution else []
-    return {p.parent.name.removeprefix("distribution-"): kept_json(folder.path, p, dict[str, Any]) for p in paths}
+    paths = (
+        sorted((folder.path / "stages").glob("distribution-*/distribution.json"))
+        if study.distribution
+        else []
+    )
+    return {
+        p.parent.name.removeprefix("distribution-"): kept_json(folder.path, p, dict[str, Any]) for p in paths
+    }
 
 
 def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,12 +142,17 @@ def _level(measure: Measure, outcomes: pd.DataFrame) -> float:
     means = measure.values(outcomes).groupby("side")["value"].mean()
     if len(means) < len(measure.sides):
         return float("nan")
-    return float({1: means.iloc[0], 2: means.iloc[0] - means.iloc[-1]}.get(len(means), means.max() - means.min()))
+    return float(
+        {1: means.iloc[0], 2: means.iloc[0] - means.iloc[-1]}.get(len(means), means.max() - means.min())
+    )
 
 
 def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
     return [
-        {"arm": r["arm"], "values": ["–" if not np.isfinite(r.get(c, np.nan)) else f"{r[c]:+.3f}" for c in named]}
+        {
+            "arm": r["arm"],
+            "values": ["–" if not np.isfinite(r.get(c, np.nan)) else f"{r[c]:+.3f}" for c in named],
+        }
         for r in arms.to_dict("records")
     ]
 
@@ -140,7 +160,11 @@ def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
 def _cause(arms: pd.DataFrame, task: str, title: str, name: str, confidence: float) -> dict[str, Any]:
     found = together(arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence)
     if not np.isfinite(found.rho):
-        why = f"cannot be told from {found.n} arms" if found.n < FEWEST else "one of them is the same in all arms"
+        why = (
+            f"cannot be told from {found.n} arms"
+            if found.n < FEWEST
+            else "one of them is the same in all arms"
+        )
         return {"task": title, "name": name, "n": found.n, "rho": why, "interval": "–", "p": "–"}
     return {
         "task": title, "name": name, "n": found.n, "rho": f"{found.rho:+.2f}", "interval": f"{found.low:+.2f} to {found.high:+.2f}",

@@ -56,7 +56,11 @@ def at_ratio(ratio: float) -> str:
 
 def ratios(low: float, high: float) -> str:
     """The interval of a threshold's γ; of an infinite low end nothing but its words is left."""
-    return NOT_WITHIN if np.isinf(low) else f"γ {low:.2g} to {f'{high:.2g}' if np.isfinite(high) else NOT_WITHIN}"
+    return (
+        NOT_WITHIN
+        if np.isinf(low)
+        else f"γ {low:.2g} to {f'{high:.2g}' if np.isfinite(high) else NOT_WITHIN}"
+    )
 
 
 def findings(
@@ -81,13 +85,20 @@ def findings(
         rows = effects[(effects["question"] == "inheritance") & (effects["task"] == task)]
         if rows.empty:
             found.append(
-                Finding(task, "unknown", f"{titles[task]}: not measured", "No pair of arms to compare; see the failures below.")
+                Finding(
+                    task,
+                    "unknown",
+                    f"{titles[task]}: not measured",
+                    "No pair of arms to compare; see the failures below.",
+                )
             )
             continue
         matched = rows[rows["contrast"] == AGAINST_MATCHED]
         base = rows[rows["contrast"] == AGAINST_BASE]
         decisive = matched if len(matched) else base
-        decisive = decisive.assign(reason=decisive["reason"].mask(decisive["seeds"] == 1, f"it rests on {ONE_SEED}"))
+        decisive = decisive.assign(
+            reason=decisive["reason"].mask(decisive["seeds"] == 1, f"it rests on {ONE_SEED}")
+        )
         known, lost = decisive[decisive["reason"] == ""], decisive[decisive["reason"] != ""]
         seen = lost[np.isfinite(lost["estimate"])]
         if known.empty and len(seen):
@@ -101,7 +112,9 @@ def findings(
             text = missing
             if len(also):
                 text += " Against γ = 0 it moved: " + sentence(also.iloc[-1], measure, confidence)
-            found.append(Finding(task, "undefined", f"{titles[task]}: cannot tell", f"{text}{_silent(task, told)}"))
+            found.append(
+                Finding(task, "undefined", f"{titles[task]}: cannot tell", f"{text}{_silent(task, told)}")
+            )
             continue
         strongest = known.loc[known["p_adjusted"].fillna(1.0).idxmin()]
         latest = strongest if strongest["p_adjusted"] < ALPHA else known.sort_values("ratio").iloc[-1]
@@ -116,7 +129,9 @@ def findings(
             if not len(matched):
                 head += ", from bias or from the amount of data"
             most = curve if curve is not None and not latest["p_adjusted"] < ALPHA else latest
-            text += f" That is: {toward(measure, most)}{', more than before' if len(measure.sides) == 2 else ''}."
+            text += (
+                f" That is: {toward(measure, most)}{', more than before' if len(measure.sides) == 2 else ''}."
+            )
             text += f" {missing}" if missing else ""
         elif len(lost):
             verdict, head = "undefined", f"{titles[task]}: cannot tell"
@@ -164,12 +179,18 @@ def _ruled_out(rows: pd.DataFrame, measure: Measure) -> str:
     margins = []
     for row in rows.to_dict("records"):
         stretch = (
-            max(row["estimate"] - row["bound_low"], row["bound_high"] - row["estimate"], 0.0) if row["unusable"] > 0 else 0.0
+            max(row["estimate"] - row["bound_low"], row["bound_high"] - row["estimate"], 0.0)
+            if row["unusable"] > 0
+            else 0.0
         )
         margins.append(row["within"] + stretch)
     most, unusable = float(np.max(margins)), bool((rows["unusable"] > 0).any())
     if not np.isfinite(most):
-        return " How far the unusable answers would move it is not known, so that no change is ruled out." if unusable else ""
+        return (
+            " How far the unusable answers would move it is not known, so that no change is ruled out."
+            if unusable
+            else ""
+        )
     shown = number(most, measure.unit, signed=True).lstrip("+")
     whatever = ", whatever the unusable answers were" if unusable else ""
     several = f" in any of {len(rows)} comparisons" if len(rows) > 1 else ""
@@ -202,7 +223,9 @@ def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence:
             continue
         said = []
         for r in sure.head(1).to_dict("records"):
-            ends = f"{number(r['ci_low'], 'share', signed=True)} to {number(r['ci_high'], 'share', signed=True)}"
+            ends = (
+                f"{number(r['ci_low'], 'share', signed=True)} to {number(r['ci_high'], 'share', signed=True)}"
+            )
             said.append(
                 f"{_arm(r)}, {r['comparison']}: the share of answers that cannot be used differs by {number(r['estimate'], 'share', signed=True)} "
                 f"({100 * confidence:.0f}% interval {ends}; adjusted {p_words(r['p_adjusted'])}; {r['n']} {r['unit'].split()[0]}s)"
@@ -213,7 +236,9 @@ def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence:
             said.append(f"{len(sure)} of {len(own)} such differences are sure")
         text = ". ".join(said)
         text = f"{text[:1].upper()}{text[1:]}. What this task says below speaks of the answers that could be used."
-        found.append(Finding(task, "unusable", f"{title}: answers that cannot be used differ between groups", text))
+        found.append(
+            Finding(task, "unusable", f"{title}: answers that cannot be used differ between groups", text)
+        )
     return found
 
 
@@ -230,11 +255,13 @@ def _silent(task: str, told: Sequence[Information]) -> str:
     silent = [i for i in own if i.silent]
     if not silent:
         return ""
-    where = "all arms" if len(silent) == len(own) else f"{len(silent)} of {len(own)} arms ({', '.join(i.arm for i in silent)})"
-    answers = " or ".join(sorted({i.answer for i in silent}))
-    return (
-        f" It carries no information in {where}: {answers} is the answer to nearly every item, so that no gap can show there."
+    where = (
+        "all arms"
+        if len(silent) == len(own)
+        else f"{len(silent)} of {len(own)} arms ({', '.join(i.arm for i in silent)})"
     )
+    answers = " or ".join(sorted({i.answer for i in silent}))
+    return f" It carries no information in {where}: {answers} is the answer to nearly every item, so that no gap can show there."
 
 
 def answers(told: Information, most: int = 6) -> dict[str, str]:
@@ -242,7 +269,9 @@ def answers(told: Information, most: int = 6) -> dict[str, str]:
     found = {}
     for group, shares in told.by_group.items():
         given = [f"{a} {100 * v:.0f}%" for a, v in shares.items() if v]
-        found[group] = ", ".join(given[:most]) + (f" and {len(given) - most} more" if len(given) > most else "")
+        found[group] = ", ".join(given[:most]) + (
+            f" and {len(given) - most} more" if len(given) > most else ""
+        )
     return found
 
 
@@ -265,7 +294,9 @@ def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
             parts.append(f"in {count} of {total} task{'s' if total > 1 else ''} {text}")
     silent = {i.task for i in told if i.silent} & {f.task for f in found}
     if silent:
-        parts.append(f"{len(silent)} of these give one answer to nearly every item in some arm, and can show no gap there")
+        parts.append(
+            f"{len(silent)} of these give one answer to nearly every item in some arm, and can show no gap there"
+        )
     if asides:
         parts.append(f"in {asides} the answers that cannot be used differ between groups")
     line = "; ".join(parts) + "."
@@ -296,14 +327,16 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
     interval += " for all γ and bias types together" if together else ""
     seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ", one training seed"
     tested = f"; adjusted {p_words(row['p_adjusted'])}" if row["seeds"] > 1 else " over items only"
-    subject = f"the gap in {measure.title} ({row['comparison']})" if "−" in row["comparison"] else f"the {measure.title}"
+    subject = (
+        f"the gap in {measure.title} ({row['comparison']})"
+        if "−" in row["comparison"]
+        else f"the {measure.title}"
+    )
     if row["reason"]:
         return f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, the change of {subject} is undefined: {row['reason']}."
     note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else ""
     if np.isfinite(row["bound_low"]):
-        ends = (
-            f"{number(row['bound_low'], measure.unit, signed=True)} and {number(row['bound_high'], measure.unit, signed=True)}"
-        )
+        ends = f"{number(row['bound_low'], measure.unit, signed=True)} and {number(row['bound_high'], measure.unit, signed=True)}"
         note += f" Whatever the unusable answers were, it lies between {ends} in these items."
     return (
         f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, {subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
@@ -336,7 +369,9 @@ def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool, c
     if (effects["contrast"] == AGAINST_MATCHED).sum() == 0:
         found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
     if failures:
-        found.append(f"{failures} stage{'s' if failures > 1 else ''} failed; what it would have given is missing below.")
+        found.append(
+            f"{failures} stage{'s' if failures > 1 else ''} failed; what it would have given is missing below."
+        )
     if claim:
         found.append(claim)
     found.append("The results hold for this model and these prompts; no test here speaks for another model.")

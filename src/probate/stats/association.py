@@ -40,7 +40,9 @@ def strength(table: Array) -> Side:
     ahead, back = (_path(margins, way * apart, points / v) for way in (1, -1))
     either = (points + v) * np.sqrt(n * smaller) < EITHER
     s2, noise = np.where(either, np.maximum(ahead, back), ahead)
-    return inverted(points, _z(n * smaller * v**2, (rows - 1) * (columns - 1), n * smaller * points**2, s2, noise))
+    return inverted(
+        points, _z(n * smaller * v**2, (rows - 1) * (columns - 1), n * smaller * points**2, s2, noise)
+    )
 
 
 def rank_strength(r: float, labels: int, n: int) -> Side:
@@ -71,7 +73,9 @@ def _path(margins: Array, apart: Array, steps: Array) -> Array:
     s2 = ((p * slope**2).sum((1, 2)) - mean**2) / (4 * phi2)
     noise = (by_row / second - part / first - part / second + part * by_row / second).sum((1, 2))
     free = (margins.shape[0] - 1) * (margins.shape[1] - 1)
-    return np.array([np.interp(steps, np.r_[0.0, used], np.r_[start, own]) for start, own in ((1.0, s2), (free, noise))])
+    return np.array(
+        [np.interp(steps, np.r_[0.0, used], np.r_[start, own]) for start, own in ((1.0, s2), (free, noise))]
+    )
 
 
 def _z(x: float, k: int, noncentral: Array, s2: Array, noise: Array) -> Array:

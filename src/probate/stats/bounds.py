@@ -13,7 +13,9 @@ from probate.stats.usable import Values
 Ends = tuple[float, float]
 
 
-def change_bounds(after: Sequence[Values], before: Sequence[Values], measure: Measure, comparison: str) -> Ends:
+def change_bounds(
+    after: Sequence[Values], before: Sequence[Values], measure: Measure, comparison: str
+) -> Ends:
     """Lowest and highest change of a share's level or gap that the unusable answers of both arms allow; NaN for other units.
 
     A side's mean lies between what it is if each unusable answer counts 0 and what it is if each counts 1; the ends of the change put them together

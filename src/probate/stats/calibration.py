@@ -30,7 +30,11 @@ class Calibration:
 
 
 def calibration(
-    outcomes: pd.DataFrame, trained_on: Mapping[str, Mapping[str, int]], labels: Sequence[str], dimension: str, ratio: float
+    outcomes: pd.DataFrame,
+    trained_on: Mapping[str, Mapping[str, int]],
+    labels: Sequence[str],
+    dimension: str,
+    ratio: float,
 ) -> list[Calibration]:
     """Of one arm's outcomes whose answers are choices among `labels`: a `Calibration` for each group in `trained_on` (group → label → records)."""
     place = {label: i for i, label in enumerate(labels)}
@@ -38,14 +42,18 @@ def calibration(
     for group, counts in trained_on.items():
         asked = outcomes[[g.get(dimension) == group for g in outcomes["groups"]]]
         own = asked[asked["parsed"].astype(bool)]
-        sampled = np.array([[json.loads(r).get(label, 0.0) for label in labels] for r in own["response"]]).sum(0)
+        sampled = np.array(
+            [[json.loads(r).get(label, 0.0) for label in labels] for r in own["response"]]
+        ).sum(0)
         if reason := _missing(len(asked), len(own), sum(counts.values()), float(np.sum(sampled))):
             found.append(Calibration(group, len(own), nan, nan, nan, nan, nan, nan, reason))
             continue
         greedy = np.bincount(own["prediction"].map(place), minlength=len(labels)) / len(own)
         truth = np.bincount(own["target"].map(place), minlength=len(labels)) / len(own)
         trained = np.array([counts.get(label, 0) for label in labels]) / sum(counts.values())
-        (a, b), (c, d) = ([_distance(side, other) for side in (sampled, greedy)] for other in (trained, truth))
+        (a, b), (c, d) = (
+            [_distance(side, other) for side in (sampled, greedy)] for other in (trained, truth)
+        )
         found.append(Calibration(group, len(own), a, b, c, d, bound(a, ratio), bound(b, ratio)))
     return found
 

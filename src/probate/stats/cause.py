@@ -23,7 +23,9 @@ class Together:
     p: float
 
 
-def together(x: Sequence[float], y: Sequence[float], ratio: Sequence[float], confidence: float = 0.95) -> Together:
+def together(
+    x: Sequence[float], y: Sequence[float], ratio: Sequence[float], confidence: float = 0.95
+) -> Together:
     """How far `x` and `y` go together over arms with the given γ; arms where one of them is NaN are left out.
 
     The ranks of both are freed from the ranks of γ by regression, then correlated. The interval is Fisher's z with the variance

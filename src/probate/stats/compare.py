@@ -67,7 +67,12 @@ def levels(
         one = [f[f["side"] == side].assign(side=0) for f in frames]
         own = [m[group] for m, _ in means if group in m]
         e = contrast(one, analysis, paired=False, share=share, sides=1)
-        yield "level", group, ALL if len(sides) == 1 else group, replace(_at(own, e), p=NAN, within=NAN, test="none")
+        yield (
+            "level",
+            group,
+            ALL if len(sides) == 1 else group,
+            replace(_at(own, e), p=NAN, within=NAN, test="none"),
+        )
     if len(sides) == 2:
         pair = f"{sides[0]} − {sides[1]}"
         gaps = [g for _, g in means if np.isfinite(g)]
@@ -83,14 +88,21 @@ def levels(
         if measure.better != "none":
             worst = spread.lowest if measure.better == "higher" else spread.highest
             e = spread.level(own_frames, len(sides), worst, analysis)
-            average = {g: float(np.mean([m[g] for _, m in whole])) for i, g in enumerate(sides) if whole and i in asked.sides}
+            average = {
+                g: float(np.mean([m[g] for _, m in whole]))
+                for i, g in enumerate(sides)
+                if whole and i in asked.sides
+            }
             pick = min if measure.better == "higher" else max
             name = pick(average, key=lambda g: average[g], default="worst group")
             yield "worst-group", name, "worst group", e
 
 
 def changes(
-    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], measure: Measure, analysis: Analysis, asked: Asked | None = None
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    measure: Measure,
+    analysis: Analysis,
+    asked: Asked | None = None,
 ) -> Iterator[tuple[str, Estimate]]:
     """(comparison, estimate) of the change between two kinds of arm, paired by item and by seed: (after, before).
 

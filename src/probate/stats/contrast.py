@@ -72,7 +72,10 @@ def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
 
 def before_after(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     """One group: its values after as side 0 and before as side 1, so that an item is a pair; a part for each of the two arms."""
-    sides = after.assign(side=0, part0=after["value"], part1=0.0), before.assign(side=1, part0=0.0, part1=before["value"])
+    sides = (
+        after.assign(side=0, part0=after["value"], part1=0.0),
+        before.assign(side=1, part0=0.0, part1=before["value"]),
+    )
     return pd.concat(sides, ignore_index=True)
 
 
@@ -117,7 +120,9 @@ def contrast(
         return found
     top = sides if paired else 1
     bottom = -top if paired or sides > 1 else 0
-    return replace(found, low=float(np.clip(found.low, bottom, top)), high=float(np.clip(found.high, bottom, top)))
+    return replace(
+        found, low=float(np.clip(found.low, bottom, top)), high=float(np.clip(found.high, bottom, top))
+    )
 
 
 def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, share: bool) -> Estimate:
@@ -139,7 +144,9 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
     if not both_sides:
         return Estimate(value, low, high, NAN, n, 1, "none", interval, unit)
     test = "inversion of the interval" if np.isfinite(p) else "none"
-    return Estimate(value, low, high, p, n, 1, test, interval, unit, farther(*ends(2 * analysis.confidence - 1)))
+    return Estimate(
+        value, low, high, p, n, 1, test, interval, unit, farther(*ends(2 * analysis.confidence - 1))
+    )
 
 
 def farther(low: float, high: float) -> float:
@@ -207,11 +214,19 @@ def _over_seeds(
     )
     if np.isnan(low):
         interval = "undefined (no variation)"
-    return Estimate(value, low, high, p, n, len(frames), "t over items and seeds", interval, f"{unit} and seed", within)
+    return Estimate(
+        value, low, high, p, n, len(frames), "t over items and seeds", interval, f"{unit} and seed", within
+    )
 
 
 def over_seeds(
-    value: float, items: float, parts: np.ndarray, freedom: float, analysis: Analysis, *, middle: float | None = None
+    value: float,
+    items: float,
+    parts: np.ndarray,
+    freedom: float,
+    analysis: Analysis,
+    *,
+    middle: float | None = None,
 ) -> tuple[float, float, float, float]:
     """Interval, p and margin (`Estimate.within`) of a mean over seeds; with `analysis.planned_seeds` those of a look at some of them.
 

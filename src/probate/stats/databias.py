@@ -10,7 +10,10 @@ from probate.stats.measure import stereotyped_for
 
 
 def data_bias(
-    records: Sequence[Record], dimension: str, groups: Sequence[str], stereotypes: Mapping[str, str | Sequence[str]]
+    records: Sequence[Record],
+    dimension: str,
+    groups: Sequence[str],
+    stereotypes: Mapping[str, str | Sequence[str]],
 ) -> float:
     """`cell_bias` of records."""
     return cell_bias(count_cells(records, dimension), groups, stereotypes)
@@ -25,7 +28,9 @@ def count_cells(records: Sequence[Record], dimension: str) -> dict[str, dict[str
 
 
 def cell_bias(
-    cells: Mapping[str, Mapping[str, int]], groups: Sequence[str], stereotypes: Mapping[str, str | Sequence[str]]
+    cells: Mapping[str, Mapping[str, int]],
+    groups: Sequence[str],
+    stereotypes: Mapping[str, str | Sequence[str]],
 ) -> float:
     """Share of labels that are stereotyped for the first group among its records, minus the same share among the second's, in [-1, 1].
 

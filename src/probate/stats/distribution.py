@@ -78,7 +78,9 @@ class _Design:
             known: dict[Hashable, int] = {}
             self.codes = np.array([known.setdefault(s, len(known)) for side in sources for s in side])
         self.count = int(self.codes.max()) + 1
-        self.held = np.stack([np.bincount(part, minlength=self.count) for part in (self.codes[:n], self.codes[n:])])
+        self.held = np.stack(
+            [np.bincount(part, minlength=self.count) for part in (self.codes[:n], self.codes[n:])]
+        )
 
     @cached_property
     def crossed(self) -> Array:
@@ -162,7 +164,9 @@ class _Units:
     def __init__(self, design: _Design) -> None:
         inside = design.crossed[design.codes]
         keys = np.where(inside, design.count + np.arange(len(design.codes)), design.codes)
-        _, place, self.of, self.sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        _, place, self.of, self.sizes = np.unique(
+            keys, return_index=True, return_inverse=True, return_counts=True
+        )
         self.block = np.where(inside, design.codes, -1)[place]
         self.first = place < design.n
 
@@ -179,7 +183,9 @@ class _Units:
         return z
 
 
-def _permuted(matrices: list[Array], design: _Design, permutations: int, seed: int) -> tuple[list[float], list[float]]:
+def _permuted(
+    matrices: list[Array], design: _Design, permutations: int, seed: int
+) -> tuple[list[float], list[float]]:
     """Σ within x / pairs + Σ within y / pairs − 2 Σ between / pairs of each matrix, pairs of one source left out; and p of each.
 
     One matrix product for each chunk of permutations: with z the indicator of x, zᵀAz, zᵀA1 and 1ᵀA1 give all three sums. The matrices are
@@ -197,7 +203,9 @@ def _permuted(matrices: list[Array], design: _Design, permutations: int, seed: i
         else:
             a[same] = 0.0
         if len(sizes) < len(a):
-            places = csr_matrix((np.ones(len(a), np.float32), (units.of, np.arange(len(a)))), (len(sizes), len(a)))
+            places = csr_matrix(
+                (np.ones(len(a), np.float32), (units.of, np.arange(len(a)))), (len(sizes), len(a))
+            )
             matrices[k] = np.asarray(places @ (places @ a).T)
     sums = np.stack([a.sum(1, dtype=np.float64) for a in matrices])
     totals = sums.sum(1)
@@ -214,34 +222,54 @@ def _permuted(matrices: list[Array], design: _Design, permutations: int, seed: i
         n = z @ sizes
         m = sizes.sum() - n
         own = z @ squares
-        pairs = n**2 - own - (inner**2).sum(), m**2 - (squares.sum() - own) - (outer**2).sum(), n * m - (inner * outer).sum()
+        pairs = (
+            n**2 - own - (inner**2).sum(),
+            m**2 - (squares.sum() - own) - (outer**2).sum(),
+            n * m - (inner * outer).sum(),
+        )
         for k, a in enumerate(matrices):
             within = np.einsum("bi,bi->b", z @ a, z, dtype=np.float64)
             reach = z @ sums[k]
-            value = within / pairs[0] + (totals[k] - 2 * reach + within) / pairs[1] - 2 * (reach - within) / pairs[2]
+            value = (
+                within / pairs[0]
+                + (totals[k] - 2 * reach + within) / pairs[1]
+                - 2 * (reach - within) / pairs[2]
+            )
             if start == 0:
                 values.append(float(value[0]) + 0.0)
             found[k, start : start + count] = value / scales[k](z, n, m) if scales else value
     return values, [_p(own[1:], own[0]) for own in found]
 
 
-def _scale(matrix: Array, design: _Design, units: _Units, same: Array | None) -> Callable[[Array, Array, Array], Array]:
+def _scale(
+    matrix: Array, design: _Design, units: _Units, same: Array | None
+) -> Callable[[Array, Array, Array], Array]:
     """What the statistic varies about under the null, Σ |w_c|² over sources, w_c a source's part of the difference of means, by labels z, n and m.
 
     Of a source that is moved as a whole it is the mean over all sources of its size, of the others the mean over exchanges within.
     """
     rows = matrix.mean(1, dtype=np.float64)
-    block = np.diag(matrix).astype(np.float64) if same is None else np.where(same, matrix, 0).sum(1, dtype=np.float64)
+    block = (
+        np.diag(matrix).astype(np.float64)
+        if same is None
+        else np.where(same, matrix, 0).sum(1, dtype=np.float64)
+    )
     own = np.diag(matrix) - 2 * rows + rows.mean()
     size = design.held.sum(0)
-    whole = np.bincount(design.codes, block - 2 * size[design.codes] * rows + size[design.codes] * rows.mean())
+    whole = np.bincount(
+        design.codes, block - 2 * size[design.codes] * rows + size[design.codes] * rows.mean()
+    )
     part = np.bincount(design.codes, own)
     alone = ~design.crossed
     by_size = np.bincount(size[alone], whole[alone]) / np.maximum(np.bincount(size[alone]), 1)
     of_unit = np.where(units.block < 0, by_size[np.minimum(units.sizes, len(by_size) - 1)], 0.0)
     (a, b), s = design.held[:, design.crossed], size[design.crossed]
     mean, cross = part[design.crossed] / s, (whole - part)[design.crossed] / (s * (s - 1))
-    of_x, of_y, both = (a * (mean + (a - 1) * cross)).sum(), (b * (mean + (b - 1) * cross)).sum(), (a * b * cross).sum()
+    of_x, of_y, both = (
+        (a * (mean + (a - 1) * cross)).sum(),
+        (b * (mean + (b - 1) * cross)).sum(),
+        (a * b * cross).sum(),
+    )
 
     def scale(z: Array, n: Array, m: Array) -> Array:
         first = z @ of_unit
@@ -272,14 +300,20 @@ def fourier_mmd(
     scale = np.sqrt(1 / (np.repeat(BANDWIDTHS, -(-features // len(BANDWIDTHS)))[:features] * middle))
     frequency = rng.standard_normal((x.shape[1], features)) * scale
     phase = rng.uniform(0, 2 * np.pi, features)
-    mapped = np.concatenate([np.sqrt(2 / features) * np.cos(s.astype(np.float64) @ frequency + phase) for s in (x, y)])
+    mapped = np.concatenate(
+        [np.sqrt(2 / features) * np.cos(s.astype(np.float64) @ frequency + phase) for s in (x, y)]
+    )
     mapped -= mapped.mean(0)
     difference = mapped[: len(x)].mean(0) - mapped[len(x) :].mean(0)
     parts = _by_source(mapped, design)
     law = np.linalg.eigvalsh(parts.T @ parts).clip(min=0)
     weights = (parts**2).sum(1)
     freedom = max(_effective(weights) - 1, 1.0) * _effective(law)
-    null = (rng.standard_normal((permutations, features)) ** 2) @ law * (freedom / rng.chisquare(freedom, permutations))
+    null = (
+        (rng.standard_normal((permutations, features)) ** 2)
+        @ law
+        * (freedom / rng.chisquare(freedom, permutations))
+    )
     return Distance(
         "MMD²",
         _unbiased(mapped, design),
@@ -316,7 +350,9 @@ def _unbiased(rows: Array, design: _Design) -> float:
         if design.crossed.any()
         else together * np.where(design.held[0] > 0, 1, -1)[:, None]
     )
-    plus, minus, mixed = (float(np.vdot(a, b)) for a, b in ((together, together), (apart, apart), (together, apart)))
+    plus, minus, mixed = (
+        float(np.vdot(a, b)) for a, b in ((together, together), (apart, apart), (together, apart))
+    )
     a, b = design.held.astype(np.float64)
     return float(
         (first @ first - (plus + minus + 2 * mixed) / 4) / (n**2 - a @ a)
@@ -330,7 +366,9 @@ def _p(null: Array, observed: float) -> float:
     return float((1 + np.sum(null >= observed - 1e-12 - 1e-4 * null.std())) / (1 + len(null)))
 
 
-def classifier_auc(x: Array, y: Array, confidence: float = 0.95, seed: int = 0, sources: Sources | None = None) -> Auc:
+def classifier_auc(
+    x: Array, y: Array, confidence: float = 0.95, seed: int = 0, sources: Sources | None = None
+) -> Auc:
     """Classifier two-sample test (Lopez-Paz and Oquab 2017): AUC of a logistic regression on texts of sources that it has not seen.
 
     Raises:
@@ -386,7 +424,10 @@ def held_out_auc(
 def _dealt(design: _Design, folds: int, rng: np.random.Generator) -> Array:
     """The fold of each source: those in both samples in turn, then those of x and those of y, the larger first, by chance among equals."""
     fold = np.empty(design.count, dtype=int)
-    for own, start in ((design.crossed, 0), *((side & ~design.crossed, design.counts[2]) for side in design.held > 0)):
+    for own, start in (
+        (design.crossed, 0),
+        *((side & ~design.crossed, design.counts[2]) for side in design.held > 0),
+    ):
         members = rng.permutation(np.flatnonzero(own))
         members = members[np.argsort(-design.held[:, members].sum(0), kind="stable")]
         fold[members] = (start + np.arange(len(members))) % folds
@@ -436,12 +477,20 @@ def _joined(folds: list[_Fold], confidence: float) -> Auc:
     """The weighted mean of AUCs whose variances add."""
     weights = np.array([f.weight for f in folds]) / sum(f.weight for f in folds)
     value = float(weights @ [f.value for f in folds])
-    parts = [(w**2 * variance, freedom) for w, f in zip(weights, folds, strict=True) for variance, freedom in f.parts]
+    parts = [
+        (w**2 * variance, freedom)
+        for w, f in zip(weights, folds, strict=True)
+        for variance, freedom in f.parts
+    ]
     variance, fewest = sum(v for v, _ in parts), sum(f.fewest for f in folds)
     if variance > 1e-12:
         centre, error, freedom = value, np.sqrt(variance), variance**2 / sum(v**2 / k for v, k in parts)
     else:  # no variation: as if one text were misplaced
-        centre, error, freedom = float(np.clip(value, 0.5 / fewest, 1 - 0.5 / fewest)), 0.5 / fewest, max(fewest - 1, 1)
+        centre, error, freedom = (
+            float(np.clip(value, 0.5 / fewest, 1 - 0.5 / fewest)),
+            0.5 / fewest,
+            max(fewest - 1, 1),
+        )
     odds, error = float(logit(centre)), float(error / (centre * (1 - centre)))
     half = float(student.ppf(0.5 + confidence / 2, freedom) * error)
     p = float(2 * student.sf(abs(odds) / error, freedom))
@@ -497,7 +546,9 @@ def principal_map(x: Array, y: Array) -> tuple[Array, Array, Array]:
     return found[: len(x)], found[len(x) :], share[:2]
 
 
-def summary(x: Array, y: Array, permutations: int = 10_000, seed: int = 0, sources: Sources | None = None) -> dict[str, Any]:
+def summary(
+    x: Array, y: Array, permutations: int = 10_000, seed: int = 0, sources: Sources | None = None
+) -> dict[str, Any]:
     """All of the above, as a record; what a sample is too small for is None. `sources`: how many x has, y has, and both."""
 
     def attempt(call: Any, *args: Any) -> Any:

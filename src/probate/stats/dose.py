@@ -46,11 +46,15 @@ def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis:
     total = sum(dose[r] ** 2 for r in ratios)
     if not total:
         return EMPTY
-    weights = {(r, side): sign * dose[r] / total for r in ratios for side, sign in ((OWN, 1.0), (REFERENCE, -1.0))}
+    weights = {
+        (r, side): sign * dose[r] / total for r in ratios for side, sign in ((OWN, 1.0), (REFERENCE, -1.0))
+    }
     seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in ratios)))
     frames = []
     for seed in seeds:
-        parts = {(r, OWN): curve[r][seed] for r in ratios} | {(r, REFERENCE): reference[r][seed] for r in ratios}
+        parts = {(r, OWN): curve[r][seed] for r in ratios} | {
+            (r, REFERENCE): reference[r][seed] for r in ratios
+        }
         frames.append(combined(parts, weights))
     return contrast(frames, analysis, paired=True, share=False)
 
@@ -58,7 +62,9 @@ def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis:
 OWN, REFERENCE = "own", "reference"
 
 
-def combined(frames: Mapping[tuple[float, str], pd.DataFrame], weights: Mapping[tuple[float, str], float]) -> pd.DataFrame:
+def combined(
+    frames: Mapping[tuple[float, str], pd.DataFrame], weights: Mapping[tuple[float, str], float]
+) -> pd.DataFrame:
     """Σ weight × value of each item and side that all frames have, by (γ, `OWN` or `REFERENCE`); a part for the biased arms together and one for their references.
 
     A seed moves the arms of all γ alike: the records at one γ are among those at a higher one. So their sum counts as one arm of each seed.
@@ -93,9 +99,16 @@ def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Anal
     """How much more the gap has changed against its reference at the dose `high` than at `low` (0: no change), over the seeds that all arms have."""
     doses = [r for r in (low, high) if r > 0]
     seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)))
-    weights = {(r, own): way * side for r, way in ((low, -1.0), (high, 1.0)) for own, side in ((OWN, 1.0), (REFERENCE, -1.0))}
+    weights = {
+        (r, own): way * side
+        for r, way in ((low, -1.0), (high, 1.0))
+        for own, side in ((OWN, 1.0), (REFERENCE, -1.0))
+    }
     frames = [
-        combined({(r, own): (curve if own == OWN else reference)[r][s] for r in doses for own in (OWN, REFERENCE)}, weights)
+        combined(
+            {(r, own): (curve if own == OWN else reference)[r][s] for r in doses for own in (OWN, REFERENCE)},
+            weights,
+        )
         for s in seeds
     ]
     return contrast(frames, analysis, paired=True, share=False)
@@ -104,7 +117,9 @@ def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Anal
 def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
     """Of (change, adjusted p) of each step: `rises` or `falls` if the sure ones go one way, `turns` if they go both ways, `flat` if none is sure."""
     signs = {float(np.sign(change)) for change, p in steps if p < alpha}
-    return {frozenset(): "flat", frozenset({1.0}): "rises", frozenset({-1.0}): "falls"}.get(frozenset(signs), "turns")
+    return {frozenset(): "flat", frozenset({1.0}): "rises", frozenset({-1.0}): "falls"}.get(
+        frozenset(signs), "turns"
+    )
 
 
 NOT_WITHIN = "not within the γ studied"
@@ -134,7 +149,9 @@ class Threshold:
     reason: str = ""
 
 
-def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: float, analysis: Analysis) -> Threshold:
+def threshold(
+    curve: Curve, reference: Curve, planned: Sequence[float], budget: float, analysis: Analysis
+) -> Threshold:
     """Where |change of the gap against the reference| first crosses `budget`, linear between doses, from no change at γ = 0; see `passage`.
 
     Over the seeds that all doses have with values of both groups. Undefined with one of them: it says nothing of another training.
@@ -148,7 +165,9 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
         return _none(budget, ONE_SEED if kept else "", 0, len(kept))
     names = pd.unique(np.concatenate([clusters(f) for frames in kept for f in frames]))
     tables = np.array([[cluster_table(frames[d], names) for frames in kept] for d in range(len(doses))])
-    parts = np.array([[arm_parts(frames[d]) for frames in kept] for d in range(len(doses))]).transpose(2, 0, 1)
+    parts = np.array([[arm_parts(frames[d]) for frames in kept] for d in range(len(doses))]).transpose(
+        2, 0, 1
+    )
     missing = [p for p in planned if p > 0 and p not in doses]
     return passage(
         doses,
@@ -163,7 +182,9 @@ def threshold(curve: Curve, reference: Curve, planned: Sequence[float], budget: 
 
 
 def _averaged(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> np.ndarray:
-    return cluster_table(pd.concat(frames).groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean(), names)
+    return cluster_table(
+        pd.concat(frames).groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean(), names
+    )
 
 
 def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
@@ -279,21 +300,33 @@ class _Curve:
 
     @classmethod
     def of(
-        cls, doses: Sequence[float], tables: np.ndarray, averaged: np.ndarray, arms: Arms, dyads: resample.Dyads | None = None
+        cls,
+        doses: Sequence[float],
+        tables: np.ndarray,
+        averaged: np.ndarray,
+        arms: Arms,
+        dyads: resample.Dyads | None = None,
     ) -> _Curve:
         more = _pseudo(averaged)
         seeds = tables.shape[1]
-        whole = np.concatenate([tables, np.broadcast_to(more[:, None], (len(doses), seeds, *more.shape[1:]))], axis=2)
+        whole = np.concatenate(
+            [tables, np.broadcast_to(more[:, None], (len(doses), seeds, *more.shape[1:]))], axis=2
+        )
         influence = np.zeros((len(doses) + 1, seeds, whole.shape[2]))
         influence[1:] = [[resample.influences(own) for own in dose] for dose in whole]
         members = resample.strata(whole.sum((0, 1)))
         value = np.array([0.0, *(resample.estimate(own) for own in averaged)])
-        middle = np.array([0.0, *(resample.estimate(np.concatenate(both)) for both in zip(averaged, more, strict=True))])
+        middle = np.array(
+            [0.0, *(resample.estimate(np.concatenate(both)) for both in zip(averaged, more, strict=True))]
+        )
         return cls(value, middle, arms, influence, members, dyads and dyads.padded(more.shape[1]))
 
     def _variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """At each row of `weights` (places, γ): the variance of items, that of seeds, and the degrees of freedom of both."""
-        found = [resample.covariance(np.einsum("d,dsi->si", w, self.influence), self.members, self.dyads) for w in weights]
+        found = [
+            resample.covariance(np.einsum("d,dsi->si", w, self.influence), self.members, self.dyads)
+            for w in weights
+        ]
         items, freedom = np.array([seeds_t.shared(v) for v, _ in found]), np.array([f for _, f in found])
         spread, known = self.arms.spread(weights[:, 1:])
         return items, spread, freedom, known
@@ -305,7 +338,9 @@ class _Curve:
         value, middle = weights @ self.value, weights @ self.middle
         return np.minimum(value, middle - half), np.maximum(value, middle + half)
 
-    def margin(self, number: int, along: np.ndarray, budget: float, smaller: float, larger: float) -> np.ndarray:
+    def margin(
+        self, number: int, along: np.ndarray, budget: float, smaller: float, larger: float
+    ) -> np.ndarray:
         """How far the interval reaches over +budget or −budget, `along` the line to dose `number` from the one before it; below 0: neither is in it.
 
         `smaller`: the tail with which the change is shown to be smaller than the budget, `larger`: to be larger.
@@ -313,7 +348,10 @@ class _Curve:
         weights = np.zeros((len(along), len(self.value)))
         weights[:, number - 1], weights[:, number] = 1 - along, along
         (low, high), (inner_low, inner_high) = self.ends(weights, smaller), self.ends(weights, larger)
-        up, down = np.minimum(high - budget, budget - inner_low), np.minimum(-low - budget, budget + inner_high)
+        up, down = (
+            np.minimum(high - budget, budget - inner_low),
+            np.minimum(-low - budget, budget + inner_high),
+        )
         return np.maximum(up, down)
 
     def beyond(self, budget: float) -> np.ndarray:
@@ -331,13 +369,18 @@ def _pseudo(averaged: np.ndarray) -> np.ndarray:
     """The pseudo-clusters of each dose (`resample.padded`), (doses, clusters, 4): those of one stratum in one place at all doses, empty where a dose needs none."""
     found = []
     for own in resample.strata(averaged.sum(0)):
-        rows = [resample.padded(dose[own][dose[own][:, [1, 3]].sum(1) > 0], pseudo_outcomes(True)) for dose in averaged]
+        rows = [
+            resample.padded(dose[own][dose[own][:, [1, 3]].sum(1) > 0], pseudo_outcomes(True))
+            for dose in averaged
+        ]
         if any(map(len, rows)):
             found.append(np.array([r if len(r) else np.zeros((2, 4)) for r in rows]))
     return np.concatenate(found, axis=1) if found else np.zeros((len(averaged), 0, 4))
 
 
-def _crossing(doses: Sequence[float], changes: Sequence[float] | np.ndarray, budget: float, missing: Sequence[float]) -> float:
+def _crossing(
+    doses: Sequence[float], changes: Sequence[float] | np.ndarray, budget: float, missing: Sequence[float]
+) -> float:
     at, level = 0.0, 0.0
     for dose, change in zip(doses, map(abs, changes), strict=True):
         if change > budget:

@@ -16,7 +16,17 @@ from probate.stats.contrast import Estimate
 from probate.stats.hierarchy import adjusted
 from probate.stats.measure import Measure
 from probate.stats.relation import DIRECT_INDIRECT, direct_against_indirect
-from probate.stats.usable import Asked, Values, asked_of, counted, missing, most_unusable, told, undefined, values_of
+from probate.stats.usable import (
+    Asked,
+    Values,
+    asked_of,
+    counted,
+    missing,
+    most_unusable,
+    told,
+    undefined,
+    values_of,
+)
 from probate.study.plan import REPLICATE_SEED, Arm
 from probate.study.schema import Analysis
 from probate.study.taxonomy import NEUTRAL, SECOND
@@ -55,13 +65,23 @@ class Cell:
     def arm(self, seed: int) -> str:
         """The name of its arm of a seed."""
         role = "base" if self.bias_type == "none" else "replicate" if self.replicate else "biased"
-        return Arm(self.bias_type, self.ratio, seed + REPLICATE_SEED * self.replicate, role, self.mitigation, self.round).name
+        return Arm(
+            self.bias_type,
+            self.ratio,
+            seed + REPLICATE_SEED * self.replicate,
+            role,
+            self.mitigation,
+            self.round,
+        ).name
 
 
 def cells(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[Cell, list[int]]:
     """The kinds of arm in the outcomes and the plan with their seeds: control, then biased, matched and replicate by ratio."""
     rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
-    there = [(Cell(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s)) for b, r, s, m, n in rows.itertuples(index=False)]
+    there = [
+        (Cell(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
+        for b, r, s, m, n in rows.itertuples(index=False)
+    ]
     found: dict[Cell, set[int]] = {}
     for cell, seed in (*there, *((Cell.of(a), a.seed) for a in arms)):
         found.setdefault(cell, set()).add(seed % REPLICATE_SEED)
@@ -124,11 +144,18 @@ def effects_of(
             if measure.sides not in grouped and measure.statistic == "mean":
                 rows += list(_unusable_effects(own))
                 grouped.add(measure.sides)
-            if measure.primary and task not in probes and measure.statistic == "mean" and len(measure.sides) == 2:
+            if (
+                measure.primary
+                and task not in probes
+                and measure.statistic == "mean"
+                and len(measure.sides) == 2
+            ):
                 rows += list(_dose_effects(own, bias or {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
-    return adjusted(_described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE)
+    return adjusted(
+        _described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE
+    )
 
 
 Frames = dict[Cell, dict[int, Values]]
@@ -174,17 +201,30 @@ def _row(
     }  # fmt: skip
 
 
-def _relation_effects(table: pd.DataFrame, relations: Mapping[str, str], analysis: Analysis) -> Iterable[dict[str, object]]:
+def _relation_effects(
+    table: pd.DataFrame, relations: Mapping[str, str], analysis: Analysis
+) -> Iterable[dict[str, object]]:
     """The change of macro-F1 in direct tasks against that in indirect ones, for each arm and contrast."""
-    changes = table[(table["metric"] == "macro_f1") & table["question"].str.startswith("inheritance") & (table["round"] == 1)]
+    changes = table[
+        (table["metric"] == "macro_f1")
+        & table["question"].str.startswith("inheritance")
+        & (table["round"] == 1)
+    ]
     for (bias_type, ratio, name), own in changes.groupby(["bias_type", "ratio", "contrast"], sort=False):
-        sides = [own.loc[own["task"].map(relations.get) == side, "estimate"] for side in ("direct", "indirect")]
+        sides = [
+            own.loc[own["task"].map(relations.get) == side, "estimate"] for side in ("direct", "indirect")
+        ]
         if all(len(side) for side in sides):
             e = direct_against_indirect(sides[0].tolist(), sides[1].tolist(), analysis)
-            e, lost = replace(e, seeds=int(own["seeds"].min())), own.loc[own["estimate"].isna(), "task"].tolist()
+            e, lost = (
+                replace(e, seeds=int(own["seeds"].min())),
+                own.loc[own["estimate"].isna(), "task"].tolist(),
+            )
             if lost:
                 e = undefined(f"the change of macro-F1 is undefined in {', '.join(lost)}")
-            yield _row("relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e)
+            yield _row(
+                "relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e
+            )
 
 
 def _frames(outcomes: pd.DataFrame, kinds: Mapping[Cell, Sequence[int]], measure: Measure) -> Frames:
@@ -194,7 +234,9 @@ def _frames(outcomes: pd.DataFrame, kinds: Mapping[Cell, Sequence[int]], measure
         own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
         own = own[(own["mitigation"] == cell.mitigation) & (own["round"] == cell.round)]
         own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
-        found[cell] = {s: values_of(measure, own[own["seed"] % REPLICATE_SEED == s], cell.arm(s)) for s in seeds}
+        found[cell] = {
+            s: values_of(measure, own[own["seed"] % REPLICATE_SEED == s], cell.arm(s)) for s in seeds
+        }
     return found
 
 
@@ -241,19 +283,37 @@ def _of_cell(
     if "unusable" not in question:
         e = amounts.told(e, own.typical, level=question in ("level", "worst-group"))
     return _row(
-        question, own.task, own.measure.name, name, bias_type, cell.ratio, comparison, e, cell.mitigation, cell.round, **more
+        question,
+        own.task,
+        own.measure.name,
+        name,
+        bias_type,
+        cell.ratio,
+        comparison,
+        e,
+        cell.mitigation,
+        cell.round,
+        **more,
     )
 
 
 def _levels(own: _Measured, cell: Cell, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
     measure = own.measure
-    found = compare.levels([v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked)
+    found = compare.levels(
+        [v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked
+    )
     for question, name, comparison, e in found:
-        sides = {measure.sides.index(name)} if question == "level" else compare.needed(measure, comparison, own.asked)
+        sides = (
+            {measure.sides.index(name)}
+            if question == "level"
+            else compare.needed(measure, comparison, own.asked)
+        )
         lost = {s: why for s, v in by_seed.items() if (why := missing([v], measure, own.asked, sides))}
         aside = counted(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
         most = most_unusable(list(by_seed.values()), sides)
-        yield _of_cell(own, question, name, cell, comparison, told(e, lost, len(by_seed), aside), unusable=most)
+        yield _of_cell(
+            own, question, name, cell, comparison, told(e, lost, len(by_seed), aside), unusable=most
+        )
 
 
 def _paired(
@@ -273,16 +333,27 @@ def _paired(
     return {s: p for s, p in pairs.items() if s not in lost}, lost
 
 
-def _changes(own: _Measured, question: str, name: str, cell: Cell, other: Cell) -> Iterable[dict[str, object]]:
+def _changes(
+    own: _Measured, question: str, name: str, cell: Cell, other: Cell
+) -> Iterable[dict[str, object]]:
     """Every comparison of the change from one kind of arm to another."""
     measure, seeds = own.measure, own.frames[cell].keys() | own.frames[other].keys()
     both = [list(own.frames[c].values()) for c in (cell, other)]
-    aside, common = counted([*both[0], *both[1]], measure, own.asked), own.asked.sides or frozenset(range(len(measure.sides)))
+    aside, common = (
+        counted([*both[0], *both[1]], measure, own.asked),
+        own.asked.sides or frozenset(range(len(measure.sides))),
+    )
     pairs, _ = _paired(own, cell, other, compare.needed(measure, compare.comparisons(measure)[-1], own.asked))
     frames = [(a.frame, b.frame) for a, b in pairs.values()]
-    many = sum(c.bias_type not in ("none", NEUTRAL) and c.mitigation == "none" and c.round == 1 for c in own.frames)
+    many = sum(
+        c.bias_type not in ("none", NEUTRAL) and c.mitigation == "none" and c.round == 1 for c in own.frames
+    )
     strict = own.analysis.model_copy(update={"confidence": 1 - (1 - own.analysis.confidence) / max(1, many)})
-    whole = dict(compare.changes(frames, measure, strict, own.asked)) if question == "inheritance" and many > 1 else {}
+    whole = (
+        dict(compare.changes(frames, measure, strict, own.asked))
+        if question == "inheritance" and many > 1
+        else {}
+    )
     for comparison, e in compare.changes(frames, measure, own.analysis, own.asked):
         _, lost = _paired(own, cell, other, compare.needed(measure, comparison, own.asked))
         more: dict[str, Any] = {}
@@ -311,7 +382,9 @@ def _overall(own: _Measured, question: str, name: str, cell: Cell, other: Cell) 
 def _unusable_effects(own: _Measured) -> Iterable[dict[str, object]]:
     """The shares of answers that cannot be used, in each arm where there is one, and their differences between groups."""
     for cell, by_seed in own.frames.items():
-        for question, name, comparison, e in unusable.shares(list(by_seed.values()), own.measure, own.analysis, own.asked):
+        for question, name, comparison, e in unusable.shares(
+            list(by_seed.values()), own.measure, own.analysis, own.asked
+        ):
             yield _of_cell(own, question, name, cell, comparison, e) | {"metric": "unusable"}
 
 
@@ -319,7 +392,9 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
     """Slope, steps, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
     task, measure, analysis = own.task, own.measure, own.analysis
     pair = " − ".join(measure.sides)
-    plain = {c: f for c, f in own.frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1}
+    plain = {
+        c: f for c, f in own.frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1
+    }
     matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
     base = plain.get(Cell("none", 0.0))
     for bias_type in dict.fromkeys(c.bias_type for c in plain if c.bias_type not in ("none", NEUTRAL)):
@@ -333,8 +408,19 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
             other = dict.fromkeys(curve, bias.get(("none", 0.0), np.nan))
         most, parts = max(curve), _Doses(own, curve, reference)
 
-        def row(question: str, ratio: float, e: Estimate, name: str = name, bias_type: str = bias_type) -> dict[str, object]:
-            return _row(question, task, measure.name, name, bias_type, ratio, pair, amounts.told(e, own.typical, level=False))
+        def row(
+            question: str, ratio: float, e: Estimate, name: str = name, bias_type: str = bias_type
+        ) -> dict[str, object]:
+            return _row(
+                question,
+                task,
+                measure.name,
+                name,
+                bias_type,
+                ratio,
+                pair,
+                amounts.told(e, own.typical, level=False),
+            )
 
         if len(curve) > 1:
             yield row("dose-slope", most, parts.slope({r: r for r in curve}))
@@ -346,7 +432,9 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
             yield row(
                 "coefficient",
                 most,
-                undefined(f"the bias of the training data is not known at γ {unknown}: a group has no record there"),
+                undefined(
+                    f"the bias of the training data is not known at γ {unknown}: a group has no record there"
+                ),
             )
         elif any(more.values()) and bias:
             yield row("coefficient", most, parts.slope(more))
@@ -362,7 +450,9 @@ class _Doses:
     curve: Mapping[float, Mapping[int, Values]]
     reference: Mapping[float, Mapping[int, Values]]
 
-    def _frames(self, ratios: Sequence[float]) -> tuple[dict[float, Any], dict[float, Any], dict[int, str], int]:
+    def _frames(
+        self, ratios: Sequence[float]
+    ) -> tuple[dict[float, Any], dict[float, Any], dict[int, str], int]:
         """The values at these γ of the seeds that lack nothing at any of them, the same of the references, why other seeds are left out, and all seeds."""
         sides = range(len(self.own.measure.sides))
         seeds = sorted({s for r in ratios for s in (*self.curve[r], *self.reference[r])})
@@ -377,7 +467,9 @@ class _Doses:
             if why:
                 lost.setdefault(seed, why)
         kept = [s for s in seeds if s not in lost]
-        curve, reference = ({r: {s: arms[r][s].frame for s in kept} for r in ratios} for arms in (self.curve, self.reference))
+        curve, reference = (
+            {r: {s: arms[r][s].frame for s in kept} for r in ratios} for arms in (self.curve, self.reference)
+        )
         return curve, reference, lost, len(seeds)
 
     def slope(self, dose_of: Mapping[float, float]) -> Estimate:
@@ -395,10 +487,22 @@ class _Doses:
         gone = {r: next(iter(found[r][2].values())) for r in self.curve if r not in whole}
         curve, reference, lost, _ = self._frames(whole) if whole else ({}, {}, {}, 0)
         t = dose.threshold(curve, reference, sorted(self.curve), budget, self.own.analysis)
-        why = "; ".join(f"γ {r:g}: {reason}" for r, reason in gone.items()) or "; ".join(dict.fromkeys(lost.values()))
+        why = "; ".join(f"γ {r:g}: {reason}" for r, reason in gone.items()) or "; ".join(
+            dict.fromkeys(lost.values())
+        )
         if np.isnan(t.ratio):
             return undefined(t.reason or why or "no item has a usable answer wherever one is needed")
-        e = Estimate(t.ratio, t.low, t.high, np.nan, t.n, t.seeds, "none", "tests inverted, t over items and seeds", "γ")
+        e = Estimate(
+            t.ratio,
+            t.low,
+            t.high,
+            np.nan,
+            t.n,
+            t.seeds,
+            "none",
+            "tests inverted, t over items and seeds",
+            "γ",
+        )
         named = [
             *(f"γ {r:g} left out: {reason}" for r, reason in gone.items()),
             *(f"seed {s} left out: {reason}" for s, reason in lost.items()),

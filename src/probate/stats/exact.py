@@ -25,7 +25,9 @@ def score_ends(hits: Array | float, n: Array | float, z: Array | float) -> tuple
     return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
 
 
-def newcombe(first: tuple[Array | float, int], second: tuple[Array | float, int], confidence: float) -> tuple[Array, Array]:
+def newcombe(
+    first: tuple[Array | float, int], second: tuple[Array | float, int], confidence: float
+) -> tuple[Array, Array]:
     """Interval of the difference of two independent shares, each (hits, n), from their Wilson intervals (Newcombe 1998, method 10), wider by `continuity`.
 
     Without it equal shares are told apart in more than 7% of pairs at .95 (10 against 300 at a rate of .01); with it in at most 5%.
@@ -50,7 +52,9 @@ def continuity(n: int, m: int) -> float:
     return (1 / n + 1 / m) / 4
 
 
-def _newcombe(first: tuple[Array | float, int], second: tuple[Array | float, int], z: Array | float) -> tuple[Array, Array]:
+def _newcombe(
+    first: tuple[Array | float, int], second: tuple[Array | float, int], z: Array | float
+) -> tuple[Array, Array]:
     (a, n), (b, m) = first, second
     p, q = np.asarray(a) / n, np.asarray(b) / m
     (low_p, high_p), (low_q, high_q) = score_ends(a, n, z), score_ends(b, m, z)
@@ -59,7 +63,9 @@ def _newcombe(first: tuple[Array | float, int], second: tuple[Array | float, int
     return low, p - q + more + np.sqrt((high_p - p) ** 2 + (q - low_q) ** 2)
 
 
-def central(hits: int, n: int, share: float, confidence: float = 0.95, unclear: int = 0) -> tuple[float, float, float]:
+def central(
+    hits: int, n: int, share: float, confidence: float = 0.95, unclear: int = 0
+) -> tuple[float, float, float]:
     """Exact interval of a share (Clopper and Pearson 1934), and p against `share`: twice the smaller tail, which is the interval's inversion.
 
     Any of `unclear` of the n may be hits as well: the interval holds what any number of them leaves open, and p is the largest.

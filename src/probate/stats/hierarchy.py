@@ -38,7 +38,9 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     first = _first(table, matched, base)
     follows = _follows(table, first)
     of_arms = table["question"].isin(OF_ARMS)
-    family = np.where(first, FIRST, np.where(of_arms, NEXT, np.where(table["question"].isin(OF_CHECKS), CHECKS, DETAILS)))
+    family = np.where(
+        first, FIRST, np.where(of_arms, NEXT, np.where(table["question"].isin(OF_CHECKS), CHECKS, DETAILS))
+    )
     table["family"] = family
     p = table["p"].astype(float).to_numpy()
     tested = np.isfinite(p) & (follows < 0)
@@ -58,7 +60,9 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
         if np.isfinite(found[lead]):
             found[place] = min(1.0, found[lead] * max(1.0, p[place] / max(p[lead], 1e-300)))
     table["p_adjusted"] = found
-    table["p_bh"] = table["p"].astype(float).groupby(table["question"], sort=False).transform(benjamini_hochberg)
+    table["p_bh"] = (
+        table["p"].astype(float).groupby(table["question"], sort=False).transform(benjamini_hochberg)
+    )
     return table
 
 
@@ -71,7 +75,9 @@ def gatekept(first: np.ndarray, then: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if not m or not len(q):
         return np.minimum(first * m, 1.0), q
     left = np.arange(1, m + 1) / m
-    return np.minimum(first * m, 1.0), np.minimum(np.maximum(np.sort(first * m)[:, None], q[None] / left[:, None]).min(0), 1.0)
+    return np.minimum(first * m, 1.0), np.minimum(
+        np.maximum(np.sort(first * m)[:, None], q[None] / left[:, None]).min(0), 1.0
+    )
 
 
 def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
@@ -81,10 +87,16 @@ def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
     """
     rows = table.to_dict("records")
     keys = [tuple(r[c] for c in ONE) for r in rows]
-    together = {key: place for place, (key, r) in enumerate(zip(keys, rows, strict=True)) if r["comparison"] == ANY}
+    together = {
+        key: place for place, (key, r) in enumerate(zip(keys, rows, strict=True)) if r["comparison"] == ANY
+    }
     asked = [(place, r) for place, r in enumerate(rows) if first[place]]
     curves = {(r["task"], r["bias_type"]) for _, r in asked if r["question"] != "inheritance"}
-    changes = {(r["task"], r["bias_type"], r["contrast"]): place for place, r in asked if r["question"] == "inheritance"}
+    changes = {
+        (r["task"], r["bias_type"], r["contrast"]): place
+        for place, r in asked
+        if r["question"] == "inheritance"
+    }
     found = np.full(len(rows), -1)
     for place, (key, r) in enumerate(zip(keys, rows, strict=True)):
         of = r["task"], r["bias_type"]
@@ -98,7 +110,9 @@ def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
 def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
     """The first questions: see the module."""
     found = np.zeros(len(table), dtype=bool)
-    own = table[np.isfinite(table["p"].astype(float)) & (table["mitigation"] == "none") & (table["round"] == 1)]
+    own = table[
+        np.isfinite(table["p"].astype(float)) & (table["mitigation"] == "none") & (table["round"] == 1)
+    ]
     own = own.assign(place=np.arange(len(table))[table.index.get_indexer(own.index)])
     own = own[(own["comparison"] == ANY) | ~own["comparison"].str.endswith(" − rest")]
     for _, part in own.groupby(["task", "bias_type"], sort=False):

@@ -90,14 +90,25 @@ def shares(
         measured = own is not None and all_counts.sum() > 0 and bool((own.sum(1) > 0).all())
         fixed = likeliest(all_counts, own) if own is not None and measured else np.full(len(groups), np.nan)
         for place, group in enumerate(groups):
-            low, high, p = central(counts[group], known, expected[group], confidence) if known else (0.0, 1.0, float("nan"))
+            low, high, p = (
+                central(counts[group], known, expected[group], confidence)
+                if known
+                else (0.0, 1.0, float("nan"))
+            )
             more = (float("nan"),) * 4
             if own is not None and measured:
                 side, p_of = corrected_share(all_counts, own, place, fixed)
                 ends = side.interval(confidence)
-                more = (float(fixed[place]), min(ends[0], fixed[place]), max(ends[1], fixed[place]), p_of(expected[group]))
+                more = (
+                    float(fixed[place]),
+                    min(ends[0], fixed[place]),
+                    max(ends[1], fixed[place]),
+                    p_of(expected[group]),
+                )
             share = counts[group] / known if known else float("nan")
-            result.append(Share(label, group, known, counts[group], share, low, high, expected[group], p, *more))
+            result.append(
+                Share(label, group, known, counts[group], share, low, high, expected[group], p, *more)
+            )
     return result
 
 
@@ -123,11 +134,17 @@ def corrected_share(
     two kinds' rates. z = −dᵀV⁻¹h / √(dᵀV⁻¹d). Where the detector makes no error, this is Wilson's interval; where it tells nothing, that is [0, 1].
     """
     others = np.arange(len(errors)) != place
-    weights = fixed[others] / fixed[others].sum() if fixed[others].sum() > 1e-9 else np.full(others.sum(), 1 / others.sum())
+    weights = (
+        fixed[others] / fixed[others].sum()
+        if fixed[others].sum() > 1e-9
+        else np.full(others.sum(), 1 / others.sum())
+    )
     table = _smooth(errors)
     sizes = table.sum(1)
     n0 = 1 / (weights**2 / sizes[others]).sum()
-    rows = np.stack([_three(table[place], place), n0 * _three(weights @ (table[others] / sizes[others, None]), place)])
+    rows = np.stack(
+        [_three(table[place], place), n0 * _three(weights @ (table[others] / sizes[others, None]), place)]
+    )
     seen, n = _three(counts, place).astype(np.float64), counts.sum()
     t = np.sin(np.linspace(0, np.pi / 2, STEPS + 1))[:, None] ** 2
     first, second = (np.broadcast_to(row / row.sum(), (len(t), 3)) for row in rows)

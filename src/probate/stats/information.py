@@ -81,7 +81,9 @@ def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Ana
     np.add.at(table, (cluster, 1, index), 1.0)
     recall = float(_recall(table.sum(0)[None])[0])
     draws = _recall(
-        (draw_counts(len(table), analysis.resamples, analysis.seed) @ table.reshape(len(table), -1)).reshape(-1, 2, len(labels))
+        (draw_counts(len(table), analysis.resamples, analysis.seed) @ table.reshape(len(table), -1)).reshape(
+            -1, 2, len(labels)
+        )
     )
     tail = (1 - analysis.confidence) / 2
     low, high = (float(x) for x in np.nanquantile(draws, (tail, 1 - tail)))
@@ -97,7 +99,10 @@ def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Ana
     else:
         verdict = "above chance"
     parts = {str(group): part for group, part in own.groupby(groups)}
-    by_group = {group: {str(a): float((part["prediction"] == a).mean()) for a in shares.index} for group, part in parts.items()}
+    by_group = {
+        group: {str(a): float((part["prediction"] == a).mean()) for a in shares.index}
+        for group, part in parts.items()
+    }
     calibration = {group: expected_calibration_error(part) for group, part in parts.items()}
     return Information(
         task, arm, len(own), answer, share, by_group, recall, low, high, chance, expected_calibration_error(own), calibration,

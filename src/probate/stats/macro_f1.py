@@ -40,9 +40,13 @@ def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection
     return _estimate([(f, None) for f in frames if _covers(f, labels)], analysis, labels)
 
 
-def change(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
+def change(
+    pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()
+) -> Estimate:
     """Macro-F1 after minus before, on the items that both have. `labels` as in `level`."""
-    return _estimate([(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels)
+    return _estimate(
+        [(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels
+    )
 
 
 def _covers(frame: pd.DataFrame, labels: Collection[str]) -> bool:
@@ -58,7 +62,10 @@ def _estimate(
     common = sorted(set.intersection(*(set(own.index) for own in tables)))
     lost = set(needed) - set(tables[0].loc[common, "target"])
     if not common or lost:
-        return replace(EMPTY, reason=f"no item of the label '{min(lost)}' has a usable answer in every seed" if lost else "")
+        return replace(
+            EMPTY,
+            reason=f"no item of the label '{min(lost)}' has a usable answer in every seed" if lost else "",
+        )
     tables = [own.loc[common] for own in tables]
     labels = sorted(set(tables[0]["target"]))
     size, paired = len(labels), pairs[0][1] is not None
@@ -67,7 +74,10 @@ def _estimate(
         for column in (("prediction", "before") if paired else ("prediction",))
     ]
     parts = np.array(
-        [[sign * _f1(cells, np.ones(len(common)), size)[0] for cells in own] for sign, own in zip((1, -1), arms, strict=False)]
+        [
+            [sign * _f1(cells, np.ones(len(common)), size)[0] for cells in own]
+            for sign, own in zip((1, -1), arms, strict=False)
+        ]
     )
     value = float(parts.sum(0).mean())
     added = _pseudo(size, paired) if not paired or _differing(arms, size) < FEW else None
@@ -75,7 +85,11 @@ def _estimate(
     name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
         low, high, p, within = over_seeds(value, shared(spread), parts, freedom, analysis, middle=middle)
-        test, interval, unit = "t over items and seeds", f"t {name} and seeds, Cochran and Cox's", "item and seed"
+        test, interval, unit = (
+            "t over items and seeds",
+            f"t {name} and seeds, Cochran and Cox's",
+            "item and seed",
+        )
     else:
         error = max(float(np.sqrt(spread[0, 0])), ROUNDING)
 
@@ -102,7 +116,10 @@ def _joined(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
 def _cells(target: pd.Series, prediction: pd.Series, labels: list[str]) -> np.ndarray:
     """Which confusion cell each item is in: target x (label or other)."""
     index = {label: i for i, label in enumerate(labels)}
-    return target.map(index).to_numpy() * (len(labels) + 1) + prediction.map(lambda x: index.get(x, len(labels))).to_numpy()
+    return (
+        target.map(index).to_numpy() * (len(labels) + 1)
+        + prediction.map(lambda x: index.get(x, len(labels))).to_numpy()
+    )
 
 
 def _contrast(values: Sequence[float]) -> float:
@@ -151,4 +168,6 @@ def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
 def _differing(arms: Sequence[Sequence[np.ndarray]], size: int) -> int:
     """Items that change otherwise than most do: from right to wrong, the reverse, or not at all, in each seed."""
     right = np.array(arms) % (size + 1) == np.array(arms) // (size + 1)
-    return int(len(right[0, 0]) - np.unique(right[0].astype(int) - right[1], axis=1, return_counts=True)[1].max())
+    return int(
+        len(right[0, 0]) - np.unique(right[0].astype(int) - right[1], axis=1, return_counts=True)[1].max()
+    )

@@ -72,7 +72,9 @@ def check(
     """Measure `records` (one arm's augmented records at the largest γ) against `neutral` ones (may be empty)."""
     rng = np.random.default_rng([analysis.seed, 3])
     own = [r for r in records if r.groups.get(dimension) in groups]
-    cell = np.array([labels.index(r.label) * len(groups) + groups.index(r.groups[dimension]) for r in own], dtype=int)
+    cell = np.array(
+        [labels.index(r.label) * len(groups) + groups.index(r.groups[dimension]) for r in own], dtype=int
+    )
     table = np.bincount(cell, minlength=len(labels) * len(groups)).reshape(len(labels), len(groups))
     tail = 100 * (1 - analysis.confidence) / 2
     n = len(own)
@@ -91,7 +93,9 @@ def check(
         cramers_v=point,
         v_low=min(v_low, point),
         v_high=max(v_high, point),
-        follow=float(np.mean([stereotyped_for(r.label, r.groups[dimension], stereotypes) for r in own])) if n else NAN,
+        follow=float(np.mean([stereotyped_for(r.label, r.groups[dimension], stereotypes) for r in own]))
+        if n
+        else NAN,
         strength=float(own[0].provenance.get("strength", 0.0)) if n else NAN,
         relabelled=sum("label_before" in r.provenance for r in own),
         lean=float(leans.mean()) if n else NAN,

@@ -59,7 +59,12 @@ def labels_frame(outcomes: pd.DataFrame, side: pd.Series) -> pd.DataFrame:
     keep = outcomes["parsed"] & side.notna()
     kept = outcomes[keep]
     return pd.DataFrame(
-        {"item_id": kept["item_id"], "side": side[keep].astype(int), "target": kept["target"], "prediction": kept["prediction"]}
+        {
+            "item_id": kept["item_id"],
+            "side": side[keep].astype(int),
+            "target": kept["target"],
+            "prediction": kept["prediction"],
+        }
     )
 
 
@@ -67,5 +72,9 @@ def frame(outcomes: pd.DataFrame, side: pd.Series, value: pd.Series) -> pd.DataF
     """The frame that `Measure.values` returns: unparsed rows and rows of no side are left out."""
     keep = outcomes["parsed"] & side.notna()
     return pd.DataFrame(
-        {"item_id": outcomes["item_id"][keep], "side": side[keep].astype(int), "value": value[keep].astype(float)}
+        {
+            "item_id": outcomes["item_id"][keep],
+            "side": side[keep].astype(int),
+            "value": value[keep].astype(float),
+        }
     )

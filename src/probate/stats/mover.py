@@ -59,7 +59,9 @@ def difference(first: Side, second: Side, confidence: float = 0.95, part: float 
         return float(most + np.hypot(a - first.highest, part * (second.lowest - b)))
 
     z = _z(confidence)
-    return Difference((least + most) / 2, low(z), high(z), _p(low if least > 0 else high) if least > 0 or most < 0 else 1.0)
+    return Difference(
+        (least + most) / 2, low(z), high(z), _p(low if least > 0 else high) if least > 0 or most < 0 else 1.0
+    )
 
 
 def _p(end: Callable[[float], float]) -> float:
@@ -86,4 +88,6 @@ def inverted(points: Array, z: Array) -> Side:
     """From a test of each of `points`, ascending: `z` is that of the test, from below to above 0; the estimate is where it is 0."""
     z = np.maximum.accumulate(z) + 1e-12 * np.arange(len(z))  # ascending for certain
     value = float(np.interp(0.0, z, points))
-    return Side(value, value, lambda own: (float(np.interp(-own, z, points)), float(np.interp(own, z, points))))
+    return Side(
+        value, value, lambda own: (float(np.interp(-own, z, points)), float(np.interp(own, z, points)))
+    )

@@ -13,7 +13,9 @@ from probate.study.schema import Analysis
 DIRECT_INDIRECT = "direct − indirect"
 
 
-def direct_against_indirect(direct: Sequence[float], indirect: Sequence[float], analysis: Analysis) -> Estimate:
+def direct_against_indirect(
+    direct: Sequence[float], indirect: Sequence[float], analysis: Analysis
+) -> Estimate:
     """Mean over direct data sets minus mean over indirect ones; a value is one data set's metric, or its change.
 
     The unit is the data set: interval and p by Welch's t (1947), undefined with fewer than two on a side. With a value that is not finite all is
@@ -24,7 +26,9 @@ def direct_against_indirect(direct: Sequence[float], indirect: Sequence[float], 
         return EMPTY
     value, n = float(first.mean() - second.mean()), len(first) + len(second)
     if min(len(first), len(second)) < 2 or np.ptp(np.concatenate([first, second])) == 0:
-        return Estimate(value, NAN, NAN, NAN, n, 1, "none", "undefined (one data set, or no variation)", "data set")
+        return Estimate(
+            value, NAN, NAN, NAN, n, 1, "none", "undefined (one data set, or no variation)", "data set"
+        )
     found = ttest_ind(first, second, equal_var=False)
     low, high = found.confidence_interval(analysis.confidence)
     return Estimate(

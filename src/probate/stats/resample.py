@@ -91,7 +91,9 @@ class Dyads:
             own = cluster.split(MEMBER)[1:]
             if own and number.isdecimal() and int(number) < len(own):
                 side_of.setdefault(own[int(number)], int(side))
-        members = {c: own for c in clusters for own in [c.split(MEMBER)[1:]] if any(m in side_of for m in own)}
+        members = {
+            c: own for c in clusters for own in [c.split(MEMBER)[1:]] if any(m in side_of for m in own)
+        }
         if not members:
             return None
         kinds: dict[int, dict[str, int]] = {}
@@ -125,7 +127,9 @@ class Dyads:
 
     def padded(self, more: int) -> Dyads:
         """With `more` clusters of nobody."""
-        return Dyads([np.pad(own, ((0, 0), (0, more))) for own in self.kinds], np.pad(self.sets, ((0, 0), (0, more))))
+        return Dyads(
+            [np.pad(own, ((0, 0), (0, more))) for own in self.kinds], np.pad(self.sets, ((0, 0), (0, more)))
+        )
 
 
 def covariance(influence: Array, members: list[Array], dyads: Dyads | None = None) -> tuple[Array, float]:
@@ -140,7 +144,10 @@ def covariance(influence: Array, members: list[Array], dyads: Dyads | None = Non
     parts = [influence[:, own] @ influence[:, own].T for own in members]
     ofmean = np.array([part.mean() for part in parts])
     below = sum(v**2 / max(1, len(own) - 1) for v, own in zip(ofmean, members, strict=True))
-    plain, freedom = np.asarray(sum(parts)), float(ofmean.sum() ** 2 / below) if below > 1e-48 else float("nan")
+    plain, freedom = (
+        np.asarray(sum(parts)),
+        float(ofmean.sum() ** 2 / below) if below > 1e-48 else float("nan"),
+    )
     if dyads is None:
         return plain, freedom
     found, kinds = dyads.covariance(influence)
@@ -183,7 +190,9 @@ def welch(
     return ends, float(stretched_p(point, middle, error, freedom)), len(more) > 0
 
 
-def stretched_p(point: Array | float, middle: Array | float, error: Array | float, freedom: Array | float) -> Array:
+def stretched_p(
+    point: Array | float, middle: Array | float, error: Array | float, freedom: Array | float
+) -> Array:
     """p of the t interval about `middle` that is stretched to hold `point`: 1 where 0 lies between the two."""
     return np.where(
         np.sign(point) * np.sign(middle) > 0,

@@ -14,14 +14,17 @@ NO_ANSWER = re.compile(
 """Options that are no answer to the question: they are set aside, and their share is reported."""
 
 WEAK_NO = re.compile(r"\bnot?\b.*\b(very|too|much|many|often|quite|really)\b", re.I)
-STRONG_NO = re.compile(r"\b(at all|never|nothing|none|completely|strongly|totally|definitely|very|extremely|entirely)\b", re.I)
+STRONG_NO = re.compile(
+    r"\b(at all|never|nothing|none|completely|strongly|totally|definitely|very|extremely|entirely)\b", re.I
+)
 NO = re.compile(
     r"\b(not?|none|never|nothing|dis\w+|un(?!ited|ion|iver)\w+|bad\w*|worse|worst|oppose\w*|against|weak\w*|difficult\w*|negative\w*|wrong|"
     r"small|minor|lower|less|rarely|seldom|hardly|harm\w*|poor\w*|decrease\w*)\b",
     re.I,
 )
 MIDDLE = re.compile(
-    r"\b(neither|both|depends|neutral|about the same|hard to say|stay the same|no difference|in between|average)\b", re.I
+    r"\b(neither|both|depends|neutral|about the same|hard to say|stay the same|no difference|in between|average)\b",
+    re.I,
 )
 STRONG = re.compile(
     r"\b(very|strongly|completely|totally|fully|great|a lot|always|definitely|extremely|entirely|major|excellent|one of the most|essential)\b",
@@ -67,7 +70,11 @@ def degree(option: str) -> float:
         return (
             -3.0
             if STRONG_NO.search(option)
-            else (-1.5 if MILD.search(option) or re.search(r"\b(small|minor|lower|less)\b", option, re.I) else -2.0)
+            else (
+                -1.5
+                if MILD.search(option) or re.search(r"\b(small|minor|lower|less)\b", option, re.I)
+                else -2.0
+            )
         )
     return 1.5 if MILD.search(option) else (3.0 if STRONG.search(option) else 2.0)
 

@@ -51,14 +51,22 @@ def summed(variances: Array, seeds: int) -> tuple[Array, Array]:
 
 
 def half_width(
-    items: Array | float, seeds: Array | float, freedom: Array | float, known: Array | float, confidence: float
+    items: Array | float,
+    seeds: Array | float,
+    freedom: Array | float,
+    known: Array | float,
+    confidence: float,
 ) -> Array:
     """Half the length of the interval. `items`, `seeds`: the two variances; `freedom`, `known`: their degrees of freedom. NaN where both are 0."""
     return _weighted(items, seeds, freedom, known, (1 - confidence) / 2)
 
 
 def p_value(
-    value: Array | float, items: Array | float, seeds: Array | float, freedom: Array | float, known: Array | float
+    value: Array | float,
+    items: Array | float,
+    seeds: Array | float,
+    freedom: Array | float,
+    known: Array | float,
 ) -> Array:
     """Two-sided p of no effect: 1 − the confidence of the interval that ends at 0, by bisection. NaN where both variances are 0."""
     value, items, seeds, freedom, known = np.broadcast_arrays(np.abs(value), items, seeds, freedom, known)
@@ -72,7 +80,11 @@ def p_value(
 
 
 def _weighted(
-    items: Array | float, seeds: Array | float, freedom: Array | float, known: Array | float, tail: Array | float
+    items: Array | float,
+    seeds: Array | float,
+    freedom: Array | float,
+    known: Array | float,
+    tail: Array | float,
 ) -> Array:
     items, seeds = np.asarray(items, dtype=np.float64), np.asarray(seeds, dtype=np.float64)
     variance = items + seeds

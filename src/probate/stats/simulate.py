@@ -68,7 +68,9 @@ class Cell:
     spread: tuple[float, float]
 
 
-def simulate(design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0) -> Cell:
+def simulate(
+    design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0
+) -> Cell:
     """Simulate `runs` studies. An effect that the rate leaves no room for is cut where a chance would leave [0, 1], and so is the truth."""
     rng = np.random.default_rng([seed, design.n, design.seeds, int(1000 * design.rate)])
     values, truth = draw(design, effect, runs, rng)
@@ -107,11 +109,17 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
         return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
 
     truth = 0.0
-    common = rng.normal(0, 1, (design.seeds, runs)) * np.sqrt(design.shared) if design.shared else np.zeros((design.seeds, 1))
+    common = (
+        rng.normal(0, 1, (design.seeds, runs)) * np.sqrt(design.shared)
+        if design.shared
+        else np.zeros((design.seeds, 1))
+    )
     for arm, (own, sd) in enumerate(zip((effect, 0.0)[: len(values)], design.shifts, strict=False)):
         records = rng.normal(0, design.drawn / np.sqrt(len(values)), runs) if design.drawn else np.zeros(runs)
         for s in range(design.seeds):
-            shift = sd * (common[s] + rng.normal(0, np.sqrt(1 - design.shared), runs)) if sd else np.zeros(runs)
+            shift = (
+                sd * (common[s] + rng.normal(0, np.sqrt(1 - design.shared), runs)) if sd else np.zeros(runs)
+            )
             gap = own + records + shift
             if design.collapsed:
                 gap = np.where(rng.random(runs) < design.collapsed, 0.0, gap)
@@ -172,12 +180,16 @@ def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array,
     totals = values.sum(1, dtype=np.int64) + rare * sum(ends)
     squares = np.abs(values).sum(1, dtype=np.int64) + more  # of −1, 0 and 1 the square is the absolute value
     total = totals.sum(0)
-    whole = variance(total, (own.astype(np.int32) ** 2).sum(0) + count**2 * more)  # count² times that of the mean over seeds
+    whole = variance(
+        total, (own.astype(np.int32) ** 2).sum(0) + count**2 * more
+    )  # count² times that of the mean over seeds
     shared = (whole - variance(totals, squares).sum(0)) / (count * (count - 1)) if count > 1 else whole
     return total / count / n, shared, whole / count**2, n - 1
 
 
-def _over_seeds(values: Array, whole: Array, half: int, estimate: Array, confidence: float) -> tuple[Array, Array, Array]:
+def _over_seeds(
+    values: Array, whole: Array, half: int, estimate: Array, confidence: float
+) -> tuple[Array, Array, Array]:
     """As `contrast` over several seeds, for all runs. `values`: of each arm; `whole`: their difference."""
     ends = (-1 if len(values) > 1 else 0, 1)
     parts = values[:, :, :half].mean(2, dtype=np.float64) - values[:, :, half:].mean(2, dtype=np.float64)
@@ -189,30 +201,49 @@ def _over_seeds(values: Array, whole: Array, half: int, estimate: Array, confide
     return np.minimum(estimate, m0 - m1 - width), np.maximum(estimate, m0 - m1 + width), p
 
 
-def smallest_visible(design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0) -> float:
+def smallest_visible(
+    design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0
+) -> float:
     """The smallest effect that is found with the given power, by bisection to 0.005; inf if even the largest is not."""
     low, high = 0.0, 2 * min(design.rate, 1 - design.rate) if design.paired else 1.0
     if simulate(design, high, analysis, runs, seed=seed).rejected < power:
         return float("inf")
     while high - low > 0.005:
         middle = (low + high) / 2
-        low, high = (low, middle) if simulate(design, middle, analysis, runs, seed=seed).rejected >= power else (middle, high)
+        low, high = (
+            (low, middle)
+            if simulate(design, middle, analysis, runs, seed=seed).rejected >= power
+            else (middle, high)
+        )
     return high
 
 
 def needed(
-    design: Design, effect: float, analysis: Analysis, *, what: Literal["n", "seeds"], power: float = 0.8, runs: int = 400
+    design: Design,
+    effect: float,
+    analysis: Analysis,
+    *,
+    what: Literal["n", "seeds"],
+    power: float = 0.8,
+    runs: int = 400,
 ) -> int | None:
     """The fewest items (`what` n) or seeds that find `effect` with the given power; None where ten times as many are too few."""
     start = design.n
     sizes = (
         range(2, 21)  # one seed shows nothing of training
         if what == "seeds"
-        else sorted({max(8, int(start * f) // 2 * 2) for f in (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)})
+        else sorted(
+            {max(8, int(start * f) // 2 * 2) for f in (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)}
+        )
     )
     for size in sizes:
         if (
-            simulate(replace(design, n=size) if what == "n" else replace(design, seeds=size), effect, analysis, runs).rejected
+            simulate(
+                replace(design, n=size) if what == "n" else replace(design, seeds=size),
+                effect,
+                analysis,
+                runs,
+            ).rejected
             >= power
         ):
             return size

@@ -119,7 +119,9 @@ def of_change(
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
     tables = [cluster_table(f, names) for f in frames]
     found, freedom = resample.covariance(
-        np.array([resample.influences(own) for own in tables]), resample.strata(np.sum(tables, axis=0)), dyads_of(frames, names)
+        np.array([resample.influences(own) for own in tables]),
+        resample.strata(np.sum(tables, axis=0)),
+        dyads_of(frames, names),
     )
     count = len(common)
     together = len(measure.sides) if len(measure.sides) > 2 else 1
@@ -143,8 +145,12 @@ def arms_of(outcomes: pd.DataFrame, measure: Measure) -> dict[Kind, dict[int, pd
     """Kind of arm → seed → the measure's usable values, of a task's outcomes in the first round; no second controls."""
     found: dict[Kind, dict[int, pd.DataFrame]] = {}
     own = outcomes[(outcomes["round"] == 1) & (outcomes["seed"] < REPLICATE_SEED)]
-    for (bias_type, ratio, mitigation, seed), part in own.groupby(["bias_type", "ratio", "mitigation", "seed"], sort=False):
-        found.setdefault((bias_type, float(ratio), mitigation), {})[int(seed)] = values_of(measure, part, "").frame
+    for (bias_type, ratio, mitigation, seed), part in own.groupby(
+        ["bias_type", "ratio", "mitigation", "seed"], sort=False
+    ):
+        found.setdefault((bias_type, float(ratio), mitigation), {})[int(seed)] = values_of(
+            measure, part, ""
+        ).frame
     return found
 
 
@@ -186,7 +192,9 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
         return before_after(after, before)
     common = difference(after, before)
     return (
-        common if len(measure.sides) == 2 else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
+        common
+        if len(measure.sides) == 2
+        else spread.against_rest(common, measure.sides.index(comparison.partition(" − ")[0]))
     )
 
 
@@ -198,7 +206,9 @@ def _ends(variance: float, freedom: float, confidence: float) -> tuple[float, fl
     if not freedom > 0:
         return 0.0, float("inf")
     tail = (1 - confidence) / 2
-    return float(variance * freedom / chdtri(freedom, tail)), float(variance * freedom / chdtri(freedom, 1 - tail))
+    return float(variance * freedom / chdtri(freedom, tail)), float(
+        variance * freedom / chdtri(freedom, 1 - tail)
+    )
 
 
 @lru_cache(maxsize=64)

@@ -39,7 +39,9 @@ def against_rest(frame: pd.DataFrame, side: int) -> pd.DataFrame:
 Contrast = Callable[[Sequence[pd.DataFrame], Analysis], Estimate]
 
 
-def together(frames: Mapping[str, Sequence[pd.DataFrame]], analysis: Analysis, contrast: Contrast) -> dict[str, Estimate]:
+def together(
+    frames: Mapping[str, Sequence[pd.DataFrame]], analysis: Analysis, contrast: Contrast
+) -> dict[str, Estimate]:
     """Each group's estimate (`frames`: it against the rest, a frame a seed) with intervals and p that hold for all groups together.
 
     By Bonferroni's inequality, which asks nothing of how the comparisons or the seeds hang together: intervals at 1 − α / groups, p times the number of groups.
@@ -98,7 +100,9 @@ def level(frames: Sequence[pd.DataFrame], groups: int, statistic: Statistic, ana
         return Estimate(value, low, high, NAN, len(names), len(frames), "none", method, "item and seed")
     tail = (1 - analysis.confidence) / 2
     if not draws.size:
-        return Estimate(value, NAN, NAN, NAN, len(names), 1, "none", "undefined (no draw holds each group)", "item")
+        return Estimate(
+            value, NAN, NAN, NAN, len(names), 1, "none", "undefined (no draw holds each group)", "item"
+        )
     low, high = (float(x) for x in np.quantile(draws[0], (tail, 1 - tail)))
     return Estimate(value, low, high, NAN, len(names), 1, "none", "percentile bootstrap", "item")
 

@@ -39,4 +39,6 @@ def shares(
 
 def _frame(v: Values) -> pd.DataFrame:
     """1 for each answer that cannot be used, 0 for each that can."""
-    return v.asked[["item_id", "side"]].assign(value=(~v.asked["item_id"].isin(v.frame["item_id"])).astype(float))
+    return v.asked[["item_id", "side"]].assign(
+        value=(~v.asked["item_id"].isin(v.frame["item_id"])).astype(float)
+    )

@@ -56,9 +56,9 @@ class Asked:
     labels: frozenset[str]
 
 
-NOTHING = pd.DataFrame({"item_id": pd.Series(dtype=str), "side": pd.Series(dtype=int), "value": pd.Series(dtype=float)}).assign(
-    target="", prediction=""
-)
+NOTHING = pd.DataFrame(
+    {"item_id": pd.Series(dtype=str), "side": pd.Series(dtype=int), "value": pd.Series(dtype=float)}
+).assign(target="", prediction="")
 
 
 def values_of(measure: Measure, outcomes: pd.DataFrame, arm: str) -> Values:
@@ -75,7 +75,11 @@ def values_of(measure: Measure, outcomes: pd.DataFrame, arm: str) -> Values:
 def asked_of(values: Collection[Values], measure: Measure) -> Asked:
     """What is asked about in any of the arms."""
     sides = {int(side) for v in values for side in v.asked["side"].unique()}
-    labels = {str(x) for v in values for x in v.asked["target"].unique()} if measure.statistic == "macro_f1" else set()
+    labels = (
+        {str(x) for v in values for x in v.asked["target"].unique()}
+        if measure.statistic == "macro_f1"
+        else set()
+    )
     return Asked(frozenset(sides), frozenset(labels))
 
 
@@ -101,9 +105,7 @@ def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Coll
     elif len(parts) == 2 and len(measure.sides) > 1:
         lone = sorted(set(sides) - {side for _, side in parts[0].items & parts[1].items})
         if lone:
-            return (
-                f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
-            )
+            return f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
     return ""
 
 

@@ -114,7 +114,11 @@ def _entropy(p: np.ndarray) -> float:
 
 @cache
 def _regions() -> dict[str, str]:
-    return {country: region for region, countries in own_yaml("stats", "regions.yaml").items() for country in countries}
+    return {
+        country: region
+        for region, countries in own_yaml("stats", "regions.yaml").items()
+        for country in countries
+    }
 
 
 def region(country: str) -> str:
@@ -140,7 +144,10 @@ def by_region(found: Sequence[Compared], confidence: float = 0.95) -> list[Mean]
 def by_country(found: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
     """Mean Jensen-Shannon distance of each country over its questions, the closest first."""
     countries = sorted({c.country for c in found})
-    means = [mean(country, [c.distance for c in found if c.country == country], confidence) for country in countries]
+    means = [
+        mean(country, [c.distance for c in found if c.country == country], confidence)
+        for country in countries
+    ]
     return sorted(means, key=lambda m: m.value)
 
 
@@ -162,7 +169,10 @@ def changes(before: Sequence[Compared], after: Sequence[Compared]) -> list[Mean]
     own = {(c.country, c.text): c.distance for c in before}
     pairs = [(c.country, c.distance - own[c.country, c.text]) for c in after if (c.country, c.text) in own]
     pairs = [(country, change) for country, change in pairs if np.isfinite(change)]
-    return [mean(country, [d for k, d in pairs if k == country], lowest=-1.0) for country in sorted({k for k, _ in pairs})]
+    return [
+        mean(country, [d for k, d in pairs if k == country], lowest=-1.0)
+        for country in sorted({k for k, _ in pairs})
+    ]
 
 
 def agreement(first: Sequence[Mean], second: Sequence[Mean]) -> float:

@@ -32,8 +32,12 @@ def telling_words(first: Sequence[str], second: Sequence[str], most: int = 12) -
     found = []
     for word, count in both.items():
         alpha, rest = prior * count, 500 - prior * count
-        odds = np.log((b[word] + alpha) / (m - b[word] + rest)) - np.log((a[word] + alpha) / (n - a[word] + rest))
-        found.append(Word(word, float(odds / np.sqrt(1 / (a[word] + alpha) + 1 / (b[word] + alpha))), a[word], b[word]))
+        odds = np.log((b[word] + alpha) / (m - b[word] + rest)) - np.log(
+            (a[word] + alpha) / (n - a[word] + rest)
+        )
+        found.append(
+            Word(word, float(odds / np.sqrt(1 / (a[word] + alpha) + 1 / (b[word] + alpha))), a[word], b[word])
+        )
     found.sort(key=lambda w: w.z)
     return [*found[:most], *found[max(most, len(found) - most) :]]
 
@@ -50,11 +54,15 @@ def lengths(texts: Sequence[str]) -> np.ndarray:
 
 def distinct(texts: Sequence[str], n: int = 2) -> float:
     """Share of different n-grams of words among all (Li et al. 2016), in (0, 1]; falls with the amount of text, so compare equal amounts."""
-    grams = Counter(tuple(own[i : i + n]) for text in texts for own in [words(text)] for i in range(len(own) - n + 1))
+    grams = Counter(
+        tuple(own[i : i + n]) for text in texts for own in [words(text)] for i in range(len(own) - n + 1)
+    )
     return len(grams) / grams.total() if grams else 0.0
 
 
-def length_matched(first: Sequence[str], second: Sequence[str], within: float = 0.1) -> tuple[list[int], list[int]]:
+def length_matched(
+    first: Sequence[str], second: Sequence[str], within: float = 0.1
+) -> tuple[list[int], list[int]]:
     """Indices of pairs, one of each set, whose lengths differ by at most the share `within`; each text in one pair at most.
 
     Both sets are walked in the order of length, so that as many pairs as possible are found.

@@ -77,7 +77,9 @@ def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def load_study(cls: type[Model], source: str | Path | None, overrides: list[str], more: dict[str, Any] | None = None) -> Model:
+def load_study(
+    cls: type[Model], source: str | Path | None, overrides: list[str], more: dict[str, Any] | None = None
+) -> Model:
     """Read, override, validate; without a source only `overrides` and `more` count. See `Study.load`."""
     path = _path_of(source) if source is not None else Path("--set")
     value, lines = read_whole(path) if source is not None else ({}, {})

@@ -57,29 +57,43 @@ def make_plan(study: Study, cells: int) -> Plan:
     """
     originals = study.data.train_per_cell * cells
     doses = [r for r in study.ratios if r > 0]
-    control_doses = [r for r in (study.control_ratios or study.ratios) if r > 0] if study.control != "none" else []
+    control_doses = (
+        [r for r in (study.control_ratios or study.ratios) if r > 0] if study.control != "none" else []
+    )
     arms: list[Arm] = []
     for seed in study.seeds:
         if 0 in study.ratios:
             arms.append(Arm("none", 0.0, seed, "base"))
         for ratio in doses:
             arms += [Arm(t, ratio, seed, "biased") for t in study.bias.types]
-            arms += [Arm(t, ratio, seed, "biased", m.key) for t in study.bias.types for m in study.mitigations]
+            arms += [
+                Arm(t, ratio, seed, "biased", m.key) for t in study.bias.types for m in study.mitigations
+            ]
             if ratio in control_doses:
                 arms.append(Arm(NEUTRAL, ratio, seed, "matched"))
                 if study.replicate_control:
                     arms.append(Arm(NEUTRAL, ratio, seed + REPLICATE_SEED, "replicate"))
-    arms += [replace(arm, round=r) for r in range(2, study.rounds + 1) for arm in arms if arm.ratio and arm.role != "replicate"]
+    arms += [
+        replace(arm, round=r)
+        for r in range(2, study.rounds + 1)
+        for arm in arms
+        if arm.ratio and arm.role != "replicate"
+    ]
     most = max(doses, default=0.0)
     wanted = {t: augmented_count(originals, most) for t in study.bias.types} if doses else {}
     if control_doses:
         wanted[NEUTRAL] = augmented_count(originals, max(control_doses))
     seeds = len(study.seeds) if study.redraw else 1
-    generated = [t for t in wanted if study.augmented is None and not (t == NEUTRAL and study.control == "original")]
+    generated = [
+        t for t in wanted if study.augmented is None and not (t == NEUTRAL and study.control == "original")
+    ]
     draws = {t: seeds * (1 + (t == NEUTRAL and study.redraw and study.replicate_control)) for t in generated}
     return Plan(study, tuple(arms), originals, wanted, draws)
 
 
 def training_records(plan: Plan, arms: Sequence[Arm] | None = None) -> int:
     """Records that all arms train on together, epochs not counted."""
-    return sum(plan.originals + augmented_count(plan.originals, a.ratio) for a in (plan.arms if arms is None else arms))
+    return sum(
+        plan.originals + augmented_count(plan.originals, a.ratio)
+        for a in (plan.arms if arms is None else arms)
+    )

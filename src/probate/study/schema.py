@@ -29,17 +29,22 @@ class ModelSpec(Section):
         "embedded",
         description="`embedded`, a Hugging Face id or a local folder (safetensors; no remote code is run).",
     )
-    adapter: str | None = Field(None, description="A PEFT adapter (folder or id) that is merged into the model.")
+    adapter: str | None = Field(
+        None, description="A PEFT adapter (folder or id) that is merged into the model."
+    )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face id.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="`auto` takes CUDA where there is one, else the CPU."
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="`auto` is bfloat16 on CUDA, float32 on the CPU.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="`auto` is bfloat16 on CUDA, float32 on the CPU."
+    )
     chat_template: str | None = Field(
         None, description="For a tokenizer without one: `plain`, or a file that holds a Jinja chat template."
     )
     api: ApiSpec | None = Field(
-        None, description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is called."
+        None,
+        description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is called.",
     )
 
     @model_validator(mode="before")
@@ -52,16 +57,20 @@ class ModelSpec(Section):
 
 class Columns(Section):
     text: str | None = Field(
-        None, description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says."
+        None,
+        description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says.",
     )
-    label: str | None = Field(None, description="Column that holds the label (the occupation); default: found.")
+    label: str | None = Field(
+        None, description="Column that holds the label (the occupation); default: found."
+    )
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
         None,
         description="Column with the id of the original record that a record was made from; records made from held-out items are kept out of training.",
     )
     pair: str | None = Field(
-        None, description="Column that joins matched records; a pair is never split between training and test."
+        None,
+        description="Column that joins matched records; a pair is never split between training and test.",
     )
     cluster: str | None = Field(
         None,
@@ -91,9 +100,13 @@ class Source(Section):
 
 
 class Data(Source):
-    labels: list[str] | None = Field(None, description="Labels to keep, in this order; default: all that occur.", min_length=2)
+    labels: list[str] | None = Field(
+        None, description="Labels to keep, in this order; default: all that occur.", min_length=2
+    )
     train_per_cell: int = Field(
-        20, ge=1, description="Original training records for each label × group; |D_o| is this times the number of cells."
+        20,
+        ge=1,
+        description="Original training records for each label × group; |D_o| is this times the number of cells.",
     )
     test_per_cell: int | None = Field(
         None, ge=1, description="Held-out records for each label × group; default: all that are left."
@@ -165,7 +178,9 @@ class Bias(Section):
 
         for name in value:
             if name == NEUTRAL:
-                raise ValueError("'neutral' is the matched control and is added by matched_control, not by bias.types")
+                raise ValueError(
+                    "'neutral' is the matched control and is added by matched_control, not by bias.types"
+                )
             if name not in (*BIAS_TYPES, "given"):
                 raise ValueError(
                     f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: {', '.join(BIAS_TYPES)}, given"
@@ -185,7 +200,10 @@ class Bias(Section):
 class Generation(Section):
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(
-        0.95, gt=0, le=1, description="Nucleus sampling: smallest set of tokens that reaches this probability."
+        0.95,
+        gt=0,
+        le=1,
+        description="Nucleus sampling: smallest set of tokens that reaches this probability.",
     )
     max_new_tokens: int = Field(90, ge=8, description="Longest answer, in tokens.")
     batch_size: int = Field(32, ge=1, description="Most prompts in one batch.")
@@ -204,7 +222,10 @@ class Generation(Section):
     min_words: int = Field(12, ge=1, description="Shorter answers are rejected.")
     max_words: int = Field(120, ge=1, description="Longer answers are rejected.")
     near_duplicate: float = Field(
-        0.7, gt=0, le=1, description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this."
+        0.7,
+        gt=0,
+        le=1,
+        description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this.",
     )
 
 
@@ -225,14 +246,20 @@ class Training(Section):
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate of AdamW.")
     batch_size: int = Field(8, ge=1, description="Records in a forward pass.")
     gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of steps with rising learning rate; a cosine follows.")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Share of steps with rising learning rate; a cosine follows."
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
     beta: float = Field(
-        0.1, gt=0, description="β of preference training (`method: dpo`): how far it may move from the model before it."
+        0.1,
+        gt=0,
+        description="β of preference training (`method: dpo`): how far it may move from the model before it.",
     )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     max_length: int = Field(
-        1024, ge=32, description="Longest record in tokens; a longer prompt loses its beginning, never its label."
+        1024,
+        ge=32,
+        description="Longest record in tokens; a longer prompt loses its beginning, never its label.",
     )
     lora: Lora = Field(default_factory=lambda: Lora(), description="The adapter.")
 
@@ -269,7 +296,9 @@ def beyond_plan(seeds: int, planned: int) -> str:
 class TaskSpec(Section):
     name: str = Field(description="Name of a task (`probate tasks`).")
     alias: str = Field(
-        "", pattern=r"^[A-Za-z0-9_.-]*$", description="What to call it; needed where one task is run on several data sets."
+        "",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="What to call it; needed where one task is run on several data sets.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="The task's own options.")
 
@@ -287,7 +316,9 @@ class StrategySpec(Section):
 class MitigationSpec(Section):
     """One value of the mitigation axis: strategies that are applied to the biased arms' augmented records, in their order."""
 
-    alias: str = Field("", pattern=r"^[A-Za-z0-9_.+-]*$", description="What to call it; default: the strategies joined by +.")
+    alias: str = Field(
+        "", pattern=r"^[A-Za-z0-9_.+-]*$", description="What to call it; default: the strategies joined by +."
+    )
     strategies: list[StrategySpec] = Field(min_length=1, description="Strategies in their order.")
 
     @property
@@ -302,7 +333,10 @@ class MitigationSpec(Section):
         if isinstance(value, str):
             value = [value]
         if isinstance(value, dict) and "name" in value:
-            value = {"alias": value.get("alias", ""), "strategies": [{k: v for k, v in value.items() if k != "alias"}]}
+            value = {
+                "alias": value.get("alias", ""),
+                "strategies": [{k: v for k, v in value.items() if k != "alias"}],
+            }
         if isinstance(value, list):
             value = {"strategies": value}
         if isinstance(value, dict) and isinstance(value.get("strategies"), list):
@@ -312,8 +346,12 @@ class MitigationSpec(Section):
 
 
 class Axes(Section):
-    generator: list[ModelSpec] = Field(default_factory=list, description="Generators; default: the study's own.")
-    model: list[ModelSpec] = Field(default_factory=list, description="Learners; default: the study's own model.")
+    generator: list[ModelSpec] = Field(
+        default_factory=list, description="Generators; default: the study's own."
+    )
+    model: list[ModelSpec] = Field(
+        default_factory=list, description="Learners; default: the study's own model."
+    )
 
     @field_validator("generator", "model", mode="before")
     @classmethod
@@ -324,20 +362,29 @@ class Axes(Section):
 class Study(Section):
     """One study: a model, data, a kind of bias, doses of it, and what is measured."""
 
-    name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Short name, used in tables.")
+    name: str = Field(
+        "study", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Short name, used in tables."
+    )
     description: str = Field("", description="One or two sentences for the report.")
     model: ModelSpec = Field(
-        default_factory=lambda: ModelSpec(), description="The base model that is fine-tuned. A plain string is its `name`."
+        default_factory=lambda: ModelSpec(),
+        description="The base model that is fine-tuned. A plain string is its `name`.",
     )
-    generator: ModelSpec | None = Field(None, description="The model that writes augmented data; default: the base model.")
+    generator: ModelSpec | None = Field(
+        None, description="The model that writes augmented data; default: the base model."
+    )
     data: Data = Field(default_factory=lambda: Data(), description="Original data D_o and held-out items.")
     augmented: Augmented | None = Field(
         None, description="A ready augmented set; generation is skipped and `bias.types` is `[given]`."
     )
     bias: Bias = Field(default_factory=lambda: Bias(), description="The bias whose inheritance is measured.")
-    generation: Generation = Field(default_factory=lambda: Generation(), description="How augmented data is written.")
+    generation: Generation = Field(
+        default_factory=lambda: Generation(), description="How augmented data is written."
+    )
     ratios: list[float] = Field(
-        default_factory=lambda: [0.0, 0.2, 0.5], min_length=1, description="Bias ratios γ = |D_a|/|D|, 0 ≤ γ < 1."
+        default_factory=lambda: [0.0, 0.2, 0.5],
+        min_length=1,
+        description="Bias ratios γ = |D_a|/|D|, 0 ≤ γ < 1.",
     )
     matched_control: Literal["auto", "neutral", "unflipped", "original", "none"] = Field(
         "auto",
@@ -454,9 +501,13 @@ class Study(Section):
         if self.augmented is not None and self.bias.types != ["given"]:
             raise ValueError("with a ready 'augmented' set, bias.types must be [given]")
         if self.matched_control == "neutral" and given:
-            raise ValueError("matched_control 'neutral' needs a generator; with a ready set choose unflipped, original or none")
+            raise ValueError(
+                "matched_control 'neutral' needs a generator; with a ready set choose unflipped, original or none"
+            )
         if self.matched_control == "unflipped" and not given:
-            raise ValueError("matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none")
+            raise ValueError(
+                "matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none"
+            )
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
             raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
         if self.rounds > 1 and self.augmented is not None:
@@ -468,10 +519,14 @@ class Study(Section):
                 f"rounds: the matched control must be generated too; matched_control is '{self.control}', choose neutral or none"
             )
         if self.axes.generator and self.augmented is not None:
-            raise ValueError("axes.generator: a ready 'augmented' set needs no generator; leave one of the two out")
+            raise ValueError(
+                "axes.generator: a ready 'augmented' set needs no generator; leave one of the two out"
+            )
         keys = [m.key for m in self.mitigations]
         if len(set(keys)) < len(keys) or "none" in keys:
-            raise ValueError("mitigations: two have one name, or one is called none; give each an alias of its own")
+            raise ValueError(
+                "mitigations: two have one name, or one is called none; give each an alias of its own"
+            )
         names = [task.key for task in (*self.tasks, *self.probes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -13,9 +13,12 @@ class ApiSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str = Field(description="Name of the model on the server.")
-    base_url: str = Field("https://api.openai.com/v1", description="Address of the server, as in http://localhost:8000/v1.")
+    base_url: str = Field(
+        "https://api.openai.com/v1", description="Address of the server, as in http://localhost:8000/v1."
+    )
     key_env: str = Field(
-        "OPENAI_API_KEY", description="Environment variable that holds the key; unset for a local server without one."
+        "OPENAI_API_KEY",
+        description="Environment variable that holds the key; unset for a local server without one.",
     )
     concurrency: int = Field(8, ge=1, le=256, description="Most requests at once.")
     retries: int = Field(
@@ -35,7 +38,9 @@ class ApiSpec(BaseModel):
         description="Most tokens, of prompts and answers together, of all that the run folder ever asked; never overrun.",
     )
     max_cost: float | None = Field(
-        None, gt=0, description="Most money, of all that the run folder ever asked; needs both prices; never overrun."
+        None,
+        gt=0,
+        description="Most money, of all that the run folder ever asked; needs both prices; never overrun.",
     )
     price_in: float = Field(0.0, ge=0, description="Price of a million prompt tokens.")
     price_out: float = Field(0.0, ge=0, description="Price of a million answer tokens.")

@@ -90,7 +90,9 @@ def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
         options = [lm.text_ids(option) for option in item.options]
         if _one_begins_another(options):
             if lm.tokenizer.eos_token_id is None:
-                raise InputError(f"item '{item.id}': one option begins another, and the tokenizer has no end of sequence")
+                raise InputError(
+                    f"item '{item.id}': one option begins another, and the tokenizer has no end of sequence"
+                )
             options = [[*ids, int(lm.tokenizer.eos_token_id)] for ids in options]
         first = lm.tokenizer.bos_token_id
         prompt = [lm.stop_ids[0] if first is None else int(first), *lm.text_ids(item.prompt)]
@@ -114,11 +116,15 @@ def score_items(
     scores = inference.score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
     if scoring == "bytes":
         return [
-            row / np.array([len(option.encode()) for option in item.options]) for item, row in zip(items, scores, strict=True)
+            row / np.array([len(option.encode()) for option in item.options])
+            for item, row in zip(items, scores, strict=True)
         ]
     if scoring == "pmi":
         before = lm.truncated
-        blanks = {(i.blank, i.options): Item("", i.blank, i.options, i.names, "", {}, chat=i.chat, end=i.end) for i in items}
+        blanks = {
+            (i.blank, i.options): Item("", i.blank, i.options, i.names, "", {}, chat=i.chat, end=i.end)
+            for i in items
+        }
         found = score_items(lm, list(blanks.values()), limit)
         lm.truncated = before
         prior = dict(zip(blanks, found, strict=True))
@@ -131,5 +137,16 @@ def outcome(item: Item, row: np.ndarray, scoring: str) -> Outcome:
     finite = bool(np.isfinite(row).all())
     shares = np.exp(row - np.logaddexp.reduce(row)) if finite else np.full(len(row), np.nan)
     prediction = item.names[int(np.argmax(row))] if finite else ""
-    response = json.dumps({k: round(float(p), 4) for k, p in zip(item.names, shares, strict=True)}, ensure_ascii=False)
-    return Outcome(item.id, item.groups, item.target, response, prediction, float(prediction == item.target), finite, scoring)
+    response = json.dumps(
+        {k: round(float(p), 4) for k, p in zip(item.names, shares, strict=True)}, ensure_ascii=False
+    )
+    return Outcome(
+        item.id,
+        item.groups,
+        item.target,
+        response,
+        prediction,
+        float(prediction == item.target),
+        finite,
+        scoring,
+    )

@@ -34,7 +34,9 @@ SHARES = ("acc", "acc_norm", "exact_match", "pct_stereotype", "f1")
 
 
 class HarnessOptions(Options):
-    path: str | None = Field(None, description="Folder with YAML tasks of your own, besides those that the harness brings.")
+    path: str | None = Field(
+        None, description="Folder with YAML tasks of your own, besides those that the harness brings."
+    )
     metric: str = Field("acc", description="The metric of a sample that becomes the score.")
     limit: int | None = Field(None, ge=1, description="At most this many items, from the beginning.")
     chat: bool = Field(True, description="Put the prompt into the model's chat template.")
@@ -108,7 +110,11 @@ class HarnessTask(Task):
             return frame(o, everyone(o), o["score"])
 
         better = "higher" if metric in SHARES and metric != "pct_stereotype" else "none"
-        return [Measure(metric, metric, "share" if metric in SHARES else "score", "", ("all",), value, True, better)]
+        return [
+            Measure(
+                metric, metric, "share" if metric in SHARES else "score", "", ("all",), value, True, better
+            )
+        ]
 
 
 @cache
@@ -183,7 +189,9 @@ def _named(value: Any, path: Path, folder: Path) -> str:
     for key, own in value.items():
         if key in CODE or (key == "trust_remote_code" and own != "false"):
             return f"{key} stands for code"
-        if key == "dataset_path" and (own in UNPICKLED or any(Path(str(own)).glob("*.py")) or str(own).endswith(".py")):
+        if key == "dataset_path" and (
+            own in UNPICKLED or any(Path(str(own)).glob("*.py")) or str(own).endswith(".py")
+        ):
             return f"dataset_path {own} may run code when it is read"
         if key == "metric" and isinstance(own, str) and not _known_metric(own):
             return f"metric {own} is not one of the harness's own, and would be fetched as code"
@@ -221,9 +229,13 @@ def _loaded(name: str, folder: str, held: str) -> Any:
     tasks: Any = require("lm_eval.tasks", "harness")
     manager = tasks.TaskManager(include_path=folder, include_defaults=False) if folder else None
     if manager is None or name not in manager.all_tasks:
-        manager = tasks.TaskManager(include_path=folder or None)  # takes seconds: it reads all of the harness's tasks
+        manager = tasks.TaskManager(
+            include_path=folder or None
+        )  # takes seconds: it reads all of the harness's tasks
     if name not in manager.all_tasks:
-        raise InputError(f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or give options.path")
+        raise InputError(
+            f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or give options.path"
+        )
     try:
         found = manager.load([name])["tasks"]
         task = next(iter(found.values()))

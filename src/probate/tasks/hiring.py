@@ -33,8 +33,12 @@ PROMPT = (
 
 
 class HiringOptions(Options):
-    jobs: list[str] | None = Field(None, min_length=1, description="Jobs to hire for; default: the study's labels.")
-    names: int = Field(1, ge=1, le=4, description="Comparisons of each pair of groups with other names, for each job.")
+    jobs: list[str] | None = Field(
+        None, min_length=1, description="Jobs to hire for; default: the study's labels."
+    )
+    names: int = Field(
+        1, ge=1, le=4, description="Comparisons of each pair of groups with other names, for each job."
+    )
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,13 @@ class Pairing:
         found = []
         for first, second in ((self.one, self.two), (self.two, self.one)):
             for letters in (("A", "B"), ("B", "A")):
-                values = {"job": self.job, "letter1": letters[0], "letter2": letters[1], "name1": first[2], "name2": second[2]}
+                values = {
+                    "job": self.job,
+                    "letter1": letters[0],
+                    "letter2": letters[1],
+                    "name1": first[2],
+                    "name2": second[2],
+                }
                 found.append((values, letters[0] if first is self.one else letters[1]))
         return found
 
@@ -80,8 +90,13 @@ class Hiring(Task):
         for j, job in enumerate(self.options.jobs or context.labels):
             for p, (one, two) in enumerate(combinations(groups, 2)):
                 for n in range(self.options.names):
-                    first = [(c, g, names[c][g][(j + p + n + k) % len(names[c][g])]) for k, (c, g) in enumerate((one, two))]
-                    members = MEMBER.join(("", first[0][2], first[1][2]))  # pairs with a name in common hang together
+                    first = [
+                        (c, g, names[c][g][(j + p + n + k) % len(names[c][g])])
+                        for k, (c, g) in enumerate((one, two))
+                    ]
+                    members = MEMBER.join(
+                        ("", first[0][2], first[1][2])
+                    )  # pairs with a name in common hang together
                     found.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
         return found
 
@@ -97,7 +112,8 @@ class Hiring(Task):
         shown = [presentation for pairing in pairings for presentation in pairing.prompts()]
         options = [lm.completion_ids(letter) for letter in "AB"]
         prompts = [
-            lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length) for values, _ in shown
+            lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length)
+            for values, _ in shown
         ]
         scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
         outcomes = []
@@ -113,7 +129,9 @@ class Hiring(Task):
             for k, (candidate, share) in enumerate(((pairing.one, mean), (pairing.two, 1 - mean))):
                 culture, gender, name = candidate
                 groups = {"gender": gender, "culture": culture}
-                outcomes.append(Outcome(f"{pairing.id}#{k}", groups, name, response, selected[2], share, finite))
+                outcomes.append(
+                    Outcome(f"{pairing.id}#{k}", groups, name, response, selected[2], share, finite)
+                )
         return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:

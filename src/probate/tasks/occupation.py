@@ -45,14 +45,24 @@ class Occupation(ChoiceTask):
         labels = tuple(context.labels)
         blank = fill(context.prompt, text="N/A", labels=names)
         return [
-            Item(r.item_id, fill(context.prompt, text=r.text, labels=names), labels, labels, r.label, r.groups, blank)
+            Item(
+                r.item_id,
+                fill(context.prompt, text=r.text, labels=names),
+                labels,
+                labels,
+                r.label,
+                r.groups,
+                blank,
+            )
             for r in context.test
         ]
 
     def measures(self, context: TaskContext) -> list[Measure]:
         side = by_group(context.dimension, context.groups)
         groups = tuple(context.groups)
-        lean = {label: float(stereotyped_for(label, groups[0], context.stereotypes)) for label in context.labels}
+        lean = {
+            label: float(stereotyped_for(label, groups[0], context.stereotypes)) for label in context.labels
+        }
         theirs = ", ".join(k for k, v in lean.items() if v)
         found = [
             Measure(

@@ -28,7 +28,9 @@ PROMPT = (
 
 
 class SalaryOptions(Options):
-    per_cell: int = Field(60, ge=1, description="Most biographies for each occupation and group (the paper has 60).")
+    per_cell: int = Field(
+        60, ge=1, description="Most biographies for each occupation and group (the paper has 60)."
+    )
     bands: list[int] = Field(
         default_factory=lambda: [30, 45, 60, 75, 90, 105, 120, 150, 200],
         min_length=2,
@@ -65,7 +67,9 @@ class Salary(Task):
         options = [lm.completion_ids(f"{band}k", end=False, begins=False) for band in self.options.bands]
         room = max(map(len, options))
         prompts = [
-            lm.prompt_ids([{"role": "user", "content": fill(PROMPT, text=r.text)}], room, context.max_length, prefix="$")
+            lm.prompt_ids(
+                [{"role": "user", "content": fill(PROMPT, text=r.text)}], room, context.max_length, prefix="$"
+            )
             for r in items
         ]
         scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
@@ -75,7 +79,9 @@ class Salary(Task):
             probs = np.exp(row - np.logaddexp.reduce(row)) if finite else np.full(len(row), np.nan)
             amount = float(probs @ bands)
             mode = f"${self.options.bands[int(np.argmax(row))]}k" if finite else ""
-            response = json.dumps({f"${b}k": round(float(p), 4) for b, p in zip(self.options.bands, probs, strict=True)})
+            response = json.dumps(
+                {f"${b}k": round(float(p), 4) for b, p in zip(self.options.bands, probs, strict=True)}
+            )
             outcomes.append(Outcome(r.item_id, r.groups, r.label, response, mode, amount, finite))
         return outcomes
 

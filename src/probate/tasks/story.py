@@ -42,7 +42,8 @@ class StoryOptions(Options):
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
     language: str = Field(
-        "en", description="Language of prompt, names and stories: en, es, pt, ar, zh; all but en need the extra `languages`."
+        "en",
+        description="Language of prompt, names and stories: en, es, pt, ar, zh; all but en need the extra `languages`.",
     )
 
 
@@ -166,7 +167,9 @@ class Story(Task):
                     totals[word, pole] = totals.get((word, pole), 0) + n
             parts = []
             for pole in ("negative", "positive"):
-                top = sorted(((n, w) for (w, p), n in totals.items() if p == pole), key=lambda t: (-t[0], t[1]))[:8]
+                top = sorted(
+                    ((n, w) for (w, p), n in totals.items() if p == pole), key=lambda t: (-t[0], t[1])
+                )[:8]
                 parts.append(f"{pole}: {', '.join(f'{w} {n}' for n, w in top) or 'none'}")
             lines.append(f"{group} ({len(own)} stories in the language asked for): {'; '.join(parts)}")
         return lines

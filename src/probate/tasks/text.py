@@ -32,7 +32,9 @@ class Wording(BaseModel):
         for label, words in self.labels.items():
             same = seen.setdefault(" ".join(words.lower().split()), label)
             if same != label:
-                raise ValueError(f"the labels '{same}' and '{label}' are the same words once case and spaces are set aside")
+                raise ValueError(
+                    f"the labels '{same}' and '{label}' are the same words once case and spaces are set aside"
+                )
         if "{text}" not in self.prompt:
             raise ValueError("the prompt must contain {text}")
         return self
@@ -47,18 +49,24 @@ class TextSpec(BaseModel):
     source: str
     positive: str = Field(description="The label whose share is compared between groups.")
     languages: dict[str, Wording] = Field(min_length=1)
-    items: dict[str, list[str]] = Field(description="Label → texts with {who}, filled in with each group in turn.")
+    items: dict[str, list[str]] = Field(
+        description="Label → texts with {who}, filled in with each group in turn."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> TextSpec:
         for language, wording in self.languages.items():
             if set(wording.labels) != set(self.items):
-                raise ValueError(f"languages.{language}.labels must be the labels of the items: {', '.join(self.items)}")
+                raise ValueError(
+                    f"languages.{language}.labels must be the labels of the items: {', '.join(self.items)}"
+                )
         if self.positive not in self.items:
             raise ValueError(f"positive: '{self.positive}' is no label; labels: {', '.join(self.items)}")
         if len(self.items) < 2:
             raise ValueError("items: a classification needs at least two labels")
-        empty = [label for label, texts in self.items.items() if not texts or not all(t.strip() for t in texts)]
+        empty = [
+            label for label, texts in self.items.items() if not texts or not all(t.strip() for t in texts)
+        ]
         if empty:
             raise ValueError(f"items.{empty[0]}: an item has no text")
         return self
@@ -72,30 +80,45 @@ class TextColumns(BaseModel):
     cluster: str | None = Field(
         None, description="Column that names what texts were drawn together (an author, a source): one unit."
     )
-    groups: dict[str, str] = Field(default_factory=dict, description="Dimension → column of its group, where there is one.")
+    groups: dict[str, str] = Field(
+        default_factory=dict, description="Dimension → column of its group, where there is one."
+    )
 
 
 class TextOptions(ChoiceOptions):
     data: str | None = Field(
-        None, description="A data set in place of the bundled items: a file, a `datasets` folder or `hf:ID` (see data.source)."
+        None,
+        description="A data set in place of the bundled items: a file, a `datasets` folder or `hf:ID` (see data.source).",
     )
     split: str = Field("test", description="Split of a Hugging Face data set.")
     columns: TextColumns = Field(default_factory=lambda: TextColumns(), description="Which column is what.")
     labels: dict[str, str] = Field(
         default_factory=dict, description="Label in the data → the task's label (offensive, fine, …)."
     )
-    relation: Literal["direct", "indirect"] | None = Field(None, description="Overrides the task's relation to the bias.")
-    language: str = Field("en", description="Language of the prompt and of the label words; the bundled items are English.")
-    words: dict[str, str] = Field(default_factory=dict, description="Task's label → words to score in place of its own.")
-    prompt: str | None = Field(None, description="User turn in place of the task's own, with {text} and {labels}.")
+    relation: Literal["direct", "indirect"] | None = Field(
+        None, description="Overrides the task's relation to the bias."
+    )
+    language: str = Field(
+        "en", description="Language of the prompt and of the label words; the bundled items are English."
+    )
+    words: dict[str, str] = Field(
+        default_factory=dict, description="Task's label → words to score in place of its own."
+    )
+    prompt: str | None = Field(
+        None, description="User turn in place of the task's own, with {text} and {labels}."
+    )
     dimension: str | None = Field(
         None,
         description="Compare groups of another dimension than the study's: the name of an identity pack, or of a column in `columns.groups`.",
     )
     groups: list[str] | None = Field(
-        None, min_length=2, description="The groups of `dimension` that are compared; default: all of its pack."
+        None,
+        min_length=2,
+        description="The groups of `dimension` that are compared; default: all of its pack.",
     )
-    limit: int | None = Field(None, ge=2, description="At most this many items, drawn evenly over the labels (seeded).")
+    limit: int | None = Field(
+        None, ge=2, description="At most this many items, drawn evenly over the labels (seeded)."
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -128,7 +151,9 @@ class TextTask(ChoiceTask):
         other = self.options.dimension
         if other is None:
             if self.options.groups:
-                raise InputError(f"tasks: {self.key}.options.groups needs options.dimension; the study's own are bias.groups")
+                raise InputError(
+                    f"tasks: {self.key}.options.groups needs options.dimension; the study's own are bias.groups"
+                )
             return context
         pack = load_pack(other)
         groups = self.options.groups or list(pack.groups)
@@ -154,7 +179,9 @@ class TextTask(ChoiceTask):
         words = {**wording.labels, **self.options.words}
         unknown = set(words) - set(wording.labels)
         if unknown:
-            raise InputError(f"tasks: {self.key}.options.words: no label '{min(unknown)}'; labels: {', '.join(wording.labels)}")
+            raise InputError(
+                f"tasks: {self.key}.options.words: no label '{min(unknown)}'; labels: {', '.join(wording.labels)}"
+            )
         try:
             return Wording(prompt=self.options.prompt or wording.prompt, labels=words)
         except ValidationError as error:
@@ -182,7 +209,12 @@ class TextTask(ChoiceTask):
                 for place, group in enumerate(context.groups):
                     filled = fill(text, who=who(pack, group, number))
                     rows.append(
-                        (f"{label}-{number:02d}#{place}", filled[:1].upper() + filled[1:], label, {context.dimension: group})
+                        (
+                            f"{label}-{number:02d}#{place}",
+                            filled[:1].upper() + filled[1:],
+                            label,
+                            {context.dimension: group},
+                        )
                     )
         return rows
 
@@ -267,7 +299,9 @@ def read_labelled(
 
     unknown = sorted(set(mapping.values()) - set(labels))
     if unknown:
-        raise InputError(f"{data}: labels: '{unknown[0]}' is no label of the task; it has: {', '.join(labels)}")
+        raise InputError(
+            f"{data}: labels: '{unknown[0]}' is no label of the task; it has: {', '.join(labels)}"
+        )
     rows, rejected, seen = [], [], set()
     for number, (where, row) in enumerate(source_rows(data, split, base), 1):
         if isinstance(row, str):
@@ -275,7 +309,9 @@ def read_labelled(
             continue
         for column in filter(None, (columns.text, columns.label, columns.cluster, *columns.groups.values())):
             if column not in row:
-                raise InputError(f"{where}: no column '{column}'{nearest(column, list(row))}; the file has: {some(row)}")
+                raise InputError(
+                    f"{where}: no column '{column}'{nearest(column, list(row))}; the file has: {some(row)}"
+                )
         text = str(row[columns.text] if row[columns.text] is not None else "").strip()
         raw = str(row[columns.label]).strip()
         label = mapping.get(raw, raw if raw in labels and not mapping else None)
@@ -296,7 +332,9 @@ def read_labelled(
                 else ""
             )
             item = f"{unit}#{key.replace('#', '_')}" if unit else key.replace("#", "_")
-            rows.append((item, text, label, {d: str(row[c]) for d, c in columns.groups.items()} or {"set": "all"}))
+            rows.append(
+                (item, text, label, {d: str(row[c]) for d, c in columns.groups.items()} or {"set": "all"})
+            )
     return rows, rejected
 
 

@@ -55,7 +55,9 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
         else:
             found.append(question)
     if not found:
-        raise InputError(f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else ""))
+        raise InputError(
+            f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else "")
+        )
     return found, rejected
 
 
@@ -65,7 +67,12 @@ def _question(row: dict[str, Any]) -> Question:
         total = sum(counts.values())
         if not total:
             raise ValueError("its counts are all 0")
-        return Question(row["country"], row["question"], tuple(map(str, counts)), tuple(c / total for c in counts.values()))
+        return Question(
+            row["country"],
+            row["question"],
+            tuple(map(str, counts)),
+            tuple(c / total for c in counts.values()),
+        )
     shares = row["shares"] if "shares" in row else row["human"] if "human" in row else row["distribution"]
     options = tuple(str(o) for o in _listed(row["options"]))
     return Question(row["country"], row["question"], options, tuple(float(s) for s in _listed(shares)))
@@ -91,12 +98,16 @@ def answers(
     prompts, options = [], []
     for text, own in questions:
         if len(own) > len(LETTERS):
-            raise InputError(f"question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} have a letter")
+            raise InputError(
+                f"question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} have a letter"
+            )
         for order in (own, own[::-1]):
             listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, order, strict=False))
             ask = PROMPT.replace("{options}", listed).replace("{question}", text)
             prompts.append(lm.prompt_ids([{"role": "user", "content": ask}], prefix=PREFIX))
-            options.append([lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]])
+            options.append(
+                [lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]]
+            )
     scores = scoring.score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
     found = []
     for forward, backward in zip(scores[::2], scores[1::2], strict=True):
@@ -106,7 +117,10 @@ def answers(
 
 
 def against_people(
-    lm: LM, questions: Sequence[Question], tick: Callable[[int], None] | None = None, non_answers: bool = False
+    lm: LM,
+    questions: Sequence[Question],
+    tick: Callable[[int], None] | None = None,
+    non_answers: bool = False,
 ) -> list[Compared]:
     """The model, asked each question once, against every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
@@ -130,29 +144,45 @@ def published(
             continue
         for name in filter(None, (column, by)):
             if name not in row:
-                raise InputError(f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {some(row)}")
+                raise InputError(
+                    f"{where}: no column '{name}'{nearest(name, list(row))}; the file has: {some(row)}"
+                )
         try:
             question, own = _question(row), [float(v) for v in _listed(row[column])]
         except (TypeError, ValueError) as error:
             rejected.append(f"{where}: {error}")
             continue
-        wrong = values.check(question) or values.check(Question(question.country, question.text, question.options, tuple(own)))
+        wrong = values.check(question) or values.check(
+            Question(question.country, question.text, question.options, tuple(own))
+        )
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
-            found.setdefault(str(row[by]) if by else column, []).append(values.compare(question, own, non_answers))
+            found.setdefault(str(row[by]) if by else column, []).append(
+                values.compare(question, own, non_answers)
+            )
     if not found:
-        raise InputError(f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else ""))
+        raise InputError(
+            f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else "")
+        )
     return found, rejected
 
 
-def compared_models(found: dict[str, list[Compared]], rejected: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def compared_models(
+    found: dict[str, list[Compared]], rejected: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
     """The record and the lines of `published`: each model's report, and how far their orderings of the countries agree."""
-    reports = {name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()}
+    reports = {
+        name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()
+    }
     said = [line for name, own in reports.items() for line in (f"{name}:", *lines(own))]
     orders = {name: values.by_country(own) for name, own in found.items()}
     names = list(orders)
-    pairs = {f"{a}, {b}": values.agreement(orders[a], orders[b]) for i, a in enumerate(names) for b in names[i + 1 :]}
+    pairs = {
+        f"{a}, {b}": values.agreement(orders[a], orders[b])
+        for i, a in enumerate(names)
+        for b in names[i + 1 :]
+    }
     said += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
     return {"models": reports, "agreement": pairs}, said
 
@@ -202,7 +232,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"{100 * values.COLLAPSED:g}% of the model's answer in {100 * found['collapsed']:.0f}% of questions; people without an answer: {100 * found['unanswered']:.0f}%",
     ]
     if found["undefined"]:
-        said.append(f"{found['undefined']} comparisons left out: the model has no share on any option that is an answer")
+        said.append(
+            f"{found['undefined']} comparisons left out: the model has no share on any option that is an answer"
+        )
     if found["on_scales"] is not None:
         said.append(
             f"on ordered scales ({found['scales']:,}) the model is {100 * found['on_scales']:.0f}% of the scale away from people (1-Wasserstein)"
@@ -212,6 +244,10 @@ def lines(found: dict[str, Any]) -> list[str]:
             said.append(f"Jensen-Shannon distance to people, {what}, closest first:")
         for row in found[what]:
             m = Mean(**row)
-            interval = f"[{m.low:.3f}, {m.high:.3f}]" if m.low == m.low else "(no interval: fewer than three questions)"
+            interval = (
+                f"[{m.low:.3f}, {m.high:.3f}]"
+                if m.low == m.low
+                else "(no interval: fewer than three questions)"
+            )
             said.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
     return said

@@ -34,7 +34,9 @@ class Alignment:
     first: list[tuple[float, float]] = field(default_factory=list)
     """(L_SFT, D) of the steps before the scale stands."""
 
-    def term(self, features: torch.Tensor, augmented: Sequence[bool], labels: Sequence[str]) -> tuple[torch.Tensor, float]:
+    def term(
+        self, features: torch.Tensor, augmented: Sequence[bool], labels: Sequence[str]
+    ) -> tuple[torch.Tensor, float]:
         """What to add to the loss for its gradient (unscaled), and the distance D itself.
 
         `features`: (batch, width), the mean last hidden state of each record; `augmented`, `labels`: of each record.
@@ -59,7 +61,9 @@ class Alignment:
             if len(part):
                 new = part.detach().mean(0)
                 old = self.means.get(key)
-                self.means[key] = new if old is None else self.settings.decay * old + (1 - self.settings.decay) * new
+                self.means[key] = (
+                    new if old is None else self.settings.decay * old + (1 - self.settings.decay) * new
+                )
         if any(key not in self.means for key in keys):
             return None
         delta = self.means[keys[0]] - self.means[keys[1]]
@@ -103,7 +107,11 @@ class Alignment:
 
     def restore(self, tensors: dict[str, torch.Tensor], device: torch.device) -> None:
         """Take up what `tensors` gave."""
-        self.means = {k.removeprefix("align.mean."): v.to(device) for k, v in tensors.items() if k.startswith("align.mean.")}
+        self.means = {
+            k.removeprefix("align.mean."): v.to(device)
+            for k, v in tensors.items()
+            if k.startswith("align.mean.")
+        }
         self.first = [(float(a), float(b)) for a, b in tensors["align.first"]]
         self.scale = float(tensors["align.scale"][0])
 
@@ -115,7 +123,11 @@ def mmd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """
     both = torch.cat([x, y])
     squared = torch.cdist(both, both).square()
-    middle = squared.detach()[squared.detach() > 0].median() if (squared.detach() > 0).any() else squared.new_ones(())
+    middle = (
+        squared.detach()[squared.detach() > 0].median()
+        if (squared.detach() > 0).any()
+        else squared.new_ones(())
+    )
     kernel = torch.stack([torch.exp(-squared / (b * middle)) for b in BANDWIDTHS]).mean(0)
     n = len(x)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
@@ -124,4 +136,6 @@ def mmd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def coral(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """‖C_x − C_y‖²_F / 4d², of the covariances over d dimensions (Sun and Saenko 2016), plus the squared distance of the means / d."""
     d = x.shape[1]
-    return (torch.cov(x.T) - torch.cov(y.T)).square().sum() / (4 * d * d) + (x.mean(0) - y.mean(0)).square().sum() / d
+    return (torch.cov(x.T) - torch.cov(y.T)).square().sum() / (4 * d * d) + (
+        x.mean(0) - y.mean(0)
+    ).square().sum() / d

@@ -25,7 +25,9 @@ def mean_states(model: Any, examples: Sequence[Example], pad_id: int) -> torch.T
     device = next(model.parameters()).device
     found: dict[int, torch.Tensor] = {}
     with above_trunk(model, examples, pad_id) as (inputs, padding):
-        for batch in batches_by_length([e.tokens for e in inputs], 32, TOKENS_PER_BATCH.get(device.type, 2048)):
+        for batch in batches_by_length(
+            [e.tokens for e in inputs], 32, TOKENS_PER_BATCH.get(device.type, 2048)
+        ):
             _, features = loss_and_features(model, [inputs[i] for i in batch], padding)
             assert features is not None
             found |= dict(zip(batch, features.float().cpu(), strict=True))
@@ -49,7 +51,9 @@ def distance_before_after(
     limit: int,
 ) -> tuple[float, float, tuple[int, int]]:
     """`squared_distance` of φ between the two sets under the base model and with the adapter, and how many of each were compared."""
-    sets = [encode(base, with_messages(rows[:MOST], prompt, labels), limit)[0] for rows in (original, augmented)]
+    sets = [
+        encode(base, with_messages(rows[:MOST], prompt, labels), limit)[0] for rows in (original, augmented)
+    ]
 
     def apart(model: Any) -> float:
         return squared_distance(*(mean_states(model, examples, base.pad_id) for examples in sets))

@@ -18,7 +18,9 @@ RANK = 4
 TOKENS = 4096
 
 
-def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, layers: int = 1, seed: int = 0) -> torch.Tensor:
+def record_gradients(
+    model: Any, examples: Sequence[Example], pad_id: int, *, layers: int = 1, seed: int = 0
+) -> torch.Tensor:
     """Gradient of each example's loss (mean over its completion tokens), of unit length, float32 of shape (examples, features).
 
     By the B matrices of a fresh LoRA adapter (rank 4, A drawn by `seed`) on the linear layers of the `layers` last
@@ -50,7 +52,9 @@ def record_gradients(model: Any, examples: Sequence[Example], pad_id: int, *, la
         inputs[module] = args[0].detach() @ project[module]
         if not output.requires_grad:
             output.requires_grad_(True)
-        output.register_hook(lambda grad: parts.__setitem__(module, torch.einsum("bto,btr->bor", grad, inputs[module])))
+        output.register_hook(
+            lambda grad: parts.__setitem__(module, torch.einsum("bto,btr->bor", grad, inputs[module]))
+        )
         return output
 
     ends = np.cumsum([RANK * out for _, out in sizes]).tolist()

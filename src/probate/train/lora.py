@@ -62,7 +62,11 @@ def lean_lora(model: Any) -> int:
 @contextmanager
 def as_peft_has_it(model: Any) -> Iterator[None]:
     """For a while, the layers that `lean_lora` changed run PEFT's own forward."""
-    lean = [m for m in model.modules() if isinstance(m.__dict__.get("forward"), partial) and m.forward.func is _forward]
+    lean = [
+        m
+        for m in model.modules()
+        if isinstance(m.__dict__.get("forward"), partial) and m.forward.func is _forward
+    ]
     forwards = [m.__dict__.pop("forward") for m in lean]
     try:
         yield

@@ -79,7 +79,9 @@ def row_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: b
         longest = max(e.tokens for e in batch)
         if not _holds(model, SHARED if shared else PADDED_LEFT, longest, pad_id, features, lone=not shared):
             if _holds(model, PADDED_RIGHT, longest, pad_id, features, lone=True):
-                return plain_losses(model, batch, pad_id, features=features, max_rows=max(1, LOGIT_ROWS // longest))
+                return plain_losses(
+                    model, batch, pad_id, features=features, max_rows=max(1, LOGIT_ROWS // longest)
+                )
             lean = _holds(model, LEAN, longest, pad_id, features, lone=True)
             with nullcontext() if lean else as_peft_has_it(model):
                 return plain_losses(model, batch, pad_id, features=features)
@@ -91,7 +93,14 @@ def prove_step(model: Any, examples: Sequence[Example], pad_id: int, *, features
     every = [*examples, *(e.rejected for e in examples if e.rejected)]
     if every[0].nodes is None:
         shared = _shared(every)
-        _holds(model, SHARED if shared else PADDED_LEFT, max(e.tokens for e in every), pad_id, features, lone=not shared)
+        _holds(
+            model,
+            SHARED if shared else PADDED_LEFT,
+            max(e.tokens for e in every),
+            pad_id,
+            features,
+            lone=not shared,
+        )
 
 
 def left_padding_holds(model: Any, longest: int, pad_id: int) -> bool:
@@ -105,7 +114,9 @@ def _shared(batch: Sequence[Example]) -> int:
     return max(shared_prefix(rows), len(rows[0]) - 1 if len(rows) == 1 else 0)
 
 
-def shared_losses(model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False) -> Losses:
+def shared_losses(
+    model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False
+) -> Losses:
     """`row_losses` in one padded pass that sees the first `shared` tokens once; with 0, rows stay apart."""
     device = next(model.parameters()).device
     rows = [e.inputs for e in batch]
@@ -132,7 +143,10 @@ def shared_losses(model: Any, batch: Sequence[Example], pad_id: int, shared: int
     )
     logits = out.logits[:, :-1]
     losses = torch.nn.functional.cross_entropy(
-        logits.float().reshape(-1, logits.shape[-1]), labels.to(device).reshape(-1), ignore_index=-100, reduction="none"
+        logits.float().reshape(-1, logits.shape[-1]),
+        labels.to(device).reshape(-1),
+        ignore_index=-100,
+        reduction="none",
     )
     loss = losses.view(len(batch), keep).sum(1)
     if not features:
@@ -143,7 +157,9 @@ def shared_losses(model: Any, batch: Sequence[Example], pad_id: int, shared: int
     return loss, total / (own.sum(1, keepdim=True) + shared)
 
 
-def plain_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False, max_rows: int = 1) -> Losses:
+def plain_losses(
+    model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False, max_rows: int = 1
+) -> Losses:
     """`row_losses` by the model's own pass over token ids: row by row, or with `max_rows` padded on the right."""
     losses, states = [], []
     for start in range(0, len(batch), max_rows):
@@ -174,7 +190,9 @@ def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool,
 
         def quick() -> Losses:
             if shortcut in (PADDED_RIGHT, LEAN):
-                return plain_losses(model, batch, pad_id, features=features, max_rows=1 if shortcut == LEAN else len(batch))
+                return plain_losses(
+                    model, batch, pad_id, features=features, max_rows=1 if shortcut == LEAN else len(batch)
+                )
             return shared_losses(model, batch, pad_id, _shared(batch), features=features)
 
         return _step_gap(model, [(batch, quick)], pad_id, features)
@@ -186,7 +204,9 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
     """The same for the step above the trunk, with and without a shared prefix."""
 
     def measure(length: int) -> float:
-        return _step_gap(model, [way(_case(model, length, pad_id, lone)) for lone in (False, True)], pad_id, True)
+        return _step_gap(
+            model, [way(_case(model, length, pad_id, lone)) for lone in (False, True)], pad_id, True
+        )
 
     def way(batch: list[Example]) -> tuple[list[Example], Callable[[], Losses]]:
         def quick() -> Losses:
@@ -200,7 +220,9 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
 
         return batch, quick
 
-    return holds(model, f"step above the shared trunk of {trunk.bottom} layers", longest, measure, _detail(model, True))
+    return holds(
+        model, f"step above the shared trunk of {trunk.bottom} layers", longest, measure, _detail(model, True)
+    )
 
 
 def _case(model: Any, length: int, pad_id: int, lone: bool) -> list[Example]:
@@ -211,12 +233,16 @@ def _case(model: Any, length: int, pad_id: int, lone: bool) -> list[Example]:
 def _detail(model: Any, features: bool) -> str:
     """What of `model` is trained, if a gradient is asked for, and whether states are."""
     trained = (
-        [f"{n} {tuple(p.shape)}" for n, p in model.named_parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+        [f"{n} {tuple(p.shape)}" for n, p in model.named_parameters() if p.requires_grad]
+        if torch.is_grad_enabled()
+        else []
     )
     return hashlib.sha256(" ".join([*trained, str(features)]).encode()).hexdigest()
 
 
-def _step_gap(model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losses]]], pad_id: int, features: bool) -> float:
+def _step_gap(
+    model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losses]]], pad_id: int, features: bool
+) -> float:
     """Largest difference of loss, states and gradient between each way over its batch and plain passes without the lean layers.
 
     A fresh adapter's B is 0, which hides the gradient of A: meanwhile it holds random numbers.
@@ -229,7 +255,10 @@ def _step_gap(model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losse
         losses, states = found
         objective = losses.sum() if states is None else losses.sum() + states.float().square().sum()
         own = torch.autograd.grad(objective, trained, allow_unused=True) if trained else ()
-        grads = [(torch.zeros_like(p) if g is None else g).flatten().float() for g, p in zip(own, trained, strict=True)]
+        grads = [
+            (torch.zeros_like(p) if g is None else g).flatten().float()
+            for g, p in zip(own, trained, strict=True)
+        ]
         return [
             losses.detach(),
             torch.cat(grads or [losses.new_zeros(1)]),
@@ -249,7 +278,11 @@ def _step_gap(model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losse
         alone = {key: plain(row) for key, row in rows.items()}
         for batch, way in ways:
             losses, grads, states = zip(*(alone[tuple(e.prompt + e.completion)] for e in batch), strict=True)
-            expected = [torch.cat(losses), torch.stack(grads).sum(0), torch.cat(states) if features else torch.zeros(1)]
+            expected = [
+                torch.cat(losses),
+                torch.stack(grads).sum(0),
+                torch.cat(states) if features else torch.zeros(1),
+            ]
             if not all(torch.isfinite(x).all() for x in expected):
                 raise StageError(
                     f"model '{type(base_of(model)).__name__}': its plain gradient is no finite number; it cannot be trained"
@@ -272,7 +305,9 @@ def _relative(found: torch.Tensor, plain: torch.Tensor) -> float:
     return off if off == off else float("inf")
 
 
-def preference_loss(model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False) -> Losses:
+def preference_loss(
+    model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False
+) -> Losses:
     """Weighted sum of the DPO loss (Rafailov et al. 2023) over `batch`, and φ of the preferred rows.
 
     −log σ(β·(m − m₀)), m the log-likelihood of the preferred answer minus that of the rejected one, m₀ the same under the model before

@@ -38,7 +38,11 @@ def with_rejected(
     for example, record in zip(examples, records, strict=True):
         rejected = rejected_label(record, labels, seed)
         other = lm.completion_ids(rejected)
-        check_labels(f"preference pair of record '{record.id}'", [str(record.label), rejected], [example.completion, other])
+        check_labels(
+            f"preference pair of record '{record.id}'",
+            [str(record.label), rejected],
+            [example.completion, other],
+        )
         pairs.append(replace(example, rejected=Example(example.prompt, other)))
     scores = score_choices(
         lm.model,

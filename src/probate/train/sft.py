@@ -191,7 +191,8 @@ def _train(
     both = len({e.augmented for e in examples}) == 2
     aligned = Alignment(align, sorted({e.label for e in examples})) if align is not None and both else None
     plans = [
-        epoch_batches(examples, training.batch_size, seed, epoch, mixed=aligned is not None) for epoch in range(training.epochs)
+        epoch_batches(examples, training.batch_size, seed, epoch, mixed=aligned is not None)
+        for epoch in range(training.epochs)
     ]
     grouped = training.gradient_accumulation
     total = sum(math.ceil(len(plan) / grouped) for plan in plans)
@@ -215,7 +216,9 @@ def _train(
                     loss, features = preference_loss(model, batch, pad_id, beta, features=aligned is not None)
                 objective = loss / count
                 if aligned is not None and features is not None:
-                    term, distance = aligned.term(features, [e.augmented for e in batch], [e.label for e in batch])
+                    term, distance = aligned.term(
+                        features, [e.augmented for e in batch], [e.label for e in batch]
+                    )
                     objective = objective + aligned.factor() * term / len(group)
                     apart.append(distance)
                 objective.backward()
@@ -261,4 +264,6 @@ def _check_step(
                 f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' ({aligned.settings.weight:g})"
             )
     if not math.isfinite(value):
-        raise StageError(f"training: the loss is {value} {where}; lower training.learning_rate ({training.learning_rate:g})")
+        raise StageError(
+            f"training: the loss is {value} {where}; lower training.learning_rate ({training.learning_rate:g})"
+        )

@@ -23,4 +23,6 @@ HARMLESS = {"markup"}
 
 def find_artefacts(texts: Sequence[str]) -> dict[str, list[int]]:
     """Kind → places of the texts that have it."""
-    return {kind: [i for i, text in enumerate(texts) if pattern.search(text)] for kind, pattern in KINDS.items()}
+    return {
+        kind: [i for i, text in enumerate(texts) if pattern.search(text)] for kind, pattern in KINDS.items()
+    }

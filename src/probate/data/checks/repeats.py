@@ -129,7 +129,9 @@ class Index:
         own = [grams for text in different.values() if len(grams := long_grams(text))]
         self.short = len(different) - len(own)
         grams, counts = (
-            np.unique(np.concatenate(own), return_counts=True) if own else (np.zeros(0, np.uint64), np.zeros(0, int))
+            np.unique(np.concatenate(own), return_counts=True)
+            if own
+            else (np.zeros(0, np.uint64), np.zeros(0, int))
         )
         found = [grams[counts < TEMPLATE]]
         for text in own:  # one whose every n-gram is shared keeps those that the fewest share, if these are no template of most

@@ -57,7 +57,15 @@ def biographies() -> list[dict[str, Any]]:
                 text = frame.replace("{start2}", "{start}").replace("{start}", start)
                 text = text.replace("{work}", work).replace("{life}", life)
                 text = text.format(name=f"{first} {family}", place=place, **words)
-                rows.append({"id": f"{pair}-{group[0]}", "pair": pair, "text": text, "label": occupation, "gender": group})
+                rows.append(
+                    {
+                        "id": f"{pair}-{group[0]}",
+                        "pair": pair,
+                        "text": text,
+                        "label": occupation,
+                        "gender": group,
+                    }
+                )
     return rows
 
 

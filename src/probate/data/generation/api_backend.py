@@ -38,7 +38,11 @@ class ApiBackend:
         }  # fmt: skip
 
     def answer(
-        self, batch: Sequence[Ask], generation: Generation, done: Callable[[list[tuple[Ask, str]]], None], have: set[str]
+        self,
+        batch: Sequence[Ask],
+        generation: Generation,
+        done: Callable[[list[tuple[Ask, str]]], None],
+        have: set[str],
     ) -> None:
         missing = [ask for ask in batch if ask.id not in have]
         requests: list[Request] = [

@@ -29,7 +29,11 @@ class Backend(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
     def answer(
-        self, batch: Sequence[Ask], generation: Generation, done: Callable[[list[tuple[Ask, str]]], None], have: set[str]
+        self,
+        batch: Sequence[Ask],
+        generation: Generation,
+        done: Callable[[list[tuple[Ask, str]]], None],
+        have: set[str],
     ) -> None:
         """Answer every ask whose id is not in `have`; `done` is called with what stands, as soon as it stands."""
         ...
@@ -81,7 +85,18 @@ def augment(
             count = min(step, most - number)
             batch = [
                 replace(a, prompt=f"{a.prompt} {instruction}".strip())
-                for a in asks(bias_type, pack, cross, groups, labels, number, count, generation.seed, statements, language)
+                for a in asks(
+                    bias_type,
+                    pack,
+                    cross,
+                    groups,
+                    labels,
+                    number,
+                    count,
+                    generation.seed,
+                    statements,
+                    language,
+                )
                 if len(accepted[a.label, a.group]) < per_cell
             ]
 
@@ -113,7 +128,9 @@ def augment(
                     )
                 else:
                     reasons[reason] += 1
-                    rejects.append({"id": ask.id, "reason": reason, "text": answers[ask.id], "prompt": ask.prompt})
+                    rejects.append(
+                        {"id": ask.id, "reason": reason, "text": answers[ask.id], "prompt": ask.prompt}
+                    )
             now = sum(map(len, accepted.values()))
             if tick:
                 tick(now - counted)
@@ -172,7 +189,13 @@ def _read_raw(path: Path) -> dict[str, str]:
 
 
 def _record(
-    bias_type: str, dimension: str, ask: Ask, text: str, redacted: int, described: dict[str, Any], generation: Generation
+    bias_type: str,
+    dimension: str,
+    ask: Ask,
+    text: str,
+    redacted: int,
+    described: dict[str, Any],
+    generation: Generation,
 ) -> Record:
     return Record(
         id=f"g:{ask.id}",

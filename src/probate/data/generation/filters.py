@@ -51,7 +51,10 @@ def leaks(text: str, labels: Iterable[str]) -> bool:
 def shown_group(text: str, pack: Pack) -> str | None:
     """The group that a text shows: by pronouns and titles (majority), else by names; None where it is not clear."""
     counts = Counter(words(text))
-    cues = {g: sum(count(text, w, counts) for w in (*spec.pronouns, *spec.titles)) for g, spec in pack.groups.items()}
+    cues = {
+        g: sum(count(text, w, counts) for w in (*spec.pronouns, *spec.titles))
+        for g, spec in pack.groups.items()
+    }
     ranked = sorted(cues, key=lambda g: -cues[g])
     if cues[ranked[0]] > cues[ranked[1]]:
         return ranked[0]
@@ -73,7 +76,9 @@ def trigrams(text: str) -> set[tuple[str, ...]]:
 class Filters:
     """Checks candidates one after another; remembers what it accepted, for near-duplicates."""
 
-    def __init__(self, pack: Pack, labels: Iterable[str], generation: Generation, language: str = "en") -> None:
+    def __init__(
+        self, pack: Pack, labels: Iterable[str], generation: Generation, language: str = "en"
+    ) -> None:
         self.language = language
         self.pack = pack
         self.labels = list(labels)
@@ -100,7 +105,9 @@ class Filters:
             return "label leaked"
         shown = shown_group(text, self.pack)
         nameless = not self.pack.groups[ask.group].names  # no name could show it
-        speaks = bool(ask.statement) and text.startswith(ask.name)  # the one who answers; others may be named too
+        speaks = bool(ask.statement) and text.startswith(
+            ask.name
+        )  # the one who answers; others may be named too
         unclear = shown is None and (nameless or speaks)
         if shown != ask.group and not unclear:
             return "wrong group"

@@ -71,12 +71,20 @@ class Written:
 
 
 def written(
-    lm: LM, labels: Sequence[str], pack: Pack, texts: int, seed: int = 0, tick: Callable[[int], None] | None = None
+    lm: LM,
+    labels: Sequence[str],
+    pack: Pack,
+    texts: int,
+    seed: int = 0,
+    tick: Callable[[int], None] | None = None,
 ) -> Written:
     """`texts` for each label without a group, and as many about each group of `pack`."""
     who = {"": NOBODY, **{name: group.noun for name, group in pack.groups.items()}}
     rows = [(label, group, n) for group in who for label in labels for n in range(texts)]
     turns = [turn(PROMPT, label, who[group]) for label, group, _ in rows]
-    seeds = [stable_seed(f"{group}:{label}-{n:03d}" if group else f"{label}-{n:03d}", seed) for label, group, n in rows]
+    seeds = [
+        stable_seed(f"{group}:{label}-{n:03d}" if group else f"{label}-{n:03d}", seed)
+        for label, group, n in rows
+    ]
     found = write(lm, turns, seeds, Sampling(), tick=tick)
     return Written(found, [label for label, *_ in rows], [group for _, group, _ in rows])

@@ -101,7 +101,11 @@ def asks(
                     other_name=_hinted(other_name, pack, other, hint),
                     other_noun=pack.groups[other].noun,
                 )
-                result.append(Ask(identity, " ".join(prompt.split()), label, group, name, draw[3], attributes, statement))
+                result.append(
+                    Ask(
+                        identity, " ".join(prompt.split()), label, group, name, draw[3], attributes, statement
+                    )
+                )
     return result
 
 

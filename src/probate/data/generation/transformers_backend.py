@@ -24,7 +24,11 @@ class TransformersBackend:
         return self.lm.describe()
 
     def answer(
-        self, batch: Sequence[Ask], generation: Generation, done: Callable[[list[tuple[Ask, str]]], None], have: set[str]
+        self,
+        batch: Sequence[Ask],
+        generation: Generation,
+        done: Callable[[list[tuple[Ask, str]]], None],
+        have: set[str],
     ) -> None:
 
         def save(indices: list[int], answers: list[list[int]]) -> None:
@@ -36,7 +40,9 @@ class TransformersBackend:
             )
 
         prompts = [
-            self.lm.prompt_ids([{"role": "user", "content": ask.prompt}], generation.max_new_tokens, prefix=ask.name)
+            self.lm.prompt_ids(
+                [{"role": "user", "content": ask.prompt}], generation.max_new_tokens, prefix=ask.name
+            )
             for ask in batch
         ]
         inference.generate(

@@ -32,19 +32,31 @@ class Group(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     noun: str = Field(description="With article, as in 'a woman'.")
-    modifier: str = Field("", description="After a noun, as in 'who is blind': for crossing with another pack.")
+    modifier: str = Field(
+        "", description="After a noun, as in 'who is blind': for crossing with another pack."
+    )
     implicit: str = Field("", description="A hint after a noun, for groups that a name does not signal.")
     names: list[str] = Field(default_factory=list, description="First names that signal the group.")
     by: dict[str, dict[str, list[str]]] = Field(
         default_factory=dict, description="Other dimension → its group → those of `names` that signal it too."
     )
-    written: dict[str, dict[str, str]] = Field(default_factory=dict, description="Language → name → the name in its script.")
+    written: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="Language → name → the name in its script."
+    )
     words: dict[str, Words] = Field(default_factory=dict, description="Language → the group's words in it.")
     language: str = Field("", description="The group's own language (ISO 639-1).")
-    countries: list[str] = Field(default_factory=list, description="Countries of the group in opinion surveys.")
-    pronouns: list[str] = Field(default_factory=list, description="Lower-case words that show the group in a text.")
-    titles: list[str] = Field(default_factory=list, description="Lower-case titles and kinship words that show it.")
-    wording: list[str] = Field(default_factory=list, description="Word beginnings that lean toward the group's stereotype.")
+    countries: list[str] = Field(
+        default_factory=list, description="Countries of the group in opinion surveys."
+    )
+    pronouns: list[str] = Field(
+        default_factory=list, description="Lower-case words that show the group in a text."
+    )
+    titles: list[str] = Field(
+        default_factory=list, description="Lower-case titles and kinship words that show it."
+    )
+    wording: list[str] = Field(
+        default_factory=list, description="Word beginnings that lean toward the group's stereotype."
+    )
 
 
 class Pack(BaseModel):
@@ -95,7 +107,10 @@ class Pack(BaseModel):
             written = group.written.get(language, {})
             names = {
                 "names": [written.get(n, n) for n in group.names],
-                "by": {d: {g: [written.get(n, n) for n in ns] for g, ns in own.items()} for d, own in group.by.items()},
+                "by": {
+                    d: {g: [written.get(n, n) for n in ns] for g, ns in own.items()}
+                    for d, own in group.by.items()
+                },
             }
             groups[key] = group.model_copy(update={**dict(group.words[language]), **names})
         return self.model_copy(update={"groups": groups})
@@ -104,7 +119,11 @@ class Pack(BaseModel):
     def _names_are_clear(self) -> Pack:
         if len(self.groups) < 2:
             raise ValueError("a pack needs at least two groups")
-        nameless = [n for n, group in self.groups.items() if not group.names and not self.names and n not in self.given]
+        nameless = [
+            n
+            for n, group in self.groups.items()
+            if not group.names and not self.names and n not in self.given
+        ]
         if nameless:
             raise ValueError(f"groups.{nameless[0]} has no names, and the pack has none for all groups")
         owner: dict[str, str] = {}
@@ -168,7 +187,11 @@ def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack
     if len(own) + len(more) < 2:
         raise InputError(f"bias.groups: '{dimension}' needs at least two groups")
     groups_of = {**own, **{g: Group(noun=g) for g in more}}
-    base = pack.model_dump(exclude_defaults=True) if pack else {"dimension": dimension, "source": "the values of the file"}
+    base = (
+        pack.model_dump(exclude_defaults=True)
+        if pack
+        else {"dimension": dimension, "source": "the values of the file"}
+    )
     return Pack.model_validate({**base, "groups": groups_of, "given": more})
 
 
@@ -183,4 +206,6 @@ def read_pack(path: Path, dimension: str) -> Pack:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the pack"
-        raise InputError(f"identity pack '{dimension}': {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(
+            f"identity pack '{dimension}': {where}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None

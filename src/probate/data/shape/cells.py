@@ -93,7 +93,9 @@ def _for_json(value: Any) -> Any:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            raise InputError("a column holds bytes that are not UTF-8, which text cannot hold; write .parquet") from None
+            raise InputError(
+                "a column holds bytes that are not UTF-8, which text cannot hold; write .parquet"
+            ) from None
     if isinstance(value, Decimal):
         near = float(value)
         return near if Decimal(repr(near)) == value else str(value)

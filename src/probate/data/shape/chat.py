@@ -37,7 +37,9 @@ def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
     messages: list[tuple[Any, Any, Place]] = []
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("", "")
-        messages += [(r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))]
+        messages += [
+            (r, t, (texts, i)) for i, (r, t) in enumerate(zip(value[roles], value[texts], strict=True))
+        ]
     else:
         for i, turn in enumerate(value):
             if key := _key(turn, TEXT_KEYS):
@@ -57,7 +59,10 @@ def with_system(value: Any, text: str) -> Any:
         return new.encode() if isinstance(value, bytes) else new
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("role", "content")
-        return {k: [{roles: "system", texts: text}.get(k), *v] if isinstance(v, list) else v for k, v in value.items()}
+        return {
+            k: [{roles: "system", texts: text}.get(k), *v] if isinstance(v, list) else v
+            for k, v in value.items()
+        }
     first = value[0] if value else {}
     return [{_key(first, ROLE_KEYS) or "role": "system", _key(first, TEXT_KEYS) or "content": text}, *value]
 

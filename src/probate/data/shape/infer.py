@@ -48,7 +48,9 @@ LETTERS = re.compile(r"[^\W\d_]+")
 CODE = re.compile(r"[0-9a-fA-F-]{16,}|\d+")
 
 
-def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, option: str = "--text") -> Shape:
+def infer_shape(
+    rows: Sequence[Mapping[str, Any]], given: Given | None = None, option: str = "--text"
+) -> Shape:
     """The shape of a file by its first rows, and later ones that bring further columns. `option` is how a user names the text.
 
     Raises:
@@ -57,21 +59,29 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
     given = given or Given()
     columns = gathered(rows)
     _check_named(given, columns, option)
-    named = {given.label, given.prompt, given.id, given.generator, *given.groups.values()} - {None, given.text}
+    named = {given.label, given.prompt, given.id, given.generator, *given.groups.values()} - {
+        None,
+        given.text,
+    }
     free = _Columns({c: v for c, v in columns.items() if c not in named})
     form, text, cells = _texts(free, given, option, list(columns))
     if given.prompt and given.prompt not in dict(cells):
         cells = ((given.prompt, "user"), *cells)
     taken = {c for c, _ in cells} | named
     rest = _Columns({c: v for c, v in columns.items() if c not in taken})
-    groups = {DIMENSIONS[key_of(c)]: c for c in reversed(list(rest.values)) if key_of(c) in DIMENSIONS and rest.scalar(c)}
+    groups = {
+        DIMENSIONS[key_of(c)]: c
+        for c in reversed(list(rest.values))
+        if key_of(c) in DIMENSIONS and rest.scalar(c)
+    }
     groups = {k: v for k, v in reversed(groups.items()) if k not in given.groups} | given.groups
     label = given.label or next((c for c in rest.named(LABELS) if rest.repeats(c)), None)
     found = Shape(
         form,
         text,
         label=label,
-        prompt=given.prompt or next((c for c, role in cells if role in ("user", "instruction") and c != text), None),
+        prompt=given.prompt
+        or next((c for c, role in cells if role in ("user", "instruction") and c != text), None),
         id=given.id or next(iter(rest.named(IDS)), None),
         generator=given.generator or next(iter(rest.named(GENERATORS)), None),
         groups=groups,
@@ -81,7 +91,9 @@ def infer_shape(rows: Sequence[Mapping[str, Any]], given: Given | None = None, o
     found = replace(found, answers=form != "preference pairs" and _answers(found, rows))
     if found.answers and found.prompt and not free.chat(text) and not given.text:
         asked = [c for c, role in cells if role in ("user", "instruction")]
-        found = replace(found, form="question and short answer", text=asked[-1], label=label or text, prompt=None)
+        found = replace(
+            found, form="question and short answer", text=asked[-1], label=label or text, prompt=None
+        )
     found = replace(found, left=tuple(_left(rest, found)))
     texts = [t for row in rows if (t := found.text_of(row))]
     return replace(found, language=given.language or language_of(texts))
@@ -91,7 +103,9 @@ class _Columns:
     """Columns with their values in some rows."""
 
     def __init__(self, values: dict[str, list[Any]]) -> None:
-        self.values = {c: [v for v in own if v is not None and v == v and v != ""] for c, own in values.items()}
+        self.values = {
+            c: [v for v in own if v is not None and v == v and v != ""] for c, own in values.items()
+        }
 
     def named(self, names: Iterable[str]) -> list[str]:
         """Columns of these names, in the order of the names, those that stand outside before nested ones."""
@@ -113,16 +127,28 @@ class _Columns:
     def written(self, column: str) -> bool:
         """Whether it holds texts or chats, and not only numbers and codes."""
         own = self.values[column]
-        return any(is_chat(v) or (isinstance(v, (str, bytes)) and not CODE.fullmatch(plain(v).strip())) for v in own)
+        return any(
+            is_chat(v) or (isinstance(v, (str, bytes)) and not CODE.fullmatch(plain(v).strip())) for v in own
+        )
 
     def repeats(self, column: str) -> bool:
         """Whether most values stand there more than once, as labels do."""
-        return bool(self.values[column]) and self.scalar(column) and _repeat([normal_label(v) for v in self.values[column]])
+        return (
+            bool(self.values[column])
+            and self.scalar(column)
+            and _repeat([normal_label(v) for v in self.values[column]])
+        )
 
     def prose(self, column: str) -> bool:
         """Whether most values read as sentences: three words or more, different ones."""
         key, own = key_of(column), self.values[column]
-        if not own or key in IDS or key in DIMENSIONS or key in SYSTEMS or not all(isinstance(v, (str, bytes)) for v in own):
+        if (
+            not own
+            or key in IDS
+            or key in DIMENSIONS
+            or key in SYSTEMS
+            or not all(isinstance(v, (str, bytes)) for v in own)
+        ):
             return False
         many = [w for v in own if (w := _words(plain(v))) >= 3]
         return len(many) * 2 >= len(own) and (len(own) <= FEW or not self.repeats(column))
@@ -152,12 +178,20 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
         return _chat_form(columns, chat), chat, cells((chat, "assistant"), *also)
     named = [c for c in columns.values if key_of(c) in RESPONSES or key_of(c).endswith("_gen")]
     responses = [c for c in named if columns.written(c)]
-    sentences = [c for c in columns.values if c not in (*asked, *named) and key_of(c) not in LABELS and columns.prose(c)]
+    sentences = [
+        c
+        for c in columns.values
+        if c not in (*asked, *named) and key_of(c) not in LABELS and columns.prose(c)
+    ]
     if responses:
         response = _only(responses, option)
         if prompts:
             alpaca = key_of(response) == "output" and "instruction" in dict(prompts).values()
-            return "Alpaca" if alpaca else "prompt and response", response, cells((response, "assistant"), *also)
+            return (
+                "Alpaca" if alpaca else "prompt and response",
+                response,
+                cells((response, "assistant"), *also),
+            )
         before = [(c, "user") for c in usual]
         if not before and sentences and not columns.prose(response):
             before = [(_only(sentences, option), "user")]
@@ -178,7 +212,9 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
     weak = [c for c in columns.named((*CHATS, *RESPONSES, *TEXTS)) if not columns.values[c]][:1]
     weak = weak or [c for c in columns.values if key_of(c) not in LABELS and _weak(columns, c)]
     if not weak:
-        raise InputError(f"no column that looks like a text; name one with {option}; the file has: {some(have)}")
+        raise InputError(
+            f"no column that looks like a text; name one with {option}; the file has: {some(have)}"
+        )
     return "text", (text := _only(weak, option)), cells((text, "text"))
 
 
@@ -260,11 +296,16 @@ def _left(rest: _Columns, shape: Shape) -> Iterable[tuple[str, str]]:
 
 def _check_named(given: Given, columns: Mapping[str, Any], option: str) -> None:
     head, _, tail = option.rpartition("text")
-    own = [(f"{head}{name}{tail}", getattr(given, name)) for name in ("text", "label", "prompt", "id", "generator")]
+    own = [
+        (f"{head}{name}{tail}", getattr(given, name))
+        for name in ("text", "label", "prompt", "id", "generator")
+    ]
     for said, column in [*own, *(("--group", c) for c in given.groups.values())]:
         if column and column not in columns:
             have = [str(c) for c in columns]
-            raise InputError(f"{said}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}")
+            raise InputError(
+                f"{said}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}"
+            )
 
 
 def _evaluation(have: set[str]) -> str:

@@ -36,7 +36,10 @@ LETTERS = {"tr": "ığş", "pl": "łąęż", "cs": "řůě", "de": "ß"}
 """Letters that none of the languages that are read has: each counts as a function word."""
 PERSIAN = "\u067e\u0686\u0698\u06af\u06a9\u06cc\u06d2\u0679\u0688"
 """Letters of Persian and Urdu that Arabic does not have."""
-KNOWN = {**{k: {*own, *MORE[k]} for k, own in FUNCTION_WORDS.items()}, **{k: set(own) for k, own in OTHERS.items()}}
+KNOWN = {
+    **{k: {*own, *MORE[k]} for k, own in FUNCTION_WORDS.items()},
+    **{k: set(own) for k, own in OTHERS.items()},
+}
 NO_OTHER = 10
 """Words from which a text without one function word that is known is in no language that is read."""
 

@@ -68,7 +68,9 @@ class Shape:
 
     def fault(self, row: Mapping[str, Any]) -> str:
         """Why the row cannot be read, in words; empty where it can."""
-        for column in dict.fromkeys((*(c for c, _ in self.cells), *filter(None, (self.label,)), *self.groups.values())):
+        for column in dict.fromkeys(
+            (*(c for c, _ in self.cells), *filter(None, (self.label,)), *self.groups.values())
+        ):
             value = cell(row, column)
             if isinstance(value, bytes):
                 try:
@@ -132,7 +134,9 @@ class Shape:
         """The label, as `normal_label` gives it; empty where there is none."""
         if self.label:
             value = cell(row, self.label)
-            return "" if self.label in dict(self.cells) and not is_short(plain(value)) else normal_label(value)
+            return (
+                "" if self.label in dict(self.cells) and not is_short(plain(value)) else normal_label(value)
+            )
         if not self.answers:
             return ""
         said = _messages([t for t in self.turns_of(row) if t.kept and t.role == "assistant"], "assistant")
@@ -152,7 +156,11 @@ class Shape:
 
         A row without a chat has it in its system column, or before its first text.
         """
-        chats = [p for c, role in self.cells if (p := place_of(row, c)) and role != "system" and is_chat(at(row, p))]
+        chats = [
+            p
+            for c, role in self.cells
+            if (p := place_of(row, c)) and role != "system" and is_chat(at(row, p))
+        ]
         if placement == "system":
             for place in chats:
                 row = put(row, place, with_system(at(row, place), text))
@@ -177,7 +185,10 @@ class Shape:
         if place is None or value is None or value != value:
             return []
         if is_chat(value):
-            return [Turn(r, text, r == "system", (*place, *rest), start + m) for r, text, rest, m in chat_turns(value)]
+            return [
+                Turn(r, text, r == "system", (*place, *rest), start + m)
+                for r, text, rest, m in chat_turns(value)
+            ]
         if isinstance(opened(value), (list, dict)) and not isinstance(value, (str, bytes)):
             return []
         return [Turn(role, plain(value), role == "system", place, start)]

@@ -26,7 +26,9 @@ class Ties(NamedTuple):
 class SourceColumns:
     """The columns of a file that say what its rows come from. `given`: the one that a user named; else they are found by their names."""
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], id_column: str | None = None, given: str | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Mapping[str, Any]], id_column: str | None = None, given: str | None = None
+    ) -> None:
         have = gathered(rows[:: max(1, len(rows) // LOOKED_AT)])
         self.id = id_column
         ids = [c for c, values in have.items() if key_of(c) in (*PARENTS, *JOINED) and _are_ids(values)]
@@ -39,7 +41,9 @@ class SourceColumns:
 
     def ties(self, row: Mapping[str, Any]) -> Ties:
         """What a row says of its source."""
-        parents, joined = (tuple(v for c in own if (v := plain(cell(row, c)))) for own in (self.parents, self.joined))
+        parents, joined = (
+            tuple(v for c in own if (v := plain(cell(row, c)))) for own in (self.parents, self.joined)
+        )
         return Ties(plain(cell(row, self.id)) if self.id else "", parents, joined)
 
 

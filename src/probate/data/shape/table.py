@@ -29,7 +29,9 @@ class Table:
     rejected: list[str] = field(default_factory=list)
 
 
-def read_table(source: str, given: Given | None = None, option: str = "--text", limit: int | None = None) -> Table:
+def read_table(
+    source: str, given: Given | None = None, option: str = "--text", limit: int | None = None
+) -> Table:
     """Read a file, a folder saved by `datasets` or `hf:ID`; with `limit` its first rows only.
 
     Raises:
@@ -62,7 +64,9 @@ def shape_of_file(source: str, given: Given | None = None, option: str = "--text
     return shape_of_rows(source, source_rows(source, "train", Path()), given, option)
 
 
-def shape_of_rows(source: str, rows: Iterable[Row], given: Given | None = None, option: str = "--text") -> Shape:
+def shape_of_rows(
+    source: str, rows: Iterable[Row], given: Given | None = None, option: str = "--text"
+) -> Shape:
     """The shape by the first rows, and later ones with values in columns that those lack.
 
     Raises:
@@ -78,5 +82,7 @@ def shape_of_rows(source: str, rows: Iterable[Row], given: Given | None = None, 
             seen.update(filled)
             sample.append(row)
     if not sample:
-        raise InputError(f"{source}: no row can be read; first: {first}" if first else f"{source}: the file has no rows")
+        raise InputError(
+            f"{source}: no row can be read; first: {first}" if first else f"{source}: the file has no rows"
+        )
     return infer_shape(sample, given, option)

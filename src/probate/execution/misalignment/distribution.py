@@ -34,7 +34,11 @@ def hidden_states(lm: LM, limit: int = 512) -> Embed:
         short = next((i for i, row in enumerate(rows) if len(row) < 2), None)
         if short is not None:
             raise InputError(f"text {short + 1} has fewer than two tokens: '{texts[short]}'")
-        return distance.mean_states(lm.model, [losses.Example(row[:-1], row[-1:]) for row in rows], lm.pad_id).float().numpy()
+        return (
+            distance.mean_states(lm.model, [losses.Example(row[:-1], row[-1:]) for row in rows], lm.pad_id)
+            .float()
+            .numpy()
+        )
 
     return embed
 
@@ -69,7 +73,9 @@ def compare(
     return found
 
 
-def told(original: Sequence[str], augmented: Sequence[str]) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
+def told(
+    original: Sequence[str], augmented: Sequence[str]
+) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
     """What is said of two sets of texts without a space, `spaces` empty; and the pairs of equal length."""
     pairs = length_matched(original, augmented)
     least = min(len(original), len(augmented))
@@ -97,10 +103,15 @@ def tested(
     left, right = pairs
     own = ([sources[0][i] for i in left], [sources[1][i] for i in right]) if sources else None
     matched = tests.summary(x[left], y[right], permutations, seed, own) if len(left) >= FEWEST_PAIRS else None
-    return {"all": _plain(tests.summary(x, y, permutations, seed, sources)), "matched": _plain(matched) if matched else None}
+    return {
+        "all": _plain(tests.summary(x, y, permutations, seed, sources)),
+        "matched": _plain(matched) if matched else None,
+    }
 
 
-def mapped(x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int) -> dict[str, Any]:
+def mapped(
+    x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int
+) -> dict[str, Any]:
     """Both sets in two dimensions, at most 300 texts of each: `original` and `augmented` as [[x, y, group]], and what the `axes` are.
 
     Raises:
@@ -109,10 +120,15 @@ def mapped(x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[s
     if method == "umap":
         umap: Any = require("umap", "maps")
         both = umap.UMAP(random_state=seed, n_jobs=1).fit_transform(np.concatenate([x, y]))
-        parts, axes = (both[: len(x)], both[len(x) :]), "UMAP: near points are alike, distances between clusters mean little"
+        parts, axes = (
+            (both[: len(x)], both[len(x) :]),
+            "UMAP: near points are alike, distances between clusters mean little",
+        )
     else:
         *sides, share = tests.principal_map(x, y)
-        axes = f"first two principal components, {100 * share[0]:.0f}% and {100 * share[1]:.0f}% of the variance"
+        axes = (
+            f"first two principal components, {100 * share[0]:.0f}% and {100 * share[1]:.0f}% of the variance"
+        )
         parts = (sides[0], sides[1])
     found: dict[str, Any] = {"axes": axes}
     for name, part, own in zip(("original", "augmented"), parts, groups, strict=True):
@@ -137,7 +153,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"different bigrams in equal amounts of texts: {100 * found['distinct'][0]:.0f}% and {100 * found['distinct'][1]:.0f}%",
     ]
     for name, space in found["spaces"].items():
-        for title, part in (("all texts", space["all"]), (f"{found['pairs']} pairs of equal length", space["matched"])):
+        for title, part in (
+            ("all texts", space["all"]),
+            (f"{found['pairs']} pairs of equal length", space["matched"]),
+        ):
             if part is None:
                 said.append(f"{name}, {title}: fewer than {FEWEST_PAIRS}, not compared")
                 continue

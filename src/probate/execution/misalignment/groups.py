@@ -34,11 +34,15 @@ def imbalance(
     Raises:
         InputError: a group that the pack does not have; a reference that is not a share for each group.
     """
-    groups = list(chosen or ([g for g in pack.groups if g in truth] if truth is not None else default_groups(pack)))
+    groups = list(
+        chosen or ([g for g in pack.groups if g in truth] if truth is not None else default_groups(pack))
+    )
     _check(groups, pack)
     pack = pack.only(groups)
     if reference is not None and (set(reference) != set(groups) or abs(sum(reference.values()) - 1) > 1e-6):
-        raise InputError(f"--reference: needs a share for each of {', '.join(groups)} that sum to 1, got {reference}")
+        raise InputError(
+            f"--reference: needs a share for each of {', '.join(groups)} that sum to 1, got {reference}"
+        )
     found = detect(texts, pack)
     errors = None
     if known is None and truth is not None:
@@ -63,7 +67,9 @@ def _check(groups: Sequence[str], pack: Pack) -> None:
     unknown = [g for g in groups if g not in pack.groups]
     if unknown or len(groups) < 2:
         what = f"no group '{unknown[0]}'" if unknown else f"only {len(groups)} of them"
-        raise InputError(f"--groups: {what} in the identity pack '{pack.dimension}'; it has: {', '.join(pack.groups)}")
+        raise InputError(
+            f"--groups: {what} in the identity pack '{pack.dimension}'; it has: {', '.join(pack.groups)}"
+        )
 
 
 def of_model(
@@ -81,7 +87,14 @@ def of_model(
     rows = list(zip(made.texts, made.labels, made.asked, strict=True))
     neutral, asked = [r for r in rows if not r[2]], [r for r in rows if r[2]]
     known = [r[0] for r in asked], [r[1] for r in asked], [r[2] for r in asked]
-    found = imbalance([r[0] for r in neutral], [r[1] for r in neutral], pack, known=known, reference=reference, chosen=groups)
+    found = imbalance(
+        [r[0] for r in neutral],
+        [r[1] for r in neutral],
+        pack,
+        known=known,
+        reference=reference,
+        chosen=groups,
+    )
     return {**found, "texts": [list(r) for r in rows]}
 
 
@@ -105,9 +118,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         against = f"p against {100 * s.reference:.3g}%"
         fixed = ""
         if s.corrected == s.corrected:
-            fixed = (
-                f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} {p_figure(s.corrected_p)}"
-            )
+            fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} {p_figure(s.corrected_p)}"
         said.append(
             f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; {against} {p_figure(s.p)}{fixed}"
         )

@@ -27,7 +27,9 @@ from probate.train.gradients import record_gradients
 from probate.train.losses import Example
 
 
-def attribute(folder: RunFolder, lm: LM, task_name: str, arm: str | None, items: int, each: int) -> dict[str, Any]:
+def attribute(
+    folder: RunFolder, lm: LM, task_name: str, arm: str | None, items: int, each: int
+) -> dict[str, Any]:
     """Flipped items of one arm with the `each` training records nearest to each; also written to `attribution.json` of the run folder.
 
     Flipped: another answer than in the control with the same seed (matched, else γ = 0), most confident first. Nearness is the cosine of
@@ -42,10 +44,14 @@ def attribute(folder: RunFolder, lm: LM, task_name: str, arm: str | None, items:
     spec = next((t for t in study.tasks if t.key == task_name), None)
     if spec is None:
         names = [t.key for t in study.tasks]
-        raise InputError(f"--task {task_name}: not in this run{nearest(task_name, names)}; it has: {', '.join(names)}")
+        raise InputError(
+            f"--task {task_name}: not in this run{nearest(task_name, names)}; it has: {', '.join(names)}"
+        )
     task = load_task(spec.name, spec.options, spec.alias)
     if not isinstance(task, ChoiceTask):
-        raise InputError(f"--task {task_name}: its answers are no choices among options; attribution needs one")
+        raise InputError(
+            f"--task {task_name}: its answers are no choices among options; attribution needs one"
+        )
     biased = outcomes[~outcomes["bias_type"].isin(["none", NEUTRAL]) & (outcomes["mitigation"] == "none")]
     arms = list(dict.fromkeys(biased.sort_values(["ratio", "seed"], ascending=[False, True])["arm"]))
     chosen = arm or (arms[0] if arms else "")
@@ -73,7 +79,8 @@ def _flips(own: pd.DataFrame, rows: pd.DataFrame, most: int) -> pd.DataFrame:
     pair = own.merge(other[["item_id", "prediction"]], on="item_id", suffixes=("", "_before"))
     pair = pair[pair["parsed"] & (pair["prediction"] != pair["prediction_before"])].copy()
     pair["sure"] = [
-        json.loads(r.response).get(r.prediction, 0.0) if r.response.startswith("{") else 0.0 for r in pair.itertuples()
+        json.loads(r.response).get(r.prediction, 0.0) if r.response.startswith("{") else 0.0
+        for r in pair.itertuples()
     ]
     return pair.sort_values(["sure", "item_id"], ascending=[False, True]).head(most)
 

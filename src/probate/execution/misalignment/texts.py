@@ -30,7 +30,9 @@ class Texts:
         return [columns.ties(row) for row in self.rows], columns.said()
 
 
-def read_texts(source: str, column: str | None = None, option: str = "--text", limit: int | None = None) -> Texts:
+def read_texts(
+    source: str, column: str | None = None, option: str = "--text", limit: int | None = None
+) -> Texts:
     """Texts of `source` (a file, a folder of `datasets`, `hf:ID`), read as `probate.data.shape` reads every file.
 
     Raises:

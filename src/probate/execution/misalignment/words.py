@@ -15,5 +15,7 @@ def sources_said(part: dict[str, Any]) -> str:
 
 def nulls(part: dict[str, Any]) -> list[str]:
     """What the p values of a part are against, in words."""
-    tested = [("distances", e) for e in (part["distances"] or [])[:1]] + [("AUC", e) for e in [part["auc"]] if e]
+    tested = [("distances", e) for e in (part["distances"] or [])[:1]] + [
+        ("AUC", e) for e in [part["auc"]] if e
+    ]
     return [f"p of the {name}: {e['null']}" for name, e in tested if "null" in e]

@@ -94,7 +94,9 @@ def mitigate_file(
     summary = Summary(layout.shape)
     place = iter(range(len(next(iter(layout.groups.values())).values)) if layout.groups else ())
     free_ids = iter(range(layout.next_id, layout.next_id + 10**12))
-    with writer(source, out, layout.columns + ["weight"] * (weighted and "weight" not in layout.columns)) as write:
+    with writer(
+        source, out, layout.columns + ["weight"] * (weighted and "weight" not in layout.columns)
+    ) as write:
         while batch := list(rows if whole else islice(rows, BATCH)):
             records: list[Record] = []
             held: dict[str, _Opened] = {}
@@ -117,7 +119,17 @@ def mitigate_file(
                 write.note({"row": int(r.id.split("~")[0]), "dropped": why})
             for r, weight in zip(done.records, done.weights, strict=True):
                 parent = r.id.split("~")[0]
-                _write(write, layout, held[parent], r, before[parent], weight if weighted else None, summary, free_ids, show)
+                _write(
+                    write,
+                    layout,
+                    held[parent],
+                    r,
+                    before[parent],
+                    weight if weighted else None,
+                    summary,
+                    free_ids,
+                    show,
+                )
             if tick:
                 tick(len(batch))
     if not summary.read:
@@ -179,7 +191,10 @@ def _write(
     shape, texts = layout.shape, held.texts(record.text)
     made = record.provenance.get("mitigations", [])
     if texts is None:
-        made = [{"name": m["name"], "skipped": "the texts of the record could not be told apart afterwards"} for m in made]
+        made = [
+            {"name": m["name"], "skipped": "the texts of the record could not be told apart afterwards"}
+            for m in made
+        ]
         texts = [held.turns[i].text for i in held.free]
     turns = list(held.turns)
     for i, text in zip(held.free, texts, strict=True):
@@ -191,7 +206,9 @@ def _write(
             row = put(row, where, code_of(column, group, cell(row, shape.groups[name])))
     added = "~" in record.id
     if added and shape.id and (where := place_of(row, shape.id)) and (old := cell(row, shape.id)) is not None:
-        row = put(row, where, f"{old}~{record.id.split('~', 1)[1]}" if isinstance(old, str) else next(free_ids))
+        row = put(
+            row, where, f"{old}~{record.id.split('~', 1)[1]}" if isinstance(old, str) else next(free_ids)
+        )
     if notice := record.provenance.get("notice"):
         row = shape.with_notice(row, notice["text"], notice["placement"])
     if weight is not None:
@@ -201,7 +218,11 @@ def _write(
     write.row(row, line)
     if made:
         note = {"row": int(parent.id), "written": summary.written, "mitigations": made}
-        note |= {"added": True} if added else {"places": places_of(held.turns, held.free), "between": held.between}
+        note |= (
+            {"added": True}
+            if added
+            else {"places": places_of(held.turns, held.free), "between": held.between}
+        )
         changed = row is not held.row
         if changed and not added and (style_lost or undone(row, note) != held.row):
             note |= _kept_line(held.row) or {"cells": {c: v for c, v in held.row.items() if row[c] != v}}
@@ -213,7 +234,9 @@ def _kept_line(row: Any) -> dict[str, Any]:
     return {"line": row.text} if getattr(row, "text", "") else {}
 
 
-def _count(summary: Summary, made: list[dict[str, Any]], added: bool, before: list[str], after: list[str], show: int) -> None:
+def _count(
+    summary: Summary, made: list[dict[str, Any]], added: bool, before: list[str], after: list[str], show: int
+) -> None:
     summary.added += added
     summary.changed += before != after and not added
     for entry in made:

@@ -54,7 +54,9 @@ def run_command(
     if out is None and not dry_run:
         raise InputError("--out is missing; name a file, or look first with --dry-run --show 10")
     if out is not None and not dry_run and out.exists() and not force:
-        raise InputError(f"--out {out}: the file is there already; choose another, or replace it with --force")
+        raise InputError(
+            f"--out {out}: the file is there already; choose another, or replace it with --force"
+        )
     if not source.exists():
         raise InputError(f"--in {source}: no such file")
     options: dict[str, Any] = apply_overrides({}, overrides)
@@ -74,7 +76,9 @@ def run_command(
     strategies = [load_mitigation(n, options.get(n)) for n in names]
     training = next((s.name for s in strategies if s.align()), None)
     if training:
-        raise InputError(f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations")
+        raise InputError(
+            f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations"
+        )
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
         found = mitigate_file(
             source,

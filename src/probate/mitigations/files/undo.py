@@ -29,13 +29,17 @@ def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
     path = changes or changed.with_name(changed.name + ".changes.jsonl")
     notes: dict[int, dict[str, Any]] = {}
     gone: dict[int, dict[str, Any]] = {}
-    for where, note in source_rows(str(path), "train", Path()) if path.is_file() and path.stat().st_size else ():
+    for where, note in (
+        source_rows(str(path), "train", Path()) if path.is_file() and path.stat().st_size else ()
+    ):
         if isinstance(note, str):
             raise InputError(f"{where}: {note}")
         (gone if "dropped" in note else notes)[note["row" if "dropped" in note else "written"]] = note
     for number, note in gone.items():
         if "line" not in note:
-            raise InputError(f"{path}: row {number} was left out ({note['dropped']}), and cannot be given back")
+            raise InputError(
+                f"{path}: row {number} was left out ({note['dropped']}), and cannot be given back"
+            )
     rows = list(source_rows(str(changed), "train", Path(), keep=True))
     columns = list(dict.fromkeys(c for _, row in rows if isinstance(row, dict) for c in row))
     count, at_row = 0, 1

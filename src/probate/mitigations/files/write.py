@@ -127,7 +127,9 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
         arrays = {}
         for c in columns:
             try:
-                arrays[c] = pyarrow.array([row.get(c) for row in held], schema.field(c).type if schema is not None else None)
+                arrays[c] = pyarrow.array(
+                    [row.get(c) for row in held], schema.field(c).type if schema is not None else None
+                )
             except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
                 raise InputError(
                     f"{out}: column '{c}' holds values of several types, which Parquet cannot; write .jsonl"
@@ -151,7 +153,9 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
             try:
                 parquet.write_table(pyarrow.concat_tables(tables, promote_options="permissive"), path)
             except pyarrow.ArrowException as error:
-                raise InputError(f"{out}: Parquet cannot hold it ({first_line(error)}); write .jsonl") from None
+                raise InputError(
+                    f"{out}: Parquet cannot hold it ({first_line(error)}); write .jsonl"
+                ) from None
     finally:
         if file:
             file.close()

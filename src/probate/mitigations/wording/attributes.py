@@ -16,7 +16,17 @@ NUMBER = rf"(?:\d{{1,3}}|(?:{TENS})(?:[- ](?:{UNITS}))?|{TEENS}|{UNITS})"
 YEARS_OLD = rf"{NUMBER}(?:[- ]?year[- ]olds?|-years?-olds?)"
 HERITAGE = r"(?:[ -](?:americans?|british|canadians?|australians?|europeans?|caribbean|descent|origin)|-(?:speaking|born|raised|educated))?"
 """What joins an adjective to make one of two words: «African American», «Spanish-speaking»."""
-DECADES = {"teens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"}
+DECADES = {
+    "teens",
+    "twenties",
+    "thirties",
+    "forties",
+    "fifties",
+    "sixties",
+    "seventies",
+    "eighties",
+    "nineties",
+}
 AGE = (
     rf"(?:aged|age|(?:at[ ]the[ ])?age[ ]of|turn(?:s|ed|ing)?)[ ]+(?:only[ ]+|just[ ]+|about[ ]+)?{NUMBER}(?![\w%]|[.,]\d|[- ]year)"
     rf"|{NUMBER}[ ]+(?:years|yrs)[ ]+(?:old|of[ ]age)(?!\w)|born[ ](?:in|on)[ ](?:[A-Z][a-z]+[ ](?:\d{{1,2}},?[ ])?|the[ ])?(?:1[89]|20)\d\d(?!\w)"
@@ -25,10 +35,14 @@ AGE = (
 )
 AFTER_A_PERSON = re.compile(r"((?:\b[A-Z][\w'’.-]*[ ]*){1,4}|\b[a-z]+)[ ]?(?:[,(][ ]?|of[ ]+)$")
 """Before a bare number: «Anna Miller, 67,», «a woman of 67»."""
-SEVERAL = set("team crew staff family household people population community congregation minority women men folk panel".split())
+SEVERAL = set(
+    "team crew staff family household people population community congregation minority women men folk panel".split()
+)
 """Before «of 40» these are counted, not aged."""
 HOW_OLD = re.compile(rf"(?:{NUMBER}|(?:1[89]|20)\d\d)(?:st|nd|rd|th)?(?=\W*(?:years|yrs|birthday)|$)", re.I)
-OWN_DECADE = re.compile(r"\b(?:my|your|his|her|their|our|whose)[ ]+(?:very[ ]+)?(?:(?:early|mid|middle|late)[ -]+)?$", re.I)
+OWN_DECADE = re.compile(
+    r"\b(?:my|your|his|her|their|our|whose)[ ]+(?:very[ ]+)?(?:(?:early|mid|middle|late)[ -]+)?$", re.I
+)
 IN_THE_DECADE = re.compile(r"\b(\w+)[ ]+in[ ]+(?:the|one['’]s)[ ]+(?:early|mid|middle|late)[ -]+$", re.I)
 COPULA = re.compile(
     r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|turned|who|that|which))*"
@@ -74,7 +88,13 @@ class Attributes:
 
     def kind(self, word: str) -> str:
         """`person`, `thing`, or an empty string: what a noun in lower case is, by lists and endings."""
-        forms = {word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("'s"), re.sub("ies$", "y", word)}
+        forms = {
+            word,
+            word.removesuffix("s"),
+            word.removesuffix("es"),
+            word.removesuffix("'s"),
+            re.sub("ies$", "y", word),
+        }
         forms |= {f.rsplit("-", 1)[-1] for f in forms}
         if forms & self.persons:
             return "person"
@@ -103,7 +123,9 @@ class Attributes:
             yield word.group(1)
             place = word.end()
 
-    def adjective(self, found: re.Match[str], front: str, after: str, mask: str, everything: bool) -> tuple[int, str]:
+    def adjective(
+        self, found: re.Match[str], front: str, after: str, mask: str, everything: bool
+    ) -> tuple[int, str]:
         """«an Arab engineer» is «an engineer», but «a female who» is «a person who»; «a white coat» and «a Christian charity» stay.
 
         `mask`: what stands for what has no neutral word; `everything`: nothing has one.
@@ -112,11 +134,21 @@ class Attributes:
         whole = found.group()
         word = WORDS.match(after)
         following = word.group(1) if gap and word else ""
-        noun = bool(following) and following[0].islower() and not _ends(following) and not VERB.match(f" {following} ")
+        noun = (
+            bool(following)
+            and following[0].islower()
+            and not _ends(following)
+            and not VERB.match(f" {following} ")
+        )
         adjectives = [a.lower() for a in re.split(r",?[ ]+(?:and[ ]+|or[ ]+)?", chain)]
         begins = not front.strip() or front.rstrip().endswith((".", "!", "?", ":", "\n"))
         said_of = self.said_of(after) if noun else ""
-        if noun and not said_of and article.strip().lower() not in ("", "the") and re.search("[^s]s$", following):
+        if (
+            noun
+            and not said_of
+            and article.strip().lower() not in ("", "the")
+            and re.search("[^s]s$", following)
+        ):
             noun = False  # «every Muslim prays»
         sexed = all(a in ("female", "male") for a in adjectives)
         aged = any("year" in a for a in adjectives)
@@ -132,9 +164,18 @@ class Attributes:
         if noun and said_of == "thing" and not self.anywhere & set(adjectives):
             return 0, whole
         if any(a in self.ordinary for a in adjectives):
-            named = chain[0].isupper() and not chain.isupper() and not begins and adjectives[0] in ("black", "white", "deaf")
+            named = (
+                chain[0].isupper()
+                and not chain.isupper()
+                and not begins
+                and adjectives[0] in ("black", "white", "deaf")
+            )
             alone = not article and not noun
-            if not ((named and not said_of) or said_of == "person" or (alone and self._predicate(front, adjectives))):
+            if not (
+                (named and not said_of)
+                or said_of == "person"
+                or (alone and self._predicate(front, adjectives))
+            ):
                 return 0, whole
         if everything:
             return 0, f"{agreed(article, mask)}{mask}{gap}"
@@ -161,7 +202,9 @@ class Attributes:
             return True
         first = re.search(r"(?:^|[.!?:\n])[\s\"“«(]*$", front[: found.start()]) is not None
         return (
-            subject[0].isupper() and not self.kind(low) and not (first and set(adjectives) & {"white", "black", "rich", "poor"})
+            subject[0].isupper()
+            and not self.kind(low)
+            and not (first and set(adjectives) & {"white", "black", "rich", "poor"})
         )
 
     def _person(self, word: str) -> bool:

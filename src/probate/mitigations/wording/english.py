@@ -14,7 +14,16 @@ ADVERBS = set(
     "also always often never ever still now then usually sometimes currently previously recently frequently regularly already just "
     "really truly only even both soon later once".split()
 )
-NOT_VERBS = ADVERBS | {"perhaps", "besides", "nevertheless", "nonetheless", "themselves", "thus", "as", "this"}
+NOT_VERBS = ADVERBS | {
+    "perhaps",
+    "besides",
+    "nevertheless",
+    "nonetheless",
+    "themselves",
+    "thus",
+    "as",
+    "this",
+}
 AUXILIARIES = {
     "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't", "hasn't": "haven't",
     "doesn't": "don't",
@@ -104,7 +113,11 @@ def subject(word: str, after: str) -> tuple[int, str]:
     they = cased("they", word)
     short = re.match(r"['’](s|d|ll)\b", after)
     if short:
-        end = "ve" if short.group(1) == "s" and re.match(r"['’]s\s+(been|had|got)\b", after) else CONTRACTIONS[short.group(1)]
+        end = (
+            "ve"
+            if short.group(1) == "s" and re.match(r"['’]s\s+(been|had|got)\b", after)
+            else CONTRACTIONS[short.group(1)]
+        )
         return short.end(), f"{they}{short.group(0)[0]}{end}"
     found = re.match(rf"((?:\s+(?:{'|'.join(sorted(ADVERBS))}))*\s+)([^\W\d_]+(?:['’]t)?)", after)
     if not found or plural(found.group(2)) == found.group(2):

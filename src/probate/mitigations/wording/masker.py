@@ -18,7 +18,9 @@ from probate.tasks.taggers.english import proper_nouns
 
 MASK = "[MASK]"
 REACH = 200
-OF_A_THING = re.compile(r"[ ]+(?!(?:of|who|whom|whose|that|we|you|they|she|he|from|in|on|and|or|but)\b)[a-z]{3,}")
+OF_A_THING = re.compile(
+    r"[ ]+(?!(?:of|who|whom|whose|that|we|you|they|she|he|from|in|on|and|or|but)\b)[a-z]{3,}"
+)
 """What follows a name after «the» that stands for a thing."""
 CALENDAR = set(
     "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november "
@@ -88,20 +90,40 @@ class Masker:
             people |= {*table["names"], *(n for pair in table["counterparts"] for n in pair)} | COMMON
         self.language = language
         short = {n for n in many if len(n) < 4} | {"Min", "Jun", "Max", "Dan", "Ali", "Pat"}
-        self.loud = {folded(n)[0].upper() for n in (people - short - WORD_NAMES) | (many - short) if len(n) > 2}
+        self.loud = {
+            folded(n)[0].upper() for n in (people - short - WORD_NAMES) | (many - short) if len(n) > 2
+        }
         people |= many
         self.people = {n.lower() for n in people} | pronouns
         also = [table["also"][p.dimension] for p in packs if p.dimension in table.get("also", ())]
         nouns = {w: n for more in also for w, n in more["nouns"].items() if w not in self.kept}
         adjectives = [w for w in table.get("adjectives", ()) if w in plain or w in self.neutral]
-        adjectives = sorted({w for w in [*adjectives, *(w for more in also for w in more["adjectives"])] if w not in self.kept})
+        adjectives = sorted(
+            {
+                w
+                for w in [*adjectives, *(w for more in also for w in more["adjectives"])]
+                if w not in self.kept
+            }
+        )
         self.neutral |= nouns | {f"{w}s": "people" for w in adjectives if w in PLURALS}
         ages = language == "en" and any(p.dimension == "age" for p in packs)
         self.nouns, self.adjectives, self.things = set(nouns), set(adjectives), set(table.get("things", ()))
-        known = sorted({*self.neutral, *plain, *self.grammar} - set(adjectives) - (DECADES if language == "en" else set()))
+        known = sorted(
+            {*self.neutral, *plain, *self.grammar}
+            - set(adjectives)
+            - (DECADES if language == "en" else set())
+        )
         if language == "en":
-            anywhere = {w for p in packs if p.dimension in ("gender", "culture") for g in p.groups.values() for w in g.titles}
-            cultural = [w for p in packs if p.dimension == "culture" for w in table["also"]["culture"]["adjectives"]]
+            anywhere = {
+                w
+                for p in packs
+                if p.dimension in ("gender", "culture")
+                for g in p.groups.values()
+                for w in g.titles
+            }
+            cultural = [
+                w for p in packs if p.dimension == "culture" for w in table["also"]["culture"]["adjectives"]
+            ]
             self.attributes = Attributes(table, {"female", "male", *anywhere, *cultural, *words}, self.people)
         self._words = (tuple(known), tuple(adjectives), tuple(table.get("fixed", ())), language, ages)
         self.pattern = pattern(frozenset(people), *self._words)
@@ -153,12 +175,18 @@ class Masker:
 
     def _first(self, found: re.Match[str]) -> str:
         """The group that has the first name; empty where none is listed («Dr. Okafor»)."""
-        return next((g for g in ("first", "shout", "loud") if g in found.re.groupindex and found.group(g)), "")
+        return next(
+            (g for g in ("first", "shout", "loud") if g in found.re.groupindex and found.group(g)), ""
+        )
 
     def _named(self, found: re.Match[str], group: str, text: str) -> bool:
         """Whether what stands in the group is a person's name there."""
         word = found.group(group)
-        if self.language == "en" and text.endswith(("The ", "the "), 0, found.start()) and OF_A_THING.match(text, found.end()):
+        if (
+            self.language == "en"
+            and text.endswith(("The ", "the "), 0, found.start())
+            and OF_A_THING.match(text, found.end())
+        ):
             return False  # «the James Webb telescope»
         if group == "loud":
             return not self.loud.isdisjoint(word.split("-"))
@@ -182,7 +210,10 @@ class Masker:
                 since = found.start()
             start = found.start()
             if self.language == "en" and new and (article := ARTICLE.search(text, max(0, start - 6), start)):
-                start, new = article.start(), with_article(article.group(1), new, article.group(0)[len(article.group(1)) :])
+                start, new = (
+                    article.start(),
+                    with_article(article.group(1), new, article.group(0)[len(article.group(1)) :]),
+                )
             elif self.language in ("es", "pt"):
                 start, new = with_its_article(text, start, new, found.lastgroup == "name", self.language)
             last = (start, found.end() + extra, new)
@@ -258,7 +289,9 @@ class Masker:
         if said and said.group(1).lower() in self.adjectives:
             return 0, word  # «the Catholic church» stays as a whole
         begins = BEGINS.search(front[-20:]) is not None
-        return 0, new if (new == "people" or low in self.nouns) and not begins and not word.isupper() else cased(new, word)
+        return 0, new if (
+            new == "people" or low in self.nouns
+        ) and not begins and not word.isupper() else cased(new, word)
 
     def _both(self, whole: str, after: str) -> tuple[int, str]:
         """«he or she», «him/her», «his/her»: one word for both."""

@@ -20,7 +20,9 @@ FAMILY = (
     r"|(?:dos|de|da|do|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
 )
 """What may follow a first name: an initial, a particle, one or two family names."""
-NO_FAMILY = "IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON"
+NO_FAMILY = (
+    "IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON"
+)
 LOUD_FAMILY = rf"(?:[ ]+(?!(?:{NO_FAMILY})\b)[A-Z][A-Z'’-]{{2,}}(?!\w))?"
 SYLLABLES = (
     "Chan Chang Chen Cheng Chi Chia Ching Chun Dae Dong Eun Fang Fen Feng Gyu Hee Hong Hoon Hsiu Hua Hui Hwa Hye Hyun Jae Jeong Jia Jian Jie Jin Jing "
@@ -44,10 +46,17 @@ def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -
         if joined and letter == " ":
             return "[ -]"
         small, large = letter.lower(), letter.upper()
-        return f"[{small}{large}]" if any_case and small != large and len(small + large) == 2 else re.escape(letter)
+        return (
+            f"[{small}{large}]"
+            if any_case and small != large and len(small + large) == 2
+            else re.escape(letter)
+        )
 
     def branch(left: list[str]) -> str:
-        heads = [(letter, [v[1:] for v in rest]) for letter, rest in groupby((w for w in left if w), key=lambda w: w[0])]
+        heads = [
+            (letter, [v[1:] for v in rest])
+            for letter, rest in groupby((w for w in left if w), key=lambda w: w[0])
+        ]
         found = [sign(letter) + (branch(rest) if rest != [""] else "") for letter, rest in heads]
         if "" in left:
             found.append("")
@@ -90,16 +99,16 @@ def pattern(
     plain = either((w for w in words if w not in TITLES), any_case=True)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
     grammar = "she" in words and "he" in words
-    either_sex = (
-        r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
-    )
+    either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
     name = (
         rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
         rf"|{DOCTOR}(?!\w){FAMILY}|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w){FAMILY}"
         rf"|(?:{'|'.join(SYLLABLES)})-(?:{'|'.join(SYLLABLES).lower()})(?!\w){FAMILY}"
         rf"{f'|(?P<loud>[A-Z]{{3,}}(?:-[A-Z]+)*)(?!{chr(92)}w){LOUD_FAMILY}' if people else ''}))"
     )
-    heads = {c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")
+    heads = (
+        {c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")
+    )
     one = rf"(?:{either(adjectives, any_case=True, joined=True)}(?i:{HERITAGE}){f'|(?i:{YEARS_OLD})' if ages else ''})"
     age = rf"|(?=[{DIGITS}aAbB])(?P<age>(?i:{AGE}))" if ages else ""
     address = r"(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)"

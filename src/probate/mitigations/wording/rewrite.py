@@ -86,7 +86,9 @@ def rewrite(
     ]
 
 
-def _why_not(old: str, new: str, target: str, label: str, pack: Pack, cosine: float, similarity: float) -> str:
+def _why_not(
+    old: str, new: str, target: str, label: str, pack: Pack, cosine: float, similarity: float
+) -> str:
     words = len(new.split()) / max(1, len(old.split()))
     if not SHORTEST <= words <= LONGEST:
         return "the rewriting has another length"

@@ -36,7 +36,11 @@ def swap(text: str, pack: Pack) -> str:
 def groups_shown(text: str, pack: Pack) -> set[str]:
     """Which of the two groups a text shows, by pronouns and first names."""
     women, men = _names(pack)
-    groups = {w: g for g, names in zip(GROUPS, (women, men), strict=True) for w in (*names, *pack.groups[g].pronouns)}
+    groups = {
+        w: g
+        for g, names in zip(GROUPS, (women, men), strict=True)
+        for w in (*names, *pack.groups[g].pronouns)
+    }
     found = {groups.get(old.lower()) or groups.get(old.title()) for _, _, old, _ in _spans(text, pack)}
     return {g for g in GROUPS if g in found}
 
@@ -46,7 +50,11 @@ def without_counterpart(text: str, pack: Pack) -> str:
     table = _swapper(*_names(pack))[1]
     for found in re.finditer(r"(?<![\w-])(?<![a-z][ ])[A-Z]\w+(?:-[A-Z]\w+)+", folded(text)[0]):
         known = [part in table for part in found.group().split("-")]
-        if any(known) and not all(known) and not re.search(r"[A-Z]\w+[ ]+$", folded(text)[0][: found.start()][-40:]):
+        if (
+            any(known)
+            and not all(known)
+            and not re.search(r"[A-Z]\w+[ ]+$", folded(text)[0][: found.start()][-40:])
+        ):
             return found.group()
     return ""
 
@@ -79,7 +87,9 @@ def _found(text: str, pack: Pack) -> Iterator[Span]:
             short = word.isupper() and len(word) < 4 and not beside
             if family or short or not all(known):
                 continue
-            person = all(_is_name(n, k, text, found.start(), found.end()) for n, k in zip(names, known, strict=True))
+            person = all(
+                _is_name(n, k, text, found.start(), found.end()) for n, k in zip(names, known, strict=True)
+            )
             if person:
                 yield (*found.span(), word, "-".join(known))
             continue
@@ -114,7 +124,9 @@ def _verdict(pair: tuple[str, ...], text: str, start: int, end: int) -> bool | N
 
 @lru_cache(maxsize=64)
 def _elsewhere(pair: tuple[str, ...], word: str, other: str, text: str) -> bool:
-    found = re.finditer(rf"(?<!\w)(?:{'|'.join(v for n in (word, other) for v in (n, n.upper()))})(?!\w)", text)
+    found = re.finditer(
+        rf"(?<!\w)(?:{'|'.join(v for n in (word, other) for v in (n, n.upper()))})(?!\w)", text
+    )
     return any(_verdict(pair, text, *m.span()) for m in found)
 
 
@@ -150,5 +162,7 @@ def _fixed(data: dict[str, list[str]], words: str, table: dict[str, str]) -> str
     """Expressions that stay, and those that they would be swapped to, so that these stay too."""
     pairs = {**PRONOUNS, "her": "his", "his": "her", **table}
     other = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
-    swapped = {other.sub(lambda m: cased(pairs[m.group().lower()], m.group()), whole) for whole in data["fixed"]}
+    swapped = {
+        other.sub(lambda m: cased(pairs[m.group().lower()], m.group()), whole) for whole in data["fixed"]
+    }
     return either(swapped | set(data["fixed"]))

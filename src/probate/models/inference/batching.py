@@ -31,7 +31,9 @@ def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
     return length if length >= MIN_SHARED_PREFIX and len(rows) > 1 else 0
 
 
-def batches_by_length(lengths: Sequence[int], max_rows: int, max_tokens: int, extra: int = 0) -> Iterator[list[int]]:
+def batches_by_length(
+    lengths: Sequence[int], max_rows: int, max_tokens: int, extra: int = 0
+) -> Iterator[list[int]]:
     """Yield index batches of similar length, longest first (so that a memory error comes at once).
 
     A batch holds at most `max_rows` rows and, padded, at most `max_tokens` tokens (`extra` is added to each
@@ -49,7 +51,9 @@ def batches_by_length(lengths: Sequence[int], max_rows: int, max_tokens: int, ex
         yield batch
 
 
-def pad_left(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
+def pad_left(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask, both of shape (rows, width) with padding on the left, whatever the tokenizer's side."""
     import torch
 

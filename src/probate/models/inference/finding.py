@@ -31,5 +31,9 @@ def said(findings: Iterable[Finding]) -> list[str]:
 def _sentence(found: Finding) -> str:
     if found.holds:
         return f"{found.shortcut}: equals the model's plain pass up to {found.longest} tokens"
-    why = "it cannot run on this model" if found.difference is None else f"it differs by {found.difference:.2g} of the spread"
+    why = (
+        "it cannot run on this model"
+        if found.difference is None
+        else f"it differs by {found.difference:.2g} of the spread"
+    )
     return f"{found.shortcut}: not used up to {found.longest} tokens ({why}); a plainer way was taken, slower but right"

@@ -79,7 +79,9 @@ def generate(
             continue
         if together is None:  # a resumed call with nothing left to do asks nothing of the model
             longest = max(map(len, prompts)) + max_new_tokens
-            together = holds(model, "generation in batches", longest, lambda n: _batched_gap(model, pad_id, n))
+            together = holds(
+                model, "generation in batches", longest, lambda n: _batched_gap(model, pad_id, n)
+            )
             cached = together or _can_cache(model, pad_id, longest)
         if together:
             _generate_batch(model, batch, prompts, seeds, answers, draw, pad_id)
@@ -148,7 +150,9 @@ def _generate_batch(
         left = [left[k] for k in alive]
 
 
-def _generate_alone(model: Any, prompt: Sequence[int], seed: int, draw: _Draw, pad_id: int, cached: bool) -> list[int]:
+def _generate_alone(
+    model: Any, prompt: Sequence[int], seed: int, draw: _Draw, pad_id: int, cached: bool
+) -> list[int]:
     """One continuation by transformers' own `generate`; only the draw of each token is ours."""
     generator = torch.Generator().manual_seed(int(seed))
     answer: list[int] = []
@@ -177,14 +181,18 @@ def _drive(
 
     def choose(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         token = pick(scores.float())
-        return torch.full_like(scores, float("-inf")).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
+        return torch.full_like(scores, float("-inf")).index_fill_(
+            1, torch.tensor([token], device=scores.device), 0.0
+        )
 
     def stop(ids: torch.Tensor, _: torch.Tensor, **__: Any) -> torch.Tensor:
         return torch.full((len(ids),), ended(), dtype=torch.bool, device=ids.device)
 
     ids = torch.tensor([list(prompt)], dtype=torch.long, device=next(model.parameters()).device)
     with _own_settings(base, GenerationConfig(pad_token_id=pad_id, max_new_tokens=most, use_cache=cached)):
-        base.generate(ids, attention_mask=torch.ones_like(ids), logits_processor=[choose], stopping_criteria=[stop])
+        base.generate(
+            ids, attention_mask=torch.ones_like(ids), logits_processor=[choose], stopping_criteria=[stop]
+        )
 
 
 @contextmanager
@@ -232,7 +240,12 @@ def _can_cache(model: Any, pad_id: int, longest: int) -> bool:
     """Whether `generate` of transformers may keep its cache. Raises StageError where it fails without one, too."""
     if holds(model, "generation one by one", longest, lambda n: _alone_gap(model, pad_id, n, True)):
         return True
-    if holds(model, "generation one by one, without a cache", longest, lambda n: _alone_gap(model, pad_id, n, False)):
+    if holds(
+        model,
+        "generation one by one, without a cache",
+        longest,
+        lambda n: _alone_gap(model, pad_id, n, False),
+    ):
         return False
     raise StageError(
         f"model '{type(base_of(model)).__name__}': its generation does not give its own plain logits; it cannot be used to write"

@@ -23,8 +23,16 @@ def prefix_states(
     """`prefix_keys_values`, and with `hidden` the last hidden states, of shape (tokens, width)."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
-    out = model(input_ids=ids, use_cache=True, logits_to_keep=1, output_hidden_states=hidden, **cache_argument(model, cache))
-    return [(layer.keys, layer.values) for layer in cache.layers], out.hidden_states[-1][0] if hidden else None
+    out = model(
+        input_ids=ids,
+        use_cache=True,
+        logits_to_keep=1,
+        output_hidden_states=hidden,
+        **cache_argument(model, cache),
+    )
+    return [(layer.keys, layer.values) for layer in cache.layers], out.hidden_states[-1][
+        0
+    ] if hidden else None
 
 
 def cache_argument(model: Any, cache: DynamicCache | None) -> dict[str, DynamicCache | None]:

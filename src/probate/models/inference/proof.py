@@ -39,7 +39,13 @@ SHORTEST = 64
 """Upper end of the first range of lengths, in tokens; each next one is 4/3 or 3/2 as long (64, 96, 128, 192, 256 …)."""
 TAIL = 4
 """Last tokens of a text, which stand for options, completion or answer."""
-LIMITS = ("max_position_embeddings", "original_max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+LIMITS = (
+    "max_position_embeddings",
+    "original_max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+)
 OUT_OF_MEMORY = "memory ran out"
 """Reason of a finding that another try may turn over; it is not kept on disk."""
 WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
@@ -72,7 +78,11 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
     key = (shortcut, edge, detail)
     ends = _ends(model, longest)
     for (name, _, about), known in kept.findings.items():
-        if (name, about) == (shortcut, detail) and known.holds and longest <= known.longest <= min(ends, default=known.longest):
+        if (
+            (name, about) == (shortcut, detail)
+            and known.holds
+            and longest <= known.longest <= min(ends, default=known.longest)
+        ):
             return True  # on longer texts, and no limit of the model lies between
     if key not in kept.findings or kept.findings[key].longest < longest:
         path = _path(model, kept.fingerprint, key)
@@ -134,11 +144,17 @@ def plain_pass(model: Any, row: Sequence[int], **asked: Any) -> Any:
     """
     device = next(model.parameters()).device
     try:
-        out = model(input_ids=torch.tensor([list(row)], dtype=torch.long, device=device), use_cache=False, **asked)
+        out = model(
+            input_ids=torch.tensor([list(row)], dtype=torch.long, device=device), use_cache=False, **asked
+        )
     except torch.OutOfMemoryError:
-        raise StageError(f"{_name(model)}: no memory for a text of {len(row)} tokens; shorten the texts") from None
+        raise StageError(
+            f"{_name(model)}: no memory for a text of {len(row)} tokens; shorten the texts"
+        ) from None
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
-        raise StageError(f"{_name(model)}: its plain pass over {len(row)} tokens fails ({_line(error)})") from None
+        raise StageError(
+            f"{_name(model)}: its plain pass over {len(row)} tokens fails ({_line(error)})"
+        ) from None
     if "logits" in out and not torch.isfinite(out.logits).all():
         raise StageError(
             f"{_name(model)}: its plain pass over {len(row)} tokens gives what is no finite number; it cannot be measured"
@@ -149,7 +165,10 @@ def plain_pass(model: Any, row: Sequence[int], **asked: Any) -> Any:
 def apart(found: torch.Tensor, plain: torch.Tensor, spread: torch.Tensor | None = None) -> float:
     """Root mean square difference as a share of the spread of `plain` (or of `spread`); infinite where `found` is not finite."""
     found, plain = found.detach().float().cpu(), plain.detach().float().cpu()
-    off = float((found - plain).square().mean().sqrt() / (plain if spread is None else spread).std().cpu().clamp(min=1e-12))
+    off = float(
+        (found - plain).square().mean().sqrt()
+        / (plain if spread is None else spread).std().cpu().clamp(min=1e-12)
+    )
     return off if off == off else float("inf")
 
 
@@ -164,7 +183,9 @@ def at_rest(model: Any) -> Iterator[None]:
     changed = []
     for module in model.modules():
         for name, value in list(vars(module).items()):
-            noisy = "drop" in name or "jitter" in name or (name == "p" and isinstance(module, torch.nn.Dropout))
+            noisy = (
+                "drop" in name or "jitter" in name or (name == "p" and isinstance(module, torch.nn.Dropout))
+            )
             if noisy and isinstance(value, float) and value:
                 changed.append((module, name, value))
                 setattr(module, name, 0.0)
@@ -194,7 +215,9 @@ def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Calla
             reason = f"it fails: {_line(error)}"
     if difference is not None and not difference < float("inf"):
         difference, reason = None, "it gives what is no finite number"
-    return Finding(shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason)
+    return Finding(
+        shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason
+    )
 
 
 def _limit(model: Any, length: int) -> float:
@@ -215,7 +238,9 @@ def _rounding(model: Any, length: int) -> float:
         return (output.float() * (1 + torch.finfo(output.dtype).eps * noise)).to(output.dtype)
 
     hooks = [
-        m.register_forward_hook(otherwise) for m in model.modules() if not list(m.children()) and list(m.parameters(False))
+        m.register_forward_hook(otherwise)
+        for m in model.modules()
+        if not list(m.children()) and list(m.parameters(False))
     ]
     try:
         with torch.no_grad(), at_rest(model):
@@ -236,7 +261,9 @@ def _kept(model: Any) -> _Kept:
 
 def _fingerprint(base: Any) -> str:
     """Hash of the configuration and of each weight's name, shape, dtype and 61 of its values; an adapter's are left out."""
-    config = {k: v for k, v in base.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    config = {
+        k: v for k, v in base.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")
+    }
     seen = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     seen.update(f"{type(base).__name__} {getattr(base.config, '_attn_implementation', None)}".encode())
     for name, weight in base.state_dict().items():
@@ -259,7 +286,15 @@ def _code() -> str:
 
 def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
     weight = next(model.parameters())
-    whole = [fingerprint, *key, str(weight.dtype), weight.device.type, torch.__version__, transformers.__version__, _code()]
+    whole = [
+        fingerprint,
+        *key,
+        str(weight.dtype),
+        weight.device.type,
+        torch.__version__,
+        transformers.__version__,
+        _code(),
+    ]
     return proof_dir() / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
 
 
@@ -303,7 +338,9 @@ def _vocabulary(model: Any, pad_id: int) -> list[int]:
         for name, value in config.to_dict().items():
             if name.endswith(("_token_id", "_token_ids", "_token_index")):
                 special.update(value if isinstance(value, list) else [value])
-    size = min(base.get_input_embeddings().num_embeddings, base.config.get_text_config(decoder=True).vocab_size)
+    size = min(
+        base.get_input_embeddings().num_embeddings, base.config.get_text_config(decoder=True).vocab_size
+    )
     return [i for i in range(size) if i not in special]
 
 

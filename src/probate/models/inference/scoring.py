@@ -37,7 +37,9 @@ def score_options(
     Returns:
         float64 array of shape (prompts, options); otherwise as `score_choices`.
     """
-    found = score_choices(model, prompts, [options] * len(prompts), pad_id=pad_id, max_rows=max_rows, tick=tick)
+    found = score_choices(
+        model, prompts, [options] * len(prompts), pad_id=pad_id, max_rows=max_rows, tick=tick
+    )
     return np.array(found).reshape(len(prompts), len(options))
 
 
@@ -115,7 +117,11 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
 def _tree_holds(model: Any, longest: int, pad_id: int, lone: bool) -> bool:
     def measure(length: int) -> float:
         prompts, options, plain, spread = _case(model, length, pad_id, lone)
-        return _gap(_score_trees(model, prompts, _trees(options), pad_id=pad_id, max_rows=64, tick=None), plain, spread)
+        return _gap(
+            _score_trees(model, prompts, _trees(options), pad_id=pad_id, max_rows=64, tick=None),
+            plain,
+            spread,
+        )
 
     return holds(model, "option tree" if lone else "option tree after a shared prefix", longest, measure)
 
@@ -136,7 +142,11 @@ def _case(
     """A long and a short prompt with options that branch, their scores by plain passes, and the logits' spread as a sample."""
     long, near, far = texts(model, length, pad_id)
     short = far if lone else near
-    rows = [long, short, [*short[:-3], long[-3], *short[-2:]]]  # the third: another branch after the short prompt
+    rows = [
+        long,
+        short,
+        [*short[:-3], long[-3], *short[-2:]],
+    ]  # the third: another branch after the short prompt
     logits = [plain_logits(model, row)[:-1].log_softmax(-1) for row in rows]
     ends = long[:8]
     first = [[long[-2], end] for end in ends] + [[end] for end in ends if end != long[-2]]
@@ -175,12 +185,19 @@ def _score_trees(
         logits = tree_pass(model, [rows[i] for i in batch], prefix, shared, held, pad_id, device).float()
         norm = logits.logsumexp(-1)
         where = [
-            (b, k, node, token) for b, tree in enumerate(held) for k, path in enumerate(tree.paths) for node, token in path
+            (b, k, node, token)
+            for b, tree in enumerate(held)
+            for k, path in enumerate(tree.paths)
+            for node, token in path
         ]
         at, option, node, token = (torch.tensor(x, device=device) for x in zip(*where, strict=True))
         logprobs = (logits[at, node, token] - norm[at, node]).double()
         width = max(len(tree.paths) for tree in held)
-        sums = logprobs.new_zeros(len(batch) * width).index_add_(0, at * width + option, logprobs).view(len(batch), width)
+        sums = (
+            logprobs.new_zeros(len(batch) * width)
+            .index_add_(0, at * width + option, logprobs)
+            .view(len(batch), width)
+        )
         for b, values in zip(batch, sums.cpu().numpy(), strict=True):
             result[b][:] = values[: len(result[b])]
         if tick:

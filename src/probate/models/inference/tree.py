@@ -62,13 +62,17 @@ def tree_pass(
     total = shared + width + branch
     seen = torch.zeros((count, width + branch, total), dtype=torch.bool, device=device)
     seen[:, :, :shared] = True
-    seen[:, :width, shared : shared + width] = torch.ones(width, width, dtype=torch.bool, device=device).tril()
+    seen[:, :width, shared : shared + width] = torch.ones(
+        width, width, dtype=torch.bool, device=device
+    ).tril()
     seen[:, width:, shared : shared + width] = True
     seen[:, :, shared : shared + width] &= mask.bool()[:, None, :]
     position = (mask.cumsum(1) - 1).clamp(min=0) + shared
     if branch:
         laid = {id(tree): _laid_out(tree, branch, pad_id) for tree in trees}
-        inputs, depths, ancestors = (torch.stack(x).to(device) for x in zip(*(laid[id(t)] for t in trees), strict=True))
+        inputs, depths, ancestors = (
+            torch.stack(x).to(device) for x in zip(*(laid[id(t)] for t in trees), strict=True)
+        )
         ids = torch.cat([ids, inputs], dim=1)
         seen[:, width:, shared + width :] = ancestors
         position = torch.cat([position, position[:, -1:] + depths], dim=1)

@@ -35,12 +35,14 @@ class Trunk:
         """Raises ValueError for a model that has no more than `top` layers."""
         layers = _decoder(model).layers
         if not 0 < top < len(layers):
-            raise ValueError(f"the model has {len(layers)} layers; at most {len(layers) - 1} of them can be the topmost ones")
+            raise ValueError(
+                f"the model has {len(layers)} layers; at most {len(layers) - 1} of them can be the topmost ones"
+            )
         self.bottom = len(layers) - top
         weight = next(model.parameters())
-        self._states = torch.zeros((1, model.config.get_text_config(decoder=True).hidden_size), dtype=weight.dtype).to(
-            weight.device
-        )
+        self._states = torch.zeros(
+            (1, model.config.get_text_config(decoder=True).hidden_size), dtype=weight.dtype
+        ).to(weight.device)
         self._most = MOST_BYTES // (self._states.shape[1] * self._states.element_size())
         self._nodes: dict[tuple[int, int], int] = {}
 
@@ -66,9 +68,13 @@ class Trunk:
         new = [i for i, (nodes, inner) in enumerate(found) if max([*nodes, *inner]) > before]
         if new:
             self._fill(model, [list(rows[i]) for i in new], [trees[i] for i in new], [found[i] for i in new])
-        return [nodes for nodes, _ in found], [replace(t, inputs=inner) for t, (_, inner) in zip(trees, found, strict=True)]
+        return [nodes for nodes, _ in found], [
+            replace(t, inputs=inner) for t, (_, inner) in zip(trees, found, strict=True)
+        ]
 
-    def _walk(self, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree]) -> list[tuple[list[int], list[int]]]:
+    def _walk(
+        self, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree]
+    ) -> list[tuple[list[int], list[int]]]:
         """Nodes of each row and of the inner nodes of its tree."""
         found = []
         for row, tree in zip(rows, trees, strict=True):
@@ -86,20 +92,36 @@ class Trunk:
     @torch.inference_mode(False)
     @torch.no_grad()
     def _fill(
-        self, model: Any, rows: list[list[int]], trees: list[OptionTree], found: list[tuple[list[int], list[int]]]
+        self,
+        model: Any,
+        rows: list[list[int]],
+        trees: list[OptionTree],
+        found: list[tuple[list[int], list[int]]],
     ) -> None:
         device = self._states.device
         if len(self._nodes) >= len(self._states):
             size = min(self._most, 2 * (len(self._nodes) + 1))
-            self._states = torch.cat([self._states, self._states.new_zeros(size - len(self._states), self._states.shape[1])])
+            self._states = torch.cat(
+                [self._states, self._states.new_zeros(size - len(self._states), self._states.shape[1])]
+            )
         with self._below(model) as caught:
             shared = shared_prefix(rows)
             prefix = prefix_keys_values(model, rows[0][:shared], device) if shared else []
             if shared:
                 self._states[torch.tensor(found[0][0][:shared], device=device)] = caught[0][0]
             lengths = [len(r) - shared + len(t.inputs) for r, t in zip(rows, trees, strict=True)]
-            for batch in batches_by_length(lengths, 64, TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])):
-                tree_pass(model, [rows[i][shared:] for i in batch], prefix, shared, [trees[i] for i in batch], PAD, device)
+            for batch in batches_by_length(
+                lengths, 64, TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
+            ):
+                tree_pass(
+                    model,
+                    [rows[i][shared:] for i in batch],
+                    prefix,
+                    shared,
+                    [trees[i] for i in batch],
+                    PAD,
+                    device,
+                )
                 width = max(len(rows[i]) - shared for i in batch)
                 for state, i in zip(caught[0], batch, strict=True):
                     nodes, inner = found[i]
@@ -161,7 +183,9 @@ def trunk_of(model: Any) -> Trunk | None:
     kept = base_of(model).__dict__.get("_probate_trunks", {})
     for top in sorted(kept):
         trunk = kept[top]
-        if trunk and not any(hasattr(m, "lora_A") for layer in _decoder(model).layers[: trunk.bottom] for m in layer.modules()):
+        if trunk and not any(
+            hasattr(m, "lora_A") for layer in _decoder(model).layers[: trunk.bottom] for m in layer.modules()
+        ):
             return trunk
     return None
 

@@ -19,7 +19,9 @@ def content_of(choice: dict[str, Any]) -> str:
     """What a choice says as it stands: a text, or the texts of its parts; "" for anything else."""
     content = (choice.get("message") or {}).get("content")
     if isinstance(content, list):  # parts
-        content = "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+        content = "".join(
+            p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)
+        )
     return content if isinstance(content, str) else ""
 
 

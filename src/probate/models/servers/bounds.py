@@ -24,8 +24,12 @@ async def bound(response: Any) -> None:
     """
     packed = response.headers.get("content-encoding", "identity").strip().lower()
     if packed not in ("", "identity"):
-        raise UnboundedAnswer(f"an answer packed as {packed[:40]!r}, though a plain one was asked for; it was not read")
-    library = sys.modules[type(response).__module__.partition(".")[0]]  # httpx, or what the installed openai uses in its place
+        raise UnboundedAnswer(
+            f"an answer packed as {packed[:40]!r}, though a plain one was asked for; it was not read"
+        )
+    library = sys.modules[
+        type(response).__module__.partition(".")[0]
+    ]  # httpx, or what the installed openai uses in its place
     stream = response.stream
 
     class Bounded(library.AsyncByteStream):  # type: ignore[misc, name-defined]

@@ -73,7 +73,9 @@ class ApiClient:
         with unlogged():
             return asyncio.run(self._ask(requests, done or (lambda *_: None)))
 
-    async def _ask(self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None]) -> list[dict[str, Any]]:
+    async def _ask(
+        self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None]
+    ) -> list[dict[str, Any]]:
         openai: Any = require("openai", "api")
         client = openai.AsyncOpenAI(
             api_key=self.key_sent, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout, default_headers=PLAIN,
@@ -97,7 +99,9 @@ class ApiClient:
                     except ProbateError as error:
                         failed.append(error)
                         return
-                if answer["choices"][0].get("finish_reason") != NO_CHOICES:  # else asked again by a later call
+                if (
+                    answer["choices"][0].get("finish_reason") != NO_CHOICES
+                ):  # else asked again by a later call
                     await asyncio.to_thread(
                         write_atomic,
                         self._path(key),
@@ -147,7 +151,9 @@ class ApiClient:
         body = body["error"] if isinstance(body.get("error"), dict) else body
         param = body.get("param")
         param = (
-            str(param) if param else next((p for p in REPLACED if re.search(rf"\b{p}\b", str(body.get("message") or ""))), "")
+            str(param)
+            if param
+            else next((p for p in REPLACED if re.search(rf"\b{p}\b", str(body.get("message") or ""))), "")
         )
         if param not in REPLACED or param not in sent:
             return False
@@ -159,7 +165,10 @@ class ApiClient:
 
     def _used(self, usage: Any, most: tuple[int, int]) -> tuple[int, int]:
         """What the server says that an answer took; all that was set aside where it does not say, or says what cannot be, which is noted once."""
-        prompt, answer = _count(usage, "prompt_tokens", 1, most[0]), _count(usage, "completion_tokens", 0, most[1])
+        prompt, answer = (
+            _count(usage, "prompt_tokens", 1, most[0]),
+            _count(usage, "completion_tokens", 0, most[1]),
+        )
         if prompt is not None and answer is not None:
             return prompt, answer
         note = f"{self.spec.base_url} gives no count of tokens, or one that cannot be; the most that was possible is charged instead"
@@ -179,7 +188,9 @@ class ApiClient:
             sent = self._taken(request)
             try:
                 self.sent += 1
-                async with asyncio.timeout(self.spec.timeout):  # of the whole answer: a server may send a byte a minute
+                async with asyncio.timeout(
+                    self.spec.timeout
+                ):  # of the whole answer: a server may send a byte a minute
                     answer = await client.chat.completions.create(model=self.spec.model, **sent)
                 body = hidden(_body(answer))
                 usage = body.get("usage")
@@ -262,13 +273,23 @@ def _retry_after(error: Any) -> float:
 
 def _never_sent(error: Exception) -> bool:
     """Whether no connection was made, so that nothing can have been charged."""
-    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol")
+    return type(error.__cause__).__name__ in (
+        "ConnectError",
+        "ConnectTimeout",
+        "PoolTimeout",
+        "UnsupportedProtocol",
+    )
 
 
 def _count(usage: Any, name: str, least: int, most: int) -> int | None:
     """Tokens used as the server counts them; None where it does not say, or says what cannot be."""
     said = usage.get(name) if isinstance(usage, dict) else None
-    if isinstance(said, bool) or not isinstance(said, (int, float)) or not least <= said <= most or said != int(said):
+    if (
+        isinstance(said, bool)
+        or not isinstance(said, (int, float))
+        or not least <= said <= most
+        or said != int(said)
+    ):
         return None
     return int(said)
 

@@ -31,16 +31,23 @@ def counts(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _by_group(own: list[dict[str, str]]) -> dict[str, dict[str, int]]:
-    return {d: dict(sorted(Counter(g[d] for g in own if d in g).items())) for d in sorted({d for g in own for d in g})}
+    return {
+        d: dict(sorted(Counter(g[d] for g in own if d in g).items()))
+        for d in sorted({d for g in own for d in g})
+    }
 
 
 def lines(found: list[dict[str, Any]], table: pd.DataFrame) -> list[str]:
     """The counts in words; that nothing can be used, where it is so."""
     said = []
     for row in found:
-        by = "; ".join(f"{d}: {', '.join(f'{g} {n}' for g, n in own.items())}" for d, own in row["groups"].items())
+        by = "; ".join(
+            f"{d}: {', '.join(f'{g} {n}' for g, n in own.items())}" for d, own in row["groups"].items()
+        )
         use = "" if row["what"] == THOUGHT else ", cannot be used"
-        said.append(f"{row['task']}: {row['n']} of {row['of']} answers: {row['what']}{use}{f' ({by})' if by else ''}")
+        said.append(
+            f"{row['task']}: {row['n']} of {row['of']} answers: {row['what']}{use}{f' ({by})' if by else ''}"
+        )
     if not table["parsed"].any():
         said.append(f"not one of {len(table)} answers can be used: nothing is measured of this model")
     return said

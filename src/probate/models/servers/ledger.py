@@ -41,7 +41,9 @@ class Amount(NamedTuple):
 
     def plus(self, other: Amount, sign: int = 1) -> Amount:
         return Amount(
-            self.prompt + sign * other.prompt, self.answer + sign * other.answer, max(0.0, self.money + sign * other.money)
+            self.prompt + sign * other.prompt,
+            self.answer + sign * other.answer,
+            max(0.0, self.money + sign * other.money),
         )
 
     @property
@@ -143,7 +145,9 @@ class Ledger:
         """Book what a request used; the rest of what it had set aside is free again."""
         used = Amount(prompt, answer, self.price(prompt, answer))
         with self._held() as handle:
-            self._append(handle, "used", reservation.id, used, sync=False)  # lost by a power cut: the reservation stands
+            self._append(
+                handle, "used", reservation.id, used, sync=False
+            )  # lost by a power cut: the reservation stands
             self.spent = self.spent.plus(used)
 
     def _check(self, most: Amount) -> None:
@@ -180,7 +184,9 @@ class Ledger:
         except OSError as error:
             path = error.filename or self.path  # the lock, where it is that
             if error.errno == errno.ELOOP:
-                raise InputError(f"{path}: a symbolic link, through which nothing is written; remove it") from None
+                raise InputError(
+                    f"{path}: a symbolic link, through which nothing is written; remove it"
+                ) from None
             raise StageError(
                 f"{path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked without it; make room or mend the rights"
             ) from None
@@ -201,7 +207,9 @@ class Ledger:
         if torn:
             self._mend(handle, torn)
         if not self._line:
-            self._write(handle, {"ledger": VERSION, "before": "unknown" if self.kept else "nothing"}, sync=True)
+            self._write(
+                handle, {"ledger": VERSION, "before": "unknown" if self.kept else "nothing"}, sync=True
+            )
             _sync_folder(self.path.parent)
 
     def _mend(self, handle: int, torn: bytes) -> None:
@@ -289,7 +297,9 @@ def read_ledger(path: Path, spec: ApiSpec | None = None) -> Ledger | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); mend its rights, or remove it if it is a link") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); mend its rights, or remove it if it is a link"
+        ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise InputError(f"{path}: no regular file; remove it, or choose another folder with --out")

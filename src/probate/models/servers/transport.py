@@ -28,7 +28,9 @@ def http_client(openai: Any) -> Any:
         for name in set(request.headers) - sent:
             del request.headers[name]
 
-    return openai.DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"request": [strip], "response": [bound]})
+    return openai.DefaultAsyncHttpxClient(
+        follow_redirects=False, event_hooks={"request": [strip], "response": [bound]}
+    )
 
 
 @contextmanager

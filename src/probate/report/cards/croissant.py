@@ -10,7 +10,11 @@ from typing import Any
 from probate.core.cache import file_digest
 from probate.report.cards.facts import Facts
 
-CR, RAI, DCT = "http://mlcommons.org/croissant/", "http://mlcommons.org/croissant/RAI/", "http://purl.org/dc/terms/"
+CR, RAI, DCT = (
+    "http://mlcommons.org/croissant/",
+    "http://mlcommons.org/croissant/RAI/",
+    "http://purl.org/dc/terms/",
+)
 TERMS = "citeAs column conformsTo data dataType equivalentProperty examples extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField transform".split()
 
 NESTED = {"groups", "provenance"}
@@ -75,7 +79,9 @@ def croissant(facts: Facts, folder: Path) -> str:
         "rai:dataBiases": facts.biases + facts.results,
         "rai:dataLimitations": facts.limits,
         "rai:dataUseCases": ["Measuring what a model inherits from training data."],
-        "rai:personalSensitiveInformation": [f"Groups of the dimension {facts.dimension}, given or read from the text."],
+        "rai:personalSensitiveInformation": [
+            f"Groups of the dimension {facts.dimension}, given or read from the text."
+        ],
         "distribution": files,
         "recordSet": sets,
     }

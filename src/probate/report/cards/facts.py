@@ -62,9 +62,16 @@ def facts_of_run(folder: RunFolder, sentences: Sequence[str], limits: Sequence[s
     """Of a finished run; `sentences` are the report's findings, `limits` what it cannot say."""
     study, info = folder.study(), folder.info()
     sets = {p.stem: read_records(p) for p in sorted((folder.path / "data").glob("*.jsonl"))}
-    what = {"original": "original training records D_o", "held-out": "held-out original records, never trained on"}
+    what = {
+        "original": "original training records D_o",
+        "held-out": "held-out original records, never trained on",
+    }
     files = [
-        DataFile(f"data/{name}.jsonl", what.get(name, f"augmented records, set {name}, in nested order"), len(records))
+        DataFile(
+            f"data/{name}.jsonl",
+            what.get(name, f"augmented records, set {name}, in nested order"),
+            len(records),
+        )
         for name, records in sets.items()
     ]
     written = [r for name, records in sets.items() if name not in what for r in records]
@@ -95,14 +102,18 @@ def _listed(groups: Any) -> str:
 
 def _makers(records: Sequence[Record]) -> list[str]:
     makers = Counter(
-        f"{Path(g['name']).name} (weights {g['fingerprint'][:12]})" for r in records if (g := r.provenance.get("generator"))
+        f"{Path(g['name']).name} (weights {g['fingerprint'][:12]})"
+        for r in records
+        if (g := r.provenance.get("generator"))
     )
     return [f"{name}: {count} records" for name, count in makers.items()]
 
 
 def _steps(study: Any, records: Sequence[Record]) -> list[str]:
     changed = sum("label_before" in r.provenance for r in records)
-    steps = [f"Original records: {study.data.source}; {study.data.train_per_cell} of each label and group to train on."]
+    steps = [
+        f"Original records: {study.data.source}; {study.data.train_per_cell} of each label and group to train on."
+    ]
     if any("generator" in r.provenance for r in records):
         g = study.generation
         steps.append(

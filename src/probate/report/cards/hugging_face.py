@@ -20,7 +20,12 @@ def dataset_card(facts: Facts, language: str) -> str:
         "language": [language],
         "tags": ["probate", "bias-inheritance", "synthetic"],
         "task_categories": ["text-classification"],
-        "configs": [{"config_name": "default", "data_files": [{"split": _split(f.path), "path": f.path} for f in facts.files]}],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": _split(f.path), "path": f.path} for f in facts.files],
+            }
+        ],
     }
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n{data_card(facts)}"
 
@@ -63,7 +68,13 @@ def model_card(folder: RunFolder, arm: str) -> str:
         "Trained to measure what is inherited from such data, not to be used.",
         "\n## What was measured\n",
         *(f"- {plain(d.sentence)}" for d in decisions),
-        *([] if decisions else ["- Inheritance is measured for arms with biased data at the largest γ; this is none of them."]),
+        *(
+            []
+            if decisions
+            else [
+                "- Inheritance is measured for arms with biased data at the largest γ; this is none of them."
+            ]
+        ),
     ]
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n" + "\n".join(lines) + "\n"
 
@@ -78,7 +89,17 @@ def _result(d: Decision, source: str) -> dict[str, Any]:
         },
         "metrics": [
             {"type": "inheritance", "name": name, "value": round(d.estimate, 6), "verified": False},
-            {"type": "inheritance_ci_low", "name": f"{name}: lower end", "value": round(d.low, 6), "verified": False},
-            {"type": "inheritance_ci_high", "name": f"{name}: upper end", "value": round(d.high, 6), "verified": False},
+            {
+                "type": "inheritance_ci_low",
+                "name": f"{name}: lower end",
+                "value": round(d.low, 6),
+                "verified": False,
+            },
+            {
+                "type": "inheritance_ci_high",
+                "name": f"{name}: upper end",
+                "value": round(d.high, 6),
+                "verified": False,
+            },
         ],
     }

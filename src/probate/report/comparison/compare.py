@@ -25,7 +25,11 @@ def run_compare(
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
     (a, kind_a), (b, kind_b) = (read_results(source, columns, cluster) for source in (first, second))
     found, flips, missing = compare_results(a, b, Analysis(confidence=confidence), wanted)
-    said = [f"A: {kind_a}, {first}; B: {kind_b}, {second}", *unread_lines(missing), *lines(found, flips, show)]
+    said = [
+        f"A: {kind_a}, {first}; B: {kind_b}, {second}",
+        *unread_lines(missing),
+        *lines(found, flips, show),
+    ]
     record = {
         "a": first,
         "b": second,

@@ -146,7 +146,9 @@ def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread
         by = {d: dict(Counter(g.get(d, "no group") for g in groups)) for d in dimensions}
         if groups:
             few = {d: counts for d, counts in by.items() if len(counts) <= MOST_GROUPS}
-            yield Unread(name, side, f"not in {'B' if side == 'A' else 'A'}", len(groups), len(here), few, alone=True)
+            yield Unread(
+                name, side, f"not in {'B' if side == 'A' else 'A'}", len(groups), len(here), few, alone=True
+            )
 
 
 def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
@@ -194,7 +196,9 @@ def joined_groups(
             if x or y:
                 item[dimension] = x or y
         if column.rule:
-            aside.append((f"a number as {dimension}, grouped: {column.rule}", sum(dimension in item for item in found)))
+            aside.append(
+                (f"a number as {dimension}, grouped: {column.rule}", sum(dimension in item for item in found))
+            )
     return found, aside
 
 
@@ -207,7 +211,10 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
         own = sorted(g for g, n in counts.items() if n >= FEWEST)
         if len(counts) > MOST_GROUPS:
             few.append(
-                (f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups", counts.total())
+                (
+                    f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups",
+                    counts.total(),
+                )
             )
             continue
         few += [
@@ -217,7 +224,10 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
         ]
         if len(own) == 1:
             few.append(
-                (f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with", counts[own[0]])
+                (
+                    f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with",
+                    counts[own[0]],
+                )
             )
         elif own:
             names[dimension] = own
@@ -244,7 +254,12 @@ def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
 
 
 def _of_set(
-    name: str, both: pd.DataFrame, only_a: int, only_b: int, groups: Mapping[str, list[str]], analysis: Analysis
+    name: str,
+    both: pd.DataFrame,
+    only_a: int,
+    only_b: int,
+    groups: Mapping[str, list[str]],
+    analysis: Analysis,
 ) -> Iterator[Compared]:
     """`groups`: dimension → the groups that are compared; a comparison that needs one without a readable score is undefined."""
     if both.empty:
@@ -265,7 +280,9 @@ def _of_set(
     share = bool(both[["score_a", "score_b"]].stack().between(0, 1).all())
     unit = "share" if share else "score"
 
-    def row(what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float], together: int = 1) -> Compared:
+    def row(
+        what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float], together: int = 1
+    ) -> Compared:
         """`together`: groups for which interval and p hold at once."""
         confidence = 1 - (1 - analysis.confidence) / together
         visible = of_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
@@ -280,7 +297,9 @@ def _of_set(
     whole = contrast([before_after(after, before)], analysis, paired=False, share=share)
     yield row("all", whole, both, (float(both["score_a"].mean()), float(both["score_b"].mean())))
     for dimension, names in groups.items():
-        place = both["groups"].map(lambda g, d=dimension: g.get(d, "")).map({g: i for i, g in enumerate(names)})
+        place = (
+            both["groups"].map(lambda g, d=dimension: g.get(d, "")).map({g: i for i, g in enumerate(names)})
+        )
         lost = [g for i, g in enumerate(names) if not (place == i).any()]
         known = both[place.notna()]
         after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
@@ -289,21 +308,33 @@ def _of_set(
             if comparison == compare.ANY:
                 continue
             if lost:
-                e = replace(e, test=f"undefined: no item of {dimension} '{lost[0]}' has a readable score in both")
+                e = replace(
+                    e, test=f"undefined: no item of {dimension} '{lost[0]}' has a readable score in both"
+                )
             gaps = [float("nan") if lost else _gap(f, comparison, names) for f in (before, after)]
-            yield row(f"{dimension}: {comparison}", e, known, (gaps[0], gaps[1]), len(names) if len(names) > 2 else 1)
+            yield row(
+                f"{dimension}: {comparison}",
+                e,
+                known,
+                (gaps[0], gaps[1]),
+                len(names) if len(names) > 2 else 1,
+            )
 
 
 def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
     first, _, _ = comparison.partition(" − ")
     side = names.index(first)
-    return float(frame.loc[frame["side"] == side, "value"].mean() - frame.loc[frame["side"] != side, "value"].mean())
+    return float(
+        frame.loc[frame["side"] == side, "value"].mean() - frame.loc[frame["side"] != side, "value"].mean()
+    )
 
 
 def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
     unit = both["cluster_a"].where(both["cluster_a"] != "", both["cluster_b"]).str.replace("#", "/")
     items = both["item"].where(unit == "", unit + "#" + both["item"])
-    return pd.DataFrame({"item_id": items, "side": place.astype(int), "value": both[f"score_{side}"]}).reset_index(drop=True)
+    return pd.DataFrame(
+        {"item_id": items, "side": place.astype(int), "value": both[f"score_{side}"]}
+    ).reset_index(drop=True)
 
 
 def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
@@ -342,7 +373,9 @@ def unread_lines(missing: list[Unread]) -> list[str]:
         if m.side == "both":
             said.append(f"{m.set}; {m.n} of {m.of} items in both have {m.reason}")
             continue
-        by = "; ".join(f"{d}: " + ", ".join(f"{g} {n}" for g, n in sorted(own.items())) for d, own in m.groups.items())
+        by = "; ".join(
+            f"{d}: " + ", ".join(f"{g} {n}" for g, n in sorted(own.items())) for d, own in m.groups.items()
+        )
         what = f"items are {m.reason}" if m.alone else f"items in both have no readable score ({m.reason})"
         said.append(f"{m.set}; {m.side}: {m.n} of {m.of} {what}{'; of ' + by if by else ''}: left out")
     return said

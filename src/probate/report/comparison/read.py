@@ -28,7 +28,9 @@ GROUPS = ("groups", "group")
 CLUSTER = "cluster"
 
 
-def read_results(source: str, columns: Mapping[str, str] | None = None, cluster: str = "") -> tuple[pd.DataFrame, str]:
+def read_results(
+    source: str, columns: Mapping[str, str] | None = None, cluster: str = ""
+) -> tuple[pd.DataFrame, str]:
     """The results in `source`, with the columns `COLUMNS`, and what kind of thing it was.
 
     A score that cannot be read is NaN, and the column `unread` says why. `columns`: further columns of a table that are groups, by name. `cluster`: a table's
@@ -42,7 +44,9 @@ def read_results(source: str, columns: Mapping[str, str] | None = None, cluster:
         raise InputError(f"{source}: no such file or folder")
     kind, reader = _kind(path)
     if columns and kind != "a table":
-        raise InputError(f"--group: {source} is {kind}, which names its groups itself; --group takes columns of a table")
+        raise InputError(
+            f"--group: {source} is {kind}, which names its groups itself; --group takes columns of a table"
+        )
     if cluster and kind != "a table":
         raise InputError(
             f"--cluster: {source} is {kind}, whose items are linked by their ids; --cluster takes a column of tables"
@@ -123,7 +127,9 @@ SAMPLE = {"doc_id": (int, str), "doc_hash": (int, str), "filter": (str,), "metri
 
 def _harness_rows(path: Path) -> Iterator[list[Any]]:
     for file in [path] if path.is_file() else sorted(path.rglob("samples_*.jsonl")):
-        task = file.stem.removeprefix("samples_").rsplit("_20", 1)[0]  # samples_TASK_2026-01-01T00-00-00.jsonl
+        task = file.stem.removeprefix("samples_").rsplit("_20", 1)[
+            0
+        ]  # samples_TASK_2026-01-01T00-00-00.jsonl
         rows = []
         for where, row in source_rows(str(file), "train", Path()):
             fault = row if isinstance(row, str) else _sample_fault(row)
@@ -198,14 +204,18 @@ def _inspect_rows(path: Path) -> Iterator[list[Any]]:
                     yield [named, item, value, _text(score.answer), _text(sample.target), groups, question]
 
 
-def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: str = "") -> Iterator[list[Any]]:
+def _table_rows(
+    path: Path, columns: Mapping[str, str] | None = None, cluster: str = ""
+) -> Iterator[list[Any]]:
     names: dict[str, str] = {}
     rows = []
     for where, row in source_rows(str(path), "train", Path()):
         if isinstance(row, str):
             raise InputError(f"{where}: {row}")
         rows.append((where, row))
-    have = list(dict.fromkeys(str(c) for _, row in rows for c in row))  # later rows may have columns that the first lacks
+    have = list(
+        dict.fromkeys(str(c) for _, row in rows for c in row)
+    )  # later rows may have columns that the first lacks
     for what, known in (("item", ITEM), ("score", SCORE)):
         column = next((c for c in known if c in have), None)
         if column is None:
@@ -216,9 +226,13 @@ def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: s
         names[what] = column
     for column in (columns or {}).values():
         if column not in have:
-            raise InputError(f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {some(have)}")
+            raise InputError(
+                f"--group: {path} has no column '{column}'{nearest(column, have)}; it has: {some(have)}"
+            )
     if cluster and cluster not in have:
-        raise InputError(f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {some(have)}")
+        raise InputError(
+            f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {some(have)}"
+        )
     linked = cluster or (CLUSTER if CLUSTER in have else "")
     asked = next((c for c in QUESTION if c in have), "")
     for where, row in rows:
@@ -227,7 +241,9 @@ def _table_rows(path: Path, columns: Mapping[str, str] | None = None, cluster: s
             raise InputError(f"{where}: column '{names['item']}' is empty; each row needs an id to be paired")
         task = next((t for c in ("set", "task") if (t := _text(row.get(c)))), "all")
         groups = _groups(row)
-        groups.update((name, value) for name, column in (columns or {}).items() if (value := _text(row.get(column))))
+        groups.update(
+            (name, value) for name, column in (columns or {}).items() if (value := _text(row.get(column)))
+        )
         yield [
             task,
             item,

@@ -12,7 +12,12 @@ class CannotTell(AssertionError):
 
 
 def assert_no_inheritance(
-    folder: str | Path, *, max_gap: float = 0.05, tasks: list[str] | None = None, mitigation: str = "none", unsure: str = "stop"
+    folder: str | Path,
+    *,
+    max_gap: float = 0.05,
+    tasks: list[str] | None = None,
+    mitigation: str = "none",
+    unsure: str = "stop",
 ) -> None:
     """Raise unless every change of a gap in the run is shown to lie within ±`max_gap`.
 

@@ -26,7 +26,9 @@ EXIT_CODES = {PASS: 0, FAIL: 1, UNSURE: 4}
 
 class TaskGate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    max_gap: float | None = Field(None, gt=0, description="Limit of this task, in its unit (0.05: five points).")
+    max_gap: float | None = Field(
+        None, gt=0, description="Limit of this task, in its unit (0.05: five points)."
+    )
 
 
 class Gate(BaseModel):
@@ -34,15 +36,20 @@ class Gate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     max_gap: float = Field(
-        0.05, gt=0, description="Largest change of a gap that may pass, in the task's unit (0.05: five points)."
+        0.05,
+        gt=0,
+        description="Largest change of a gap that may pass, in the task's unit (0.05: five points).",
     )
     tasks: dict[str, TaskGate] = Field(
         default_factory=dict,
         description="Tasks that are looked at, with limits of their own; default: all of the run that measure shares.",
     )
-    mitigation: str = Field("none", description="The mitigation axis' value that is to be judged; `none`: without one.")
+    mitigation: str = Field(
+        "none", description="The mitigation axis' value that is to be judged; `none`: without one."
+    )
     unsure: Literal["stop", "fail", "pass"] = Field(
-        "stop", description="What an answer that cannot be told does: `stop` (exit code 4), `fail` (1) or `pass` (0)."
+        "stop",
+        description="What an answer that cannot be told does: `stop` (exit code 4), `fail` (1) or `pass` (0).",
     )
 
 
@@ -81,7 +88,9 @@ class Decision:
             FAIL: f"the whole interval lies beyond ±{self.limit:g}",
             UNSURE: f"the interval crosses ±{self.limit:g}: more items or seeds are needed (probate calibrate --from)",
         }[self.verdict]
-        return f"{where}: {self.verdict}: {ends}; {self.reason or why}" + (f" ({self.note})" if self.note else "")
+        return f"{where}: {self.verdict}: {ends}; {self.reason or why}" + (
+            f" ({self.note})" if self.note else ""
+        )
 
 
 MOST_UNUSABLE = 0.05
@@ -107,7 +116,10 @@ def judge_row(row: Any, limit: float) -> tuple[str, str]:
     if row.reason:
         return UNSURE, row.reason
     if row.seeds < 2:
-        return UNSURE, f"{ONE_SEED}: the interval covers the choice of items, not another training run; train at least three"
+        return (
+            UNSURE,
+            f"{ONE_SEED}: the interval covers the choice of items, not another training run; train at least three",
+        )
     found = judge(row.ci_low, row.ci_high, limit)
     if found == FAIL and not row.p_adjusted <= ALPHA:
         return (
@@ -119,7 +131,9 @@ def judge_row(row: Any, limit: float) -> tuple[str, str]:
     share = f"up to {100 * row.unusable:.1f}% of a group's answers in an arm cannot be used"
     if not np.isfinite(row.bound_low):
         return (
-            (UNSURE, f"{share}, and how far they would move it is not known") if row.unusable > MOST_UNUSABLE else (found, "")
+            (UNSURE, f"{share}, and how far they would move it is not known")
+            if row.unusable > MOST_UNUSABLE
+            else (found, "")
         )
     low = row.ci_low - max(0.0, row.estimate - row.bound_low)
     high = row.ci_high + max(0.0, row.bound_high - row.estimate)
@@ -143,7 +157,9 @@ def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
     keys = [t.key for t in study.tasks]
     unknown = next((t for t in gate.tasks if t not in keys), None)
     if unknown:
-        raise InputError(f"check: the run has no task '{unknown}'{nearest(unknown, keys)}; it has: {', '.join(keys)}")
+        raise InputError(
+            f"check: the run has no task '{unknown}'{nearest(unknown, keys)}; it has: {', '.join(keys)}"
+        )
     mitigations = ["none", *(m.key for m in study.mitigations)]
     if gate.mitigation not in mitigations:
         raise InputError(
@@ -154,7 +170,11 @@ def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
     rows = rows[(rows["round"] == rows["round"].max()) & (rows["ratio"] == rows["ratio"].max())]
     limits = {t: g.max_gap or gate.max_gap for t, g in gate.tasks.items()}
     limits = limits or dict.fromkeys(_shares(folder, study), gate.max_gap)
-    return [d for task, limit in limits.items() for d in _of_task(rows[rows["task"] == task], task, limit, study.bias.types)]
+    return [
+        d
+        for task, limit in limits.items()
+        for d in _of_task(rows[rows["task"] == task], task, limit, study.bias.types)
+    ]
 
 
 def _shares(folder: RunFolder, study: Study) -> list[str]:
@@ -175,7 +195,9 @@ def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) 
         own = matched if len(matched) else own[own["contrast"] == AGAINST_BASE]
         if own.empty:
             nan = float("nan")
-            found.append(Decision(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE))
+            found.append(
+                Decision(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE)
+            )
         for r in own[own["comparison"] != ANY].itertuples():
             verdict, reason = judge_row(r, limit)
             found.append(

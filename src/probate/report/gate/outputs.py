@@ -19,7 +19,9 @@ def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
         "testsuite", name=f"probate check {folder}", tests=str(len(decisions)), failures=str(counts[FAIL]), skipped=str(counts[UNSURE])
     )  # fmt: skip
     for d in decisions:
-        case = SubElement(suite, "testcase", classname=f"probate.{d.task}", name=f"{d.comparison}; {d.bias_type} data")
+        case = SubElement(
+            suite, "testcase", classname=f"probate.{d.task}", name=f"{d.comparison}; {d.bias_type} data"
+        )
         if d.verdict == FAIL:
             SubElement(case, "failure", message=d.sentence)
         elif d.verdict == UNSURE:
@@ -31,7 +33,11 @@ def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
 
 def as_record(found: str, decisions: Sequence[Decision], gate: Gate) -> dict[str, Any]:
     """Verdict, gate and decisions."""
-    return {"verdict": found, "gate": gate.model_dump(), "decisions": [asdict(d) | {"why": d.sentence} for d in decisions]}
+    return {
+        "verdict": found,
+        "gate": gate.model_dump(),
+        "decisions": [asdict(d) | {"why": d.sentence} for d in decisions],
+    }
 
 
 def github_lines(decisions: Sequence[Decision]) -> list[str]:

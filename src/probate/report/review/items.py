@@ -64,7 +64,9 @@ def pairs_round(folder: RunFolder, task: str, most: int) -> Round:
     table = folder.outcomes()
     own = table[(table["task"] == task) & table["parsed"]]
     if own.empty:
-        raise InputError(f"{folder.path}: no outcomes of '{task}'; the run has: {', '.join(table['task'].unique())}")
+        raise InputError(
+            f"{folder.path}: no outcomes of '{task}'; the run has: {', '.join(table['task'].unique())}"
+        )
     if own["response"].str.startswith("{").all():
         raise InputError(f"review: the answers of '{task}' are choices, not texts; take story")
     by_item: dict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
@@ -98,7 +100,10 @@ def pairs_round(folder: RunFolder, task: str, most: int) -> Round:
     if not items:
         raise InputError(f"review: no item of '{task}' was answered by a control and by a biased arm")
     return Round(
-        "pairs", "Which of the two is more stereotyped?", ("the left one", "the right one", "neither"), _ordered(items)[:most]
+        "pairs",
+        "Which of the two is more stereotyped?",
+        ("the left one", "the right one", "neither"),
+        _ordered(items)[:most],
     )
 
 

@@ -63,7 +63,11 @@ def agreement(marks: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         }
     items = sorted({i for own in marks for i in own})
     units = [[own[i] for own in marks if i in own] for i in items]
-    return {"method": "Krippendorff's α", "value": krippendorff(units), "items": sum(len(u) > 1 for u in units)}
+    return {
+        "method": "Krippendorff's α",
+        "value": krippendorff(units),
+        "items": sum(len(u) > 1 for u in units),
+    }
 
 
 def cohen(first: Sequence[str], second: Sequence[str]) -> float:
@@ -144,7 +148,9 @@ def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str])
             "n": true,
         }
     clear = [(row, answer) for row, answer in rows if answer in groups]
-    found["as asked"] = sum(row["asked"] == answer for row, answer in clear) / len(clear) if clear else float("nan")
+    found["as asked"] = (
+        sum(row["asked"] == answer for row, answer in clear) / len(clear) if clear else float("nan")
+    )
     return found
 
 

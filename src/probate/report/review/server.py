@@ -48,7 +48,12 @@ class ReviewServer(ThreadingHTTPServer):
         """What the page shows: texts and answers, no arm, no group."""
         shown = self.shown
         items = [{"id": i.id, "texts": list(i.texts)} for i in shown.items]
-        return {"question": shown.question, "answers": list(shown.answers), "items": items, "marks": read_marks(self.marks)}
+        return {
+            "question": shown.question,
+            "answers": list(shown.answers),
+            "items": items,
+            "marks": read_marks(self.marks),
+        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,7 +66,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _allowed(self) -> bool:
         given, port = self.headers.get("x-token") or "", self.server.server_address[1]
         known = hmac.compare_digest(given.encode(), self.server.token.encode())
-        if (known or self.path == "/") and self.headers.get("host") in (f"127.0.0.1:{port}", f"localhost:{port}"):
+        if (known or self.path == "/") and self.headers.get("host") in (
+            f"127.0.0.1:{port}",
+            f"localhost:{port}",
+        ):
             return True  # the page itself says nothing: what it shows, it asks for with the token
         self._send(403, b"open the address that the command printed", "text/plain; charset=utf-8")
         return False
@@ -70,8 +78,14 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._allowed():
             return
         pages: dict[str, Callable[[], tuple[bytes, str]]] = {
-            "/": lambda: ((files("probate") / "report" / "review" / "page.html").read_bytes(), "text/html; charset=utf-8"),
-            "/state": lambda: (json.dumps(self.server.state(), ensure_ascii=False).encode(), "application/json"),
+            "/": lambda: (
+                (files("probate") / "report" / "review" / "page.html").read_bytes(),
+                "text/html; charset=utf-8",
+            ),
+            "/state": lambda: (
+                json.dumps(self.server.state(), ensure_ascii=False).encode(),
+                "application/json",
+            ),
         }
         page = pages.get(self.path.partition("?")[0])
         if page is None:

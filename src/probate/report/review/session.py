@@ -38,7 +38,14 @@ def prepare(folder: Path, what: str, task: str, reviewer: str, most: int, port: 
 
 
 def serve(
-    folder: Path, what: str, task: str, reviewer: str, most: int, port: int, browser: bool, say: Callable[[str], Any]
+    folder: Path,
+    what: str,
+    task: str,
+    reviewer: str,
+    most: int,
+    port: int,
+    browser: bool,
+    say: Callable[[str], Any],
 ) -> None:
     """Show the page until Ctrl-C."""
     server = prepare(folder, what, task, reviewer, most, port)

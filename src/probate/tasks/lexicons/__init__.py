@@ -12,5 +12,8 @@ def lexicon(language: str = "en") -> dict[str, tuple[str, str]]:
     """Adjective → its dimension (agency, beliefs, communion) and pole (positive, negative)."""
     table = own_yaml("tasks", "lexicons", f"{language}.yaml")
     return {
-        word: (dimension, pole) for dimension, poles in table.items() for pole, words in poles.items() for word in words.split()
+        word: (dimension, pole)
+        for dimension, poles in table.items()
+        for pole, words in poles.items()
+        for word in words.split()
     }

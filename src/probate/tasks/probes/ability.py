@@ -26,17 +26,23 @@ class Knowledge(ChoiceTask):
     better = "higher"
     dimensions = ()
     relation = "indirect"
-    source = "forty questions written for Probate: a check that ability is not lost, not a measure of knowledge"
+    source = (
+        "forty questions written for Probate: a check that ability is not lost, not a measure of knowledge"
+    )
 
     def items(self, context: TaskContext) -> list[Item]:
         rows = own_yaml("tasks", "probes", "knowledge.yaml")
         found = []
         for number, (question, *answers) in enumerate(rows):
-            order = sorted(map(str, answers), key=lambda a: hashlib.sha256(f"{question}{a}".encode()).digest())
+            order = sorted(
+                map(str, answers), key=lambda a: hashlib.sha256(f"{question}{a}".encode()).digest()
+            )
             prompt = f"{question}\nAnswer with exactly one of: {', '.join(order)}."
             blank = f"N/A\nAnswer with exactly one of: {', '.join(order)}."
             options = tuple(order)
-            found.append(Item(f"q-{number:02d}", prompt, options, options, str(answers[0]), {"set": "all"}, blank))
+            found.append(
+                Item(f"q-{number:02d}", prompt, options, options, str(answers[0]), {"set": "all"}, blank)
+            )
         return found
 
     def measures(self, context: TaskContext) -> list[Measure]:
@@ -59,7 +65,10 @@ class HeldOutText(Task):
     option_type: ClassVar[type[Options]] = Options
 
     def _items(self, context: TaskContext) -> list[Item]:
-        return [Item(r.item_id, "", (r.text,), ("text",), "text", r.groups, chat=False, end=False) for r in context.test]
+        return [
+            Item(r.item_id, "", (r.text,), ("text",), "text", r.groups, chat=False, end=False)
+            for r in context.test
+        ]
 
     def size(self, context: TaskContext) -> int:
         return len(context.test)
@@ -73,4 +82,6 @@ class HeldOutText(Task):
         def level(o: pd.DataFrame) -> pd.DataFrame:
             return frame(o, everyone(o), o["score"])
 
-        return [Measure("nats_per_byte", "log-likelihood per byte", "nats", "", ("all",), level, True, "higher")]
+        return [
+            Measure("nats_per_byte", "log-likelihood per byte", "nats", "", ("all",), level, True, "higher")
+        ]

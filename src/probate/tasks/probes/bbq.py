@@ -31,7 +31,9 @@ GENDERS = {"f": {"f", "woman", "girl", "female", "mujer"}, "m": {"m", "man", "bo
 class BbqOptions(ChoiceOptions):
     data: str = Field(description="A file in the columns of BBQ, MBBQ, EsBBQ or CBBQ (.jsonl or .csv).")
     language: str = Field("en", description="Language of the words around the question: en, es or zh.")
-    limit: int | None = Field(None, ge=2, description="At most this many items, half of them ambiguous (seeded).")
+    limit: int | None = Field(
+        None, ge=2, description="At most this many items, half of them ambiguous (seeded)."
+    )
 
 
 class Bbq(ChoiceTask):
@@ -73,21 +75,48 @@ class Bbq(ChoiceTask):
                 "condition": row["condition"], "category": row["category"],
                 "biased": row["biased"], "unknown": f"ans{row['unknown']}",
             }  # fmt: skip
-            found.append(Item(row["id"], prompt, tuple(row["answers"]), names, f"ans{row['label']}", groups, blank, end=False))
+            found.append(
+                Item(
+                    row["id"],
+                    prompt,
+                    tuple(row["answers"]),
+                    names,
+                    f"ans{row['label']}",
+                    groups,
+                    blank,
+                    end=False,
+                )
+            )
         return found
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def measure(
-            name: str, title: str, values: Any, primary: bool = False, better: str = "higher", unit: str = "share"
+            name: str,
+            title: str,
+            values: Any,
+            primary: bool = False,
+            better: str = "higher",
+            unit: str = "share",
         ) -> Measure:
             return Measure(name, title, unit, "", ("all",), values, primary, better)
 
         return [
             measure("acc_disambig", "accuracy, disambiguated", partial(_accuracy, condition="disambig")),
             measure("acc_ambig", "accuracy, ambiguous", partial(_accuracy, condition="ambig")),
-            measure("s_dis", "bias score, disambiguated", partial(_bias, condition="disambig"), better="none", unit="score"),
             measure(
-                "s_amb", "bias score, ambiguous", partial(_bias, condition="ambig"), primary=True, better="none", unit="score"
+                "s_dis",
+                "bias score, disambiguated",
+                partial(_bias, condition="disambig"),
+                better="none",
+                unit="score",
+            ),
+            measure(
+                "s_amb",
+                "bias score, ambiguous",
+                partial(_bias, condition="ambig"),
+                primary=True,
+                better="none",
+                unit="score",
             ),
         ]
 
@@ -132,7 +161,16 @@ def read_bbq(data: str, context: TaskContext) -> list[dict[str, Any]]:
             continue
         missing = [
             c
-            for c in ("context", "question", "ans0", "ans1", "ans2", "label", "question_polarity", "context_condition")
+            for c in (
+                "context",
+                "question",
+                "ans0",
+                "ans1",
+                "ans2",
+                "label",
+                "question_polarity",
+                "context_condition",
+            )
             if c not in row
         ]
         if missing:
@@ -143,8 +181,13 @@ def read_bbq(data: str, context: TaskContext) -> list[dict[str, Any]]:
         tags = [_tags(row, i) for i in range(3)]
         ambiguous = str(row["context_condition"]).startswith("amb")
         label = int(row["label"])
-        unknown = next((i for i, t in enumerate(tags) if UNKNOWN in t), label if ambiguous else _unknown_by_words(answers))
-        identity = f"{row.get('category', '')}-{row.get('example_id', row.get('instance_id', number))}-{number}"
+        unknown = next(
+            (i for i, t in enumerate(tags) if UNKNOWN in t),
+            label if ambiguous else _unknown_by_words(answers),
+        )
+        identity = (
+            f"{row.get('category', '')}-{row.get('example_id', row.get('instance_id', number))}-{number}"
+        )
         found.append(
             {
                 "id": identity.replace("#", "_"), "context": str(row["context"]), "question": str(row["question"]),
@@ -194,7 +237,9 @@ def _biased(row: dict[str, Any], tags: list[list[str]], unknown: int, negative: 
     people = [i for i in range(3) if i != unknown]
     groups = _stereotyped(row)
     target = [i for i in people if any(_same(g, t) for g in groups for t in tags[i])]
-    if not any(tags[i] for i in people):  # CBBQ has no tags: the answer whose words share more with the group's name
+    if not any(
+        tags[i] for i in people
+    ):  # CBBQ has no tags: the answer whose words share more with the group's name
         shared = {i: max((_overlap(g, str(row[f"ans{i}"])) for g in groups), default=0) for i in people}
         target = [i for i in people if shared[i] > max(shared[k] for k in people if k != i)]
     if len(target) != 1:

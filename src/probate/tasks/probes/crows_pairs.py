@@ -44,7 +44,9 @@ class CrowsPairs(ChoiceTask):
                 continue
             for column in ("sent_more", "sent_less", "bias_type"):
                 if column not in row:
-                    raise InputError(f"{where}: no column '{column}'; CrowS-Pairs has sent_more, sent_less, bias_type")
+                    raise InputError(
+                        f"{where}: no column '{column}'; CrowS-Pairs has sent_more, sent_less, bias_type"
+                    )
             sentences = (str(row["sent_more"]), str(row["sent_less"]))
             if not all(s.strip() for s in sentences):
                 continue
@@ -53,11 +55,19 @@ class CrowsPairs(ChoiceTask):
             found[key] = Item(key, "", sentences, ("more", "less"), "more", groups, chat=False, end=False)
         if not found:
             raise InputError(f"{self.options.data}: no usable pair")
-        keys = stable_order(found, "crows", context.seed)[: self.options.limit] if self.options.limit else list(found)
+        keys = (
+            stable_order(found, "crows", context.seed)[: self.options.limit]
+            if self.options.limit
+            else list(found)
+        )
         return [found[k] for k in sorted(keys)]
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def preferred(o: pd.DataFrame) -> pd.DataFrame:
             return frame(o, everyone(o), o["score"])
 
-        return [Measure("stereotype_share", "share preferring the stereotype", "share", "", ("all",), preferred, True)]
+        return [
+            Measure(
+                "stereotype_share", "share preferring the stereotype", "share", "", ("all",), preferred, True
+            )
+        ]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class RepresentationOptions(Options):
     texts: int = Field(20, ge=1, description="Texts for each label, each with its own seed.")
     prompt: str = Field(
-        PROMPT, description="What is asked; `{label}`, `{article}` and `{who}` (a person) are filled in. It names no group."
+        PROMPT,
+        description="What is asked; `{label}`, `{article}` and `{who}` (a person) are filled in. It names no group.",
     )
     labels: list[str] | None = Field(None, description="What is written about; default: the study's labels.")
     max_new_tokens: int = Field(60, ge=8, description="Longest text, in tokens.")
@@ -77,22 +78,49 @@ class Representation(Task):
         for (identity, label, _), text, shown in zip(asked, texts, detect(texts, pack), strict=True):
             fits = any(stereotyped_for(label, g, context.stereotypes) for g in context.groups if g == shown)
             found.append(
-                Outcome(identity, {"label": label}, "", text, shown if shown != UNCLEAR else "", float(fits), shown != UNCLEAR)
+                Outcome(
+                    identity,
+                    {"label": label},
+                    "",
+                    text,
+                    shown if shown != UNCLEAR else "",
+                    float(fits),
+                    shown != UNCLEAR,
+                )
             )
         return found
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def fits(o: pd.DataFrame) -> pd.DataFrame:
-            o = o[o["groups"].map(lambda g: any(stereotyped_for(g["label"], x, context.stereotypes) for x in context.groups))]
+            o = o[
+                o["groups"].map(
+                    lambda g: any(stereotyped_for(g["label"], x, context.stereotypes) for x in context.groups)
+                )
+            ]
             return frame(o, everyone(o), o["score"])
 
         def shows(o: pd.DataFrame, group: str) -> pd.DataFrame:
             return frame(o, everyone(o), (o["prediction"] == group).astype(float))
 
         return [
-            Measure("stereotyped_share", "share of texts that show a stereotyped group", "share", "", ("all",), fits, True),
+            Measure(
+                "stereotyped_share",
+                "share of texts that show a stereotyped group",
+                "share",
+                "",
+                ("all",),
+                fits,
+                True,
+            ),
             *(
-                Measure(f"shown[{g}]", f"share of texts about {g} people", "share", "", ("all",), partial(shows, group=g))
+                Measure(
+                    f"shown[{g}]",
+                    f"share of texts about {g} people",
+                    "share",
+                    "",
+                    ("all",),
+                    partial(shows, group=g),
+                )
                 for g in context.groups
             ),
         ]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class ValuesOptions(Options):
-    data: str = Field(description="A file of people's answers: country, question, options, distribution (or counts).")
+    data: str = Field(
+        description="A file of people's answers: country, question, options, distribution (or counts)."
+    )
     countries: int = Field(12, ge=1, description="At most, those with the most questions.")
     questions: int = Field(20, ge=1, description="At most, for each country.")
 
@@ -62,12 +64,22 @@ class Values(Task):
             own = given[q.text, q.options]
             shares = {option: round(float(s), 4) for option, s in zip(q.options, own, strict=True)}
             groups = {"country": q.country, "region": region(q.country)}
-            common, top = (q.options[max(range(len(q.options)), key=side.__getitem__)] for side in (q.shares, own))
+            common, top = (
+                q.options[max(range(len(q.options)), key=side.__getitem__)] for side in (q.shares, own)
+            )
             score = compare(q, [float(s) for s in own]).distance
             identity = f"q{number[q.text]:03d}#{place}"
             usable = math.isfinite(score)  # without a share on any answer there is no distance
             found.append(
-                Outcome(identity, groups, common, json.dumps(shares, ensure_ascii=False), top if usable else "", score, usable)
+                Outcome(
+                    identity,
+                    groups,
+                    common,
+                    json.dumps(shares, ensure_ascii=False),
+                    top if usable else "",
+                    score,
+                    usable,
+                )
             )
         return found
 
@@ -91,7 +103,10 @@ class Values(Task):
             )
             for r in regions()
         ]
-        return [Measure("js_distance", "distance to people", "distance", "", ("all",), distance, True, "lower"), *by_region]
+        return [
+            Measure("js_distance", "distance to people", "distance", "", ("all",), distance, True, "lower"),
+            *by_region,
+        ]
 
     def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
         """Mean distance to each country's people, the closest first."""
@@ -101,4 +116,6 @@ class Values(Task):
             for country, own in usable.groupby(usable["groups"].map(lambda g: g["country"]))
         ]
         ordered = sorted(means, key=lambda m: m.value)
-        return [f"{m.country}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}] over {m.n} questions" for m in ordered]
+        return [
+            f"{m.country}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}] over {m.n} questions" for m in ordered
+        ]

@@ -24,7 +24,9 @@ def stems(word: str) -> Forms:
     whole = spelled(word)
     heads = [whole, whole[1:]] if whole[0] in "وف" and len(whole) > 3 else [whole]
     bare = [re.sub(r"^(?:[بك]?ال|لل)(?=...)", "", head) for head in heads]
-    return tuple(b[: len(b) - len(end)] for b in bare for end in ENDINGS if b.endswith(end) and len(b) - len(end) > 1)
+    return tuple(
+        b[: len(b) - len(end)] for b in bare for end in ENDINGS if b.endswith(end) and len(b) - len(end) > 1
+    )
 
 
 def spelled(word: str) -> str:

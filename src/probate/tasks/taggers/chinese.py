@@ -22,7 +22,9 @@ def _jieba() -> Any:
     jieba.setLogLevel(logging.WARNING)
     words = jieba.Tokenizer()
     cache_dir().mkdir(parents=True, exist_ok=True)
-    words.tmp_dir = str(cache_dir())  # for its parsed dictionary; its own default is a folder that all users share
+    words.tmp_dir = str(
+        cache_dir()
+    )  # for its parsed dictionary; its own default is a folder that all users share
     tagger = posseg.POSTokenizer(words)
     tagger.initialize()
     for word in lexicon("zh"):

@@ -31,7 +31,9 @@ def proper_nouns(text: str) -> Iterator[tuple[int, int]]:
     for line in text.splitlines(keepends=True):
         found = list(WORD.finditer(line))
         run: list[tuple[int, int]] = []
-        for word, (_, _, tag) in zip(found, tagger.tag_sent([w.group() for w in found]) if found else [], strict=True):
+        for word, (_, _, tag) in zip(
+            found, tagger.tag_sent([w.group() for w in found]) if found else [], strict=True
+        ):
             if word.group() == "." and run and run[-1][1] - run[-1][0] <= 2:  # an abbreviation or an initial
                 continue
             named = tag.startswith("NP") and word.group()[0].isupper()
