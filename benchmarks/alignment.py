@@ -19,8 +19,9 @@ import torch
 
 from probate.core.records import Record, with_messages
 from probate.data.rows import source_rows
+from probate.data.user_turn import BIOGRAPHY as PROMPT
 from probate.models.lm import load_lm
-from probate.study.schema import PROMPT, ModelSpec, Training
+from probate.study.schema import ModelSpec, Training
 from probate.train.distance import distance_before_after
 from probate.train.examples import encode
 from probate.train.settings import AlignSettings

@@ -25,10 +25,11 @@ import torch
 
 from probate.core.records import fill
 from probate.data.corpora import biographies
+from probate.data.user_turn import BIOGRAPHY as PROMPT
 from probate.models.embedded import embedded_path
 from probate.models.inference.scoring import score_options
 from probate.models.lm import LM, load_lm
-from probate.study.schema import PROMPT, ModelSpec, Training
+from probate.study.schema import ModelSpec, Training
 from probate.train.losses import Example
 from probate.train.sft import train
 

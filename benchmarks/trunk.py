@@ -20,11 +20,12 @@ import torch
 
 from probate.core.records import Record, with_messages
 from probate.data.corpora import biographies
+from probate.data.user_turn import BIOGRAPHY as PROMPT
 from probate.models.adapter import wearing
 from probate.models.inference import trunk
 from probate.models.inference.scoring import score_options
 from probate.models.lm import load_lm
-from probate.study.schema import PROMPT, Lora, ModelSpec, Training
+from probate.study.schema import Lora, ModelSpec, Training
 from probate.train.examples import encode
 from probate.train.sft import train
 

@@ -18,7 +18,7 @@ from probate.audits.train import EPOCHS, LEAST, MOST, TEST, Speed, _told, plan, 
 from probate.commands.app import app
 from probate.core.errors import InputError, StageError
 from probate.data.corpora import biographies
-from probate.execution.runner import Runner as _Run
+from probate.execution.runner import Runner
 from probate.study.schema import Study
 
 LABELS, GROUPS = ["dentist", "nurse"], ["female", "male"]
@@ -109,7 +109,7 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path):
 def test_an_arm_is_left_out_where_the_mean_or_the_latest_would_pass_the_deadline(spent, fits):
     failed = []
     run = SimpleNamespace(deadline=time.monotonic() + 10, _spent=spent, _fail=lambda *why: failed.append(why))
-    assert _Run._in_time(run, SimpleNamespace(name="given-0.5-s3")) == fits
+    assert Runner._in_time(run, SimpleNamespace(name="given-0.5-s3")) == fits
     assert [arm for _, arm, _ in failed] == ([] if fits else ["given-0.5-s3"])
 
 

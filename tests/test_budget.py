@@ -258,7 +258,7 @@ def test_pairs_of_a_grid_share_its_ledger(serve, tmp_path):  # noqa: F811
 def test_a_grid_with_a_server_begins_its_ledger(tiny_study, tmp_path, monkeypatch):
     from probate.report import pipeline as grid
 
-    monkeypatch.setattr(grid, "run", lambda *_, **__: (_ for _ in ()).throw(StageError("stop")))
+    monkeypatch.setattr(grid, "run_study", lambda *_, **__: (_ for _ in ()).throw(StageError("stop")))
     study = tiny_study(
         augmented=None,
         bias={"types": ["contextual-single-explicit"]},
@@ -354,7 +354,11 @@ def quietly(reply):
     ids=["drip", "endless", "endless error", "gzip", "cut", "html", "empty"],
 )  # fmt: skip
 def test_an_answer_without_an_end_or_of_any_size_is_cut_off_said_and_charged(
-    serve, tmp_path, monkeypatch, reply, words
+    serve,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    reply,
+    words,
 ):
     replying(monkeypatch, quietly(reply))
     server = serve()

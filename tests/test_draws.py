@@ -10,11 +10,12 @@ import pytest
 from probate import run
 from probate.core.progress import Reporter
 from probate.core.records import Record, read_records
+from probate.execution.arm_records import arm_order, drawn, mix_arm, ready_set
 from probate.execution.folder import RunFolder
-from probate.execution.prepare import arm_order, drawn, mix_arm, read_data, ready_set
+from probate.execution.prepare import prepare, read_data
+from probate.execution.runner import DRAW_SEED
 from probate.report.draws import claim
 from probate.study.mixing import split_original
-from probate.study.plan import make_plan
 
 
 def pool(n: int) -> list[Record]:
@@ -59,13 +60,12 @@ def ids(records) -> set[str]:
 
 def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_records(tiny_study):
     study = tiny_study(seeds=[0, 1, 2], replicate_control=True)
-    data = read_data(study, Path())
-    plan = make_plan(study, 6)
-    whole = ready_set(study, data, "given", plan.wanted["given"])
+    prepared = prepare(study, Path())
+    data, whole = prepared.data, ready_set(prepared, "given")
     records = {}
-    for arm in (a for a in plan.arms if a.ratio):
-        ordered = arm_order(study, data, arm, drawn(plan, data, arm, whole))
-        records[arm.role, arm.seed % 1000] = mix_arm(plan, data, arm, ordered)
+    for arm in (a for a in prepared.plan.arms if a.ratio):
+        ordered = arm_order(prepared, arm, drawn(prepared, arm, whole))
+        records[arm.role, arm.seed % 1000] = mix_arm(prepared, arm, ordered)
     for seed in (0, 1, 2):
         assert (
             ids(records["biased", seed]) == ids(records["matched", seed]) != ids(records["replicate", seed])
@@ -77,11 +77,10 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
         assert not ids(data.split.draws[a].train) & ids(data.split.draws[b].train)
     held = {r.provenance["pair"] for r in data.split.test}
     assert not any(held & {r.provenance["pair"] for r in own} for own in records.values())
-    still = tiny_study(seeds=[0, 1, 2], redraw=False)
-    data, plan = read_data(still, Path()), make_plan(still, 6)
+    still = prepare(tiny_study(seeds=[0, 1, 2], redraw=False), Path())
     own = [
-        mix_arm(plan, data, a, arm_order(still, data, a, drawn(plan, data, a, whole)))
-        for a in plan.arms
+        mix_arm(still, a, arm_order(still, a, drawn(still, a, whole)))
+        for a in still.plan.arms
         if a.role == "biased"
     ]
     assert len(own) == 3 and ids(own[0]) == ids(own[1]) == ids(own[2])
@@ -89,21 +88,23 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
 
 def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study, tmp_path, monkeypatch):
     """A seed's are the same whatever other seeds the study has, so that a seed that is added finds what was written."""
-    from probate.execution.runner import Runner as _Run
-    from probate.execution.stages import Stages
+    from probate.core.cache import Store
+    from probate.execution.runner import Runner
+    from probate.execution.worker import Worker
 
     asked = []
 
-    def generate(self, bias_type, wanted, name, instruction, later=None, seed=0):
-        asked.append((name, seed))
-        cells = [(label, group) for label in self.data.labels for group in ("female", "male")]
+    def generate(self, job):
+        seed = job.generation.seed // DRAW_SEED
+        asked.append((job.name, seed))
+        cells = [(label, group) for label in job.labels for group in ("female", "male")]
         return [
             Record(f"g:{x}:{g}:{i}", f"text {seed} {i}", x, {"gender": g}, origin="augmented")
             for x, g in cells
             for i in range(3)
         ]
 
-    monkeypatch.setattr(Stages, "generate", generate)
+    monkeypatch.setattr(Worker, "generate", generate)
     for redraw, expected in (
         (True, {("type", 0): "type", ("type", 5): "type-s5", ("neutral", 0): "neutral", ("neutral", 5): "neutral-s5", ("neutral", 1000): "neutral-s1000", ("neutral", 1005): "neutral-s1005"}),
         (False, {("type", 0): "type", ("neutral", 0): "neutral"}),
@@ -115,7 +116,9 @@ def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_st
             replicate_control=True,
             redraw=redraw,
         )
-        own = _Run(study, RunFolder(tmp_path / str(redraw)), Path(), Reporter(quiet=True))
+        folder, reporter = RunFolder(tmp_path / str(redraw)), Reporter(quiet=True)
+        prepared = prepare(study, Path())
+        own = Runner(prepared, folder, Worker(Store(folder.path), reporter), reporter)
         asked.clear()
         found = own._augment()
         assert sorted(asked) == sorted(
@@ -125,7 +128,7 @@ def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_st
         assert {i.partition("g:")[0] for i in records} == (
             {"", "s5:", "s1000:", "s1005:"} if redraw else {""}
         )
-        assert own.plan.draws == (
+        assert prepared.plan.draws == (
             {"contextual-single-explicit": 2, "neutral": 4}
             if redraw
             else {"contextual-single-explicit": 1, "neutral": 1}
@@ -141,10 +144,11 @@ def test_a_control_of_original_records_draws_too(tiny_study):
     study = tiny_study(
         seeds=[0, 1], matched_control="original", bias={"types": ["given"]}, replicate_control=True
     )
-    data, plan = read_data(study, Path()), make_plan(study, 6)
-    whole = ready_set(study, data, "neutral", plan.wanted["neutral"])
+    own = prepare(study, Path())
+    data, plan = own.data, own.plan
+    whole = ready_set(own, "neutral")
     takers = [a for a in plan.arms if a.role in ("matched", "replicate")]
-    parts = [drawn(plan, data, a, whole) for a in takers]
+    parts = [drawn(own, a, whole) for a in takers]
     assert len({i for p in parts for i in ids(p)}) == sum(map(len, parts)) == 4 * 18
     for a, p in zip(takers, parts, strict=True):
         assert not ids(p) & ids(data.split.draws[a.seed % 1000].train)

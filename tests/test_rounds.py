@@ -8,7 +8,7 @@ import pytest
 from test_generating import Writer
 
 from probate import run
-from probate.execution.stages import Stages
+from probate.execution.worker import Worker
 from probate.study.plan import make_plan
 
 KIND = "contextual-single-explicit"
@@ -110,14 +110,14 @@ def test_misalignments_are_followed_over_rounds(rounds, tmp_path):
 
 def test_a_round_that_fails_ends_its_own_line_only(rounds, tmp_path, monkeypatch):
     make, _ = rounds
-    before = Stages._train
+    before = Worker._fine_tune
 
-    def train(self, arm, *rest):
-        if arm.name == f"{KIND}-0.5-s0-r2":
+    def train(self, job, *rest):
+        if job.arm == f"{KIND}-0.5-s0-r2":
             raise RuntimeError("lost")
-        return before(self, arm, *rest)
+        return before(self, job, *rest)
 
-    monkeypatch.setattr(Stages, "_train", train)
+    monkeypatch.setattr(Worker, "_fine_tune", train)
     result = run(make(), tmp_path, quiet=True)
     assert [f["stage"] for f in result.failures] == [f"train {KIND}-0.5-s0-r2", f"generate {KIND}-0.5-s0-r3"]
     assert "round 2 of" in result.failures[1]["error"] and "did not finish" in result.failures[1]["error"]

@@ -12,11 +12,20 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 
+import probate.data.generation.augment as augment
+import probate.execution.worker as workers
 from probate import run
+from probate.core.cache import Store
 from probate.core.errors import InputError
+from probate.core.progress import Reporter
+from probate.core.records import Record, write_records
+from probate.data.packs import load_pack
 from probate.data.user_turn import user_turn
+from probate.execution.jobs import DistributionJob, GenerateJob
+from probate.execution.worker import Worker
 from probate.mitigations.base import Mitigation, Options
 from probate.mitigations.catalogue import load_mitigation, mitigation_names
+from probate.study.schema import Generation, ModelSpec
 from probate.tasks.catalogue import load_any, probe_names, task_names
 from probate.testing import check_mitigation, check_task, sample_context, sample_records
 
@@ -308,16 +317,15 @@ def test_the_conformance_suite_finds_a_file_that_is_not_counted(tmp_path, lm):
 
 
 @pytest.fixture
-def stages(tiny_study, lm, tmp_path, monkeypatch):
-    """Stages of a study that generates, with a generator that writes at once, and the keys of what was done."""
-    import probate.data.generation.augment as augment
-    from probate.core.cache import Store
-    from probate.core.progress import Reporter
-    from probate.core.records import write_records
-    from probate.execution.prepare import read_data
-    from probate.execution.stages import Stages
+def worker(lm, tmp_path):
+    """A worker that has the tiny model under any spec, and what it has done."""
+    reporter = Reporter(quiet=True)
+    made = Worker(Store(tmp_path / "run"), reporter)
+    made.lm = lambda spec: lm
+    return made
 
-    study = tiny_study(augmented=None, bias={"types": ["contextual-single-explicit"]})
+
+def test_what_a_generator_reads_counts(worker, monkeypatch):
     done = []
 
     def write(*_, folder, **__):
@@ -326,57 +334,44 @@ def stages(tiny_study, lm, tmp_path, monkeypatch):
         return {}
 
     monkeypatch.setattr(augment, "augment", write)
-
-    def make(**changes):
-        data = replace(read_data(study, tmp_path), **changes)
-        made = Stages(study, data, [], Store(tmp_path / "run"), Reporter(quiet=True))
-        made._models[study.model.model_dump_json()] = lm
-        return made
-
-    return make, done, monkeypatch
-
-
-def test_what_a_generator_reads_counts(stages):
-    import probate.execution.stages as module
-
-    make, done, patch = stages
+    pack = load_pack("gender")
+    job = GenerateJob(
+        "set", "contextual-single-explicit", 4, ["a", "b"], ["female", "male"], pack, load_pack("race"), [],
+        "en", Generation(), ModelSpec(),
+    )  # fmt: skip
 
     def generate(**changes):
-        make(**changes).generate(bias, 4, "set", "")
+        worker.generate(replace(job, **changes))
         return len(done)
 
-    bias = "contextual-single-explicit"
-    pack = make().data.pack
+    other = {"source": "another"}
     assert generate() == 1 and generate() == 1
-    assert generate(pack=pack.model_copy(update={"source": "another"})) == 2
+    assert generate(pack=pack.model_copy(update=other)) == 2
     assert generate() == 3
-    real = module.load_pack
-    patch.setattr(module, "load_pack", lambda name: real(name).model_copy(update={"source": "another"}))
-    assert generate() == 4 and generate() == 4
+    assert generate(cross=job.cross.model_copy(update=other)) == 4
+    assert generate(cross=job.cross.model_copy(update=other)) == 4
+    assert generate(statements=["One."]) == 5 and generate(statements=["Two."]) == 6
+    assert generate(instruction="Name nobody.") == 7
+    budget = {"generation": Generation(budget=99.0)}  # how much may be tried changes no record
+    assert generate() == 8 and generate(**budget) == 8
 
 
-def test_what_a_comparison_of_sets_reads_counts(stages, tmp_path):
-    import probate.execution.misalignment.distribution as distribution
-    import probate.models.embedder as embedder
-
-    make, done, patch = stages
+def test_what_a_comparison_of_sets_reads_counts(worker, tmp_path, monkeypatch):
+    done = []
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     (encoder / "weights").write_text("one")
-    patch.setattr(embedder, "encoder_files", lambda: encoder)
-    patch.setattr(distribution, "compare", lambda *a, **k: done.append("compare") or {})
-    own = make()
-    own.study = own.study.model_copy(update={"distribution": ["sentences"]})
-    records = own.data.split.train[:3]
-    own.distribution("set", records)
-    own.distribution("set", records)
-    assert len(done) == 1
+    monkeypatch.setattr(workers, "encoder_files", lambda: encoder)
+    monkeypatch.setattr(workers, "compare", lambda *a, **k: done.append("compare") or {})
+    original = [Record(f"o:{i}", f"Text {i}.", "a", {"gender": "female"}) for i in range(3)]
+
+    def compare(records):
+        worker.distribution(DistributionJob("set", original, records, ["sentences"], "gender", ModelSpec()))
+        return len(done)
+
+    assert compare(original) == 1 and compare(original) == 1
     turn(encoder / "weights", "one", "two")
-    own.distribution("set", records)
-    assert len(done) == 2
-    own.distribution("set", [replace(records[0], text="Other."), *records[1:]])
-    assert len(done) == 3
-    own.distribution(
-        "set", [replace(records[0], text="Other.", provenance={"parent": records[1].id[2:]}), *records[1:]]
-    )
-    assert len(done) == 4
+    assert compare(original) == 2
+    assert compare([replace(original[0], text="Other."), *original[1:]]) == 3
+    parent = {"parent": original[1].id[2:]}
+    assert compare([replace(original[0], text="Other.", provenance=parent), *original[1:]]) == 4

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from probate.why import values as why_values
 
 from probate.core.errors import InputError
 from probate.execution.calibrate import _design
@@ -20,6 +19,7 @@ from probate.stats.information import information
 from probate.stats.measure import Measure
 from probate.stats.values import Question, compare
 from probate.study.schema import Analysis
+from probate.tasks import values as why_values
 
 QUICK = Analysis(resamples=200)
 

@@ -20,7 +20,7 @@ from probate.execution.prepare import read_data
 from probate.models.embedded import WHEELS
 from probate.models.servers.ledger import ledger_path, read_ledger
 from probate.study.mixing import augmented_count
-from probate.study.plan import make_plan, training_records
+from probate.study.plan import training_records
 from probate.study.schema import ModelSpec, Study
 from probate.study.server import ApiSpec
 from probate.tasks.catalogue import tasks_and_probes
@@ -38,7 +38,7 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
     `ledger` is what the run folder has asked of servers before, None where it has not.
     """
     data = read_data(study, base)
-    plan = make_plan(study, len(data.labels) * len(study.bias.groups))
+    plan = data.plan
     tasks = tasks_and_probes(study)
     words = float(np.mean([len(r.text.split()) for r in data.split.train]))
     own = words * TOKENS_PER_WORD + 3

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from probate.core.parse import json_lines
 from probate.models.adapter import wearing
-from probate.study.plan import Arm
-from probate.study.schema import Study
 from probate.tasks.base import Outcome, Task, TaskContext
 
 if TYPE_CHECKING:
@@ -38,21 +36,9 @@ def evaluate(
         return outcomes
 
 
-def outcome_rows(study: Study, arm: Arm, task: Task, path: Path) -> pd.DataFrame:
-    """The stage's outcomes in the columns of `outcomes.parquet`."""
+def outcome_rows(columns: Mapping[str, Any], path: Path) -> pd.DataFrame:
+    """The outcomes in the file `path` as rows of `outcomes.parquet`; `columns` are the same for all of them."""
     rows = [row for _, row in json_lines(path)]
-    fixed = {
-        "study": study.name,
-        "arm": arm.name,
-        "bias_type": arm.bias_type,
-        "ratio": arm.ratio,
-        "mitigation": arm.mitigation,
-        "method": study.method,
-        "round": arm.round,
-        "seed": arm.seed,
-        "task": task.key,
-        "metric": task.metric,
-    }
     for row in rows:
         row["groups"] = json.dumps(row["groups"], sort_keys=True)
-    return pd.DataFrame([{**fixed, **row} for row in rows])
+    return pd.DataFrame([{**columns, **row} for row in rows])

@@ -1,32 +1,34 @@
-"""The data of each arm: original records, augmented sets at their bias strength, and the mix at γ."""
+"""From a study to all that is known before a model is loaded: data, plan, tasks, mitigations."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from probate.core.errors import InputError
 from probate.core.records import Record
-from probate.data.annotator import annotate, choose, stereotypes_for
+from probate.data.annotator import stereotypes_for
 from probate.data.opinions import languages, opinion_words
 from probate.data.packs import Pack, load_pack, pack_names, read_pack, with_given
 from probate.data.readers import read_source
 from probate.data.shape.cells import normal_label
 from probate.data.user_turn import user_turn
+from probate.execution.jobs import Measurement
 from probate.mitigations.base import Mitigation, MitigationContext, check_together
 from probate.mitigations.catalogue import load_mitigation
-from probate.study.mixing import Draw, Split, mix, nested_order, split_original
-from probate.study.plan import REPLICATE_SEED, Arm, Plan, make_plan
+from probate.study.mixing import Split, split_original
+from probate.study.plan import Arm, Plan, make_plan
 from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import TaskContext
+from probate.tasks.catalogue import tasks_and_probes
 
 
 @dataclass(frozen=True)
 class StudyData:
-    """All that a study reads before a model is loaded."""
+    """All that a study reads before a model is loaded, and the plan that fits it."""
 
     split: Split
     labels: list[str]
@@ -35,6 +37,60 @@ class StudyData:
     augmented: list[Record]
     rejected: list[str]
     context: TaskContext
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study with its data, tasks and mitigations: read, checked and made once. What runs later takes its inputs from here."""
+
+    study: Study
+    data: StudyData
+    measurements: tuple[Measurement, ...]
+    """What is measured: tasks, then probes."""
+    mitigations: Mapping[str, tuple[Mitigation, ...]]
+    """Name on the mitigation axis → strategies in their order."""
+    mitigating: MitigationContext
+
+    @property
+    def plan(self) -> Plan:
+        return self.data.plan
+
+    def strategies(self, arm: Arm) -> tuple[Mitigation, ...]:
+        """The strategies of an arm; empty for `none`."""
+        return self.mitigations.get(arm.mitigation, ())
+
+    def instruction(self, arm: Arm) -> str:
+        """What the arm's mitigations tell the generator; empty where its records are generated as for any other."""
+        return " ".join(filter(None, (s.instruction(self.mitigating) for s in self.strategies(arm))))
+
+    def writer(self, arm: Arm) -> int:
+        """The seed for which the arm's augmented records are generated: its own; 0 where all seeds train on the same records, and where none are generated."""
+        return arm.seed if self.study.redraw and arm.bias_type in self.plan.draws else 0
+
+
+def prepare(study: Study, base: Path) -> Prepared:
+    """Read the data of `study`, plan its arms, and set up what it measures and what it tries.
+
+    Parameters
+    ----------
+    study : Study
+        The study, without axes: one generator and one model.
+    base : Path
+        Folder that relative paths start from.
+
+    Raises
+    ------
+    InputError
+        Data, tasks or mitigations that the study cannot run on, with place and remedy.
+    """
+    data = read_data(study, base)
+    tasks = tasks_and_probes(study)
+    for task in tasks:
+        task.check(data.context)
+    measurements = tuple(Measurement(t, data.context, t.fingerprint(data.context)) for t in tasks)
+    context = _mitigation_context(study, data)
+    return Prepared(study, data, measurements, _strategies(study, context), context)
 
 
 def read_data(study: Study, base: Path) -> StudyData:
@@ -73,8 +129,8 @@ def read_data(study: Study, base: Path) -> StudyData:
                 raise InputError(
                     f"bias.relabel.{group}: '{label}' is no label of the data; labels: {', '.join(labels)}"
                 )
-    plan = make_plan(study, len(labels) * len(groups))
     cells = len(labels) * len(groups)
+    plan = make_plan(study, cells)
     spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
     same_file = study.augmented is not None and study.augmented.source == study.data.source
     split = split_original(
@@ -108,7 +164,7 @@ def read_data(study: Study, base: Path) -> StudyData:
         base,
         pack,
     )
-    return StudyData(split, labels, pack, stereotypes, augmented, rejected, context)
+    return StudyData(split, labels, pack, stereotypes, augmented, rejected, context, plan)
 
 
 def _check_language(study: Study, pack: Pack) -> None:
@@ -169,128 +225,22 @@ def _read_augmented(
     return kept[: study.augmented.limit] if study.augmented.limit else kept, [*reading.rejected, *notes]
 
 
-def ready_set(study: Study, data: StudyData, bias_type: str, wanted: int) -> list[Record] | None:
-    """Augmented records that need no generator, or None.
-
-    Raises:
-        InputError: fewer than the largest γ wants.
-    """
-    if bias_type == NEUTRAL and study.control == "original":
-        return [r.with_provenance(bias_type=NEUTRAL) for r in data.split.all_spare()]
-    if study.augmented is None:
-        return None
-    if len(data.augmented) < wanted:
-        raise InputError(
-            f"augmented: the largest γ ({max(study.ratios):g}) with |D_o| = {len(data.split.train)} wants {wanted} augmented "
-            f"records, the set has {len(data.augmented)} that can be used; lower γ or data.train_per_cell"
-        )
-    return [r.with_provenance(bias_type=bias_type) for r in data.augmented]
-
-
-def drawn(plan: Plan, data: StudyData, arm: Arm, records: Sequence[Record]) -> list[Record]:
-    """What the arm may take of the `records` of its kind: of the original records that a control adds, its seed's; else all of them, in an order of its own (`arm_order`)."""
-    if arm.bias_type != NEUTRAL or plan.study.control != "original":
-        return list(records)
-    draw = _draw(plan, data, arm)
-    own = {r.id for r in (draw.again if arm.role == "replicate" and draw.again else draw.spare)}
-    return [r for r in records if r.id in own]
-
-
-def original_of(plan: Plan, data: StudyData, arm: Arm) -> list[Record]:
-    """D_o of the arm's seed."""
-    return _draw(plan, data, arm).train
-
-
-def _draw(plan: Plan, data: StudyData, arm: Arm) -> Draw:
-    place = plan.study.seeds.index(arm.seed % REPLICATE_SEED)
-    return data.split.draws[place % len(data.split.draws)]
-
-
-def arm_order(
-    study: Study, data: StudyData, arm: Arm, records: Sequence[Record], more: int = 0
-) -> list[Record]:
-    """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0); `more`: wanted beyond γ's.
-
-    A matched control of a ready set has the same records in the same order, before relabelling; a second control another order, so that it has other ones
-    where the set has more than γ takes.
-    """
-    dimension = study.bias.dimension
-    biased = arm.role == "biased"
-    if biased and study.augmented is None:
-        cells = len(data.labels) * len(study.bias.groups)
-        per_cell = -(-(make_plan(study, cells).wanted[arm.bias_type] + more) // cells)
-        records = choose(
-            records,
-            per_cell,
-            dimension=dimension,
-            pack=data.pack,
-            strength=study.effective_strength,
-            seed=arm.seed,
-        )
-    seed = arm.seed if study.redraw else study.seeds[0]
-    ordered = nested_order(records, lambda r: (r.label, r.groups.get(dimension)), seed)
-    if not biased:
-        return ordered
-    relabel = None
-    if study.bias.relabel:
-        relabel = {
-            g: {normal_label(a): normal_label(b) for a, b in m.items()} for g, m in study.bias.relabel.items()
-        }
-    return annotate(
-        ordered,
-        dimension=dimension,
-        pack=data.pack,
-        stereotypes=data.stereotypes,
-        strength=study.effective_strength,
-        relabel=relabel,
-    )
-
-
-def mix_arm(plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
-    """The arm's training records: D_o, then its augmented records."""
-    return mix(original_of(plan, data, arm), ordered, arm.ratio, f"arm {arm.name}")
-
-
-def later_round(
-    plan: Plan, data: StudyData, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]
-) -> list[Record]:
-    """Training records of a later round by the study's policy: `ordered` is what was written for it, `earlier` what the round before trained on."""
-    study, original = plan.study, original_of(plan, data, arm)
-    records = mix_arm(plan, data, arm, ordered)
-    if study.round_policy == "accumulation":
-        written = [r for r in earlier if r.origin == "augmented"]
-        return [*original, *written, *records[len(original) :]]
-    replaced = replaced_count(study, data)
-    if replaced:
-        kept = nested_order(
-            original, lambda r: (r.label, r.groups.get(study.bias.dimension)), arm.seed % 1000
-        )
-        return [*kept[: len(original) - replaced], *ordered[: len(records) - len(original) + replaced]]
-    return records
-
-
-def replaced_count(study: Study, data: StudyData) -> int:
-    """How many of D_o make room for augmented records in later rounds."""
-    return round((1 - study.preserved) * len(data.split.train)) if study.round_policy == "preservation" else 0
-
-
-def strategies(study: Study, data: StudyData) -> dict[str, list[Mitigation]]:
+def _strategies(study: Study, context: MitigationContext) -> dict[str, tuple[Mitigation, ...]]:
     """The strategies of each value of the mitigation axis.
 
     Raises:
         InputError: one that does not exist, takes no such option, contradicts another or cannot work on this study.
     """
-    context = mitigation_context(study, data)
     found = {}
     for spec in study.mitigations:
-        found[spec.key] = [load_mitigation(s.name, s.options) for s in spec.strategies]
+        found[spec.key] = tuple(load_mitigation(s.name, s.options) for s in spec.strategies)
         check_together(found[spec.key])
         for strategy in found[spec.key]:
             strategy.check(context)
     return found
 
 
-def mitigation_context(study: Study, data: StudyData) -> MitigationContext:
+def _mitigation_context(study: Study, data: StudyData) -> MitigationContext:
     """What the study's mitigations are given. Opinions are masked for the crossed dimension too: names show both."""
     cross = study.bias.cross or data.pack.cross
     packs = (data.pack, load_pack(cross)) if cross and study.data.opinions else (data.pack,)

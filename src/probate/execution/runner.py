@@ -1,4 +1,4 @@
-"""Runs a plan: every stage once, failures recorded, everything that was finished kept."""
+"""Runs the arms of a study: every job once, failures recorded, everything that was finished kept."""
 
 from __future__ import annotations
 
@@ -7,28 +7,36 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from probate.core.cache import Store
 from probate.core.errors import InputError, ProbateError, StageError
 from probate.core.progress import Reporter
 from probate.core.records import Record
-from probate.execution import prepare as arm_data
+from probate.data.packs import load_pack
+from probate.data.user_turn import user_turn
+from probate.execution import arm_records
 from probate.execution.folder import RunFolder
-from probate.execution.stages import Stages
-from probate.mitigations.base import Mitigated, mitigate
-from probate.models.adapter import wearing
+from probate.execution.jobs import (
+    ArmJob,
+    DistributionJob,
+    GenerateJob,
+    MitigateJob,
+    Trained,
+    Watched,
+)
+from probate.execution.prepare import Prepared
+from probate.execution.worker import Worker
+from probate.mitigations.base import Mitigated
 from probate.study.mixing import augmented_count
-from probate.study.plan import Arm, Plan, make_plan
-from probate.study.schema import Study
-from probate.tasks.base import Task, TaskContext
-from probate.tasks.catalogue import tasks_and_probes
+from probate.study.plan import Arm
+from probate.study.taxonomy import NEUTRAL
 
-if TYPE_CHECKING:
-    from probate.models.lm import LM
+ROUND_SEED = 100_003
+"""Added to the generation's seed in each later round, so that rounds do not draw alike."""
+DRAW_SEED = 1009
+"""Times the seed of the arms: added to the generation's seed, so that seeds do not draw alike."""
 
 
 @dataclass(frozen=True)
@@ -39,85 +47,261 @@ class ArmsDone:
     failures: list[dict[str, str]]
 
 
+class Kind(NamedTuple):
+    """Which augmented data an arm draws on."""
+
+    bias_type: str
+    anew: str
+    """The mitigation, where it has records generated anew."""
+    seed: int
+    """For which they are generated."""
+
+    @property
+    def name(self) -> str:
+        return "-".join(filter(None, (self.bias_type, self.anew, f"s{self.seed}" if self.seed else "")))
+
+
 class Runner:
-    """Runs the arms of one study into one folder. Bad input is found before the folder is made."""
+    """Makes the jobs of one prepared study, has `worker` do them, and writes what they gave to `folder`.
+
+    `deadline` is the `time.monotonic()` by which to end: an arm that would take longer, by the mean of those before or by the latest, is
+    left out and recorded.
+    """
 
     def __init__(
-        self, study: Study, folder: RunFolder, base: Path, reporter: Reporter, deadline: float | None = None
+        self,
+        prepared: Prepared,
+        folder: RunFolder,
+        worker: Worker,
+        reporter: Reporter,
+        deadline: float | None = None,
     ) -> None:
-        self.study = study
-        self.deadline = deadline
-        self._spent: list[float] = []
+        self.prepared = prepared
         self.folder = folder
+        self.worker = worker
         self.reporter = reporter
+        self.deadline = deadline
         self.failures: list[dict[str, str]] = []
-        self.data = arm_data.read_data(study, base)
-        self.plan: Plan = make_plan(study, len(self.data.labels) * len(study.bias.groups))
-        self.tasks: list[Task] = tasks_and_probes(study)
-        self.context: TaskContext = self.data.context
-        for task in self.tasks:
-            task.check(self.context)
-        self.stages = Stages(study, self.data, self.tasks, Store(folder.path, reporter.warn), reporter)
-        self.mitigations = arm_data.strategies(study, self.data)
-        self.mitigating = replace(
-            arm_data.mitigation_context(study, self.data),
-            learner=lambda: self.stages.lm(study.model),
-            generator=lambda: self.stages.lm(study.generator or study.model),
-        )
+        self._spent: list[float] = []
         self._sets: dict[str, list[Record]] = {}
         self._used: dict[str, list[Record]] = {}
-        self._trained: dict[str, tuple[str, Path]] = {}
+        self._trained: dict[str, Trained] = {}
 
     def execute(self) -> ArmsDone:
-        """Every stage of every arm; the folder must be held (`RunFolder.locked`).
+        """Do every job of every arm; the folder must be held (`RunFolder.locked`).
 
-        Raises:
-            InputError: data or settings that cannot work.
-            StageError: a stage that all else needs failed (the base model, say), or not one arm finished.
+        Raises
+        ------
+        InputError
+            Data or settings that cannot work.
+        StageError
+            A stage that all else needs failed (the base model, say), or not one arm finished.
         """
-        self.folder.check_plan(self.study)
-        self.folder.begin(self.study, self.data)
-        base = self.stages.lm(self.study.model)
-        self.folder.lock_model(base.describe())
-        augmented = self._augment()
-        sets = self._sets
-        drawn: dict[str, int] = {}
-        mixed: dict[str, Mitigated] = {}
-        for arm in (a for a in self.plan.arms if a.round == 1):
-            kind, name = self._kind(arm), self._set_name(arm)
-            if arm.ratio and kind not in augmented:
-                self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
-                continue
-            if arm.ratio and name not in sets:
-                own = arm_data.drawn(self.plan, self.data, arm, augmented[kind])
-                sets[name] = arm_data.arm_order(self.study, self.data, arm, own)
-                drawn[name] = arm.seed
-                self.folder.write_set(name, sets[name])
-            records = arm_data.mix_arm(self.plan, self.data, arm, sets.get(name, []))
-            made = self.guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
-            if made is not None:
-                mixed[arm.name] = made
-        self.folder.write_provenance(self.data, sets)
-        for name, seed in drawn.items():
-            self._compare(name, seed, sets[name])
-        frames = []
-        for number, arm in enumerate(self.plan.arms, 1):
+        prepared, arms = self.prepared, self.prepared.plan.arms
+        study = prepared.study
+        self.folder.check_plan(study)
+        self.folder.begin(study, prepared.data)
+        self.folder.lock_model(self.worker.lm(study.model).describe())
+        mixed = self._first_round()
+        frames: list[pd.DataFrame] = []
+        for number, arm in enumerate(arms, 1):
             if arm.round > 1:
-                made = self.guard(f"generate {arm.name}", arm.name, partial(self._next_round, arm, base))
+                made = self.guard(f"generate {arm.name}", arm.name, partial(self._next_round, arm))
                 if made is not None:
                     mixed[arm.name] = made
             if arm.name in mixed and self._in_time(arm):
                 begun = time.monotonic()
-                frames += self._arm(arm, mixed[arm.name], base, f"[{number}/{len(self.plan.arms)}]")
+                self.worker.place = f"[{number}/{len(arms)}]"
+                frames += self._arm(arm, mixed[arm.name])
                 self._spent.append(time.monotonic() - begun)
-        if self.study.rounds > 1:
-            self.folder.write_provenance(self.data, sets)
-        outcomes = pd.concat(frames, ignore_index=True) if frames else None
+        if study.rounds > 1:
+            self.folder.write_provenance(prepared.data, self._sets)
         self.folder.write_failures(self.failures)
-        if outcomes is None:
+        if not frames:
             raise StageError(f"no arm of the study finished; first failure: {self.failures[0]['error']}")
+        outcomes = pd.concat(frames, ignore_index=True)
         self.folder.write_outcomes(outcomes)
         return ArmsDone(outcomes, self.failures)
+
+    def _first_round(self) -> dict[str, Mitigated]:
+        """Training records of each arm of the first round."""
+        augmented = self._augment()
+        firsts: dict[str, int] = {}
+        mixed: dict[str, Mitigated] = {}
+        for arm in (a for a in self.prepared.plan.arms if a.round == 1):
+            kind, name = self._kind(arm), self._set_name(arm)
+            if arm.ratio and kind not in augmented:
+                self._fail(f"train {arm.name}", arm.name, f"no augmented data of type '{arm.bias_type}'")
+                continue
+            if arm.ratio and name not in self._sets:
+                own = arm_records.drawn(self.prepared, arm, augmented[kind])
+                self._sets[name] = arm_records.arm_order(self.prepared, arm, own)
+                firsts[name] = arm.seed
+                self.folder.write_set(name, self._sets[name])
+            records = arm_records.mix_arm(self.prepared, arm, self._sets.get(name, []))
+            made = self.guard(f"mitigate {arm.name}", arm.name, partial(self._mitigate, arm, records))
+            if made is not None:
+                mixed[arm.name] = made
+        self.folder.write_provenance(self.prepared.data, self._sets)
+        for name, seed in firsts.items():
+            self._compare(name, seed, self._sets[name])
+        return mixed
+
+    def _augment(self) -> dict[Kind, list[Record]]:
+        """Augmented records of each kind, before the annotator."""
+        written: dict[Kind, list[Record]] = {}
+        for kind, arm in {self._kind(arm): arm for arm in self.prepared.plan.arms if arm.ratio}.items():
+            records = arm_records.ready_set(self.prepared, arm.bias_type)
+            seed = kind.seed
+            if records is None:
+                job = self._generation(arm, kind.name, seed)
+                records = self.guard(f"generate {kind.name}", "", partial(self.worker.generate, job))
+                if records is not None and seed:
+                    records = [replace(r, id=f"s{seed}:{r.id}") for r in records]
+            if records is not None:
+                written[kind] = records
+        return written
+
+    def _generation(
+        self, arm: Arm, name: str, seed: int = 0, author: Trained | None = None, more: int = 0
+    ) -> GenerateJob:
+        """The job of an arm's augmented records; `more` are wanted beyond those of the largest γ."""
+        prepared, study, data = self.prepared, self.prepared.study, self.prepared.data
+        language, cross = study.data.language, study.bias.cross or data.pack.cross
+        surplus = (
+            1.0 if arm.bias_type == NEUTRAL or study.effective_strength == 0 else study.generation.surplus
+        )
+        drawn = study.generation.seed + ROUND_SEED * (arm.round - 1 if author else 0) + DRAW_SEED * seed
+        statements = {
+            r.provenance["statement"] for r in data.split.all_train() if "statement" in r.provenance
+        }
+        return GenerateJob(
+            name=name,
+            bias_type=arm.bias_type,
+            target=round((prepared.plan.wanted[arm.bias_type] + more) * surplus),
+            labels=data.labels,
+            groups=study.bias.groups,
+            pack=data.pack,
+            cross=load_pack(cross).speaking(language) if cross else None,
+            statements=sorted(statements),
+            language=language,
+            generation=study.generation.model_copy(update={"seed": drawn}),
+            model=study.model if author else study.generator or study.model,
+            instruction=prepared.instruction(arm),
+            author=author,
+            round=arm.round if author else 1,
+        )
+
+    def _compare(self, name: str, seed: int, records: Sequence[Record]) -> None:
+        """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""
+        study, plan = self.prepared.study, self.prepared.plan
+        if study.distribution and seed == study.seeds[0]:
+            used = list(records[: augmented_count(plan.originals, max(study.ratios))])
+            original = self.prepared.data.split.train
+            job = DistributionJob(name, original, used, study.distribution, study.bias.dimension, study.model)
+            self.guard(f"distribution {name}", "", partial(self.worker.distribution, job))
+
+    def _next_round(self, arm: Arm) -> Mitigated:
+        """The arm's records in a later round: D_o and what its model of the round before wrote."""
+        before = replace(arm, round=arm.round - 1)
+        if before.name not in self._trained:
+            raise StageError(
+                f"round {before.round} of {arm.name} did not finish, so that nothing can write for round {arm.round}"
+            )
+        more = arm_records.replaced_count(self.prepared)
+        written = self.worker.generate(
+            self._generation(arm, arm.name, author=self._trained[before.name], more=more)
+        )
+        renamed = [replace(r, id=f"r{arm.round}:{r.id}") for r in written]
+        ordered = arm_records.arm_order(self.prepared, arm, renamed, more)
+        self._sets[arm.name] = ordered
+        self.folder.write_set(arm.name, ordered)
+        self._compare(arm.name, arm.seed, ordered)
+        records = arm_records.later_round(self.prepared, arm, ordered, self._used[before.name])
+        return self._mitigate(arm, records)
+
+    def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
+        """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
+        self._used[arm.name] = list(records)
+        if arm.mitigation == "none":
+            return Mitigated(list(records), [1.0] * len(records))
+        study = self.prepared.study
+        job = MitigateJob(
+            arm.name,
+            list(records),
+            self.prepared.strategies(arm),
+            self.prepared.mitigating,
+            study.model,
+            study.generator or study.model,
+        )
+        try:
+            made = self.worker.mitigate(job)
+        except InputError as error:
+            raise StageError(str(error)) from None
+        self.folder.write_mitigated(arm, made)
+        return made
+
+    def _arm(self, arm: Arm, mixed: Mitigated) -> list[pd.DataFrame]:
+        """Train the arm and measure it: one frame of outcomes a task."""
+        job = self._arm_job(arm, mixed)
+        trained = self.guard(f"train {arm.name}", arm.name, partial(self.worker.train, job))
+        if trained is None:
+            return []
+        self._trained[arm.name] = trained
+        frames = []
+        for measurement in self.prepared.measurements:
+            stage = f"evaluate {arm.name} {measurement.task.key}"
+            evaluate = partial(self.worker.evaluate, job.evaluation(trained, measurement))
+            outcomes = self.guard(stage, arm.name, evaluate)
+            if outcomes is not None:
+                frames.append(outcomes)
+        return frames
+
+    def _arm_job(self, arm: Arm, mixed: Mitigated) -> ArmJob:
+        study, data = self.prepared.study, self.prepared.data
+        watched = None
+        if self._follows_distance(arm, mixed):
+            watched = Watched(list(data.context.test), self._sets.get(self._set_name(arm), []))
+        return ArmJob(
+            arm=arm.name,
+            model=study.model,
+            records=mixed.records,
+            weights=mixed.weights,
+            seed=arm.seed,
+            training=study.training,
+            method=study.method,
+            prompt=user_turn(study.data),
+            labels=data.labels,
+            dimension=study.bias.dimension,
+            columns={
+                "study": study.name,
+                "arm": arm.name,
+                "bias_type": arm.bias_type,
+                "ratio": arm.ratio,
+                "mitigation": arm.mitigation,
+                "method": study.method,
+                "round": arm.round,
+                "seed": arm.seed,
+            },
+            align=mixed.align,
+            notice=mixed.notice,
+            watched=watched,
+        )
+
+    def _kind(self, arm: Arm) -> Kind:
+        anew = arm.mitigation if self.prepared.instruction(arm) else ""
+        return Kind(arm.bias_type, anew, self.prepared.writer(arm))
+
+    def _set_name(self, arm: Arm) -> str:
+        if arm.round > 1:
+            return arm.name
+        kind = self._kind(arm)
+        return f"{kind.bias_type}-s{arm.seed}" + (f"-{kind.anew}" if kind.anew else "")
+
+    def _follows_distance(self, arm: Arm, mixed: Mitigated) -> bool:
+        """Whether the distance of original and augmented records is measured: with an alignment loss in the study, for arms with it and the plain ones."""
+        aligned = any(s.align() for strategies in self.prepared.mitigations.values() for s in strategies)
+        return aligned and arm.role == "biased" and (arm.mitigation == "none" or mixed.align is not None)
 
     def _in_time(self, arm: Arm) -> bool:
         """Whether another arm fits before the deadline; if not it is recorded as left out."""
@@ -126,72 +310,6 @@ class Runner:
             return True
         self._fail(f"train {arm.name}", arm.name, "left out: the time budget is spent")
         return False
-
-    def _compare(self, name: str, seed: int, records: Sequence[Record]) -> None:
-        """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""
-        if self.study.distribution and seed == self.study.seeds[0]:
-            used = records[: augmented_count(self.plan.originals, max(self.study.ratios))]
-            self.guard(f"distribution {name}", "", partial(self.stages.distribution, name, used))
-
-    def _next_round(self, arm: Arm, base: LM) -> Mitigated:
-        """The arm's records in a later round: D_o and what its model of the round before wrote."""
-        before = replace(arm, round=arm.round - 1)
-        if before.name not in self._trained:
-            raise StageError(
-                f"round {before.round} of {arm.name} did not finish, so that nothing can write for round {arm.round}"
-            )
-        key, adapter = self._trained[before.name]
-        more = arm_data.replaced_count(self.study, self.data)
-        with wearing(base.model, adapter) as model:
-            writer = replace(base, model=model, spec=base.spec.model_copy(update={"adapter": before.name}))
-            wanted = self.plan.wanted[arm.bias_type] + more
-            found = self.stages.generate(
-                arm.bias_type, wanted, arm.name, self._told(arm), (writer, key, arm.round)
-            )
-        renamed = [replace(r, id=f"r{arm.round}:{r.id}") for r in found]
-        ordered = arm_data.arm_order(self.study, self.data, arm, renamed, more)
-        self._sets[arm.name] = ordered
-        self.folder.write_set(arm.name, ordered)
-        self._compare(arm.name, arm.seed, ordered)
-        records = arm_data.later_round(self.plan, self.data, arm, ordered, self._used[before.name])
-        return self._mitigate(arm, records)
-
-    def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
-        """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
-        self._used[arm.name] = list(records)
-        if arm.mitigation == "none":
-            return Mitigated(list(records), [1.0] * len(records))
-        strategies, context = self.mitigations[arm.mitigation], self.mitigating
-        try:
-            if any(s.slow for s in strategies):
-                made = self.stages.mitigate(arm, records, strategies, context)
-            else:
-                made = mitigate(records, strategies, context)
-        except InputError as error:
-            raise StageError(str(error)) from None
-        self.folder.write_mitigated(arm, made)
-        return made
-
-    def _kind(self, arm: Arm) -> tuple[str, str, int]:
-        """Which augmented data an arm draws on: the bias type, the mitigation where it has the generator write anew, and the seed for which it is generated."""
-        own = self.mitigations.get(arm.mitigation, [])
-        return (
-            arm.bias_type,
-            arm.mitigation if any(s.instruction(self.mitigating) for s in own) else "",
-            self.plan.writer(arm),
-        )
-
-    def _told(self, arm: Arm) -> str:
-        """What the arm's mitigations tell the generator."""
-        return " ".join(
-            filter(None, (s.instruction(self.mitigating) for s in self.mitigations.get(arm.mitigation, [])))
-        )
-
-    def _set_name(self, arm: Arm) -> str:
-        if arm.round > 1:
-            return arm.name
-        bias_type, anew, _ = self._kind(arm)
-        return f"{bias_type}-s{arm.seed}" + (f"-{anew}" if anew else "")
 
     def _fail(self, stage: str, arm: str, error: str) -> None:
         self.failures.append({"stage": stage, "arm": arm, "error": error})
@@ -211,43 +329,3 @@ class Runner:
             self._fail(stage, arm, f"{type(error).__name__}: {error}")
             self.folder.write_traceback(stage, traceback.format_exc())
         return None
-
-    def _augment(self) -> dict[tuple[str, str, int], list[Record]]:
-        """Augmented records of each `_kind`, before the annotator."""
-        found = {}
-        for kind, arm in {self._kind(arm): arm for arm in self.plan.arms if arm.ratio}.items():
-            bias_type, wanted = arm.bias_type, self.plan.wanted[arm.bias_type]
-            records = arm_data.ready_set(self.study, self.data, bias_type, wanted)
-            if records is None:
-                name = "-".join(filter(None, (*kind[:2], f"s{kind[2]}" if kind[2] else "")))
-                work = partial(self.stages.generate, bias_type, wanted, name, self._told(arm), seed=kind[2])
-                records = self.guard(f"generate {name}", "", work)
-                if records is not None and kind[2]:
-                    records = [replace(r, id=f"s{kind[2]}:{r.id}") for r in records]
-            if records is not None:
-                found[kind] = records
-        return found
-
-    def _arm(self, arm: Arm, mixed: Mitigated, base: LM, place: str) -> list[pd.DataFrame]:
-        kept = self._sets.get(self._set_name(arm), []) if self._follows_distance(arm, mixed) else None
-        trained = self.guard(
-            f"train {arm.name}", arm.name, partial(self.stages.train, arm, mixed, base, place, kept)
-        )
-        if trained is None:
-            return []
-        self._trained[arm.name] = key, adapter = trained
-        frames = []
-        for task in self.tasks:
-            found = self.guard(
-                f"evaluate {arm.name} {task.key}",
-                arm.name,
-                partial(self.stages.evaluate, arm, task, key, adapter, base, place, mixed.notice),
-            )
-            if found is not None:
-                frames.append(found)
-        return frames
-
-    def _follows_distance(self, arm: Arm, mixed: Mitigated) -> bool:
-        """Whether the distance of original and augmented records is measured: with an alignment loss in the study, for arms with it and the plain ones."""
-        aligned = any(s.align() for strategies in self.mitigations.values() for s in strategies)
-        return aligned and arm.role == "biased" and (arm.mitigation == "none" or mixed.align is not None)

@@ -35,7 +35,7 @@ from probate.stats.manipulation import Check, check
 from probate.stats.measure import Measure
 from probate.stats.unusable import DIFFERENCE, LEVEL
 from probate.study.mixing import augmented_count
-from probate.study.plan import make_plan
+from probate.study.plan import arms_of
 from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import Task
@@ -47,7 +47,7 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     study = folder.study()
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
-    arms = make_plan(study, len(folder.info()["labels"]) * len(study.bias.groups)).arms
+    arms = arms_of(study)
     effects = effects_of(
         folder.outcomes(),
         _measures(folder, study),

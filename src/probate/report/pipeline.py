@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from probate.core.cache import RECORD, read_report
+from probate.core.cache import RECORD, Store, read_report
 from probate.core.errors import InputError, ProbateError
 from probate.core.files import atomic, atomic_folder, write_atomic
 from probate.core.progress import Reporter
 from probate.execution.checksums import write_checksums
 from probate.execution.folder import RunFolder
+from probate.execution.prepare import prepare
 from probate.execution.runner import Runner
+from probate.execution.worker import Worker
 from probate.models.servers.ledger import share_ledger
 from probate.report.grid_page import write_grid_report
 from probate.report.page import analyse, build_report
@@ -67,7 +69,8 @@ def run_study(
     if study.axes.generator or study.axes.model:
         return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
     folder = RunFolder(Path(out))
-    runner = Runner(study, folder, Path(base), Reporter(quiet=quiet), deadline)  # bad input leaves no folder
+    prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # bad input leaves no folder
+    runner = Runner(prepared, folder, Worker(Store(folder.path, reporter.warn), reporter), reporter, deadline)
     with folder.locked():
         done = runner.execute()
         effects = analyse(folder)

