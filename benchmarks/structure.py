@@ -147,7 +147,9 @@ class Walk:
         if isinstance(value, ast.Name):
             return known.get(value.id, "")
         if isinstance(value, ast.Attribute):
-            held = owner if ast.unparse(value.value) == "self" else self._kind(module, owner, value.value, known)
+            held = (
+                owner if ast.unparse(value.value) == "self" else self._kind(module, owner, value.value, known)
+            )
             return "study" if value.attr == "study" and held else self.classes[held].get(value.attr, "")
         if isinstance(value, ast.Call):
             whole = self._callee(module, owner, value.func, known)
@@ -191,7 +193,9 @@ class Walk:
                 if whole in self.functions and self._is_given(module, owner, call, whole, known):
                     self._enter(whole, module.name)
 
-    def _is_given(self, module: Module, owner: str, call: ast.Call, whole: str, known: dict[str, str]) -> bool:
+    def _is_given(
+        self, module: Module, owner: str, call: ast.Call, whole: str, known: dict[str, str]
+    ) -> bool:
         """Whether the called function has the study: among its arguments, or in an object that it is given or belongs to."""
         given = [*call.args, *(k.value for k in call.keywords)]
         kinds = [self._kind(module, owner, value, known) for value in given]
@@ -235,14 +239,18 @@ def self_module(place: str, modules: dict[str, Module]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rev", help="also read this revision of the repository")
     args = parser.parse_args()
     here = Path(__file__).resolve().parents[1]
     table = {"now": figures(here / "src")}
     if args.rev:
         with tempfile.TemporaryDirectory() as folder:
-            packed = subprocess.run(["git", "archive", args.rev, "src"], cwd=here, check=True, capture_output=True)
+            packed = subprocess.run(
+                ["git", "archive", args.rev, "src"], cwd=here, check=True, capture_output=True
+            )
             subprocess.run(["tar", "-x", "-C", folder], input=packed.stdout, check=True)
             table = {args.rev: figures(Path(folder) / "src"), **table}
     for key in table["now"]:
