@@ -14,12 +14,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from statsmodels.stats.proportion import proportion_confint
+
 from probate.data.packs import load_pack, pack_names
 from probate.mitigations.base import MitigationContext
 from probate.mitigations.catalogue import load_mitigation
 from probate.mitigations.mask import Mask
 from probate.mitigations.wording.masker import Masker
-from probate.stats.exact import wilson
 
 FILE = Path(__file__).with_name("masking.txt")
 Span = tuple[int, int]
@@ -59,7 +60,7 @@ def counted(text: str, labels: list[Span], call: Masker) -> tuple[int, int, int]
 
 
 def share(part: int, whole: int) -> str:
-    low, high = (100 * float(end) for end in wilson(part, whole, 0.95))
+    low, high = (100 * float(end) for end in proportion_confint(part, whole, method="wilson"))
     return f"{100 * part / whole:.1f}% [{low:.1f}, {high:.1f}] of {whole}"
 
 

@@ -93,7 +93,7 @@ def upwards(modules: dict[str, Module]) -> int:
     between: Counter[tuple[str, str]] = Counter()
     for module in modules.values():
         for target in {t for t, _, _ in module.imports if t in modules}:
-            rooms = tuple((n.split(".") + [""])[1] for n in (module.name, target))
+            rooms = tuple([*n.split("."), ""][1] for n in (module.name, target))
             if rooms[0] != rooms[1] and all(rooms):
                 between[rooms[0], rooms[1]] += 1
     return sum(min(n, between[b, a]) for (a, b), n in between.items() if a < b)

@@ -1,17 +1,14 @@
-"""A headless Chromium that a test can press keys in: the DevTools protocol over a small WebSocket."""
+"""A headless Chromium that a test can press keys in: the DevTools protocol over a WebSocket."""
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import shutil
-import socket
-import struct
 import subprocess
 import time
 import urllib.request
-from urllib.parse import urlsplit
+
+import websocket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
@@ -37,7 +34,9 @@ class Browser:
                 )
 
         target = self._wait(page, 30)
-        self.socket = _WebSocket(target["webSocketDebuggerUrl"])
+        self.socket = websocket.create_connection(
+            target["webSocketDebuggerUrl"], timeout=30, suppress_origin=True
+        )
         self.number = 0
 
     @staticmethod
@@ -54,7 +53,7 @@ class Browser:
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": params}))
         while True:
-            message = json.loads(self.socket.receive())
+            message = json.loads(self.socket.recv())
             if message.get("id") == self.number:
                 return message["result"]
 
@@ -74,45 +73,6 @@ class Browser:
             )
 
     def close(self):
+        self.socket.shutdown()
         self.process.kill()
         self.process.wait()
-
-
-class _WebSocket:
-    def __init__(self, url):
-        parts = urlsplit(url)
-        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=30)
-        key = base64.b64encode(os.urandom(16)).decode()
-        head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        self.socket.sendall(head.encode())
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += self.socket.recv(1)
-
-    def send(self, text):
-        data, mask = text.encode(), os.urandom(4)
-        size = len(data)
-        head = b"\x81" + (bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack(">H", size))
-        self.socket.sendall(head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
-
-    def _read(self, count):
-        found = b""
-        while len(found) < count:
-            found += self.socket.recv(count - len(found))
-        return found
-
-    def receive(self):
-        whole = b""
-        while True:
-            first, second = self._read(2)
-            size = second & 0x7F
-            size = (
-                struct.unpack(">H", self._read(2))[0]
-                if size == 126
-                else struct.unpack(">Q", self._read(8))[0]
-                if size == 127
-                else size
-            )
-            whole += self._read(size)
-            if first & 0x80:
-                return whole.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import random
@@ -26,7 +27,7 @@ from probate.data.generation.api_backend import ApiBackend
 from probate.data.generation.filters import Filters, clean
 from probate.data.packs import load_pack
 from probate.execution.ask import measure, shares_of
-from probate.models.servers.client import ApiClient
+from probate.models.servers.client import SLOWEST, ApiClient
 from probate.models.servers.counts import THOUGHT, counts
 from probate.models.servers.counts import lines as count_lines
 from probate.models.thinking import without_thinking
@@ -485,6 +486,32 @@ def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path,
     assert not any(json.loads(p.read_text())["answer"]["choices"] == [] for p in tmp_path.rglob("*.json"))
     nothing = table[~table["parsed"]]
     assert f"not one of {len(nothing)} answers can be used" in count_lines(counts(nothing), nothing)[-1]
+
+
+def test_each_attempt_is_in_the_ledger_before_it_is_sent_and_waits_grow(serve, tmp_path, monkeypatch):
+    waits, reserved = [], []
+    pause = asyncio.sleep
+
+    async def asleep(seconds):
+        waits.append(seconds)
+        await pause(0)
+
+    def post(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        reserved.append((tmp_path / "api-ledger.jsonl").read_text().count('"reserved"'))
+        after = {2: "7", 3: "1e9", 4: "soon"}.get(len(reserved))
+        self.reply(429 if after else 500, b"{}", {"Retry-After": after} if after else {})
+
+    monkeypatch.setattr(Handler, "do_POST", post)
+    monkeypatch.setattr(asyncio, "sleep", asleep)
+    with pytest.raises(StageError, match="no answer after 9 attempts; last: status 500"):
+        client(serve(), tmp_path, retries=8, wait=1.0).ask(requests(1))
+    assert reserved == list(range(1, 10)) and len(waits) == 8
+    assert waits[1] == 7 and waits[2] == SLOWEST
+    for place in (0, 3, 4, 5, 6, 7):
+        most = min(SLOWEST, 2.0**place)
+        assert most / 2 <= waits[place] <= most
+    assert waits[6] > waits[4] > waits[0]
 
 
 def test_a_server_that_sends_no_choices_is_counted_and_asked_again_later(serve, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from probate.audits.verdict import Found, verdict
 from probate.commands.app import app
 from probate.core.errors import InputError
 from probate.data.checks.artefacts import find_artefacts
-from probate.data.checks.repeats import Index, find_repeats, long_grams, similarity
+from probate.data.checks.repeats import NEAR, Index, find_repeats, long_grams, shingles, similarity
 from probate.data.corpora import biographies, opinions
 from probate.data.shape import infer_shape, language_of
 from probate.execution.checksums import verify
@@ -173,6 +173,29 @@ def test_repeats_by_similarity():
     found = find_repeats([*texts, texts[5].upper(), " ".join(near)])
     assert found.exact == {300: 5} and found.near == {301: 7}
     assert similarity(texts[7], " ".join(near)) > 0.8 and similarity(texts[1], texts[2]) < 0.1
+
+
+def test_nearly_all_near_repeats_are_found_and_no_others():
+    """Against a comparison of all pairs."""
+    rng = random.Random(0)
+    vocabulary = [f"w{i}" for i in range(3000)]
+    texts = [rng.choices(vocabulary, k=rng.randint(20, 80)) for _ in range(400)]
+    for original in texts[:200]:
+        changed = list(original)
+        for _ in range(rng.randint(1, max(1, len(changed) // 15))):
+            changed[rng.randrange(len(changed))] = rng.choice(vocabulary)
+        texts.append(changed)
+    texts = [" ".join(own) for own in texts]
+    grams = [set(shingles(text).tolist()) for text in texts]
+    alike = {
+        (i, j)
+        for i in range(len(texts))
+        for j in range(i)
+        if (shared := len(grams[i] & grams[j])) and shared / len(grams[i] | grams[j]) >= NEAR
+    }
+    found = find_repeats(texts)
+    assert not found.exact and set(found.near.items()) <= alike and len(alike) > 80
+    assert len(found.near) >= 0.9 * len({i for i, _ in alike})
 
 
 def test_what_all_items_share_is_no_leak():

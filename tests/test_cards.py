@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard, ModelCard
 from typer.testing import CliRunner
 
 from probate import run
 from probate.commands.app import app
 from probate.core.errors import InputError
 from probate.execution.checksums import Difference, verify, write_checksums
+from probate.execution.folder import RunFolder
 from probate.report.cards.data_card import plain
+from probate.report.gate.decide import Gate, decide
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,27 @@ def test_croissant_is_valid_and_reads_the_records(finished):
     assert len(rows) == 12 and {r["original/label"] for r in rows} == {b"nurse", b"architect"}
     whole = json.loads((finished / "croissant.json").read_text(encoding="utf-8"))
     assert any("Made on purpose" in line for line in whole["rai:dataBiases"])
+
+
+def test_the_hubs_own_reader_keeps_all_of_a_card(finished, monkeypatch):
+    said = probate("card", finished, "--hf").output
+    card = DatasetCard(said)
+    assert card.content == said and card.data.pretty_name == "tiny" and card.data.language == ["en"]
+    (decision,) = decide(RunFolder(finished), Gate.model_validate({}))
+    both = [decision, replace(decision, task="salary", estimate=0.1234567)]
+    monkeypatch.setattr("probate.report.cards.hugging_face.decide", lambda *_: both)
+    said = probate("card", finished, "--hf", "--arm", "given-0.5-s0").output
+    card = ModelCard(said)
+    assert card.content == said and card.data.base_model and card.data.model_name == "tiny-given-0.5-s0"
+    assert [(r.metric_type, r.metric_name, r.metric_value) for r in card.data.eval_results] == [
+        (f"inheritance{kind}", f"{d.task}: inherited gap, {d.comparison}, {d.contrast}{which}", round(value, 6))
+        for d in both
+        for kind, which, value in (
+            ("", "", d.estimate), ("_ci_low", ": lower end", d.low), ("_ci_high", ": upper end", d.high)
+        )
+    ]  # fmt: skip
+    control = ModelCard(probate("card", finished, "--hf", "--arm", "control-0-s0").output)
+    assert not control.data.eval_results and "model-index" not in control.data.to_dict()
 
 
 def test_cards_for_the_hub(finished, tmp_path):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import ndtri
 from scipy.stats import binom, ttest_rel
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from statsmodels.stats.weightstats import ttost_ind
 
 from probate.stats.contrast import before_after, contrast
-from probate.stats.exact import continuity, newcombe, newcombe_p, wilson
+from probate.stats.exact import continuity, newcombe, newcombe_p, score_ends
 from probate.stats.families import benjamini_hochberg, holm
 from probate.stats.groups import group_means
 from probate.study.schema import Analysis
@@ -28,10 +31,30 @@ def test_score_intervals_equal_statsmodels(a, n, b, m):
     assert (low + more, high - more) == pytest.approx(
         confint_proportions_2indep(a, n, b, m, method="newcomb")
     )
-    assert wilson(a, n, 0.9) == pytest.approx(proportion_confint(a, n, 0.1, method="wilson"))
+    assert score_ends(a, n, ndtri(0.95)) == pytest.approx(proportion_confint(a, n, 0.1, method="wilson"))
     both = newcombe((np.array([a, b]), n), (np.array([b, b]), m), 0.95) if b <= n else None
     if both:
         assert both[0][0] == pytest.approx(newcombe((a, n), (b, m), 0.95)[0])
+
+
+@st.composite
+def counts(draw):
+    n = draw(st.one_of(st.integers(1, 40), st.integers(1, 10**6)))
+    return draw(st.one_of(st.sampled_from([0, n]), st.integers(0, n))), n
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(counts(), counts(), st.floats(0.5, 0.999))
+def test_the_vectorised_intervals_equal_statsmodels_for_any_counts(first, second, confidence):
+    alpha, close = 1 - confidence, {"rel": 1e-9, "abs": 1e-12}
+    hits, sizes = np.array([first, second]).T
+    ours = np.transpose(score_ends(hits, sizes, ndtri(0.5 + confidence / 2)))
+    for own, (a, n) in zip(ours, (first, second), strict=True):
+        assert own == pytest.approx(proportion_confint(a, n, alpha, method="wilson"), **close)
+    low, high = newcombe((np.array([first[0]]), first[1]), (np.array([second[0]]), second[1]), confidence)
+    more = continuity(first[1], second[1])
+    theirs = confint_proportions_2indep(*first, *second, method="newcomb", compare="diff", alpha=alpha)
+    assert (low[0] + more, high[0] - more) == pytest.approx(theirs, **close)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +127,11 @@ def test_the_method_follows_the_design():
     assert gap.interval.startswith("Newcombe")
     hits = [(int(yes[side == k].sum()), 30) for k in (0, 1)]
     assert (gap.low, gap.high) == pytest.approx(newcombe(*hits, 0.95))
-    assert contrast([frame(yes)], QUICK, paired=False, share=True, sides=1).interval == "Wilson"
+    level = contrast([frame(yes)], QUICK, paired=False, share=True, sides=1)
+    assert level.interval == "Wilson"
+    assert (level.low, level.high) == pytest.approx(
+        proportion_confint(yes.sum(), 60, method="wilson"), rel=1e-12
+    )
     later = (rng.random(60) < 0.7).astype(float)
     change = contrast([before_after(frame(later), frame(yes))], QUICK, paired=False, share=True)
     assert change.p == pytest.approx(ttest_rel(later, yes).pvalue) and change.unit == "pair"

@@ -6,20 +6,24 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from collections import Counter
 from dataclasses import replace
 
+import krippendorff as reference
 import numpy as np
 import pandas as pd
 import pytest
 from browser import CHROMIUM, Browser
-from sklearn.metrics import cohen_kappa_score
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from probate.commands.app import app
+from probate.core.cache import finite
 from probate.core.errors import InputError
 from probate.execution.checksums import verify
 from probate.report.review.items import Round, Shown, write_round
-from probate.report.review.marks import cohen, krippendorff, mark_file, read_marks, save_mark
+from probate.report.review.marks import agreement, krippendorff, mark_file, read_marks, save_mark
 from probate.report.review.session import merge_marks, prepare
 from probate.report.review_words import lines
 
@@ -103,14 +107,58 @@ def test_marks_survive_a_kill_and_merge(finished, serving):
     assert verify(finished)[1] == []
 
 
-def test_agreement_is_that_of_the_formulas():
-    rng = np.random.default_rng(0)
-    a, b = rng.choice(list("xyz"), (2, 80)).tolist()
-    assert cohen(a, b) == pytest.approx(cohen_kappa_score(a, b))
-    data = ["a a - a", "b b c b", "c c c c", "c c c c", "b b b b", "a b c d", "d d d d", "a a b a", "b b b b", "- e e e", "- - a a", "- c - -"]  # fmt: skip
-    units = [[x for x in row.split() if x != "-"] for row in data]
-    assert krippendorff(units) == pytest.approx(0.743, abs=5e-4)  # Krippendorff's own example (2011), nominal
+def marks_of(*answers):
+    """One mapping a reviewer; "-" is an item that the reviewer did not mark."""
+    return [{f"i{k}": a for k, a in enumerate(own) if a != "-"} for own in answers]
+
+
+def test_agreement_is_that_of_the_textbooks():
+    table = marks_of("y" * 25 + "n" * 25 + "-y", "y" * 20 + "n" * 5 + "y" * 10 + "n" * 15 + "y-")
+    two = agreement(table)
+    assert (two["method"], two["items"]) == ("Cohen's κ", 50) and two["value"] == pytest.approx(0.4)
+    data = ["aa-a", "bbcb", "cccc", "cccc", "bbbb", "abcd", "dddd", "aaba", "bbbb", "-eee", "--aa", "-c--"]
+    four = agreement(marks_of(*zip(*data, strict=True)))
+    assert (four["method"], four["items"]) == ("Krippendorff's α", 11)
+    assert four["value"] == pytest.approx(0.743, abs=5e-4)  # Krippendorff's own example (2011), nominal
+    assert agreement(marks_of("ab", "ab"))["value"] == agreement(marks_of("ab", "ab", "ab"))["value"] == 1
     assert np.isnan(krippendorff([["a"]])) and krippendorff([["a", "a"], ["b", "b"]]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "items", "reason"),
+    [
+        ((), 0, "agreement needs two reviewers"),
+        (("ab-",), 2, "agreement needs two reviewers"),
+        (("ab-", "--a"), 0, "no item was marked by two reviewers"),
+        (("a---", "-b--", "--ab"), 0, "no item was marked by two reviewers"),
+        (("aab-", "aa-b"), 2, "only one answer was given to the items that two reviewers marked"),
+        (("aab-", "aa-b", "a---"), 2, "only one answer was given to the items that two reviewers marked"),
+    ],
+)
+def test_agreement_is_undefined_with_a_reason(answers, items, reason):
+    found = agreement(marks_of(*answers))
+    assert np.isnan(found["value"]) and (found["items"], found["reason"]) == (items, reason)
+    said = lines({"question": "Which?", "items": items, "reviewers": {}, "agreement": finite(found)})[0]
+    assert f"undefined over {items} items ({reason})" in said
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.integers(2, 5).flatmap(lambda n: st.lists(st.text("abc-", min_size=n, max_size=n), min_size=1)))
+def test_agreement_equals_scikit_learns_and_krippendorffs(rows):
+    """Cohen's κ is compared with its formula, because scikit-learn's is what is used."""
+    found = agreement(marks_of(*zip(*rows, strict=True)))
+    shared = [own for row in rows if len(own := row.replace("-", "")) > 1]
+    if len({a for own in shared for a in own}) < 2:
+        assert np.isnan(found["value"]) and found["reason"]
+    elif len(rows[0]) == 2:
+        first, second = (Counter(own) for own in zip(*shared, strict=True))
+        chance = sum(first[a] * second[a] for a in "abc") / len(shared) ** 2
+        alike = sum(a == b for a, b in shared) / len(shared)
+        assert found["value"] == pytest.approx((alike - chance) / (1 - chance), abs=1e-12)
+    else:
+        counts = [[own.count(a) for a in "abc"] for own in shared]
+        theirs = reference.alpha(value_counts=counts, level_of_measurement="nominal")
+        assert found["value"] == pytest.approx(theirs, abs=1e-12)
 
 
 def test_pairs_are_shown_in_a_drawn_order(finished):

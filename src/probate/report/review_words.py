@@ -9,9 +9,10 @@ def lines(found: dict[str, Any]) -> list[str]:
     """A merged review in words."""
     by = ", ".join(f"{name} {n}" for name, n in found["reviewers"].items())
     e = found["agreement"]
-    value = "not defined" if e["value"] is None else f"{e['value']:.2f}"
+    value = f"{e['value']:.2f}" if e["value"] is not None else "undefined"
+    why = f" ({e['reason']})" if e.get("reason") else ""
     said = [
-        f"{found['question']} {found['items']} items read ({by}); agreement: {e['method']} {value} over {e['items']} items"
+        f"{found['question']} {found['items']} items read ({by}); agreement: {e['method']} {value} over {e['items']} items{why}"
     ]
     if found.get("no longer known"):
         said.append(

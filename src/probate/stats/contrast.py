@@ -168,11 +168,18 @@ def _interval(
                 float(exact.newcombe_p((a, n), (b, m))),
             )
         if n:
-            return "Wilson", lambda c: _floats(exact.wilson(a, n, c)), NAN
+            return "Wilson", lambda c: _wilson(a, n, c), NAN
     pseudo = pseudo_outcomes(paired) if share else None
     ends, p, added = resample.welch(table, pseudo, dyads)
     name = "Welch's t" + (", members of several pairs counted once" if dyads else "")
     return f"{name}, a success and a failure added" if added else name, ends, p
+
+
+def _wilson(hits: float, n: float, confidence: float) -> tuple[float, float]:
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(hits, n, alpha=1 - confidence, method="wilson")
+    return float(low), float(high)
 
 
 def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:

@@ -11,13 +11,8 @@ FARTHEST = 37.0
 HALVINGS = 50
 
 
-def wilson(hits: Array | float, n: Array | float, confidence: float) -> tuple[Array, Array]:
-    """Score interval of a share (Wilson 1927)."""
-    return score_ends(hits, n, ndtri(0.5 + confidence / 2))
-
-
 def score_ends(hits: Array | float, n: Array | float, z: Array | float) -> tuple[Array, Array]:
-    """As `wilson`, at a quantile of the normal."""
+    """Score interval of a share (Wilson 1927) at a quantile `z` of the normal: that of statsmodels, for arrays of counts and of quantiles."""
     hits, n = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
     share = hits / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)

@@ -1,4 +1,4 @@
-"""Asking a server: a cache on disk keyed by the whole request, retries with jitter, one request for equal ones."""
+"""Asking a server: a cache on disk keyed by the whole request, retries with jitter (tenacity), one request for equal ones."""
 
 from __future__ import annotations
 
@@ -177,14 +177,51 @@ class ApiClient:
         return most
 
     async def _send(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
+        """The answer to a request, after as many attempts as the settings allow."""
+        tenacity: Any = require("tenacity", "api")
+        longer = tenacity.wait_exponential(multiplier=self.spec.wait, max=SLOWEST)
         rng = random.Random()  # noqa: S311 (jitter)
-        last = "no answer"
-        failed = empty = 0
+        empty = 0
+
+        def pause(state: Any) -> float:
+            asked: float = state.outcome.exception().wait
+            return max(min(asked, SLOWEST), longer(state) * rng.uniform(0.5, 1.0))
+
+        async def attempt() -> dict[str, Any]:
+            nonlocal empty
+            try:
+                return await self._attempt(client, openai, request)
+            except _NoAnswer as error:
+                empty += error.empty
+                if empty < EMPTY_ATTEMPTS:
+                    raise
+                return {"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]}
+
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(_NoAnswer),
+            stop=tenacity.stop_after_attempt(self.spec.retries + 1),
+            wait=pause,
+            reraise=True,
+        )
+        try:
+            answer: dict[str, Any] = await attempts(attempt)
+        except _NoAnswer as last:
+            raise StageError(
+                f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} attempts; last: {last}. The same command asks only what is missing"
+            ) from None
+        return answer
+
+    async def _attempt(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
+        """The answer to a request that is sent once, or once more for each parameter that the server refuses. It is in the ledger before it is sent.
+
+        Raises:
+            _NoAnswer: none, and another attempt may bring one.
+            StageError: none, and no attempt will bring one.
+        """
         while True:
             most = self._most(request)
             reserved = self.ledger.reserve(*most)
             used = most  # until it is known that less was charged
-            wait = 0.0
             sent = self._taken(request)
             try:
                 self.sent += 1
@@ -193,42 +230,40 @@ class ApiClient:
                 ):  # of the whole answer: a server may send a byte a minute
                     answer = await client.chat.completions.create(model=self.spec.model, **sent)
                 body = hidden(_body(answer))
-                usage = body.get("usage")
                 if answered(body):
-                    used = self._used(usage, most)
+                    used = self._used(body.get("usage"), most)
                 if sound(body):
                     return body
-                last = "an answer without a message"
-                empty += body.get("choices") == []
-                if empty == EMPTY_ATTEMPTS:
-                    return {"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]}
+                raise _NoAnswer("an answer without a message", empty=body.get("choices") == [])
             except TimeoutError:
-                last = f"no whole answer in {self.spec.timeout:g} s"
+                raise _NoAnswer(f"no whole answer in {self.spec.timeout:g} s") from None
             except (
                 UnboundedAnswer, openai.APIConnectionError, openai.APIResponseValidationError, ValueError, RecursionError,
             ) as error:  # fmt: skip
                 reason = error.__cause__ if isinstance(error.__cause__, UnboundedAnswer) else error
                 plain = isinstance(reason, UnboundedAnswer)
-                last = str(reason) if plain else f"{type(error).__name__}: {_short(error)}"
                 used = (0, 0) if _never_sent(error) else most
+                raise _NoAnswer(
+                    str(reason) if plain else f"{type(error).__name__}: {_short(error)}"
+                ) from None
             except openai.APIStatusError as error:
-                last = f"status {error.status_code}: {_short(error)}"
+                why = f"status {error.status_code}: {_short(error)}"
                 used = most if error.status_code in MAYBE_CHARGED else (0, 0)
                 if error.status_code in (400, 422) and self._replace(error, sent):
                     continue
                 if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
-                    raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {last}") from None
-                wait = _retry_after(error)
+                    raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {why}") from None
+                raise _NoAnswer(why, _retry_after(error)) from None
             finally:
                 self.ledger.settle(reserved, *used)
-            failed += 1
-            if failed > self.spec.retries:
-                break
-            backoff = min(SLOWEST, self.spec.wait * 2 ** (failed - 1)) * rng.uniform(0.5, 1.0)
-            await asyncio.sleep(max(min(wait, SLOWEST), backoff))
-        raise StageError(
-            f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} attempts; last: {last}. The same command asks only what is missing"
-        )
+
+
+class _NoAnswer(Exception):
+    """Why an attempt brought no answer, the seconds that the server asks to wait, and whether it sent an empty list of choices."""
+
+    def __init__(self, why: str, wait: float = 0.0, *, empty: bool = False) -> None:
+        super().__init__(why)
+        self.wait, self.empty = wait, empty
 
 
 def _body(answer: Any) -> dict[str, Any]:

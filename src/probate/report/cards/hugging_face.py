@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from probate.core.errors import InputError, nearest
 from probate.execution.folder import RunFolder
@@ -12,22 +10,25 @@ from probate.report.cards.data_card import data_card, plain
 from probate.report.cards.facts import Facts
 from probate.report.gate.decide import Decision, Gate, decide
 
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+TAGS = ["probate", "bias-inheritance"]
+
 
 def dataset_card(facts: Facts, language: str) -> str:
     """Metadata as the hub reads it, then the data card."""
-    head = {
-        "pretty_name": facts.name,
-        "language": [language],
-        "tags": ["probate", "bias-inheritance", "synthetic"],
-        "task_categories": ["text-classification"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": _split(f.path), "path": f.path} for f in facts.files],
-            }
-        ],
-    }
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n{data_card(facts)}"
+    from huggingface_hub import DatasetCardData
+
+    files = [{"split": _split(f.path), "path": f.path} for f in facts.files]
+    head = DatasetCardData(
+        pretty_name=facts.name,
+        language=[language],
+        tags=[*TAGS, "synthetic"],
+        task_categories=["text-classification"],
+        configs=[{"config_name": "default", "data_files": files}],
+    )
+    return f"---\n{head.to_yaml()}\n---\n{data_card(facts)}"
 
 
 def _split(path: str) -> str:
@@ -42,6 +43,8 @@ def model_card(folder: RunFolder, arm: str) -> str:
     Raises:
         InputError: an arm that the run does not have.
     """
+    from huggingface_hub import ModelCardData
+
     study, outcomes = folder.study(), folder.outcomes()
     arms = list(dict.fromkeys(outcomes["arm"]))
     if arm not in arms:
@@ -52,13 +55,14 @@ def model_card(folder: RunFolder, arm: str) -> str:
         for d in decide(folder, Gate.model_validate({}))
         if d.bias_type == own["bias_type"] and (d.ratio != d.ratio or d.ratio == own["ratio"])
     ]
-    results = [_result(d, study.data.source) for d in decisions if d.estimate == d.estimate]
-    head = {
-        "library_name": "peft",
-        "base_model": study.model.name,
-        "tags": ["probate", "bias-inheritance", "lora"],
-        **({"model-index": [{"name": f"{study.name}-{arm}", "results": results}]} if results else {}),
-    }
+    results = [r for d in decisions if d.estimate == d.estimate for r in _results(d, study.data.source)]
+    head = ModelCardData(
+        library_name="peft",
+        base_model=study.model.name,
+        tags=[*TAGS, "lora"],
+        model_name=f"{study.name}-{arm}" if results else None,
+        eval_results=results or None,
+    )
     lines = [
         f"# {plain(study.name)}: {plain(arm)}",
         "",
@@ -76,30 +80,26 @@ def model_card(folder: RunFolder, arm: str) -> str:
             ]
         ),
     ]
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n" + "\n".join(lines) + "\n"
+    return f"---\n{head.to_yaml()}\n---\n" + "\n".join(lines) + "\n"
 
 
-def _result(d: Decision, source: str) -> dict[str, Any]:
-    name = f"inherited gap, {d.comparison}, {d.contrast}"
-    return {
-        "task": {"type": "text-classification", "name": d.task},
-        "dataset": {
-            "name": source.rsplit("/", 1)[-1],
-            "type": source.removeprefix("hf:") if source.startswith("hf:") else "local",
-        },
-        "metrics": [
-            {"type": "inheritance", "name": name, "value": round(d.estimate, 6), "verified": False},
-            {
-                "type": "inheritance_ci_low",
-                "name": f"{name}: lower end",
-                "value": round(d.low, 6),
-                "verified": False,
-            },
-            {
-                "type": "inheritance_ci_high",
-                "name": f"{name}: upper end",
-                "value": round(d.high, 6),
-                "verified": False,
-            },
-        ],
-    }
+def _results(d: Decision, source: str) -> list[EvalResult]:
+    """Estimate and ends of the interval. The metric's name holds the task's, since the hub joins results of one data set under one task."""
+    from huggingface_hub import EvalResult
+
+    name = f"{d.task}: inherited gap, {d.comparison}, {d.contrast}"
+    return [
+        EvalResult(
+            task_type="text-classification",
+            dataset_name=source.rsplit("/", 1)[-1],
+            dataset_type=source.removeprefix("hf:") if source.startswith("hf:") else "local",
+            metric_type=kind,
+            metric_name=name + which,
+            metric_value=round(value, 6),
+        )
+        for kind, which, value in (
+            ("inheritance", "", d.estimate),
+            ("inheritance_ci_low", ": lower end", d.low),
+            ("inheritance_ci_high", ": upper end", d.high),
+        )
+    ]

@@ -18,6 +18,8 @@ from probate.core.parse import NotJson, json_value
 from probate.execution.folder_schema import ReviewItems, kept_json
 from probate.report.review.items import NOT_CLEAR
 
+NAN = float("nan")
+
 
 def mark_file(folder: Path, reviewer: str) -> Path:
     """The file of a reviewer's marks.
@@ -51,34 +53,37 @@ def read_marks(path: Path) -> dict[str, str]:
 
 
 def agreement(marks: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Cohen's κ of two reviewers over the items that both marked, else Krippendorff's α (nominal) over all; NaN where it is not defined."""
+    """Agreement of the reviewers over the items that at least two of them marked: Cohen's κ of two, Krippendorff's α (nominal) of more.
+
+    1 is complete agreement, 0 that expected by chance. Where it is undefined, the value is NaN and `reason` says why.
+    """
     if len(marks) < 2:
-        return {"method": "one reviewer", "value": float("nan"), "items": len(marks[0]) if marks else 0}
-    if len(marks) == 2:
-        both = sorted(set(marks[0]) & set(marks[1]))
+        items = sum(map(len, marks))
         return {
-            "method": "Cohen's κ",
-            "value": cohen([marks[0][i] for i in both], [marks[1][i] for i in both]),
-            "items": len(both),
+            "method": "one reviewer",
+            "value": NAN,
+            "items": items,
+            "reason": "agreement needs two reviewers",
         }
-    items = sorted({i for own in marks for i in own})
-    units = [[own[i] for own in marks if i in own] for i in items]
-    return {
-        "method": "Krippendorff's α",
-        "value": krippendorff(units),
-        "items": sum(len(u) > 1 for u in units),
-    }
+    shared = [
+        answers
+        for item in sorted({i for own in marks for i in own})
+        if len(answers := [own[item] for own in marks if item in own]) > 1
+    ]
+    pair = len(marks) == 2
+    found = {"method": "Cohen's κ" if pair else "Krippendorff's α", "value": NAN, "items": len(shared)}
+    if not shared:
+        return found | {"reason": "no item was marked by two reviewers"}
+    if len({answer for answers in shared for answer in answers}) == 1:
+        return found | {"reason": "only one answer was given to the items that two reviewers marked"}
+    return found | {"value": cohen(shared) if pair else krippendorff(shared)}
 
 
-def cohen(first: Sequence[str], second: Sequence[str]) -> float:
-    """Cohen's κ (1960): 1 always alike, 0 as by chance."""
-    if not first:
-        return float("nan")
-    n = len(first)
-    observed = sum(a == b for a, b in zip(first, second, strict=True)) / n
-    a, b = Counter(first), Counter(second)
-    chance = sum(a[k] * b[k] for k in a) / n**2
-    return (observed - chance) / (1 - chance) if chance < 1 else float("nan")
+def cohen(units: Sequence[Sequence[str]]) -> float:
+    """Cohen's κ (1960) of two answers to each item, not all the same."""
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(*zip(*units, strict=True)))
 
 
 def krippendorff(units: Sequence[Sequence[str]]) -> float:
