@@ -60,7 +60,11 @@ print([(d.name, d.known) for d in dimensions_of(read_set("rows.jsonl"))])
 def test_a_pack_names_its_columns_and_is_looked_for_in_texts(tmp_path):
     package = installed(tmp_path, "identity", "guild")
     pack = package / "probate_guild" / "guild.yaml"
-    text = pack.read_text().replace("titles: [first]", "titles: [smith]").replace("titles: [second]", "titles: [baker]")
+    text = (
+        pack.read_text()
+        .replace("titles: [first]", "titles: [smith]")
+        .replace("titles: [second]", "titles: [baker]")
+    )
     pack.write_text(text + "columns: [craft]\n")
     shape, dimensions = python(package, "-c", GUILD).splitlines()
     assert shape == "{'guild': 'craft'}"
@@ -70,7 +74,14 @@ def test_a_pack_names_its_columns_and_is_looked_for_in_texts(tmp_path):
 
 
 def test_the_order_and_the_columns_of_the_packs_that_ship():
-    assert [p.dimension for p in audited_packs()] == ["gender", "race", "culture", "religion", "disability", "age"]
+    assert [p.dimension for p in audited_packs()] == [
+        "gender",
+        "race",
+        "culture",
+        "religion",
+        "disability",
+        "age",
+    ]
     assert dimension_columns() == {
         "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race", "culture": "culture",
         "religion": "religion", "disability": "disability", "age": "age", "age_group": "age", "ses": "ses",

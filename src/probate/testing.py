@@ -27,6 +27,7 @@ from probate.data.user_turn import BIOGRAPHY
 from probate.mitigations.base import Mitigation, MitigationContext, mitigate
 from probate.models.embedded import cache_dir, proof_dir
 from probate.models.lm import LM
+from probate.stats.imbalance import UNCLEAR, detect
 from probate.tasks.base import Task, TaskContext
 from probate.tasks.choice import ChoiceTask, encode
 
@@ -171,7 +172,7 @@ def check_mitigation(mitigation: Mitigation) -> None:
     Raises:
         AssertionError: what it breaks: declarations, original records untouched, no record lost without a reason, labels
             untouched, ids unique, a trace in the provenance of each change, positive weights, determinism, doing it twice
-            where it says that this changes nothing, empty input, a fingerprint that holds what it reads.
+            where it says that this changes nothing, texts that show no group where it says so, empty input, a fingerprint that holds what it reads.
     """
     for name in ("name", "title", "source"):
         _expect(
@@ -212,6 +213,10 @@ def check_mitigation(mitigation: Mitigation) -> None:
         "a weight must be above 0; leave a record out with a reason instead",
     )
     _expect(found == mitigate(records, [mitigation], context), "two calls on the same records differ")
+    if mitigation.removes_groups:
+        pack = context.packs[0].only(context.groups)
+        shown = detect([r.text for r in found.records if r.origin == "augmented"], pack)
+        _expect(set(shown) <= {UNCLEAR}, "removes_groups, but an augmented text still shows a group")
     if mitigation.idempotent:
         again = mitigate(found.records, [mitigation], context)
         _expect(
