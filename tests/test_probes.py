@@ -188,7 +188,14 @@ def choices(prediction: list[str], target: list[str], confidence: float = 0.9) -
     )  # fmt: skip
 
 
-MEASURE = Measure("m", "share", "share", "", ("all",), lambda o: frame(o, everyone(o), o["score"]), True)
+MEASURE = Measure(
+    name="m",
+    title="share",
+    unit="share",
+    sides=("all",),
+    values=lambda o: frame(o, everyone(o), o["score"]),
+    primary=True,
+)
 
 
 def test_one_answer_to_everything_is_called_out():

@@ -89,6 +89,10 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
             measure.better in ("higher", "lower", "none"),
             f"{measure.name}: better must be higher, lower or none",
         )
+        _expect(
+            len(measure.sides) < 2 or all(n in measure.toward("GROUP", "OTHER") for n in ("GROUP", "OTHER")),
+            f"{measure.name}: toward must say in words what a gap between two groups means, with both names",
+        )
         found = measure.values(table)
         columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]
         _expect(

@@ -151,12 +151,12 @@ class Hiring(Task):
 
         found = [
             Measure(
-                "selected",
-                "share selected",
-                "share",
-                "{a} names are selected more often than {b} ones",
-                (groups[0], groups[1]),
-                by_gender,
+                name="selected",
+                title="share selected",
+                unit="share",
+                toward=lambda a, b: f"{a} names are selected more often than {b} ones",
+                sides=(groups[0], groups[1]),
+                values=by_gender,
                 primary=True,
                 better="higher",
             )
@@ -164,12 +164,12 @@ class Hiring(Task):
         for culture in ("arabic", "chinese", "portuguese", "spanish"):
             found.append(
                 Measure(
-                    f"selected[{culture}]",
-                    f"share selected, {culture} names",
-                    "share",
-                    "{a} names are selected more often than {b} ones",
-                    (culture, "other"),
-                    partial(by_culture, culture=culture),
+                    name=f"selected[{culture}]",
+                    title=f"share selected, {culture} names",
+                    unit="share",
+                    toward=lambda a, b: f"{a} names are selected more often than {b} ones",
+                    sides=(culture, "other"),
+                    values=partial(by_culture, culture=culture),
                     better="higher",
                 )
             )

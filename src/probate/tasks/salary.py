@@ -89,12 +89,12 @@ class Salary(Task):
         side = by_group(context.dimension, context.groups)
         return [
             Measure(
-                "salary",
-                "typical recommended salary",
-                "US$",
-                "{a} biographies are given a higher salary than {b} ones",
-                tuple(context.groups),
-                lambda o: frame(o, side(o), o["score"]),
+                name="salary",
+                title="typical recommended salary",
+                unit="US$",
+                toward=lambda a, b: f"{a} biographies are given a higher salary than {b} ones",
+                sides=tuple(context.groups),
+                values=lambda o: frame(o, side(o), o["score"]),
                 primary=True,
                 better="higher",
                 scale="log",

@@ -141,12 +141,14 @@ class Story(Task):
         def measure(dimension: str) -> Measure:
             side = by_group(dimension, sides[dimension])
             return Measure(
-                "negative_ratio" if dimension == first else f"negative_ratio[{dimension}]",
-                f"negative adjective ratio by {dimension}",
-                "share",
-                "stories about {a} names have a larger share of negative adjectives than those about {b} ones",
-                sides[dimension],
-                lambda o: frame(o, side(o), o["score"]),
+                name="negative_ratio" if dimension == first else f"negative_ratio[{dimension}]",
+                title=f"negative adjective ratio by {dimension}",
+                unit="share",
+                toward=lambda a, b: (
+                    f"stories about {a} names have a larger share of negative adjectives than those about {b} ones"
+                ),
+                sides=sides[dimension],
+                values=lambda o: frame(o, side(o), o["score"]),
                 primary=dimension == first,
                 better="lower",
             )
