@@ -12,15 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from probate.core.deferred import deferred
 from probate.core.records import MEMBER, fill
 from probate.core.yaml_file import own_yaml
 from probate.stats.measure import Measure, frame
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
-
-with deferred():
-    from probate.models.inference import scoring
-
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -115,7 +110,7 @@ class Hiring(Task):
             lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length)
             for values, _ in shown
         ]
-        scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+        scores = lm.score_options(prompts, options, tick=tick)
         outcomes = []
         for i, pairing in enumerate(pairings):
             chances = []
