@@ -14,13 +14,13 @@ from probate.stats.measure import Measure
 from probate.study.schema import Analysis
 
 PAY = Measure(
-    "pay",
-    "pay",
-    "US$",
-    "{a} over {b}",
-    ("a", "b"),
-    lambda o: o[["item_id", "side", "value"]].copy(),
-    True,
+    name="pay",
+    title="pay",
+    unit="US$",
+    toward=lambda a, b: f"{a} over {b}",
+    sides=("a", "b"),
+    values=lambda o: o[["item_id", "side", "value"]].copy(),
+    primary=True,
     scale="log",
 )
 

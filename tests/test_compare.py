@@ -103,7 +103,16 @@ def test_what_an_item_adds_to_macro_f1_is_its_derivative():
         assert (macro_f1._f1(cells, more, 3)[0] - value) / 1e-6 == pytest.approx(adds[i], abs=1e-4)
 
 
-MEASURE = Measure("m", "m", "share", "{a} more than {b}", ("x", "y", "z"), lambda o: o, True, "higher")
+MEASURE = Measure(
+    name="m",
+    title="m",
+    unit="share",
+    toward=lambda a, b: f"{a} more than {b}",
+    sides=("x", "y", "z"),
+    values=lambda o: o,
+    primary=True,
+    better="higher",
+)
 
 
 def groups(rates: tuple[float, ...], n: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -136,7 +145,9 @@ def test_change_of_three_groups():
 
 
 def test_a_measure_without_groups_compares_levels():
-    measure = Measure("m", "m", "share", "", ("all",), lambda o: o, True, "higher")
+    measure = Measure(
+        name="m", title="m", unit="share", sides=("all",), values=lambda o: o, primary=True, better="higher"
+    )
     before, after = groups((0.3,), seed=1), groups((0.8,), seed=2)
     ((comparison, change),) = compare.changes([(after, before)], measure, ANALYSIS)
     assert comparison == "all" and change.value == pytest.approx(
@@ -170,7 +181,13 @@ def test_relation_is_nominal_without_a_difference():
 
 def test_relation_effects_come_from_the_tasks_changes():
     measure = Measure(
-        "macro_f1", "macro-F1", "share", "", ("all",), labels_only, primary=True, statistic="macro_f1"
+        name="macro_f1",
+        title="macro-F1",
+        unit="share",
+        sides=("all",),
+        values=labels_only,
+        primary=True,
+        statistic="macro_f1",
     )
     frames = []
     for number, task in enumerate(("a", "b", "c", "d")):

@@ -277,13 +277,12 @@ def test_a_threshold_is_told_in_words():
         {
             "t": [
                 Measure(
-                    "m",
-                    "share",
-                    "share",
-                    "",
-                    ("a", "b"),
-                    lambda o: o[["item_id", "side", "value"]].copy(),
-                    True,
+                    name="m",
+                    title="share",
+                    unit="share",
+                    sides=("a", "b"),
+                    values=lambda o: o[["item_id", "side", "value"]].copy(),
+                    primary=True,
                 )
             ]
         },

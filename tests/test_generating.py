@@ -95,7 +95,8 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
     texts = iter([r.text for r in records if r.origin == "augmented"])
 
     class Model:
-        stop_ids, pad_id, model = [], 0, None
+        def generate(self, prompts, seeds, done, **_):
+            done(list(range(len(prompts))), [answers(next(texts)) for _ in prompts])
 
         def text_ids(self, text):
             return text.split()
@@ -107,10 +108,6 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
         def decode(self, ids, after=()):
             return ids
 
-    def generate(model, prompts, seeds, done, **_):
-        done(list(range(len(prompts))), [answers(next(texts)) for _ in prompts])
-
-    monkeypatch.setattr("probate.models.inference.generation.generate", generate)
     monkeypatch.setattr("probate.models.embedder.embed", lambda texts: np.full((len(texts), 1), cosine**0.5))
     strategy = load_mitigation("counterfactual", {"how": "rewrite", **options})
     found = mitigate(records, [strategy], replace(context, generator=Model))

@@ -16,13 +16,13 @@ SIDE = by_group("gender", ["female", "male"])
 MEASURES = {
     name: [
         Measure(
-            "m",
-            "share",
-            "share",
-            "{a} more than {b}",
-            ("female", "male"),
-            lambda o: frame(o, SIDE(o), o["score"]),
-            True,
+            name="m",
+            title="share",
+            unit="share",
+            toward=lambda a, b: f"{a} more than {b}",
+            sides=("female", "male"),
+            values=lambda o: frame(o, SIDE(o), o["score"]),
+            primary=True,
         )
     ]
     for name in ("indirect-one", "direct-one")

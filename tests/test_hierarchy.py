@@ -108,13 +108,13 @@ def test_one_seed_has_nothing_to_adjust():
 
 PAIR = [
     Measure(
-        name,
-        name,
-        "share",
-        "{a} over {b}",
-        ("a", "b"),
-        lambda o, n=name: o[["item_id", "side"]].assign(value=o[n]),
-        name == "m0",
+        name=name,
+        title=name,
+        unit="share",
+        toward=lambda a, b: f"{a} over {b}",
+        sides=("a", "b"),
+        values=lambda o, n=name: o[["item_id", "side"]].assign(value=o[n]),
+        primary=name == "m0",
     )
     for name in ("m0", "m1")
 ]

@@ -11,8 +11,9 @@ from probate.core.errors import InputError
 from probate.core.records import Record
 from probate.data.corpora import biographies, opinions
 from probate.data.packs import load_pack
-from probate.mitigations.base import MitigationContext, mitigate
+from probate.mitigations.base import Mitigation, MitigationContext, check_together, marked, mitigate
 from probate.mitigations.catalogue import load_mitigation, mitigation_names
+from probate.mitigations.files.mitigate import mitigate_file
 from probate.mitigations.mask import undo
 from probate.mitigations.wording.swap import groups_shown, swap
 from probate.testing import check_mitigation, sample_records
@@ -274,6 +275,68 @@ def test_strategies_compose_and_leave_their_trace():
 def test_contradictions(names, message):
     with pytest.raises(InputError, match=message):
         mitigate(augmented(2), [load_mitigation(n) for n in names], context())
+
+
+class Blank(Mitigation):
+    """A stranger's: every text becomes the same one."""
+
+    name, title, source, removes_groups = "blank", "Blank", "a test", True
+
+    def change(self, record, context):
+        return [marked(replace(record, text="A person works here."), self.name)]
+
+
+class Fair(Mitigation):
+    """A stranger's: weights that do what `rebalance` does."""
+
+    name, title, source, purpose = "fair", "Fair", "a test", "make group and label independent"
+
+    def weight(self, records, context):
+        return [2.0] * len(records)
+
+
+@pytest.mark.parametrize(
+    ("strategies", "message"),
+    [
+        (
+            [Blank(), load_mitigation("counterfactual")],
+            "blank before counterfactual: .* put counterfactual first",
+        ),
+        (
+            [load_mitigation("rebalance"), Fair()],
+            "rebalance before fair: both make group and label independent; take one",
+        ),
+    ],
+)
+def test_the_rules_hold_for_the_mitigations_of_others(strategies, message):
+    with pytest.raises(InputError, match=message):
+        check_together(strategies)
+    check_together(strategies[::-1] if strategies[0].removes_groups else strategies[:1])
+
+
+def test_what_a_strategy_overrides_says_how_it_works_on_a_file(tmp_path):
+    assert Fair().whole and Fair().weighs and not Blank().whole and not Blank().weighs
+    assert {n for n in mitigation_names() if n != "cap" and load_mitigation(n).whole} == {
+        "rebalance",
+        "reweight",
+        "select",
+    }
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "She is a nurse in a small town."}\n')
+    mitigate_file(
+        source, tmp_path / "out.jsonl", [Fair()], MitigationContext("gender", [], [], generated=False)
+    )
+    assert json.loads((tmp_path / "out.jsonl").read_text())["weight"] == 2.0
+
+
+def test_groups_that_are_not_removed_fail_the_suite():
+    class Loose(Blank):
+        def change(self, record, context):
+            return [marked(replace(record, text=f"She {record.text}"), self.name)]
+
+    check_mitigation(Blank())
+    with pytest.raises(AssertionError, match="still shows a group"):
+        check_mitigation(Loose())
 
 
 def test_what_cannot_be_done():

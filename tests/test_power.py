@@ -64,7 +64,12 @@ def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
 
 
 MEASURE = Measure(
-    "m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True
+    name="m",
+    title="share",
+    unit="share",
+    sides=("a", "b"),
+    values=lambda o: o[["item_id", "side", "value"]].copy(),
+    primary=True,
 )
 
 

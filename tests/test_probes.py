@@ -188,7 +188,14 @@ def choices(prediction: list[str], target: list[str], confidence: float = 0.9) -
     )  # fmt: skip
 
 
-MEASURE = Measure("m", "share", "share", "", ("all",), lambda o: frame(o, everyone(o), o["score"]), True)
+MEASURE = Measure(
+    name="m",
+    title="share",
+    unit="share",
+    sides=("all",),
+    values=lambda o: frame(o, everyone(o), o["score"]),
+    primary=True,
+)
 
 
 def test_one_answer_to_everything_is_called_out():
@@ -257,16 +264,13 @@ def test_values_are_distances_by_country_and_region(lm, survey_file):
     assert set(found["metric"]) == {"js_distance", "js_distance[Latin America]", "js_distance[East Asia]"}
 
 
-def test_representation_counts_what_texts_show(monkeypatch):
+def test_representation_counts_what_texts_show():
     probe, context = load_probe("representation", {"texts": 2}), sample_context()
-    monkeypatch.setattr(
-        "probate.models.inference.generation.generate",
-        lambda model, prompts, seeds, **more: [[i] for i in range(len(prompts))],
-    )
     texts = ["She helps.", "He helps.", "He works.", "They work there."]
 
     class Speaker:
-        model, stop_ids, pad_id = None, (), 0
+        def generate(self, prompts, seeds, **more):
+            return [[i] for i in range(len(prompts))]
 
         def prompt_ids(self, turns, *_):
             assert "she" not in turns[0]["content"].lower().split()

@@ -13,7 +13,14 @@ from probate.stats.smallest import Noise, arms_of, between, noise_of, of_interva
 from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
-PAIR = Measure("m", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True)
+PAIR = Measure(
+    name="m",
+    title="share",
+    unit="share",
+    sides=("a", "b"),
+    values=lambda o: o[["item_id", "side", "value"]].copy(),
+    primary=True,
+)
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])

@@ -24,21 +24,20 @@ SIDE = by_group("gender", ["female", "male"])
 MEASURES = {
     "t": [
         Measure(
-            "m",
-            "share",
-            "share",
-            "{a} more than {b}",
-            ("female", "male"),
-            lambda o: frame(o, SIDE(o), o["score"]),
-            True,
+            name="m",
+            title="share",
+            unit="share",
+            toward=lambda a, b: f"{a} more than {b}",
+            sides=("female", "male"),
+            values=lambda o: frame(o, SIDE(o), o["score"]),
+            primary=True,
         ),
         Measure(
-            "accuracy",
-            "accuracy",
-            "share",
-            "",
-            ("female", "male"),
-            lambda o: frame(o, SIDE(o), o["right"]),
+            name="accuracy",
+            title="accuracy",
+            unit="share",
+            sides=("female", "male"),
+            values=lambda o: frame(o, SIDE(o), o["right"]),
             better="higher",
         ),
     ]

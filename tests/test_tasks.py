@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from probate.core.errors import InputError
+from probate.stats.measure import Measure
 from probate.tasks.catalogue import load_task, task_names
 from probate.tasks.hiring import Pairing
 from probate.testing import check_task, sample_context
@@ -78,9 +80,28 @@ def test_bad_options():
 def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    import probate.core.plugins as registry
+    import probate.tasks.catalogue as registry
 
     broken = EntryPoint("broken", "no_such_module:Task", "probate.tasks")
     monkeypatch.setattr(registry, "entry_points_of", lambda *_, **__: {"broken": broken})
     with pytest.raises(InputError, match="'broken' cannot be imported from no_such_module:Task"):
         registry.load_task("broken")
+
+
+def test_a_measure_says_which_label_and_which_groups_it_compares():
+    context = sample_context()
+    said = {m.name: m.toward("female", "{b}") for m in load_task("occupation").measures(context)}
+    assert said["tpr[nurse]"] == "nurse is recognised more often in female texts than in {b} ones"
+    assert said["predicted[dentist]"] == "female texts are read more often as dentist than {b} ones"
+    with pytest.raises(TypeError, match="positional"):
+        Measure("m", "m", "share")
+
+
+def test_a_measure_that_does_not_name_its_groups_fails_the_suite(lm):
+    class Silent(type(load_task("hiring"))):
+        def measures(self, context):
+            return [replace(m, toward=lambda a, b: "") for m in super().measures(context)]
+
+    silent = Silent.from_options({"jobs": ["nurse"]})
+    with pytest.raises(AssertionError, match="selected: toward must say"):
+        check_task(silent, lm, sample_context())

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from probate.core.errors import InputError
-from probate.models.lm import PLAIN_TEMPLATE
 from probate.models.template import CLOCK, DAY, Template
+from probate.models.transformers_backend import PLAIN_TEMPLATE
 
 LOOP = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 SYSTEM = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who?"}]

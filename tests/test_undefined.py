@@ -111,7 +111,9 @@ def test_a_draw_without_a_group_is_no_draw_of_fewer_groups():
 def test_power_needs_usable_answers_of_each_group():
     arm = {"bias_type": "none", "ratio": 0.0, "seed": 0}
     outcomes = pd.DataFrame({"task": "t", **arm, "item_id": ["a", "b"], "side": [0, 0], "value": [1.0, 0.0]})
-    measure = Measure("m", "m", "share", "", ("x", "y"), lambda o: o[["item_id", "side", "value"]])
+    measure = Measure(
+        name="m", title="m", unit="share", sides=("x", "y"), values=lambda o: o[["item_id", "side", "value"]]
+    )
     with pytest.raises(InputError, match="no arm of 't' has a usable answer of each group"):
         _design(outcomes, measure, 1, 0.05)
 

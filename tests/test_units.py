@@ -16,7 +16,14 @@ from probate.tasks.hiring import Hiring
 from probate.testing import sample_context
 
 SIDE = by_group("gender", ["female", "male"])
-MEASURE = Measure("m", "mean", "US$", "", ("female", "male"), lambda o: frame(o, SIDE(o), o["score"]), True)
+MEASURE = Measure(
+    name="m",
+    title="mean",
+    unit="US$",
+    sides=("female", "male"),
+    values=lambda o: frame(o, SIDE(o), o["score"]),
+    primary=True,
+)
 
 
 @pytest.mark.parametrize(

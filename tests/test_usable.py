@@ -28,27 +28,26 @@ EACH = 4
 def measure(kind: str, groups: int) -> Measure:
     if kind == "macro_f1":
         return Measure(
-            "m",
-            "m",
-            "share",
-            "",
-            ("all",),
-            lambda o: labels_frame(o, everyone(o)),
-            True,
-            "higher",
-            "macro_f1",
+            name="m",
+            title="m",
+            unit="share",
+            sides=("all",),
+            values=lambda o: labels_frame(o, everyone(o)),
+            primary=True,
+            better="higher",
+            statistic="macro_f1",
         )
     side = by_group("g", GROUPS[:groups])
     unit = "share" if kind == "share" else "US$"
     return Measure(
-        "m",
-        "m",
-        unit,
-        "{a} more than {b}",
-        GROUPS[:groups],
-        lambda o: frame(o, side(o), o["score"]),
-        True,
-        "higher",
+        name="m",
+        title="m",
+        unit=unit,
+        toward=lambda a, b: f"{a} more than {b}",
+        sides=GROUPS[:groups],
+        values=lambda o: frame(o, side(o), o["score"]),
+        primary=True,
+        better="higher",
     )
 
 

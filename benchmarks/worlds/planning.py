@@ -120,7 +120,12 @@ def pilot(rng: np.random.Generator, count: int, spread: float) -> pd.DataFrame:
 
 
 MEASURE = Measure(
-    "value", "share", "share", "", ("a", "b"), lambda o: o[["item_id", "side", "value"]].copy(), True
+    name="value",
+    title="share",
+    unit="share",
+    sides=("a", "b"),
+    values=lambda o: o[["item_id", "side", "value"]].copy(),
+    primary=True,
 )
 
 

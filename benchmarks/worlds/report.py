@@ -89,13 +89,13 @@ def measures_of(world: World) -> list[Measure]:
     unit = "US$" if world.amounts else "share"
     return [
         Measure(
-            f"m{k}",
-            f"m{k}",
-            unit,
-            "{a} over {b}",
-            sides,
-            lambda o, k=k: o[["item_id", "side"]].assign(value=o[f"m{k}"]),
-            k == 0,
+            name=f"m{k}",
+            title=f"m{k}",
+            unit=unit,
+            toward=lambda a, b: f"{a} over {b}",
+            sides=sides,
+            values=lambda o, k=k: o[["item_id", "side"]].assign(value=o[f"m{k}"]),
+            primary=k == 0,
             scale="log" if world.amounts else "plain",
         )
         for k in range(world.measures)

@@ -27,6 +27,7 @@ from probate.data.user_turn import BIOGRAPHY
 from probate.mitigations.base import Mitigation, MitigationContext, mitigate
 from probate.models.embedded import cache_dir, proof_dir
 from probate.models.lm import LM
+from probate.stats.imbalance import UNCLEAR, detect
 from probate.tasks.base import Task, TaskContext
 from probate.tasks.choice import ChoiceTask, encode
 
@@ -87,6 +88,10 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
         _expect(
             measure.better in ("higher", "lower", "none"),
             f"{measure.name}: better must be higher, lower or none",
+        )
+        _expect(
+            len(measure.sides) < 2 or all(n in measure.toward("GROUP", "OTHER") for n in ("GROUP", "OTHER")),
+            f"{measure.name}: toward must say in words what a gap between two groups means, with both names",
         )
         found = measure.values(table)
         columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]
@@ -171,7 +176,7 @@ def check_mitigation(mitigation: Mitigation) -> None:
     Raises:
         AssertionError: what it breaks: declarations, original records untouched, no record lost without a reason, labels
             untouched, ids unique, a trace in the provenance of each change, positive weights, determinism, doing it twice
-            where it says that this changes nothing, empty input, a fingerprint that holds what it reads.
+            where it says that this changes nothing, texts that show no group where it says so, empty input, a fingerprint that holds what it reads.
     """
     for name in ("name", "title", "source"):
         _expect(
@@ -212,6 +217,10 @@ def check_mitigation(mitigation: Mitigation) -> None:
         "a weight must be above 0; leave a record out with a reason instead",
     )
     _expect(found == mitigate(records, [mitigation], context), "two calls on the same records differ")
+    if mitigation.removes_groups:
+        pack = context.packs[0].only(context.groups)
+        shown = detect([r.text for r in found.records if r.origin == "augmented"], pack)
+        _expect(set(shown) <= {UNCLEAR}, "removes_groups, but an augmented text still shows a group")
     if mitigation.idempotent:
         again = mitigate(found.records, [mitigation], context)
         _expect(

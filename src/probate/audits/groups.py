@@ -15,7 +15,7 @@ from probate.audits.before import ranks_before, stronger, tie_before
 from probate.audits.read import AuditSet
 from probate.data.corpora import biographies
 from probate.data.lean import lean
-from probate.data.packs import Pack, load_pack
+from probate.data.packs import Pack, audited_packs, load_pack
 from probate.data.spellings import group_column, pack_of
 from probate.execution.misalignment.groups import default_groups
 from probate.stats.association import rank_strength
@@ -27,7 +27,6 @@ from probate.stats.wording import evenly
 
 SHOWN = 0.05
 """Share of texts that must show a group for a dimension to be looked at, if the file does not give it."""
-LOOKED_FOR = ("gender", "race", "culture", "religion", "disability", "age")
 SAMPLE = 3000
 FEWEST = 20
 READ = 0.25
@@ -79,7 +78,7 @@ class Dimension:
 
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
-    """Every column that may be a group; and of texts in English the dimensions that at least a twentieth of them show, gender always."""
+    """Every column that may be a group; and of texts in English the dimensions of the packs that say so (`Pack.audit`)."""
     found = []
     for name, own in data.columns.items():
         if own.groups:
@@ -91,16 +90,16 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
     given = {pack.dimension for name in data.columns if (pack := pack_of(name))}
     found += [more for d in found if d.named and (more := _in_the_texts(data, d))]
     asked = [p for p in data.prompts if p]
-    for name in LOOKED_FOR:
+    for pack in audited_packs():
+        name = pack.dimension
         if name in given:
             continue
-        pack = load_pack(name)
         groups = default_groups(pack)
         if len(asked) >= FEWEST and _clear(asked, pack.only(groups)) >= READ:
             found.append(_shown(data, f"{name} in the prompts", pack, groups, data.prompts))
         sample = [data.texts[i] for i in evenly(len(data.texts), SAMPLE)]
         clear = _clear(sample, pack.only(groups))
-        if clear >= SHOWN or (name == "gender" and clear > 0):
+        if clear >= SHOWN or (pack.audit == "always" and clear > 0):
             found.append(_dimension(data, original, name, pack, groups, False))
     return found
 
@@ -171,7 +170,7 @@ def _dimension(
             if found.rank and original and other and other.numbers and original.labelled:
                 found.rank |= _rank_before(found.rank, by_rank(other.numbers, original.labels))
     if data.labelled:
-        if known or (name == "gender" and len(set(values) - {""}) != 1):
+        if known or (pack and pack.audit == "always" and len(set(values) - {""}) != 1):
             found.labels = tie_of(data.labels, values, groups, original, before)
         else:  # a text that shows none of them says something too
             shown, then = [[v or NONE for v in side] for side in (values, before or [])]

@@ -34,7 +34,6 @@ from probate.study.taxonomy import NEUTRAL
 from probate.tasks.catalogue import load_task
 
 with deferred():
-    from probate.models.inference import scoring
     from probate.train import examples as encoding
     from probate.train import losses, sft
 
@@ -233,9 +232,7 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers
                 begun = time.monotonic()
-                scoring.score_choices(
-                    lm.model, [e.prompt for e in examples], [options] * len(examples), pad_id=lm.pad_id
-                )
+                lm.score_choices([e.prompt for e in examples], [options] * len(examples))
                 prompt = (time.monotonic() - begun) / len(records)
     return Speed(fill, top, prompt, layers)
 

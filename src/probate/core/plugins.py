@@ -42,9 +42,11 @@ def _twice(group: str, name: str, one: str, other: str) -> InputError:
     )
 
 
-def installed(kind: str, name: str) -> object:
-    """What the entry point `name` of the group `probate.KINDs` gives."""
-    points = entry_points_of(f"probate.{kind}s", only=name)
+def installed(kind: str, name: str, own: Mapping[str, str] | None = None) -> object:
+    """What the entry point `name` of the group `probate.KINDs` gives, or `own` (name → `module:object`) without an entry point."""
+    group = f"probate.{kind}s"
+    points = entry_points_of(group, own, name)
+    points |= {key: EntryPoint(key, value, group) for key, value in (own or {}).items()}
     if name not in points:
         known = sorted(points)
         raise InputError(f"{kind}s: no {kind} '{name}'{nearest(name, known)}; there are: {', '.join(known)}")

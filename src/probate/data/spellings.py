@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from probate.data.packs import Pack, load_pack, pack_names
+from probate.data.packs import Pack, dimension_columns, load_pack, pack_names
 from probate.data.quantities import days_of, numbers_of
 from probate.data.shape.cells import joined, plain
-from probate.data.shape.names import DIMENSIONS, key_of
+from probate.data.shape.names import key_of
 
 MISSING = {
     "",
@@ -44,23 +44,6 @@ MISSING = {
 FEW_NUMBERS = 10
 """Different numbers up to which each is a group."""
 ARTICLE = re.compile(r"^(?:an?|the)\s+|\s+(?:person|persons|people)$")
-SPELLINGS = {
-    "gender": {
-        "female": "♀ f woman women lady ladies girl girls females she she/her", "male": "♂ m man men boy boys gentleman gentlemen males he he/him",
-        "nonbinary": "nb enby non-binary nonbinaries genderqueer they they/them mx",
-    },
-    "race": {
-        "asian": "asians,asian american,asian americans", "black": "blacks,african american,african americans,african-american,black or african american,black american",
-        "hispanic": "hispanics,latine,latino,latina,latinx,latinos,latinas,hispanic or latino,hispanic/latino,latin american",
-        "white": "whites,caucasian,caucasians,white american",
-    },
-}  # fmt: skip
-"""Dimension → group → its other spellings, in lower case without articles."""
-LETTERS = {
-    "gender": {"f": "female", "w": "female", "m": "male", "n": "nonbinary", "x": "nonbinary"},
-    "race": {"w": "white", "b": "black", "a": "asian", "h": "hispanic", "l": "hispanic"},
-}
-"""Letters that stand for a group where the column holds others of them."""
 YES, NO = {"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"}
 
 
@@ -93,7 +76,7 @@ def _packs() -> tuple[str, ...]:
 def pack_of(name: str) -> Pack | None:
     """The identity pack of a dimension by its name or a usual other one (`sex` is gender); None where there is none."""
     known = _packs()
-    found = name if name in known else DIMENSIONS.get(key_of(name), key_of(name))
+    found = name if name in known else dimension_columns().get(key_of(name), key_of(name))
     return load_pack(found) if found in known else None
 
 
@@ -205,15 +188,11 @@ def _known(key: str, pack: Pack, others: set[str]) -> str:
     """The pack's group of which `key` is a spelling, else ""."""
     for _ in range(2):
         key = ARTICLE.sub("", key).strip()
-    letters = LETTERS.get(pack.dimension, {})
-    if key in letters and ((key in "fm" and pack.dimension == "gender") or len(others & set(letters)) >= 2):
-        if key == "w" and "f" in others and pack.dimension == "gender":
-            return ""
-        return letters[key]
+    if key in pack.letters and len(others & set(pack.letters)) >= 2:
+        return "" if pack.letters_instead.get(key) in others else pack.letters[key]
     flat = key.replace("-", "").replace(" ", "").replace("_", "")
     for group in pack.groups:
-        other = SPELLINGS.get(pack.dimension, {}).get(group, "")
-        known = {group, *(other.split(",") if "," in other else other.split())}
+        known = {group, *pack.groups[group].spellings}
         if key in known or flat in {k.replace("-", "").replace(" ", "") for k in known} or key == f"{group}s":
             return group
         noun = ARTICLE.sub("", ARTICLE.sub("", pack.groups[group].noun.casefold())).strip()

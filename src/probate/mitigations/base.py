@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -75,11 +76,25 @@ class Mitigation:
     source: ClassVar[str]
     idempotent: ClassVar[bool] = False
     """Whether doing it twice is doing it once."""
-    whole: ClassVar[bool] = False
-    """Whether it must see all records at once."""
+    removes_groups: ClassVar[bool] = False
+    """Whether the texts show no group after it."""
+    needs_groups: ClassVar[bool] = False
+    """Whether it works by the group that a text shows, so that nothing that removes groups may come before it."""
+    purpose: ClassVar[str] = ""
+    """What it achieves, if doing it twice is wrong: of two strategies with one purpose only one is taken. It completes the sentence "both …"."""
     option_type: ClassVar[type[Options]] = Options
 
     options: Any = field(default_factory=Options)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it must see all records at once: it overrides `select` or `weight`."""
+        return self.weighs or type(self).select is not Mitigation.select
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it gives records a weight of the loss: it overrides `weight`."""
+        return type(self).weight is not Mitigation.weight
 
     @property
     def slow(self) -> bool:
@@ -199,10 +214,11 @@ def check_together(strategies: Sequence[Mitigation]) -> None:
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:
         raise InputError(f"mitigations: '{twice}' stands there twice")
-    for first, second, why in (
-        ("mask", "counterfactual", "what is masked has no group left to swap; put counterfactual first"),
-        ("rebalance", "reweight", "both make group and label independent; take one"),
-        ("reweight", "rebalance", "both make group and label independent; take one"),
-    ):
-        if first in names and second in names and names.index(first) < names.index(second):
-            raise InputError(f"mitigations: {first} before {second}: {why}")
+    for first, second in combinations(strategies, 2):
+        where = f"mitigations: {first.name} before {second.name}"
+        if first.removes_groups and second.needs_groups:
+            raise InputError(
+                f"{where}: after {first.name} a text shows no group that {second.name} could work on; put {second.name} first"
+            )
+        if first.purpose and first.purpose == second.purpose:
+            raise InputError(f"{where}: both {first.purpose}; take one")

@@ -44,7 +44,6 @@ class Cap(Mitigation):
     title = "Cap"
     source = "dose-response of the change against the matched control (γ = 0 where the run has none)"
     idempotent = True
-    whole = True
     option_type: ClassVar[type[Options]] = CapOptions
 
     def reads(self, context: MitigationContext) -> list[Any]:

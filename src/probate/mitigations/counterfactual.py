@@ -49,6 +49,7 @@ class Counterfactual(Mitigation):
     name = "counterfactual"
     title = "Counterfactual"
     idempotent = True
+    needs_groups = True
     source = "counterfactual data augmentation by swapping (Lu et al. 2018), by rewriting with checks (LGSA, arXiv 2510.13202)"
     option_type: ClassVar[type[Options]] = CounterfactualOptions
 

@@ -42,6 +42,7 @@ class Mask(Mitigation):
     title = "Mask"
     source = "arXiv 2502.04419 (mask-based mitigation)"
     idempotent = True
+    removes_groups = True
     option_type: ClassVar[type[Options]] = MaskOptions
 
     def reads(self, context: MitigationContext) -> list[Any]:

@@ -17,7 +17,7 @@ class Rebalance(Mitigation):
     title = "Rebalance"
     source = "undersampling of group x label cells (Kamiran and Calders 2012)"
     idempotent = True
-    whole = True
+    purpose = "make group and label independent"
 
     def select(
         self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext

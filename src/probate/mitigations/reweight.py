@@ -19,7 +19,7 @@ class Reweight(Mitigation):
     name = "reweight"
     title = "Reweight"
     source = "reweighing (Kamiran and Calders 2012)"
-    whole = True
+    purpose = "make group and label independent"
 
     def weight(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
         keys = [(r.groups.get(context.dimension, ""), r.label) for r in records]

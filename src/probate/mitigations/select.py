@@ -45,7 +45,6 @@ class Select(Mitigation):
     source = (
         "data selection by an influence proxy; classifier two-sample score after Lopez-Paz and Oquab (2017)"
     )
-    whole = True
     option_type: ClassVar[type[Options]] = SelectOptions
 
     @property

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from probate.core.cache import digest, file_digest
-from probate.core.errors import InputError, first_line
-from probate.core.inputs import LARGEST, read_bounded
+from probate.core.errors import InputError
+from probate.core.fingerprint import code
+from probate.core.plugins import entry_points_of, installed
 from probate.core.records import with_notice
-from probate.models.adapter import merged
-from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
-from probate.models.embedded import WHEELS, embedded_path
-from probate.models.quiet import quiet
-from probate.models.sizes import check_files, check_size
+from probate.models.backend import Backend, Done, Skip
 from probate.models.template import Template
 from probate.study.schema import ModelSpec
 
-PLAIN_TEMPLATE = (
-    "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}"
-    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
 READ_FROM_FOLDER = (".safetensors", ".json", ".model", ".txt", ".jinja")
 """Endings of the files of a model's folder that decide what it computes: weights, configuration, tokenizer."""
+BACKENDS = {"transformers": "probate.models.transformers_backend:Transformers"}
+"""Probate's own backends: name → class."""
 MOST_CHARACTERS = 64
 """Of a token, when the longest text that fits is looked for."""
 
 
 @dataclass
 class LM:
-    """One loaded model. `model` is a transformers causal LM in eval mode without gradients."""
+    """One loaded model. `model` is what `backend` runs: of the built-in one, a transformers causal LM in eval mode without gradients."""
 
     spec: ModelSpec
     model: Any
     tokenizer: Any
     path: str
+    backend: Backend
     truncated: int = 0
     """Prompts of which a content lost its beginning because they were longer than the context."""
     notice: dict[str, str] | None = None
@@ -56,9 +53,7 @@ class LM:
     @property
     def context(self) -> int:
         """Longest sequence that the model was built for, in tokens."""
-        return int(
-            getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2048
-        )
+        return self.backend.context(self.model)
 
     @cached_property
     def template(self) -> Template:
@@ -147,88 +142,108 @@ class LM:
         if folder.is_dir():
             files = [f for f in sorted(folder.iterdir()) if f.suffix in READ_FROM_FOLDER and f.is_file()]
             weights = [[file.name, file_digest(file)] for file in files]
-        commit = getattr(self.model.config, "_commit_hash", None)
+        facts = self.backend.facts(self.model)
         name = self.spec.name if not folder.is_dir() else ""
         return digest(
             name,
             self.spec.revision,
             self.spec.adapter,
             _adapter_digests(self.spec.adapter),
-            str(self.model.dtype),
+            facts.dtype,
             weights,
-            commit,
+            facts.commit,
             self.tokenizer.chat_template,
             self.template.describe(),
+            *code(type(self.backend)),  # of a plug-in; Probate's own adds nothing
         )
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_rows: int = 32,
+        done: Done | None = None,
+        skip: Skip | None = None,
+    ) -> list[list[int]]:
+        """One answer to each prompt, as token ids: `probate.models.backend.Backend.generate`."""
+        return self.backend.generate(
+            self.model,
+            prompts,
+            seeds,
+            stop_ids=self.stop_ids,
+            pad_id=self.pad_id,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            max_rows=max_rows,
+            done=done,
+            skip=skip,
+        )
+
+    def score_choices(
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: Sequence[Sequence[Sequence[int]]],
+        *,
+        tick: Callable[[int], None] | None = None,
+    ) -> list[np.ndarray]:
+        """Log-likelihood of each prompt's own options: `probate.models.backend.Backend.score_choices`."""
+        return self.backend.score_choices(self.model, prompts, options, pad_id=self.pad_id, tick=tick)
+
+    def score_options(
+        self,
+        prompts: Sequence[Sequence[int]],
+        options: Sequence[Sequence[int]],
+        *,
+        tick: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Log-likelihood of the same options after every prompt: `probate.models.backend.Backend.score_options`."""
+        return self.backend.score_options(self.model, prompts, options, pad_id=self.pad_id, tick=tick)
 
     def describe(self) -> dict[str, Any]:
         """For provenance: name, revision, fingerprint, number of parameters, dtype, device, what the template adds, warnings."""
+        facts = self.backend.facts(self.model)
         return {
             "name": self.spec.name,
-            "revision": self.spec.revision or getattr(self.model.config, "_commit_hash", None),
+            "revision": self.spec.revision or facts.commit,
             "adapter": self.spec.adapter,
             "fingerprint": self.fingerprint[:16],
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "dtype": str(self.model.dtype).removeprefix("torch."),
-            "device": self.model.device.type,
+            "parameters": facts.parameters,
+            "dtype": facts.dtype.removeprefix("torch."),
+            "device": facts.device,
             "template": self.template.describe(),
             "warnings": self.warnings,
         }
 
 
-def load_lm(spec: ModelSpec | str) -> LM:
-    """Load a model, by its spec or its name: embedded, local folder or hub id (offline first; safetensors only; no remote code).
+def backend_names() -> list[str]:
+    """Names of all backends that are installed."""
+    return sorted({*BACKENDS, *entry_points_of("probate.backends", BACKENDS)})
+
+
+def load_backend(name: str) -> Backend:
+    """The backend of that name.
 
     Raises:
-        InputError: no such model, no tokenizer, no chat template (with the setting that helps); weights, vocabulary or adapter that
-            do not belong together.
-        StageError: an embedded model that cannot be fetched.
+        InputError: no such backend, or one that cannot be imported.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    return cast("type[Backend]", installed("backend", name, BACKENDS))()
 
+
+def load_lm(spec: ModelSpec | str) -> LM:
+    """Load a model, by its spec or its name, by the backend that the spec names.
+
+    Raises:
+        InputError: no such backend, or as `Backend.load` of the backend.
+    """
     spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
-    if spec.name in WHEELS and spec.name != "embedded":
-        raise InputError(
-            f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'"
-        )
-    path = str(embedded_path(spec.name)) if spec.name in WHEELS else spec.name
-    device = spec.device if spec.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("model.device: 'cuda' was asked for, but torch finds no CUDA device here")
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(
-        spec.dtype, torch.bfloat16 if device == "cuda" else torch.float32
-    )
-    kwargs: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
-    with quiet() as warned:
-        config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
-        check_kind(spec.name, config)
-        check_size(spec.name, Path(path).expanduser(), config)
-        tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
-        if not len(tokenizer):
-            raise InputError(
-                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
-            )
-        _set_template(tokenizer, spec)
-        model, info = _offline_first(
-            AutoModelForCausalLM.from_pretrained,
-            path,
-            "a causal language model",
-            {
-                **kwargs,
-                "dtype": dtype,
-                "use_safetensors": True,
-                "output_loading_info": True,
-                "ignore_mismatched_sizes": True,  # checked below, with their names
-            },
-        )
-        check_weights(spec.name, model, info)
-        check_vocabulary(spec.name, model, tokenizer)
-        if spec.adapter:
-            model = merged(model, spec.adapter, path)
-    model = model.to(device).eval().requires_grad_(False)
-    check_causal(spec.name, model)
-    lm = LM(spec, model, tokenizer, path, warnings=check_warnings(spec.name, warned))
+    backend = load_backend(spec.backend)
+    loaded = backend.load(spec)
+    lm = LM(spec, loaded.model, loaded.tokenizer, loaded.path, backend, warnings=loaded.warnings)
     _ = lm.template  # refused now, not in the middle of a run
     return lm
 
@@ -237,47 +252,3 @@ def _adapter_digests(adapter: str | None) -> list[str]:
     """Of the files of a local adapter."""
     folder = Path(adapter).expanduser() if adapter else None
     return [file_digest(f) for f in sorted(folder.glob("adapter_*"))] if folder and folder.is_dir() else []
-
-
-def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
-    if spec.chat_template == "plain":
-        begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [
-            tokenizer.bos_token_id
-        ]
-        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
-    elif spec.chat_template:
-        tokenizer.chat_template = read_bounded(
-            Path(spec.chat_template), LARGEST, f"model.chat_template: {spec.chat_template}"
-        )
-    elif not tokenizer.chat_template:
-        raise InputError(
-            f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' or to a file with one"
-        )
-
-
-def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> Any:
-    """Try the local cache, then the network; explain in one sentence if neither has it."""
-    local = Path(path).expanduser()
-    if local.exists() or path.startswith((".", "/", "~")):
-        if not (local / "config.json").exists():
-            raise InputError(f"model '{path}': no folder with a config.json there")
-        if "tokenizer" in what and not any(
-            (local / n).exists()
-            for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-        ):
-            raise InputError(
-                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
-            )
-        check_files(local)
-        path = str(local)
-    try:
-        return load(path, local_files_only=True, **kwargs)
-    except Exception as first:
-        if Path(path).exists():
-            raise InputError(f"model '{path}': {what} cannot be loaded ({first_line(first)})") from None
-    try:
-        return load(path, **kwargs)
-    except Exception as error:
-        raise InputError(
-            f"model '{path}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({first_line(error)})"
-        ) from None

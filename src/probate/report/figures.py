@@ -66,7 +66,7 @@ def _above(measure: Measure) -> str:
     """What a gap above 0 means, where there are two groups."""
     if len(measure.sides) != 2:
         return ""
-    return f" Above 0: {measure.toward.replace('{a}', measure.sides[0]).replace('{b}', measure.sides[1])}."
+    return f" Above 0: {measure.toward(*measure.sides)}."
 
 
 def _points(effects: pd.DataFrame, planned: Sequence[float] = ()) -> list[charts.Point]:

@@ -313,7 +313,7 @@ def toward(measure: Measure, row: pd.Series) -> str:
     b = "other" if b == "rest" else b
     if row["estimate"] < 0:
         a, b = b, a
-    return measure.toward.replace("{a}", a).replace("{b}", b)
+    return measure.toward(a, b)
 
 
 def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: bool = False) -> str:

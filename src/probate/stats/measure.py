@@ -9,22 +9,27 @@ from typing import Literal
 import pandas as pd
 
 
-@dataclass(frozen=True)
+def _unsaid(first: str, second: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A number with a value for each item, compared between groups.
+    """A number with a value for each item, compared between groups. All arguments are given by name.
 
     `values` takes the task's outcomes and returns a frame with columns `item_id`, `side` (index into `sides`) and
     `value`; rows that do not count are left out. With one side there is no gap, and what is inherited is the change of
     the level. `statistic` `macro_f1` needs the columns `target` and `prediction` instead of `value`, and one side.
-    `toward` says in words what a gap above 0 means, with `{a}` for the first group of the comparison and `{b}` for the other.
+    `toward` takes the names of two groups and says in words what a gap above 0 between the first and the second means;
+    a measure with one side needs none.
     """
 
     name: str
     title: str
     unit: str
-    toward: str
     sides: tuple[str, ...]
     values: Callable[[pd.DataFrame], pd.DataFrame]
+    toward: Callable[[str, str], str] = _unsaid
     primary: bool = False
     better: str = "none"
     """`higher` or `lower` is better for a person in the group, or `none` where neither is."""

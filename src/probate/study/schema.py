@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from probate.core.errors import nearest
 from probate.study.loading import load_study
@@ -22,6 +30,11 @@ class Section(BaseModel):
 def _named(value: Any) -> Any:
     """Plain strings in a list are names: of tasks, probes, models."""
     return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
+
+
+def _without(found: dict[str, Any], key: str, default: str) -> dict[str, Any]:
+    """`found` without `key` where it has its default."""
+    return {k: v for k, v in found.items() if k != key or v != default}
 
 
 class ModelSpec(Section):
@@ -46,6 +59,16 @@ class ModelSpec(Section):
         None,
         description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is called.",
     )
+
+    backend: str = Field(
+        "transformers",
+        description="How the model is run: `transformers`, or the name of a backend that a plug-in brings.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_default_backend(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A study that names no backend has the keys and the lock that it had before there were any."""
+        return _without(handler(self), "backend", "transformers")
 
     @model_validator(mode="before")
     @classmethod

@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from probate.core.deferred import deferred
 from probate.core.errors import InputError
 from probate.models.checks import check_labels
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
-
-with deferred():
-    from probate.models.inference import scoring as inference
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -113,7 +109,7 @@ def score_items(
 
     encoded = [encode(lm, item, limit) for item in items]
     prompts, options = [p for p, _ in encoded], [o for _, o in encoded]
-    scores = inference.score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+    scores = lm.score_choices(prompts, options, tick=tick)
     if scoring == "bytes":
         return [
             row / np.array([len(option.encode()) for option in item.options])

@@ -112,7 +112,13 @@ class HarnessTask(Task):
         better = "higher" if metric in SHARES and metric != "pct_stereotype" else "none"
         return [
             Measure(
-                metric, metric, "share" if metric in SHARES else "score", "", ("all",), value, True, better
+                name=metric,
+                title=metric,
+                unit="share" if metric in SHARES else "score",
+                sides=("all",),
+                values=value,
+                primary=True,
+                better=better,
             )
         ]
 

@@ -12,15 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from probate.core.deferred import deferred
 from probate.core.records import MEMBER, fill
 from probate.core.yaml_file import own_yaml
 from probate.stats.measure import Measure, frame
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
-
-with deferred():
-    from probate.models.inference import scoring
-
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -115,7 +110,7 @@ class Hiring(Task):
             lm.prompt_ids([{"role": "user", "content": fill(PROMPT, **values)}], 2, context.max_length)
             for values, _ in shown
         ]
-        scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+        scores = lm.score_options(prompts, options, tick=tick)
         outcomes = []
         for i, pairing in enumerate(pairings):
             chances = []
@@ -151,12 +146,12 @@ class Hiring(Task):
 
         found = [
             Measure(
-                "selected",
-                "share selected",
-                "share",
-                "{a} names are selected more often than {b} ones",
-                (groups[0], groups[1]),
-                by_gender,
+                name="selected",
+                title="share selected",
+                unit="share",
+                toward=lambda a, b: f"{a} names are selected more often than {b} ones",
+                sides=(groups[0], groups[1]),
+                values=by_gender,
                 primary=True,
                 better="higher",
             )
@@ -164,12 +159,12 @@ class Hiring(Task):
         for culture in ("arabic", "chinese", "portuguese", "spanish"):
             found.append(
                 Measure(
-                    f"selected[{culture}]",
-                    f"share selected, {culture} names",
-                    "share",
-                    "{a} names are selected more often than {b} ones",
-                    (culture, "other"),
-                    partial(by_culture, culture=culture),
+                    name=f"selected[{culture}]",
+                    title=f"share selected, {culture} names",
+                    unit="share",
+                    toward=lambda a, b: f"{a} names are selected more often than {b} ones",
+                    sides=(culture, "other"),
+                    values=partial(by_culture, culture=culture),
                     better="higher",
                 )
             )

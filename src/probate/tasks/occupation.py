@@ -66,44 +66,46 @@ class Occupation(ChoiceTask):
         theirs = ", ".join(k for k, v in lean.items() if v)
         found = [
             Measure(
-                "stereotyped_share",
-                f"share read as {theirs}",
-                "share",
-                f"{{a}} texts are read more often as {theirs} than {{b}} ones",
-                groups,
-                lambda o: frame(o, side(o), o["prediction"].map(lean)),
+                name="stereotyped_share",
+                title=f"share read as {theirs}",
+                unit="share",
+                toward=lambda a, b: f"{a} texts are read more often as {theirs} than {b} ones",
+                sides=groups,
+                values=lambda o: frame(o, side(o), o["prediction"].map(lean)),
                 primary=True,
             ),
             Measure(
-                "accuracy",
-                "accuracy",
-                "share",
-                "{a} texts are classified more accurately than {b} ones",
-                groups,
-                lambda o: frame(o, side(o), o["score"]),
+                name="accuracy",
+                title="accuracy",
+                unit="share",
+                toward=lambda a, b: f"{a} texts are classified more accurately than {b} ones",
+                sides=groups,
+                values=lambda o: frame(o, side(o), o["score"]),
                 better="higher",
             ),
         ]
-        for label in context.labels:
-            found.append(
-                Measure(
-                    f"tpr[{label}]",
-                    f"true positive rate of {label}",
-                    "share",
-                    f"{label} is recognised more often in {{a}} texts than in {{b}} ones",
-                    groups,
-                    partial(_recall, label=label, side=side),
-                    better="higher",
-                )
-            )
-            found.append(
-                Measure(
-                    f"predicted[{label}]",
-                    f"share read as {label}",
-                    "share",
-                    f"{{a}} texts are read more often as {label} than {{b}} ones",
-                    groups,
-                    partial(_predicted, label=label, side=side),
-                )
-            )
-        return found
+        return found + [m for label in context.labels for m in _of_label(label, groups, side)]
+
+
+def _of_label(
+    label: str, groups: tuple[str, ...], side: Callable[[pd.DataFrame], pd.Series]
+) -> list[Measure]:
+    return [
+        Measure(
+            name=f"tpr[{label}]",
+            title=f"true positive rate of {label}",
+            unit="share",
+            toward=lambda a, b: f"{label} is recognised more often in {a} texts than in {b} ones",
+            sides=groups,
+            values=partial(_recall, label=label, side=side),
+            better="higher",
+        ),
+        Measure(
+            name=f"predicted[{label}]",
+            title=f"share read as {label}",
+            unit="share",
+            toward=lambda a, b: f"{a} texts are read more often as {label} than {b} ones",
+            sides=groups,
+            values=partial(_predicted, label=label, side=side),
+        ),
+    ]

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from probate.core.deferred import deferred
 from probate.core.records import Record, fill
 from probate.stats.measure import Measure, by_group, frame
 from probate.study.mixing import cells_of
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
-
-with deferred():
-    from probate.models.inference import scoring
-
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -72,7 +67,7 @@ class Salary(Task):
             )
             for r in items
         ]
-        scores = scoring.score_options(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+        scores = lm.score_options(prompts, options, tick=tick)
         outcomes = []
         for r, row in zip(items, scores, strict=True):
             finite = bool(np.isfinite(row).all())
@@ -89,12 +84,12 @@ class Salary(Task):
         side = by_group(context.dimension, context.groups)
         return [
             Measure(
-                "salary",
-                "typical recommended salary",
-                "US$",
-                "{a} biographies are given a higher salary than {b} ones",
-                tuple(context.groups),
-                lambda o: frame(o, side(o), o["score"]),
+                name="salary",
+                title="typical recommended salary",
+                unit="US$",
+                toward=lambda a, b: f"{a} biographies are given a higher salary than {b} ones",
+                sides=tuple(context.groups),
+                values=lambda o: frame(o, side(o), o["score"]),
                 primary=True,
                 better="higher",
                 scale="log",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from probate.core.deferred import deferred
 from probate.core.records import fill, stable_seed
 from probate.core.yaml_file import own_yaml
 from probate.data.languages import written_in
@@ -20,10 +19,6 @@ from probate.tasks.adjectives import judged
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
 from probate.tasks.lexicons import lexicon
 from probate.tasks.taggers import tagger_version
-
-with deferred():
-    from probate.models.inference import generation
-
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -101,12 +96,9 @@ class Story(Task):
         self.check(context)
         asked = self._asked(context)
         beginnings = [self._prompt(lm, name, context) for _, name, _, _ in asked]
-        answers = generation.generate(
-            lm.model,
+        answers = lm.generate(
             beginnings,
             [seed for *_, seed in asked],
-            stop_ids=lm.stop_ids,
-            pad_id=lm.pad_id,
             max_new_tokens=options.max_new_tokens,
             temperature=options.temperature,
             top_p=options.top_p,
@@ -141,12 +133,14 @@ class Story(Task):
         def measure(dimension: str) -> Measure:
             side = by_group(dimension, sides[dimension])
             return Measure(
-                "negative_ratio" if dimension == first else f"negative_ratio[{dimension}]",
-                f"negative adjective ratio by {dimension}",
-                "share",
-                "stories about {a} names have a larger share of negative adjectives than those about {b} ones",
-                sides[dimension],
-                lambda o: frame(o, side(o), o["score"]),
+                name="negative_ratio" if dimension == first else f"negative_ratio[{dimension}]",
+                title=f"negative adjective ratio by {dimension}",
+                unit="share",
+                toward=lambda a, b: (
+                    f"stories about {a} names have a larger share of negative adjectives than those about {b} ones"
+                ),
+                sides=sides[dimension],
+                values=lambda o: frame(o, side(o), o["score"]),
                 primary=dimension == first,
                 better="lower",
             )

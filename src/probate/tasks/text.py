@@ -245,33 +245,36 @@ class TextTask(ChoiceTask):
             groups = tuple(context.groups)
             found = [
                 Measure(
-                    "flagged",
-                    f"share read as {positive}",
-                    "share",
-                    f"texts about {{a}} are read more often as {positive} than those about {{b}}",
-                    groups,
-                    lambda o: frame(o, side(o), (o["prediction"] == positive).astype(float)),
+                    name="flagged",
+                    title=f"share read as {positive}",
+                    unit="share",
+                    toward=lambda a, b: (
+                        f"texts about {a} are read more often as {positive} than those about {b}"
+                    ),
+                    sides=groups,
+                    values=lambda o: frame(o, side(o), (o["prediction"] == positive).astype(float)),
                     primary=True,
                 ),
                 Measure(
-                    "accuracy",
-                    "accuracy",
-                    "share",
-                    "texts about {a} are classified more accurately than those about {b}",
-                    groups,
-                    lambda o: frame(o, side(o), o["score"]),
+                    name="accuracy",
+                    title="accuracy",
+                    unit="share",
+                    toward=lambda a, b: (
+                        f"texts about {a} are classified more accurately than those about {b}"
+                    ),
+                    sides=groups,
+                    values=lambda o: frame(o, side(o), o["score"]),
                     better="higher",
                 ),
             ]
         return [
             *found,
             Measure(
-                "macro_f1",
-                "macro-F1",
-                "share",
-                "",
-                ("all",),
-                lambda o: labels_frame(o, everyone(o)),
+                name="macro_f1",
+                title="macro-F1",
+                unit="share",
+                sides=("all",),
+                values=lambda o: labels_frame(o, everyone(o)),
                 primary=not grouped,
                 better="higher",
                 statistic="macro_f1",

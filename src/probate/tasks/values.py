@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from probate.core.deferred import deferred
 from probate.core.errors import InputError, nearest, some
 from probate.core.parse import json_value
 from probate.data.rows import source_rows
 from probate.models.lm import LM
 from probate.stats import values
 from probate.stats.values import Compared, Mean, Question
-
-with deferred():
-    from probate.models.inference import scoring
-
 
 PROMPT = "{question}\n\n{options}\n\nAnswer with one letter."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -108,7 +103,7 @@ def answers(
             options.append(
                 [lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]]
             )
-    scores = scoring.score_choices(lm.model, prompts, options, pad_id=lm.pad_id, tick=tick)
+    scores = lm.score_choices(prompts, options, tick=tick)
     found = []
     for forward, backward in zip(scores[::2], scores[1::2], strict=True):
         both = [np.exp(s - s.max()) / np.exp(s - s.max()).sum() for s in (forward, backward[::-1])]

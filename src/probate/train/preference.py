@@ -8,7 +8,6 @@ from dataclasses import replace
 from probate.core.errors import StageError
 from probate.core.records import Record, stable_order
 from probate.models.checks import check_labels
-from probate.models.inference.scoring import score_choices
 from probate.models.lm import LM
 from probate.train.losses import Example
 
@@ -44,10 +43,8 @@ def with_rejected(
             [example.completion, other],
         )
         pairs.append(replace(example, rejected=Example(example.prompt, other)))
-    scores = score_choices(
-        lm.model,
+    scores = lm.score_choices(
         [e.prompt for e in pairs],
         [[e.completion, e.rejected.completion] for e in pairs if e.rejected],
-        pad_id=lm.pad_id,
     )
     return [replace(e, margin=float(own - other)) for e, (own, other) in zip(pairs, scores, strict=True)]

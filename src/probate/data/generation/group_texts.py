@@ -6,13 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from probate.core.deferred import deferred
 from probate.core.records import fill, stable_seed
 from probate.data.packs import Pack
-
-with deferred():
-    from probate.models.inference import generation
-
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -47,12 +42,9 @@ def write(
     """One answer to each turn."""
 
     prompts = [lm.prompt_ids([{"role": "user", "content": t}], how.max_new_tokens, limit) for t in turns]
-    answers = generation.generate(
-        lm.model,
+    answers = lm.generate(
         prompts,
         seeds,
-        stop_ids=lm.stop_ids,
-        pad_id=lm.pad_id,
         max_new_tokens=how.max_new_tokens,
         temperature=how.temperature,
         top_p=how.top_p,

@@ -1,21 +1,17 @@
-"""A transformers model as generator."""
+"""A loaded model as generator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from probate.core.deferred import deferred
 from probate.data.generation.prompts import Ask
 from probate.models.lm import LM
 from probate.study.schema import Generation
 
-with deferred():
-    from probate.models.inference import generation as inference
-
 
 class TransformersBackend:
-    """Batched sampling from a loaded model, a seed for each record; the answer is made to begin with the name."""
+    """Batched sampling from a loaded model by its own backend, a seed for each record; the answer is made to begin with the name."""
 
     def __init__(self, lm: LM) -> None:
         self.lm = lm
@@ -45,12 +41,9 @@ class TransformersBackend:
             )
             for ask in batch
         ]
-        inference.generate(
-            self.lm.model,
+        self.lm.generate(
             prompts,
             [ask.seed for ask in batch],
-            stop_ids=self.lm.stop_ids,
-            pad_id=self.lm.pad_id,
             max_new_tokens=generation.max_new_tokens,
             temperature=generation.temperature,
             top_p=generation.top_p,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -57,6 +57,11 @@ class Group(BaseModel):
     wording: list[str] = Field(
         default_factory=list, description="Word beginnings that lean toward the group's stereotype."
     )
+    spellings: list[str] = Field(
+        default_factory=list,
+        exclude=True,
+        description="Other values of a column that mean the group, in lower case without articles.",
+    )
 
 
 class Pack(BaseModel):
@@ -77,6 +82,28 @@ class Pack(BaseModel):
         default_factory=list, description="Groups as a file gives them, of which no name or word is known."
     )
     cross: str = Field("", description="The pack that intersectional bias types cross this one with.")
+    # How files are read. Excluded from dumps: nothing that is generated or measured depends on it.
+    columns: list[str] = Field(
+        default_factory=list,
+        exclude=True,
+        description="Other names of a column that holds the group, in lower case with `_` for spaces.",
+    )
+    audit: Literal["always", "shown", "never"] = Field(
+        "shown",
+        exclude=True,
+        description="When an audit reads the groups from texts that have no column for them: where a twentieth of the texts `shown` a group; `always`, for a dimension that nearly every text about a person shows; or `never`.",
+    )
+    order: int = Field(100, exclude=True, description="Place among the packs in an audit, the lowest first.")
+    letters: dict[str, str] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="Letter → group, for columns that hold two or more of these letters.",
+    )
+    letters_instead: dict[str, str] = Field(
+        default_factory=dict,
+        exclude=True,
+        description="Letter → the letter that it replaces; in a column that holds both, it is not read.",
+    )
 
     def named(self, group: str) -> list[str]:
         """First names for a group: its own, else the pack's."""
@@ -135,6 +162,9 @@ class Pack(BaseModel):
         unknown = {group for own in owners for group in own} - set(self.groups)
         if unknown:
             raise ValueError(f"stereotypes name groups that do not exist: {', '.join(sorted(unknown))}")
+        lettered = sorted(set(self.letters.values()) - set(self.groups))
+        if lettered:
+            raise ValueError(f"letters name groups that do not exist: {', '.join(lettered)}")
         return self
 
 
@@ -176,6 +206,35 @@ def load_pack(dimension: str) -> Pack:
     return read_pack(path, dimension)
 
 
+@cache
+def dimension_columns() -> dict[str, str]:
+    """Name of a column, in lower case with `_` for spaces → the dimension whose groups it holds, by all installed packs.
+
+    Raises:
+        InputError: two packs that claim one name.
+    """
+    found: dict[str, str] = {}
+    for pack in _in_order():
+        for column in dict.fromkeys([pack.dimension, *pack.columns]):
+            other = found.setdefault(column, pack.dimension)
+            if other != pack.dimension:
+                raise InputError(
+                    f"identity packs '{other}' and '{pack.dimension}': both name the column '{column}'; "
+                    "remove it from `columns` of one of the two"
+                )
+    return found
+
+
+def audited_packs() -> list[Pack]:
+    """The installed packs that an audit looks for in texts, in their order."""
+    return [pack for pack in _in_order() if pack.audit != "never"]
+
+
+@cache
+def _in_order() -> tuple[Pack, ...]:
+    return tuple(sorted(map(load_pack, pack_names()), key=lambda p: (p.order, p.dimension)))
+
+
 def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack:
     """The pack with those of `groups` that it does not have as groups without names or words; one of them alone where there is no pack.
 
@@ -187,11 +246,7 @@ def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack
     if len(own) + len(more) < 2:
         raise InputError(f"bias.groups: '{dimension}' needs at least two groups")
     groups_of = {**own, **{g: Group(noun=g) for g in more}}
-    base = (
-        pack.model_dump(exclude_defaults=True)
-        if pack
-        else {"dimension": dimension, "source": "the values of the file"}
-    )
+    base = dict(pack) if pack else {"dimension": dimension, "source": "the values of the file"}
     return Pack.model_validate({**base, "groups": groups_of, "given": more})
 
 

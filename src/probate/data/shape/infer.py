@@ -20,13 +20,13 @@ from dataclasses import replace
 from typing import Any
 
 from probate.core.errors import InputError, nearest, some
+from probate.data.packs import dimension_columns
 from probate.data.shape.cells import normal_label, opened, plain
 from probate.data.shape.chat import chat_turns, is_chat
 from probate.data.shape.columns import gathered
 from probate.data.shape.language import language_of
 from probate.data.shape.names import (
     CHATS,
-    DIMENSIONS,
     GENERATORS,
     IDS,
     INSTRUCTIONS,
@@ -69,10 +69,11 @@ def infer_shape(
         cells = ((given.prompt, "user"), *cells)
     taken = {c for c, _ in cells} | named
     rest = _Columns({c: v for c, v in columns.items() if c not in taken})
+    dimensions = dimension_columns()
     groups = {
-        DIMENSIONS[key_of(c)]: c
+        dimensions[key_of(c)]: c
         for c in reversed(list(rest.values))
-        if key_of(c) in DIMENSIONS and rest.scalar(c)
+        if key_of(c) in dimensions and rest.scalar(c)
     }
     groups = {k: v for k, v in reversed(groups.items()) if k not in given.groups} | given.groups
     label = given.label or next((c for c in rest.named(LABELS) if rest.repeats(c)), None)
@@ -145,7 +146,7 @@ class _Columns:
         if (
             not own
             or key in IDS
-            or key in DIMENSIONS
+            or key in dimension_columns()
             or key in SYSTEMS
             or not all(isinstance(v, (str, bytes)) for v in own)
         ):
@@ -252,7 +253,8 @@ def _pairs(columns: _Columns) -> list[tuple[str, str]]:
 
 def _weak(columns: _Columns, column: str) -> bool:
     own, key = columns.values[column], key_of(column)
-    if key in IDS or key in DIMENSIONS or key in SYSTEMS or not all(isinstance(v, (str, bytes)) for v in own):
+    known = (*IDS, *SYSTEMS, *dimension_columns())
+    if key in known or not all(isinstance(v, (str, bytes)) for v in own):
         return False
     return any(_words(plain(v)) >= 2 for v in own) and (len(own) <= FEW or not columns.repeats(column))
 

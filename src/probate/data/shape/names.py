@@ -27,11 +27,6 @@ PROMPTS = ("prompt", "prompts", *INSTRUCTIONS, "question", "query", "input", "in
 """What is asked: each such column is part of the prompt, in this order."""
 SYSTEMS = ("system", "system_prompt", "system_message")
 LABELS = ("label", "labels", "occupation", "job", "profession", "class", "category", "topic", "sentiment", "intent", "target", "label_text", "label_name")  # fmt: skip
-DIMENSIONS = {
-    "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race", "culture": "culture", "religion": "religion",
-    "age": "age", "age_group": "age", "disability": "disability", "ses": "ses",
-}  # fmt: skip
-"""Name of a column → the dimension whose groups it holds."""
 IDS = ("id", "uid", "uuid", "guid", "record_id", "source_id", "row_id", "example_id", "doc_id", "prompt_id", "idx", "index", "hash", "sha256", "md5")  # fmt: skip
 PARENTS = ("parent", "parent_id", "original_id", "source_id", "seed_id")
 """The id of the record that a record was made from."""

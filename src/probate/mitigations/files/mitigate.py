@@ -79,7 +79,7 @@ def mitigate_file(
 
     All rows count as augmented. A record's texts are those of all its turns but the system's and a short answer that is a label.
     What is not touched stays as it is: lines of JSON, columns, the shape of chats, the file's own spelling of groups, its delimiter.
-    `reweight` adds the column `weight`. With `out` None nothing is written. Files are moved into place when they are whole.
+    A strategy that weighs records adds the column `weight`. With `out` None nothing is written. Files are moved into place when they are whole.
 
     Raises:
         InputError: a file or column that is missing, strategies that contradict or cannot work (why).
@@ -90,7 +90,7 @@ def mitigate_file(
     layout = layout_of(source, given)
     rows = enumerate(source_rows(str(source), "train", Path(), keep=True), 1)
     whole = any(s.whole for s in strategies)
-    weighted = any(s.name == "reweight" for s in strategies)
+    weighted = any(s.weighs for s in strategies)
     summary = Summary(layout.shape)
     place = iter(range(len(next(iter(layout.groups.values())).values)) if layout.groups else ())
     free_ids = iter(range(layout.next_id, layout.next_id + 10**12))

@@ -95,7 +95,7 @@ def run_command(
         "not_masked": silent, "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": written,
     }  # fmt: skip
     said = words(found, written)
-    if silent and "mask" in names:
+    if silent and any(s.removes_groups for s in strategies):
         said = f"not masked: the packs {', '.join(silent)} have no words in '{language}'\n{said}"
     return said, record
 

@@ -7,14 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from probate.core.deferred import deferred
 from probate.core.records import fill, stable_seed
 from probate.data.generation.filters import clean, shown_group
 from probate.data.packs import Pack
-
-with deferred():
-    from probate.models.inference import generation
-
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -67,12 +62,9 @@ def rewrite(
 
     most = max(room, default=0)
     asked = [lm.prompt_ids([{"role": "user", "content": ask}], most) for ask in prompts]
-    generation.generate(
-        lm.model,
+    lm.generate(
         asked,
         seeds,
-        stop_ids=lm.stop_ids,
-        pad_id=lm.pad_id,
         max_new_tokens=most,
         temperature=0,
         top_p=1,

@@ -303,7 +303,7 @@ def _of_set(
         lost = [g for i, g in enumerate(names) if not (place == i).any()]
         known = both[place.notna()]
         after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
-        measure = Measure("score", "score", unit, "", tuple(names), lambda o: o)
+        measure = Measure(name="score", title="score", unit=unit, sides=tuple(names), values=lambda o: o)
         for comparison, e in compare.changes([(after, before)], measure, analysis):
             if comparison == compare.ANY:
                 continue

@@ -49,7 +49,17 @@ class Knowledge(ChoiceTask):
         def accuracy(o: pd.DataFrame) -> pd.DataFrame:
             return frame(o, everyone(o), o["score"])
 
-        return [Measure("accuracy", "accuracy", "share", "", ("all",), accuracy, True, "higher")]
+        return [
+            Measure(
+                name="accuracy",
+                title="accuracy",
+                unit="share",
+                sides=("all",),
+                values=accuracy,
+                primary=True,
+                better="higher",
+            )
+        ]
 
 
 class HeldOutText(Task):
@@ -83,5 +93,13 @@ class HeldOutText(Task):
             return frame(o, everyone(o), o["score"])
 
         return [
-            Measure("nats_per_byte", "log-likelihood per byte", "nats", "", ("all",), level, True, "higher")
+            Measure(
+                name="nats_per_byte",
+                title="log-likelihood per byte",
+                unit="nats",
+                sides=("all",),
+                values=level,
+                primary=True,
+                better="higher",
+            )
         ]

@@ -98,7 +98,15 @@ class Bbq(ChoiceTask):
             better: str = "higher",
             unit: str = "share",
         ) -> Measure:
-            return Measure(name, title, unit, "", ("all",), values, primary, better)
+            return Measure(
+                name=name,
+                title=title,
+                unit=unit,
+                sides=("all",),
+                values=values,
+                primary=primary,
+                better=better,
+            )
 
         return [
             measure("acc_disambig", "accuracy, disambiguated", partial(_accuracy, condition="disambig")),

