@@ -10,7 +10,7 @@ from probate.core.errors import InputError, nearest
 from probate.execution.folder import RunFolder
 from probate.report.cards.data_card import data_card, plain
 from probate.report.cards.facts import Facts
-from probate.report.gate.decide import Decision, Gate, decide
+from probate.report.gate.decide import Gate, Judgement, decide
 
 
 def dataset_card(facts: Facts, language: str) -> str:
@@ -79,7 +79,7 @@ def model_card(folder: RunFolder, arm: str) -> str:
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n" + "\n".join(lines) + "\n"
 
 
-def _result(d: Decision, source: str) -> dict[str, Any]:
+def _result(d: Judgement, source: str) -> dict[str, Any]:
     name = f"inherited gap, {d.comparison}, {d.contrast}"
     return {
         "task": {"type": "text-classification", "name": d.task},
