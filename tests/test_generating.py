@@ -15,10 +15,10 @@ from conftest import tiny_model
 from probate.core.errors import InputError
 from probate.core.records import Record
 from probate.data.packs import load_pack
-from probate.mitigations import rewrite as rewriting
 from probate.mitigations.base import MitigationContext, mitigate
 from probate.mitigations.cap import allowed
 from probate.mitigations.catalogue import load_mitigation
+from probate.mitigations.wording import rewrite as rewriting
 from probate.mitigations.wording.swap import swap
 from probate.report.pipeline import run_study as run
 from probate.testing import check_mitigation, sample_records

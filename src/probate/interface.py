@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
+from probate.core.cache import digest
 from probate.core.consent import allow
 from probate.core.deferred import deferred
 from probate.core.errors import InputError
@@ -25,7 +26,7 @@ with deferred():
     from probate.data import rows
     from probate.data.shape import shape as shapes
     from probate.execution import calibrate as simulation
-    from probate.execution import estimate
+    from probate.execution import estimate, tracking
     from probate.mitigations.files import session
     from probate.report import notebook, pipeline, recovery, results
     from probate.report.comparison import compare as comparison
@@ -53,6 +54,7 @@ def run(
     *,
     servers: Sequence[str] | Mapping[str, str] = (),
     allow_code: bool = False,
+    track: str | None = None,
     quiet: bool = False,
     base: str | Path | None = None,
     deadline: float | None = None,
@@ -72,6 +74,8 @@ def run(
         Servers that may be asked: `HOST` or `HOST=VARIABLE`, or a dictionary host → environment variable that holds the key.
     allow_code : bool, default False
         Let a folder of harness tasks that the study names run the code that its YAML files name.
+    track : {"mlflow"}, optional
+        Also log the finished run there.
     quiet : bool, default False
         Show no progress.
     base : str or path, optional
@@ -101,10 +105,15 @@ def run(
     """
     loaded = _study(study)
     allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
-    with _as_arguments(), allow(code=allow_code, servers=allowed):
-        return pipeline.run_study(
-            loaded, out, base=loaded._base if base is None else base, quiet=quiet, deadline=deadline
-        )
+    if track:
+        tracking.check_tracker(track)
+    start = loaded._base if base is None else base
+    with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
+        done = pipeline.run_study(loaded, out, base=start, quiet=quiet, deadline=deadline)
+    if track:
+        for one in done.pairs.values() if done.pairs else [done]:
+            tracking.track(one.folder)
+    return done
 
 
 def audit(
@@ -185,11 +194,13 @@ def audit(
     listed = [items] if frames.is_table(items) and not _is_sequence_of_tables(items) else items
     if isinstance(listed, (str, os.PathLike)):
         listed = [listed]
-    with _as_arguments():
+    source = frames.table_source(data, "audit: data")
+    other = None if original is None else frames.table_source(original, "audit: original")
+    with _as_arguments(data=source, original=other):
         folder = None if out is None else auditing.audit_folder(Path(out), "audit: out")
         found = auditing.audit_source(
-            frames.table_source(data, "audit: data"),
-            None if original is None else frames.table_source(original, "audit: original"),
+            source,
+            other,
             auditing.shape_of(text, label, prompt, groups or {}, language),
             auditing.shape_of(original_text, original_label, None, {}, None),
             [frames.table_source(own, "audit: items") for own in listed],
@@ -250,10 +261,9 @@ def compare(
     wanted = list(pairs.items()) if isinstance(pairs, Mapping) else [(x, y) for x, y in pairs]
     if not 0.5 < confidence < 1:
         raise InputError(f"compare: confidence must be above 0.5 and below 1; got {confidence:g}")
-    with _as_arguments():
-        return comparison.compare_sources(
-            _results(a, "compare: a"), _results(b, "compare: b"), wanted, groups, confidence, cluster
-        )
+    first, second = _results(a, "compare: a"), _results(b, "compare: b")
+    with _as_arguments(a=first, b=second):
+        return comparison.compare_sources(first, second, wanted, groups, confidence, cluster)
 
 
 def check(
@@ -422,12 +432,13 @@ def mitigate(
 
     Examples
     --------
+    >>> import pandas as pd
     >>> import probate as pb
     >>> masked = pb.mitigate(generated, "mask", quiet=True)
     >>> list(masked.columns) == list(generated.columns)
     True
     >>> changes = pd.read_json(masked.attrs["changes"], lines=True)
-    >>> changes["written"].max() <= len(masked)
+    >>> len(changes) <= len(masked)
     True
     """
     names = strategy.split(",") if isinstance(strategy, str) else list(strategy)
@@ -435,9 +446,9 @@ def mitigate(
     if out is None and not in_memory:
         raise InputError("mitigate: a path is given, and no file to write; name it with `out`")
     source = Path(frames.table_source(data, "mitigate: data"))
-    kept = source.with_name(f"{source.stem}-{'-'.join(names)}.jsonl")
-    target = kept if out is None else Path(out)
-    with _as_arguments():
+    settings = digest(names, text, label, groups, list(packs), language, model, options)
+    target = source.with_name(f"{source.stem}-{settings[:16]}.jsonl") if out is None else Path(out)
+    with _as_arguments(data=str(source)):
         found = session.mitigate_source(
             names,
             source,
@@ -453,7 +464,10 @@ def mitigate(
     if out is not None:
         return target
     frame = _like(frames.as_frame(data, "mitigate: data"), source, target, found.summary.rows)
-    frame.attrs |= {"changes": f"{target}.changes.jsonl", "summary": found.sentences()}
+    frame.attrs |= {
+        "changes": f"{target}.changes.jsonl",
+        "summary": "\n".join(session.counted(found.summary)),
+    }
     return frame
 
 
@@ -602,7 +616,7 @@ def calibrate(
     if plot is not None and Path(plot).suffix != ".svg":
         raise InputError(f"calibrate: plot {plot}: must end in .svg")
     with (
-        _as_arguments(),
+        _as_arguments(**_tables_of(loaded)),
         allow(code=allow_code),
         Reporter(quiet=quiet).stage("simulate", 0, "") as tick,
     ):
@@ -708,7 +722,7 @@ def plan(
     loaded = _study(study)
     allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
     folder = Path("runs") / loaded.name if out is None else Path(out)
-    with _as_arguments(), allow(code=allow_code, servers=allowed):
+    with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
         found = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
     return PlanSummary(estimate.lines(found), found)
 
@@ -733,13 +747,30 @@ def _is_sequence_of_tables(value: Any) -> bool:
 
 
 @contextmanager
-def _as_arguments() -> Iterator[None]:
-    """Errors name the arguments of a function, where they would name the options of the command."""
+def _as_arguments(**tables: Any) -> Iterator[None]:
+    """Errors name the arguments of a function, where they would name options of the command or files of tables in memory.
+
+    `tables`: name of a table → its source.
+    """
+    folder = str(frames.frames_folder())
+    held: dict[str, str] = {}
+    for name, source in tables.items():
+        if str(source).startswith(folder):
+            held.setdefault(source, name)
 
     def argument(option: re.Match[str]) -> str:
         return f"`{ARGUMENTS.get(option[1], option[1].replace('-', '_'))}`"
 
+    def told(said: str) -> str:
+        for source, name in held.items():
+            said = re.sub(re.escape(source) + r":(\d+)", rf"{name}: row \1", said).replace(source, name)
+        return OPTION.sub(argument, said)
+
     try:
         yield
     except InputError as error:
-        raise type(error)(*(OPTION.sub(argument, said) for said in error.args)) from None
+        raise type(error)(*map(told, error.args)) from None
+
+
+def _tables_of(study: Study) -> dict[str, str]:
+    return {"data": study.data.source} | ({"augmented": study.augmented.source} if study.augmented else {})

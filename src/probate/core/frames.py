@@ -2,7 +2,8 @@
 
 A table is written once as JSON Lines, under a name that is the SHA-256 of its content: the same table is the same file, so that a run with
 it can be continued, and the study that a run folder locks names the hash. The files lie in the folder that the environment variable
-PROBATE_FRAMES names, else in `frames` of the user's cache; only the user can read them, and they may be deleted at any time.
+PROBATE_FRAMES names, else in `frames` of the cache (PROBATE_CACHE, else the user's); only the user can read them, and they may be deleted
+at any time.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ TAKEN = "a path, a pandas.DataFrame, a datasets.Dataset or DatasetDict, or a lis
 
 def frames_folder() -> Path:
     """Where tables in memory are written."""
-    override = os.environ.get("PROBATE_FRAMES")
-    return Path(override).expanduser() if override else user_cache_path("probate") / "frames"
+    if override := os.environ.get("PROBATE_FRAMES"):
+        return Path(override).expanduser()
+    cache = os.environ.get("PROBATE_CACHE")
+    return (Path(cache).expanduser() if cache else user_cache_path("probate")) / "frames"
 
 
 def is_table(value: Any) -> bool:

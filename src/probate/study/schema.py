@@ -644,7 +644,8 @@ class Study(Section):
         data, augmented : path, frame, data set, list of dict or dict, optional
             The original data, and a ready augmented set: one row a record. The columns of text, label and group are found as docs/files.md says.
             A table in memory (`pandas.DataFrame`, `datasets.Dataset`, `datasets.DatasetDict` or a list of dictionaries) is written once, as JSON Lines
-            that only the user can read, to the folder that the environment variable PROBATE_FRAMES names, else to `frames` of the user's cache.
+            that only the user can read, to the folder that the environment variable PROBATE_FRAMES names, else to `frames` of the cache
+            (PROBATE_CACHE, else the user's).
             The name of that file is the SHA-256 of its content: a run with the same table continues, and the lock file of the run names the hash.
             A path starts from the working folder. New data replaces `source`, `format`, `split`, `columns` and `labels` of the section by their
             defaults, unless the same call names them (`**{"data.labels": [...]}`). With `augmented`, nothing is generated: `bias.types` becomes
@@ -662,11 +663,13 @@ class Study(Section):
 
         Examples
         --------
+        >>> from pathlib import Path
+        >>> import pandas as pd
         >>> import probate as pb
         >>> study = pb.Study.preset("quickstart").with_(ratios=[0, 0.2, 0.5], **{"training.epochs": 1})
         >>> study.ratios, study.training.epochs
         ([0.0, 0.2, 0.5], 1)
-        >>> frame = pd.DataFrame({"text": ["She writes code.", "He cares for patients."], "label": ["developer", "nurse"], "gender": ["F", "M"]})
+        >>> frame = pd.DataFrame({"text": ["She builds.", "He nurses."], "label": ["builder", "nurse"], "gender": ["F", "M"]})
         >>> len(Path(study.with_(data=frame).data.source).stem)  # the hash of the frame
         64
         """
@@ -684,7 +687,9 @@ class Study(Section):
                 source = os.path.abspath(os.path.expanduser(source))
             kept = {k: v for k, v in (value[key] or {}).items() if k not in NEW_SOURCE}
             value[key] = {**kept, "source": source}
-            if key == "augmented" and not {"bias", "bias.types"} & set(changes):
+            bias = changes.get("bias")
+            named = "bias.types" in changes or (isinstance(bias, dict) and "types" in bias)
+            if key == "augmented" and not named:
                 nested["bias.types"] = ["given"]
         study = validated(type(self), changed(value, nested, where), where)
         study._base = self._base

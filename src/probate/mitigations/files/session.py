@@ -182,7 +182,18 @@ def _lines(path: Path) -> int:
 
 
 def words(found: Summary, out: Path | None) -> str:
-    """The summary in words."""
+    """The summary in words, and where the result is."""
+    lines = counted(found)
+    for before, after in found.samples:
+        lines += ["", f"− {before}", f"+ {after}"]
+    lines += ["", f"written: {out} ({found.written:,} rows), and what was done to each: {out}.changes.jsonl"] if out else [
+        "", "nothing was written (--dry-run)"
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def counted(found: Summary) -> list[str]:
+    """How many rows were read, changed, added and left out, and what was replaced."""
     lines = [
         f"read as {found.shape.said()}",
         f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out",
@@ -192,9 +203,4 @@ def words(found: Summary, out: Path | None) -> str:
     if found.replaced:
         top = ", ".join(f"{old} → {new or NO_TEXT} {n:,}" for (old, new), n in found.replaced.most_common(12))
         lines.append(f"{found.replaced.total():,} replacements; most often: {top}")
-    for before, after in found.samples:
-        lines += ["", f"− {before}", f"+ {after}"]
-    lines += ["", f"written: {out} ({found.written:,} rows), and what was done to each: {out}.changes.jsonl"] if out else [
-        "", "nothing was written (--dry-run)"
-    ]  # fmt: skip
-    return "\n".join(lines)
+    return lines
