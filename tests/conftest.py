@@ -13,6 +13,8 @@ import pytest
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 PROOFS = tempfile.TemporaryDirectory(prefix="probate-proofs-")
 os.environ["PROBATE_PROOFS"] = PROOFS.name  # the user's own are left alone; tests of one run share theirs
+FRAMES = tempfile.TemporaryDirectory(prefix="probate-frames-")
+os.environ["PROBATE_FRAMES"] = FRAMES.name
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
@@ -162,16 +164,16 @@ def biasinbios() -> Path:
 @pytest.fixture(scope="session")
 def finished_run(tiny_study, tmp_path_factory):
     """`finished_run(folder, **changes)`: a copy in `folder` of a finished run of `tiny_study(**changes)`, which runs once for all tests of a process."""
-    from probate import Report, run
+    from probate import Run, run
 
     kept: dict[str, Path] = {}
 
-    def copy(folder: Path, **changes) -> Report:
+    def copy(folder: Path, **changes) -> Run:
         key = json.dumps(changes, sort_keys=True)
         if key not in kept:
             kept[key] = tmp_path_factory.mktemp("finished")
             assert run(tiny_study(**changes), kept[key], quiet=True).exit_code == 0
         shutil.copytree(kept[key], folder, dirs_exist_ok=True)
-        return Report(folder)
+        return Run(folder)
 
     return copy

@@ -30,7 +30,7 @@ def timed() -> float:
 
 
 def test_public_names():
-    assert set(probate.__all__) == {"Report", "RunResult", "Study", "run"}
+    assert {"Run", "Study", "audit", "check", "compare", "mitigate", "run"} < set(probate.__all__)
     assert all(getattr(probate, name) for name in probate.__all__)
     with pytest.raises(AttributeError):
         probate.nothing  # noqa: B018

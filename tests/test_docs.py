@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import probate
 from probate.commands.app import app
-from probate.commands.reference import study_reference
+from probate.commands.reference import KINDS, names_reference, study_reference
+from probate.data.corpora import biographies
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,6 +25,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def test_study_reference_is_up_to_date():
     assert (ROOT / "docs" / "study.md").read_text(encoding="utf-8") == study_reference(), "run make docs"
+
+
+def test_reference_of_the_names_is_up_to_date():
+    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == names_reference(), "run make docs"
+    named = [name for names in KINDS.values() for name in names]
+    assert sorted(named) == sorted(set(probate.__all__) - {"__version__"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -31,12 +43,53 @@ def test_links_between_pages(page):
 def test_python_examples_run(model_dir, tmp_path, monkeypatch):
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
-    assert "from probate import" in code
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"MODEL": str(model_dir)}
+    rows = [r for r in biographies() if r["label"] in ("nurse", "architect")]
+    table = pd.DataFrame(rows)[["text", "label", "gender"]].sample(frac=1, random_state=0)
+    namespace: dict[str, object] = {"MODEL": str(model_dir), "frame": table[:60], "generated": table[60:]}
     exec(code, namespace)
-    assert len(namespace["result"].effects)
+    assert len(namespace["run"].effects) and namespace["decision"].verdict == "cannot tell"
     assert namespace["handed_over"].num_rows == len(namespace["records"]) > 0
+    used = set(re.findall(r"\bpb\.(\w+)", code))
+    assert used >= {n for n in probate.__all__ if n.islower() and n.isalpha()}, (
+        "a function without an example"
+    )
+
+
+CELLS = """
+import ast, sys
+namespace = {}
+for number, source in enumerate(open(sys.argv[1], encoding="utf-8").read().split("\\f")):
+    tree = ast.parse(source)
+    last = ast.Expression(tree.body.pop().value) if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, f"cell {number}", "exec"), namespace)
+    value = eval(compile(last, f"cell {number}", "eval"), namespace) if last else None
+    shown = next((getattr(value, kind) for kind in ("_repr_html_", "_repr_svg_") if hasattr(value, kind)), None)
+    print(f"[{number}]", value if shown is None else shown())
+"""
+
+
+def test_the_notebook_runs(model_dir, tmp_path):
+    import nbformat
+
+    path = ROOT / "docs" / "notebook.ipynb"
+    nbformat.validate(nbformat.read(path, as_version=4))
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") for cell in cells), "it is kept without outputs"
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert sum('model = "embedded"' in source for source in code) == 1
+    (tmp_path / "cells").write_text(
+        "\f".join(code).replace('"embedded"', repr(str(model_dir))), encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", CELLS, "cells"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    said = dict(re.findall(r"^\[(\d+)\] (.*?)(?=^\[\d+\] |\Z)", done.stdout, re.M | re.S))
+    assert len(said) == len(code)
+    assert any(text.startswith("<svg") for text in said.values())
+    assert "('stop', 60)" in done.stdout and "do not ship it: cannot tell" in done.stdout
+    assert sum("<strong>" in text for text in said.values()) >= 4
 
 
 def command_lines(page):

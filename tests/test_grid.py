@@ -9,6 +9,7 @@ import pytest
 from test_generating import Writer
 
 from probate.core.errors import StageError
+from probate.report import pipeline
 from probate.report.pipeline import run_grid
 
 KIND = "contextual-single-explicit"
@@ -54,16 +55,14 @@ def test_a_generator_writes_once_for_all_learners(make, tmp_path):
 
 
 def test_a_pair_that_fails_is_recorded(make, tmp_path, monkeypatch):
-    import probate.report.pipeline as grid
-
-    before, (study, _) = grid.run_study, make
+    before, (study, _) = pipeline.run_study, make
 
     def run(one, own, **more):
         if own.name.endswith("other"):
             raise StageError("lost")
         return before(one, own, **more)
 
-    monkeypatch.setattr(grid, "run_study", run)
+    monkeypatch.setattr(pipeline, "run_study", run)
     result = run_grid(study(), tmp_path / "grid", quiet=True)
     assert result.exit_code == 3 and [f["error"] for f in result.failures] == ["lost"]
     assert json.loads((tmp_path / "grid" / "failures.json").read_text()) == result.failures

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import probate.commands.app
-from probate import Report, run
+from probate import Run, run
 from probate.core import plugins
 from probate.core.errors import InputError, StageError
 from probate.data.packs import load_pack, pack_names
@@ -218,7 +218,7 @@ def test_the_callers_process_stays_as_it_was(tiny_study, tmp_path, monkeypatch):
             before = state()
             planned(tiny_study(), tmp_path)
             run(tiny_study(), tmp_path / "run", quiet=True)
-            Report(tmp_path / "run").rebuild()
+            Run(tmp_path / "run").rebuild()
             from probate.data.rows import source_rows
 
             assert len(list(source_rows("d.csv", "train", tmp_path))) == 8

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from probate import Report, run
+from probate import Run, run
 from probate.core.errors import InputError
 from probate.report.charts import Bar, Point, Series, dose_chart, forest_chart
 from probate.report.words import number
@@ -67,7 +67,7 @@ def test_report_is_rebuilt_without_a_model(page, tmp_path, monkeypatch):
     (folder / "report.html").unlink()
     (folder / "effects.parquet").unlink()
     shutil.rmtree(folder / "adapters")
-    Report(folder).rebuild()
+    Run(folder).rebuild()
     again = (folder / "report.html").read_text(encoding="utf-8")
     assert strip(again) == strip(page)
 
@@ -79,7 +79,7 @@ def strip(page: str) -> str:
 
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(InputError, match="no run folder"):
-        Report(tmp_path)
+        Run(tmp_path)
 
 
 def test_charts_escape_and_show_intervals():

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from probate import Report, run
+from probate import Run, run
 from probate.core.errors import InputError
 from probate.execution.folder import RunFolder
 
@@ -54,7 +54,7 @@ def test_contracts_of_the_run_folder(finished_run, tmp_path):
     control = [x for x in lines if x["set"] == "neutral-s0"]
     assert [x["id"] for x in biased] == [x["id"] for x in control]
     assert [x.get("label_before", x["label"]) for x in biased] == [x["label"] for x in control]
-    report = Report(folder)
+    report = Run(folder)
     assert report.study.name == "tiny" and len(report.effects) and not report.failures
 
 

@@ -1,10 +1,12 @@
 """Probate shows what a language model inherits from synthetic training data, why, and what stops it.
 
-from probate import Report, Study, run
+import probate as pb
 
-result = run(Study.load("quickstart"), "runs/quickstart")
-result.effects            # a pandas frame
-Report("runs/quickstart") # reads a run folder again, without a model
+study = pb.Study.preset("quickstart")
+run = pb.run(study, "runs/quickstart")
+run.findings              # sentences
+run.effects               # a pandas frame
+pb.check(run, max_gap=0.05)
 """
 
 from __future__ import annotations
@@ -13,22 +15,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from probate.report.pipeline import RunResult
-    from probate.report.pipeline import run_study as run
-    from probate.report.results import Report
+    from probate.audits.report import Audit
+    from probate.core.errors import InputError, ProbateError, StageError
+    from probate.interface import (
+        Calibration,
+        PlanSummary,
+        audit,
+        calibrate,
+        check,
+        compare,
+        mitigate,
+        plan,
+        run,
+    )
+    from probate.report.comparison.compare import Comparison
+    from probate.report.gate.decide import Decision
+    from probate.report.notebook import Figure
+    from probate.report.results import Run
     from probate.study.schema import Study
 
-__all__ = ["Report", "RunResult", "Study", "run"]
+    __version__: str
 
-_HOMES = {
-    "Study": "probate.study.schema",
-    "run": "probate.report.pipeline:run_study",
-    "RunResult": "probate.report.pipeline",
-    "Report": "probate.report.results",
+__all__ = [
+    "Audit",
+    "Calibration",
+    "Comparison",
+    "Decision",
+    "Figure",
+    "InputError",
+    "PlanSummary",
+    "ProbateError",
+    "Run",
+    "StageError",
+    "Study",
+    "__version__",
+    "audit",
+    "calibrate",
+    "check",
+    "compare",
+    "mitigate",
+    "plan",
+    "run",
+]
+
+
+_ROOMS = {
+    "Audit": "audits.report",
+    "Comparison": "report.comparison.compare",
+    "Decision": "report.gate.decide",
+    "Figure": "report.notebook",
+    "InputError": "core.errors",
+    "ProbateError": "core.errors",
+    "Run": "report.results",
+    "StageError": "core.errors",
+    "Study": "study.schema",
 }
+"""The modules of the names that `probate.interface` does not define. They are loaded when the name is asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name].partition(":")[0]), _HOMES[name].partition(":")[2] or name)
+    if name == "__version__":
+        return import_module("importlib.metadata").version("probate")
+    if name in __all__:
+        return getattr(import_module(f"probate.{_ROOMS.get(name, 'interface')}"), name)
     raise AttributeError(f"module 'probate' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

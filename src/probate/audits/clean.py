@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from probate.audits.stage_one import Audit
+from probate.audits.stage_one import StageOne
 from probate.audits.verdict import LOOK, STOP
 from probate.core.errors import InputError
 from probate.data.checks.artefacts import HARMLESS
@@ -15,7 +15,7 @@ CLEANED = ("leaked", "copies", "repeats", "artefacts", "unread")
 """Kinds of findings of which each names rows that can be left out."""
 
 
-def rows_left_out(found: Audit) -> dict[int, str]:
+def rows_left_out(found: StageOne) -> dict[int, str]:
     """Place of a text → why it is left out: only rows of findings that weigh (stop or look)."""
     heavy = {f.kind for f in found.found if f.weight in (STOP, LOOK)}
     traces = {f.part for f in found.found if f.kind == "artefacts" and f.weight in (STOP, LOOK)} - HARMLESS
@@ -31,7 +31,7 @@ def rows_left_out(found: Audit) -> dict[int, str]:
     return marks
 
 
-def write_clean(found: Audit, out: Path) -> tuple[int, int]:
+def write_clean(found: StageOne, out: Path) -> tuple[int, int]:
     """Write the rows that stay, as they stood; (written, left out). Rows that cannot be read or have no text never stay.
 
     Raises:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from probate.audits.clean import CLEANED
 from probate.audits.groups import FEWEST, Dimension
-from probate.audits.stage_one import Audit
+from probate.audits.stage_one import StageOne
 from probate.audits.verdict import NOTE, UNSURE, Found
 from probate.data.spellings import pack_of
 
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-def remedy(found: Audit, finding: Found, again: Sequence[str]) -> tuple[str, str]:
+def remedy(found: StageOne, finding: Found, again: Sequence[str]) -> tuple[str, str]:
     """(command, what to do in words). Both are empty for a note. `again`: the audit's own arguments, without `--out`."""
     if finding.weight in (NOTE, UNSURE):
         return "", ""
@@ -32,7 +32,7 @@ def remedy(found: Audit, finding: Found, again: Sequence[str]) -> tuple[str, str
     return _rebalance(found, dimension, finding.kind)
 
 
-def _lean(found: Audit, d: Dimension) -> tuple[str, str]:
+def _lean(found: StageOne, d: Dimension) -> tuple[str, str]:
     words = "add to each text its like of the other group"
     if (
         d.name not in found.data.columns
@@ -43,7 +43,7 @@ def _lean(found: Audit, d: Dimension) -> tuple[str, str]:
     return _mitigate(found, d, "counterfactual"), words
 
 
-def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
+def _rebalance(found: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
     """As many rows in each cell of label and group, where each cell has some and enough remain."""
     data = found.data
     if not d.known:
@@ -87,7 +87,7 @@ def _rebalance(found: Audit, d: Dimension, kind: str) -> tuple[str, str]:
     )
 
 
-def _mitigate(found: Audit, d: Dimension, strategy: str) -> str:
+def _mitigate(found: StageOne, d: Dimension, strategy: str) -> str:
     """The command; empty where the source is no single file or folder, or the groups have no column."""
     shape, source = found.data.shape, found.data.source
     if not Path(source).exists() or not d.column.strip():  # no option can name that column

@@ -6,30 +6,188 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
+from probate.audits.clean import write_clean
 from probate.audits.items import given_items, own_items
 from probate.audits.read import read_set
 from probate.audits.remedies import remedy
-from probate.audits.stage_one import Audit, as_record, audit
+from probate.audits.stage_one import StageOne, as_record, audit
 from probate.audits.train import train, with_training
 from probate.audits.verdict import RULES, said_of
 from probate.core.cache import json_text
-from probate.core.errors import InputError
+from probate.core.errors import InputError, StageError
 from probate.core.files import write_atomic
 from probate.core.progress import Reporter
-from probate.data.readers import group_columns
 from probate.data.shape import Given
 from probate.data.shape.language import LANGUAGES
 from probate.execution.checksums import write_checksums
+from probate.report import notebook
 from probate.report.cards.facts import DataFile, Facts
 from probate.report.cards.write import write_cards
 from probate.report.policy import guarded
 from probate.stats.p_values import p_words
+
+
+@dataclass
+class Audit:
+    """What an audit found, by stated rules (docs/audit.md).
+
+    Attributes
+    ----------
+    verdict : {"stop", "look", "cannot tell", "note"}
+        The heaviest of the findings; `note` is no sign, and is said only of what was looked at.
+    conclusion : str
+        The verdict as a sentence.
+    findings : list of str
+        A sentence for each finding, with its weight.
+    coverage : dict
+        Of how much of the data the verdict speaks: rows, texts, language, labels, groups, and what was left out or not measured.
+    exit_code : int
+        The exit code of `probate audit --gate`: 0 for `look` and `note`, 1 for `stop`, 4 where something could not be told, 3 if stage two failed.
+    record : dict
+        What `probate audit --json` prints.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> audit = pb.audit(generated, quiet=True)
+    >>> audit.verdict in ("stop", "look", "cannot tell", "note")
+    True
+    >>> audit.coverage["texts"] == len(generated)
+    True
+    """
+
+    _found: StageOne
+    _record: dict[str, Any]
+    _trained: dict[str, Any] | None = None
+
+    @property
+    def verdict(self) -> str:
+        return str(self._record["verdict"])
+
+    @property
+    def conclusion(self) -> str:
+        return str(self._record["said"])
+
+    @property
+    def findings(self) -> list[str]:
+        return [f"{own['weight']}: {own['sentence']}" for own in self._record["findings"]]
+
+    @property
+    def coverage(self) -> dict[str, Any]:
+        return dict(self._record["coverage"])
+
+    @property
+    def exit_code(self) -> int:
+        return StageError.exit_code if self.failed else int(self._record["exit"])
+
+    @property
+    def failed(self) -> bool:
+        """bool: Whether stage two was asked for and failed."""
+        return bool(self._trained and self._trained.get("failed"))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {**self._record, "train": self._trained}
+
+    def lines(self) -> list[str]:
+        """list of str: What `probate audit` prints, with what mends each finding."""
+        return [*lines(self._found, self._record), *(self._trained or {}).get("lines", [])]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the report, the record, provenance and cards.
+
+        Parameters
+        ----------
+        folder : str or path
+            Folder to write to; made if missing.
+
+        Returns
+        -------
+        Path
+            The page, `audit.html`.
+
+        Raises
+        ------
+        InputError
+            `folder` is a file.
+        """
+        out = audit_folder(Path(folder), "Audit.save: folder")
+        return write_audit(self._found, self._record, out, self._trained)
+
+    def clean(self, path: str | Path) -> tuple[int, int]:
+        """Write the rows that stay: without leaked, repeated, copied and unread ones, and traces that weigh.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write (`.jsonl`, `.csv`, `.parquet`); it must not be there yet.
+
+        Returns
+        -------
+        tuple of int
+            Rows written, rows left out.
+
+        Raises
+        ------
+        InputError
+            The file is there already, its format is not written, or no row would stay.
+        """
+        return write_clean(self._found, Path(path))
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Audit {self.verdict}: {self.conclusion}>", *(f"- {f}" for f in self.findings)])
+
+    def _repr_html_(self) -> str:
+        return notebook.block(f"{self.verdict}: {self.conclusion}", self.findings)
+
+
+def audit_folder(out: Path, where: str) -> Path:
+    """The folder of an audit.
+
+    Raises:
+        InputError: it is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{where} {out}: a file, not a folder; name another")
+    return out
+
+
+def audit_source(
+    augmented: str,
+    original: str | None,
+    shape: Given | None,
+    original_shape: Given | None,
+    items: list[str],
+    items_text: str | None = None,
+    *,
+    budget: float | None = None,
+    out: Path | None = None,
+    model: str = "embedded",
+    dimension: str | None = None,
+    quiet: bool = False,
+) -> Audit:
+    """An audit of a file. With a `budget` (seconds) also stage two, which trains models in the folder `out`; if it fails, stage one's findings are kept.
+
+    Raises:
+        InputError: a file, column or option that is wrong.
+    """
+    started = time.monotonic()
+    found, record = run_audit(augmented, original, shape, original_shape, items, items_text, quiet=quiet)
+    if budget is None or out is None:
+        return Audit(found, record)
+    left = budget - (time.monotonic() - started)
+    try:
+        return Audit(*with_study(found, record, out, left, model, dimension, quiet=quiet))
+    except StageError as error:  # what was found without training stays
+        return Audit(found, record, {"arms": 0, "lines": [f"stage two: {error}"], "failed": True})
 
 
 def run_audit(
@@ -41,7 +199,7 @@ def run_audit(
     items_text: str | None = None,
     *,
     quiet: bool = False,
-) -> tuple[Audit, dict[str, Any]]:
+) -> tuple[StageOne, dict[str, Any]]:
     """Stage one. Nothing is written, so that bad input leaves no folder.
 
     Returns:
@@ -84,7 +242,7 @@ def _again(
     return [part for option, value in own if value for part in (option, value)]
 
 
-def _record(found: Audit, again: list[str]) -> dict[str, Any]:
+def _record(found: StageOne, again: list[str]) -> dict[str, Any]:
     """`as_record`, each finding with the command that mends it, and what to do in words."""
     record = as_record(found)
     for f, own in zip(found.found, record["findings"], strict=True):
@@ -93,7 +251,7 @@ def _record(found: Audit, again: list[str]) -> dict[str, Any]:
 
 
 def with_study(
-    found: Audit,
+    found: StageOne,
     record: dict[str, Any],
     out: Path,
     budget: float,
@@ -101,7 +259,7 @@ def with_study(
     dimension: str | None,
     *,
     quiet: bool = False,
-) -> tuple[Audit, dict[str, Any], dict[str, Any]]:
+) -> tuple[StageOne, dict[str, Any], dict[str, Any]]:
     """Stage two (`probate.audits.train.train`): the audit and its record with the study's finding, and what is told of the study."""
 
     started = time.monotonic()
@@ -111,7 +269,9 @@ def with_study(
     return found, {**_record(found, record["again"]), "seconds": seconds, "version": record["version"]}, told
 
 
-def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None) -> Path:
+def write_audit(
+    found: StageOne, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None
+) -> Path:
     """`audit.html`, `audit.json`, `provenance.jsonl`, the cards and checksums in `out`; returns the page's path."""
 
     out.mkdir(parents=True, exist_ok=True)
@@ -140,7 +300,7 @@ def write_audit(found: Audit, record: dict[str, Any], out: Path, train: dict[str
     return path
 
 
-def _provenance(found: Audit) -> Any:
+def _provenance(found: StageOne) -> Any:
     """A line for each text: where it is from, its hash, label, groups, and what was seen in it."""
     data = found.data
     marks: dict[int, list[str]] = {}
@@ -164,7 +324,7 @@ def _provenance(found: Audit) -> Any:
         }
 
 
-def _facts(found: Audit) -> Facts:
+def _facts(found: StageOne) -> Facts:
     data = found.data
     first = found.dimensions[0] if found.dimensions else None
     cells: dict[str, dict[str, int]] = {}
@@ -190,7 +350,7 @@ def _facts(found: Audit) -> Facts:
     )  # fmt: skip
 
 
-def lines(found: Audit, record: dict[str, Any]) -> list[str]:
+def lines(found: StageOne, record: dict[str, Any]) -> list[str]:
     """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
     said = [f"read as {found.data.shape.said()}", *_coverage(record["coverage"])]
     for own in record["findings"]:
@@ -223,7 +383,11 @@ def _coverage(c: dict[str, Any]) -> list[str]:
 
 
 def shape_of(
-    text: str | None, label: str | None, prompt: str | None, groups: list[str], language: str | None
+    text: str | None,
+    label: str | None,
+    prompt: str | None,
+    groups: Mapping[str, str],
+    language: str | None,
 ) -> Given:
     """What a user named of a file's columns.
 
@@ -232,7 +396,6 @@ def shape_of(
     """
     if language and language not in LANGUAGES:
         raise InputError(f"--language {language}: not one that is read; allowed: {', '.join(LANGUAGES)}")
-    columns = group_columns(groups)
-    if twice := [f"--group {name}={column}" for name, column in columns.items() if column == label]:
+    if twice := [f"--group {name}={column}" for name, column in groups.items() if column == label]:
         raise InputError(f"{twice[0]}: that column is the label; name another for one of them")
-    return Given(text, label, prompt, groups=columns, language=language)
+    return Given(text, label, prompt, groups=dict(groups), language=language)

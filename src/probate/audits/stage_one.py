@@ -23,7 +23,7 @@ Say = Callable[[str], Any]
 
 
 @dataclass
-class Audit:
+class StageOne:
     """What stage one found."""
 
     data: AuditSet
@@ -52,7 +52,7 @@ def audit(
     items: dict[str, Iterable[str]],
     say: Say = lambda _: None,
     permutations: int = 10_000,
-) -> Audit:
+) -> StageOne:
     """Stage one. `items`: name of an evaluation → its texts, which the data must not hold; `say` is told each step."""
     say("groups")
     dimensions = dimensions_of(data, original)
@@ -77,14 +77,14 @@ def audit(
     diversity = {
         "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
-    found = Audit(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    found = StageOne(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
     found.pairs, found.apart = together(data, dimensions, original), list(told_apart(data, dimensions))
     found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
     found.found = list(_findings(found))
     return found
 
 
-def _findings(a: Audit) -> Iterable[Found]:
+def _findings(a: StageOne) -> Iterable[Found]:
     data, total = a.data, len(a.data.texts)
     if data.shape.evaluation:
         yield Found(
@@ -156,7 +156,7 @@ def _findings(a: Audit) -> Iterable[Found]:
     )
 
 
-def as_record(a: Audit) -> dict[str, Any]:
+def as_record(a: StageOne) -> dict[str, Any]:
     """Everything, ready for JSON: of long lists of places the counts and the first twenty."""
 
     def places(own: list[int]) -> dict[str, Any]:

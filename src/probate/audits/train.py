@@ -13,7 +13,7 @@ from typing import Any
 
 from probate.audits.groups import values_of
 from probate.audits.read import AuditSet
-from probate.audits.stage_one import Audit
+from probate.audits.stage_one import StageOne
 from probate.audits.verdict import NOTE, STOP, UNSURE, Found
 from probate.core.deferred import deferred
 from probate.core.errors import InputError, StageError
@@ -24,8 +24,8 @@ from probate.data.spellings import pack_of
 from probate.execution.folder import RunFolder
 from probate.models.checks import check_labels
 from probate.models.lm import load_lm
-from probate.report.pipeline import RunResult
 from probate.report.pipeline import run_study as run
+from probate.report.results import Run
 from probate.stats.effects import ONE_SEED
 from probate.stats.smallest import arms_of, between
 from probate.study.mixing import augmented_count
@@ -79,7 +79,13 @@ def seconds_of(budget: str) -> float:
 
 
 def train(
-    found: Audit, out: Path, budget: float, model: str, dimension: str | None = None, *, quiet: bool = False
+    found: StageOne,
+    out: Path,
+    budget: float,
+    model: str,
+    dimension: str | None = None,
+    *,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Run the study in `out/study`; `found.found` gets its finding. `budget`: seconds from now.
 
@@ -106,7 +112,7 @@ def train(
     return _told(found, planned, result, out, name)
 
 
-def _usable(found: Audit, dimension: str | None) -> tuple[AuditSet, str]:
+def _usable(found: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
     if found.original is None:
         raise InputError(
             "--train: needs --original: what augmented data adds is measured against a model that was trained without them"
@@ -128,7 +134,7 @@ def _usable(found: Audit, dimension: str | None) -> tuple[AuditSet, str]:
     return found.original, dimension or names[0]
 
 
-def _groups(found: Audit, name: str) -> list[str]:
+def _groups(found: StageOne, name: str) -> list[str]:
     """The two groups with the most texts, in the order of the pack."""
     own = next(d for d in found.dimensions if d.name == name)
     top = {g for g, _ in Counter(v for v in own.values if v).most_common(2)}
@@ -136,7 +142,7 @@ def _groups(found: Audit, name: str) -> list[str]:
 
 
 def _write(
-    data: AuditSet, original: AuditSet, found: Audit, name: str, groups: list[str], files: dict[str, Path]
+    data: AuditSet, original: AuditSet, found: StageOne, name: str, groups: list[str], files: dict[str, Path]
 ) -> tuple[list[str], dict[str, Counter[tuple[str, str]]]]:
     """Both sets with the columns text, label and the dimension; labels in common, and how many records each cell has."""
 
@@ -315,7 +321,7 @@ def plan(
     return Planned(study, train_count, test, seed(*best), said)
 
 
-def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimension: str) -> dict[str, Any]:
+def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: str) -> dict[str, Any]:
     effects = result.effects
     rows = effects[(effects["task"] == "occupation") & (effects["contrast"] == "against matched control")]
     main = rows[rows["question"] == "inheritance"]
@@ -371,7 +377,7 @@ def _told(found: Audit, planned: Planned, result: RunResult, out: Path, dimensio
     }  # fmt: skip
 
 
-def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> str:
+def _visible(result: Run, study: Study, metric: str, comparison: str) -> str:
     """The smallest change of the task that the study would find four times in five, in words; the spread between seeds is that of all its arms."""
     folder = RunFolder(result.folder)
     measure = next(m for m in load_task("occupation").measures(folder.context()) if m.name == metric)
@@ -387,7 +393,7 @@ def _visible(result: RunResult, study: Study, metric: str, comparison: str) -> s
     )
 
 
-def with_training(found: Audit) -> Audit:
+def with_training(found: StageOne) -> StageOne:
     """The audit with its findings in the order of their weight."""
     return replace(
         found,

@@ -368,16 +368,29 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
     Raises:
         InputError: an `audit.json` that is not one.
     """
+    said, own, code = judged_folder(folder)
+    if code == 4:
+        code = {"stop": code, "fail": 1, "pass": 0}[unsure]
+    return said, {"verdict": own, "exit": code, "said": said[:-1]}, code
+
+
+def judged_folder(folder: Path) -> tuple[list[str], str, int]:
+    """`judged` of the record in an audit's folder.
+
+    Raises:
+        InputError: an `audit.json` that is not one.
+    """
     try:
-        record = json_value(read_bounded(folder / "audit.json", LARGEST_AUDIT))
-        own, weights = str(record["verdict"]), {str(f["weight"]) for f in record["findings"]}
-        code, shown = exit_code(weights), {own, *({UNSURE} if own == LOOK else ())} - {NOTE}
-        said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]
-        sentence = str(record["said"])
+        return judged(json_value(read_bounded(folder / "audit.json", LARGEST_AUDIT)))
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit"
         ) from None
-    if code == 4:
-        code = {"stop": code, "fail": 1, "pass": 0}[unsure]
-    return [*said, f"verdict: {own}: {sentence}"], {"verdict": own, "exit": code, "said": said}, code
+
+
+def judged(record: Any) -> tuple[list[str], str, int]:
+    """What a gate says of an audit's record: the findings that weigh and the verdict in words, the verdict, and the exit code."""
+    own, weights = str(record["verdict"]), {str(f["weight"]) for f in record["findings"]}
+    shown = {own, *({UNSURE} if own == LOOK else ())} - {NOTE}
+    said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]
+    return [*said, f"verdict: {own}: {record['said']}"], own, exit_code(weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +9,11 @@ import typer
 
 from probate.commands.output import JsonFlag, give
 from probate.core.deferred import deferred
-from probate.core.errors import InputError, StageError
 
 with deferred():
-    from probate.audits import clean as cleaning
     from probate.audits import report
     from probate.audits import train as stage_two
+    from probate.data import readers
 
 
 def audit(
@@ -91,32 +89,25 @@ def audit(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Audit a file that a model wrote: groups, ties with labels, distribution, repeats, leaks, traces; a verdict by stated rules."""
-    started, seconds = time.monotonic(), 0.0
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--out {out}: a file, not a folder; name another")
-    if train:
-        seconds = stage_two.seconds_of(budget)
+    if out is not None:
+        report.audit_folder(out, "--out")
     folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
-    own, other = (
-        report.shape_of(text, label, prompt, group or [], language),
-        report.shape_of(original_text, original_label, None, [], None),
+    found = report.audit_source(
+        augmented,
+        original,
+        report.shape_of(text, label, prompt, readers.group_columns(group or []), language),
+        report.shape_of(original_text, original_label, None, {}, None),
+        items or [],
+        items_text,
+        budget=stage_two.seconds_of(budget) if train else None,
+        out=folder,
+        model=model,
+        dimension=dimension,
+        quiet=quiet,
     )
-    found, record = report.run_audit(augmented, original, own, other, items or [], items_text, quiet=quiet)
-    trained = None
-    if train:
-        left = seconds - (time.monotonic() - started)
-        try:
-            found, record, trained = report.with_study(
-                found, record, folder, left, model, dimension, quiet=quiet
-            )
-        except StageError as error:  # what was found without training stands
-            trained = {"arms": 0, "lines": [f"stage two: {error}"], "failed": True}
-    kept = cleaning.write_clean(found, clean) if clean else (0, 0)
-    path = report.write_audit(found, record, folder, trained)
-    said = [*report.lines(found, record), *(trained or {}).get("lines", []), f"report: {path}"]
+    kept = found.clean(clean) if clean else (0, 0)
+    said = [*found.lines(), f"report: {found.save(folder)}"]
     said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} left out)"] if clean else []
-    give(said, {**record, "train": trained}, as_json)
-    if trained and trained.get("failed"):
-        raise typer.Exit(StageError.exit_code)
-    if gate:
-        raise typer.Exit(record["exit"])
+    give(said, found.record, as_json)
+    if gate or found.failed:
+        raise typer.Exit(found.exit_code)

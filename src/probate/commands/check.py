@@ -13,7 +13,7 @@ from probate.core.errors import InputError
 from probate.core.terminal import echo
 
 with deferred():
-    from probate.audits import verdict
+    from probate import interface
     from probate.report.gate import decide, outputs
     from probate.study import loading
 
@@ -52,15 +52,10 @@ def check(
     gate = loading.load_study(
         decide.Gate, config, overrides, {"tasks": {t: {} for t in task}} if task else {}
     )
-    if (folder / "audit.json").is_file():
-        said, audited, code = verdict.check_audit(folder, gate.unsure)
-        give(said, audited, as_json)
-        raise typer.Exit(code)
-    found, decisions = decide.check(folder, gate)
-    said = [*(d.sentence for d in decisions), f"verdict: {found}"]
-    give(said, outputs.as_record(found, decisions, gate), as_json)
+    decision = interface.decision_on(folder, gate)
+    give([*decision.sentences, decision.conclusion], decision.record, as_json)
     if github:
-        echo("\n".join(outputs.github_lines(decisions)))
+        echo("\n".join(outputs.github_lines(decision.judgements)))
     if junit:
-        outputs.write_junit(junit, decisions, str(folder))
-    raise typer.Exit(decide.exit_code(found, gate))
+        outputs.write_junit(junit, decision.judgements, str(folder))
+    raise typer.Exit(decision.exit_code)

@@ -1,14 +1,21 @@
-"""Writes docs/study.md from the study's own field descriptions: `python -m probate.commands.reference docs`."""
+"""Writes docs/study.md from the study's own field descriptions, and docs/reference.md from the docstrings of the public names.
+
+`python -m probate.commands.reference docs` writes both.
+"""
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import probate
 from probate.core.files import write_atomic
 from probate.study.loading import _section_of
 from probate.study.presets import presets
@@ -24,6 +31,99 @@ Relative paths start from the study file's folder, or from `--base DIR`.
 
 This page is made from the code by `make docs`; do not edit it.
 """
+
+
+NAMES = """# Reference: the interface from Python
+
+`import probate as pb` gives the names below. [From Python](python.md) shows how they work together.
+A *table* is a path, a `pandas.DataFrame`, a `datasets.Dataset` or `DatasetDict`, or a list of dictionaries.
+In the examples, `frame` is original data and `generated` is what a model wrote: frames with the columns `text`, `label` and `gender`.
+`runs/quickstart` is the folder of a finished run.
+
+This page is made from the docstrings by `make docs`; do not edit it.
+"""
+KINDS = {
+    "Studies and runs": ["Study", "run", "Run", "Figure", "plan", "PlanSummary", "calibrate", "Calibration"],
+    "Data": ["audit", "Audit", "mitigate"],
+    "Decisions": ["check", "Decision", "compare", "Comparison"],
+    "Errors": ["InputError", "StageError", "ProbateError"],
+}
+LISTED = ("Parameters", "Returns", "Attributes", "Raises")
+TYPED = re.compile(r"(list of \w+|dict|str|int|bool|Path|pandas\.DataFrame): ")
+"""How the docstring of a property begins that says its type."""
+UNDERLINE = re.compile(r"^(\w+)\n-+$", re.M)
+
+
+def names_reference() -> str:
+    """The page of the public names, as Markdown."""
+    parts = [NAMES]
+    for kind, names in KINDS.items():
+        parts.append(f"## {kind}\n")
+        for name in names:
+            own = getattr(probate, name)
+            parts += _name(f"pb.{name}", own)
+            for method, member in vars(own).items() if inspect.isclass(own) else ():
+                if method.startswith("_") or not _documented(member):
+                    continue
+                parts += _name(f"{name}.{method}", getattr(own, method), member)
+    return "\n".join(parts)
+
+
+def _documented(member: Any) -> bool:
+    """Whether a member has a docstring in NumPy style, or is a property with one."""
+    if isinstance(member, property):
+        return bool(TYPED.match(member.__doc__ or ""))
+    text = getattr(getattr(member, "__func__", member), "__doc__", None) or ""
+    return inspect.isroutine(getattr(member, "__func__", member)) and bool(
+        UNDERLINE.search(inspect.cleandoc(text))
+    )
+
+
+def _name(title: str, own: Any, member: Any = None) -> list[str]:
+    if isinstance(member, property):
+        kind, _, text = inspect.cleandoc(member.__doc__ or "").partition(": ")
+        return [f"#### `{title}`\n", f"*{kind}*. {_flowed(text)}\n"]
+    level = "###" if member is None else "####"
+    lines = [f"{level} `{title}`\n"]
+    if inspect.isroutine(own):
+        lines.append(f"```text\n{title}{_signature(own)}\n```\n")
+    return [*lines, *_sections(inspect.cleandoc(own.__doc__ or ""))]
+
+
+def _signature(own: Any) -> str:
+    """Parameters with their defaults, without types, one a line where they are many."""
+    given = inspect.signature(own)
+    plain = [p.replace(annotation=p.empty) for p in given.parameters.values() if p.name != "self"]
+    text = str(given.replace(parameters=plain, return_annotation=given.empty))
+    if len(text) <= 90:
+        return text
+    return "(\n" + "".join(f"    {part},\n" for part in text[1:-1].split(", ")) + ")"
+
+
+def _sections(text: str) -> Iterator[str]:
+    """A docstring in NumPy style as Markdown."""
+    pieces = UNDERLINE.split(text)
+    yield _flowed(pieces[0]) + "\n"
+    for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
+        yield f"**{title}**\n"
+        if title in LISTED:
+            yield from _entries(body, title)
+        else:
+            yield f"```python\n{body.strip()}\n```\n" if title == "Examples" else _flowed(body) + "\n"
+
+
+def _entries(body: str, title: str) -> Iterator[str]:
+    for entry in re.split(r"\n(?=\S)", body.strip()):
+        head, _, said = entry.partition("\n")
+        name, _, kind = head.partition(" : ")
+        shown = f"*{head}*" if title == "Returns" else f"`{name}`" + (f" (*{kind}*)" if kind else "")
+        yield f"- {shown}: {' '.join(inspect.cleandoc(said).split())}"
+    yield ""
+
+
+def _flowed(text: str) -> str:
+    """Paragraphs of which each is one line."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def study_reference() -> str:
@@ -79,3 +179,4 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     write_atomic(Path(sys.argv[1], "study.md"), study_reference())
+    write_atomic(Path(sys.argv[1], "reference.md"), names_reference())

@@ -42,17 +42,15 @@ def run(
     loaded, start = load_study(study, overrides, model, base)
     if tracker:
         tracking.check_tracker(tracker)
-    grid = bool(loaded.axes.generator or loaded.axes.model)
-
     with allow(code=allow_code, servers=servers or []):
         result = pipeline.run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
-    page, tracked = result.folder / ("grid.html" if grid else "report.html"), []
+    page, tracked = result.report, []
     if tracker:
-        folders = (
-            sorted(p.parent for p in result.folder.glob("*/study.lock.yaml")) if grid else [result.folder]
-        )
-        tracked = [tracking.track(path) for path in folders]
-    effects = [] if grid else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
+        runs = list(result.pairs.values()) or [result]
+        tracked = [tracking.track(one.folder) for one in runs]
+    effects = (
+        [] if result.pairs else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
+    )
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
     give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
     if result.failures:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -136,17 +137,7 @@ def build_report(folder: RunFolder) -> Path:
         relation=_rows(effects[effects["question"] == "relation"], measures),
         everything=_rows(every[every["question"] != "level"], measures)
         + _rows(every[every["question"] == "level"], measures),
-        stopping=stopping.section(
-            every[every["round"] == 1],
-            titles,
-            own,
-            probes,
-            folder.reports("adapters/"),
-            whole,
-            study.analysis,
-        )
-        if study.mitigations
-        else None,
+        stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,
         rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
         why=why.section(folder, study, whole, measures, titles),
         family_note=_family_note(effects, study),
@@ -201,6 +192,76 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     )
 
 
+def sentences_of(folder: RunFolder) -> list[str]:
+    """The report's findings, each as one text."""
+    return [_sentence(f) for f in findings_of(folder)[0]]
+
+
+def _sentence(finding: words.Finding) -> str:
+    return f"{finding.headline}. {finding.detail}"
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The report's charts of a finished run, drawn when they are asked for."""
+
+    folder: RunFolder
+
+    @cached_property
+    def _parts(self) -> tuple[Study, dict[str, list[Measure]], dict[str, str], pd.DataFrame]:
+        """Study, measures of its tasks, titles, effects of the first round without a mitigation."""
+        study, effects = self.folder.study(), self.folder.effects()
+        probes = {t.key for t in study.probes}
+        own = {k: found for k, found in _measures(self.folder, study).items() if k not in probes}
+        plain = effects[(effects["mitigation"] == "none") & (effects["round"] == 1)]
+        return study, own, _titles(_tasks(study)), plain
+
+    def names(self) -> list[str]:
+        """Names that `draw` knows: `dose` and `forest` for all tasks and for each, and what else the report of this study shows."""
+        study, own, _, effects = self._parts
+        found = [name for kind in ("dose", "forest") for name in (kind, *(f"{kind}-{task}" for task in own))]
+        found += ["shares"] if effects["metric"].str.startswith("predicted[").any() else []
+        found += ["frontier"] if study.mitigations else []
+        found += ["rounds", "lineage"] if study.rounds > 1 else []
+        return found + (["map"] if study.distribution else [])
+
+    def draw(self, name: str) -> list[str]:
+        """The SVG elements of one of `names`."""
+        study, own, titles, effects = self._parts
+        kind, _, task = name.partition("-")
+        chosen = {task: own[task]} if task else own
+        folder, whole, every = self.folder, self.folder.outcomes, self.folder.effects
+        if kind == "dose":
+            return [
+                svg for row in figures.doses(effects, chosen, titles, study.ratios) for svg in row["svgs"]
+            ]
+        if kind == "forest":
+            return [row["svg"] for row in figures.forests(effects, chosen, titles)]
+        if kind == "shares":
+            return list(filter(None, [figures.shares(effects, folder.info()["labels"], study.bias.groups)]))
+        measures = _measures(folder, study)
+        if kind == "frontier":
+            return list(_stopping(folder, study, every(), whole(), titles, own)["frontiers"])
+        if kind == "map":
+            section = why.section(folder, study, whole(), measures, titles)
+            return list(section["maps"]) if section else []
+        over = rounds.section(every(), titles, measures, folder, whole())
+        return [over["lineage"]] if kind == "lineage" else list(over["svgs"])
+
+
+def _stopping(
+    folder: RunFolder,
+    study: Study,
+    effects: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    titles: dict[str, str],
+    own: dict[str, list[Measure]],
+) -> dict[str, Any]:
+    probes = {t.key for t in study.probes}
+    first = effects[effects["round"] == 1]
+    return stopping.section(first, titles, own, probes, folder.reports("adapters/"), outcomes, study.analysis)
+
+
 def facts_of(folder: RunFolder) -> Facts:
     """What the cards of a finished run say."""
     found, _, limits = findings_of(folder)
@@ -208,7 +269,7 @@ def facts_of(folder: RunFolder) -> Facts:
 
 
 def _facts(folder: RunFolder, found: list[words.Finding], limits: list[str]) -> Facts:
-    return facts_of_run(folder, [f"{f.headline}. {f.detail}" for f in found], limits, version("probate"))
+    return facts_of_run(folder, [_sentence(f) for f in found], limits, version("probate"))
 
 
 def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from probate.core.cache import RECORD, Store, read_report
 from probate.core.errors import InputError, ProbateError
-from probate.core.files import atomic, atomic_folder, write_atomic
+from probate.core.files import atomic_folder
 from probate.core.progress import Reporter
 from probate.execution.checksums import write_checksums
 from probate.execution.folder import RunFolder
@@ -20,24 +16,9 @@ from probate.execution.prepare import prepare
 from probate.execution.runner import Runner
 from probate.execution.worker import Worker
 from probate.models.servers.ledger import share_ledger
-from probate.report.grid_page import write_grid_report
 from probate.report.page import analyse, build_report
+from probate.report.results import Run, write_grid
 from probate.study.schema import Axes, ModelSpec, Study
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run gives back."""
-
-    folder: Path
-    outcomes: pd.DataFrame
-    effects: pd.DataFrame
-    failures: list[dict[str, str]]
-
-    @property
-    def exit_code(self) -> int:
-        """0 if all stages were done, 3 if one failed."""
-        return 3 if self.failures else 0
 
 
 def run_study(
@@ -47,7 +28,7 @@ def run_study(
     base: str | Path = ".",
     quiet: bool = False,
     deadline: float | None = None,
-) -> RunResult:
+) -> Run:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
     A study with `axes` is a grid: a folder for each pair of models in `out`, and the results of all (`run_grid`).
@@ -73,11 +54,11 @@ def run_study(
     runner = Runner(prepared, folder, Worker(Store(folder.path, reporter.warn), reporter), reporter, deadline)
     with folder.locked():
         done = runner.execute()
-        effects = analyse(folder)
+        analyse(folder)
         runner.guard("report", "", lambda: build_report(folder))
         folder.write_failures(done.failures)
         write_checksums(folder.path)
-    return RunResult(folder.path, done.outcomes, effects, done.failures)
+    return Run(folder.path)
 
 
 def run_grid(
@@ -87,7 +68,7 @@ def run_grid(
     base: str | Path = ".",
     quiet: bool = False,
     deadline: float | None = None,
-) -> RunResult:
+) -> Run:
     """Run `study` for each generator and learner of its `axes`, each pair in a folder of its own under `out`, and write `grid.html`.
 
     A pair that fails is recorded, and the others go on. What a generator wrote is written once, for all learners.
@@ -103,7 +84,7 @@ def run_grid(
     generators = study.axes.generator or [study.generator or study.model]
     learners = study.axes.model or [study.model]
     failures: list[dict[str, str]] = []
-    done: dict[tuple[str, str], RunResult] = {}
+    done: dict[tuple[str, str], Run] = {}
     reporter = Reporter(quiet=quiet)
 
     def home(generator: ModelSpec, learner: ModelSpec) -> Path:
@@ -143,18 +124,7 @@ def run_grid(
         raise ProbateError(
             f"no pair of generator and learner finished; first failure: {failures[0]['error']}"
         )
-    tables = [
-        pd.concat(
-            [getattr(r, kind).assign(generator=g, learner=m) for (g, m), r in done.items()], ignore_index=True
-        )
-        for kind in ("outcomes", "effects")
-    ]
-    for table, name in zip(tables, ("outcomes", "effects"), strict=True):
-        with atomic(folder / f"{name}.parquet") as part:
-            table.to_parquet(part, index=False)
-    write_atomic(folder / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
-    write_grid_report(folder, study, tables[1], {pair: r.folder for pair, r in done.items()}, failures)
-    return RunResult(folder, tables[0], tables[1], failures)
+    return write_grid(folder, study, done, failures)
 
 
 def _slug(spec: ModelSpec, among: list[ModelSpec]) -> str:

@@ -1,65 +1,316 @@
-"""A finished run, read from its folder."""
+"""A finished run, or a grid of runs, read from its folder."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from probate.core.errors import InputError, nearest
+from probate.core.files import atomic, write_atomic
 from probate.core.records import read_records
 from probate.execution.folder import RunFolder
-from probate.report.page import rebuild
-from probate.study.schema import Study
+from probate.execution.folder_schema import EFFECTS, OUTCOMES, kept_groups, kept_json, kept_table
+from probate.report import notebook, page
+from probate.report.grid_page import write_grid_report
+from probate.study.schema import Axes, ModelSpec, Study
+
+LOCK = "study.lock.yaml"
+GRID = "grid.json"
+"""The pairs of a grid: generator, learner and folder of each."""
 
 
-class Report:
-    """The results in a run folder, as typed objects and frames. Reads files only; no model is loaded.
+class Run:
+    """The results in a run folder. Files are read when they are asked for; no model is loaded.
 
-    Raises:
-        InputError: the folder is no run folder, or a newer version of Probate wrote it.
+    `run` returns one, and the folder of an earlier run is opened by its path. The folder of a study with `axes` (a grid: a run for each pair
+    of generator and learner) is opened in the same way; `pairs` has the runs in it.
+
+    Parameters
+    ----------
+    folder : str or path
+        The run folder.
+
+    Attributes
+    ----------
+    folder : Path
+        The run folder.
+    study : Study
+        The study, as the folder has it. Of a grid: the study of its first pair, with `axes` of the pairs that finished.
+    pairs : dict of (str, str) to Run
+        Of a grid, (generator, learner) → its run; else empty.
+
+    Raises
+    ------
+    InputError
+        The folder is no run folder, or a newer version of Probate wrote it.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> run = pb.Run("runs/quickstart")
+    >>> run.exit_code
+    0
+    >>> sorted(run.effects["task"].unique())
+    ['hiring', 'occupation', 'salary']
+    >>> run.outcomes[["arm", "task", "item_id", "groups", "score"]].shape[1]
+    5
+    >>> run.report.name
+    'report.html'
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._folder = RunFolder(Path(folder))
-        self.study: Study = self._folder.study()
+        self.folder = Path(folder)
+        self._files = RunFolder(self.folder)
+        self.pairs: dict[tuple[str, str], Run] = {}
+        if (self.folder / LOCK).exists() or not (self.folder / GRID).exists():
+            self.study: Study = self._files.study()
+            return
+        found = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
+        try:
+            named = {(p["generator"], p["learner"]): p["folder"] for p in found}
+        except KeyError as error:
+            raise InputError(
+                f"{self.folder / GRID}: key {error} is missing; run the study again into this folder"
+            ) from None
+        if not named or any(Path(name).name != name or name == ".." for name in named.values()):
+            raise InputError(
+                f"{self.folder / GRID}: names no folders of pairs; run the study again into this folder"
+            )
+        self.pairs = {pair: Run(self.folder / name) for pair, name in named.items()}
+        self.study = _grid_study(list(self.pairs.values()))
 
     @property
     def outcomes(self) -> pd.DataFrame:
-        """One row an arm, task and item; `groups` as dictionaries."""
-        return self._folder.outcomes()
+        """pandas.DataFrame: One row for each arm, task and item.
+
+        The columns are described in docs/tables.md. `score` is in the unit of the task (0 to 1 for shares), `groups` holds dictionaries
+        (dimension → group). Of a grid also the columns `generator` and `learner`.
+        """
+        if not self.pairs:
+            return self._files.outcomes()
+        return self._table("outcomes.parquet", OUTCOMES)
 
     @property
     def effects(self) -> pd.DataFrame:
-        """One row an effect; the columns are described in docs/tables.md."""
-        return self._folder.effects()
+        """pandas.DataFrame: One row for each effect: estimate, interval, p, adjusted p and n.
+
+        The columns are described in docs/tables.md. Of a grid also the columns `generator` and `learner`.
+        """
+        return self._table("effects.parquet", EFFECTS) if self.pairs else self._files.effects()
+
+    def _table(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
+        path = self.folder / name
+        if not path.exists():
+            raise InputError(f"{self.folder}: no {name} there; finish the run with: probate run")
+        table = kept_table(self.folder, path, columns)
+        if name == "outcomes.parquet":
+            table["groups"] = kept_groups(path, table["groups"])
+        return table
+
+    @property
+    def findings(self) -> list[str]:
+        """list of str: The findings of the report, one for each task; of a grid, each begins with its pair."""
+        if not self.pairs:
+            return page.sentences_of(self._files)
+        return [
+            f"generator {g}, learner {m}: {said}"
+            for (g, m), run in self.pairs.items()
+            for said in run.findings
+        ]
 
     @property
     def failures(self) -> list[dict[str, str]]:
-        """Stages that failed: stage, arm, error."""
-        return self._folder.failures()
+        """list of dict: What failed: `stage`, `arm`, `error` (one sentence each)."""
+        return self._files.failures()
+
+    @property
+    def exit_code(self) -> int:
+        """int: 0 if all stages were done, 3 if one failed; the exit code of `probate run`."""
+        return 3 if self.failures else 0
+
+    @property
+    def report(self) -> Path:
+        """Path: The page of the report: `report.html`, of a grid `grid.html`."""
+        return self.folder / ("grid.html" if self.pairs else "report.html")
 
     @property
     def sets(self) -> list[str]:
-        """Names of the record sets in the folder: what each kind of arm's augmented half was drawn from, and what was held out."""
-        return sorted(p.stem for p in (self._folder.path / "data").glob("*.jsonl"))
+        """list of str: Names of the record sets in the folder: what each kind of arm's augmented half was drawn from, and what was held out."""
+        if self.pairs:
+            return [f"{run.folder.name}/{name}" for run in self.pairs.values() for name in run.sets]
+        return sorted(p.stem for p in (self.folder / "data").glob("*.jsonl"))
 
     def records(self, name: str) -> pd.DataFrame:
-        """One of `sets`, a row a record: id, text, label, origin, and a column for each dimension's group. `datasets.Dataset.from_pandas` takes it.
+        """One of `sets`.
 
-        Raises:
-            InputError: no set of this name.
+        Parameters
+        ----------
+        name : str
+            Name of the set.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each record: `id`, `text`, `label`, `origin`, and a column for each dimension's group.
+
+        Raises
+        ------
+        InputError
+            No set of this name; the message lists them.
+
+        Examples
+        --------
+        >>> import probate as pb
+        >>> run = pb.Run("runs/quickstart")
+        >>> "held-out" in run.sets
+        True
+        >>> list(run.records("held-out").columns)
+        ['id', 'text', 'label', 'origin', 'gender']
         """
-        path = self._folder.path / "data" / f"{name}.jsonl"
         if name not in self.sets:
             raise InputError(
-                f"{path}: no such set{nearest(name, self.sets)}; there are: {', '.join(self.sets)}"
+                f"{self.folder / 'data'}: no such set '{name}'{nearest(name, self.sets)}; there are: {', '.join(self.sets)}"
             )
-        rows = read_records(path)
+        pair, _, own = name.rpartition("/")
+        rows = read_records(self.folder / pair / "data" / f"{own}.jsonl")
         return pd.DataFrame(
             [{"id": r.id, "text": r.text, "label": r.label, "origin": r.origin, **r.groups} for r in rows]
         )
 
+    @property
+    def figures(self) -> list[str]:
+        """list of str: Names that `plot` takes."""
+        if self.pairs:
+            return [f"{run.folder.name}/{name}" for run in self.pairs.values() for name in run.figures]
+        return page.Charts(self._files).names()
+
+    def plot(self, name: str) -> notebook.Figure:
+        """One of the report's figures.
+
+        Parameters
+        ----------
+        name : str
+            One of `figures`: `dose` (levels and gap over the bias ratio γ) and `forest` (changes of the gap with intervals), each also for one
+            task (`dose-occupation`); `shares` (predicted labels by group); where the study has them, `frontier` (mitigations),
+            `rounds`, `lineage`, and `map` (augmented against original texts). Of a grid with the pair's folder before it (`PAIR/dose`).
+
+        Returns
+        -------
+        Figure
+            Shows itself in a notebook; `save` writes it.
+
+        Raises
+        ------
+        InputError
+            No figure of this name; the message lists them.
+
+        Examples
+        --------
+        >>> import probate as pb
+        >>> run = pb.Run("runs/quickstart")
+        >>> run.plot("dose-occupation")
+        <Figure dose-occupation>
+        """
+        if name not in self.figures:
+            raise InputError(
+                f"plot: no figure '{name}'{nearest(name, self.figures)}; there are: {', '.join(self.figures)}"
+            )
+        pair, _, own = name.rpartition("/")
+        files = RunFolder(self.folder / pair) if pair else self._files
+        return notebook.figure_of(name, page.Charts(files).draw(own))
+
     def rebuild(self) -> Path:
-        """Compute the effects again and write `report.html`; returns its path."""
-        return rebuild(self._folder)
+        """Compute the effects again from the outcomes and write the report; no model is loaded.
+
+        Returns
+        -------
+        Path
+            The page of the report.
+        """
+        if not self.pairs:
+            return page.rebuild(self._files)
+        for run in self.pairs.values():
+            run.rebuild()
+        write_grid(self.folder, self.study, self.pairs, self.failures)
+        return self.report
+
+    def _said(self) -> str:
+        """What the run holds, in one line."""
+        effects, outcomes = self.effects, self.outcomes
+        arms = outcomes[[c for c in ("generator", "learner", "arm") if c in outcomes]].drop_duplicates()
+        items = outcomes.groupby("task")["item_id"].nunique()
+        return (
+            f"{len(arms)} arms on {self.study.model.name}, {len(items)} tasks of {items.min()} to {items.max()} items, "
+            f"{len(effects)} effects, {len(self.failures) or 'no'} failure{'s' * (len(self.failures) != 1)}"
+        )
+
+    def __repr__(self) -> str:
+        said = [f"<Run {self.study.name} in {self.folder}: {self._said()}>"]
+        said += [f"- {finding}" for finding in self.findings]
+        return "\n".join(said + [f"! {f['stage']}: {f['error']}" for f in self.failures])
+
+    def _repr_html_(self) -> str:
+        failed = [f"Failed: {f['stage']}: {f['error']}" for f in self.failures]
+        title = f"{self.study.name}: {self._said()}"
+        columns = [
+            "task",
+            "contrast",
+            "bias_type",
+            "ratio",
+            "estimate",
+            "ci_low",
+            "ci_high",
+            "p_adjusted",
+            "n",
+        ]
+        rows = self.effects
+        rows = rows[rows["question"] == "inheritance"]
+        shown = [c for c in ("generator", "learner") if c in rows] + columns
+        return notebook.block(title, [*self.findings, *failed], rows[shown])
+
+
+def write_grid(
+    folder: Path,
+    study: Study,
+    done: Mapping[tuple[str, str], Run],
+    failures: Sequence[dict[str, str]],
+) -> Run:
+    """The tables, the page and the failures of a grid in `folder`; `done`: (generator, learner) → its run."""
+    tables = {
+        name: pd.concat(
+            [
+                pd.read_parquet(r.folder / f"{name}.parquet").assign(generator=g, learner=m)
+                for (g, m), r in done.items()
+            ],
+            ignore_index=True,
+        )
+        for name in ("outcomes", "effects")
+    }
+    for name, table in tables.items():
+        with atomic(folder / f"{name}.parquet") as part:
+            table.to_parquet(part, index=False)
+    write_atomic(folder / "failures.json", json.dumps(list(failures), indent=1, ensure_ascii=False))
+    pairs: list[dict[str, Any]] = [
+        {"generator": g, "learner": m, "folder": r.folder.name} for (g, m), r in done.items()
+    ]
+    write_atomic(folder / GRID, json.dumps(pairs, indent=1, ensure_ascii=False))
+    write_grid_report(
+        folder, study, tables["effects"], {pair: r.folder for pair, r in done.items()}, failures
+    )
+    return Run(folder)
+
+
+def _grid_study(runs: Sequence[Run]) -> Study:
+    """The study of a grid, by its pairs."""
+    generators: dict[str, ModelSpec] = {}
+    learners: dict[str, ModelSpec] = {}
+    for run in runs:
+        learners.setdefault(run.study.model.model_dump_json(), run.study.model)
+        if run.study.generator:
+            generators.setdefault(run.study.generator.model_dump_json(), run.study.generator)
+    axes = Axes(generator=list(generators.values()), model=list(learners.values()))
+    return runs[0].study.model_copy(update={"axes": axes})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -85,13 +86,57 @@ def load_study(
     value, lines = read_whole(path) if source is not None else ({}, {})
     value = apply_overrides({**value, **(more or {})}, overrides)
     overridden = {o.partition("=")[0].strip() for o in overrides}
+    return validated(cls, value, path, lines, overridden)
+
+
+def validated(
+    cls: type[Model],
+    value: dict[str, Any],
+    where: str | Path,
+    lines: Lines | None = None,
+    overridden: Collection[str] = (),
+) -> Model:
+    """The section `cls` of a mapping. `where` names its origin in errors; `lines` the line of each key, if it was read from a file.
+
+    Raises:
+        InputError: one line for each thing that is wrong.
+    """
     try:
         return cls.model_validate(value)
     except ValidationError as error:
-        raise InputError(*(_explain(cls, e, path, lines, overridden) for e in error.errors())) from None
+        raise InputError(
+            *(_explain(cls, e, where, lines or {}, overridden) for e in error.errors())
+        ) from None
 
 
-def _explain(cls: type[BaseModel], error: Any, path: Path, lines: Lines, overridden: set[str]) -> str:
+def changed(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`value` with `changes`: a key may be dotted, and a mapping is laid over a section key by key.
+
+    Raises:
+        InputError: a dotted key that leads into something that is not a section.
+    """
+    for key, given in changes.items():
+        nested: Any = given
+        names = key.split(".")
+        for at in range(len(names) - 1, -1, -1):
+            nested = {names[at]: nested}
+        below: Any = value
+        for name in names[:-1]:
+            below = below.get(name) if isinstance(below, dict) else None
+            if below is not None and not isinstance(below, dict):
+                raise InputError(f"{where}: {key}: '{name}' is not a section")
+        value = laid_over(value, nested)
+    return value
+
+
+def study_folder(source: str | Path) -> Path:
+    """The folder that the relative paths of a study start from: that of its file, or for a preset the working folder."""
+    return Path(source).parent if Path(source).exists() else Path(".")
+
+
+def _explain(
+    cls: type[BaseModel], error: Any, path: str | Path, lines: Lines, overridden: Collection[str]
+) -> str:
     loc = tuple(p for p in error["loc"] if p not in ("str", "list[str]"))
     key = ".".join(map(str, loc)) or "the study"
     at = loc

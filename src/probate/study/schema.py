@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,16 +11,22 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
 )
 
+from probate.core.deferred import deferred
 from probate.core.errors import nearest
-from probate.study.loading import load_study
+from probate.study.loading import changed, load_study, study_folder, validated
+from probate.study.presets import preset_path
 from probate.study.server import ApiSpec
 from probate.study.taxonomy import BIAS_TYPES, NEUTRAL
+
+with deferred():
+    from probate.core import frames
 
 
 class Section(BaseModel):
@@ -382,8 +390,25 @@ class Axes(Section):
         return _named(value)
 
 
+NEW_SOURCE = ("source", "format", "split", "columns", "labels")
+"""Keys of a source that say nothing of another one."""
+
+
 class Study(Section):
-    """One study: a model, data, a kind of bias, doses of it, and what is measured."""
+    """One study: a model, data, a kind of bias, doses of it, and what is measured.
+
+    A study is read from a file or a preset, and is not changed afterwards: `with_` returns a new one.
+    Each key of the study file is an attribute of the same name (`study.ratios`, `study.training.epochs`).
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> study = pb.Study.preset("quickstart")
+    >>> study.ratios, study.training.epochs
+    ([0.0, 0.5], 3)
+    """
+
+    _base: Path = PrivateAttr(default_factory=lambda: Path("."))
 
     name: str = Field(
         "study", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Short name, used in tables."
@@ -573,10 +598,123 @@ class Study(Section):
         return self.bias.strength
 
     @classmethod
-    def load(cls, source: str | Path, overrides: list[str] | None = None) -> Study:
-        """Read a study file, or a preset by its name; `overrides` are `key=value` strings.
+    def load(cls, source: str | Path, overrides: Sequence[str] | None = None) -> Study:
+        """Read a study file.
 
-        Raises:
-            InputError: with one line for each thing that is wrong: file, line, key, what was given, what is allowed.
+        Parameters
+        ----------
+        source : str or path
+            A study file (YAML), or the name of a preset.
+        overrides : sequence of str, optional
+            `key=value` strings, as in `probate run STUDY --set key=value`. From Python, `with_` takes values as they are.
+
+        Returns
+        -------
+        Study
+            The study. Its relative paths start from the folder of the file; those of a preset start from the working folder.
+
+        Raises
+        ------
+        InputError
+            No such file, or settings that are wrong. The message has one line for each: file, line, key, what was given, what is allowed.
+
+        Examples
+        --------
+        >>> import probate as pb
+        >>> pb.Study.load("study.yaml", ["training.epochs=1"]).training.epochs
+        1
         """
-        return load_study(cls, source, overrides or [])
+        study = load_study(cls, source, list(overrides or ()))
+        study._base = study_folder(source)
+        return study
+
+    @classmethod
+    def preset(cls, name: str) -> Study:
+        """Read a study that ships with Probate.
+
+        Parameters
+        ----------
+        name : str
+            Name of the preset: the study reference (docs/study.md) lists them.
+
+        Returns
+        -------
+        Study
+            The study.
+
+        Raises
+        ------
+        InputError
+            No preset of this name; the message lists them.
+
+        Examples
+        --------
+        >>> import probate as pb
+        >>> pb.Study.preset("quickstart").seeds
+        [0, 1, 2]
+        """
+        study = load_study(cls, preset_path(name), [])
+        study._base = Path(".")
+        return study
+
+    def with_(self, **changes: Any) -> Study:
+        """A copy of the study with other settings.
+
+        Parameters
+        ----------
+        **changes
+            Any key of a study file. A section is changed key by key by a dictionary (`training={"epochs": 1}`), or by a dotted name
+            (`**{"training.epochs": 1}`).
+        data, augmented : path, frame, data set, list of dict or dict, optional
+            The original data, and a ready augmented set: one row a record. The columns of text, label and group are found as docs/files.md says.
+            A table in memory (`pandas.DataFrame`, `datasets.Dataset`, `datasets.DatasetDict` or a list of dictionaries) is written once, as JSON Lines
+            that only the user can read, to the folder that the environment variable PROBATE_FRAMES names, else to `frames` of the cache
+            (PROBATE_CACHE, else the user's).
+            The name of that file is the SHA-256 of its content: a run with the same table continues, and the lock file of the run names the hash.
+            A path starts from the working folder. New data replaces `source`, `format`, `split`, `columns` and `labels` of the section by their
+            defaults, unless the same call names them (`**{"data.labels": [...]}`). With `augmented`, nothing is generated: `bias.types` becomes
+            `["given"]`, unless the same call names it. A dictionary changes the section only.
+
+        Returns
+        -------
+        Study
+            A new study; this one stays as it is.
+
+        Raises
+        ------
+        InputError
+            An unknown key or a wrong value, with the message that a study file would have, or a table that cannot be written.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> import probate as pb
+        >>> study = pb.Study.preset("quickstart").with_(ratios=[0, 0.2, 0.5], **{"training.epochs": 1})
+        >>> study.ratios, study.training.epochs
+        ([0.0, 0.2, 0.5], 1)
+        >>> frame = pd.DataFrame({"text": ["She builds.", "He nurses."], "label": ["builder", "nurse"], "gender": ["F", "M"]})
+        >>> len(Path(study.with_(data=frame).data.source).stem)  # the hash of the frame
+        64
+        """
+        where = "Study.with_"
+        value = self.model_dump(mode="json")
+        nested = {key: given for key, given in changes.items() if key not in ("data", "augmented")}
+        for key in ("data", "augmented"):
+            given = changes.get(key)
+            if given is None or (isinstance(given, dict) and not frames.is_table(given)):
+                nested |= {key: given} if key in changes else {}
+                continue
+            split = changes.get(f"{key}.split", "train")
+            source = frames.table_source(given, f"{where}: {key}", split)
+            if not source.startswith(("builtin:", "hf:")):
+                source = os.path.abspath(os.path.expanduser(source))
+            kept = {k: v for k, v in (value[key] or {}).items() if k not in NEW_SOURCE}
+            value[key] = {**kept, "source": source}
+            bias = changes.get("bias")
+            named = "bias.types" in changes or (isinstance(bias, dict) and "types" in bias)
+            if key == "augmented" and not named:
+                nested["bias.types"] = ["given"]
+        study = validated(type(self), changed(value, nested, where), where)
+        study._base = self._base
+        return study

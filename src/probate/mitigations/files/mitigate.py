@@ -38,6 +38,8 @@ class Summary:
     skipped: Counter[str] = field(default_factory=Counter)
     replaced: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: list[tuple[str, str]] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    """Of each row that was written, the number of the row that it came from."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _write(
     if weight is not None:
         row = {**row, "weight": weight}
     summary.written += 1
+    summary.rows.append(int(parent.id))
     line, style_lost = json_line(held.row, row)
     write.row(row, line)
     if made:

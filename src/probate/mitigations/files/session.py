@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,33 @@ if TYPE_CHECKING:
 NO_TEXT = "(nothing)"
 BALANCED = "gender"
 """The dimension that is balanced where neither `--groups` nor `--group` names one."""
+
+
+@dataclass(frozen=True)
+class MitigatedFile:
+    """What was done to a file. `silent`: packs that were not used, for they have no words in the language."""
+
+    summary: Summary
+    out: Path | None
+    silent: list[str]
+    masked: bool
+    language: str
+
+    def sentences(self) -> str:
+        """The summary in words."""
+        said = words(self.summary, self.out)
+        if self.silent and self.masked:
+            packs = ", ".join(self.silent)
+            said = f"not masked: the packs {packs} have no words in '{self.language}'\n{said}"
+        return said
+
+    def record(self) -> dict[str, Any]:
+        """The summary, ready for JSON."""
+        found = self.summary
+        return {
+            "shape": found.shape.said(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
+            "not_masked": self.silent, "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": self.out,
+        }  # fmt: skip
 
 
 def run_command(
@@ -53,17 +80,51 @@ def run_command(
     """
     if out is None and not dry_run:
         raise InputError("--out is missing; name a file, or look first with --dry-run --show 10")
-    if out is not None and not dry_run and out.exists() and not force:
+    found = mitigate_source(
+        names,
+        source,
+        None if dry_run else out,
+        dimensions,
+        Given(text, label, groups=group_columns(groups)),
+        language,
+        model,
+        apply_overrides({}, overrides),
+        show,
+        force=force,
+        quiet=quiet,
+    )
+    return found.sentences(), found.record()
+
+
+def mitigate_source(
+    names: Sequence[str],
+    source: Path,
+    out: Path | None,
+    dimensions: Sequence[str],
+    given: Given,
+    language: str,
+    model: str | None,
+    options: Mapping[str, Any],
+    show: int = 0,
+    *,
+    force: bool = False,
+    quiet: bool = False,
+) -> MitigatedFile:
+    """Apply the mitigations `names` to `source` and write `out`; without it nothing is written. `options`: mitigation → its options.
+
+    Raises:
+        InputError: options that do not fit, with what to do.
+    """
+    if out is not None and out.exists() and not force:
         raise InputError(
             f"--out {out}: the file is there already; choose another, or replace it with --force"
         )
     if not source.exists():
         raise InputError(f"--in {source}: no such file")
-    options: dict[str, Any] = apply_overrides({}, overrides)
     unknown = sorted(set(options) - set(names))
     if unknown:
         raise InputError(f"--set {unknown[0]}: no such mitigation in --strategy {','.join(names)}")
-    columns = {_dimension(name): column for name, column in group_columns(groups).items()}
+    columns = {_dimension(name): column for name, column in given.groups.items()}
     named = [_dimension(d) for d in dimensions] or [BALANCED, *(d for d in pack_names() if d != BALANCED)]
     packs = tuple(pack_of(d) or load_pack(d) for d in named if pack_of(d) or d not in columns)
     silent = [] if dimensions else [p.dimension for p in packs if not p.speaks(language)]
@@ -82,22 +143,15 @@ def run_command(
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
         found = mitigate_file(
             source,
-            None if dry_run else out,
+            out,
             strategies,
             context,
-            given=Given(text, label, groups=columns),
+            given=replace(given, groups=columns),
             show=show,
             tick=tick,
         )
-    written = None if dry_run else out
-    record = {
-        "shape": found.shape.said(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
-        "not_masked": silent, "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": written,
-    }  # fmt: skip
-    said = words(found, written)
-    if silent and any(s.removes_groups for s in strategies):
-        said = f"not masked: the packs {', '.join(silent)} have no words in '{language}'\n{said}"
-    return said, record
+    masks = any(s.removes_groups for s in strategies)
+    return MitigatedFile(found, out, silent, masks, language)
 
 
 def _dimension(name: str) -> str:
@@ -129,7 +183,18 @@ def _lines(path: Path) -> int:
 
 
 def words(found: Summary, out: Path | None) -> str:
-    """The summary in words."""
+    """The summary in words, and where the result is."""
+    lines = counted(found)
+    for before, after in found.samples:
+        lines += ["", f"− {before}", f"+ {after}"]
+    lines += ["", f"written: {out} ({found.written:,} rows), and what was done to each: {out}.changes.jsonl"] if out else [
+        "", "nothing was written (--dry-run)"
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def counted(found: Summary) -> list[str]:
+    """How many rows were read, changed, added and left out, and what was replaced."""
     lines = [
         f"read as {found.shape.said()}",
         f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out",
@@ -139,9 +204,4 @@ def words(found: Summary, out: Path | None) -> str:
     if found.replaced:
         top = ", ".join(f"{old} → {new or NO_TEXT} {n:,}" for (old, new), n in found.replaced.most_common(12))
         lines.append(f"{found.replaced.total():,} replacements; most often: {top}")
-    for before, after in found.samples:
-        lines += ["", f"− {before}", f"+ {after}"]
-    lines += ["", f"written: {out} ({found.written:,} rows), and what was done to each: {out}.changes.jsonl"] if out else [
-        "", "nothing was written (--dry-run)"
-    ]  # fmt: skip
-    return "\n".join(lines)
+    return lines

@@ -8,7 +8,7 @@ from probate.core.errors import InputError, nearest
 from probate.execution.folder import RunFolder
 from probate.report.cards.data_card import data_card, plain
 from probate.report.cards.facts import Facts
-from probate.report.gate.decide import Decision, Gate, decide
+from probate.report.gate.decide import Gate, Judgement, decide
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -83,7 +83,7 @@ def model_card(folder: RunFolder, arm: str) -> str:
     return f"---\n{head.to_yaml()}\n---\n" + "\n".join(lines) + "\n"
 
 
-def _results(d: Decision, source: str) -> list[EvalResult]:
+def _results(d: Judgement, source: str) -> list[EvalResult]:
     """Estimate and ends of the interval. The metric's name holds the task's, since the hub joins results of one data set under one task."""
     from huggingface_hub import EvalResult
 

@@ -2,13 +2,109 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import pandas as pd
+
 from probate.core.errors import InputError
-from probate.report.comparison.pair import compare_results, lines, unread_lines
+from probate.report import notebook
+from probate.report.comparison.pair import Compared, Unread, compare_results, lines, unread_lines
 from probate.report.comparison.read import read_results
 from probate.study.schema import Analysis
+
+SHOWN = 10
+"""Items whose score changed that the sentences name."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of results, compared item by item.
+
+    Attributes
+    ----------
+    sentences : list of str
+        What `probate compare` prints.
+    effects : pandas.DataFrame
+        One row for each comparison, B minus A, in the unit of the score: over all items (`what` is `all`) and as the change of a gap between groups;
+        mean of A and B, change, interval (`low`, `high`), p, adjusted p (`p_holm`, `p_bh`), n, and the smallest change that this n would find four
+        times in five (`visible`).
+    flipped : pandas.DataFrame
+        The items whose score changed.
+    left_out : pandas.DataFrame
+        What could not be compared, with the reason and the number of items.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> before = [{"item": i, "score": i % 2} for i in range(40)]
+    >>> after = [{"item": i, "score": 1} for i in range(40)]
+    >>> comparison = pb.compare(before, after)
+    >>> comparison.effects[["what", "n", "change"]].to_dict("records")
+    [{'what': 'all', 'n': 40, 'change': 0.5}]
+    >>> len(comparison.flipped)
+    20
+    """
+
+    a: str
+    b: str
+    compared: list[Compared]
+    missing: list[Unread]
+    flipped: pd.DataFrame
+    kinds: tuple[str, str]
+
+    @property
+    def sentences(self) -> list[str]:
+        return self.lines(SHOWN)
+
+    @property
+    def effects(self) -> pd.DataFrame:
+        return pd.DataFrame([asdict(c) for c in self.compared])
+
+    @property
+    def left_out(self) -> pd.DataFrame:
+        return pd.DataFrame([asdict(m) for m in self.missing])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """dict: What `probate compare --json` prints."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "compared": [asdict(c) for c in self.compared],
+            "left_out": [asdict(m) for m in self.missing],
+            "flipped": self.flipped.to_dict("records"),
+        }
+
+    def lines(self, show: int) -> list[str]:
+        """list of str: The sentences, with at most `show` items whose score changed."""
+        return [
+            f"A: {self.kinds[0]}, {self.a}; B: {self.kinds[1]}, {self.b}",
+            *unread_lines(self.missing),
+            *lines(self.compared, self.flipped, show),
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(["<Comparison>", *self.sentences])
+
+    def _repr_html_(self) -> str:
+        columns = ["set", "what", "n", "mean_a", "mean_b", "change", "low", "high", "p_holm", "visible"]
+        return notebook.block("Comparison, B minus A", self.sentences[:1], self.effects[columns])
+
+
+def compare_sources(
+    first: str,
+    second: str,
+    pairs: Sequence[tuple[str, str]] = (),
+    groups: Mapping[str, str] | None = None,
+    confidence: float = 0.95,
+    cluster: str = "",
+) -> Comparison:
+    """Compare the results in two files or folders. `groups`: name → column of both tables that is a group; `cluster`: one that links items."""
+    (a, kind_a), (b, kind_b) = (read_results(source, groups, cluster) for source in (first, second))
+    found, flips, missing = compare_results(a, b, Analysis(confidence=confidence), list(pairs))
+    return Comparison(first, second, found, missing, flips, (kind_a, kind_b))
 
 
 def run_compare(
@@ -20,24 +116,11 @@ def run_compare(
     confidence: float,
     cluster: str = "",
 ) -> tuple[list[str], dict[str, Any]]:
-    """The comparison in words and as a record. `groups`: NAME=COLUMN, columns of both tables that are groups; `cluster`: one that links items."""
+    """The comparison in words and as a record, by the options of the command."""
     wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
-    (a, kind_a), (b, kind_b) = (read_results(source, columns, cluster) for source in (first, second))
-    found, flips, missing = compare_results(a, b, Analysis(confidence=confidence), wanted)
-    said = [
-        f"A: {kind_a}, {first}; B: {kind_b}, {second}",
-        *unread_lines(missing),
-        *lines(found, flips, show),
-    ]
-    record = {
-        "a": first,
-        "b": second,
-        "compared": [asdict(c) for c in found],
-        "left_out": [asdict(m) for m in missing],
-        "flipped": flips.to_dict("records"),
-    }
-    return said, record
+    found = compare_sources(first, second, wanted, columns, confidence, cluster)
+    return found.lines(show), found.record
 
 
 def _split(option: str, text: str, shape: str) -> tuple[str, str]:

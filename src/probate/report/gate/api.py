@@ -41,8 +41,9 @@ def assert_no_inheritance(
             "unsure": unsure,
         }
     )
-    found, decisions = check(folder, gate)
-    said = "\n".join(d.sentence for d in decisions if d.verdict == found)
+    decision = check(folder, gate)
+    found = decision.verdict
+    said = "\n".join(j.sentence for j in decision.judgements if j.verdict == found)
     if found == FAIL or (found == UNSURE and unsure == "fail"):
         raise AssertionError(said)
     if found == UNSURE and unsure == "stop":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from probate.core.errors import InputError, nearest
 from probate.execution.folder import RunFolder
+from probate.report import notebook
 from probate.report.words import ALPHA
 from probate.stats.compare import ANY
 from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
@@ -54,7 +55,7 @@ class Gate(BaseModel):
 
 
 @dataclass(frozen=True)
-class Decision:
+class Judgement:
     """One effect against its limit. `verdict` is pass (the whole interval lies within ±limit), fail (all of it beyond), or cannot tell."""
 
     task: str
@@ -75,7 +76,7 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """The decision in words, with its numbers."""
+        """The judgement in words, with its numbers."""
         at = f" at γ {self.ratio:g}" if np.isfinite(self.ratio) else ""
         where = f"{self.task}, {self.comparison}, {self.bias_type} data{at}, {self.contrast}"
         if not np.isfinite(self.estimate):
@@ -91,6 +92,55 @@ class Decision:
         return f"{where}: {self.verdict}: {ends}; {self.reason or why}" + (
             f" ({self.note})" if self.note else ""
         )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a gate says: pass, fail, or cannot tell. It is true only for pass.
+
+    Attributes
+    ----------
+    verdict : {"pass", "fail", "cannot tell"}
+        `pass` if the interval of every effect lies within the limit, `fail` if that of one lies beyond it, else `cannot tell`.
+    sentences : list of str
+        One for each effect, with estimate, interval, n and the reason.
+    conclusion : str
+        The last line that `probate check` prints.
+    exit_code : int
+        The exit code of `probate check`: 0 pass, 1 fail, 4 cannot tell; `unsure` of `check` turns 4 into 1 or 0.
+    record : dict
+        What `probate check --json` prints.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> decision = pb.check("runs/quickstart", max_gap=0.05)
+    >>> decision.verdict
+    'cannot tell'
+    >>> bool(decision)
+    False
+    """
+
+    verdict: str
+    sentences: list[str]
+    conclusion: str
+    exit_code: int
+    record: dict[str, Any]
+    judgements: list[Judgement] = field(default_factory=list, repr=False)
+
+    def __bool__(self) -> bool:
+        return self.verdict == PASS
+
+    @property
+    def effects(self) -> pd.DataFrame:
+        """pandas.DataFrame: The effects that were judged, in the unit of their task: estimate, `low`, `high`, n, limit, verdict and reason."""
+        return pd.DataFrame([asdict(j) for j in self.judgements], columns=[f.name for f in fields(Judgement)])
+
+    def __repr__(self) -> str:
+        return "\n".join([f"<Decision {self.verdict}>", *(f"- {s}" for s in self.sentences)])
+
+    def _repr_html_(self) -> str:
+        return notebook.block(self.conclusion, self.sentences)
 
 
 MOST_UNUSABLE = 0.05
@@ -145,8 +195,8 @@ def judge_row(row: Any, limit: float) -> tuple[str, str]:
     )
 
 
-def decide(folder: RunFolder, gate: Gate) -> list[Decision]:
-    """A decision for each task, bias type and comparison: the change of the primary measure's gap at the largest γ, against the matched control where there is one.
+def decide(folder: RunFolder, gate: Gate) -> list[Judgement]:
+    """A judgement for each task, bias type and comparison: the change of the primary measure's gap at the largest γ, against the matched control where there is one.
 
     A task of which nothing is there (its arms failed) cannot be told.
 
@@ -187,7 +237,7 @@ def _shares(folder: RunFolder, study: Study) -> list[str]:
     return found
 
 
-def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) -> list[Decision]:
+def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) -> list[Judgement]:
     found = []
     for bias_type in types:
         own = rows[rows["bias_type"] == bias_type]
@@ -196,21 +246,21 @@ def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) 
         if own.empty:
             nan = float("nan")
             found.append(
-                Decision(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE)
+                Judgement(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE)
             )
         for r in own[own["comparison"] != ANY].itertuples():
             verdict, reason = judge_row(r, limit)
             found.append(
-                Decision(
+                Judgement(
                     task, r.comparison, bias_type, r.ratio, r.contrast, r.estimate, r.ci_low, r.ci_high, r.n, limit, verdict, reason, r.note
                 )
             )  # fmt: skip
     return found
 
 
-def verdict(decisions: Sequence[Decision]) -> str:
+def verdict(judgements: Sequence[Judgement]) -> str:
     """Of all: fail if one fails, else cannot tell if one cannot be told, else pass."""
-    kinds = {d.verdict for d in decisions}
+    kinds = {d.verdict for d in judgements}
     return FAIL if FAIL in kinds else UNSURE if UNSURE in kinds or not kinds else PASS
 
 
@@ -221,7 +271,14 @@ def exit_code(found: str, gate: Gate) -> int:
     return EXIT_CODES[found]
 
 
-def check(folder: str | Path, gate: Gate) -> tuple[str, list[Decision]]:
-    """The verdict on a run folder, and its decisions."""
-    decisions = decide(RunFolder(Path(folder)), gate)
-    return verdict(decisions), decisions
+def check(folder: str | Path, gate: Gate) -> Decision:
+    """The decision on a run folder."""
+    judgements = decide(RunFolder(Path(folder)), gate)
+    found = verdict(judgements)
+    record = {
+        "verdict": found,
+        "gate": gate.model_dump(),
+        "decisions": [asdict(j) | {"why": j.sentence} for j in judgements],
+    }
+    sentences = [j.sentence for j in judgements]
+    return Decision(found, sentences, f"verdict: {found}", exit_code(found, gate), record, judgements)

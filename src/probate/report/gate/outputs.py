@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from probate.core.files import write_atomic
-from probate.report.gate.decide import FAIL, PASS, UNSURE, Decision, Gate
+from probate.report.gate.decide import FAIL, PASS, UNSURE, Judgement
 
 
-def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
-    """A test case for each decision: fail is a failure, cannot tell is skipped."""
-    counts = {v: sum(d.verdict == v for d in decisions) for v in (FAIL, UNSURE)}
+def write_junit(path: Path, judgements: Sequence[Judgement], folder: str) -> None:
+    """A test case for each judgement: fail is a failure, cannot tell is skipped."""
+    counts = {v: sum(d.verdict == v for d in judgements) for v in (FAIL, UNSURE)}
     suite = Element(
-        "testsuite", name=f"probate check {folder}", tests=str(len(decisions)), failures=str(counts[FAIL]), skipped=str(counts[UNSURE])
+        "testsuite", name=f"probate check {folder}", tests=str(len(judgements)), failures=str(counts[FAIL]), skipped=str(counts[UNSURE])
     )  # fmt: skip
-    for d in decisions:
+    for d in judgements:
         case = SubElement(
             suite, "testcase", classname=f"probate.{d.task}", name=f"{d.comparison}; {d.bias_type} data"
         )
@@ -31,19 +29,10 @@ def write_junit(path: Path, decisions: Sequence[Decision], folder: str) -> None:
     write_atomic(path, '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(suite, encoding="unicode"))
 
 
-def as_record(found: str, decisions: Sequence[Decision], gate: Gate) -> dict[str, Any]:
-    """Verdict, gate and decisions."""
-    return {
-        "verdict": found,
-        "gate": gate.model_dump(),
-        "decisions": [asdict(d) | {"why": d.sentence} for d in decisions],
-    }
-
-
-def github_lines(decisions: Sequence[Decision]) -> list[str]:
+def github_lines(judgements: Sequence[Judgement]) -> list[str]:
     """Workflow commands that GitHub shows beside a run."""
     level = {PASS: "notice", UNSURE: "warning", FAIL: "error"}
-    return [f"::{level[d.verdict]} title=probate {d.task}::{_escaped(d.sentence)}" for d in decisions]
+    return [f"::{level[d.verdict]} title=probate {d.task}::{_escaped(d.sentence)}" for d in judgements]
 
 
 def _escaped(text: str) -> str:

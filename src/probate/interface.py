@@ -1,0 +1,776 @@
+"""What a user has from Python: the functions behind `import probate as pb`. Each does what the command of its name does."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import pandas as pd
+
+from probate.core.cache import digest
+from probate.core.consent import allow
+from probate.core.deferred import deferred
+from probate.core.errors import InputError
+from probate.core.progress import Reporter
+
+with deferred():
+    from probate.audits import report as auditing
+    from probate.audits import train as stage_two
+    from probate.audits import verdict as audit_verdict
+    from probate.core import frames
+    from probate.data import rows
+    from probate.data.shape import shape as shapes
+    from probate.execution import calibrate as simulation
+    from probate.execution import estimate, tracking
+    from probate.mitigations.files import session
+    from probate.report import notebook, pipeline, recovery, results
+    from probate.report.comparison import compare as comparison
+    from probate.report.gate import decide
+    from probate.study import loading, schema
+
+if TYPE_CHECKING:
+    from probate.audits.report import Audit
+    from probate.report.comparison.compare import Comparison
+    from probate.report.gate.decide import Decision, Gate
+    from probate.report.results import Run
+    from probate.study.schema import Study
+
+Table = Any
+"""A path, a pandas.DataFrame, a datasets.Dataset or DatasetDict, or a list of dictionaries."""
+
+OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
+ARGUMENTS = {"group": "groups", "groups": "packs", "in": "data", "server": "servers", "set": "options", "pair": "pairs"}  # fmt: skip
+"""Option of a command → the argument of its name, where they differ."""
+
+
+def run(
+    study: Study | str | Path,
+    out: str | Path,
+    *,
+    servers: Sequence[str] | Mapping[str, str] = (),
+    allow_code: bool = False,
+    track: str | None = None,
+    quiet: bool = False,
+    base: str | Path | None = None,
+    deadline: float | None = None,
+) -> Run:
+    """Run a study, or continue it, and write its report.
+
+    Generates, mixes, fine-tunes, evaluates and analyses: all that `probate run` does, with all rounds, and with `axes` for each pair of models.
+    A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
+
+    Parameters
+    ----------
+    study : Study, str or path
+        The study, its file, or the name of a preset.
+    out : str or path
+        The run folder; made if missing.
+    servers : sequence of str, or dict of str to str, optional
+        Servers that may be asked: `HOST` or `HOST=VARIABLE`, or a dictionary host → environment variable that holds the key.
+    allow_code : bool, default False
+        Let a folder of harness tasks that the study names run the code that its YAML files name.
+    track : {"mlflow"}, optional
+        Also log the finished run there.
+    quiet : bool, default False
+        Show no progress.
+    base : str or path, optional
+        Folder that relative data paths start from. Default: the folder of the study file, else the working folder.
+    deadline : float, optional
+        Time by which to end, in seconds of `time.monotonic()`. An arm that would take longer is left out and recorded as a failure.
+
+    Returns
+    -------
+    Run
+        The results. A stage that failed is in `Run.failures`, and what finished is kept.
+
+    Raises
+    ------
+    InputError
+        Data or settings that cannot work, or a folder that another run is writing to.
+    StageError
+        A stage failed that all others need, such as loading the base model.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> study = pb.Study.load("study.yaml")
+    >>> run = pb.run(study, "runs/mine", quiet=True)
+    >>> run.exit_code, run.report.name
+    (0, 'report.html')
+    """
+    loaded = _study(study)
+    allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
+    if track:
+        tracking.check_tracker(track)
+    start = loaded._base if base is None else base
+    with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
+        done = pipeline.run_study(loaded, out, base=start, quiet=quiet, deadline=deadline)
+    if track:
+        for one in done.pairs.values() if done.pairs else [done]:
+            tracking.track(one.folder)
+    return done
+
+
+def audit(
+    data: Table,
+    original: Table | None = None,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    prompt: str | None = None,
+    groups: Mapping[str, str] | None = None,
+    language: str | None = None,
+    original_text: str | None = None,
+    original_label: str | None = None,
+    items: Table | Sequence[Table] = (),
+    items_text: str | None = None,
+    train: str | None = None,
+    out: str | Path | None = None,
+    model: str = "embedded",
+    dimension: str | None = None,
+    quiet: bool = False,
+) -> Audit:
+    """Audit data that a model wrote, before a model is trained on it.
+
+    Looks at groups, ties of groups with labels, distribution, repeats, leaked evaluation items and traces of a generator; the verdict follows
+    stated rules. The columns are found as docs/files.md says.
+
+    Parameters
+    ----------
+    data : path, frame, data set or list of dict
+        The data that a model wrote: a row a record. A path, a `pandas.DataFrame`, a `datasets.Dataset` or `DatasetDict` (its split `train`),
+        or a list of dictionaries.
+    original : path, frame, data set or list of dict, optional
+        The original data that it came from.
+    text, label, prompt : str, optional
+        Columns of text, label and prompt. Default: found.
+    groups : dict of str to str, optional
+        Name of a group → its column, as in `{"gender": "sex"}`. Default: found.
+    language : {"en", "es", "pt", "ar", "zh"}, optional
+        Language of the texts. Default: recognised.
+    original_text, original_label : str, optional
+        Columns of the original data.
+    items : path, frame, data set or list of dict, or a sequence of them, optional
+        Evaluation items that the data must not hold.
+    items_text : str, optional
+        Column of the items' text. Default: found.
+    train : str, optional
+        Time for stage two, as in `"30m"`: models are trained with and without the data in the folder `out`, and what they inherit is measured.
+    out : str or path, optional
+        Folder to write report, record and cards to. `Audit.save` writes them later.
+    model : str, default "embedded"
+        With `train`: the model: `embedded`, a Hugging Face id or a folder.
+    dimension : str, optional
+        With `train`: the dimension. Default: the first that was found.
+    quiet : bool, default False
+        Show no progress.
+
+    Returns
+    -------
+    Audit
+        Verdict, findings and coverage.
+
+    Raises
+    ------
+    InputError
+        A file, column or argument that is wrong.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> audit = pb.audit(generated, original=frame, groups={"gender": "gender"}, quiet=True)
+    >>> audit.coverage["label"], audit.exit_code in (0, 1, 4)
+    ('label', True)
+    >>> audit.save("audits/generated").name
+    'audit.html'
+    """
+    if train is not None and out is None:
+        raise InputError("audit: train needs a folder for the models; name it with `out`")
+    listed = [items] if frames.is_table(items) and not _is_sequence_of_tables(items) else items
+    if isinstance(listed, (str, os.PathLike)):
+        listed = [listed]
+    source = frames.table_source(data, "audit: data")
+    other = None if original is None else frames.table_source(original, "audit: original")
+    with _as_arguments(data=source, original=other):
+        folder = None if out is None else auditing.audit_folder(Path(out), "audit: out")
+        found = auditing.audit_source(
+            source,
+            other,
+            auditing.shape_of(text, label, prompt, groups or {}, language),
+            auditing.shape_of(original_text, original_label, None, {}, None),
+            [frames.table_source(own, "audit: items") for own in listed],
+            items_text,
+            budget=None if train is None else stage_two.seconds_of(train),
+            out=folder,
+            model=model,
+            dimension=dimension,
+            quiet=quiet,
+        )
+        if folder is not None:
+            found.save(folder)
+    return found
+
+
+def compare(
+    a: Run | Table,
+    b: Run | Table,
+    *,
+    pairs: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    groups: Mapping[str, str] | None = None,
+    cluster: str = "",
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare two sets of results, paired by item.
+
+    Parameters
+    ----------
+    a, b : Run, path, frame, data set or list of dict
+        Before and after: runs, run folders, samples of lm-evaluation-harness, logs of inspect_ai, or tables with a row an item
+        (columns `item`, `score`, and if there are any `prediction`, `target`, `group`, `cluster`).
+    pairs : dict of str to str, or sequence of pairs, optional
+        What of `a` belongs to what of `b`, where names differ.
+    groups : dict of str to str, optional
+        Name of a group → its column in both tables.
+    cluster : str, optional
+        Column of both tables that names what items were drawn together. Default: `cluster`, if there is one.
+    confidence : float, default 0.95
+        Level of the intervals, between 0.5 and 1.
+
+    Returns
+    -------
+    Comparison
+        Changes with intervals and adjusted p, the items that flipped, and what was left out.
+
+    Raises
+    ------
+    InputError
+        Results that cannot be read, or that have no item in common.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> comparison = pb.compare("runs/quickstart", pb.Run("runs/quickstart"))
+    >>> float(comparison.effects["change"].abs().max())
+    0.0
+    """
+    wanted = list(pairs.items()) if isinstance(pairs, Mapping) else [(x, y) for x, y in pairs]
+    if not 0.5 < confidence < 1:
+        raise InputError(f"compare: confidence must be above 0.5 and below 1; got {confidence:g}")
+    first, second = _results(a, "compare: a"), _results(b, "compare: b")
+    with _as_arguments(a=first, b=second):
+        return comparison.compare_sources(first, second, wanted, groups, confidence, cluster)
+
+
+def check(
+    run: Run | Audit | str | Path,
+    *,
+    max_gap: float = 0.05,
+    tasks: Sequence[str] | Mapping[str, float] | None = None,
+    mitigation: str = "none",
+    unsure: str = "stop",
+) -> Decision:
+    """Decide whether what was inherited is within a limit.
+
+    The decision rests on the interval of the change of each gap, at the largest bias ratio γ, against the matched control where there is one:
+    `pass` if all of it lies within ±`max_gap`, `fail` if all of it lies beyond, else `cannot tell`.
+
+    Parameters
+    ----------
+    run : Run, Audit, str or path
+        A run or its folder, or an audit or its folder. An audit is judged by its verdict; the other parameters but `unsure` do not apply.
+    max_gap : float, default 0.05
+        The limit, in the unit of the tasks (0.05: five points).
+    tasks : sequence of str, or dict of str to float, optional
+        Tasks to look at; a dictionary gives each a limit of its own, in its unit. Default: all that measure shares.
+    mitigation : str, default "none"
+        Judge the arms with this mitigation.
+    unsure : {"stop", "fail", "pass"}, default "stop"
+        What `cannot tell` does to `exit_code`: 4, 1 or 0. The verdict stays.
+
+    Returns
+    -------
+    Decision
+        The verdict, with a sentence for each effect. It is true only for `pass`.
+
+    Raises
+    ------
+    InputError
+        No run folder, or a task or mitigation that the run does not have.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> decision = pb.check(pb.Run("runs/quickstart"), max_gap=0.05, tasks=["occupation"])
+    >>> decision.verdict, decision.exit_code
+    ('cannot tell', 4)
+    >>> "pass" if decision else "do not ship"
+    'do not ship'
+    """
+    limits = dict(tasks) if isinstance(tasks, Mapping) else dict.fromkeys(tasks or ())
+    given = {
+        "max_gap": max_gap,
+        "tasks": {task: {"max_gap": limit} for task, limit in limits.items()},
+        "mitigation": mitigation,
+        "unsure": unsure,
+    }
+    gate = loading.validated(decide.Gate, given, "check")
+    with _as_arguments():
+        if isinstance(run, (str, os.PathLike)):
+            return decision_on(Path(run), gate)
+        if isinstance(run, results.Run):
+            return decision_on(run.folder, gate)
+        if isinstance(run, auditing.Audit):
+            return _of_audit(*audit_verdict.judged(run.record), gate)
+    raise InputError(f"check: must be given a run, an audit or a folder of one; got {type(run).__name__}")
+
+
+def decision_on(folder: Path, gate: Gate) -> Decision:
+    """The decision of a gate on a folder of a run or of an audit."""
+    if (folder / "audit.json").is_file():
+        return _of_audit(*audit_verdict.judged_folder(folder), gate)
+    return decide.check(folder, gate)
+
+
+def _of_audit(said: list[str], verdict: str, code: int, gate: Gate) -> Decision:
+    found = {1: decide.FAIL, 4: decide.UNSURE}.get(code, decide.PASS)
+    code = decide.exit_code(found, gate)
+    record = {"verdict": verdict, "exit": code, "said": said[:-1]}
+    return decide.Decision(found, said[:-1], said[-1], code, record)
+
+
+@overload
+def mitigate(
+    data: Table,
+    strategy: str | Sequence[str],
+    *,
+    out: str | Path,
+    text: str | None = ...,
+    label: str | None = ...,
+    groups: Mapping[str, str] | None = ...,
+    packs: Sequence[str] = ...,
+    language: str = ...,
+    model: str | None = ...,
+    options: Mapping[str, Mapping[str, Any]] | None = ...,
+    force: bool = ...,
+    quiet: bool = ...,
+) -> Path: ...
+@overload
+def mitigate(
+    data: Table,
+    strategy: str | Sequence[str],
+    *,
+    out: None = ...,
+    text: str | None = ...,
+    label: str | None = ...,
+    groups: Mapping[str, str] | None = ...,
+    packs: Sequence[str] = ...,
+    language: str = ...,
+    model: str | None = ...,
+    options: Mapping[str, Mapping[str, Any]] | None = ...,
+    force: bool = ...,
+    quiet: bool = ...,
+) -> pd.DataFrame: ...
+def mitigate(
+    data: Table,
+    strategy: str | Sequence[str],
+    *,
+    out: str | Path | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    groups: Mapping[str, str] | None = None,
+    packs: Sequence[str] = (),
+    language: str = "en",
+    model: str | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    force: bool = False,
+    quiet: bool = False,
+) -> pd.DataFrame | Path:
+    """Apply mitigations to augmented data.
+
+    Parameters
+    ----------
+    data : path, frame, data set or list of dict
+        Augmented data, plain text or chat: a row a record.
+    strategy : str or sequence of str
+        Mitigations in their order, as in `"mask"` or `["counterfactual", "mask"]`; `probate mitigations` lists them.
+    out : str or path, optional
+        File to write (`.jsonl`, `.csv`, `.parquet`); what was done to each row lies beside it in `OUT.changes.jsonl`. Needed where `data` is a path.
+    text, label : str, optional
+        Columns of text and label. Default: found, as docs/files.md says.
+    groups : dict of str to str, optional
+        Name of a group → its column. Default: found.
+    packs : sequence of str, optional
+        Identity packs whose words are masked; the first is balanced. Default: all that have the language; the first of `groups`, else gender, is balanced.
+    language : {"en", "es", "pt", "ar", "zh"}, default "en"
+        Language of the texts.
+    model : str, optional
+        Model that rewrites, for `counterfactual` with `how: rewrite`: `embedded`, a Hugging Face id or a folder.
+    options : dict of str to dict, optional
+        Mitigation → its options, as in `{"mask": {"mode": "mask"}}`.
+    force : bool, default False
+        Replace `out` if it is there.
+    quiet : bool, default False
+        Show no progress.
+
+    Returns
+    -------
+    pandas.DataFrame or Path
+        With `out` its path. Else a frame with the columns of the one given, in their order; cells that nothing changed stay as they were, `reweight`
+        adds the column `weight`, and the index names the row of the given frame that each row comes from.
+        `frame.attrs["changes"]` is the path of a JSON Lines file with what was done to each row (`row` and `written` count from 1),
+        `frame.attrs["summary"]` says it in words.
+
+    Raises
+    ------
+    InputError
+        A file, column or option that is wrong, or a mitigation that acts on training and not on data.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import probate as pb
+    >>> masked = pb.mitigate(generated, "mask", quiet=True)
+    >>> list(masked.columns) == list(generated.columns)
+    True
+    >>> changes = pd.read_json(masked.attrs["changes"], lines=True)
+    >>> len(changes) <= len(masked)
+    True
+    """
+    names = strategy.split(",") if isinstance(strategy, str) else list(strategy)
+    in_memory = not isinstance(data, (str, os.PathLike))
+    if out is None and not in_memory:
+        raise InputError("mitigate: a path is given, and no file to write; name it with `out`")
+    source = Path(frames.table_source(data, "mitigate: data"))
+    settings = digest(names, text, label, groups, list(packs), language, model, options)
+    target = source.with_name(f"{source.stem}-{settings[:16]}.jsonl") if out is None else Path(out)
+    with _as_arguments(data=str(source)):
+        found = session.mitigate_source(
+            names,
+            source,
+            target,
+            packs,
+            shapes.Given(text, label, groups=dict(groups or {})),
+            language,
+            model,
+            {name: dict(own) for name, own in (options or {}).items()},
+            force=force or out is None,
+            quiet=quiet,
+        )
+    if out is not None:
+        return target
+    frame = _like(frames.as_frame(data, "mitigate: data"), source, target, found.summary.rows)
+    frame.attrs |= {
+        "changes": f"{target}.changes.jsonl",
+        "summary": "\n".join(session.counted(found.summary)),
+    }
+    return frame
+
+
+def _like(given: pd.DataFrame, source: Path, target: Path, places: Sequence[int]) -> pd.DataFrame:
+    """The rows of `target` as a frame like `given`, which `source` holds. `places`: of each row the number of the row that it came from."""
+    before = [row for _, row in rows.source_rows(str(source), "train", Path()) if isinstance(row, dict)]
+    empty = target.stat().st_size == 0
+    after = (
+        []
+        if empty
+        else [row for _, row in rows.source_rows(str(target), "train", Path()) if isinstance(row, dict)]
+    )
+    frame = given.iloc[[place - 1 for place in places]].copy()
+    for column in dict.fromkeys([*given.columns, *(c for row in after for c in row)]):
+        if column not in given.columns:
+            frame[column] = [row.get(column) for row in after]
+            continue
+        new, old = [row.get(column) for row in after], [before[place - 1].get(column) for place in places]
+        if new == old:
+            continue
+        cells = [x if x != y else own for x, y, own in zip(new, old, frame[column].tolist(), strict=True)]
+        kind = given[column].dtype
+        if isinstance(kind, pd.CategoricalDtype):
+            kind = pd.CategoricalDtype(
+                list(dict.fromkeys([*kind.categories, *(c for c in cells if not pd.isna(c))]))
+            )
+        own = pd.Series(cells, index=frame.index, dtype=object)
+        try:
+            frame[column] = own.astype(kind)
+        except (TypeError, ValueError):
+            frame[column] = own
+    return frame
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a study can see: simulated before anything is spent.
+
+    Attributes
+    ----------
+    sentences : list of str
+        What `probate calibrate` prints.
+    record : dict
+        What `probate calibrate --json` prints.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> calibration = pb.calibrate("quickstart", runs=100, quiet=True)
+    >>> list(calibration.frame.columns)
+    ['task', 'effect', 'found', 'coverage', 'items', 'seeds', 'smallest']
+    """
+
+    sentences: list[str]
+    record: dict[str, Any]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """pandas.DataFrame: For each task and true change of the gap (`effect`, a share): the share of studies that find it, and whose interval is right.
+
+        `smallest` is the smallest change that is found four times in five.
+        """
+        found = [
+            {"task": task, **cell, "items": own["design"]["n"], "seeds": own["design"]["seeds"], "smallest": own["smallest"]}
+            for task, own in self.record["tasks"].items()
+            for cell in own["effects"]
+        ]  # fmt: skip
+        return pd.DataFrame(found)
+
+    def __repr__(self) -> str:
+        return "\n".join(["<Calibration>", *self.sentences])
+
+    def _repr_html_(self) -> str:
+        return notebook.block("What the study can see", self.sentences)
+
+
+def calibrate(
+    study: Study | str | Path,
+    *,
+    source: Run | str | Path | None = None,
+    rate: float = 0.5,
+    agreement: float = 0.7,
+    seed_sd: float = 0.05,
+    items: int | None = None,
+    gap: float | None = None,
+    runs: int = 2000,
+    plot: str | Path | None = None,
+    base: str | Path | None = None,
+    allow_code: bool = False,
+    quiet: bool = False,
+) -> Calibration:
+    """Simulate what a study can see: error rate, coverage, power and the smallest visible change.
+
+    Parameters
+    ----------
+    study : Study, str or path
+        The study, its file, or the name of a preset.
+    source : Run, str or path, optional
+        A finished run that gives each task's items, rates and spread between seeds. Default: they are assumed.
+    rate : float, default 0.5
+        Assumed share in the control, from 0.01 to 0.99.
+    agreement : float, default 0.7
+        Assumed share of answers that an arm owes to what the control owes them to, from 0 to 1.
+    seed_sd : float, default 0.05
+        Assumed standard deviation of the change between training seeds, as a share.
+    items : int, optional
+        Items of each task, at least 8. Default: the study's.
+    gap : float, optional
+        A change that must be found, as a share (0.1: ten points): how many items or seeds does it take?
+    runs : int, default 2000
+        Simulated studies for each figure, at least 100.
+    plot : str or path, optional
+        Also draw planted against found effects to this SVG file.
+    base : str or path, optional
+        Folder that relative data paths start from. Default: the folder of the study file, else the working folder.
+    allow_code : bool, default False
+        As in `run`.
+    quiet : bool, default False
+        Show no progress.
+
+    Returns
+    -------
+    Calibration
+        Sentences, and a frame with a row for each task and change.
+
+    Raises
+    ------
+    InputError
+        Data or settings that cannot work.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> calibration = pb.calibrate("quickstart", items=200, runs=100, quiet=True)
+    >>> set(calibration.frame["items"])
+    {200}
+    """
+    loaded = _study(study)
+    for name, value, low, high in (
+        ("rate", rate, 0.01, 0.99), ("agreement", agreement, 0, 1), ("seed_sd", seed_sd, 0, float("inf")), ("runs", runs, 100, float("inf")),
+        ("items", items, 8, float("inf")), ("gap", gap, 0.001, 1),
+    ):  # fmt: skip
+        if value is not None and not low <= value <= high:
+            most = f" and at most {high:g}" if high < float("inf") else ""
+            raise InputError(f"calibrate: {name} must be at least {low:g}{most}; got {value:g}")
+    if plot is not None and Path(plot).suffix != ".svg":
+        raise InputError(f"calibrate: plot {plot}: must end in .svg")
+    with (
+        _as_arguments(**_tables_of(loaded)),
+        allow(code=allow_code),
+        Reporter(quiet=quiet).stage("simulate", 0, "") as tick,
+    ):
+        found = simulation.calibrate(
+            loaded,
+            Path(loaded._base if base is None else base),
+            source=None if source is None else Path(_results(source, "calibrate: source")),
+            rate=rate,
+            agreement=agreement,
+            seed_sd=seed_sd,
+            items=items,
+            goal=gap,
+            runs=runs,
+            tick=tick,
+        )
+        if plot is not None:
+            svg = recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick)
+            notebook.Figure("recovery", svg).save(plot)
+    record = {"runs": runs, "tasks": found["tasks"], "plot": plot}
+    return Calibration([*simulation.lines(found), *([f"plot: {plot}"] if plot else [])], record)
+
+
+@dataclass(frozen=True)
+class PlanSummary:
+    """What a study will do and cost: arms, stages, tokens, time and disk. Nothing is run.
+
+    Attributes
+    ----------
+    sentences : list of str
+        What `probate plan` prints.
+    record : dict
+        What `probate plan --json` prints; `seconds` and `bytes` are None where the size of the model is not known.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> plan = pb.plan("quickstart")
+    >>> list(plan.arms.columns)
+    ['arm', 'ratio', 'seed', 'records']
+    """
+
+    sentences: list[str]
+    record: dict[str, Any]
+
+    @property
+    def arms(self) -> pd.DataFrame:
+        """pandas.DataFrame: One row for each arm: its name, bias ratio γ, seed and number of training records."""
+        return pd.DataFrame(self.record["arms"])
+
+    @property
+    def stages(self) -> pd.DataFrame:
+        """pandas.DataFrame: One row for each kind of stage: how many there are, and their tokens."""
+        return pd.DataFrame(self.record["stages"])
+
+    def __repr__(self) -> str:
+        return "\n".join(["<PlanSummary>", *self.sentences])
+
+    def _repr_html_(self) -> str:
+        said = [
+            line
+            for line in self.sentences
+            if line.startswith(("original", "augmented", "kept", "server", "time", "disk"))
+        ]
+        return notebook.block(self.sentences[0], said, self.stages, self.arms)
+
+
+def plan(
+    study: Study | str | Path,
+    *,
+    out: str | Path | None = None,
+    servers: Sequence[str] | Mapping[str, str] = (),
+    allow_code: bool = False,
+    base: str | Path | None = None,
+) -> PlanSummary:
+    """Show what a study will do and cost. Nothing is run.
+
+    Parameters
+    ----------
+    study : Study, str or path
+        The study, its file, or the name of a preset.
+    out : str or path, optional
+        Run folder whose ledger of server costs is read. Default: `runs/NAME`.
+    servers, allow_code, base
+        As in `run`.
+
+    Returns
+    -------
+    PlanSummary
+        Arms, stages and tokens, and an estimate of time (seconds) and disk (bytes).
+
+    Raises
+    ------
+    InputError
+        Data or settings that cannot work.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> plan = pb.plan(pb.Study.preset("quickstart"))
+    >>> len(plan.arms), list(plan.stages["stage"])
+    (9, ['generate', 'train', 'evaluate'])
+    """
+    loaded = _study(study)
+    allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
+    folder = Path("runs") / loaded.name if out is None else Path(out)
+    with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
+        found = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
+    return PlanSummary(estimate.lines(found), found)
+
+
+def _study(study: Study | str | Path) -> Study:
+    if isinstance(study, schema.Study):
+        return study
+    if isinstance(study, (str, Path)):
+        return schema.Study.load(study)
+    raise InputError(
+        f"study: must be a Study, a study file or the name of a preset; got {type(study).__name__}"
+    )
+
+
+def _results(value: Any, where: str) -> str:
+    """The path of a run, of its folder, or of a table."""
+    return str(value.folder) if isinstance(value, results.Run) else frames.table_source(value, where)
+
+
+def _is_sequence_of_tables(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and not any(isinstance(own, Mapping) for own in value)
+
+
+@contextmanager
+def _as_arguments(**tables: Any) -> Iterator[None]:
+    """Errors name the arguments of a function, where they would name options of the command or files of tables in memory.
+
+    `tables`: name of a table → its source.
+    """
+    folder = str(frames.frames_folder())
+    held: dict[str, str] = {}
+    for name, source in tables.items():
+        if str(source).startswith(folder):
+            held.setdefault(source, name)
+
+    def argument(option: re.Match[str]) -> str:
+        return f"`{ARGUMENTS.get(option[1], option[1].replace('-', '_'))}`"
+
+    def told(said: str) -> str:
+        for source, name in held.items():
+            said = re.sub(re.escape(source) + r":(\d+)", rf"{name}: row \1", said).replace(source, name)
+        return OPTION.sub(argument, said)
+
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(*map(told, error.args)) from None
+
+
+def _tables_of(study: Study) -> dict[str, str]:
+    return {"data": study.data.source} | ({"augmented": study.augmented.source} if study.augmented else {})
