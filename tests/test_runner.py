@@ -85,8 +85,8 @@ def test_a_task_that_cannot_work_is_said_before_anything_is_trained(tiny_study, 
     assert not (tmp_path / "r" / "adapters").exists()
 
 
-def test_a_second_run_does_only_what_changed(tiny_study, tmp_path):
-    run(tiny_study(), tmp_path, quiet=True)
+def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path):
+    finished_run(tmp_path)
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}
     run(tiny_study(), tmp_path, quiet=True)
     assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}
