@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,11 +18,21 @@ os.environ["PROBATE_PROOFS"] = PROOFS.name  # the user's own are left alone; tes
 FRAMES = tempfile.TemporaryDirectory(prefix="probate-frames-")
 os.environ["PROBATE_FRAMES"] = FRAMES.name
 
+HANG = 3600.0
+"""Seconds after which a test hangs. No test depends on how long something takes; this only ends what would never end."""
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_hang():
+    """A test that hangs ends its process, and shows where it was."""
+    faulthandler.dump_traceback_later(HANG, exit=True, file=sys.__stderr__)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

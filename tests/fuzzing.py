@@ -239,7 +239,7 @@ class Posts:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def __call__(self, content: bytes) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=600)
         connection.request(
             "POST",
             "/mark",
@@ -255,7 +255,7 @@ class Posts:
 
     def raw(self, content: bytes) -> int:
         """Bytes in place of a whole request; the token is put in where `x-token: a` stands."""
-        with socket.create_connection(self.server.server_address[:2], timeout=20) as own:
+        with socket.create_connection(self.server.server_address[:2], timeout=600) as own:
             own.sendall(content.replace(b"x-token: a", b"x-token: " + self.server.token.encode()))
             own.shutdown(socket.SHUT_WR)
             answer = own.recv(1 << 16)

@@ -398,7 +398,7 @@ def test_a_refused_parameter_is_replaced_and_said_once(serve, tmp_path, monkeypa
     assert len(own.notes) == 1 and param in own.notes[0] and own.sent == 4
 
 
-def test_retry_after_may_be_a_date_and_counts_may_be_null():
+def test_retry_after_may_be_a_date_and_counts_may_be_null(monkeypatch):
     from types import SimpleNamespace as Space
 
     from probate.models.servers.client import _count, _retry_after
@@ -407,7 +407,10 @@ def test_retry_after_may_be_a_date_and_counts_may_be_null():
         return _retry_after(Space(response=Space(headers={"retry-after": value})))
 
     assert wait("3") == 3 and wait("soon") == wait("") == wait("nan") == 0
-    assert 3500 < wait(format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)) < 3601
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("probate.models.servers.client.time.time", now.timestamp)
+    assert wait(format_datetime(now + timedelta(hours=1), usegmt=True)) == 3600
+    assert wait(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0
     assert [_count(u, "n", 0, 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [
         None,
         None,

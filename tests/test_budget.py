@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("openai", reason="openai is not installed (extra api)")
 
+from conftest import HANG
 from test_api import Handler, client, requests, said, serve  # noqa: F401 (a fixture)
 
 from probate.commands.app import app
@@ -86,7 +87,7 @@ except StageError:
 def test_two_processes_cannot_both_spend(tmp_path):
     command = [sys.executable, "-c", SPENDER, str(tmp_path / LEDGER)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    done = [int(p.communicate(timeout=60)[0]) for p in both]
+    done = [int(p.communicate(timeout=HANG)[0]) for p in both]
     assert 1980 <= sum(done) * 10 <= 2000 and read_ledger(tmp_path / LEDGER).charged.tokens == sum(done) * 10
 
 
@@ -305,9 +306,9 @@ def test_usage_that_cannot_be_leaves_the_reservation_and_is_said_once(serve, tmp
 def drip(self):
     self.send_response(200)
     self.send_header("content-type", "application/json")
-    self.send_header("content-length", "1000")
+    self.send_header("content-length", "1000000")
     self.end_headers()
-    for _ in range(60):
+    while True:  # until the client hangs up
         self.wfile.write(b" ")
         self.wfile.flush()
         time.sleep(0.05)
@@ -363,10 +364,9 @@ def test_an_answer_without_an_end_or_of_any_size_is_cut_off_said_and_charged(
     replying(monkeypatch, quietly(reply))
     server = serve()
     own = client(server, tmp_path, retries=1, timeout=0.4 if reply is drip else 20, concurrency=1)
-    start = time.monotonic()
     with pytest.raises(StageError, match=f"no answer after 2 attempts; last: .*{words}"):
         own.ask(requests(1))
-    assert time.monotonic() - start < 10 and server.served["x"] == 2
+    assert server.served["x"] == 2
     most = own._most(requests(1)[0])
     assert own.ledger.charged[:2] == (2 * most[0], 2 * most[1])
     assert server.tokens < 8 * bounds.MOST_BYTES

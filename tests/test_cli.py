@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 
 import probate
+from probate.commands.app import main
 
 
 def probate_command(*args, **kwargs):
@@ -16,17 +17,47 @@ def probate_command(*args, **kwargs):
     )
 
 
-def test_import_and_help_are_fast_and_load_no_torch():
-    code = "import sys, probate, probate.commands.app; heavy = {'torch','transformers','pandas','matplotlib'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
-    best = min(timed() for _ in range(3))
-    assert best < 0.5
+@pytest.fixture
+def here(monkeypatch, tmp_path, capsys):
+    """The command in this process, in an empty folder; its exit code and what it printed."""
+
+    def go(*args):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["probate", *map(str, args)])
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(returncode=code or 0, stdout=out, stderr=err)
+
+    return go
 
 
-def timed() -> float:
-    start = time.monotonic()
-    assert probate_command("--help").returncode == 0
-    return time.monotonic() - start
+HEAVY = "torch transformers peft pandas numpy scipy sklearn matplotlib pyarrow safetensors pydantic openai".split()
+LOADED = f"""
+import sys
+from probate.commands.app import main
+sys.argv = ["probate", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(len(sys.modules), *(m for m in {HEAVY} if m in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_loads_few_modules_and_no_heavy_one(argument):
+    done = subprocess.run([sys.executable, "-c", LOADED, argument], capture_output=True, text=True)
+    count, *heavy = done.stderr.split()
+    assert done.returncode == 0 and done.stdout and heavy == []
+    assert int(count) < 500, "about 400 are loaded, the standard library's included"
+
+
+def test_import_loads_nothing_but_the_package():
+    code = "import sys; before = set(sys.modules); import probate; print(len(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 0 < int(done.stdout) < 60, "about 30 are loaded, the standard library's included"
 
 
 def test_public_names():
@@ -54,14 +85,14 @@ def test_the_version_is_said_and_the_package_runs_as_a_module():
         (["report", "."], "no run folder"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_2(args, message, tmp_path):
-    done = probate_command(*args, cwd=tmp_path)
+def test_bad_input_is_one_sentence_and_exit_2(args, message, here):
+    done = here(*args)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_plan_shows_everything_before_it_runs(tmp_path):
-    done = probate_command("plan", "paper-gender", cwd=tmp_path)
+def test_plan_shows_everything_before_it_runs(here):
+    done = here("plan", "paper-gender")
     assert done.returncode == 0, done.stderr
     for needed in (
         "87 arms on meta-llama/Llama-3.1-8B-Instruct",
@@ -74,14 +105,14 @@ def test_plan_shows_everything_before_it_runs(tmp_path):
         assert needed in done.stdout
 
 
-def test_lists():
-    assert "embedded-embeddings" in probate_command("models").stdout
-    tasks = probate_command("tasks").stdout
+def test_lists(here):
+    assert "embedded-embeddings" in here("models").stdout
+    tasks = here("tasks").stdout
     assert all(name in tasks for name in ("occupation", "salary", "hiring")) and "broken" not in tasks
-    assert "paper-gender" in probate_command("presets").stdout
+    assert "paper-gender" in here("presets").stdout
 
 
-def test_run_and_report(model_dir, tmp_path):
+def test_run_and_report(model_dir, tmp_path, here):
     overrides = ["data.train_per_cell=2", "data.test_per_cell=2", "data.labels=[nurse, dentist]", "augmented.source=builtin:biographies",
                  "bias.types=[given]", "ratios=[0, 0.5]", "control_ratios=[0.5]", "tasks=[occupation]", "training.epochs=1",
                  "analysis.resamples=300", "seeds=[0]", "training.lora.layers=null"]  # fmt: skip
@@ -90,5 +121,5 @@ def test_run_and_report(model_dir, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"report: {tmp_path / 'r' / 'report.html'}"
     assert "train control-0-s0" in done.stderr
-    again = probate_command("report", tmp_path / "r")
+    again = here("report", tmp_path / "r")
     assert again.returncode == 0 and "report:" in again.stdout

@@ -126,7 +126,7 @@ def test_a_server_that_others_wrote_is_asked(model, tmp_path, monkeypatch):
         [BIN / "transformers", "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"], env=OFFLINE, stdout=log, stderr=log
     )  # fmt: skip
     try:
-        for _ in range(120):
+        for _ in range(1200):
             try:
                 urlopen(f"http://127.0.0.1:{port}/health", timeout=2).read()
                 break

@@ -1,6 +1,7 @@
 """What is no file, or claims to be more than it is: one sentence, and no waiting. Each kind by each command and reader."""
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import HANG
 from typer.testing import CliRunner
 
 from probate.commands.app import app
@@ -63,7 +65,7 @@ def test_what_is_no_file_is_refused_at_once(kind, command, tmp_path):
 
     thread = threading.Thread(target=go, daemon=True)
     thread.start()
-    thread.join(60)
+    thread.join(HANG / 6)
     assert not thread.is_alive(), "it waits"
     error = done["it"].exception
     assert isinstance(error, InputError), repr(error) + done["it"].output
@@ -90,20 +92,23 @@ CONFIGS = {
 
 @pytest.mark.parametrize("key", CONFIGS)
 def test_a_config_that_claims_more_than_its_files_hold_is_refused_before_memory_is_taken(
-    key, tmp_path, model_dir
+    key, tmp_path, model_dir, monkeypatch
 ):
     import json
 
+    from transformers import AutoModelForCausalLM
+
+    loads = []
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *a, **k: loads.append(a))
     for path in model_dir.iterdir():
         if path.name != "config.json":
             (tmp_path / path.name).symlink_to(path)
     config = json.loads((model_dir / "config.json").read_text())
     for value in (CONFIGS[key], "much", 2.5, [1]):
         (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
-        start = time.monotonic()
         with pytest.raises(InputError, match="config.json|safetensors"):
             load_lm(str(tmp_path))
-        assert time.monotonic() - start < 20
+        assert not loads, "weights were asked for"
 
 
 TEMPLATES = {
@@ -119,25 +124,21 @@ TEMPLATES = {
 def test_a_chat_template_without_end_is_refused(kind, tmp_path, model_dir, monkeypatch):
     monkeypatch.setattr("probate.models.template.SECONDS", 0.5)
     (tmp_path / "t.jinja").write_text(TEMPLATES[kind])
-    start = time.monotonic()
     with pytest.raises(InputError, match="chat template"):
         load_lm(ModelSpec(name=str(model_dir), chat_template=str(tmp_path / "t.jinja")))
-    assert time.monotonic() - start < 20
 
 
 def test_the_bound_in_time_leaves_the_callers_timer_alone():
-    import signal
-
     heard = []
     before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
     try:
         with pytest.raises(TimeoutError), within(0.05):
-            time.sleep(5)
+            time.sleep(HANG)
         assert signal.getsignal(signal.SIGALRM) is not before
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with within(0.01):
-            time.sleep(0.3)
-        assert heard == [1]
+        signal.setitimer(signal.ITIMER_REAL, HANG)
+        with within(HANG):
+            signal.raise_signal(signal.SIGALRM)
+        assert heard == [1] and signal.getitimer(signal.ITIMER_REAL)[0] > 0
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -147,17 +148,17 @@ def wide(count):
     return [f"c{i}" for i in range(count)]
 
 
-def test_columns_are_read_in_time_and_bounded(tmp_path):
+def test_columns_are_bounded_and_read_in_time_that_grows_with_their_number(tmp_path, monkeypatch):
+    """Without the bound a million columns take a second; by the square of their number they would take hours."""
     path = tmp_path / "x.csv"
-    names = wide(MOST_COLUMNS)
-    path.write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
-    start = time.monotonic()
-    assert len(next(source_rows("x.csv", "train", tmp_path))[1]) == MOST_COLUMNS
-    assert time.monotonic() - start < 5
-    path.write_text(",".join(wide(1_000_000)) + "\n")
-    with pytest.raises(InputError, match="1,000,000 columns"):
-        list(source_rows("x.csv", "train", tmp_path))
-    assert time.monotonic() - start < 20
+    for count in (MOST_COLUMNS, 1_000_000):
+        path.write_text(",".join(wide(count)) + "\n" + ",".join(["1"] * count) + "\n")
+        if count > MOST_COLUMNS:
+            with pytest.raises(InputError, match="1,000,000 columns"):
+                list(source_rows("x.csv", "train", tmp_path))
+            monkeypatch.setattr("probate.core.arrow.MOST_COLUMNS", count)
+        with within(HANG / 6):
+            assert len(next(source_rows("x.csv", "train", tmp_path))[1]) == count
 
 
 def test_a_parquet_file_that_claims_more_rows_than_it_can_hold_is_refused(tmp_path):

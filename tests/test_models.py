@@ -115,16 +115,18 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def _fetch(cache: str) -> str:
-    """In a process of its own: a converter that counts its calls stands in for the long one."""
+    """In a process of its own: a converter that counts its calls stands in for the long one, and ends once both processes have asked for it."""
     import os
     import time
 
     os.environ["PROBATE_CACHE"] = cache
+    (Path(cache) / f"asks-{os.getpid()}").touch()
 
     def slow(wheel, work, out):
         with (Path(cache) / "calls").open("a") as calls:
             calls.write("x")
-        time.sleep(0.5)
+        while len(list(Path(cache).glob("asks-*"))) < 2:
+            time.sleep(0.01)
         (out / "config.json").write_text("{}")
 
     embedded._CONVERTERS["embedded"] = slow

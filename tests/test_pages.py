@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
+from conftest import HANG
 from typer.testing import CliRunner
 
 import probate
@@ -77,7 +78,7 @@ def server(tmp_path: Path):
 
 def ask(server: ReviewServer, path: str, token: str = "", host: str = "", data: bytes | None = None):
     port = server.server_address[1]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG)
     connection.request(
         "POST" if data else "GET", path, data, {"x-token": token, "host": host or f"127.0.0.1:{port}"}
     )

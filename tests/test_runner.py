@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -86,8 +85,8 @@ def test_a_task_that_cannot_work_is_said_before_anything_is_trained(tiny_study, 
     assert not (tmp_path / "r" / "adapters").exists()
 
 
-def test_a_second_run_does_only_what_changed(tiny_study, tmp_path):
-    run(tiny_study(), tmp_path, quiet=True)
+def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path):
+    finished_run(tmp_path)
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}
     run(tiny_study(), tmp_path, quiet=True)
     assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.glob("**/done.json")}
@@ -100,33 +99,108 @@ def test_a_second_run_does_only_what_changed(tiny_study, tmp_path):
     assert changed == {f"evaluate-{arm}-salary" for arm in ("control-0-s0", "given-0.5-s0", "neutral-0.5-s0")}
 
 
-SCRIPT = """
-import sys
-from probate import Study, run
-run(Study.load(sys.argv[1]), sys.argv[2], quiet=True)
-"""
+def killing(study: Path) -> Callable[..., tuple[int, list[str]]]:
+    """`go(folder, at)`: a run of the study that kills itself at the event `at`; its exit code and events (see `killing.py`)."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("killing.py")), str(study)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def go(folder: Path, at: str | None = None) -> tuple[int, list[str]]:
+        process.stdin.write(json.dumps({"out": str(folder), "at": at}) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        return answer["code"], answer["events"]
+
+    return process, go
 
 
-def test_killed_at_any_moment_and_continued(tiny_study, tmp_path):
-    import yaml
+KINDS = ("stages/generate", "stages/distribution", "stages/mitigate", "adapters", "stages/evaluate")
+LAST = ("effects.parquet", "report.html", "checksums.json")
+"""What the analysis, the report and the checksums write."""
 
+
+def moments(events: list[str]) -> list[str]:
+    """Where a run with these events is killed, in order.
+
+    For each kind of stage: as its work begins, in the middle of it, and as its record is written. In training also as a checkpoint
+    and the adapter are written. Kinds with several stages are interrupted in several.
+    """
+    chosen = {f"write {name}" for name in ("study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST)}  # fmt: skip
+    for kind in KINDS:
+        stages = [e.removeprefix("begun ") for e in events if e.startswith(f"begun {kind}")]
+        files = ["checkpoint/state.safetensors", "adapter_model.safetensors"] if kind == "adapters" else []
+        chosen.add(f"begun {stages[0]}")
+        steps = steps_of(events, stages[-1])
+        if steps:
+            chosen.add(steps[len(steps) // 2])
+        chosen |= {f"write {stages[i % len(stages)]}/{name}" for i, name in enumerate((*files, "done.json"))}
+    assert chosen <= set(events)
+    return sorted(chosen, key=events.index)
+
+
+def steps_of(events: list[str], stage: str) -> list[str]:
+    return [e for e in events if e.startswith(f"step {stage} ")]
+
+
+def test_killed_in_every_kind_of_stage_and_continued(tiny_study, tmp_path):
     study = tiny_study(
+        data={"train_per_cell": 3, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
+        augmented=None,
+        bias={"types": ["contextual-single-explicit"]},
+        generation={
+            "near_duplicate": 1.0,
+            "min_words": 3,
+            "max_new_tokens": 24,
+            "batch_size": 4,
+            "budget": 30,
+        },
+        training={"epochs": 3, "learning_rate": 1e-3, "batch_size": 4, "lora": {"r": 4, "alpha": 8}},
+        mitigations=[{"name": "select", "options": {"by": "gradient"}}],
+        distribution=["model"],
         tasks=["occupation", "salary"],
-        training={"epochs": 4, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}},
     )
-    file = tmp_path / "s.yaml"
+    file, whole, killed = tmp_path / "s.yaml", tmp_path / "whole", tmp_path / "killed"
     file.write_text(yaml.safe_dump(study.model_dump(mode="json")))
-    command = [sys.executable, "-c", SCRIPT, str(file)]
-    start = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "whole")], check=True)
-    duration = time.monotonic() - start
-    for share in (0.5, 0.65, 0.8, 0.9):
-        process = subprocess.Popen([*command, str(tmp_path / "killed")])
-        time.sleep(duration * share)
-        os.kill(process.pid, signal.SIGKILL)
+    process, go = killing(file)
+    try:
+        code, events = go(whole)
+        assert code == 0
+        done: set[str] = set()
+        attempts = {}
+        for at in [*moments(events), None]:
+            code, attempt = attempts[at] = go(killed, at)
+            begun = [e.removeprefix("begun ") for e in attempt if e.startswith("begun ")]
+            assert not done & set(begun), "a finished stage was done again"
+            done |= {stage for stage in begun if f"write {stage}/done.json" in attempt}
+            if at is None:
+                assert code == 0
+                continue
+            assert code == -signal.SIGKILL and attempt[-1] == at
+            what = at.split(" ")[1]
+            if what.startswith(KINDS):  # inside of a stage, which is not finished
+                assert what.startswith(begun[-1])
+                done.discard(begun[-1])
+                assert (killed / begun[-1] / "started.json").exists()
+                assert not (killed / begun[-1] / "done.json").exists()
+            else:
+                assert not (killed / what).exists()
+    finally:
+        process.stdin.close()
         process.wait()
-    subprocess.run([*command, str(tmp_path / "killed")], check=True)
-    assert same_rows(tmp_path / "whole", tmp_path / "killed")
+    order = list(attempts)
+    for kind in ("stages/generate", "adapters"):  # what was done in the middle of a stage is kept
+        at = next(at for at in order if at and at.startswith(f"step {kind}"))
+        stage = at.split(" ")[1]
+        after = attempts[order[order.index(at) + 1]][1]
+        whole_steps, again = len(steps_of(events, stage)), len(steps_of(after, stage))
+        before = len(steps_of(attempts[at][1], stage))
+        kept = (
+            before if kind == "stages/generate" else whole_steps // 3
+        )  # the checkpoint of the first of three epochs
+        assert 0 < kept <= before < whole_steps and again == whole_steps - kept
+    for name in ("outcomes.parquet", "effects.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(whole / name), pd.read_parquet(killed / name))
 
 
 def test_a_bad_arm_is_recorded_and_the_others_finish(tiny_study, tmp_path, monkeypatch):

@@ -103,9 +103,9 @@ def study(place, tiny_study, tmp_path, monkeypatch):
     real = probate.execution.prepare.load_mitigation
     own = {"leave_out": LeaveOut}
     monkeypatch.setattr(
-        "probate.report.page.analyse", lambda _: pd.DataFrame()
+        "probate.report.pipeline.analyse", lambda _: pd.DataFrame()
     )  # read anew each time, and slow
-    monkeypatch.setattr("probate.report.page.build_report", lambda _: None)
+    monkeypatch.setattr("probate.report.pipeline.build_report", lambda _: None)
     monkeypatch.setattr(
         probate.execution.prepare,
         "load_mitigation",

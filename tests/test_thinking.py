@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from conftest import HANG
 
 from probate.models.thinking import without_thinking
+from probate.models.within import within
 
 
 @pytest.mark.parametrize(
@@ -48,11 +50,10 @@ def test_an_answer_in_the_final_channel_alone_has_no_reasoning():
 
 
 def test_it_is_linear_in_the_text():
-    from time import process_time
-
-    start = process_time()
-    without_thinking("<think> a " * 20_000)
-    without_thinking("<|channel|>analysis" * 20_000)
-    without_thinking("<|channel|>final<|message|> a" * 20_000)
-    without_thinking("analysisWe " * 20_000)
-    assert process_time() - start < 2
+    """A few seconds for all four; by the square of their length they would take hours."""
+    times = 200_000
+    with within(HANG / 6):
+        assert without_thinking("<think> a " * times) == ("", True)
+        assert without_thinking("<|channel|>analysis" * times) == ("", True)
+        assert without_thinking("<|channel|>final<|message|> a" * times) == ("\n".join("a" * times), False)
+        assert without_thinking("analysisWe " * times) == ("", True)

@@ -1,6 +1,5 @@
 """YAML that would grow, run or mislead: one sentence with file and line, in every command's study and in packs; what people mean stays as it is."""
 
-import time
 import tracemalloc
 
 import pytest
@@ -56,7 +55,6 @@ def test_bad_yaml_is_one_sentence_with_its_place(kind, tmp_path):
     content, words = BAD[kind]
     path = tmp_path / "study.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    start = time.monotonic()
     tracemalloc.start()
     for read in (read_yaml, Study.load, lambda p: read_pack(p, "gender")):
         with pytest.raises(InputError) as caught:
@@ -65,7 +63,7 @@ def test_bad_yaml_is_one_sentence_with_its_place(kind, tmp_path):
         assert words in said and "study.yaml" in said and "\n" not in said and len(said) < 400, said
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 200 * 2**20 and time.monotonic() - start < 30
+    assert peak < 200 * 2**20
 
 
 @pytest.mark.parametrize("kind", BAD)
