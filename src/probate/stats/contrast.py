@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from probate.stats import exact, resample, seeds, sequential
 from probate.study.schema import Analysis
@@ -176,10 +177,8 @@ def _interval(
 
 
 def _wilson(hits: float, n: float, confidence: float) -> tuple[float, float]:
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(hits, n, alpha=1 - confidence, method="wilson")
-    return float(low), float(high)
+    ends = binomtest(int(hits), int(n)).proportion_ci(confidence, method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
