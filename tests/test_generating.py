@@ -63,7 +63,7 @@ class Writer:
 
 
 def test_constrain_has_the_generator_write_anew(tiny_study, tmp_path, monkeypatch):
-    monkeypatch.setattr("probate.data.generation.transformers_backend.TransformersBackend", Writer)
+    monkeypatch.setattr("probate.execution.stages.TransformersBackend", Writer)
     monkeypatch.setattr(Writer, "asked", [])
     kind = "contextual-single-explicit"
     study = tiny_study(
@@ -108,7 +108,7 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
         def decode(self, ids, after=()):
             return ids
 
-    monkeypatch.setattr("probate.models.embedder.embed", lambda texts: np.full((len(texts), 1), cosine**0.5))
+    monkeypatch.setattr("probate.mitigations.counterfactual.embed", lambda texts: np.full((len(texts), 1), cosine**0.5))
     strategy = load_mitigation("counterfactual", {"how": "rewrite", **options})
     found = mitigate(records, [strategy], replace(context, generator=Model))
     return [r for r in found.records if r.origin == "augmented"], sum(

@@ -293,6 +293,15 @@ class Training(Section):
         description="Longest record in tokens; a longer prompt loses its beginning, never its label.",
     )
     lora: Lora = Field(default_factory=lambda: Lora(), description="The adapter.")
+    trainer: str = Field(
+        "lora",
+        description="How the adapter is trained: `lora`, or the name of a trainer that a plug-in brings.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_the_default_trainer(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A study that names no trainer has the keys and the lock that it had before there were any."""
+        return _without(handler(self), "trainer", "lora")
 
 
 class Analysis(Section):

@@ -6,18 +6,17 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 
 from probate.core.errors import StageError
 from probate.core.files import atomic_files, write_atomic
 from probate.models.blocks import blocks, linear
-from probate.models.checks import check_adapter_weights, check_warnings
+from probate.models.checks import check_warnings
 from probate.models.inference.trunk import make_trunk
 from probate.models.quiet import quiet
 from probate.study.schema import Training
@@ -26,20 +25,7 @@ from probate.train.checkpoint import checkpoint, restore
 from probate.train.lora import lean_lora
 from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, prove_step
 from probate.train.settings import AlignSettings
-
-
-@dataclass(frozen=True)
-class TrainingLog:
-    """What a training run reports: mean loss of each optimizer step (without the alignment term), and the tokens that it saw.
-
-    `distances`: D of each step where the alignment loss was on; `scale`: its s.
-    """
-
-    losses: list[float]
-    tokens: int
-    steps: int
-    distances: list[float] = field(default_factory=list)
-    scale: float = 0.0
+from probate.train.trainer import Trainer, TrainingLog, load_trainer
 
 
 def lora_config(training: Training, model: Any = None) -> Any:
@@ -100,7 +86,6 @@ def schedule(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, total - ramp)))
 
 
-@torch.random.fork_rng()  # seeds are set inside; the caller's stay
 def train(
     base: Any,
     examples: Sequence[Example],
@@ -109,67 +94,73 @@ def train(
     out: Path,
     *,
     pad_id: int,
-    adapter: Path | None = None,
     align: AlignSettings | None = None,
     beta: float | None = None,
     tick: Callable[[int, float], None] | None = None,
 ) -> TrainingLog:
-    """Fine-tune a fresh LoRA adapter on `examples` and write it to `out` as an ordinary PEFT folder.
+    """Fine-tune by the trainer that the study names: `probate.train.trainer.Trainer.train`."""
+    trainer = load_trainer(training.trainer)
+    return trainer.train(
+        base, examples, training, seed, out, pad_id=pad_id, align=align, beta=beta, tick=tick
+    )
 
-    `base` comes back as it was, without the adapter. Epoch checkpoints lie in `out/checkpoint`; a call that finds
-    one continues from it and ends with the same weights as an uninterrupted run.
 
-    Args:
-        base: the causal LM, unwrapped.
-        examples: tokenised records, not empty.
-        training: the study's settings.
-        seed: decides the adapter's initial weights, the order of batches and dropout.
-        out: folder of the adapter; made if missing.
-        pad_id: padding token id.
-        adapter: an adapter to start from instead of a fresh one (later rounds).
-        beta: with it, preference training (DPO) at that β; every example then has a `rejected` answer.
-        align: the alignment loss between original and augmented examples; without examples of both it has no effect.
-        tick: called with (records finished, loss of the step) after each optimizer step.
+class LoraTrainer(Trainer):
+    """A fresh LoRA adapter by AdamW. Epoch checkpoints lie in `out/checkpoint`; a call that finds one continues from it."""
 
-    Raises:
-        StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
-    """
-    if not examples:
-        raise StageError("training: no record to train on")
+    name = "lora"
+    title = "LoRA"
 
-    if training.lora.layers is not None:
-        make_trunk(base, training.lora.layers)
-    torch.manual_seed(seed)
-    model: Any
-    with quiet() as warned:
-        if adapter is None:
+    @torch.random.fork_rng()  # seeds are set inside; the caller's stay
+    def train(
+        self,
+        base: Any,
+        examples: Sequence[Example],
+        training: Training,
+        seed: int,
+        out: Path,
+        *,
+        pad_id: int,
+        align: AlignSettings | None = None,
+        beta: float | None = None,
+        tick: Callable[[int, float], None] | None = None,
+    ) -> TrainingLog:
+        """As `Trainer.train`. `seed` decides the adapter's initial weights, the order of batches and dropout.
+
+        Raises:
+            StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
+        """
+        if not examples:
+            raise StageError("training: no record to train on")
+        if training.lora.layers is not None:
+            make_trunk(base, training.lora.layers)
+        torch.manual_seed(seed)
+        model: Any
+        with quiet() as warned:
             try:
                 model = get_peft_model(base, lora_config(training, base))
             except ValueError as error:  # layers that PEFT does not know, or refuses
                 raise StageError(
                     f"training: no LoRA adapter fits this model ({error}); name its layers in training.lora.targets"
                 ) from None
-        else:
-            model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
-            check_adapter_weights(str(adapter), model)
-    check_warnings(base.config._name_or_path, warned)
-    lean_lora(model)
-    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    try:
-        with above_trunk(model, examples, pad_id) as (inputs, padding):
-            log = _train(model, weights, inputs, training, seed, out, padding, align, beta, tick)
-        out.mkdir(parents=True, exist_ok=True)
-        with atomic_files(out) as part:
-            model.save_pretrained(str(part), safe_serialization=True, save_embedding_layers=False)
-        (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
-        shutil.rmtree(out / "checkpoint", ignore_errors=True)
-        write_atomic(out / "losses.json", json.dumps(log.losses))
-        return log
-    finally:
-        model.unload()
-        base.__dict__.pop("peft_config", None)
-        base.requires_grad_(False)
-        base.eval()
+        check_warnings(base.config._name_or_path, warned)
+        lean_lora(model)
+        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        try:
+            with above_trunk(model, examples, pad_id) as (inputs, padding):
+                log = _train(model, weights, inputs, training, seed, out, padding, align, beta, tick)
+            out.mkdir(parents=True, exist_ok=True)
+            with atomic_files(out) as part:
+                model.save_pretrained(str(part), safe_serialization=True, save_embedding_layers=False)
+            (out / "README.md").unlink(missing_ok=True)  # PEFT's blank model card
+            shutil.rmtree(out / "checkpoint", ignore_errors=True)
+            write_atomic(out / "losses.json", json.dumps(log.losses))
+            return log
+        finally:
+            model.unload()
+            base.__dict__.pop("peft_config", None)
+            base.requires_grad_(False)
+            base.eval()
 
 
 def _train(
