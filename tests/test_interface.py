@@ -304,6 +304,15 @@ def test_a_grid_is_a_run(tiny_study, model_dir, tmp_path):
     again = pb.Run(tmp_path / "grid")
     assert again.rebuild().read_text(encoding="utf-8") == before and again.effects.equals(effects)
     assert "6 arms" in repr(again) and "learner" in again._repr_html_()
+    with pytest.raises(pb.InputError, match="is a grid; check each of its runs"):
+        pb.check(again)
+    assert pb.check(next(iter(again.pairs.values()))).verdict == "cannot tell"
+
+
+def test_an_unfinished_run_shows_what_is_missing(finished_run, tmp_path):
+    run = finished_run(tmp_path / "r")
+    (tmp_path / "r" / "outcomes.parquet").unlink()
+    assert "no outcomes.parquet there; finish the run" in repr(run) and run._repr_html_() is None
 
 
 def test_a_grid_file_that_was_changed(tmp_path):

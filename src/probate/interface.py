@@ -322,10 +322,14 @@ def check(
     with _as_arguments():
         if isinstance(run, (str, os.PathLike)):
             return decision_on(Path(run), gate)
-        if isinstance(run, results.Run):
+        if isinstance(run, results.Run) and not run.pairs:
             return decision_on(run.folder, gate)
         if isinstance(run, auditing.Audit):
             return _of_audit(*audit_verdict.judged(run.record), gate)
+        if isinstance(run, results.Run):
+            raise InputError(
+                f"check: {run.folder} is a grid; check each of its runs, which are in `Run.pairs`"
+            )
     raise InputError(f"check: must be given a run, an audit or a folder of one; got {type(run).__name__}")
 
 

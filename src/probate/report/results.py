@@ -243,17 +243,27 @@ class Run:
         effects, outcomes = self.effects, self.outcomes
         arms = outcomes[[c for c in ("generator", "learner", "arm") if c in outcomes]].drop_duplicates()
         items = outcomes.groupby("task")["item_id"].nunique()
+        tasks = ", ".join(f"{task} ({n} items)" for task, n in items.items())
         return (
-            f"{len(arms)} arms on {self.study.model.name}, {len(items)} tasks of {items.min()} to {items.max()} items, "
-            f"{len(effects)} effects, {len(self.failures) or 'no'} failure{'s' * (len(self.failures) != 1)}"
+            f"{len(arms)} arms on {self.study.model.name}; {tasks}; {len(effects)} effects; "
+            f"{len(self.failures) or 'no'} failure{'s' * (len(self.failures) != 1)}"
         )
 
     def __repr__(self) -> str:
-        said = [f"<Run {self.study.name} in {self.folder}: {self._said()}>"]
-        said += [f"- {finding}" for finding in self.findings]
-        return "\n".join(said + [f"! {f['stage']}: {f['error']}" for f in self.failures])
+        try:
+            said = [f"<Run {self.study.name} in {self.folder}: {self._said()}>"]
+            said += [f"- {finding}" for finding in self.findings]
+            return "\n".join(said + [f"! {f['stage']}: {f['error']}" for f in self.failures])
+        except InputError as error:  # a run that was interrupted, or a file that was changed
+            return f"<Run {self.study.name} in {self.folder}: {error}>"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
+        try:
+            return self._shown()
+        except InputError:  # a notebook shows the text instead
+            return None
+
+    def _shown(self) -> str:
         failed = [f"Failed: {f['stage']}: {f['error']}" for f in self.failures]
         title = f"{self.study.name}: {self._said()}"
         columns = [
