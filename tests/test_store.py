@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import probate
+from probate.core import files
 from probate.core.errors import InputError
 from probate.core.files import appending, atomic, atomic_files, atomic_folder, clear_leftovers, write_atomic
 from probate.execution.folder import RunFolder
