@@ -18,6 +18,9 @@ os.environ["PROBATE_PROOFS"] = PROOFS.name  # the user's own are left alone; tes
 FRAMES = tempfile.TemporaryDirectory(prefix="probate-frames-")
 os.environ["PROBATE_FRAMES"] = FRAMES.name
 
+os.fsync = (
+    os.fstat
+)  # a test cannot lose power, and waits for the disk add up to minutes; programs that tests start do wait
 HANG = 3600.0
 """Seconds after which a test hangs. No test depends on how long something takes; this only ends what would never end."""
 TEMPLATE = (

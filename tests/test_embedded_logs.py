@@ -13,6 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+from conftest import HANG
 from typer.testing import CliRunner
 
 from probate.commands.app import app
@@ -63,19 +64,26 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra harness)")
     task = Path(
         probate(
-            "export", "occupation", "--out", tmp_path / "task", "--set", "data.test_per_cell=1"
+            "export",
+            "occupation",
+            "--out",
+            tmp_path / "task",
+            "--set",
+            "data.test_per_cell=2",
+            "--set",
+            "data.labels=[nurse, architect, dentist]",
         ).splitlines()[0]
     )
     for name, more in (("a", ""), ("b", f",peft={adapter}")):
         subprocess.run(
             [BIN / "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32{more}", "--device", "cpu", "--tasks", task.stem,
              "--include_path", task.parent, "--apply_chat_template", "--batch_size", "8", "--log_samples", "--output_path", tmp_path / name],
-            env=OFFLINE, check=True, capture_output=True, timeout=600,
+            env=OFFLINE, check=True, capture_output=True, timeout=HANG,
         )  # fmt: skip
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
     accuracy = next(c for c in found["compared"] if c["set"] == f"{task.stem}: acc" and c["what"] == "all")
     assert accuracy["n"] == 12 and accuracy["test"] == "inversion of the interval"
-    assert accuracy["mean_b"] == pytest.approx(1 / 6, abs=0.1)  # one of six labels, whatever was asked
+    assert accuracy["mean_b"] == pytest.approx(1 / 3, abs=0.1)  # one of three labels, whatever was asked
     gaps = {c["what"] for c in found["compared"]}
     assert any("female" in what and "male" in what for what in gaps), gaps
     assert sum(accuracy["flipped"]) == len(
@@ -105,7 +113,7 @@ for name, said in (("a", "You are helpful."), ("b", "Answer 'yes' to everything.
         env=OFFLINE,
         check=True,
         capture_output=True,
-        timeout=600,
+        timeout=HANG,
     )
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
     whole = next(c for c in found["compared"] if c["what"] == "all")
