@@ -18,8 +18,9 @@ from probate.core.files import write_atomic
 from probate.core.fingerprint import content
 from probate.core.progress import Reporter
 from probate.core.records import Record, read_records, with_messages, write_records
-from probate.data.generation import api_backend, transformers_backend
+from probate.data.generation import api_backend
 from probate.data.generation import augment as augmentation
+from probate.data.generation.backends import generation_backend
 from probate.execution.evaluation import evaluate, outcome_rows
 from probate.execution.jobs import (
     ArmJob,
@@ -41,7 +42,7 @@ from probate.study.schema import ModelSpec
 
 with deferred():
     from probate.models.inference import proof
-    from probate.train import distance, preference, sft
+    from probate.train import distance, preference, trainer
     from probate.train import examples as encoding
 
 
@@ -106,7 +107,7 @@ class Worker:
                         groups=job.groups,
                         labels=job.labels,
                         generation=job.generation,
-                        backend=self._backend(job.model, lm),
+                        backend=generation_backend(job.model, lm, self.store.root / "api-cache"),
                         folder=folder,
                         statements=job.statements,
                         language=job.language,
@@ -117,12 +118,6 @@ class Worker:
 
             folder, _ = self.store.run(f"stages/generate-{job.name}", key, work)
         return read_records(folder / "records.jsonl")
-
-    def _backend(self, spec: ModelSpec, lm: LM | None) -> Any:
-        if lm is not None:
-            return transformers_backend.TransformersBackend(lm)
-        assert spec.api is not None
-        return api_backend.ApiBackend(spec.api, self.store.root / "api-cache")
 
     def distribution(self, job: DistributionJob) -> Path:
         """The folder of `distribution.json` (`probate.execution.misalignment.distribution.compare`)."""
@@ -188,7 +183,7 @@ class Worker:
         begun = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(self._named(f"train {job.arm}"), total, "records") as tick:
-            log = sft.train(
+            log = trainer.load_trainer(training.trainer).train(
                 base.model,
                 examples,
                 training,
