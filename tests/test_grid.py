@@ -20,7 +20,7 @@ def make(tiny_study, model_dir, tmp_path, monkeypatch):
     class Counted(Writer):
         """Has the fingerprint of the model that it stands for."""
 
-    monkeypatch.setattr("probate.data.generation.transformers_backend.TransformersBackend", Counted)
+    monkeypatch.setattr("probate.data.generation.backends.TransformersBackend", Counted)
     monkeypatch.setattr(Counted, "asked", [])
     other = tmp_path / "other"
     shutil.copytree(model_dir, other)

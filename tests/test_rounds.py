@@ -24,7 +24,7 @@ def rounds(tiny_study, monkeypatch):
         def __init__(self, lm):
             self.worn.append(lm.spec.adapter)
 
-    monkeypatch.setattr("probate.data.generation.transformers_backend.TransformersBackend", Noted)
+    monkeypatch.setattr("probate.data.generation.backends.TransformersBackend", Noted)
     monkeypatch.setattr(Noted, "asked", [])
 
     def make(**changes):

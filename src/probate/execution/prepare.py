@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from probate.core.deferred import deferred
 from probate.core.errors import InputError
 from probate.core.records import Record
 from probate.data.annotator import stereotypes_for
@@ -24,6 +25,9 @@ from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import TaskContext
 from probate.tasks.catalogue import tasks_and_probes
+
+with deferred():
+    from probate.train import trainer
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ def prepare(study: Study, base: Path) -> Prepared:
     for task in tasks:
         task.check(data.context)
     measurements = tuple(Measurement(t, data.context, t.fingerprint(data.context)) for t in tasks)
+    if study.training.trainer != "lora":
+        trainer.load_trainer(study.training.trainer)
     context = _mitigation_context(study, data)
     return Prepared(study, data, measurements, _strategies(study, context), context)
 
