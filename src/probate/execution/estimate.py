@@ -16,14 +16,13 @@ from probate.core.parse import NotJson, json_value
 from probate.core.progress import spoken
 from probate.core.servers import host_of, refusal, withheld
 from probate.data.user_turn import user_turn
-from probate.execution.prepare import read_data
+from probate.execution.prepare import prepare
 from probate.models.embedded import WHEELS
 from probate.models.servers.ledger import ledger_path, read_ledger
 from probate.study.mixing import augmented_count
 from probate.study.plan import training_records
 from probate.study.schema import ModelSpec, Study
 from probate.study.server import ApiSpec
-from probate.tasks.catalogue import tasks_and_probes
 
 TOKENS_PER_WORD = 1.45
 OVERHEAD_TOKENS = 30  # chat template and system turn
@@ -37,9 +36,10 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
 
     `ledger` is what the run folder has asked of servers before, None where it has not.
     """
-    data = read_data(study, base)
+    prepared = prepare(study, base)
+    data = prepared.data
     plan = data.plan
-    tasks = tasks_and_probes(study)
+    tasks = [m.task for m in prepared.measurements]
     words = float(np.mean([len(r.text.split()) for r in data.split.train]))
     own = words * TOKENS_PER_WORD + 3
     shared = OVERHEAD_TOKENS + len(user_turn(study.data).split()) * TOKENS_PER_WORD
