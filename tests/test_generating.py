@@ -108,7 +108,9 @@ def rewritten(answers, monkeypatch, cosine=1.0, **options):
         def decode(self, ids, after=()):
             return ids
 
-    monkeypatch.setattr("probate.mitigations.counterfactual.embed", lambda texts: np.full((len(texts), 1), cosine**0.5))
+    monkeypatch.setattr(
+        "probate.mitigations.counterfactual.embed", lambda texts: np.full((len(texts), 1), cosine**0.5)
+    )
     strategy = load_mitigation("counterfactual", {"how": "rewrite", **options})
     found = mitigate(records, [strategy], replace(context, generator=Model))
     return [r for r in found.records if r.origin == "augmented"], sum(
