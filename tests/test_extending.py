@@ -124,7 +124,7 @@ class Shifted(Transformers):
 
 class Loud(Transformers):
     def generate(self, model, prompts, seeds, **more):
-        return [[*a, more["stop_ids"][0]] for a in super().generate(model, prompts, seeds, **more)]
+        return [[*a[:7], more["stop_ids"][0]] for a in super().generate(model, prompts, seeds, **more)]
 
 
 class Careless(Transformers):
