@@ -28,9 +28,9 @@ def test_bad_skeletons(tmp_path, kind, name, message):
 CHECK = """
 from probate.data.packs import load_pack, pack_names
 from probate.tasks.catalogue import load_task, task_names
-from probate.testing import check_pack, sample_context
+from probate.testing import check_identity, sample_context
 assert "greeting" in task_names() and "guild" in pack_names() and "broken" in task_names()
-check_pack(load_pack("guild"))
+check_identity(load_pack("guild"))
 assert load_task("greeting").size(sample_context()) == 8
 """
 

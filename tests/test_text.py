@@ -20,7 +20,7 @@ from probate.study.schema import Analysis
 from probate.tasks.catalogue import load_task, task_class
 from probate.tasks.choice import encode
 from probate.tasks.text import TextSpec, text_task
-from probate.testing import check_pack, check_task, sample_context
+from probate.testing import check_identity, check_task, sample_context
 
 TEXTS = ["hate", "offensive", "spam", "stance", "stereotype", "toxicity"]
 
@@ -72,7 +72,7 @@ def test_every_pack_passes_the_suite_and_fills_the_items(dimension):
     from dataclasses import replace
 
     pack = load_pack(dimension)
-    check_pack(pack)
+    check_identity(pack)
     context = replace(sample_context(), dimension=dimension, groups=list(pack.groups), pack=pack)
     items = load_task("offensive").items(context)
     assert len(items) == 40 * len(pack.groups) and not any("{" in i.prompt for i in items)

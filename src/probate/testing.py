@@ -1,4 +1,4 @@
-"""The conformance suites that all tasks, identity packs and mitigations pass; plug-in authors call them from their own tests.
+"""The conformance suites that all plug-ins of Probate pass; plug-in authors call them from their own tests.
 
 from probate.testing import check_task, sample_context
 
@@ -16,20 +16,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
+from probate.core.deferred import deferred
 from probate.core.records import Record
 from probate.data.corpora import biographies
 from probate.data.packs import Pack, load_pack
 from probate.data.user_turn import BIOGRAPHY
 from probate.mitigations.base import Mitigation, MitigationContext, mitigate
+from probate.models.adapter import wearing
+from probate.models.adapter_files import CONFIG, WEIGHTS
+from probate.models.backend import Backend
 from probate.models.embedded import cache_dir, proof_dir
-from probate.models.lm import LM
+from probate.models.lm import LM, lm_of
 from probate.stats.imbalance import UNCLEAR, detect
+from probate.study.schema import Lora, ModelSpec, Training
 from probate.tasks.base import Task, TaskContext
 from probate.tasks.choice import ChoiceTask, encode
+
+with deferred():
+    from probate.train import examples as encoding
+
+if TYPE_CHECKING:
+    from probate.train.trainer import Trainer, TrainingLog
 
 
 def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int = 3) -> TaskContext:
@@ -115,6 +127,20 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
         _check_choices(task, lm, context)
 
 
+def check_probe(probe: Task, lm: LM, context: TaskContext) -> None:
+    """Check that `probe` keeps the contract: that of a task (`check_task`), and items of its own.
+
+    Raises:
+        AssertionError: what it breaks.
+    """
+    check_task(probe, lm, context)
+    swapped = replace(context, stereotypes={label: list(context.groups) for label in context.labels})
+    _expect(
+        [o.item_id for o in probe.evaluate(lm, context)] == [o.item_id for o in probe.evaluate(lm, swapped)],
+        "its items depend on the study's stereotypes; a probe has items of its own",
+    )
+
+
 def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
     for item in task.items(context):
         _expect(
@@ -134,7 +160,7 @@ def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
             )
 
 
-def check_pack(pack: Pack) -> None:
+def check_identity(pack: Pack) -> None:
     """Check that an identity pack can be generated and measured with.
 
     Raises:
@@ -227,6 +253,143 @@ def check_mitigation(mitigation: Mitigation) -> None:
             [r.text for r in again.records] == [r.text for r in found.records],
             "idempotent, but doing it twice differs",
         )
+
+
+def check_backend(backend: Backend, spec: ModelSpec) -> None:
+    """Check that `backend` keeps the contract, on the model of `spec`.
+
+    Raises:
+        AssertionError: what it breaks: declarations, a tokenizer with a chat template, facts, scores (shapes, bounds, the chain rule,
+            independence of the other prompts, progress), answers (length, ends, seeds, saving and leaving out of batches), and the two against each other.
+    """
+    _expect(bool(backend.name and backend.title), "declare 'name' and 'title'")
+    lm = lm_of(backend, spec)
+    _expect(lm.context > 0, "context must be above 0")
+    facts = backend.facts(lm.model)
+    _expect(bool(facts.dtype and facts.device), "facts must give a dtype and a device")
+    _expect(
+        lm.fingerprint == lm_of(backend, spec).fingerprint, "loading a model twice gives two fingerprints"
+    )
+    questions = ["Name a colour.", "What is the capital of France? Answer with one word.", "Name a colour."]
+    prompts = [lm.prompt_ids([{"role": "user", "content": q}], 16) for q in questions]
+    first, second, third = (lm.text_ids(text) for text in ("red", "Paris", "the sea"))
+    _check_scores(
+        lm, prompts, [[first, [*first, *second]], [second, third, first], [first, [*first, *second]]]
+    )
+    _check_answers(lm, prompts)
+
+
+def _check_scores(lm: LM, prompts: list[list[int]], options: list[list[list[int]]]) -> None:
+    ticks: list[int] = []
+    scores = lm.score_choices(prompts, options, tick=ticks.append)
+    _expect([len(s) for s in scores] == [len(o) for o in options], "one score for each option of each prompt")
+    _expect(all(s.dtype == np.float64 for s in scores), "scores must be float64")
+    _expect(
+        all(bool(np.isfinite(s).all() and (s <= 0).all()) for s in scores), "a score must be in (-inf, 0]"
+    )
+    _expect(sum(ticks) == len(prompts), f"ticks add up to {sum(ticks)}, there are {len(prompts)} prompts")
+    for prompt, own, found in zip(prompts, options, scores, strict=True):
+        alone = lm.score_choices([prompt], [own])[0]
+        _expect(_near(alone, found), "a prompt's scores depend on the other prompts")
+    whole = float(scores[0][1] - scores[0][0])
+    rest = float(
+        lm.score_choices([[*prompts[0], *options[0][0]]], [[options[0][1][len(options[0][0]) :]]])[0][0]
+    )
+    _expect(_near(whole, rest), "the score of an option is not the sum of its tokens' log-probabilities")
+    table = lm.score_options(prompts, options[1])
+    _expect(
+        table.shape == (len(prompts), len(options[1])),
+        "score_options must give an array of prompts x options",
+    )
+    _expect(_near(table[1], scores[1]), "score_options and score_choices differ")
+
+
+def _check_answers(lm: LM, prompts: list[list[int]]) -> None:
+    places: list[int] = []
+    given: dict[str, Any] = {"max_new_tokens": 8, "temperature": 1.0}
+    answers = lm.generate(prompts, [1, 2, 3], done=lambda batch, _: places.extend(batch), **given)
+    _expect(len(answers) == len(prompts), "one answer to each prompt")
+    _expect(sorted(places) == list(range(len(prompts))), "done must be told of each prompt once")
+    _expect(all(len(a) <= 8 for a in answers), "an answer is longer than max_new_tokens")
+    _expect(not any(set(a) & set(lm.stop_ids) for a in answers), "an answer holds the token that ended it")
+    _expect(answers == lm.generate(prompts, [1, 2, 3], **given), "the same seeds give other answers")
+    left = lm.generate(prompts, [1, 2, 3], skip=lambda batch: True, **given)
+    _expect(left == [[], [], []], "a batch for which skip is true must be left out")
+    greedy = lm.generate(prompts[:1], [0], max_new_tokens=1, temperature=0)[0]
+    others = [[i] for i in range(0, len(lm.tokenizer), max(1, len(lm.tokenizer) // 200))]
+    likeliest = [greedy] if greedy else [[i] for i in lm.stop_ids]
+    scores = lm.score_choices(prompts[:1], [[*likeliest, *others]])[0]
+    best = float(scores[: len(likeliest)].max())
+    _expect(
+        best >= float(scores.max()) - NEAR, "at temperature 0 the token is not the likeliest by score_choices"
+    )
+
+
+NEAR = 0.05
+"""Largest difference in nats that counts as rounding."""
+
+
+def _near(one: Any, other: Any) -> bool:
+    return bool(np.allclose(one, other, rtol=0.01, atol=NEAR))
+
+
+def check_trainer(trainer: Trainer, lm: LM, folder: Path) -> None:
+    """Check that `trainer` keeps the contract. `folder`: an empty one, to write adapters to.
+
+    Raises:
+        AssertionError: what it breaks: declarations, the log, progress, an adapter in PEFT's own format without pickles, the same
+            adapter for the same seed, a base model that comes back as it was, and a loss that falls.
+    """
+    _expect(bool(trainer.name and trainer.title), "declare 'name' and 'title'")
+    texts = [("I mend teeth.", "dentist"), ("I care for patients.", "nurse")] * 4
+    records = [
+        Record(f"o:{i}", text, label, {}, messages=({"role": "user", "content": text}, {"role": "assistant", "content": label}))
+        for i, (text, label) in enumerate(texts)
+    ]  # fmt: skip
+    examples, _ = encoding.encode(lm, records, 256)
+    settings = Training(
+        epochs=4, learning_rate=1e-3, batch_size=4, lora=Lora(r=4, alpha=8), trainer=trainer.name
+    )
+    prompts, options = [e.prompt for e in examples[:2]], [e.completion for e in examples[:2]]
+    before = lm.score_options(prompts, options)
+    ticks: list[int] = []
+
+    def trained(name: str) -> TrainingLog:
+        return trainer.train(
+            lm.model,
+            examples,
+            settings,
+            0,
+            folder / name,
+            pad_id=lm.pad_id,
+            tick=lambda n, _: ticks.append(n),
+        )
+
+    log = trained("one")
+    _expect(
+        sum(ticks) == 4 * len(examples),
+        f"ticks add up to {sum(ticks)}, there are {4 * len(examples)} records in all epochs",
+    )
+    _expect(
+        log.steps == len(log.losses) and bool(np.isfinite(log.losses).all()),
+        "the log needs a finite loss for each step",
+    )
+    _expect(log.losses[-1] < log.losses[0], "the loss does not fall on eight easy records in four epochs")
+    _expect(_near(before, lm.score_options(prompts, options)), "the base model is not as it was")
+    written = {p.name for p in (folder / "one").iterdir()}
+    _expect({CONFIG, WEIGHTS} <= written, f"the folder must hold {CONFIG} and {WEIGHTS}")
+    _expect(
+        not any(n.endswith((".bin", ".pt", ".pkl", ".pickle")) for n in written),
+        "nothing that is written may be a pickle",
+    )
+    with wearing(lm.model, folder / "one") as model:
+        _expect(
+            not _near(before, replace(lm, model=model).score_options(prompts, options)),
+            "the adapter changes nothing",
+        )
+    trained("two")
+    same = [(folder / name / WEIGHTS).read_bytes() for name in ("one", "two")]
+    _expect(same[0] == same[1], "the same call writes another adapter")
 
 
 Made = TypeVar("Made")

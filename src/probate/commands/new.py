@@ -15,11 +15,13 @@ with deferred():
 
 
 def new(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="task or identity")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="task, probe, mitigation, identity, backend or trainer.")
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _.")],
     out: Annotated[Path, typer.Option("--out", help="Where the package is written.")] = Path("."),
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a package with a working, tested task or identity pack of your own."""
+    """Write a package with a working, tested plug-in of your own."""
     written = scaffold.write_skeleton(kind, name, out)
     give([str(path) for path in written], {"written": written}, as_json)

@@ -1,8 +1,9 @@
-"""`probate new`: a package with one task or one identity pack, its entry point and its test."""
+"""`probate new`: a package with one plug-in of any kind, its entry point and its test."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from probate.core.errors import InputError
@@ -86,16 +87,295 @@ cross: gender
 PACK_TEST = '''"""The pack passes Probate's conformance suite."""
 
 from probate.data.packs import load_pack
-from probate.testing import check_pack
+from probate.testing import check_identity
 
 
 def test_{name}():
-    check_pack(load_pack("{name}"))
+    check_identity(load_pack("{name}"))
 '''
 
+PROBE = '''"""One probe for Probate: a benchmark of your own that runs on every adapter of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probate.stats.measure import Measure, everyone, frame
+from probate.tasks.base import TaskContext
+from probate.tasks.choice import ChoiceTask, Item
+
+PROMPT = "Answer with exactly one word.\\n\\nQuestion: {{question}}\\nAnswer:"
+QUESTIONS = (  # question, options, the right one, what it is about
+    ("What colour is a clear sky at noon?", ("blue", "green"), "blue", "nature"),
+    ("Which of the two flies?", ("sparrow", "table"), "sparrow", "nature"),
+    ("How many legs has a spider?", ("eight", "four"), "eight", "nature"),
+    ("Which of the two is a city?", ("Lagos", "Monday"), "Lagos", "places"),
+)
+
+
+class {type}(ChoiceTask):
+    """Share of questions that are answered rightly."""
+
+    name = "{name}"
+    title = "{title}"
+    metric = "accuracy"
+    better = "higher"
+    relation = "indirect"
+    dimensions = ()
+    source = "where the questions come from"
+
+    def items(self, context: TaskContext) -> Sequence[Item]:
+        return [
+            Item(
+                f"{name}-{{number}}", PROMPT.format(question=question), options, options, right, {{"subject": subject}}
+            )
+            for number, (question, options, right, subject) in enumerate(QUESTIONS)
+        ]
+
+    def measures(self, context: TaskContext) -> list[Measure]:
+        return [
+            Measure(
+                name="accuracy",
+                title="accuracy",
+                unit="share",
+                sides=("all",),
+                values=lambda o: frame(o, everyone(o), o["score"]),
+                primary=True,
+                better="higher",
+            )
+        ]
+'''
+
+PROBE_TEST = '''"""The probe passes Probate's conformance suite."""
+
+from probate.models.lm import load_lm
+from probate.tasks.catalogue import load_probe
+from probate.testing import check_probe, sample_context
+
+
+def test_{name}():
+    check_probe(load_probe("{name}"), load_lm("embedded"), sample_context())
+'''
+
+MITIGATION = '''"""One mitigation for Probate: what is done to augmented records before training."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import Field
+
+from probate.core.records import Record
+from probate.mitigations.base import Mitigation, MitigationContext, Options, marked
+
+
+class {type}Options(Options):
+    words: dict[str, str] = Field(
+        {{"charming": "able", "bossy": "resolute"}}, description="Word, in lower case -> the one that replaces it."
+    )
+
+
+class {type}(Mitigation):
+    """Words that lean toward a stereotype become neutral ones."""
+
+    name = "{name}"
+    title = "{title}"
+    source = "where the idea comes from"
+    idempotent = True
+    option_type: ClassVar[type[Options]] = {type}Options
+
+    def change(self, record: Record, context: MitigationContext) -> list[Record]:
+        text = record.text
+        for old, new in self.options.words.items():
+            text = re.sub(rf"\\b{{re.escape(old)}}\\b", new, text, flags=re.IGNORECASE)
+        return [record if text == record.text else marked(replace(record, text=text), self.name)]
+'''
+
+MITIGATION_TEST = '''"""The mitigation passes Probate's conformance suite, and does what it says."""
+
+from dataclasses import replace
+
+from probate.mitigations.base import mitigate
+from probate.mitigations.catalogue import load_mitigation
+from probate.testing import check_mitigation, sample_records
+
+
+def test_{name}():
+    check_mitigation(load_mitigation("{name}"))
+
+
+def test_words_are_replaced():
+    records, context = sample_records()
+    records = [replace(r, text=f"Charming: {{r.text}}") for r in records]
+    found = mitigate(records, [load_mitigation("{name}")], context)
+    assert all(r.text.startswith("able:" if r.origin == "augmented" else "Charming:") for r in found.records)
+'''
+
+BACKEND = '''"""One backend for Probate: how a model is loaded, made to write, and asked for probabilities.
+
+This one runs models of transformers plainly, one row at a time. Replace what your engine does otherwise; for models that are no
+torch modules, subclass `probate.models.backend.Backend` and implement `load`, `facts` and `context` too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from probate.models.transformers_backend import Transformers
+
+
+class {type}(Transformers):
+    """Plain passes, without batches."""
+
+    name = "{name}"
+    title = "{title}"
+
+    @torch.inference_mode()
+    def generate(
+        self, model, prompts, seeds, *, stop_ids, pad_id, max_new_tokens, temperature=1.0, top_p=1.0, max_rows=32, done=None, skip=None
+    ):
+        answers = [[] for _ in prompts]
+        for place, prompt in enumerate(prompts):
+            if skip and skip([place]):
+                continue
+            draw = torch.Generator().manual_seed(int(seeds[place]))
+            while len(answers[place]) < max_new_tokens:
+                token = self._next(self._logits(model, [*prompt, *answers[place]])[-1], temperature, top_p, draw)
+                if token in stop_ids:
+                    break
+                answers[place].append(token)
+            if done:
+                done([place], [answers[place]])
+        return answers
+
+    @torch.inference_mode()
+    def score_choices(self, model, prompts, options, *, pad_id, tick=None):
+        found = []
+        for prompt, own in zip(prompts, options, strict=True):
+            scores = []
+            for option in own:
+                rows = self._logits(model, [*prompt, *option])[len(prompt) - 1 : -1].log_softmax(-1)
+                scores.append(float(rows[range(len(option)), option].sum()))
+            found.append(np.array(scores))
+            if tick:
+                tick(1)
+        return found
+
+    def _logits(self, model, ids):
+        """Of the token after each one, float64 of shape (tokens, vocabulary)."""
+        return model(input_ids=torch.tensor([ids], device=model.device)).logits[0].cpu().double()
+
+    def _next(self, logits, temperature, top_p, draw):
+        if temperature == 0:
+            return int(logits.argmax())
+        chances, order = (logits / temperature).softmax(-1).sort(descending=True)
+        chances = chances * (chances.cumsum(0) - chances < top_p)  # the smallest set that reaches top_p
+        return int(order[torch.multinomial(chances, 1, generator=draw)])
+'''
+
+BACKEND_TEST = '''"""The backend passes Probate's conformance suite."""
+
+from probate.models.lm import load_backend
+from probate.study.schema import ModelSpec
+from probate.testing import check_backend
+
+
+def test_{name}():
+    check_backend(load_backend("{name}"), ModelSpec(name="embedded", backend="{name}"))
+'''
+
+TRAINER = '''"""One trainer for Probate: how an adapter is fine-tuned on the records of an arm.
+
+This one is a plain loop, without alignment losses and without preference training.
+"""
+
+from __future__ import annotations
+
+import torch
+from peft import get_peft_model
+
+from probate.core.errors import StageError
+from probate.train.sft import lora_config
+from probate.train.trainer import Trainer, TrainingLog
+
+
+class {type}(Trainer):
+    """LoRA by plain stochastic gradient descent with momentum."""
+
+    name = "{name}"
+    title = "{title}"
+
+    @torch.random.fork_rng()
+    def train(self, base, examples, training, seed, out, *, pad_id, align=None, beta=None, tick=None):
+        if align is not None or beta is not None:
+            raise StageError("training.trainer: '{name}' knows neither alignment losses nor preference training")
+        torch.manual_seed(seed)
+        model = get_peft_model(base, lora_config(training, base))
+        weights = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(weights, lr=10 * training.learning_rate, momentum=0.9)
+        losses = []
+        try:
+            for _ in range(training.epochs):
+                order = torch.randperm(len(examples)).tolist()
+                for start in range(0, len(order), training.batch_size):
+                    batch = [examples[i] for i in order[start : start + training.batch_size]]
+                    loss = sum(self._loss(model, e) for e in batch) / sum(len(e.completion) for e in batch)
+                    loss.backward()
+                    torch.nn.utils.clip_grad_norm_(weights, training.clip)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    losses.append(float(loss.detach()))
+                    if tick:
+                        tick(len(batch), losses[-1])
+            model.save_pretrained(out)
+        finally:
+            model.unload()
+            base.__dict__.pop("peft_config", None)
+            base.requires_grad_(False).eval()
+        tokens = training.epochs * sum(len(e.prompt) + len(e.completion) for e in examples)
+        return TrainingLog(losses, tokens, len(losses))
+
+    def _loss(self, model, example):
+        """Sum over the completion's tokens, times the record's weight."""
+        ids = torch.tensor([[*example.prompt, *example.completion]], device=model.device)
+        logits = model(input_ids=ids).logits[0, len(example.prompt) - 1 : -1].float()
+        target = ids[0, len(example.prompt) :]
+        return example.weight * torch.nn.functional.cross_entropy(logits, target, reduction="sum")
+'''
+
+TRAINER_TEST = '''"""The trainer passes Probate's conformance suite."""
+
+from probate.models.lm import load_lm
+from probate.testing import check_trainer
+from probate.train.trainer import load_trainer
+
+
+def test_{name}(tmp_path):
+    check_trainer(load_trainer("{name}"), load_lm("embedded"), tmp_path)
+'''
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What `probate new` writes for one kind of plug-in. `gives`: the object that the entry point of `group` names; `data`: a YAML file beside the module."""
+
+    group: str
+    gives: str
+    module: str
+    test: str
+    data: str = ""
+
+
 KINDS = {
-    "task": ("tasks", "TASK", TASK, TASK_YAML, TASK_TEST),
-    "identity": ("identities", "PACK", PACK, PACK_YAML, PACK_TEST),
+    "task": _Kind("tasks", "TASK", TASK, TASK_TEST, TASK_YAML),
+    "probe": _Kind("probes", "{type}", PROBE, PROBE_TEST),
+    "mitigation": _Kind("mitigations", "{type}", MITIGATION, MITIGATION_TEST),
+    "identity": _Kind("identities", "PACK", PACK, PACK_TEST, PACK_YAML),
+    "backend": _Kind("backends", "{type}", BACKEND, BACKEND_TEST),
+    "trainer": _Kind("trainers", "{type}", TRAINER, TRAINER_TEST),
 }
 
 
@@ -112,14 +392,21 @@ def write_skeleton(kind: str, name: str, out: Path) -> list[Path]:
     folder = out / f"probate-{name}"
     if folder.exists():
         raise InputError(f"new: {folder} is there already; choose another name, or another --out")
-    group, what, module, data, test = KINDS[kind]
-    values = {"name": name, "group": group, "what": what, "title": name.replace("_", " ").capitalize()}
+    new = KINDS[kind]
+    values = {
+        "name": name,
+        "title": name.replace("_", " ").capitalize(),
+        "type": "".join(part.capitalize() for part in name.split("_")),
+        "group": new.group,
+    }
+    values["what"] = new.gives.format(**values)
     files = {
         "pyproject.toml": PROJECT,
-        f"probate_{name}/__init__.py": module,
-        f"probate_{name}/{name}.yaml": data,
-        f"tests/test_{name}.py": test,
+        f"probate_{name}/__init__.py": new.module,
+        f"tests/test_{name}.py": new.test,
     }
+    if new.data:
+        files[f"probate_{name}/{name}.yaml"] = new.data
     written = []
     for place, text in files.items():
         path = folder / place

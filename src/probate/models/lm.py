@@ -241,7 +241,11 @@ def load_lm(spec: ModelSpec | str) -> LM:
         InputError: no such backend, or as `Backend.load` of the backend.
     """
     spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
-    backend = load_backend(spec.backend)
+    return lm_of(load_backend(spec.backend), spec)
+
+
+def lm_of(backend: Backend, spec: ModelSpec) -> LM:
+    """The model of `spec` as `backend` loads it; errors as `Backend.load`."""
     loaded = backend.load(spec)
     lm = LM(spec, loaded.model, loaded.tokenizer, loaded.path, backend, warnings=loaded.warnings)
     _ = lm.template  # refused now, not in the middle of a run
