@@ -227,6 +227,24 @@ def test_data_sets_and_lists_are_tables_too(frame):
         pb.Study.preset("quickstart").with_(data=both, **{"data.split": "tset"})
 
 
+def test_new_data_leaves_nothing_of_what_described_the_old(frame):
+    own = {
+        "data.labels": LABELS,
+        "data.split": "test",
+        "data.columns": {"text": "bio"},
+        "data.train_per_cell": 4,
+    }
+    before = pb.Study.preset("quickstart").with_(**own)
+    after = before.with_(data=frame, augmented=frame, bias={"strength": 0})
+    assert (after.data.labels, after.data.split, after.data.columns.text) == (None, "train", None)
+    assert (after.data.train_per_cell, after.bias.types, after.bias.strength) == (4, ["given"], 0)
+    named = before.with_(data=frame, **{"data.labels": LABELS[:2]})
+    assert named.data.labels == LABELS[:2] and named.data.source == after.data.source
+    with pytest.raises(pb.InputError, match=r"bias.types must be \[given\]"):
+        before.with_(augmented=frame, **{"bias.types": before.bias.types})
+    assert before.with_(data={"train_per_cell": 7}).data.labels == LABELS
+
+
 # Runs
 
 
