@@ -271,6 +271,17 @@ def test_a_run_from_frames_and_its_results(study, tmp_path, monkeypatch):
     assert stamps == {p: p.stat().st_mtime_ns for p in Path("runs/x/adapters").rglob("*.safetensors")}
 
 
+def test_a_run_stays_as_it_was_when_its_folder_is_run_again(tiny_study, tmp_path):
+    study = tiny_study(tasks=["occupation"], training={"epochs": 1})
+    before = pb.run(study, tmp_path / "r", quiet=True)
+    after = pb.run(study.with_(tasks=["salary"]), tmp_path / "r", quiet=True)
+    assert set(before.outcomes["task"]) == {"occupation"} and set(after.outcomes["task"]) == {"salary"}
+    assert "occupation" in set(before.effects["task"]) and "occupation" not in set(after.effects["task"])
+    frame = before.effects
+    frame["mine"] = 1
+    assert "mine" not in before.effects
+
+
 def test_figures_show_themselves(finished_run, tmp_path):
     run = finished_run(tmp_path / "r")
     assert run.figures == [
