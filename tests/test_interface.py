@@ -227,6 +227,24 @@ def test_data_sets_and_lists_are_tables_too(frame):
         pb.Study.preset("quickstart").with_(data=both, **{"data.split": "tset"})
 
 
+def test_new_data_leaves_nothing_of_what_described_the_old(frame):
+    own = {
+        "data.labels": LABELS,
+        "data.split": "test",
+        "data.columns": {"text": "bio"},
+        "data.train_per_cell": 4,
+    }
+    before = pb.Study.preset("quickstart").with_(**own)
+    after = before.with_(data=frame, augmented=frame, bias={"strength": 0})
+    assert (after.data.labels, after.data.split, after.data.columns.text) == (None, "train", None)
+    assert (after.data.train_per_cell, after.bias.types, after.bias.strength) == (4, ["given"], 0)
+    named = before.with_(data=frame, **{"data.labels": LABELS[:2]})
+    assert named.data.labels == LABELS[:2] and named.data.source == after.data.source
+    with pytest.raises(pb.InputError, match=r"bias.types must be \[given\]"):
+        before.with_(augmented=frame, **{"bias.types": before.bias.types})
+    assert before.with_(data={"train_per_cell": 7}).data.labels == LABELS
+
+
 # Runs
 
 
@@ -251,6 +269,17 @@ def test_a_run_from_frames_and_its_results(study, tmp_path, monkeypatch):
     stamps = {p: p.stat().st_mtime_ns for p in Path("runs/x/adapters").rglob("*.safetensors")}
     pb.run(study, "runs/x", quiet=True)
     assert stamps == {p: p.stat().st_mtime_ns for p in Path("runs/x/adapters").rglob("*.safetensors")}
+
+
+def test_a_run_stays_as_it_was_when_its_folder_is_run_again(tiny_study, tmp_path):
+    study = tiny_study(tasks=["occupation"], training={"epochs": 1})
+    before = pb.run(study, tmp_path / "r", quiet=True)
+    after = pb.run(study.with_(tasks=["salary"]), tmp_path / "r", quiet=True)
+    assert set(before.outcomes["task"]) == {"occupation"} and set(after.outcomes["task"]) == {"salary"}
+    assert "occupation" in set(before.effects["task"]) and "occupation" not in set(after.effects["task"])
+    frame = before.effects
+    frame["mine"] = 1
+    assert "mine" not in before.effects
 
 
 def test_figures_show_themselves(finished_run, tmp_path):

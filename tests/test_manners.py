@@ -45,7 +45,7 @@ def test_exit_codes(error, code, said, monkeypatch, capsys):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(probate.commands.app, "_load", fail)  # what `probate plan` begins with
+    monkeypatch.setattr(probate.commands.plan, "load_study", fail)  # what `probate plan` begins with
     monkeypatch.setattr(sys, "argv", ["probate", "plan", "quickstart"])
     out = sys.stdout
     with pytest.raises(SystemExit) as stopped:

@@ -95,6 +95,10 @@ def run(
     StageError
         A stage failed that all others need, such as loading the base model.
 
+    Source
+    ------
+    Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks (ACL 2026, arXiv 2502.04419).
+
     Examples
     --------
     >>> import probate as pb

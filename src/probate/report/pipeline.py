@@ -58,7 +58,7 @@ def run_study(
         runner.guard("report", "", lambda: build_report(folder))
         folder.write_failures(done.failures)
         write_checksums(folder.path)
-    return Run(folder.path)
+    return Run(folder.path).held()
 
 
 def run_grid(

@@ -24,7 +24,10 @@ GRID = "grid.json"
 
 
 class Run:
-    """The results in a run folder. Files are read when they are asked for; no model is loaded.
+    """The results in a run folder. No model is loaded.
+
+    Tables and failures are read when they are first asked for, and kept; of the run that `run` returns they are read at once, so that they stay
+    as they are if the folder is run again. Findings, figures and records are those of the folder.
 
     `run` returns one, and the folder of an earlier run is opened by its path. The folder of a study with `axes` (a grid: a run for each pair
     of generator and learner) is opened in the same way; `pairs` has the runs in it.
@@ -65,6 +68,8 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._files = RunFolder(self.folder)
+        self._held: dict[str, pd.DataFrame] = {}
+        self._failures: list[dict[str, str]] | None = None
         self.pairs: dict[tuple[str, str], Run] = {}
         if (self.folder / LOCK).exists() or not (self.folder / GRID).exists():
             self.study: Study = self._files.study()
@@ -90,9 +95,7 @@ class Run:
         The columns are described in docs/tables.md. `score` is in the unit of the task (0 to 1 for shares), `groups` holds dictionaries
         (dimension → group). Of a grid also the columns `generator` and `learner`.
         """
-        if not self.pairs:
-            return self._files.outcomes()
-        return self._table("outcomes.parquet", OUTCOMES)
+        return self._table("outcomes")
 
     @property
     def effects(self) -> pd.DataFrame:
@@ -100,16 +103,28 @@ class Run:
 
         The columns are described in docs/tables.md. Of a grid also the columns `generator` and `learner`.
         """
-        return self._table("effects.parquet", EFFECTS) if self.pairs else self._files.effects()
+        return self._table("effects")
 
-    def _table(self, name: str, columns: dict[str, str]) -> pd.DataFrame:
-        path = self.folder / name
+    def _table(self, name: str) -> pd.DataFrame:
+        """A table, read once; what a caller adds to it is not kept."""
+        if name not in self._held:
+            own = self._files.outcomes if name == "outcomes" else self._files.effects
+            self._held[name] = self._of_pairs(name) if self.pairs else own()
+        return self._held[name].copy(deep=False)
+
+    def _of_pairs(self, name: str) -> pd.DataFrame:
+        path = self.folder / f"{name}.parquet"
         if not path.exists():
-            raise InputError(f"{self.folder}: no {name} there; finish the run with: probate run")
-        table = kept_table(self.folder, path, columns)
-        if name == "outcomes.parquet":
+            raise InputError(f"{self.folder}: no {path.name} there; finish the run with: probate run")
+        table = kept_table(self.folder, path, OUTCOMES if name == "outcomes" else EFFECTS)
+        if name == "outcomes":
             table["groups"] = kept_groups(path, table["groups"])
         return table
+
+    def held(self) -> Run:
+        """This run, its tables and failures read."""
+        _ = self.outcomes, self.effects, self.failures
+        return self
 
     @property
     def findings(self) -> list[str]:
@@ -125,7 +140,9 @@ class Run:
     @property
     def failures(self) -> list[dict[str, str]]:
         """list of dict: What failed: `stage`, `arm`, `error` (one sentence each)."""
-        return self._files.failures()
+        if self._failures is None:
+            self._failures = self._files.failures()
+        return list(self._failures)
 
     @property
     def exit_code(self) -> int:
@@ -231,6 +248,7 @@ class Run:
         Path
             The page of the report.
         """
+        self._held.clear()
         if not self.pairs:
             return page.rebuild(self._files)
         for run in self.pairs.values():
@@ -311,7 +329,7 @@ def write_grid(
     write_grid_report(
         folder, study, tables["effects"], {pair: r.folder for pair, r in done.items()}, failures
     )
-    return Run(folder)
+    return Run(folder).held()
 
 
 def _grid_study(runs: Sequence[Run]) -> Study:
