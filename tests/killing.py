@@ -99,6 +99,10 @@ def child(study: str, out: str, at: str | None, events: int) -> int:
 def main() -> None:
     for name in NEEDED:
         importlib.import_module(name)
+    from probate.data.packs import load_pack, pack_names
+
+    for name in pack_names():
+        load_pack(name)  # read once, for all runs
     for line in sys.stdin:
         request = json.loads(line)
         reading, writing = os.pipe()

@@ -64,14 +64,7 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra harness)")
     task = Path(
         probate(
-            "export",
-            "occupation",
-            "--out",
-            tmp_path / "task",
-            "--set",
-            "data.test_per_cell=2",
-            "--set",
-            "data.labels=[nurse, architect, dentist]",
+            "export", "occupation", "--out", tmp_path / "task", "--set", "data.test_per_cell=1"
         ).splitlines()[0]
     )
     for name, more in (("a", ""), ("b", f",peft={adapter}")):
@@ -83,7 +76,7 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
     accuracy = next(c for c in found["compared"] if c["set"] == f"{task.stem}: acc" and c["what"] == "all")
     assert accuracy["n"] == 12 and accuracy["test"] == "inversion of the interval"
-    assert accuracy["mean_b"] == pytest.approx(1 / 3, abs=0.1)  # one of three labels, whatever was asked
+    assert accuracy["mean_b"] == pytest.approx(1 / 6, abs=0.1)  # one of six labels, whatever was asked
     gaps = {c["what"] for c in found["compared"]}
     assert any("female" in what and "male" in what for what in gaps), gaps
     assert sum(accuracy["flipped"]) == len(

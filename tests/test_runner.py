@@ -99,8 +99,8 @@ def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path)
     assert changed == {f"evaluate-{arm}-salary" for arm in ("control-0-s0", "given-0.5-s0", "neutral-0.5-s0")}
 
 
-def killing(study: Path) -> Callable[..., tuple[int, list[str]]]:
-    """`go(folder, at)`: a run of the study that kills itself at the event `at`; its exit code and events (see `killing.py`)."""
+def killing(study: Path) -> tuple[subprocess.Popen[str], Callable[..., tuple[int, list[str]]]]:
+    """The program `killing.py`, and `go(folder, at)`: a run of the study that kills itself at the event `at`; its exit code and events."""
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("killing.py")), str(study)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
