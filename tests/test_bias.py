@@ -176,7 +176,7 @@ def test_lean_has_a_sign():
 
 
 def test_stereotypes_must_cover_the_labels():
-    with pytest.raises(InputError, match=r"no group is given for pilot"):
+    with pytest.raises(InputError, match=r"no group for pilot"):
         stereotypes_for(["nurse", "pilot"], PACK, None)
     assert stereotypes_for(["pilot"], PACK, {"pilot": "male"}) == {"pilot": ["male"]}
 
