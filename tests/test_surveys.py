@@ -80,7 +80,7 @@ def test_several_files_by_a_star(tmp_path):
         Counter(r.label for r in found) == {"agree": 2, "it depends": 2, "disagree": 2}
         and len({r.id for r in found}) == 6
     )
-    with pytest.raises(InputError, match=r"no file has such a name"):
+    with pytest.raises(InputError, match=r"no file matches this name"):
         read_source(source.model_copy(update={"source": "*.none"}), tmp_path, "original")
 
 

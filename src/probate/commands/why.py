@@ -277,7 +277,7 @@ def _column(read: Texts, name: str, option: str) -> list[str]:
     """
 
     if not any(cells.place_of(row, name) for row in read.rows):
-        have = list(columns.gathered(read.rows))
+        have = list(columns.column_values(read.rows))
         raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {some(have)}")
     return [cells.normal_label(cells.cell(row, name)) for row in read.rows]
 

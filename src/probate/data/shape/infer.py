@@ -23,7 +23,7 @@ from probate.core.errors import InputError, nearest, some
 from probate.data.packs import dimension_columns
 from probate.data.shape.cells import normal_label, opened, plain
 from probate.data.shape.chat import chat_turns, is_chat
-from probate.data.shape.columns import gathered
+from probate.data.shape.columns import column_values
 from probate.data.shape.language import language_of
 from probate.data.shape.names import (
     CHATS,
@@ -57,7 +57,7 @@ def infer_shape(
         InputError: a named column that is not there, none that could be a text, or two that are equally likely to be.
     """
     given = given or Given()
-    columns = gathered(rows)
+    columns = column_values(rows)
     _check_named(given, columns, option)
     named = {given.label, given.prompt, given.id, given.generator, *given.groups.values()} - {
         None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from probate.data.shape.cells import cell, plain
-from probate.data.shape.columns import gathered
+from probate.data.shape.columns import column_values
 from probate.data.shape.names import JOINED, PARENTS, key_of
 
 LOOKED_AT = 1000
@@ -29,7 +29,7 @@ class SourceColumns:
     def __init__(
         self, rows: Sequence[Mapping[str, Any]], id_column: str | None = None, given: str | None = None
     ) -> None:
-        have = gathered(rows[:: max(1, len(rows) // LOOKED_AT)])
+        have = column_values(rows[:: max(1, len(rows) // LOOKED_AT)])
         self.id = id_column
         ids = [c for c, values in have.items() if key_of(c) in (*PARENTS, *JOINED) and _are_ids(values)]
         self.parents = [c for c in have if c == given] if given else [c for c in ids if key_of(c) in PARENTS]
