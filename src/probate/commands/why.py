@@ -112,8 +112,8 @@ def distribution(
             permutations=permutations,
         )
     said = [
-        f"original: {original}, read as {first.shape.said()}",
-        f"augmented: {augmented}, read as {second.shape.said()}",
+        f"original: {original}, read as {first.shape.describe()}",
+        f"augmented: {augmented}, read as {second.shape.describe()}",
         f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
         *distances.lines(found),
     ]
@@ -198,7 +198,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    give([f"read as {read.shape.said()}", *shown.lines(found)], found, as_json, out)
+    give([f"read as {read.shape.describe()}", *shown.lines(found)], found, as_json, out)
 
 
 @app.command("values")

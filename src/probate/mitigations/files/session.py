@@ -51,7 +51,7 @@ class MitigatedFile:
         """The summary, ready for JSON."""
         found = self.summary
         return {
-            "shape": found.shape.said(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
+            "shape": found.shape.describe(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
             "not_masked": self.silent, "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": self.out,
         }  # fmt: skip
 
@@ -196,7 +196,7 @@ def words(found: Summary, out: Path | None) -> str:
 def counted(found: Summary) -> list[str]:
     """How many rows were read, changed, added and left out, and what was replaced."""
     lines = [
-        f"read as {found.shape.said()}",
+        f"read as {found.shape.describe()}",
         f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out",
     ]
     lines += [f"  left out: {n:,} because {why}" for why, n in found.dropped.most_common(10)]

@@ -14,7 +14,7 @@ from probate.core.arrow import arrow_file
 from probate.core.errors import InputError, first_line
 from probate.core.files import atomic
 from probate.data.rows import Line, csv_style
-from probate.data.shape.cells import style_of, written
+from probate.data.shape.cells import style_of, to_json
 
 CHUNK = 20_000
 BOM = b"\xef\xbb\xbf"
@@ -54,7 +54,7 @@ def writer(source: Path, out: Path | None, columns: Sequence[str], *, notes: boo
         beside.open("w", encoding="utf-8") as lines,
         kind(part, source, out, columns) as row,
     ):
-        yield Writer(row, lambda note: print(written(note), file=lines))
+        yield Writer(row, lambda note: print(to_json(note), file=lines))
 
 
 def json_line(before: dict[str, Any], row: dict[str, Any]) -> tuple[str, bool]:
@@ -67,7 +67,7 @@ def json_line(before: dict[str, Any], row: dict[str, Any]) -> tuple[str, bool]:
     if row is before:
         return before.text, False
     style = style_of(before.text, before)
-    line = written(row, style) if style else written(row)
+    line = to_json(row, style) if style else to_json(row)
     end = before.text[len(before.text.rstrip("\r\n")) :]
     return line + end, style is None or style_of(line, row) != style
 
@@ -81,7 +81,7 @@ def _jsonl(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Itera
 
         def write(row: dict[str, Any], line: str) -> None:
             nonlocal ended
-            line = line or written(row) + "\n"
+            line = line or to_json(row) + "\n"
             lines.write(line if ended else "\n" + line)
             ended = line.endswith(("\n", "\r"))
 
@@ -109,8 +109,8 @@ def _csv(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Iterato
 
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, (list, dict)):
-        return written(value)
-    return json.loads(written(value)) if isinstance(value, bytes) else "" if value is None else value
+        return to_json(value)
+    return json.loads(to_json(value)) if isinstance(value, bytes) else "" if value is None else value
 
 
 @contextmanager
