@@ -240,9 +240,9 @@ def test_two_columns_as_likely_are_a_question_whichever_is_longer(tmp_path, colu
         result = CliRunner().invoke(
             app, ["mitigate", "--strategy", "mask", "--in", str(path), "--dry-run", "--quiet"]
         )
-        assert "name it with --text" in str(result.exception)
+        assert "name one with --text" in str(result.exception)
         assert read_table(str(path), Given(columns[-1])).shape.text == columns[-1]
-        with pytest.raises(InputError, match="name it with --items-text"):
+        with pytest.raises(InputError, match="name one with --items-text"):
             list(given_items([str(path)]))
         assert dict(given_items([str(path)], columns[-1]))
 

@@ -211,10 +211,7 @@ def _joined(texts: Sequence[str], pack: Pack | None, column: str) -> dict[str, s
         yes = meant or named
         return {t: yes if k in YES else f"not {yes}" for t, k in keys.items()}
     shown: dict[str, str] = {}
-    for (
-        text,
-        _,
-    ) in counts.most_common():  # spellings that differ only in case are shown as the most frequent one
+    for text, _ in counts.most_common():  # the most frequent of spellings that differ only in case
         shown.setdefault(keys[text], text)
     return {t: (_known(k, pack, set(keys.values())) if pack else "") or shown[k] for t, k in keys.items()}
 
