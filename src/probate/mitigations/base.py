@@ -91,7 +91,7 @@ class Mitigated:
     align: AlignSettings | None = None
     """The alignment loss to train with, if any."""
     notice: dict[str, str] | None = None
-    """Notice before every prompt at evaluation, if any: its `text` and its `placement`, `user` or `system`."""
+    """Notice before every prompt at evaluation, if any: `text`, and `placement` (`user` or `system`)."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Mitigation:
     removes_groups: ClassVar[bool] = False
     """True if the texts show no group afterwards."""
     needs_groups: ClassVar[bool] = False
-    """True if it uses the group that a text shows, so that no mitigation that removes groups may precede it."""
+    """True if it needs the group that a text shows. No mitigation that removes groups may precede it."""
     purpose: ClassVar[str] = ""
     """Purpose that only one mitigation of a list may have. It completes the sentence "both …" of an error."""
     option_type: ClassVar[type[Options]] = Options
@@ -139,7 +139,7 @@ class Mitigation:
 
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
-        """Create the mitigation from a mapping of options; raises InputError for an unknown or invalid option."""
+        """Create the mitigation from a mapping of options; raises InputError for a wrong option."""
         return cls(read_options(cls.option_type, options, f"mitigations: {cls.name}"))
 
     def reads(self, context: MitigationContext) -> list[Any]:
@@ -317,7 +317,7 @@ def mitigate(
 
 
 def check_together(strategies: Sequence[Mitigation]) -> None:
-    """Check that mitigations fit together; raises InputError with the two that contradict each other, and why."""
+    """Check that mitigations fit together; raises InputError if two contradict each other."""
     names = [s.name for s in strategies]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:

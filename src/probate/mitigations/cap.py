@@ -73,7 +73,8 @@ class Cap(Mitigation):
                 or "none"
             )
             raise InputError(
-                f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; choose from: {have}"
+                f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; "
+                f"choose from: {have}"
             )
         matched = rows["contrast"] == AGAINST_MATCHED
         rows = rows[matched] if matched.any() else rows

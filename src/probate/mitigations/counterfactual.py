@@ -22,7 +22,7 @@ from probate.models.embedder import embed, encoder_files
 class CounterfactualOptions(Options):
     how: Literal["swap", "rewrite"] = Field(
         "swap",
-        description="`swap` by rule (female and male), or `rewrite` by the generator (any groups), with checks.",
+        description="`swap` by rule (female and male), or `rewrite` by the generator with checks (any groups).",
     )
     similarity: float = Field(
         0.6,
@@ -53,7 +53,10 @@ class Counterfactual(Mitigation):
     title = "Counterfactual"
     idempotent = True
     needs_groups = True
-    source = "counterfactual data augmentation by swapping (Lu et al. 2018), by rewriting with checks (LGSA, arXiv 2510.13202)"
+    source = (
+        "counterfactual data augmentation by swapping (Lu et al. 2018), "
+        "by rewriting with checks (LGSA, arXiv 2510.13202)"
+    )
     option_type: ClassVar[type[Options]] = CounterfactualOptions
 
     @property
@@ -150,6 +153,7 @@ def _pack(context: MitigationContext) -> Pack:
     pack = next((p for p in context.packs if set(GROUPS) <= set(p.groups)), None)
     if pack is None:
         raise InputError(
-            "mitigations: counterfactual needs an identity pack with the groups female and male, such as 'gender'"
+            "mitigations: counterfactual needs an identity pack with the groups female and male, "
+            "such as 'gender'"
         )
     return pack

@@ -34,7 +34,10 @@ class Loss(Mitigation):
 
     name = "loss"
     title = "Loss"
-    source = "arXiv 2502.04419 (loss-based mitigation); MMD after Gretton et al. 2012, CORAL after Sun and Saenko 2016"
+    source = (
+        "arXiv 2502.04419 (loss-based mitigation); "
+        "MMD after Gretton et al. 2012, CORAL after Sun and Saenko 2016"
+    )
     idempotent = True
     option_type: ClassVar[type[Options]] = LossOptions
 

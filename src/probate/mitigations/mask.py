@@ -61,7 +61,7 @@ class Mask(Mitigation):
         self.masker(context)
 
     def masker(self, context: MitigationContext) -> Masker:
-        """Return the `Masker` for the options; raises InputError if there is no word list for the language."""
+        """Return the `Masker` for the options; raises InputError without a word list for the language."""
         o = self.options
         packs = [p.speaking(context.language) for p in context.packs]
         return Masker(context.language, o.mode, o.names, o.words, context.labels, packs, o.entities)
