@@ -85,7 +85,7 @@ def test_constrain_has_the_generator_write_anew(tiny_study, tmp_path, monkeypatc
 
 def test_constrain_needs_a_study_that_generates(tiny_study, tmp_path):
     check_mitigation(load_mitigation("constrain"))
-    with pytest.raises(InputError, match="needs a study that generates"):
+    with pytest.raises(InputError, match="use it in a study that generates"):
         run(tiny_study(mitigations=["constrain"]), tmp_path, quiet=True)
 
 

@@ -183,7 +183,7 @@ def _absent(name: str, key: str, column: str, present: Iterable[str]) -> str:
 
 
 def _groups(dimension: str, column: str, rows: Sequence[Row]) -> list[str]:
-    """Return the group of each readable row, with known spellings merged and numbers in the bands of the pack."""
+    """Return the group of each readable row; known spellings are merged and numbers grouped in bands."""
     values = [cell(row, column) for _, row in rows if isinstance(row, dict)]
     own, pack = group_column(dimension, values, column), pack_of(dimension)
     if own.rule and not (pack and pack.bands):  # quartiles differ from file to file

@@ -175,7 +175,7 @@ def _missing(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a value as text with single spaces; 1, 1.0 and "1.0" are one spelling, as are True and "true"."""
+    """Return a value as text with single spaces; 1, 1.0 and "1.0" are equal, as are True and "true"."""
     text = " ".join(plain(value.item() if isinstance(value, np.generic) else joined(value)).split())
     if re.fullmatch(r"[+-]?\d+\.0+", text):
         text = text.partition(".")[0]

@@ -16,7 +16,7 @@ KINDS = {
     "control token": re.compile(r"<\|[a-z_0-9]{2,30}\|>|<｜[^｜\n]{2,40}｜>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</?think>|<(?:bos|eos|pad|unk)>", re.I),
     "cut off": re.compile(r"(?:^|\n)(?:\S+[ \t]+){5,}\S*[a-z,]\s*\Z"),
 }  # fmt: skip
-"""Kind → pattern. `cut off`: a last line of more than five words that ends in a lower-case letter or comma."""
+"""Kind → pattern. `cut off`: the last line has more than five words and ends in a small letter or a comma."""
 HARMLESS = {"markup"}
 """Kinds that are reported but do not affect the verdict."""
 

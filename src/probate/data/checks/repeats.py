@@ -1,4 +1,4 @@
-"""Duplicate texts: exact ones by hashes, near ones by MinHash, and overlap with other files by word n-grams."""
+"""Duplicate texts: exact ones by hashes, near ones by MinHash, overlap with other files by word n-grams."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def is_flat(value: Any) -> bool:
 
 
 def joined(value: Any) -> Any:
-    """Join the unique values of a flat list in alphabetical order, as "a; b"; return other values unchanged."""
+    """Join the unique values of a flat list in alphabetical order ("a; b"); return other values unchanged."""
     return "; ".join(sorted({text for v in value if (text := plain(v))})) if is_flat(value) else value
 
 

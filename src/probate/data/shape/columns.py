@@ -13,7 +13,7 @@ DEEPEST = 6
 
 
 def columns_of(row: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of each column. Nested objects, but not chats, are flattened (`meta.region`)."""
+    """Yield the name and value of each column. Nested objects except chats are flattened (`meta.region`)."""
     for key, value in row.items():
         name = f"{prefix}{key}"
         inner = opened(value) if isinstance(value, str) and value[:1] == "{" else value

@@ -188,7 +188,7 @@ def layout_of(source: Path, given: Given | None) -> Layout:
 
 
 def code_of(column: GroupColumn, group: str, like: Any) -> Any:
-    """Return the file's spelling of a group, if possible of the type of `like`; else the name of the group."""
+    """Return the file's spelling of a group, preferably of the type of `like`, or else the group's name."""
     codes = [code for code, own in column.codes.items() if own == group]
     same = [code for code in codes if type(code) is type(like)]
     return (same or codes or [group])[0]

@@ -1,4 +1,4 @@
-"""English adjectives and ages, which are masked if they describe a person and kept if they describe a thing."""
+"""English adjectives and ages: masked if they describe a person, kept if they describe a thing."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Attributes:
         self.anywhere, self.people = set(anywhere), people
 
     def kind(self, word: str) -> str:
-        """Classify a lower-case noun by lists and endings as `person`, `thing` or an empty string (unknown)."""
+        """Classify a lower-case noun by lists and endings: `person`, `thing` or an empty string."""
         forms = {
             word,
             word.removesuffix("s"),
@@ -211,7 +211,7 @@ class Attributes:
         return 0, f"{mask}{gap}"
 
     def _predicate(self, front: str, adjectives: Sequence[str]) -> bool:
-        """Check whether the text before an adjective says that a person is so: «She is», «whose father was»."""
+        """Check whether the text before an adjective refers to a person: «She is», «whose father was»."""
         match = PREDICATE.search(front)
         if not match:
             return False

@@ -52,7 +52,7 @@ NUMBERS = set(
 
 
 def objective(front: str, after: str) -> bool:
-    """Check whether «her» between `front` and `after` is an object, as in «saw her leave», «gave her two books»."""
+    """Check whether «her» between `front` and `after` is an object, as in «saw her leave»."""
     if re.match(r"\s+\d", after):
         return GIVING.search(front) is not None
     if alone(after):
@@ -71,7 +71,7 @@ def alone(following: str) -> bool:
 
 
 def plural(verb: str) -> str:
-    """Return the plural of a verb in the third person singular («paints» → «paint»); other words are unchanged."""
+    """Return the plural of a verb in the third person singular («paints» → «paint»), or the word itself."""
     low = verb.lower()
     if low in AUXILIARIES:
         return AUXILIARIES[low]

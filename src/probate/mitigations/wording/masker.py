@@ -188,7 +188,7 @@ class Masker:
             yield (start, end, new) if places is None else (places[start], places[end], new)
 
     def _found(self, text: str, own: set[str]) -> Iterator[re.Match[str]]:
-        """Yield matches of what may be replaced; a listed name that is not used as a name is matched as a word."""
+        """Yield the matches of what may be replaced; a listed name that is no name here is matched as a word."""
         place = 0
         while found := self.pattern.search(text, place):
             kind = found.lastgroup

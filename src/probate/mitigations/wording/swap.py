@@ -17,7 +17,7 @@ GROUPS = ("female", "male")
 PRONOUNS = {"she": "he", "he": "she", "herself": "himself", "himself": "herself", "hers": "his", "him": "her"}
 TITLES = {"mrs", "mr", "ms", "miss"}
 ROYAL = {"queen", "king", "princess", "prince", "lady", "gentleman"}
-"""Words that can be a family name, or a title without a counterpart, if they and a neighbour are capitalised."""
+"""Words that, capitalised like a neighbour, can be a family name or a title without a counterpart."""
 FAMILY = re.compile(r"(?:\b(?:Mrs?|Ms|Miss|Dr|Prof|Professor)\.?|\b[A-Z]\.)[ ]+$")
 GIVEN = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?[A-Z]")
 Span = tuple[int, int, str, str]
@@ -59,7 +59,7 @@ def groups_shown(text: str, pack: Pack) -> set[str]:
 
 
 def without_counterpart(text: str, pack: Pack) -> str:
-    """Return a hyphenated first name of which only a part has a counterpart («Jean-Paul»), or an empty string."""
+    """Return a hyphenated first name with a counterpart for only a part («Jean-Paul»), or an empty string."""
     table = _swapper(*_names(pack))[1]
     for match in re.finditer(r"(?<![\w-])(?<![a-z][ ])[A-Z]\w+(?:-[A-Z]\w+)+", folded(text)[0]):
         known = [part in table for part in match.group().split("-")]
@@ -79,7 +79,7 @@ def _spans(text: str, pack: Pack) -> Iterator[Span]:
 
 
 def _found(text: str, pack: Pack) -> Iterator[Span]:
-    """Yield the exchanges in a text without accents. A hyphenated name is exchanged in all parts or not at all."""
+    """Yield the exchanges in a text without accents; of a hyphenated name all parts are exchanged, or none."""
     pattern, table = _swapper(*_names(pack))
     last = -1
     for found in pattern.finditer(text):
@@ -121,7 +121,7 @@ def _found(text: str, pack: Pack) -> Iterator[Span]:
 
 
 def _is_name(word: str, other: str, text: str, start: int, end: int) -> bool:
-    """Check whether a word is a person's name. The evidence is that for both names, so swapping is reversible."""
+    """Check whether a word is a person's name, by evidence for both names, so that swapping is reversible."""
     pair = tuple(sorted({word.title(), other.title()} & WORD_NAMES))
     if not pair:
         return True
@@ -172,7 +172,7 @@ def _swapper(women: tuple[str, ...], men: tuple[str, ...]) -> tuple[re.Pattern[s
 
 
 def _fixed(data: dict[str, list[str]], words: str, table: dict[str, str]) -> str:
-    """Return a regular expression of the set expressions that are not exchanged, and of their counterparts."""
+    """Return a regular expression of set expressions that are not exchanged, and of their counterparts."""
     pairs = {**PRONOUNS, "her": "his", "his": "her", **table}
     other = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
     swapped = {
