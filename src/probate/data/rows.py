@@ -166,7 +166,8 @@ def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
         number += 1
         if len(line) >= LONGEST_LINE:
             raise InputError(
-                f"{path}:{number}: the line has more than {LONGEST_LINE:,} characters; write one record a line"
+                f"{path}:{number}: the line has more than {LONGEST_LINE:,} characters; "
+                "write one record on each line"
             )
         yield line
 

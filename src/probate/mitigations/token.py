@@ -28,7 +28,7 @@ class TokenOptions(Options):
     )
     evaluation: bool = Field(
         False,
-        description="Also before every chat prompt of the evaluation: as `system` turn, else before the user turn.",
+        description="Also before every chat prompt of the evaluation: as `system` or before the user turn.",
     )
 
 

@@ -124,7 +124,7 @@ class Attributes:
             place = word.end()
 
     def adjective(
-        self, found: re.Match[str], front: str, after: str, mask: str, everything: bool
+        self, match: re.Match[str], front: str, after: str, mask: str, everything: bool
     ) -> tuple[int, str]:
         """Replace an adjective, or a chain of adjectives.
 
@@ -133,7 +133,7 @@ class Attributes:
 
         Parameters
         ----------
-        found : re.Match
+        match : re.Match
             Match of the adjectives, with the groups `article`, `chain` and `gap`.
         front, after : str
             Text before and after the match.
@@ -149,8 +149,8 @@ class Attributes:
         new : str
             The replacement.
         """
-        article, chain, gap = found.group("article") or "", found.group("chain"), found.group("gap") or ""
-        whole = found.group()
+        article, chain, gap = match.group("article") or "", match.group("chain"), match.group("gap") or ""
+        whole = match.group()
         word = WORDS.match(after)
         following = word.group(1) if gap and word else ""
         noun = (

@@ -187,67 +187,67 @@ class Masker:
         for start, end, new in self._spans(plain, own):
             yield (start, end, new) if places is None else (places[start], places[end], new)
 
-    def _found(self, text: str, own: set[str]) -> Iterator[re.Match[str]]:
+    def _matches(self, text: str, own: set[str]) -> Iterator[re.Match[str]]:
         """Yield the matches of what may be replaced; a listed name that is no name here is matched as a word."""
         place = 0
-        while found := self.pattern.search(text, place):
-            kind = found.lastgroup
-            first = self._first(found) if kind == "name" else ""
-            if first and not self._named(found, first, text):
-                at = self.nameless.match(text, found.start())
-                place = found.end(first) if at is None else at.end()
+        while match := self.pattern.search(text, place):
+            kind = match.lastgroup
+            first = self._first(match) if kind == "name" else ""
+            if first and not self._named(match, first, text):
+                at = self.nameless.match(text, match.start())
+                place = match.end(first) if at is None else at.end()
                 if at is None or at.lastgroup == "fixed":
                     continue
-                found, kind = at, at.lastgroup
+                match, kind = at, at.lastgroup
             else:
-                place = found.end()
-            if kind != "fixed" and not (own and own & set(found.group().lower().split())):
-                yield found
+                place = match.end()
+            if kind != "fixed" and not (own and own & set(match.group().lower().split())):
+                yield match
 
-    def _first(self, found: re.Match[str]) -> str:
+    def _first(self, match: re.Match[str]) -> str:
         """Return the regular expression group with the first name; empty if none is listed («Dr. Okafor»)."""
         return next(
-            (g for g in ("first", "shout", "loud") if g in found.re.groupindex and found.group(g)), ""
+            (g for g in ("first", "shout", "loud") if g in match.re.groupindex and match.group(g)), ""
         )
 
-    def _named(self, found: re.Match[str], group: str, text: str) -> bool:
+    def _named(self, match: re.Match[str], group: str, text: str) -> bool:
         """Check whether the text of the group is used as a person's name."""
-        word = found.group(group)
+        word = match.group(group)
         if (
             self.language == "en"
-            and text.endswith(("The ", "the "), 0, found.start())
-            and OF_A_THING.match(text, found.end())
+            and text.endswith(("The ", "the "), 0, match.start())
+            and OF_A_THING.match(text, match.end())
         ):
             return False  # «the James Webb telescope»
         if group == "loud":
             return not self.loud.isdisjoint(word.split("-"))
-        return is_name(word, text, *found.span(group))
+        return is_name(word, text, *match.span(group))
 
     def _spans(self, text: str, own: set[str]) -> Iterator[tuple[int, int, str]]:
         """Yield start, end and replacement of each change, in order."""
         entities = list(self._entities(text)) if self.entities else []
         since = -1
         last = (0, -1, "")
-        for found in self._found(text, own):
-            gone = last[0] if last[1] == found.start() and not last[2] else found.start()
-            extra, new = self._instead(found, text, gone, since)
-            if new == found.group() and not extra:
+        for match in self._matches(text, own):
+            gone = last[0] if last[1] == match.start() and not last[2] else match.start()
+            extra, new = self._instead(match, text, gone, since)
+            if new == match.group() and not extra:
                 continue
-            while entities and entities[0][1] <= found.start():
+            while entities and entities[0][1] <= match.start():
                 yield (*entities.pop(0), MASK)
-            while entities and entities[0][0] < found.end():
+            while entities and entities[0][0] < match.end():
                 entities.pop(0)  # what the lists know is not masked as an entity too
-            if found.group().lower() in SUBJECTS:
-                since = found.start()
-            start = found.start()
+            if match.group().lower() in SUBJECTS:
+                since = match.start()
+            start = match.start()
             if self.language == "en" and new and (article := ARTICLE.search(text, max(0, start - 6), start)):
                 start, new = (
                     article.start(),
                     with_article(article.group(1), new, article.group(0)[len(article.group(1)) :]),
                 )
             elif self.language in ("es", "pt"):
-                start, new = with_its_article(text, start, new, found.lastgroup == "name", self.language)
-            last = (start, found.end() + extra, new)
+                start, new = with_its_article(text, start, new, match.lastgroup == "name", self.language)
+            last = (start, match.end() + extra, new)
             yield last
         for start, end in entities:
             yield start, end, MASK
@@ -259,27 +259,27 @@ class Masker:
             if not words & self.kept and not words <= CALENDAR:
                 yield start, end
 
-    def _instead(self, found: re.Match[str], text: str, begin: int, since: int) -> tuple[int, str]:
+    def _instead(self, match: re.Match[str], text: str, begin: int, since: int) -> tuple[int, str]:
         """Return the number of characters after the match that are also replaced, and the replacement.
 
         `begin` is the end of the unchanged text before the match, and `since` the position of the last
         «they».
         """
-        after = text[found.end() : found.end() + REACH]
+        after = text[match.end() : match.end() + REACH]
         front = text[max(0, begin - REACH) : begin]
-        kind = found.lastgroup
+        kind = match.lastgroup
         if kind == "tail":  # «She paints and now teaches»: both verbs have the same subject
-            near = since >= 0 and found.start() - since <= REACH
-            going_on = near and not CLAUSE.search(text[since : found.start()])
-            head, _, verb = found.group().rpartition(" ")
-            return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else found.group()
-        whole = found.group()
-        capital = found.group("chain") if kind == "attr" else whole
+            near = since >= 0 and match.start() - since <= REACH
+            going_on = near and not CLAUSE.search(text[since : match.start()])
+            head, _, verb = match.group().rpartition(" ")
+            return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else match.group()
+        whole = match.group()
+        capital = match.group("chain") if kind == "attr" else whole
         street = kind == "name" and (SAINT.search(front[-12:]) or STREET.search(front[-60:]))
         if capital[:1].isupper() and (of_a_place(capital, after) or street):
             return 0, whole
         if kind == "attr":
-            return self.attributes.adjective(found, front, after, MASK, everything=self.mode == "mask")
+            return self.attributes.adjective(match, front, after, MASK, everything=self.mode == "mask")
         if kind == "age":
             return 0, self.attributes.age(whole, front, MASK)
         if kind == "address":  # masked as a whole, or not at all
@@ -301,7 +301,7 @@ class Masker:
         if kind == "asked":
             aux, _, who = whole.partition(" ")
             return 0, f"{cased(plural(aux.lower().replace('’', chr(39))), aux)} {cased('they', who)}"
-        word = found.group("word")
+        word = match.group("word")
         low = word.lower()
         if self.language == "en" and (COMPOUND.match(after) or front[-3:].lower() == "he-"):
             return 0, word

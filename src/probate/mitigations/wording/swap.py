@@ -74,37 +74,37 @@ def without_counterpart(text: str, pack: Pack) -> str:
 
 def _spans(text: str, pack: Pack) -> Iterator[Span]:
     plain, places = folded(text)
-    for start, end, old, new in _found(plain, pack):
+    for start, end, old, new in _exchanges(plain, pack):
         yield (start, end, old, new) if places is None else (places[start], places[end], old, new)
 
 
-def _found(text: str, pack: Pack) -> Iterator[Span]:
-    """Yield the exchanges in a text without accents; of a hyphenated name all parts are exchanged, or none."""
+def _exchanges(text: str, pack: Pack) -> Iterator[Span]:
+    """Yield the exchanges in a text without accents; hyphenated names are exchanged as a whole or not at all."""
     pattern, table = _swapper(*_names(pack))
     last = -1
-    for found in pattern.finditer(text):
-        word, kind = found.group(), found.lastgroup
+    for match in pattern.finditer(text):
+        word, kind = match.group(), match.lastgroup
         if kind == "stays":
             continue
-        front, after = text[max(0, found.start() - 60) : found.start()], text[found.end() : found.end() + 60]
+        front, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 60]
         if word[0].isupper() and (of_a_place(word, after) or SAINT.search(front[-12:])):
             continue
         if kind == "name":
             names = word.split("-")
             known = [table.get(n) or table.get(n.title(), "").upper() for n in names]
-            family = (last >= 0 and re.fullmatch(r"[ ]+(?:[A-Z]\.[ ]+)?", text[last : found.start()])) or (
+            family = (last >= 0 and re.fullmatch(r"[ ]+(?:[A-Z]\.[ ]+)?", text[last : match.start()])) or (
                 FAMILY.search(front) and not GIVEN.match(after)
             )
-            last = found.end()
+            last = match.end()
             beside = re.match(r"[ ]+[A-Z]{2}", after) or re.search(r"[A-Z]{2}[ ]+$", front)
             short = word.isupper() and len(word) < 4 and not beside
             if family or short or not all(known):
                 continue
             person = all(
-                _is_name(n, k, text, found.start(), found.end()) for n, k in zip(names, known, strict=True)
+                _is_name(n, k, text, match.start(), match.end()) for n, k in zip(names, known, strict=True)
             )
             if person:
-                yield (*found.span(), word, "-".join(known))
+                yield (*match.span(), word, "-".join(known))
             continue
         low = word.lower()
         if low in ROYAL and word[0].isupper():
@@ -117,7 +117,7 @@ def _found(text: str, pack: Pack) -> Iterator[Span]:
             new = "hers" if alone(after) else "her"
         else:
             new = PRONOUNS.get(low) or table[low]
-        yield (*found.span(), word, cased(new, word))
+        yield (*match.span(), word, cased(new, word))
 
 
 def _is_name(word: str, other: str, text: str, start: int, end: int) -> bool:
