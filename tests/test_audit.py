@@ -243,7 +243,7 @@ def test_the_heaviest_finding_decides():
         ("a.csv", "text,n\n,1\n", (), "no text in column"),
         ("a.csv", "text\nhello there\n", ("--original", "none.jsonl"), "none.jsonl: no such file"),
         ("a.csv", "text\nhello there\n", ("--items", "none.jsonl"), "none.jsonl: no such file"),
-        ("a.txt", "hello", (), "'.txt' is not read"),
+        ("a.txt", "hello", (), "the format '.txt' is not supported"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_no_folder(tmp_path, name, content, args, said):

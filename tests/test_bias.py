@@ -10,7 +10,7 @@ from probate.core.errors import InputError
 from probate.core.records import Record
 from probate.data.annotator import annotate, choose, stereotypes_for
 from probate.data.generation.filters import REASONS, Filters, clean, leaks, redact, shown_group
-from probate.data.generation.prompts import asks, templates
+from probate.data.generation.prompts import candidates, templates
 from probate.data.languages import words, written_in
 from probate.data.lean import lean
 from probate.data.opinions import opinion_words
@@ -35,16 +35,17 @@ def test_a_template_for_each_of_the_eight_types_and_neutral():
 
 
 def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
-    first = asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 0, 3, seed=7)
+    first = candidates("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 0, 3, seed=7)
     assert len(first) == 36 and not any("{" in a.prompt for a in first)
     assert (
-        asks("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 2, 1, seed=7) == first[24:]
+        candidates("contrastive-intersectional-explicit", PACK, CROSS, GROUPS, LABELS, 2, 1, seed=7)
+        == first[24:]
     )
     assert len({a.seed for a in first}) == 36
     assert all(a.name in PACK.groups[a.group].names and a.name in a.prompt for a in first)
     assert (
-        asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=8)[0].seed
-        != asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=7)[0].seed
+        candidates("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=8)[0].seed
+        != candidates("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=7)[0].seed
     )
 
 
@@ -74,13 +75,17 @@ def test_asks_are_balanced_filled_and_depend_on_their_number_alone():
     ],
 )
 def test_each_filter_names_its_reason(text, reason):
-    ask = next(a for a in asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female")
+    ask = next(
+        a for a in candidates("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female"
+    )
     assert Filters(PACK, LABELS, Generation()).check(ask, text) == reason
     assert reason is None or reason in REASONS
 
 
 def test_near_duplicates():
-    ask = next(a for a in asks("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female")
+    ask = next(
+        a for a in candidates("neutral", PACK, CROSS, GROUPS, LABELS, 0, 1, seed=0) if a.group == "female"
+    )
     filters = Filters(PACK, LABELS, Generation())
     text = "She grew up by the sea and later worked in a big office with many windows and plants."
     assert filters.check(ask, text) is None
@@ -176,14 +181,14 @@ def test_lean_has_a_sign():
 
 
 def test_stereotypes_must_cover_the_labels():
-    with pytest.raises(InputError, match=r"no group is given for pilot"):
+    with pytest.raises(InputError, match=r"no group for pilot"):
         stereotypes_for(["nurse", "pilot"], PACK, None)
     assert stereotypes_for(["pilot"], PACK, {"pilot": "male"}) == {"pilot": ["male"]}
 
 
 def test_packs_are_checked():
     group = {"noun": "x", "names": ["A"]}
-    with pytest.raises(ValueError, match="the name A stands in two groups"):
+    with pytest.raises(ValueError, match="the name A belongs to two groups"):
         Pack.model_validate({"dimension": "d", "source": "s", "groups": {"a": group, "b": group}})
     with pytest.raises(ValueError, match="at least two"):
         Pack.model_validate({"dimension": "d", "source": "s", "groups": {"a": group}})
@@ -196,7 +201,7 @@ def test_opinions_are_asked_on_statements_for_every_type():
     pack = load_pack("culture")
     groups = list(pack.groups)
     for bias_type in ("neutral", *BIAS_TYPES):
-        found = asks(
+        found = candidates(
             bias_type,
             pack,
             load_pack("gender").only(["female", "male"]),
@@ -229,7 +234,7 @@ def test_opinions_are_asked_in_each_language_for_every_type(language):
     words = opinion_words(language)
     labels = list(words["stances"])
     for kind in (*BIAS_TYPES, NEUTRAL):
-        found = asks(kind, culture, gender, list(culture.groups), labels, 0, 1, 0, ["S."], language)
+        found = candidates(kind, culture, gender, list(culture.groups), labels, 0, 1, 0, ["S."], language)
         assert len(found) == 12 and not any("{" in a.prompt for a in found)
         assert all("S." in a.prompt and a.name in a.prompt for a in found)
         if kind != NEUTRAL:

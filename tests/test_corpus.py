@@ -86,7 +86,8 @@ def test_opinions_are_balanced_matched_and_keep_their_label_to_themselves(langua
 
 def test_a_language_that_does_not_ship_is_said():
     with pytest.raises(
-        InputError, match=r"data.language: opinions are asked in ar, en, es, pt, zh, not in 'fr'"
+        InputError,
+        match=r"data.language: opinions are not available in 'fr'; choose from: ar, en, es, pt, zh",
     ):
         opinions("fr")
     with pytest.raises(InputError, match=r"biographies ship and are generated in English, not in 'es'"):

@@ -101,7 +101,7 @@ def test_entities_are_masked_too():
         masked("The Paris Nurse met Anna in Rome.", entities=True, labels=("nurse",))
         == "The [MASK] Nurse met the person in [MASK]."
     )
-    with pytest.raises(InputError, match="proper nouns are found in English, not in 'es'"):
+    with pytest.raises(InputError, match="proper nouns are tagged only in English, not in 'es'"):
         mitigate(augmented(1), [load_mitigation("mask", {"entities": True})], context(language="es"))
 
 
@@ -209,9 +209,7 @@ def test_rebalance_and_reweight_make_group_and_label_independent():
     assert total["nurse", "female"] / total["nurse", "male"] == pytest.approx(12 / 8)
     assert total["surgeon", "female"] / total["surgeon", "male"] == pytest.approx(12 / 8)
     odd = mitigate([*records, *augmented(1, "nurse", "nonbinary")], [load_mitigation("rebalance")], context())
-    assert len(odd.records) == 8 and "its group is none of those that are compared" in {
-        why for _, why in odd.dropped
-    }
+    assert len(odd.records) == 8 and "its group is not compared" in {why for _, why in odd.dropped}
     with pytest.raises(InputError, match="no augmented record has label 'nurse' and gender=male"):
         mitigate(augmented(3), [load_mitigation("rebalance")], context())
 
@@ -266,10 +264,10 @@ def test_strategies_compose_and_leave_their_trace():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["mask", "mask"], "'mask' stands there twice"),
+        (["mask", "mask"], "'mask' is duplicated"),
         (["mask", "counterfactual"], "put counterfactual first"),
-        (["rebalance", "reweight"], "take one"),
-        (["reweight", "rebalance"], "take one"),
+        (["rebalance", "reweight"], "use only one"),
+        (["reweight", "rebalance"], "use only one"),
     ],
 )
 def test_contradictions(names, message):
@@ -304,7 +302,7 @@ class Fair(Mitigation):
         ),
         (
             [load_mitigation("rebalance"), Fair()],
-            "rebalance before fair: both make group and label independent; take one",
+            "rebalance before fair: both make group and label independent; use only one",
         ),
     ],
 )
@@ -350,7 +348,7 @@ def test_what_cannot_be_done():
         )
     with pytest.raises(InputError, match="groups.buddhist.words has no 'es'"):
         mitigate(augmented(1), [load_mitigation("mask")], context("religion", language="es"))
-    with pytest.raises(InputError, match="counterfactual: it knows English"):
+    with pytest.raises(InputError, match="counterfactual: only English is supported"):
         mitigate(augmented(1), [load_mitigation("counterfactual")], context(language="es"))
     with pytest.raises(InputError, match="no sentence in 'fr'"):
         mitigate(augmented(1), [load_mitigation("token")], context(language="fr"))

@@ -136,7 +136,7 @@ def test_a_look_before_writing(tmp_path):
         (["--strategy", "mask"], "--out is missing"),
         (["--strategy", "mask", "--out", "in.jsonl"], "the file is there already"),
         (["--strategy", "loss", "--out", "o.jsonl"], "it acts on training, not on a file"),
-        (["--strategy", "mask", "--out", "o.txt"], "'.txt' is not written"),
+        (["--strategy", "mask", "--out", "o.txt"], "the format '.txt' is not supported"),
         (["--strategy", "masks", "--out", "o.jsonl"], "no mitigation 'masks'"),
         (["--strategy", "mask", "--out", "o.jsonl", "--text", "txt"], r"no column 'txt' \(did you mean 'text'\?\)"),
         (["--strategy", "mask", "--out", "o.jsonl", "--group", "gender"], "must be DIMENSION=COLUMN"),

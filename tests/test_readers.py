@@ -63,7 +63,7 @@ def test_a_line_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("probate.data.rows.LONGEST_LINE", 10_000)
     for name, start in (("bomb.jsonl.gz", b'{"text": "'), ("bomb.csv.gz", b"text,label,gender\n")):
         (tmp_path / name).write_bytes(gzip.compress(start + b"0" * 1_000_000))
-        with pytest.raises(InputError, match="a line of more than 10,000 characters"):
+        with pytest.raises(InputError, match="the line has more than 10,000 characters"):
             read(tmp_path / name)
 
 
@@ -79,13 +79,13 @@ def test_broken_rows_are_kept_out_with_their_line(tmp_path):
             '{"text": ["l"], "label": "x", "gender": "m"}', '{"text": "a", "label": null, "gender": "m"}']  # fmt: skip
     reading = read(write(tmp_path, "a.jsonl", "\n".join(rows)))
     assert [line.split("a.jsonl:")[1] for line in reading.rejected] == [
-        "2: column 'text' is empty", "3: a list, not an object", "4: column 'text' holds a list, not text", "5: column 'label' is empty",
+        "2: column 'text' is empty", "3: the JSON value is of type list, not an object", "4: column 'text' holds a list, not text", "5: column 'label' is empty",
     ]  # fmt: skip
 
 
 def test_duplicate_ids(tmp_path):
     row = '{"id": "1", "text": "a", "label": "x", "gender": "m"}\n'
-    assert "id '1' stands there twice" in read(write(tmp_path, "a.jsonl", row * 2), id="id").rejected[0]
+    assert "id '1' is duplicated" in read(write(tmp_path, "a.jsonl", row * 2), id="id").rejected[0]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_duplicate_ids(tmp_path):
             "txt,label,gender\na,b,c\n",
             "no column that looks like a text; name one with columns.text; the file has: txt, label, gender",
         ),
-        ("a.jsonl", "not json\n", "none of its 1 rows can be used; first: .*not JSON"),
+        ("a.jsonl", "not json\n", "none of the 1 rows is usable; first: .*not JSON"),
         ("a.parquet", "PAR1", "not a Parquet file"),
         ("a.csv", "text,label,text\na,b,c\n", "a.csv:1: the column 'text' stands there twice"),
-        ("a.parquet.gz", "x", "'.parquet' is not read"),
+        ("a.parquet.gz", "x", "the format '.parquet' is not supported"),
         ("a.arrow", "x", "not an Arrow file"),
-        ("a.xlsx", "x", r"'\.xlsx' is not read; allowed: \.jsonl"),
+        ("a.xlsx", "x", r"the format '\.xlsx' is not supported; use one of \.jsonl"),
     ],
 )
 def test_bad_files(tmp_path, name, content, message):

@@ -278,7 +278,7 @@ def test_generation_from_a_model_that_cannot_write(tiny_study, tmp_path):
     result = run(study, tmp_path, quiet=True)
     errors = [f["error"] for f in result.failures]
     assert result.exit_code == 3 and set(result.outcomes["arm"]) == {"control-0-s0"}
-    assert any("budget spent after" in e and "rejected: " in e for e in errors)
+    assert any("budget exhausted after" in e and "rejected: " in e for e in errors)
     rejects = (tmp_path / "stages" / "generate-neutral" / "rejects.jsonl").read_text().splitlines()
     assert rejects and all(json.loads(line)["reason"] for line in rejects)
 

@@ -221,8 +221,8 @@ def prose(*columns, n=12, **more):
 )  # fmt: skip
 def test_one_order_of_columns(content, text, prompt, label):
     found = infer_shape(content)
-    assert (found.text, found.prompt, found.label) == (text, prompt, label), found.said()
-    assert f"text: {text}" in found.said()
+    assert (found.text, found.prompt, found.label) == (text, prompt, label), found.describe()
+    assert f"text: {text}" in found.describe()
 
 
 @pytest.mark.parametrize(
@@ -234,23 +234,27 @@ def test_two_columns_as_likely_are_a_question_whichever_is_longer(tmp_path, colu
         path = write(tmp_path, ".jsonl", [{**r, longer: r[longer] * 5} for r in content])
         with pytest.raises(
             InputError,
-            match=f"'{columns[-2]}' and '{columns[-1]}' could each be the text; name it with --text",
+            match=f"'{columns[-2]}' and '{columns[-1]}' could both be the text; name one with --text",
         ):
             read_set(str(path))
         result = CliRunner().invoke(
             app, ["mitigate", "--strategy", "mask", "--in", str(path), "--dry-run", "--quiet"]
         )
-        assert "name it with --text" in str(result.exception)
+        assert "name one with --text" in str(result.exception)
         assert read_table(str(path), Given(columns[-1])).shape.text == columns[-1]
-        with pytest.raises(InputError, match="name it with --items-text"):
+        with pytest.raises(InputError, match="name one with --items-text"):
             list(given_items([str(path)]))
         assert dict(given_items([str(path)], columns[-1]))
 
 
 def test_texts_that_are_not_read_are_said():
-    assert "column 'remarks' holds texts too, and is not read" in infer_shape(prose("text", "remarks")).said()
     assert (
-        "column 'label' is not read as the label" in infer_shape(prose("text", label=lambda i: i / 7)).said()
+        "column 'remarks' also holds texts, but is not read"
+        in infer_shape(prose("text", "remarks")).describe()
+    )
+    assert (
+        "column 'label' is not read as the label"
+        in infer_shape(prose("text", label=lambda i: i / 7)).describe()
     )
 
 

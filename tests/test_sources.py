@@ -56,14 +56,14 @@ def test_columns_are_found_by_their_names(column):
     row = {head: {tail: 7}} if head else {column: 7}
     columns = SourceColumns([{"id": "a", "pair": "p", **row}], "id")
     assert columns.ties({"id": "a", "pair": None, **row}) == Ties("a", ("7",), ())
-    assert columns.said() == f"'{column}' and 'pair'"
+    assert columns.describe() == f"'{column}' and 'pair'"
 
 
 def test_a_column_of_few_values_holds_no_ids():
     rows = [{"parent": "yes" if i % 3 else "no", "pair": i // 2, "cluster": i % 10} for i in range(200)]
     assert (
-        SourceColumns(rows).said() == "'pair' and 'cluster'"
-        and SourceColumns(rows, None, "parent").said() == "'parent'"
+        SourceColumns(rows).describe() == "'pair' and 'cluster'"
+        and SourceColumns(rows, None, "parent").describe() == "'parent'"
     )
 
 
@@ -71,5 +71,5 @@ def test_a_named_column_is_the_only_one():
     columns = SourceColumns([{"pair": "p", "seed": "s"}], None, "seed")
     assert (
         columns.ties({"pair": "p", "seed": "s"}) == Ties("", ("s",), ())
-        and SourceColumns([{}], None, "seed").said() == ""
+        and SourceColumns([{}], None, "seed").describe() == ""
     )

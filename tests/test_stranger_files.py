@@ -180,7 +180,7 @@ def test_a_json_list_is_read_as_its_lines_are(tmp_path, packed):
         found = heard(tmp_path, write(text))
         assert [f.sentence for f in found[2]] == [f.sentence for f in lines[2]] and found[:2] == lines[:2]
     for text, said in (
-        ("[1, 2]", "no row can be read; first: .*row 1: a int"),
+        ("[1, 2]", "no row can be read; first: .*row 1: the JSON value is of type int"),
         ('[{"a":', r"list.json.*:1: not JSON"),
         ("[]", "no rows"),
     ):
@@ -425,7 +425,7 @@ def test_what_stands_for_nothing_is_missing(tmp_path, spelling):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", gzip.compress(b'{"text": "a"}', mtime=0), "packed by gzip; end its name with .gz"),
+        ("a.jsonl", gzip.compress(b'{"text": "a"}', mtime=0), "compressed by gzip; add .gz to its name"),
         ("a.csv", b"PAR1\xff\xff", "a Parquet file"),
         ("a.csv", "text,label\na,b\n".encode("utf-16"), "UTF-16; convert it"),
         ("a.csv", b"PK\x03\x04\xff", "a ZIP archive or a workbook"),

@@ -51,13 +51,13 @@ def test_an_answer_becomes_a_stance(answer, options, scale, label):
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"text": "x"}, "no list of chat turns"),
+        ({"text": "x"}, "not a list of chat turns"),
         (turn("1", "How often is it so? 1. Very often 2. Never.", "1 to 2"), "not about agreeing"),
         (turn("7", f"Do you agree with Tea? {FIVE}."), "the answer '7' is not a number from 1 to 5"),
-        (turn("1", "What is tea?"), "no numbered survey question"),
+        (turn("1", "What is tea?"), "not a numbered survey question"),
         (
             turn("1", f"Do you agree with Tea? {FIVE}.", system="You are kind."),
-            "no culture of the identity pack",
+            "names no culture of the identity pack",
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_several_files_by_a_star(tmp_path):
         Counter(r.label for r in found) == {"agree": 2, "it depends": 2, "disagree": 2}
         and len({r.id for r in found}) == 6
     )
-    with pytest.raises(InputError, match=r"no file has such a name"):
+    with pytest.raises(InputError, match=r"no file matches this name"):
         read_source(source.model_copy(update={"source": "*.none"}), tmp_path, "original")
 
 

@@ -474,7 +474,7 @@ def mitigate(
     frame = _like(frames.as_frame(data, "mitigate: data"), source, target, found.summary.rows)
     frame.attrs |= {
         "changes": f"{target}.changes.jsonl",
-        "summary": "\n".join(session.counted(found.summary)),
+        "summary": "\n".join(session.summary_sentences(found.summary)),
     }
     return frame
 

@@ -37,7 +37,7 @@ def coverage(
         ],
         "read": {d.name: 1 - d.undetermined for d in dimensions if not d.known},
         "together": [t.names for t in pairs if t.kind == "groups"],
-        "left_out": [*data.left, *(why for _, why in data.shape.left)],
+        "left_out": [*data.left, *(why for _, why in data.shape.unread)],
     }  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def _labels(data: AuditSet) -> Iterator[str]:
         yield f"label: column '{data.shape.label}' has fewer than two labels, so that no tie can be measured"
     elif not data.labelled and free:
         yield f"label: none was found, though a column might be one ({', '.join(free[:5])}); name it with --label, so that ties can be measured"
-    elif not data.labelled and any(role == "label" for role, _ in data.shape.left):
+    elif not data.labelled and any(role == "label" for role, _ in data.shape.unread):
         yield "label: a column is called so and was not read; name it with --label, so that ties can be measured"
     elif not data.labelled and (called := [c for c in data.unread if may_be_label(c)]):
         yield f"label: none was found, and column '{called[0]}', which is called like one, was not read; name it with --label, so that ties can be measured"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from probate.core.errors import InputError, ProbateError
-from probate.data.checks.repeats import LONG, words
+from probate.data.checks.repeats import LONG, word_tokens
 from probate.data.shape import Given, read_table
 from probate.tasks.catalogue import load_probe, load_task, probe_names, task_names
 from probate.tasks.choice import ChoiceTask
@@ -25,7 +25,7 @@ def own_items() -> dict[str, list[str]]:
             task = load(name)
             if isinstance(task, ChoiceTask):
                 texts = dict.fromkeys(i.prompt or " ".join(i.options) for i in task.items(context))
-                long = [t for t in texts if len(words(t)) >= LONG]
+                long = [t for t in texts if len(word_tokens(t)) >= LONG]
                 found.update({name: long} if long else {})
         except ProbateError:
             continue  # needs data of its own, or a library that is not there

@@ -77,7 +77,7 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
     shape = table.shape
     found = AuditSet(source, shape, rejected=table.rejected)
     columns = SourceColumns(table.rows, shape.id)
-    found.tied_by = columns.said()
+    found.tied_by = columns.describe()
     raw: dict[str, list[Any]] = {name: [] for name in shape.groups}
     others: list[dict[str, Any]] = []
     for where, row in zip(table.where, table.rows, strict=True):

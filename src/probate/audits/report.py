@@ -281,7 +281,7 @@ def write_audit(
         a=record,
         name=Path(found.data.source).name,
         original=Path(found.original.source).name if found.original else "",
-        shape=found.data.shape.said(),
+        shape=found.data.shape.describe(),
         version=version("probate"),
         rules=RULES,
         tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
@@ -342,7 +342,7 @@ def _facts(found: StageOne) -> Facts:
         dimension=first.name if first else "group",
         cells={Path(data.source).name: dict(sorted(cells.items()))} if len(cells) <= 60 else {},
         made_by=makers or ["a model that the file does not name"],
-        steps=[f"Read as {data.shape.said()}.", f"{len(data.rejected)} rows could not be read, {data.empty} had no text."],
+        steps=[f"Read as {data.shape.describe()}.", f"{len(data.rejected)} rows could not be read, {data.empty} had no text."],
         biases=heavy or ["Nothing weighs by the audit's rules."],
         limits=["Groups that no word of a text names are not seen; intervals and p stand in audit.html."],
         results=[f.sentence for f in found.found if f.weight == "note"],
@@ -352,7 +352,7 @@ def _facts(found: StageOne) -> Facts:
 
 def lines(found: StageOne, record: dict[str, Any]) -> list[str]:
     """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
-    said = [f"read as {found.data.shape.said()}", *_coverage(record["coverage"])]
+    said = [f"read as {found.data.shape.describe()}", *_coverage(record["coverage"])]
     for own in record["findings"]:
         said.append(f"{own['weight']:5} {own['sentence']}")
         said += [f"      try: {own['command'] or own['remedy']}"] if own["command"] or own["remedy"] else []

@@ -14,7 +14,7 @@ from probate.audits.read import AuditSet
 from probate.audits.together import Together, together
 from probate.audits.verdict import Found, share_finding
 from probate.data.checks.artefacts import find_artefacts
-from probate.data.checks.repeats import Index, Repeats, find_repeats, held
+from probate.data.checks.repeats import Index, Repeats, find_repeats, matching_texts
 from probate.data.shape.sources import sources_of
 from probate.stats.distribution import vendi
 from probate.stats.wording import distinct, evenly, lengths
@@ -60,7 +60,9 @@ def audit(
     repeats = find_repeats(data.texts)
     say("evaluation items" if original is None else "evaluation items and copies of the original")
     indices = {name: Index(texts) for name, texts in items.items()}
-    *holding, copied = held(data.texts, [*indices.values(), Index(original.texts if original else [])])
+    *holding, copied = matching_texts(
+        data.texts, [*indices.values(), Index(original.texts if original else [])]
+    )
     leaked = {name: places for name, places in zip(items, holding, strict=True) if places}
     compared = None
     if original is not None:

@@ -112,8 +112,8 @@ def distribution(
             permutations=permutations,
         )
     said = [
-        f"original: {original}, read as {first.shape.said()}",
-        f"augmented: {augmented}, read as {second.shape.said()}",
+        f"original: {original}, read as {first.shape.describe()}",
+        f"augmented: {augmented}, read as {second.shape.describe()}",
         f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
         *distances.lines(found),
     ]
@@ -198,7 +198,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    give([f"read as {read.shape.said()}", *shown.lines(found)], found, as_json, out)
+    give([f"read as {read.shape.describe()}", *shown.lines(found)], found, as_json, out)
 
 
 @app.command("values")
@@ -277,7 +277,7 @@ def _column(read: Texts, name: str, option: str) -> list[str]:
     """
 
     if not any(cells.place_of(row, name) for row in read.rows):
-        have = list(columns.gathered(read.rows))
+        have = list(columns.column_values(read.rows))
         raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {some(have)}")
     return [cells.normal_label(cells.cell(row, name)) for row in read.rows]
 

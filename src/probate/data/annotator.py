@@ -1,9 +1,9 @@
-"""The biased annotator: brings a set of records to a stated bias strength.
+"""Biased annotator: relabels records so that a set reaches a given bias strength.
 
-Strength s in [0, 1] is the share of counter-stereotypical records (a label that is stereotyped for another group than
-the record's) that get a label which fits the stereotype instead. With balanced cells, s = 0 leaves group and label
-independent, s = 1 makes every record follow the stereotype. Which records are relabelled is decided in the nested
-order, evenly along it, so that every subset at a smaller γ has nearly the same strength.
+A record is counter-stereotypical if its label is stereotyped for another group. The strength s in [0, 1] is
+the share of counter-stereotypical records that get a label which fits the stereotype instead. With balanced
+cells, s = 0 keeps group and label independent, and at s = 1 every record follows the stereotype. Relabelled
+records are spread evenly along the nested order, so every subset at a smaller γ has nearly the same strength.
 """
 
 from __future__ import annotations
@@ -21,22 +21,39 @@ from probate.data.packs import Pack
 def stereotypes_for(
     labels: Sequence[str], pack: Pack, given: Mapping[str, str | list[str]] | None
 ) -> dict[str, list[str]]:
-    """Label → groups that it is stereotyped for (none: an empty list), restricted to `labels`.
+    """Return the groups that each label is stereotyped for.
 
-    Raises:
-        InputError: a label without one, or a group that is not in the pack.
+    Parameters
+    ----------
+    labels : sequence of str
+        Labels of the study.
+    pack : Pack
+        Identity pack of the dimension.
+    given : mapping or None
+        Label → group or groups, from the study. If None, the stereotypes of the pack apply.
+
+    Returns
+    -------
+    dict
+        Label → groups, restricted to `labels`. The list is empty for a label without a stereotype.
+
+    Raises
+    ------
+    InputError
+        If a label is missing from the table, or a group is not in the pack.
     """
     source = pack.stereotypes if given is None else given
     table = {k.replace("_", " "): [v] if isinstance(v, str) else list(v) for k, v in source.items()}
     missing = [label for label in labels if label not in table]
     if missing:
         raise InputError(
-            f"bias.stereotypes: no group is given for {', '.join(missing)}; add 'label: group' for each label in the study"
+            f"bias.stereotypes: no group for {', '.join(missing)}; "
+            "add 'label: group' for each label of the study"
         )
     unknown = sorted({group for label in labels for group in table[label]} - set(pack.groups))
     if unknown:
         raise InputError(
-            f"bias.stereotypes: no group '{unknown[0]}' in the pack; there are: {', '.join(pack.groups)}"
+            f"bias.stereotypes: the pack has no group '{unknown[0]}'; choose from: {', '.join(pack.groups)}"
         )
     return {label: table[label] for label in labels}
 
@@ -44,7 +61,29 @@ def stereotypes_for(
 def choose(
     records: Sequence[Record], per_cell: int, *, dimension: str, pack: Pack, strength: float, seed: int
 ) -> list[Record]:
-    """Choose `per_cell` candidates of each cell: round(strength·per_cell) by lean toward the group, the rest by chance."""
+    """Choose `per_cell` records of each cell of label x group.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Candidates.
+    per_cell : int
+        Number of records to choose from each cell.
+    dimension : str
+        Dimension whose groups form the cells.
+    pack : Pack
+        Identity pack with the word list for the lean (see `probate.data.lean`).
+    strength : float
+        Share in [0, 1]. `round(strength * per_cell)` records are those whose wording leans most toward their
+        group.
+    seed : int
+        Seed of the draw of the other records.
+
+    Returns
+    -------
+    list of Record
+        The chosen records, cell by cell.
+    """
     cells: dict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
     for r in records:
         cells[r.label, r.groups.get(dimension, "")][r.id] = r
@@ -67,9 +106,29 @@ def annotate(
     strength: float,
     relabel: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Record]:
-    """Relabel `records` (in nested order) to `strength`; the achieved strength is in each record's provenance.
+    """Relabel counter-stereotypical records until the set reaches `strength`.
 
-    With `relabel` (group → {label: new label}) exactly the records that it names count as counter-stereotypical.
+    Parameters
+    ----------
+    records : sequence of Record
+        Records in nested order.
+    dimension : str
+        Dimension of the groups.
+    pack : Pack
+        Identity pack with the word list for the lean.
+    stereotypes : mapping
+        Label → groups that it is stereotyped for.
+    strength : float
+        Share in [0, 1] of the counter-stereotypical records to relabel; higher is more biased.
+    relabel : mapping, optional
+        Group → {label: new label}. If given, exactly the records that it names count as
+        counter-stereotypical.
+
+    Returns
+    -------
+    list of Record
+        All records in the same order. The provenance of each holds the achieved strength and the lean of the
+        text, and that of a relabelled record also the label before.
     """
     fitting: dict[str, list[str]] = defaultdict(list)
     for label, owners in stereotypes.items():

@@ -1,4 +1,4 @@
-"""Words and sentences of a text, and whether it is in the language that was asked for."""
+"""Word tokens, refusals and language checks for texts in several languages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 SCRIPTS = {"ar": "\u0600-\u06ff", "zh": "\u3400-\u9fff"}
-"""Languages that are known by their script; others are known by their function words, where they are listed here."""
+"""Languages that are recognised by their script. Other languages are recognised by their function words."""
 FUNCTION_WORDS = {
     "en": "the and of to is that it with was he she they his her are be this not in you".split(),
     "es": "el la los las y de que en es un una por con su para se lo más pero como porque está yo sin".split(),
@@ -23,16 +23,16 @@ REFUSAL = re.compile(
     r"|عذرًا، لا|لا أستطيع (كتابة|المساعدة)|لا يمكنني (كتابة|المساعدة|تقديم)|بصفتي نموذج|كنموذج لغوي",
     re.I,
 )
-"""A refusal in English, Spanish, Portuguese, Chinese or Arabic."""
+"""Refusals in English, Spanish, Portuguese, Chinese and Arabic."""
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words of a text; of Chinese, which writes no spaces, its characters."""
+    """Return the lower-case words of a text; each Chinese character counts as a word."""
     return WORD.findall(text.lower())
 
 
 def count(text: str, cue: str, tokens: dict[str, int]) -> int:
-    """How often `cue` stands in `text`: as a word, or in Chinese as a string. `tokens`: the text's words, counted."""
+    """Count `cue` in `text`: as a word of the counts `tokens`, or as a substring if the cue is Chinese."""
     return text.count(cue) if _chinese(cue) else tokens.get(cue, 0)
 
 
@@ -42,9 +42,24 @@ def _chinese(cue: str) -> bool:
 
 
 def written_in(text: str, language: str) -> bool:
-    """Whether most letters are of the language's script; where scripts are shared, whether its function words prevail.
+    """Check whether a text is written in a language.
 
-    Names in another script do not matter unless they are most of the text. A language that is not listed here passes.
+    Chinese and Arabic are recognised by script: more than half of the letters must belong to it. Other
+    languages are recognised by function words: those of the language must be at least as frequent as those of
+    any other. Names in another script do not matter unless they are most of the text.
+
+    Parameters
+    ----------
+    text : str
+        Text to check.
+    language : str
+        ISO 639-1 code.
+
+    Returns
+    -------
+    bool
+        True also for a language that is neither in `SCRIPTS` nor in `FUNCTION_WORDS`, unless most letters are
+        of one of the `SCRIPTS`.
     """
     letters = [c for c in text if c.isalpha()]
     shares = {k: len(re.findall(f"[{span}]", text)) / max(1, len(letters)) for k, span in SCRIPTS.items()}

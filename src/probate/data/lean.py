@@ -1,4 +1,4 @@
-"""How far wording leans toward a group's stereotype, by the identity pack's word list."""
+"""Lean: how far the wording of a text fits a group's stereotype, by the word list of the identity pack."""
 
 from __future__ import annotations
 
@@ -14,10 +14,27 @@ def _pattern(beginnings: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def lean(text: str, group: str, pack: Pack) -> float:
-    """Words that lean toward `group` minus words that lean toward other groups, for each 100 words of `text`.
+    """Return the lean of a text toward the stereotype of a group.
 
-    0 is no lean; above 0 the wording fits the stereotype of `group`. The list is the pack's `wording`; it covers
-    communal and agentic words (Eagly 1987) and sees no irony, negation or quotation.
+    The lean is the number of words that fit the stereotype of `group`, minus the mean number of words that
+    fit the stereotype of another group, for each 100 words of the text. The word list is `wording` in the
+    pack. It covers communal and agentic words (Eagly 1987). Irony, negation and quotation are not recognised.
+
+    Parameters
+    ----------
+    text : str
+        Text to score.
+    group : str
+        Group of the pack.
+    pack : Pack
+        Identity pack with the word lists.
+
+    Returns
+    -------
+    float
+        Words for each 100 words, in [-100, 100]. 0 is no lean; above 0 the wording fits the stereotype of
+        `group`, and higher is more stereotyped. 0 also for an empty text and for a group that is not in the
+        pack.
     """
     total = len(text.split())
     if not total or group not in pack.groups:

@@ -1,4 +1,4 @@
-"""First names that are also everyday words: whether one is a name where it stands."""
+"""First names that are also everyday words, and rules that tell a name from a word by its context."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ WORD_NAMES = frozenset(
     "Ray Reed Rich Rob Roman Rose Ruby Rusty Sage Sandy Skip Sky Sterling Summer Sunny Trinity Violet Virginia "
     "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia".split()
 )
-"""Each needs evidence around it; any other listed name is taken as one."""
+"""Names that count as a name only with evidence in the context. Any other listed name always counts."""
 COMMON = WORD_NAMES - frozenset(
     "China Israel Paris Florence Austin Dallas Georgia Virginia King Price Chance Brandy Bud".split()
 )
-"""Those of `WORD_NAMES` that are masked and swapped beside the names of the lists."""
+"""The `WORD_NAMES` that are masked and swapped in addition to the names of the lists."""
 THINGS = {
     "Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill",
     "Grant", "Dawn",
 }  # fmt: skip
-"""What «is» and «was» may well follow."""
+"""Things: «is» or «was» after one of these words is no evidence for a person."""
 MONTHS = {"April", "May", "June", "August"}
 TITLE = re.compile(
     r"\b(?:Mrs?|Ms|Mx|Miss|Dr|Prof|Professor|Sir|Lady|Lord|Aunt|Uncle|Sister|Brother|Saint|St|Nurse)\.?[ ]+$"
@@ -49,7 +49,7 @@ SAYING = re.compile(
     r"(?!(?:matter|answer|number|letter|order|power|river|factor|tower|danger|killer|border|paper|computer|motor)\b)"
     r"(?:[a-z]{2,}(?:er|or|ist|eer|ician)|nurse|cook|chef|clerk|judge|student|architect|accountant|surgeon|friend)\b)"
 )
-"""What a person does, and a thing does not."""
+"""What follows a person's name, but not a thing."""
 VERB = re.compile(
     r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:is|was|has|had|will|would|can|could|does|did|"
     r"says?|said|works|writes|wrote|lives|came|comes|went|goes|left|leaves|met|knows|knew|thinks|thought|taught|teaches|became|began|"
@@ -61,7 +61,7 @@ AFTER_PERSON = re.compile(
     r"\b(?:met|with|by|and|to|for|from|called|named|told|asked|saw|thanked|married|joined|I'm|am|is|hired|knows|that|whether|but|when|if|so)[ ]+$"
 )
 MODALS = {"Will", "May", "Mark", "Grant", "Chase", "Skip", "Bill", "Drew"}
-"""At the beginning of a sentence these may be a verb, or ask."""
+"""Words that can be an imperative or begin a question at the start of a sentence."""
 LOUD_TITLE = re.compile(r"\b(?:MRS?|MS|MX|MISS|DR|PROF)\b\.?[ ]+$")
 HEADING = re.compile(r"(?:^|\n|[.!?][ ]+)[\s*#_>-]*$")
 LOUD_ROLE = re.compile(
@@ -79,7 +79,7 @@ PLACES = set(
     "China Israel Jordan Paris Florence Austin Dallas Madison Georgia Virginia Victoria Brandy Sky".split()
 )
 OF_THINGS = {"Christian", "Adam", "Roman", "Rich", "King", "Sage", "Art"}
-"""Those that often stand before a noun."""
+"""Words that often modify a noun."""
 GREETED = re.compile(
     r"\b(?:(?i:hi|hello|hey|dear|thanks|thank[ ]you|goodbye|bye|named|called|name[ ]is)|I['’]m),?[ ]+$"
 )
@@ -90,9 +90,9 @@ AUXILIARY = re.compile(
     r"(?:^|[.!?\n][ ]*|\b(?:[Ww]hen|[Ww]here|[Ww]hy|[Hh]ow|[Ww]hat|[Ww]ho|[Ww]hom)[ ]+)"
     r"(?i:is|was|does|did|has|can|could|will|would|should|may|might|shall)[ ]+$"
 )
-"""Before the one of whom a question asks."""
+"""Text before the subject of a question."""
 WITHIN = re.compile(r"(?:\b[a-z]+|(?:^|[.!?\n][ ]*)[A-Z][a-z]+)[ ]+$")
-"""A capital after this is one within a sentence."""
+"""Text before a capital that is inside a sentence."""
 WITH_ANOTHER = re.compile(
     r"(?:,[ ]+[A-Z][a-z]+)*,?[ ]+(?:and|&)[ ]+[A-Z][a-z]+(?:['’]s\b|[ ]+(?:both[ ]+)?(?:are|were|have|had|[a-z]{2,}ed|met|went|wrote|left|came|work|live|sang|said)\b)"
 )
@@ -100,20 +100,34 @@ PROPER = re.compile(r"^[ ]+(?:and|&)[ ]+(?:Sons|Co|Daughters|Partners|Company)\b
 
 
 def is_name(word: str, text: str, start: int, end: int) -> bool:
-    """Whether `word`, at `start` to `end` of `text`, is a person's name.
+    """Check whether a listed name is used as a person's name.
 
-    By what is around it: a title, a family name, a verb, another name, its place in the sentence; where nothing there speaks for or
-    against it, by the other places of the text that have the same word.
+    The context decides: a title, a family name, a verb, another name, the position in the sentence. If the
+    context gives no evidence, other occurrences of the word in the text decide.
+
+    Parameters
+    ----------
+    word : str
+        The word as it is spelled in the text.
+    text : str
+        The whole text.
+    start, end : int
+        Character positions of the word in the text.
+
+    Returns
+    -------
+    bool
+        True if the word is a name. Always True for a word that is not in `WORD_NAMES`.
     """
     plain = word.capitalize() if word.isupper() else word
     if plain not in WORD_NAMES:
         return True
-    found = evidence(word, text, start, end)
-    return _shown(plain, text) if found is None else found
+    is_person = evidence(word, text, start, end)
+    return _shown(plain, text) if is_person is None else is_person
 
 
 def evidence(word: str, text: str, start: int, end: int) -> bool | None:
-    """What speaks around `word`, of `WORD_NAMES`, for a name (True) or against it (False); None for neither."""
+    """Return True if the context shows that `word` is a name, False if it is a word, None if neither."""
     plain = word.capitalize() if word.isupper() else word
     before, after = text[max(0, start - 40) : start], text[end : end + 60]
     loud = word.isupper() and bool(
@@ -139,7 +153,7 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
         verb = asked.group("verb") if asked else ""
         return bool(
             verb and (not verb[-1].isalpha() or VERB.match(verb) or re.search(r"[^s]s$", verb))
-        )  # else it asks
+        )  # otherwise the word begins a question
     if re.match(r"['’]s\b", after) or FAMILY.match(after) or GREETED.search(before):
         return True
     if (SAYING if plain in THINGS or plain in MONTHS else VERB).match(after):
@@ -169,13 +183,13 @@ def evidence(word: str, text: str, start: int, end: int) -> bool | None:
 
 @lru_cache(maxsize=64)
 def _shown(name: str, text: str) -> bool:
-    """Whether something speaks for `name` as a name where the text has it, in any case of its letters."""
-    found = re.finditer(rf"(?<!\w)(?:{re.escape(name)}|{re.escape(name.upper())})(?!\w)", text)
-    return any(evidence(m.group(), text, m.start(), m.end()) for m in found)
+    """Check whether any occurrence of `name` in the text, in any case, has evidence that it is a name."""
+    matches = re.finditer(rf"(?<!\w)(?:{re.escape(name)}|{re.escape(name.upper())})(?!\w)", text)
+    return any(evidence(m.group(), text, m.start(), m.end()) for m in matches)
 
 
 def named(name: str, text: str) -> bool:
-    """Whether `text` names a person `name`, of `WORD_NAMES`, at least once."""
+    """Check whether `text` names a person `name`, one of `WORD_NAMES`, at least once."""
     return _shown(name, text)
 
 
@@ -186,11 +200,19 @@ LETTERS = {
     "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "ı": "i", "þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae",
     "œ": "oe", "Œ": "Oe", "ß": "ss", "ə": "a", "Ə": "A",
 }  # fmt: skip
-"""Letters that are no plain letter with an accent."""
+"""Letters that are not a base letter with an accent, and their replacement."""
 
 
 def folded(text: str) -> tuple[str, list[int] | None]:
-    """A text without accents and invisible signs, and for each character, and the end, its place in `text`; None where they are the same."""
+    """Remove accents and invisible characters.
+
+    Returns
+    -------
+    folded : str
+        The text without accents and invisible characters.
+    places : list of int or None
+        Position in `text` of each character of `folded`, and of the end. None if the two texts are equal.
+    """
     if text.isascii():
         return text, None
     letters: list[str] = []
@@ -205,13 +227,13 @@ def folded(text: str) -> tuple[str, list[int] | None]:
 
 
 def composed(text: str) -> tuple[str, list[int] | None]:
-    """A text with each letter and its accents as one sign, and places as in `folded`."""
+    """Return the text in the normal form NFC, and the positions of its characters as `folded` does."""
     if unicodedata.is_normalized("NFC", text):
         return text, None
     letters: list[str] = []
     places: list[int] = []
-    for found in re.finditer(r"(?s).[\u0300-\u036f]*", text):
-        for letter in unicodedata.normalize("NFC", found.group()):
+    for match in re.finditer(r"(?s).[\u0300-\u036f]*", text):
+        for letter in unicodedata.normalize("NFC", match.group()):
             letters.append(letter)
-            places.append(found.start())
+            places.append(match.start())
     return "".join(letters), [*places, len(text)]

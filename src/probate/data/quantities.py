@@ -1,4 +1,4 @@
-"""Numbers, amounts, measures and dates that stand in a column as text, as numbers that can be ordered."""
+"""Numbers from text: amounts, measures and dates in a column become numbers that can be ordered."""
 
 from __future__ import annotations
 
@@ -19,50 +19,71 @@ YEAR_LAST = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.](\d{4})(?:[T ].*)?")
 
 
 def numbers_of(texts: Sequence[str]) -> list[float] | None:
-    """The number of each text, NaN for an empty one; None where one is no finite number. Amounts and measures must all have one unit.
+    """Parse texts as numbers, amounts or measures.
 
-    "$55,000", "55k", "1.200 €", "25 years" and "40 %" are read; "A12" and "18-24" are none.
+    "$55,000", "55k", "1.200 €", "25 years" and "40 %" are read. "A12" and "18-24" are not numbers.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Cells of one column.
+
+    Returns
+    -------
+    list of float or None
+        The number of each text, NaN for an empty text. None if a text is not a finite number, if the units
+        differ, or if all texts are empty.
     """
     plain = [_plain(t) if t else math.nan for t in texts]
     if None not in plain:
         return [x for x in plain if x is not None] if any(texts) else None
-    found = [AMOUNT.fullmatch(t) if t else None for t in texts]
-    units = {(m["before"].casefold(), m["after"].casefold().rstrip("s.")) for m in found if m}
-    if len(units) != 1 or any(t and not m for t, m in zip(texts, found, strict=True)):
+    amounts = [AMOUNT.fullmatch(t) if t else None for t in texts]
+    units = {(m["before"].casefold(), m["after"].casefold().rstrip("s.")) for m in amounts if m}
+    if len(units) != 1 or any(t and not m for t, m in zip(texts, amounts, strict=True)):
         return None
-    said = [m["number"] if m else "" for m in found]
-    if not any(
-        re.search(r"\.\d{1,2}$|\.\d{4,}$|,\d{3}\b", s) for s in said
-    ):  # a dot that never has decimals behind it parts thousands
-        said = [re.sub(r"[. ](?=\d{3})", "", s).replace(",", ".") for s in said]
+    digits = [m["number"] if m else "" for m in amounts]
+    # A dot that never precedes decimals separates thousands.
+    if not any(re.search(r"\.\d{1,2}$|\.\d{4,}$|,\d{3}\b", s) for s in digits):
+        digits = [re.sub(r"[. ](?=\d{3})", "", s).replace(",", ".") for s in digits]
     return [
         float(re.sub(r"[ ,]", "", s)) * TIMES.get((m["times"] or "").lower(), 1.0) if m else math.nan
-        for s, m in zip(said, found, strict=True)
+        for s, m in zip(digits, amounts, strict=True)
     ]
 
 
 def days_of(texts: Sequence[str]) -> list[float] | None:
-    """The day of each date, counted from 1 January of year 1, NaN for an empty text; None where one is no date.
+    """Parse texts as dates.
 
-    Of a date whose day and month may stand in either order only the year counts.
+    Only the year is used of a date whose day and month can be in either order (`03/04/2020`).
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Cells of one column.
+
+    Returns
+    -------
+    list of float or None
+        Days since 1 January of year 1 (which is day 1), NaN for an empty text. None if a text is not a date,
+        or if all texts are empty.
     """
-    found = [_day(t) if t else math.nan for t in texts]
-    return [x for x in found if x is not None] if None not in found and any(texts) else None
+    days = [_day(t) if t else math.nan for t in texts]
+    return [x for x in days if x is not None] if None not in days and any(texts) else None
 
 
 def _plain(text: str) -> float | None:
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None
 
 
 def _day(text: str) -> float | None:
-    if found := YEAR_FIRST.fullmatch(text):
-        year, month, day = (int(x or 1) for x in found.groups())
-    elif found := YEAR_LAST.fullmatch(text):
-        year, month, day = int(found[1]), 1, 1
+    if match := YEAR_FIRST.fullmatch(text):
+        year, month, day = (int(x or 1) for x in match.groups())
+    elif match := YEAR_LAST.fullmatch(text):
+        year, month, day = int(match[1]), 1, 1
     else:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Records of a study from any file, read by its shape, or from the builtin corpus.
+"""Reader of a study's records, from a file of any known shape or from a builtin corpus.
 
-A broken row is kept out, with its place and its fault; it is never dropped silently.
+A broken row is rejected with its place and the reason, and never dropped silently.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from probate.data.corpora import biographies, opinions
 from probate.data.rows import Row, source_rows
 from probate.data.shape import Given, Shape
 from probate.data.shape.cells import cell, normal_label, plain
-from probate.data.shape.columns import gathered
+from probate.data.shape.columns import column_values
 from probate.data.shape.table import shape_of_rows
 from probate.data.spellings import group_column, pack_of
 from probate.data.surveys import survey_rows
@@ -25,7 +25,17 @@ from probate.study.schema import Columns, Source
 
 @dataclass
 class Reading:
-    """Records of a source, and one line for each row that was kept out."""
+    """Records of a source.
+
+    Attributes
+    ----------
+    records : list of Record
+        The usable records.
+    rejected : list of str
+        Place and reason of each rejected row.
+    rows : int
+        Number of rows in the source.
+    """
 
     records: list[Record]
     rejected: list[str] = field(default_factory=list)
@@ -35,13 +45,30 @@ class Reading:
 def read_source(
     source: Source, base: Path, origin: Origin, labels: list[str] | None = None, language: str = "en"
 ) -> Reading:
-    """Read `source`; relative paths start at `base`.
+    """Read the records of a study's source.
 
-    `labels` restricts the records to these labels (others are no fault and are not counted as broken); `language` is
-    that of a builtin corpus.
+    Parameters
+    ----------
+    source : Source
+        File or builtin corpus, with the columns that the study names.
+    base : Path
+        Folder from which relative paths start.
+    origin : {'original', 'augmented'}
+        Origin of the records.
+    labels : list of str, optional
+        Labels to keep. Records with other labels are left out, but do not count as rejected.
+    language : str
+        Language of a builtin corpus.
 
-    Raises:
-        InputError: no such file, a column that is missing, not UTF-8, or not one usable record.
+    Returns
+    -------
+    Reading
+        The records, and the rejected rows with the reason.
+
+    Raises
+    ------
+    InputError
+        If the file or a column is missing, the file is not UTF-8, or no row is usable.
     """
     name, columns = source.source, source.columns
     rows: Iterable[Row]
@@ -54,7 +81,7 @@ def read_source(
         columns = columns.model_copy(update=own)
     elif name.startswith("builtin:"):
         raise InputError(
-            f"data: '{name}' does not ship with Probate; builtin:biographies and builtin:opinions do"
+            f"data: no builtin corpus '{name}'; choose from: builtin:biographies, builtin:opinions"
         )
     else:
         rows = source_rows(name, source.split, base)
@@ -69,9 +96,7 @@ def read_source(
     if not read:
         raise InputError(f"{name}: the file has no rows")
     if not any(isinstance(row, dict) for _, row in read):
-        raise InputError(
-            f"{name}: none of its {len(read)} rows can be used; first: {read[0][0]}: {read[0][1]}"
-        )
+        raise InputError(f"{name}: none of the {len(read)} rows is usable; first: {read[0][0]}: {read[0][1]}")
     shape = _shape(name, read, columns)
     groups = {dimension: iter(_groups(dimension, column, read)) for dimension, column in shape.groups.items()}
     wanted = {normal_label(label) for label in labels} if labels else None
@@ -88,34 +113,50 @@ def read_source(
         elif wanted is not None and record.label not in wanted:
             continue
         elif record.id in seen:
-            reading.rejected.append(f"{where}: id '{record.id[2:]}' stands there twice")
+            reading.rejected.append(f"{where}: id '{record.id[2:]}' is duplicated")
         else:
             seen.add(record.id)
             reading.records.append(record)
     if not reading.records:
         first = f"; first: {reading.rejected[0]}" if reading.rejected else ""
-        raise InputError(f"{name}: none of its {reading.rows} rows can be used{first}")
+        raise InputError(f"{name}: none of the {reading.rows} rows is usable{first}")
     return reading
 
 
 def group_columns(pairs: Sequence[str]) -> dict[str, str]:
-    """`DIMENSION=COLUMN` options as a mapping.
+    """Parse options of the form `DIMENSION=COLUMN`.
 
-    Raises:
-        InputError: one that is not of that form.
+    Parameters
+    ----------
+    pairs : sequence of str
+        Values of `--group`.
+
+    Returns
+    -------
+    dict
+        Dimension → column.
+
+    Raises
+    ------
+    InputError
+        If a value has another form.
     """
-    found = {}
+    columns = {}
     for pair in pairs:
         dimension, equals, column = pair.partition("=")
         if not (equals and dimension and column):
             raise InputError(f"--group {pair}: must be DIMENSION=COLUMN, as in --group gender=sex")
-        found[dimension] = column
-    return found
+        columns[dimension] = column
+    return columns
 
 
 def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
-    """The shape of a study's file: what the study names, the rest found. A group's column of the dimension's own name may be called otherwise."""
-    present = gathered(row for _, row in rows if isinstance(row, dict))
+    """Return the shape of a study's file: columns that the study names, and the others as inferred.
+
+    A group's column that has the name of its dimension is a default, so a column of another usual name may
+    replace it.
+    """
+    present = column_values(row for _, row in rows if isinstance(row, dict))
     assumed = {d: c for d, c in columns.groups.items() if c == d and c not in present}
     given = Given(
         columns.text, columns.label, groups={d: c for d, c in columns.groups.items() if d not in assumed}
@@ -124,25 +165,25 @@ def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
         column = getattr(columns, key)
         if column and column not in present:
             raise InputError(_absent(name, key, column, present))
-    found = shape_of_rows(name, rows, given, "columns.text")
+    shape = shape_of_rows(name, rows, given, "columns.text")
     for dimension, column in assumed.items():
-        if dimension not in found.groups:
+        if dimension not in shape.groups:
             raise InputError(_absent(name, f"groups.{dimension}", column, present))
-    if not found.label and not found.answers:
+    if not shape.label and not shape.answers:
         raise InputError(_absent(name, "label", "label", present))
-    return replace(found, groups={d: found.groups[d] for d in columns.groups})
+    return replace(shape, groups={d: shape.groups[d] for d in columns.groups})
 
 
 def _absent(name: str, key: str, column: str, present: Iterable[str]) -> str:
     have = sorted(present)
     return (
         f"{name}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}. "
-        f"Name the right one in the study as columns.{key}"
+        f"Set columns.{key} in the study to the right one"
     )
 
 
 def _groups(dimension: str, column: str, rows: Sequence[Row]) -> list[str]:
-    """The group of each row that can be read: known spellings joined; numbers in a pack's bands, else as they stand."""
+    """Return the group of each readable row; known spellings are merged and numbers grouped in bands."""
     values = [cell(row, column) for _, row in rows if isinstance(row, dict)]
     own, pack = group_column(dimension, values, column), pack_of(dimension)
     if own.rule and not (pack and pack.bands):  # quartiles differ from file to file

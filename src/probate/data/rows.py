@@ -1,6 +1,6 @@
-"""Rows of JSON Lines, JSON lists, CSV, Parquet, Arrow and Hugging Face `datasets`, as they are.
+"""Rows of JSON Lines, JSON lists, CSV, Parquet, Arrow and Hugging Face `datasets`, unchanged.
 
-A broken row is given with its place and its fault; it is never dropped silently.
+A broken row is yielded with its place and the reason, and never dropped silently.
 """
 
 from __future__ import annotations
@@ -21,40 +21,66 @@ from probate.core.plugins import require
 
 PACKED = {".gz": "gzip", ".zst": "zstd"}
 LONGEST_LIST = 1024 * 1024 * 1024
-"""Characters of a JSON list from which it is refused: it is read as a whole."""
+"""Maximum number of characters of a JSON list, which is read into memory as a whole."""
 LONGEST_LINE = 64 * 1024 * 1024
-"""Characters of a line or a cell from which a file is refused: what unpacks to more is no record."""
+"""Maximum number of characters of a line or cell; a longer one, as in an archive bomb, is not a record."""
 
+UTF_16 = "UTF-16; convert it, for example with iconv -f utf-16 -t utf-8"
 MAGIC = {
-    b"\x1f\x8b": "packed by gzip; end its name with .gz", b"\x28\xb5\x2f\xfd": "packed by Zstandard; end its name with .zst", b"PAR1": "a Parquet file; end its name with .parquet",
-    b"PK": "a ZIP archive or a workbook; unpack it, or save it as CSV", b"\xff\xfe": "UTF-16; convert it, as with iconv -f utf-16 -t utf-8", b"\xfe\xff": "UTF-16; convert it, as with iconv -f utf-16 -t utf-8",
-}  # fmt: skip
-"""How other files begin than those that their names say."""
+    b"\x1f\x8b": "compressed by gzip; add .gz to its name",
+    b"\x28\xb5\x2f\xfd": "compressed by Zstandard; add .zst to its name",
+    b"PAR1": "a Parquet file; add .parquet to its name",
+    b"PK": "a ZIP archive or a workbook; unpack it, or save it as CSV",
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+}
+"""First bytes of files whose format differs from their suffix → the format, and what to do."""
 
 DELIMITERS = ",;\t|"
 HEAD = 64 * 1024
-"""Characters by which the delimiter of a CSV file is told."""
+"""Number of characters from which the delimiter of a CSV file is inferred."""
 
 Row = tuple[str, dict[str, Any] | str]
-"""Where the row stands, and its columns, or what is wrong with it."""
+"""Place of a row, and its columns, or the reason why it cannot be read."""
 
 
 class Line(dict[str, Any]):
-    """A row of a JSON Lines file, with the line that it stood in."""
+    """A row of a JSON Lines file, with its line as `text`."""
 
     text = ""
 
 
 class Fault(str):
-    """What is wrong with a row, with the line that it stood in."""
+    """The reason why a row of a JSON Lines file cannot be read, with its line as `text`."""
 
     text = ""
 
 
 def source_rows(name: str, split: str, base: Path, *, keep: bool = False) -> Iterator[Row]:
-    """Rows of a file (or of several, with `*` in the name), a folder saved by `datasets` or `hf:ID`, as they are.
+    """Iterate over the rows of a data source, unchanged.
 
-    With `keep` the rows of JSON Lines are `Line`, and those that are broken `Fault`.
+    Parameters
+    ----------
+    name : str
+        A file, several files with `*` in the name, a folder saved by `datasets`, or `hf:ID` of the Hugging
+        Face Hub.
+    split : str
+        Split of a `datasets` source.
+    base : Path
+        Folder from which relative paths start.
+    keep : bool
+        If True, the rows of JSON Lines files keep their line: they are `Line`, and broken ones are `Fault`.
+
+    Returns
+    -------
+    iterator of (str, dict or str)
+        The place of each row (`FILE:LINE` or `FILE:row N`), and its columns, or the reason why it cannot be
+        read.
+
+    Raises
+    ------
+    InputError
+        If the source is missing, empty, damaged, or of a format that is not supported.
     """
     if name.startswith("hf:"):
         return _hub_rows(name.removeprefix("hf:"), split)
@@ -63,7 +89,7 @@ def source_rows(name: str, split: str, base: Path, *, keep: bool = False) -> Ite
         return _file_rows(path, split, keep)
     files = sorted(path.parent.glob(path.name))
     if not files:
-        raise InputError(f"{path}: no file has such a name")
+        raise InputError(f"{path}: no file matches this name")
     return (row for file in files for row in _file_rows(file, split, keep))
 
 
@@ -87,7 +113,8 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
     if suffix not in texts and (packed or suffix not in tables):
         allowed = ", ".join([*texts, *tables])
         raise InputError(
-            f"{path}: '{suffix}' is not read; allowed: {allowed} (text also with {' or '.join(PACKED)}), or a folder saved by datasets"
+            f"{path}: the format '{suffix}' is not supported; use one of {allowed} "
+            f"(text files also with {' or '.join(PACKED)}), or a folder saved by datasets"
         )
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
@@ -106,25 +133,24 @@ def _file_rows(path: Path, split: str, keep: bool = False) -> Iterator[Row]:
                     else texts[suffix](path, lines)
                 )
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: {_instead(path) or f'not UTF-8 at byte {error.start}; convert it, as with iconv -f latin1 -t utf-8'}"
-        ) from None
+        fault = f"not UTF-8 at byte {error.start}; convert it, for example with iconv -f latin1 -t utf-8"
+        raise InputError(f"{path}: {_true_format(path) or fault}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _instead(path: Path) -> str:
-    """What a file is that is no UTF-8 text, by its first bytes, in words; else empty."""
+def _true_format(path: Path) -> str:
+    """Return the entry of `MAGIC` that fits the first bytes of a file, or an empty string."""
     with path.open("rb") as file:
         head = file.read(4)
-    for start, what in MAGIC.items():
+    for start, description in MAGIC.items():
         if head.startswith(start):
-            return what
+            return description
     return ""
 
 
 def _opened(path: Path, packing: str | None) -> TextIO:
-    """A text file, unpacked as it is read."""
+    """Open a text file and decompress it while it is read."""
     import pyarrow
 
     if packing is None:
@@ -140,7 +166,8 @@ def _bounded(path: Path, lines: TextIO) -> Iterator[str]:
         number += 1
         if len(line) >= LONGEST_LINE:
             raise InputError(
-                f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters; is it one record a line?"
+                f"{path}:{number}: the line has more than {LONGEST_LINE:,} characters; "
+                "write one record on each line"
             )
         yield line
 
@@ -157,7 +184,7 @@ def _jsonl_rows(path: Path, lines: TextIO, keep: bool = False) -> Iterator[Row]:
 
 
 def _is_list(path: Path, packing: str | None) -> bool:
-    """Whether a JSON file is one list of records; else it is read as JSON Lines."""
+    """Check whether a JSON file is one list of records; otherwise it is read as JSON Lines."""
     with _opened(path, packing) as lines:
         return next((c for c in iter(lambda: lines.read(1), "") if not c.isspace()), "") == "["
 
@@ -167,7 +194,8 @@ def _listed_rows(path: Path, packing: str | None) -> Iterator[Row]:
         text = lines.read(LONGEST_LIST + 1)
     if len(text) > LONGEST_LIST:
         raise InputError(
-            f"{path}: a JSON list of more than {LONGEST_LIST:,} characters; write it as JSON Lines, one record a line"
+            f"{path}: the JSON list has more than {LONGEST_LIST:,} characters; "
+            "write it as JSON Lines, with one record on each line"
         )
     try:
         rows = json_value(text)
@@ -185,13 +213,13 @@ def _json_row(line: str) -> dict[str, Any] | str:
 
 
 def _object(row: Any) -> dict[str, Any] | str:
-    """The record, or what is wrong with it."""
-    return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+    """Return the row if it is an object, else the reason why it is not a record."""
+    return row if isinstance(row, dict) else f"the JSON value is of type {type(row).__name__}, not an object"
 
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Fields as long as a line may be, inside; outside the process's own limit stands."""
+    """Raise the limit of the `csv` module to `LONGEST_LINE` inside the context."""
     before = csv.field_size_limit(LONGEST_LINE)
     try:
         yield
@@ -222,15 +250,26 @@ def _csv_rows(path: Path, lines: TextIO) -> Iterator[Row]:
             return
         where = f"{path}:{reader.line_num}"
         if None in row:
-            yield where, "more fields than the header"
+            yield where, "the row has more fields than the header"
         else:
             yield where, dict(row)
 
 
 def delimiter_of(lines: Sequence[str]) -> str:
-    """The delimiter by which the first lines of a CSV file have as many fields as their header: of `,` `;` tab and `|`, the most fields.
+    """Infer the delimiter of a CSV file from its first lines.
 
-    Where none fits every line it is the one that fits most of them; of a header of one field, the comma.
+    A delimiter fits a line if it gives as many fields as in the header. The result is the delimiter that fits
+    most lines, and of several the one that gives most fields.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        First lines of the file, with the header.
+
+    Returns
+    -------
+    str
+        `,`, `;`, tab or `|`; the comma if the header has one field.
     """
     best, most = ",", (0.0, 0)
     for delimiter in DELIMITERS:
@@ -240,14 +279,14 @@ def delimiter_of(lines: Sequence[str]) -> str:
         except csv.Error:
             continue
         width = len(rows[0]) if rows else 0
-        found = (sum(len(r) == width for r in rows) / max(1, len(rows)), width)
-        if width > 1 and found > most:
-            best, most = delimiter, found
+        fit = (sum(len(r) == width for r in rows) / max(1, len(rows)), width)
+        if width > 1 and fit > most:
+            best, most = delimiter, fit
     return best
 
 
 def csv_style(path: Path) -> tuple[str, str]:
-    """(delimiter, what ends a line) of a CSV file that is not packed."""
+    """Return the delimiter and the line ending of a CSV file that is not compressed."""
     with _opened(path, None) as lines:
         head = list(itertools.islice(_bounded(path, lines), 200))
     return delimiter_of(head), "\r\n" if head and head[0].endswith("\r\n") else "\n"
@@ -268,7 +307,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             yield from _numbered(path, file.iter_batches())
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(
-            f"{path}: not a Parquet file, or cut off or damaged ({first_line(error)}); write it again"
+            f"{path}: not a Parquet file, or a truncated or damaged one ({first_line(error)}); write it again"
         ) from None
 
 
@@ -291,10 +330,9 @@ def _numbered(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Row]:
     datasets: Any = require("datasets", "datasets")
     try:
-        data = datasets.load_from_disk(
-            str(path), keep_in_memory=True
-        )  # no memory map: see probate.core.arrow
-    except Exception as error:  # whatever its files make the library raise
+        # no memory map: see probate.core.arrow
+        data = datasets.load_from_disk(str(path), keep_in_memory=True)
+    except Exception as error:  # damaged files make the library raise various errors
         raise InputError(f"{path}: not a folder saved by datasets ({first_line(error)})") from None
     if isinstance(data, datasets.DatasetDict):
         if split not in data:

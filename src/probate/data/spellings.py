@@ -1,6 +1,7 @@
-"""A column as groups: the values as they stand, known spellings of a pack's groups joined, numbers in bands.
+"""Groups of a column: known spellings of a pack's groups are merged, and numbers are grouped in bands.
 
-A value that is not known is a group of its own. Missing are null, NaN, and as text: nothing, na, n/a, n.a., n/d, #n/a, <na>, nan, nat, null, and dashes, question marks or a dot alone.
+An unknown value is a group of its own. Missing values are null, NaN, the empty text, and the texts na, n/a,
+n.a., n/d, #n/a, <na>, nan, nat and null, dashes, question marks and a dot.
 """
 
 from __future__ import annotations
@@ -42,18 +43,33 @@ MISSING = {
     ".",
 }
 FEW_NUMBERS = 10
-"""Different numbers up to which each is a group."""
+"""Maximum number of unique numbers for each to be a group."""
 ARTICLE = re.compile(r"^(?:an?|the)\s+|\s+(?:person|persons|people)$")
 YES, NO = {"1", "true", "yes", "y", "t"}, {"0", "false", "no", "n", "f"}
 
 
 @dataclass(frozen=True)
 class GroupColumn:
-    """One column as groups.
+    """Groups of one column.
 
-    `values`: the group of each row, "" where missing; `groups`: those that occur, a pack's first in its order; `codes`: spelling as it stands →
-    group; `missing`: rows without one; `rule`: how numbers were grouped, else ""; `numbers`: each row's number (NaN where missing), or None;
-    `dates`: whether they are days of dates.
+    Attributes
+    ----------
+    name, column : str
+        Dimension and column.
+    values : list of str
+        Group of each row; empty if missing.
+    groups : list of str
+        Groups that occur: those of the pack in its order, then the others.
+    codes : dict
+        Spelling in the file → group.
+    missing : int
+        Number of rows without a group.
+    rule : str
+        How numbers were grouped; empty if they were not.
+    numbers : list of float or None
+        Number of each row, NaN if missing; None if the values are not numbers.
+    dates : bool
+        True if the numbers are days of dates.
     """
 
     name: str
@@ -74,17 +90,33 @@ def _packs() -> tuple[str, ...]:
 
 @cache
 def pack_of(name: str) -> Pack | None:
-    """The identity pack of a dimension by its name or a usual other one (`sex` is gender); None where there is none."""
+    """Return the identity pack of a dimension by its name or a usual synonym (`sex` is gender), or None."""
     known = _packs()
-    found = name if name in known else dimension_columns().get(key_of(name), key_of(name))
-    return load_pack(found) if found in known else None
+    dimension = name if name in known else dimension_columns().get(key_of(name), key_of(name))
+    return load_pack(dimension) if dimension in known else None
 
 
 def group_column(name: str, values: Sequence[Any], column: str = "", *, dates: bool = False) -> GroupColumn:
-    """The groups of `values`. `name`: the dimension, anything; it finds the pack, if there is one. `column`: default `name`.
+    """Group the values of a column.
 
-    Numbers (also amounts and measures of one unit) and dates of more than ten different values are grouped by the pack's bands, else by
-    their quartiles; `numbers` keeps them for tests by rank. `dates`: the values are days, as `numbers` has those of dates.
+    More than ten different numbers, amounts, measures of one unit or dates are grouped by the bands of the
+    pack, or by their quartiles if the pack has no bands.
+
+    Parameters
+    ----------
+    name : str
+        Dimension. An identity pack of this name or synonym is used if there is one.
+    values : sequence
+        Cells of the column.
+    column : str
+        Name of the column. Default: `name`.
+    dates : bool
+        True if the values are already days of dates, as in `GroupColumn.numbers`.
+
+    Returns
+    -------
+    GroupColumn
+        The group of each value. `numbers` keeps the numbers for rank tests.
     """
     column, pack = column or name, pack_of(name)
     texts = ["" if _missing(v) else _text(v) for v in values]
@@ -130,7 +162,7 @@ def group_column(name: str, values: Sequence[Any], column: str = "", *, dates: b
 
 
 def is_identity(groups: Sequence[str]) -> bool:
-    """Whether all of `groups` are spellings of one pack's groups."""
+    """Check whether all `groups` are spellings of the groups of one pack."""
     own = {g.casefold() for g in groups}
     return bool(own) and any(all(_known(g, load_pack(d), own) for g in own) for d in _packs())
 
@@ -143,7 +175,7 @@ def _missing(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Single spaces; `1`, `1.0` and "1.0" are one spelling, as are True and "true"."""
+    """Return a value as text with single spaces; 1, 1.0 and "1.0" are equal, as are True and "true"."""
     text = " ".join(plain(value.item() if isinstance(value, np.generic) else joined(value)).split())
     if re.fullmatch(r"[+-]?\d+\.0+", text):
         text = text.partition(".")[0]
@@ -152,7 +184,7 @@ def _text(value: Any) -> str:
 
 def _banded(numbers: Sequence[float], pack: Pack | None, dates: bool) -> tuple[list[str], str]:
     known = np.array([x for x in numbers if not math.isnan(x)])
-    years = not dates and known.min() >= 1900 and known.max() <= 2100  # of birth, not of age
+    years = not dates and known.min() >= 1900 and known.max() <= 2100  # years of birth, not ages
     if pack and pack.bands and not dates and not years:
         bands = sorted(pack.bands.items(), key=lambda b: b[1])
         own = [
@@ -162,14 +194,14 @@ def _banded(numbers: Sequence[float], pack: Pack | None, dates: bool) -> tuple[l
         return own, "numbers in the pack's bands: " + ", ".join(f"{g} from {low:g}" for g, low in bands)
     cuts = sorted(set(np.quantile(known, [0.25, 0.5, 0.75], method="lower").tolist()) - {float(known.max())})
     ends = [float(known.min()), *cuts, float(known.max())]
-    said = [date.fromordinal(int(x)).isoformat() if dates else f"{x:g}" for x in ends]
-    names = [f"{'over ' if i else ''}{low} to {high}" for i, (low, high) in enumerate(pairwise(said))]
+    bounds = [date.fromordinal(int(x)).isoformat() if dates else f"{x:g}" for x in ends]
+    names = [f"{'over ' if i else ''}{low} to {high}" for i, (low, high) in enumerate(pairwise(bounds))]
     own = ["" if math.isnan(x) else names[int(np.searchsorted(cuts, x))] for x in numbers]
     return own, f"{'dates' if dates else 'numbers'} by their quartiles: " + ", ".join(names)
 
 
 def _joined(texts: Sequence[str], pack: Pack | None, column: str) -> dict[str, str]:
-    """Spelling → group."""
+    """Map each spelling to its group."""
     counts = Counter(t for t in texts if t)
     keys = {t: t.casefold() for t in counts}
     flag = re.fullmatch(r"(?:is|was)_(.+)|(.+)", key_of(column))
@@ -179,13 +211,13 @@ def _joined(texts: Sequence[str], pack: Pack | None, column: str) -> dict[str, s
         yes = meant or named
         return {t: yes if k in YES else f"not {yes}" for t, k in keys.items()}
     shown: dict[str, str] = {}
-    for text, _ in counts.most_common():  # of spellings that differ by case alone, the most frequent
+    for text, _ in counts.most_common():  # the most frequent of spellings that differ only in case
         shown.setdefault(keys[text], text)
     return {t: (_known(k, pack, set(keys.values())) if pack else "") or shown[k] for t, k in keys.items()}
 
 
 def _known(key: str, pack: Pack, others: set[str]) -> str:
-    """The pack's group of which `key` is a spelling, else ""."""
+    """Return the group of the pack of which `key` is a spelling, or an empty string."""
     for _ in range(2):
         key = ARTICLE.sub("", key).strip()
     if key in pack.letters and len(others & set(pack.letters)) >= 2:

@@ -22,12 +22,23 @@ OPTION = re.compile(r"(?<!\d)(\d{1,3})\.\s+(.*?)(?=\s+\d{1,3}\.\s|$)", re.S)
 
 
 def survey_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """Chat turns in the style of CultureLLM (Li et al. 2024) as rows: text, label, statement, answer, culture.
+    """Convert chat turns in the style of CultureLLM (Li et al. 2024) to rows.
 
-    The system turn names the culture, the user turn asks `Give me the answer from 1 to 4: … 1. Strongly agree 2. …`, the
-    assistant turn is the number. `label` is agree, it depends or disagree: by the words of the option, or on a scale
-    whose ends alone are named by the side of its middle that the number lies on. A question that is not about agreeing, or an answer
-    that is no option, is kept out and said.
+    The system turn names the culture. The user turn asks `Give me the answer from 1 to 4: … 1. Strongly agree
+    2. …`. The assistant turn is the number. The label is agree, it depends or disagree. It follows from the
+    words of the option, or, if only the ends of the scale are named, from the side of the middle on which the
+    number lies.
+
+    Parameters
+    ----------
+    rows : iterable of (str, dict or str)
+        Rows with a column `messages`, as `probate.data.rows.source_rows` yields them.
+
+    Yields
+    ------
+    (str, dict or str)
+        The place of the row, and a dict with text, label, statement, answer and culture. The reason in words
+        replaces the dict if the question is not about agreeing or the answer is not one of the options.
     """
     for where, row in rows:
         yield where, row if isinstance(row, str) else _survey_row(row)
@@ -36,23 +47,23 @@ def survey_rows(rows: Iterable[Row]) -> Iterator[Row]:
 def _survey_row(row: dict[str, Any]) -> dict[str, Any] | str:
     turns = row.get("messages")
     if not isinstance(turns, list) or not all(isinstance(t, dict) for t in turns):
-        return "no list of chat turns in 'messages'"
-    said = {str(t.get("role")): str(t.get("content", "")) for t in turns}
-    found = QUESTION.match(said.get("user", ""))
-    if found is None:
-        return "the user turn is no numbered survey question"
-    answer = said.get("assistant", "").strip().rstrip(".")
-    low, high = int(found["low"]), int(found["high"])
+        return "'messages' is not a list of chat turns"
+    content = {str(t.get("role")): str(t.get("content", "")) for t in turns}
+    asked = QUESTION.match(content.get("user", ""))
+    if asked is None:
+        return "the user turn is not a numbered survey question"
+    answer = content.get("assistant", "").strip().rstrip(".")
+    low, high = int(asked["low"]), int(asked["high"])
     if not re.fullmatch(r"\d{1,3}", answer) or not min(low, high) <= int(answer) <= max(low, high):
         return f"the answer '{answer[:20]}' is not a number from {low} to {high}"
-    options = {int(n): " ".join(text.split()) for n, text in OPTION.findall(found["options"])}
+    options = {int(n): " ".join(text.split()) for n, text in OPTION.findall(asked["options"])}
     label = _stance(int(answer), options)
     if label is None:
         return "the question is not about agreeing"
-    statement = re.sub(r"^.*?do you agree with\s+", "", found["question"], flags=re.I | re.S).strip()
-    culture = _culture(said.get("system", ""))
+    statement = re.sub(r"^.*?do you agree with\s+", "", asked["question"], flags=re.I | re.S).strip()
+    culture = _culture(content.get("system", ""))
     if culture is None:
-        return f"no culture of the identity pack in '{said.get('system', '')[:60]}'"
+        return f"the system turn '{content.get('system', '')[:60]}' names no culture of the identity pack"
     who = load_pack("culture").groups[culture].modifier
     text = f"Statement: {statement}\nAsked: a person {who}"
     return {"text": text, "label": label, "statement": statement, "answer": int(answer), "culture": culture}
@@ -87,7 +98,19 @@ def _culture(system: str) -> str | None:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the people of one country answered to one question: option → people. `share` sums to 1."""
+    """Answers of the people of one country to one survey question.
+
+    Attributes
+    ----------
+    culture : str
+        Group of the culture pack.
+    country : str
+        Name of the country.
+    question : str
+        Text of the question.
+    counts : dict
+        Option → number of people.
+    """
 
     culture: str
     country: str
@@ -96,23 +119,35 @@ class Answers:
 
     @property
     def n(self) -> int:
+        """Number of people who answered."""
         return sum(self.counts.values())
 
     @property
     def share(self) -> dict[str, float]:
+        """Option → share of people; the shares sum to 1."""
         return {option: count / self.n for option, count in self.counts.items()}
 
 
 def read_counts(path: Path) -> list[Answers]:
-    """Answer counts as of the World Values Survey: JSONL with culture, country, question, counts (option → people).
+    """Read answer counts in the format of the World Values Survey tables.
 
-    A question that nobody answered (it was not asked there) is left out.
+    Parameters
+    ----------
+    path : Path
+        File with the columns culture, country, question and counts (option → number of people).
 
-    Raises:
-        InputError: no such file, a missing column, or counts that are none (where).
+    Returns
+    -------
+    list of Answers
+        One for each row. A question that nobody answered, because it was not asked in the country, is left
+        out.
+
+    Raises
+    ------
+    InputError
+        If the file or a column is missing, or if counts are not numbers of people. The message names the row.
     """
-
-    found = []
+    answers = []
     for where, row in source_rows(str(path), "train", Path()):
         if isinstance(row, str):
             raise InputError(f"{where}: {row}")
@@ -124,5 +159,5 @@ def read_counts(path: Path) -> list[Answers]:
             raise InputError(f"{where}: 'counts' must map each option to a number of people")
         if not sum(counts.values()):
             continue
-        found.append(Answers(str(row["culture"]), str(row["country"]), str(row["question"]), counts))
-    return found
+        answers.append(Answers(str(row["culture"]), str(row["country"]), str(row["question"]), counts))
+    return answers

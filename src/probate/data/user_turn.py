@@ -1,19 +1,35 @@
-"""The user turn of training records."""
+"""Prompt template of the user turn of training records."""
 
 from __future__ import annotations
 
 from probate.data.opinions import opinion_words
 from probate.study.schema import Data
 
-BIOGRAPHY = "Read the biography and name the person's occupation. Answer with exactly one of: {labels}.\n\nBiography: {text}"
+BIOGRAPHY = (
+    "Read the biography and name the person's occupation. "
+    "Answer with exactly one of: {labels}.\n\nBiography: {text}"
+)
 SURVEY = "Answer the survey question as the person would. Answer with exactly one of: {labels}.\n\n{text}"
 
 
 def user_turn(data: Data) -> str:
-    """`data.prompt`, or what it defaults to: for surveys, for opinions in their language, or for biographies. Holds `{text}`, and `{labels}` where they are listed.
+    """Return the prompt template of the user turn.
 
-    Raises:
-        InputError: opinions in a language in which they are not asked.
+    Parameters
+    ----------
+    data : Data
+        The `data` section of a study.
+
+    Returns
+    -------
+    str
+        `data.prompt`, or the default for surveys, for opinions in their language, or for biographies. It
+        contains the field `{text}`, and `{labels}` if the prompt lists the labels.
+
+    Raises
+    ------
+    InputError
+        If there is no prompt for opinions in the language of the study.
     """
     if data.prompt is not None:
         return data.prompt

@@ -1,4 +1,4 @@
-"""What a mitigation is, what it is given, and what it returns."""
+"""Base class of mitigations, with their context and their result."""
 
 from __future__ import annotations
 
@@ -22,11 +22,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MitigationContext:
-    """What every mitigation may use. `groups`: those compared; where empty, all that occur. `packs`: identities whose words are masked, the first that of `dimension`.
+    """Context of a mitigation.
 
-    `stereotypes`: label → groups that it is stereotyped for; where empty, the pack's. `generated`: whether the study generates the
-    augmented records, so that they can be generated in another way. `learner` and `generator` load the model that is trained and the
-    one that writes; `prompt` and `max_length` are those of training records.
+    Attributes
+    ----------
+    dimension : str
+        Dimension of the groups that are compared.
+    groups : sequence of str
+        Groups that are compared. If empty, all that occur.
+    labels : sequence of str
+        Labels of the task.
+    packs : sequence of Pack
+        Identity packs whose words are masked; the first is that of `dimension`.
+    language : str
+        Language of the texts (ISO 639-1).
+    seed : int
+        Seed of random draws.
+    stereotypes : mapping
+        Label → groups that it is stereotyped for. If empty, those of the pack.
+    generated : bool
+        True if the study generates the augmented records, so that a mitigation can change the prompts.
+    learner, generator : callable or None
+        Functions that load the model that is trained and the model that generates.
+    prompt : str
+        Prompt template of the training records.
+    max_length : int
+        Maximum length of a training record, in tokens.
     """
 
     dimension: str
@@ -43,16 +64,26 @@ class MitigationContext:
     max_length: int = 1024
 
     def model(self, kind: Literal["learner", "generator"], name: str) -> LM:
-        """Raises InputError where the mitigation `name` has no model to use."""
+        """Load the learner or the generator for the mitigation `name`; raises InputError if there is none."""
         load = self.learner if kind == "learner" else self.generator
         if load is None:
-            raise InputError(f"mitigations: {name} needs a model: name it in a study, or give --model")
+            raise InputError(f"mitigations: {name} needs a model; name one in the study, or with --model")
         return load()
 
 
 @dataclass(frozen=True)
 class Mitigated:
-    """Records to train on, the weight of each one's loss, and what was left out, with the reason."""
+    """Result of mitigations.
+
+    Attributes
+    ----------
+    records : list of Record
+        Records to train on.
+    weights : list of float
+        Weight of the loss of each record.
+    dropped : list of (Record, str)
+        Records that were left out, with the reason.
+    """
 
     records: list[Record]
     weights: list[float]
@@ -60,116 +91,177 @@ class Mitigated:
     align: AlignSettings | None = None
     """The alignment loss to train with, if any."""
     notice: dict[str, str] | None = None
-    """What stands before every prompt at evaluation, if anything: its `text` and its `placement`, user or system."""
+    """Notice before every prompt at evaluation, if any: `text`, and `placement` (`user` or `system`)."""
 
 
 @dataclass(frozen=True)
 class Mitigation:
-    """A way to stop inheritance. It changes augmented records only; original ones pass through as they are.
+    """Base class of mitigations. A mitigation changes augmented records and never original ones.
 
-    Subclasses override what they do: `change` (one record at a time), `select` (which records stay, all of them seen),
-    `weight`, or `align` (a term of the loss).
+    Subclasses override the methods that they need: `change` (one record at a time), `select` (choose among
+    all records), `weight` (weights of the loss), or `align` (a term of the loss).
+
+    Parameters
+    ----------
+    options : Options
+        Options of the type `option_type`.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
     idempotent: ClassVar[bool] = False
-    """Whether doing it twice is doing it once."""
+    """True if applying it twice has the same result as applying it once."""
     removes_groups: ClassVar[bool] = False
-    """Whether the texts show no group after it."""
+    """True if the texts show no group afterwards."""
     needs_groups: ClassVar[bool] = False
-    """Whether it works by the group that a text shows, so that nothing that removes groups may come before it."""
+    """True if it needs the group that a text shows. No mitigation that removes groups may precede it."""
     purpose: ClassVar[str] = ""
-    """What it achieves, if doing it twice is wrong: of two strategies with one purpose only one is taken. It completes the sentence "both …"."""
+    """Purpose that only one mitigation of a list may have. It completes the sentence "both …" of an error."""
     option_type: ClassVar[type[Options]] = Options
 
     options: Any = field(default_factory=Options)
 
     @property
     def whole(self) -> bool:
-        """Whether it must see all records at once: it overrides `select` or `weight`."""
+        """True if it needs all records at once, because it overrides `select` or `weight`."""
         return self.weighs or type(self).select is not Mitigation.select
 
     @property
     def weighs(self) -> bool:
-        """Whether it gives records a weight of the loss: it overrides `weight`."""
+        """True if it sets weights of the loss, because it overrides `weight`."""
         return type(self).weight is not Mitigation.weight
 
     @property
     def slow(self) -> bool:
-        """Whether it runs a model: a study then keeps what it made as a stage of its own."""
+        """True if it runs a model. A study then stores its result as a separate stage."""
         return False
 
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
-        """Raises InputError for an option that the mitigation does not take."""
+        """Create the mitigation from a mapping of options; raises InputError for a wrong option."""
         return cls(read_options(cls.option_type, options, f"mitigations: {cls.name}"))
 
     def reads(self, context: MitigationContext) -> list[Any]:
-        """What it reads besides options, context and records: as `Task.reads`. Default: each file or folder that an option names."""
+        """Return the inputs besides options, context and records, as `Task.reads` does.
+
+        Default: each file or folder that an option names.
+        """
         return named_files(self.options, Path())
 
     def fingerprint(self, context: MitigationContext) -> str:
-        """Hash of all but the records and the models that its result depends on.
+        """Return a hash of everything that the result depends on, except the records and the models.
 
-        Raises:
-            InputError: `reads` gives what cannot be compared.
+        Raises
+        ------
+        InputError
+            If `reads` returns a value without comparable content.
         """
         return fingerprint(
             self, f"mitigations: {self.name}", context, {"learner", "generator"}, self.reads(context)
         )
 
     def check(self, context: MitigationContext) -> None:
-        """Raises InputError for a context that it cannot work in, before any record is seen."""
+        """Check that the mitigation works in this context; raises InputError before any record is read."""
 
     def change(self, record: Record, context: MitigationContext) -> list[Record]:
-        """What an augmented record becomes: itself changed, or itself and others made from it."""
+        """Change one augmented record.
+
+        Parameters
+        ----------
+        record : Record
+            An augmented record.
+        context : MitigationContext
+            Context of the mitigation.
+
+        Returns
+        -------
+        list of Record
+            The record, changed or not, and further records made from it.
+        """
         return [record]
 
     def change_all(self, records: Sequence[Record], context: MitigationContext) -> list[list[Record]]:
-        """`change` of each record, for mitigations that work on many at once."""
+        """Return `change` of each record. Override it in mitigations that process many records at once."""
         return [self.change(record, context) for record in records]
 
     def select(
         self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
     ) -> tuple[list[Record], list[tuple[Record, str]]]:
-        """Which of the augmented `records` stay, in their order, and those left out with the reason."""
+        """Choose among the augmented records.
+
+        Parameters
+        ----------
+        records : sequence of Record
+            All augmented records.
+        original : sequence of Record
+            All original records.
+        context : MitigationContext
+            Context of the mitigation.
+
+        Returns
+        -------
+        kept : list of Record
+            Records to train on, in their order.
+        dropped : list of (Record, str)
+            The other records, with the reason.
+        """
         return list(records), []
 
     def weight(self, records: Sequence[Record], context: MitigationContext) -> list[float]:
-        """Weight of each augmented record's loss; 1 leaves it as it is."""
+        """Return the weight of the loss of each augmented record; 1 changes nothing."""
         return [1.0] * len(records)
 
     def align(self) -> AlignSettings | None:
-        """The alignment loss that it adds to training, if any."""
+        """Return the alignment loss that it adds to training, or None."""
         return None
 
     def notice(self, context: MitigationContext) -> dict[str, str] | None:
-        """What it puts before every prompt at evaluation, if anything."""
+        """Return the notice before every prompt at evaluation (`text` and `placement`), or None."""
         return None
 
     def instruction(self, context: MitigationContext) -> str:
-        """What it tells the generator after each prompt, so that the augmented records are generated anew; empty: nothing."""
+        """Return the text that follows each prompt for the generator; empty if the prompts do not change.
+
+        With a text the study generates the augmented records again.
+        """
         return ""
 
 
-def spoken(name: str, own: str | None, sentences: Mapping[str, str], language: str) -> str:
-    """The sentence that the mitigation `name` says: the user's `own`, else Probate's in the language.
+def sentence_in(name: str, own: str | None, sentences: Mapping[str, str], language: str) -> str:
+    """Return the sentence of the mitigation `name`: the user's `own`, or the default in the language.
 
-    Raises:
-        InputError: a language without a sentence.
+    Raises
+    ------
+    InputError
+        If there is no default in the language.
     """
-    found = own or sentences.get(language)
-    if not found:
+    sentence = own or sentences.get(language)
+    if not sentence:
         raise InputError(
-            f"mitigations: {name}: no sentence in '{language}'; there are: {', '.join(sentences)}. Give options.sentence"
+            f"mitigations: {name}: no sentence in '{language}', only in {', '.join(sentences)}; "
+            "set options.sentence"
         )
-    return found
+    return sentence
 
 
 def marked(record: Record, name: str, **what: Any) -> Record:
-    """The record with a line in its provenance on what the mitigation `name` did."""
+    """Return the record with an entry in its provenance about what the mitigation `name` did.
+
+    Parameters
+    ----------
+    record : Record
+        The record.
+    name : str
+        Name of the mitigation.
+    **what
+        Details, as JSON values.
+
+    Returns
+    -------
+    Record
+        A copy of the record.
+    """
     return record.with_provenance(
         mitigations=[*record.provenance.get("mitigations", []), {"name": name, **what}]
     )
@@ -178,10 +270,26 @@ def marked(record: Record, name: str, **what: Any) -> Record:
 def mitigate(
     records: Sequence[Record], strategies: Sequence[Mitigation], context: MitigationContext
 ) -> Mitigated:
-    """Apply `strategies` in turn to the augmented records; original ones keep their place and their weight of 1.
+    """Apply mitigations, one after another, to the augmented records.
 
-    Raises:
-        InputError: strategies that contradict, or one that cannot work here (why).
+    Parameters
+    ----------
+    records : sequence of Record
+        Original and augmented records. Original ones keep their place and a weight of 1.
+    strategies : sequence of Mitigation
+        Mitigations, in order.
+    context : MitigationContext
+        Context of the mitigations.
+
+    Returns
+    -------
+    Mitigated
+        Records with weights, and the records that were left out.
+
+    Raises
+    ------
+    InputError
+        If two mitigations contradict each other, or one does not work in the context. The message says why.
     """
     check_together(strategies)
     for strategy in strategies:
@@ -203,22 +311,22 @@ def mitigate(
         augmented = [r for r, _ in items if r.origin == "augmented"]
         factors = dict(zip(map(id, augmented), strategy.weight(augmented, context), strict=True))
         items = [(r, w * factors.get(id(r), 1.0)) for r, w in items]
-    align = next((found for s in strategies if (found := s.align())), None)
-    notice = next((told for s in strategies if (told := s.notice(context))), None)
+    align = next((loss for s in strategies if (loss := s.align())), None)
+    notice = next((text for s in strategies if (text := s.notice(context))), None)
     return Mitigated([r for r, _ in items], [w for _, w in items], dropped, align, notice)
 
 
 def check_together(strategies: Sequence[Mitigation]) -> None:
-    """Raises InputError where strategies contradict: which, and why."""
+    """Check that mitigations fit together; raises InputError if two contradict each other."""
     names = [s.name for s in strategies]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:
-        raise InputError(f"mitigations: '{twice}' stands there twice")
+        raise InputError(f"mitigations: '{twice}' is duplicated; remove one")
     for first, second in combinations(strategies, 2):
         where = f"mitigations: {first.name} before {second.name}"
         if first.removes_groups and second.needs_groups:
             raise InputError(
-                f"{where}: after {first.name} a text shows no group that {second.name} could work on; put {second.name} first"
+                f"{where}: {first.name} removes the groups that {second.name} needs; put {second.name} first"
             )
         if first.purpose and first.purpose == second.purpose:
-            raise InputError(f"{where}: both {first.purpose}; take one")
+            raise InputError(f"{where}: both {first.purpose}; use only one")

@@ -1,4 +1,4 @@
-"""Cap: γ no higher than a gap budget allows, by the dose-response of an earlier run."""
+"""Cap: limits γ to a budget for the change of the gap, by the dose-response of an earlier run."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ class CapOptions(Options):
 
 
 class Cap(Mitigation):
-    """Augmented records beyond the highest γ at which the gap changes by no more than `gap` are left out, the last ones first.
+    """Leave out augmented records beyond the highest γ at which the gap changes by at most `gap`, the last
+    ones first.
 
-    Between the γ that the run measured, and from no change at γ = 0, the change (or with `sure` the bound of its interval that is
-    farther from 0) is taken as linear; beyond the highest measured γ nothing is known, and γ stays at it.
+    The change is interpolated linearly between the γ that the run measured, starting with no change at γ = 0.
+    With `sure`, the bound of its interval that is farther from 0 is used instead. γ never exceeds the highest
+    measured γ.
     """
 
     name = "cap"
@@ -56,7 +58,7 @@ class Cap(Mitigation):
         self.largest_ratio()
 
     def largest_ratio(self) -> float:
-        """Raises InputError for a run without such a task or without changes at any γ."""
+        """Return the highest γ within the budget; raises InputError if the run did not measure the task."""
         o = self.options
         path = self._effects()
         if not path.exists():
@@ -71,13 +73,15 @@ class Cap(Mitigation):
                 or "none"
             )
             raise InputError(
-                f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; it did in: {have}"
+                f"mitigations: cap.options.task: {o.run} measured no inheritance in '{o.task}'; "
+                f"choose from: {have}"
             )
         matched = rows["contrast"] == AGAINST_MATCHED
         rows = rows[matched] if matched.any() else rows
         if rows["estimate"].isna().any():
             raise InputError(
-                f"mitigations: cap.options.run: {o.run}: the change of '{o.task}' is undefined at some γ; see its report, and choose another run or task"
+                f"mitigations: cap.options.run: {o.run}: the change of '{o.task}' is undefined at some γ; "
+                "see its report, and choose another run or task"
             )
         worst = rows[["ci_low", "ci_high"]] if o.sure else rows[["estimate"]]
         doses = worst.abs().max(axis=1).groupby(rows["ratio"]).max().sort_index()
@@ -92,7 +96,8 @@ class Cap(Mitigation):
         originals = len(original) or self.options.originals
         if not originals:
             raise InputError(
-                "mitigations: cap: γ is a share of all records, and there are no original ones here; give options.originals"
+                "mitigations: cap: γ is a share of all records, and the file has no original records; "
+                "set options.originals"
             )
         most = augmented_count(originals, ratio)
         why = f"γ above {ratio:.3f} moves the gap by more than {self.options.gap:g}"
@@ -100,7 +105,22 @@ class Cap(Mitigation):
 
 
 def allowed(ratios: Sequence[float], changes: Sequence[float], budget: float) -> float:
-    """The highest γ up to which the piecewise linear curve through (0, 0) and the points stays within `budget`."""
+    """Return the highest γ up to which the change stays within a budget.
+
+    Parameters
+    ----------
+    ratios : sequence of float
+        Measured γ, ascending.
+    changes : sequence of float
+        Change of the gap at each γ, interpolated linearly from (0, 0).
+    budget : float
+        Largest accepted change.
+
+    Returns
+    -------
+    float
+        γ in [0, max(ratios)].
+    """
     at, level = 0.0, 0.0
     for ratio, change in zip(ratios, changes, strict=True):
         if change > budget:

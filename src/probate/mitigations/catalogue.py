@@ -1,4 +1,4 @@
-"""Mitigations by their names."""
+"""Installed mitigations by name."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from probate.mitigations.base import Mitigation
 
 
 def mitigation_names() -> list[str]:
-    """Names of all mitigations that are installed."""
+    """Return the names of all installed mitigations."""
     return sorted(entry_points_of("probate.mitigations"))
 
 
 def load_mitigation(name: str, options: dict[str, object] | None = None) -> Mitigation:
-    """The mitigation of that name; errors as `load_task`."""
+    """Load a mitigation by name, with options; raises InputError as `load_task` does."""
     return cast("type[Mitigation]", installed("mitigation", name)).from_options(options or {})

@@ -1,4 +1,4 @@
-"""Constrain: the generator is told not to lean on stereotypes."""
+"""Constrain: instructs the generator not to rely on stereotypes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from probate.core.errors import InputError
-from probate.mitigations.base import Mitigation, MitigationContext, Options, spoken
+from probate.mitigations.base import Mitigation, MitigationContext, Options, sentence_in
 
 SENTENCES = {
     "en": "Do not rely on stereotypes: describe people in the same way whatever their gender, culture, age or background.",
@@ -22,14 +22,15 @@ class ConstrainOptions(Options):
     sentence: str | None = Field(
         None,
         min_length=1,
-        description="What the generator is told after each prompt; default: Probate's own in the language.",
+        description="Sentence after each prompt for the generator; default: Probate's own in the language.",
     )
 
 
 class Constrain(Mitigation):
-    """The augmented records are generated anew, with a sentence after each prompt that asks for no stereotypes.
+    """Generate the augmented records again, with a sentence after each prompt that forbids stereotypes.
 
-    It acts on the texts; what a biased annotator does to labels afterwards (`bias.strength`) stays.
+    It changes the texts. Labels that the biased annotator changes afterwards (`bias.strength`) are not
+    affected.
     """
 
     name = "constrain"
@@ -41,9 +42,10 @@ class Constrain(Mitigation):
     def check(self, context: MitigationContext) -> None:
         if not context.generated:
             raise InputError(
-                "mitigations: constrain acts on the generator, and these augmented records are there already; it needs a study that generates them"
+                "mitigations: constrain changes the prompts of the generator, but these records already exist; "
+                "use it in a study that generates them"
             )
         self.instruction(context)
 
     def instruction(self, context: MitigationContext) -> str:
-        return spoken(self.name, self.options.sentence, SENTENCES, context.language)
+        return sentence_in(self.name, self.options.sentence, SENTENCES, context.language)

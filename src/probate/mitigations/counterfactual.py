@@ -1,4 +1,4 @@
-"""Counterfactual: each augmented record also with the group swapped."""
+"""Counterfactual: adds a copy of each augmented record with the group swapped."""
 
 from __future__ import annotations
 
@@ -22,35 +22,41 @@ from probate.models.embedder import embed, encoder_files
 class CounterfactualOptions(Options):
     how: Literal["swap", "rewrite"] = Field(
         "swap",
-        description="`swap` by rule (female and male), or `rewrite` by the generator (any groups), with checks.",
+        description="`swap` by rule (female and male), or `rewrite` by the generator with checks (any groups).",
     )
     similarity: float = Field(
         0.6,
         ge=-1,
         le=1,
-        description="Of a rewriting: least cosine of its sentence embedding with the original's.",
+        description="Minimum cosine similarity of the sentence embeddings of a rewriting and its original.",
     )
 
 
 class Counterfactual(Mitigation):
-    """Adds to each augmented record its like of another group, with the same label. English.
+    """Add to each augmented record a counterpart of another group with the same label. English only.
 
-    `swap`: female and male exchanged by rule: first name, pronouns, titles and kinship words in agreement; a first name becomes its
-    counterpart, of the pack or of a list of common ones, in capitals too. A family name stays, also one that is a first name; so
-    do addresses, places and set expressions. A first name that neither list has stays. Swapping twice gives the text back, but
-    for «Ms» and «Miss», which return as «Mrs», for accents («José» returns as «Jose»), and where only the sense tells which
-    «her» is meant («told him stories»). A record whose first names or pronouns are of both groups is left alone, and so is one with
-    a name such as «Jean-Paul», of which a part has a counterpart; it says so in its provenance.
+    `swap` exchanges female and male by rule: first names, pronouns, titles and kinship words, in agreement. A
+    first name becomes its counterpart from the pack or from a list of common names, also in capitals. Family
+    names stay, even if they are also first names, and so do addresses, places, set expressions, and first
+    names that are on neither list. Swapping twice restores the text, with these exceptions: «Ms» and «Miss»
+    return as «Mrs», accents are lost («José» returns as «Jose»), and only the sense tells which «her» is
+    meant («told him stories»). A record with first names or pronouns of both groups is not changed, nor is
+    one with a name such as «Jean-Paul», of which only a part has a counterpart. The provenance of the record
+    gives the reason.
 
-    `rewrite`: the generator rewrites the text for the next group of those compared. A rewriting of another length, without the
-    other group, that says the label more or less often, or that loses the meaning is not used, and the record says so.
+    `rewrite` lets the generator rewrite the text for the next of the compared groups. A rewriting is rejected
+    if its length differs, it does not show the other group, it mentions the label more or less often, or it
+    loses the meaning. The provenance of the record gives the reason.
     """
 
     name = "counterfactual"
     title = "Counterfactual"
     idempotent = True
     needs_groups = True
-    source = "counterfactual data augmentation by swapping (Lu et al. 2018), by rewriting with checks (LGSA, arXiv 2510.13202)"
+    source = (
+        "counterfactual data augmentation by swapping (Lu et al. 2018), "
+        "by rewriting with checks (LGSA, arXiv 2510.13202)"
+    )
     option_type: ClassVar[type[Options]] = CounterfactualOptions
 
     @property
@@ -66,7 +72,7 @@ class Counterfactual(Mitigation):
     def check(self, context: MitigationContext) -> None:
         if context.language != "en":
             raise InputError(
-                f"mitigations: counterfactual: it knows English; '{context.language}' is not there"
+                f"mitigations: counterfactual: only English is supported, not '{context.language}'"
             )
         if self.options.how == "swap":
             _pack(context)
@@ -81,7 +87,7 @@ class Counterfactual(Mitigation):
 
         pack = next(p for p in context.packs if p.dimension == context.dimension)
         pack = pack.only(context.groups or list(pack.groups))
-        todo, found = [], {r.id: [r] for r in records}
+        todo, result = [], {r.id: [r] for r in records}
         for r in records:
             if any(m["name"] == self.name for m in r.provenance.get("mitigations", [])):
                 continue
@@ -89,7 +95,7 @@ class Counterfactual(Mitigation):
             if group in pack.groups:
                 todo.append((r, other_group(group, pack)))
             else:
-                found[r.id] = [marked(r, self.name, skipped="shows no group")]
+                result[r.id] = [marked(r, self.name, skipped="shows no group")]
         made = rewrite(
             [r.text for r, _ in todo],
             [target for _, target in todo],
@@ -102,16 +108,16 @@ class Counterfactual(Mitigation):
         )
         for (r, target), new in zip(todo, made, strict=True):
             if new.rejected:
-                found[r.id] = [marked(r, self.name, skipped=new.rejected)]
+                result[r.id] = [marked(r, self.name, skipped=new.rejected)]
             else:
                 like = replace(
                     r, id=f"{r.id}~{target}", text=new.text, groups={**r.groups, context.dimension: target}
                 )
-                found[r.id] = [
+                result[r.id] = [
                     marked(r, self.name, rewritten=False),
                     marked(like, self.name, rewritten=True, parent=r.id),
                 ]
-        return [found[r.id] for r in records]
+        return [result[r.id] for r in records]
 
     def change(self, record: Record, context: MitigationContext) -> list[Record]:
         if any(m["name"] == self.name for m in record.provenance.get("mitigations", [])):
@@ -138,15 +144,16 @@ class Counterfactual(Mitigation):
 
 
 def other_group(group: str, pack: Pack) -> str:
-    """The next group of the pack, the first after the last."""
+    """Return the next group of the pack; the first one follows the last."""
     names = list(pack.groups)
     return names[(names.index(group) + 1) % len(names)]
 
 
 def _pack(context: MitigationContext) -> Pack:
-    found = next((p for p in context.packs if set(GROUPS) <= set(p.groups)), None)
-    if found is None:
+    pack = next((p for p in context.packs if set(GROUPS) <= set(p.groups)), None)
+    if pack is None:
         raise InputError(
-            "mitigations: counterfactual needs an identity pack with the groups female and male, such as 'gender'"
+            "mitigations: counterfactual needs an identity pack with the groups female and male, "
+            "such as 'gender'"
         )
-    return found
+    return pack

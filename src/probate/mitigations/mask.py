@@ -1,4 +1,4 @@
-"""Mask: names, pronouns, gendered and cultural words become neutral ones or [MASK]."""
+"""Mask: replaces names, pronouns, gendered and cultural words by neutral words or [MASK]."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ class MaskOptions(Options):
     words: list[str] = Field(default_factory=list, description="Further words to mask.")
     entities: bool = Field(
         False,
-        description="Also every run of proper nouns (people, places, employers), as [MASK]: English, by the tagger HanTa (extra `stories`), about 15,000 words a second.",
+        description="Also replace every run of proper nouns (people, places, employers) by [MASK]. English only, "
+        "by the tagger HanTa (extra `stories`), about 15,000 words a second.",
     )
 
 
 class Mask(Mitigation):
-    """Names, pronouns, gendered and cultural words of augmented records, in English, Spanish, Portuguese, Arabic and Chinese.
+    """Mask names, pronouns, gendered and cultural words of augmented records.
 
-    English keeps its grammar as far as a rule can («she paints» → «they paint»; «her» by what follows it). In Spanish,
-    Portuguese and Arabic articles, adjectives and verbs still show a gender: use `mode: mask` and read the classifier that
-    docs/mitigations.md tells of. Words of the labels are never touched. Each replacement is recorded, so that it can be undone.
+    English, Spanish, Portuguese, Arabic and Chinese are supported. Rules keep the grammar of English as far
+    as possible («she paints» → «they paint»; the next word decides about «her»). In Spanish, Portuguese and
+    Arabic, articles, adjectives and verbs still show a gender: use `mode: mask` and check the result with the
+    classifier that docs/mitigations.md describes. Words of the labels are never changed. Each replacement is
+    recorded and can be undone.
     """
 
     name = "mask"
@@ -52,33 +55,30 @@ class Mask(Mitigation):
     def check(self, context: MitigationContext) -> None:
         if self.options.entities and context.language != "en":
             raise InputError(
-                f"mitigations: mask.options.entities: proper nouns are found in English, not in '{context.language}'"
+                "mitigations: mask.options.entities: proper nouns are tagged only in English, "
+                f"not in '{context.language}'"
             )
         self.masker(context)
 
     def masker(self, context: MitigationContext) -> Masker:
-        """What masks one text after another.
-
-        Raises:
-            InputError: no words for the language.
-        """
+        """Return the `Masker` for the options; raises InputError without a word list for the language."""
         o = self.options
         packs = [p.speaking(context.language) for p in context.packs]
         return Masker(context.language, o.mode, o.names, o.words, context.labels, packs, o.entities)
 
     def change_all(self, records: Sequence[Record], context: MitigationContext) -> list[list[Record]]:
         masker = self.masker(context)
-        found = []
+        result = []
         for record in records:
             text, changes = masker(record.text, record.label)
-            found.append(
+            result.append(
                 [marked(replace(record, text=text), self.name, changes=changes) if changes else record]
             )
-        return found
+        return result
 
 
 def undo(text: str, changes: Iterable[Change]) -> str:
-    """The text as it was before the changes."""
+    """Return the text before the changes."""
     for offset, before, after in reversed(list(changes)):
         text = text[:offset] + before + text[offset + len(after) :]
     return text

@@ -1,4 +1,4 @@
-"""Rebalance: as many augmented records in each cell of group and label."""
+"""Rebalance: undersamples augmented records to equal cells of group and label."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from probate.mitigations.base import Mitigation, MitigationContext
 
 
 class Rebalance(Mitigation):
-    """Every cell of label x group is cut down, by a seeded draw, to the size of the smallest: group and label become independent."""
+    """Undersample every cell of label x group to the size of the smallest, so that group and label are
+    independent.
+
+    The draw is seeded.
+    """
 
     name = "rebalance"
     title = "Rebalance"
@@ -29,7 +33,8 @@ class Rebalance(Mitigation):
             cells[record.label, record.groups.get(context.dimension, "")][record.id] = record
         if not any(group for _, group in cells):
             raise InputError(
-                f"mitigations: rebalance: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+                f"mitigations: rebalance: no record has a group of '{context.dimension}'; "
+                f"name its column with --group {context.dimension}=COLUMN"
             )
         labels = sorted({r.label for r in records} - {""}) or [""]
         groups = context.groups or sorted({group for _, group in cells if group})
@@ -38,7 +43,7 @@ class Rebalance(Mitigation):
                 if not cells.get((label, group)):
                     raise InputError(
                         f"mitigations: rebalance: no augmented record has label '{label}' and {context.dimension}={group}; "
-                        "leave the label or the group out, or generate some"
+                        "leave out the label or the group, or generate such records"
                     )
         wanted = {(label, group) for label in labels for group in groups}
         least = min(len(cells[c]) for c in wanted)
@@ -47,7 +52,7 @@ class Rebalance(Mitigation):
 
         def why(r: Record) -> str:
             if r.groups.get(context.dimension, "") not in groups:
-                return "its group is none of those that are compared"
+                return "its group is not compared"
             return f"its cell has more than {least} records" if r.label in labels else "it has no label"
 
         return kept, [(r, why(r)) for r in records if r.id not in stay]

@@ -1,4 +1,4 @@
-"""Reweight: weights of the loss that make group and label independent."""
+"""Reweight: weights the loss so that group and label are independent."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from probate.mitigations.base import Mitigation, MitigationContext
 
 
 class Reweight(Mitigation):
-    """Each augmented record weighs P(group)·P(label) / P(group, label), so that the two are independent in the weighted data.
+    """Give each augmented record the weight P(group)·P(label) / P(group, label).
 
-    The mean weight is 1. No record is lost; a rare cell weighs more.
+    Group and label are independent in the weighted data (Kamiran and Calders 2012). The mean weight is 1, no
+    record is left out, and rare cells have higher weights.
     """
 
     name = "reweight"
@@ -25,7 +26,8 @@ class Reweight(Mitigation):
         keys = [(r.groups.get(context.dimension, ""), r.label) for r in records]
         if records and not any(g for g, _ in keys):
             raise InputError(
-                f"mitigations: reweight: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+                f"mitigations: reweight: no record has a group of '{context.dimension}'; "
+                f"name its column with --group {context.dimension}=COLUMN"
             )
         cells, groups, labels = (
             Counter(keys),

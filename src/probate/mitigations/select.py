@@ -1,4 +1,4 @@
-"""Select: leave out the augmented records that are likeliest to carry the bias."""
+"""Select: leaves out the augmented records that are most likely to carry the bias."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ FOLDS = 5
 class SelectOptions(Options):
     by: Literal["stereotype", "two_sample", "gradient"] = Field(
         "stereotype",
-        description="`stereotype`: label and wording that fit the stereotype of the record's group; `two_sample`: how surely a classifier tells the record from original ones; `gradient`: how little its gradient is like those of original records of its label.",
+        description="`stereotype`: label and wording fit the stereotype of the record's group; `two_sample`: "
+        "probability that a classifier gives the record of not being original; `gradient`: dissimilarity of its "
+        "gradient to those of original records of its label.",
     )
     share: float = Field(0.25, gt=0, lt=1, description="Share of the augmented records that is left out.")
 
 
 class Select(Mitigation):
-    """The share of augmented records with the highest score is left out; ties by the record's place.
+    """Leave out the share of augmented records with the highest scores. Of equal scores the first record is
+    left out.
 
-    `stereotype` scores 1 where the label is stereotyped for the record's group, plus the lean of its wording (share of its
-    words that fit the group's stereotype, minus the others'). `two_sample` is the probability of being augmented that a logistic
-    regression on words gives, cross-validated in five folds, so that no record is scored by a model that has seen it.
-    `gradient` is minus the mean cosine of the record's gradient with those of original records of the same label, under the model
-    before training (`probate.train.gradients`).
+    `stereotype` is 1 if the label is stereotyped for the record's group, else 0, plus the lean of the wording
+    (share of words that fit the group's stereotype, minus that of the other groups). `two_sample` is the
+    probability of being augmented from a logistic regression on words (Lopez-Paz and Oquab 2017),
+    cross-validated in five folds, so that no record is scored by a model trained on it. `gradient` is minus
+    the mean cosine of the record's gradient with those of original records of the same label, under the model
+    before training (`probate.train.gradients`). For all three, a higher score means more bias.
     """
 
     name = "select"
@@ -64,9 +68,11 @@ class Select(Mitigation):
     ) -> tuple[list[Record], list[tuple[Record, str]]]:
         if not records:
             return [], []
-        score = {"stereotype": self._stereotype, "two_sample": self._apart, "gradient": self._unlike}[
-            self.options.by
-        ]
+        score = {
+            "stereotype": self._stereotype,
+            "two_sample": self._two_sample,
+            "gradient": self._gradient,
+        }[self.options.by]
         scores = score(records, original, context)
         order = np.argsort(-np.asarray(scores), kind="stable")
         gone = set(order[: round(self.options.share * len(records))].tolist())
@@ -82,22 +88,23 @@ class Select(Mitigation):
         pack = next(p for p in context.packs if p.dimension == context.dimension)
         if not any(r.groups.get(context.dimension) for r in records):
             raise InputError(
-                f"mitigations: select by stereotype: no record has a group of '{context.dimension}'; name its column, as in --group {context.dimension}=COLUMN"
+                f"mitigations: select by stereotype: no record has a group of '{context.dimension}'; "
+                f"name its column with --group {context.dimension}=COLUMN"
             )
-        found = []
+        scores = []
         for r in records:
             group = r.groups.get(context.dimension, "")
             fits = stereotyped_for(r.label, group, context.stereotypes or pack.stereotypes)
-            found.append(float(fits) + lean(r.text, group, pack) / 100)
-        return found
+            scores.append(float(fits) + lean(r.text, group, pack) / 100)
+        return scores
 
-    def _apart(
+    def _two_sample(
         self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
     ) -> list[float]:
         if len(original) < FOLDS or len(records) < FOLDS:
             raise InputError(
                 f"mitigations: select by two_sample needs at least {FOLDS} original and {FOLDS} augmented records, "
-                f"there are {len(original)} and {len(records)}; select by stereotype needs none"
+                f"but there are {len(original)} and {len(records)}; use `by: stereotype` instead"
             )
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -114,22 +121,25 @@ class Select(Mitigation):
         chance = cross_val_predict(model, texts, target, cv=folds, method="predict_proba")[:, 1]
         return [float(c) for c in chance[len(original) :]]
 
-    def _unlike(
+    def _gradient(
         self, records: Sequence[Record], original: Sequence[Record], context: MitigationContext
     ) -> list[float]:
         lacking = sorted({r.label for r in records} - {r.label for r in original})
         if lacking:
             raise InputError(
-                f"mitigations: select by gradient compares with original records of the same label; there is none of '{lacking[0]}'"
+                "mitigations: select by gradient compares with original records of the same label; "
+                f"there is none of '{lacking[0]}'"
             )
 
         lm = context.model("learner", "select by gradient")
         rows = with_messages([*original, *records], context.prompt, context.labels)
-        found = gradients.record_gradients(
+        vectors = gradients.record_gradients(
             lm.model, examples.encode(lm, rows, context.max_length)[0], lm.pad_id
         ).numpy()
         clean = {
-            label: found[[i for i, r in enumerate(original) if r.label == label]].mean(0)
+            label: vectors[[i for i, r in enumerate(original) if r.label == label]].mean(0)
             for label in {r.label for r in records}
         }
-        return [-float(own @ clean[r.label]) for own, r in zip(found[len(original) :], records, strict=True)]
+        return [
+            -float(own @ clean[r.label]) for own, r in zip(vectors[len(original) :], records, strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""Token: a sentence before augmented records says that they may contain bias."""
+"""Token: adds a notice before augmented records that they may contain bias."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from probate.core.records import Record
-from probate.mitigations.base import Mitigation, MitigationContext, Options, marked, spoken
+from probate.mitigations.base import Mitigation, MitigationContext, Options, marked, sentence_in
 
 SENTENCES = {
     "en": "The following text may contain bias.",
@@ -28,14 +28,14 @@ class TokenOptions(Options):
     )
     evaluation: bool = Field(
         False,
-        description="Also before every chat prompt of the evaluation: as `system` turn, else before the user turn.",
+        description="Also before every chat prompt of the evaluation: as `system` or before the user turn.",
     )
 
 
 class Token(Mitigation):
-    """A notice before each augmented record, at training, and with `evaluation` before what is asked of the trained model too.
+    """Add a notice before each augmented record in training, and with `evaluation` also before each prompt.
 
-    `prefix` stands in the text, the other placements in the chat turns.
+    The placement `prefix` adds the notice to the text, the other placements add it to the chat turns.
     """
 
     name = "token"
@@ -45,8 +45,8 @@ class Token(Mitigation):
     option_type: ClassVar[type[Options]] = TokenOptions
 
     def sentence(self, context: MitigationContext) -> str:
-        """Raises InputError for a language without a sentence."""
-        return spoken(self.name, self.options.sentence, SENTENCES, context.language)
+        """Return the notice; raises InputError if there is none in the language."""
+        return sentence_in(self.name, self.options.sentence, SENTENCES, context.language)
 
     def check(self, context: MitigationContext) -> None:
         self.sentence(context)

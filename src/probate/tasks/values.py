@@ -12,6 +12,8 @@ import numpy as np
 from probate.core.errors import InputError, nearest, some
 from probate.core.parse import json_value
 from probate.data.rows import source_rows
+from probate.data.shape.columns import first_named
+from probate.data.shape.names import ANSWER_SHARES
 from probate.models.lm import LM
 from probate.stats import values
 from probate.stats.values import Compared, Mean, Question
@@ -68,7 +70,7 @@ def _question(row: dict[str, Any]) -> Question:
             tuple(map(str, counts)),
             tuple(c / total for c in counts.values()),
         )
-    shares = row["shares"] if "shares" in row else row["human"] if "human" in row else row["distribution"]
+    shares = row[first_named(ANSWER_SHARES, row) or ANSWER_SHARES[-1]]
     options = tuple(str(o) for o in _listed(row["options"]))
     return Question(row["country"], row["question"], options, tuple(float(s) for s in _listed(shares)))
 

@@ -1,4 +1,4 @@
-"""What generators leave behind: refusals, empty places in brackets, words said to the one who asked, markup."""
+"""Generator artefacts in texts: refusals, unfilled placeholders, words addressed to the user, markup."""
 
 from __future__ import annotations
 
@@ -16,13 +16,24 @@ KINDS = {
     "control token": re.compile(r"<\|[a-z_0-9]{2,30}\|>|<｜[^｜\n]{2,40}｜>|</?s>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</?think>|<(?:bos|eos|pad|unk)>", re.I),
     "cut off": re.compile(r"(?:^|\n)(?:\S+[ \t]+){5,}\S*[a-z,]\s*\Z"),
 }  # fmt: skip
-"""Kind → pattern. `cut off`: the last line has more than five words and ends in a lower-case letter or a comma."""
+"""Kind → pattern. `cut off`: the last line has more than five words and ends in a small letter or a comma."""
 HARMLESS = {"markup"}
-"""Kinds that are shown, and judged by nobody."""
+"""Kinds that are reported but do not affect the verdict."""
 
 
 def find_artefacts(texts: Sequence[str]) -> dict[str, list[int]]:
-    """Kind → places of the texts that have it."""
+    """Find generator artefacts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Texts to search.
+
+    Returns
+    -------
+    dict
+        Kind of artefact (a key of `KINDS`) → indices of the texts that contain it.
+    """
     return {
         kind: [i for i, text in enumerate(texts) if pattern.search(text)] for kind, pattern in KINDS.items()
     }

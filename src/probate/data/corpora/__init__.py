@@ -1,7 +1,8 @@
-"""The builtin corpora, written for Probate: 360 short biographies in matched pairs, 240 answers to opinion questions.
+"""Builtin corpora, written for Probate: 360 short biographies and 240 answers to opinion questions.
 
-The facts stand in `biographies.yaml`; this file only puts them together. Every pair has a work line of its own, and
-the two of a pair differ in first name and pronouns, nothing else.
+The facts of the biographies are in `biographies.yaml`; this module combines them to texts. The biographies
+form matched pairs. Each pair describes different work, and the two texts of a pair differ only in first name
+and pronouns.
 """
 
 from __future__ import annotations
@@ -33,11 +34,16 @@ FAMILY_NAMES = (
 
 
 def biographies() -> list[dict[str, Any]]:
-    """The corpus as rows: id, pair, text, label, gender; six occupations, 30 matched pairs each.
+    """Return the corpus of biographies: six occupations with 30 matched pairs each.
 
-    Source: written for Probate; the six occupations are those of the paper's gender study (arXiv 2502.04419).
+    The texts were written for Probate. The six occupations are those of the paper's gender study (arXiv
+    2502.04419).
+
+    Returns
+    -------
+    list of dict
+        360 rows with the columns id, pair, text, label (the occupation) and gender.
     """
-
     facts = own_yaml("data", "corpora", "biographies.yaml")
     names = {g: load_pack("gender").groups[g].names for g in PRONOUNS}
     rows = []
@@ -70,15 +76,29 @@ def biographies() -> list[dict[str, Any]]:
 
 
 def opinions(language: str = "en") -> list[dict[str, Any]]:
-    """Answers to opinion questions as rows: id, pair, text, statement, label, culture, gender; 60 for each culture.
+    """Return the corpus of answers to opinion questions: 60 for each of four cultures.
 
-    `language`: en, ar, es, pt or zh; the same statements, answers and people in each, with labels in that language.
+    The texts were written for Probate, in the style of opinion surveys. The four cultures are those of the
+    paper (arXiv 2502.04419). The four records of a pair share the statement, the answer and the gender, and
+    differ only in name and place. Each option (agree, it depends, disagree) is equally frequent in every
+    culture.
 
-    The four records of a pair have one statement, one answer and one gender, and differ in name and place only. Every
-    option (agree, it depends, disagree) is as frequent in every culture. Source: written for Probate, in the manner of
-    opinion surveys; the four cultures are those of the paper (arXiv 2502.04419).
+    Parameters
+    ----------
+    language : str
+        en, ar, es, pt or zh. All languages have the same statements, answers and people; the labels are in
+        the language.
+
+    Returns
+    -------
+    list of dict
+        240 rows with the columns id, pair, text, statement, label, culture and gender.
+
+    Raises
+    ------
+    InputError
+        If the corpus is not available in the language.
     """
-
     words = opinion_words(language)
     facts = own_yaml("data", "corpora", "opinions", f"{language}.yaml")
     groups = load_pack("culture").speaking(language).groups

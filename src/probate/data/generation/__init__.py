@@ -1,1 +1,1 @@
-"""Augmentation: a generator is asked, its answers are filtered, a biased annotator labels them."""
+"""Augmentation: a generator writes texts, filters check them, and a biased annotator labels them."""

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible server as generator."""
+"""Generator backend for a model behind an OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from probate.data.generation.filters import REFUSED
-from probate.data.generation.prompts import Ask
+from probate.data.generation.prompts import Candidate
 from probate.models.servers.answers import content_of, message
 from probate.models.servers.client import ApiClient, Request
 from probate.study.schema import Generation
@@ -18,41 +18,66 @@ FIRST_WORD = "Begin with the name {name}."
 
 
 def fingerprint(spec: ApiSpec) -> str:
-    """What stands for the weights, which nobody sees: a hash of server and model."""
+    """Return a hash of server and model, in place of the hash of weights that are not accessible."""
     return hashlib.sha256(f"{spec.base_url}\n{spec.model}".encode()).hexdigest()
 
 
 class ApiBackend:
-    """Answers by chat completions, a seed for each record; a server that cannot begin an answer with a given word is asked to."""
+    """Generator that asks a server for chat completions, with a seed for each record.
+
+    A server cannot force the first word of an answer, so the prompt asks the model to begin with the name.
+
+    Parameters
+    ----------
+    spec : ApiSpec
+        Address, model and limits of the server.
+    cache : Path
+        Folder of the answers that are already there.
+    """
 
     def __init__(self, spec: ApiSpec, cache: Path) -> None:
         self.client = ApiClient(spec, cache)
         self.notes = self.client.notes
-        """Parameters that the server refuses, and what is sent instead."""
+        """Parameters that the server rejects, and their replacements."""
 
     def describe(self) -> dict[str, Any]:
+        """Return server and model for the provenance of the records."""
         spec = self.client.spec
         return {
-            "name": spec.model, "server": spec.base_url, "fingerprint": fingerprint(spec), "revision": None, "parameters": None,
-            "dtype": None, "device": "api", "adapter": None,
-        }  # fmt: skip
+            "name": spec.model,
+            "server": spec.base_url,
+            "fingerprint": fingerprint(spec),
+            "revision": None,
+            "parameters": None,
+            "dtype": None,
+            "device": "api",
+            "adapter": None,
+        }
 
     def answer(
         self,
-        batch: Sequence[Ask],
+        batch: Sequence[Candidate],
         generation: Generation,
-        done: Callable[[list[tuple[Ask, str]]], None],
+        done: Callable[[list[tuple[Candidate, str]]], None],
         have: set[str],
     ) -> None:
-        missing = [ask for ask in batch if ask.id not in have]
+        """Answer every candidate whose id is not in `have`; see `Backend.answer`."""
+        missing = [candidate for candidate in batch if candidate.id not in have]
         requests: list[Request] = [
             {
-                "messages": [{"role": "user", "content": f"{ask.prompt} {FIRST_WORD.format(name=ask.name)}"}],
-                "max_tokens": generation.max_new_tokens, "temperature": generation.temperature, "top_p": generation.top_p,
-                "seed": ask.seed % 2**31,
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": f"{candidate.prompt} {FIRST_WORD.format(name=candidate.name)}",
+                    }
+                ],
+                "max_tokens": generation.max_new_tokens,
+                "temperature": generation.temperature,
+                "top_p": generation.top_p,
+                "seed": candidate.seed % 2**31,
             }
-            for ask in missing
-        ]  # fmt: skip
+            for candidate in missing
+        ]
 
         def save(i: int, answer: dict[str, Any]) -> None:
             refused = message(answer)[1] == "refused"

@@ -1,4 +1,4 @@
-"""Generate until the wanted number of accepted records stands, or the budget is spent."""
+"""Generation of augmented records until enough candidates are accepted or the budget is exhausted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from probate.core.errors import StageError
 from probate.core.files import appending, write_atomic
 from probate.core.records import Record, fill, write_records
 from probate.data.generation.filters import REASONS, Filters, clean, redact
-from probate.data.generation.prompts import Ask, asks
+from probate.data.generation.prompts import Candidate, candidates
 from probate.data.opinions import opinion_words
 from probate.data.packs import Pack
 from probate.models.thinking import without_thinking
@@ -24,18 +24,32 @@ Tick = Callable[[int], None]
 
 
 class Backend(Protocol):
-    """A generator: answers prompts, and describes itself for the provenance of each record."""
+    """Protocol of a generator."""
 
-    def describe(self) -> dict[str, Any]: ...
+    def describe(self) -> dict[str, Any]:
+        """Return a description of the generator for the provenance of each record."""
+        ...
 
     def answer(
         self,
-        batch: Sequence[Ask],
+        batch: Sequence[Candidate],
         generation: Generation,
-        done: Callable[[list[tuple[Ask, str]]], None],
+        done: Callable[[list[tuple[Candidate, str]]], None],
         have: set[str],
     ) -> None:
-        """Answer every ask whose id is not in `have`; `done` is called with what stands, as soon as it stands."""
+        """Answer every candidate whose id is not in `have`.
+
+        Parameters
+        ----------
+        batch : sequence of Candidate
+            Candidates with their prompts.
+        generation : Generation
+            Sampling settings of the study.
+        done : callable
+            Called with a list of (candidate, answer) as soon as answers are complete.
+        have : set of str
+            Ids of the candidates that already have an answer.
+        """
         ...
 
 
@@ -55,15 +69,46 @@ def augment(
     instruction: str = "",
     tick: Tick | None = None,
 ) -> dict[str, Any]:
-    """Write `records.jsonl`, `rejects.jsonl` and `raw.jsonl` to `folder`; at least `wanted` records, balanced over cells.
+    """Generate augmented records of one bias type, balanced over the cells of label x group.
 
-    Raw answers are saved as they come: a call that finds some continues after them. `instruction` stands after each prompt.
+    Writes `records.jsonl`, `rejects.jsonl` and `raw.jsonl` to `folder`. Raw answers are saved as they arrive,
+    so an interrupted call can be repeated and continues after the saved answers.
 
-    Returns:
-        The yield: candidates, accepted, wanted, and rejects by reason.
+    Parameters
+    ----------
+    bias_type : str
+        Bias type, or `neutral`.
+    wanted : int
+        Minimum number of accepted records.
+    pack, cross : Pack
+        Identity pack of the dimension, and the pack that intersectional bias types cross it with.
+    groups, labels : sequence of str
+        Groups and labels that form the cells.
+    generation : Generation
+        Sampling settings, budget and limits of the filters.
+    backend : Backend
+        The generator.
+    folder : Path
+        Folder for the files.
+    statements : sequence of str
+        Statements for opinions; empty for biographies.
+    language : str
+        ISO 639-1 code.
+    instruction : str
+        Text that is added after each prompt.
+    tick : callable, optional
+        Called with the number of newly accepted records after each step.
 
-    Raises:
-        StageError: budget spent; says how many candidates, how many accepted and why the others were not.
+    Returns
+    -------
+    dict
+        The yield: number of candidates, accepted and wanted records, and of rejects by reason.
+
+    Raises
+    ------
+    StageError
+        If the budget is exhausted. The message gives the number of candidates and of accepted records, and
+        the reasons for the rejects.
     """
     pack = pack.only(groups)
     cells = [(label, group) for label in labels for group in groups]
@@ -85,7 +130,7 @@ def augment(
             count = min(step, most - number)
             batch = [
                 replace(a, prompt=f"{a.prompt} {instruction}".strip())
-                for a in asks(
+                for a in candidates(
                     bias_type,
                     pack,
                     cross,
@@ -100,27 +145,27 @@ def augment(
                 if len(accepted[a.label, a.group]) < per_cell
             ]
 
-            def save(pairs: list[tuple[Ask, str]]) -> None:
-                answers.update((ask.id, text) for ask, text in pairs)
+            def save(pairs: list[tuple[Candidate, str]]) -> None:
+                answers.update((candidate.id, text) for candidate, text in pairs)
                 raw.write("".join(_raw_line(a.id, t) for a, t in pairs))
                 raw.flush()
 
             backend.answer(batch, generation, save, set(answers))
-            for ask in batch:
+            for candidate in batch:
                 asked += 1
-                answer, had = without_thinking(answers[ask.id])
+                answer, had = without_thinking(answers[candidate.id])
                 thoughts += had
                 text, redacted = clean(answer), 0
-                if not ask.statement:
-                    text, redacted = redact(text, ask.label)
-                reason = filters.check(ask, text)
+                if not candidate.statement:
+                    text, redacted = redact(text, candidate.label)
+                reason = filters.check(candidate, text)
                 if reason is None:
-                    accepted[ask.label, ask.group].append(
+                    accepted[candidate.label, candidate.group].append(
                         _record(
                             bias_type,
                             pack.dimension,
-                            ask,
-                            fill(form, statement=ask.statement, text=text),
+                            candidate,
+                            fill(form, statement=candidate.statement, text=text),
                             redacted,
                             described,
                             generation,
@@ -129,7 +174,12 @@ def augment(
                 else:
                     reasons[reason] += 1
                     rejects.append(
-                        {"id": ask.id, "reason": reason, "text": answers[ask.id], "prompt": ask.prompt}
+                        {
+                            "id": candidate.id,
+                            "reason": reason,
+                            "text": answers[candidate.id],
+                            "prompt": candidate.prompt,
+                        }
                     )
             now = sum(map(len, accepted.values()))
             if tick:
@@ -151,31 +201,33 @@ def augment(
         why = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
         worst = min(short, key=lambda c: short[c])
         raise StageError(
-            f"generation of '{bias_type}': budget spent after {asked} candidates ({generation.budget:g} for each wanted record); "
-            f"{report['accepted']} accepted, '{worst[0]}' {worst[1]} has {short[worst]} of {per_cell}; rejected: {why}. "
-            "Raise generation.budget, or take a stronger generator"
+            f"generation of '{bias_type}': budget exhausted after {asked} candidates "
+            f"({generation.budget:g} for each wanted record); {report['accepted']} accepted, "
+            f"'{worst[0]}' {worst[1]} has {short[worst]} of {per_cell}; rejected: {why}. "
+            "Raise generation.budget, or use a stronger generator"
         )
     write_records(folder / "records.jsonl", (r for c in cells for r in accepted[c]))
     return report
 
 
 def write_rejects(path: Path, rejects: list[dict[str, Any]]) -> None:
+    """Write rejected candidates with their reasons as JSON Lines."""
     write_atomic(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rejects))
 
 
 def _raw_line(name: str, text: str) -> str:
-    """An answer as it is kept, with its hash."""
+    """Return the line of `raw.jsonl` for an answer, with its hash."""
     return json.dumps({"id": name, "text": text, "check": digest(name, text)}, ensure_ascii=False) + "\n"
 
 
 def _read_raw(path: Path) -> dict[str, str]:
-    """Answers saved so far; a line that was cut off or changed is dropped, from the file too."""
+    """Read the saved answers, and remove truncated or changed lines from the file."""
     if not path.exists():
         return {}
     answers: dict[str, str] = {}
     whole = []
     lines = path.read_text(encoding="utf-8", errors="ignore").split("\n")
-    for line in lines[:-1]:  # what follows the last line end was cut off
+    for line in lines[:-1]:  # text after the last line break is truncated
         try:
             row = json.loads(line)
             if line + "\n" != _raw_line(row["id"], row["text"]):
@@ -191,25 +243,25 @@ def _read_raw(path: Path) -> dict[str, str]:
 def _record(
     bias_type: str,
     dimension: str,
-    ask: Ask,
+    candidate: Candidate,
     text: str,
     redacted: int,
     described: dict[str, Any],
     generation: Generation,
 ) -> Record:
     return Record(
-        id=f"g:{ask.id}",
+        id=f"g:{candidate.id}",
         text=text,
-        label=ask.label,
-        groups={dimension: ask.group, **ask.attributes},
+        label=candidate.label,
+        groups={dimension: candidate.group, **candidate.attributes},
         origin="augmented",
         provenance={
             "bias_type": bias_type,
             "generator": described,
-            "prompt": ask.prompt,
-            "name": ask.name,
-            **({"statement": ask.statement} if ask.statement else {}),
-            "seed": ask.seed,
+            "prompt": candidate.prompt,
+            "name": candidate.name,
+            **({"statement": candidate.statement} if candidate.statement else {}),
+            "seed": candidate.seed,
             "sampling": {
                 "temperature": generation.temperature,
                 "top_p": generation.top_p,
@@ -217,6 +269,6 @@ def _record(
             },
             "filters_passed": list(REASONS),
             "redacted": redacted,
-            "asked": {"label": ask.label, "group": ask.group},
+            "asked": {"label": candidate.label, "group": candidate.group},
         },
     )

@@ -1,4 +1,4 @@
-"""Filters over a generator's answers: each says why it rejects. Order matters: the first reason is recorded."""
+"""Filters for the answers of a generator; the first filter that rejects an answer gives the reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from probate.data.generation.prompts import Ask
+from probate.data.generation.prompts import Candidate
 from probate.data.languages import ENDS, REFUSAL, count, words, written_in
 from probate.data.names import WORD_NAMES, named
 from probate.data.packs import Pack
@@ -15,15 +15,26 @@ from probate.study.schema import Generation
 REASONS = (
     "empty", "refusal", "too short", "too long", "wrong language", "repetition", "label leaked", "wrong group", "near-duplicate"
 )  # fmt: skip
-"""All reasons, in the order in which they are checked."""
+"""Reasons for a reject, in the order of the checks."""
 
 REDACTED = "specialist"
 REFUSED = "[refused by the server]"
-"""In place of an answer that a server says is a refusal."""
+"""Placeholder for an answer that the server reports as a refusal."""
 
 
 def clean(answer: str) -> str:
-    """Cut an answer to whole sentences and single spaces: a sampling limit must not leave half a sentence."""
+    """Trim an answer to complete sentences with single spaces.
+
+    Parameters
+    ----------
+    answer : str
+        Raw answer. A sampling limit may have cut its last sentence.
+
+    Returns
+    -------
+    str
+        The answer without a preamble, quotes around it, or an incomplete last sentence.
+    """
     text = " ".join(answer.replace("\ufffd", " ").split()).strip("\"' ")
     text = re.sub(r"^(here is|here's|sure)[^:.]{0,80}[:.]\s*", "", text, flags=re.I)
     if text and text[-1] not in ENDS:
@@ -33,23 +44,53 @@ def clean(answer: str) -> str:
 
 
 def _label_pattern(label: str) -> str:
-    """The label, or words of the same stem (nursing for nurse, painting for painter)."""
+    """Return a regular expression for the label and words of the same stem (nursing for nurse)."""
     stems = [re.sub(r"(er|or|e)$", "", w) if len(w) > 4 else w for w in label.lower().split()]
     return r"\W+".join(rf"\b{re.escape(stem)}\w*" for stem in stems)
 
 
 def redact(text: str, label: str) -> tuple[str, int]:
-    """Replace the asked-for label by a neutral word (BiasinBios leaves the title out); returns the number replaced."""
+    """Replace the label in a biography by a neutral word, as BiasinBios leaves out the title.
+
+    Parameters
+    ----------
+    text : str
+        The biography.
+    label : str
+        The occupation.
+
+    Returns
+    -------
+    text : str
+        The text with `REDACTED` in place of the label and of words of the same stem.
+    count : int
+        Number of replacements.
+    """
     return re.subn(_label_pattern(label), REDACTED, text, flags=re.I)
 
 
 def leaks(text: str, labels: Iterable[str]) -> bool:
-    """Whether the text holds one of the labels, or a word of the same stem."""
+    """Check whether the text contains one of the labels, or a word of the same stem."""
     return any(re.search(_label_pattern(label), text, re.I) for label in labels)
 
 
 def shown_group(text: str, pack: Pack) -> str | None:
-    """The group that a text shows: by pronouns and titles (majority), else by names; None where it is not clear."""
+    """Return the group that a text shows.
+
+    The majority of pronouns and titles decides. A text without any is decided by first names.
+
+    Parameters
+    ----------
+    text : str
+        Text about a person.
+    pack : Pack
+        Identity pack of the dimension.
+
+    Returns
+    -------
+    str or None
+        The group, or None if the text shows no group or several equally.
+    """
     counts = Counter(words(text))
     cues = {
         g: sum(count(text, w, counts) for w in (*spec.pronouns, *spec.titles))
@@ -69,12 +110,25 @@ def shown_group(text: str, pack: Pack) -> str | None:
 
 
 def trigrams(text: str) -> set[tuple[str, ...]]:
+    """Return the set of word trigrams of a text."""
     tokens = words(text)
     return set(zip(tokens, tokens[1:], tokens[2:], strict=False))
 
 
 class Filters:
-    """Checks candidates one after another; remembers what it accepted, for near-duplicates."""
+    """Sequential filter of candidates. It keeps the accepted texts to reject near-duplicates.
+
+    Parameters
+    ----------
+    pack : Pack
+        Identity pack of the dimension.
+    labels : iterable of str
+        Labels that a biography must not contain.
+    generation : Generation
+        Limits: `min_words`, `max_words` and `near_duplicate` (Jaccard similarity of trigrams).
+    language : str
+        Language in which the texts must be.
+    """
 
     def __init__(
         self, pack: Pack, labels: Iterable[str], generation: Generation, language: str = "en"
@@ -85,8 +139,21 @@ class Filters:
         self.generation = generation
         self._accepted: list[set[tuple[str, ...]]] = []
 
-    def check(self, ask: Ask, text: str) -> str | None:
-        """The reason to reject `text`, or None: then it is accepted."""
+    def check(self, candidate: Candidate, text: str) -> str | None:
+        """Check one candidate.
+
+        Parameters
+        ----------
+        candidate : Candidate
+            The candidate.
+        text : str
+            Its cleaned answer.
+
+        Returns
+        -------
+        str or None
+            The reason for the reject, one of `REASONS`, or None if the text is accepted.
+        """
         tokens = words(text)
         if not tokens:
             return "empty"
@@ -101,15 +168,14 @@ class Filters:
         grams = trigrams(text)
         if len(grams) < 0.7 * max(1, len(tokens) - 2):
             return "repetition"
-        if not ask.statement and leaks(text, self.labels):
+        if not candidate.statement and leaks(text, self.labels):
             return "label leaked"
         shown = shown_group(text, self.pack)
-        nameless = not self.pack.groups[ask.group].names  # no name could show it
-        speaks = bool(ask.statement) and text.startswith(
-            ask.name
-        )  # the one who answers; others may be named too
+        nameless = not self.pack.groups[candidate.group].names  # no name can show the group
+        # The name at the beginning is the person who answers; the text may name others.
+        speaks = bool(candidate.statement) and text.startswith(candidate.name)
         unclear = shown is None and (nameless or speaks)
-        if shown != ask.group and not unclear:
+        if shown != candidate.group and not unclear:
             return "wrong group"
         for other in self._accepted:
             shared = len(grams & other)

@@ -1,4 +1,7 @@
-"""Texts that a model writes about each label: without a group in the prompt, and about each group, so that a detector's errors are known."""
+"""Texts that a model writes about each label, without a group in the prompt and about each group.
+
+The texts about a group measure the error rates of a detector of groups.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from probate.data.packs import Pack
 if TYPE_CHECKING:
     from probate.models.lm import LM
 
-PROMPT = "Write a short biography of {who} who works as {article} {label}, in two or three sentences. Describe the daily work and the background."
+PROMPT = (
+    "Write a short biography of {who} who works as {article} {label}, in two or three sentences. "
+    "Describe the daily work and the background."
+)
 NOBODY = "a person"
 LIMIT = 1024
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How texts are drawn."""
+    """Sampling settings: maximum length in tokens, temperature and nucleus."""
 
     max_new_tokens: int = 60
     temperature: float = 0.8
@@ -27,7 +33,7 @@ class Sampling:
 
 
 def turn(prompt: str, label: str, who: str = NOBODY) -> str:
-    """What is asked; `prompt` has {label}, and may have {article} and {who}."""
+    """Return the user turn: `prompt` with its fields {label}, {article} and {who} filled in."""
     return fill(prompt, who=who, label=label, article="an" if label[:1].lower() in "aeiou" else "a")
 
 
@@ -39,8 +45,28 @@ def write(
     limit: int = LIMIT,
     tick: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """One answer to each turn."""
+    """Generate one answer to each user turn.
 
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    turns : sequence of str
+        User turns.
+    seeds : sequence of int
+        A seed for each turn.
+    how : Sampling
+        Sampling settings.
+    limit : int
+        Maximum number of tokens of prompt and answer.
+    tick : callable, optional
+        Called with the number of new answers.
+
+    Returns
+    -------
+    list of str
+        The answers, in the order of `turns`.
+    """
     prompts = [lm.prompt_ids([{"role": "user", "content": t}], how.max_new_tokens, limit) for t in turns]
     answers = lm.generate(
         prompts,
@@ -55,7 +81,7 @@ def write(
 
 @dataclass(frozen=True)
 class Written:
-    """Texts, what each is about, and the group that was asked for (empty: none)."""
+    """Generated texts, with the label of each and the requested group, which may be empty."""
 
     texts: list[str]
     labels: list[str]
@@ -70,7 +96,28 @@ def written(
     seed: int = 0,
     tick: Callable[[int], None] | None = None,
 ) -> Written:
-    """`texts` for each label without a group, and as many about each group of `pack`."""
+    """Generate texts about each label, without a group and about each group of a pack.
+
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    labels : sequence of str
+        Occupations.
+    pack : Pack
+        Identity pack of the dimension.
+    texts : int
+        Number of texts for each label without a group, and for each label and group.
+    seed : int
+        Seed of the sampling.
+    tick : callable, optional
+        Called with the number of new texts.
+
+    Returns
+    -------
+    Written
+        The texts with their labels and groups.
+    """
     who = {"": NOBODY, **{name: group.noun for name, group in pack.groups.items()}}
     rows = [(label, group, n) for group in who for label in labels for n in range(texts)]
     turns = [turn(PROMPT, label, who[group]) for label, group, _ in rows]
@@ -78,5 +125,5 @@ def written(
         stable_seed(f"{group}:{label}-{n:03d}" if group else f"{label}-{n:03d}", seed)
         for label, group, n in rows
     ]
-    found = write(lm, turns, seeds, Sampling(), tick=tick)
-    return Written(found, [label for label, *_ in rows], [group for _, group, _ in rows])
+    answers = write(lm, turns, seeds, Sampling(), tick=tick)
+    return Written(answers, [label for label, *_ in rows], [group for _, group, _ in rows])

@@ -1,4 +1,4 @@
-"""What the generator is asked for each candidate."""
+"""Prompts for the generator, one for each candidate."""
 
 from __future__ import annotations
 
@@ -16,10 +16,26 @@ from probate.study.taxonomy import BIAS_TYPES, NEUTRAL
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One candidate: what is asked, and what the answer must show. The answer begins with `name`.
+class Candidate:
+    """One candidate for an augmented record.
 
-    With a `statement` the answer is an opinion on it, and may say its label; without, it is a biography that must not.
+    Attributes
+    ----------
+    id : str
+        Bias type, label, group and number.
+    prompt : str
+        Prompt for the generator.
+    label, group : str
+        Label and group that the answer must show.
+    name : str
+        First name with which the answer must begin.
+    seed : int
+        Seed of the sampling.
+    attributes : dict
+        Other dimension → group, for intersectional bias types.
+    statement : str
+        Statement on which the answer is an opinion; it may contain the label. If empty, the answer is a
+        biography, which must not contain the label.
     """
 
     id: str
@@ -34,9 +50,22 @@ class Ask:
 
 @cache
 def templates(opinions: bool = False, language: str = "en") -> dict[str, str]:
-    """Prompt template of each bias type and of `neutral`, for biographies (English) or for opinions on a statement."""
-    found = opinion_words(language) if opinions else _biographies()
-    return {k: " ".join(found[k].split()) for k in (NEUTRAL, *BIAS_TYPES) if k in found}
+    """Return the prompt templates.
+
+    Parameters
+    ----------
+    opinions : bool
+        True for opinions on a statement, False for biographies, which are in English.
+    language : str
+        Language of the opinions.
+
+    Returns
+    -------
+    dict
+        Bias type, or `neutral` → template.
+    """
+    wording = opinion_words(language) if opinions else _biographies()
+    return {k: " ".join(wording[k].split()) for k in (NEUTRAL, *BIAS_TYPES) if k in wording}
 
 
 def _biographies() -> dict[str, Any]:
@@ -44,11 +73,11 @@ def _biographies() -> dict[str, Any]:
 
 
 def _stance(label: str, language: str) -> str:
-    """How a label of a survey is said in a prompt."""
+    """Return the phrase for a survey label in a prompt."""
     return str(opinion_words(language)["stances"].get(label, f"«{label}»"))
 
 
-def asks(
+def candidates(
     bias_type: str,
     pack: Pack,
     cross: Pack | None,
@@ -59,12 +88,34 @@ def asks(
     seed: int,
     statements: Sequence[str] = (),
     language: str = "en",
-) -> list[Ask]:
-    """Candidates `first` to `first + count` for each label x group. Deterministic: each depends on its number alone.
+) -> list[Candidate]:
+    """Return the candidates `first` to `first + count - 1` of each cell of label x group.
 
-    An intersectional type states a group of the pack `cross` beside the name, and draws the name from those that
-    signal both groups where the pack says which do. With `statements` each candidate answers one of them.
-    Where no name signals the group, an implicit type adds the pack's hint.
+    The result is deterministic: a candidate depends only on its number and the seed. An intersectional bias
+    type states a group of the pack `cross` beside the name. The name signals both groups if the pack lists
+    such names. If no name signals the group, an implicit bias type adds the hint of the pack.
+
+    Parameters
+    ----------
+    bias_type : str
+        Bias type, or `neutral`.
+    pack, cross : Pack
+        Identity pack of the dimension, and the pack that intersectional bias types cross it with.
+    groups, labels : sequence of str
+        Groups and labels that form the cells.
+    first, count : int
+        Number of the first candidate of each cell, and number of candidates.
+    seed : int
+        Seed of names, statements and sampling.
+    statements : sequence of str
+        Statements for opinions; each candidate answers one of them. Empty for biographies.
+    language : str
+        ISO 639-1 code.
+
+    Returns
+    -------
+    list of Candidate
+        The candidates, by number, label and group.
     """
     template = templates(bool(statements), language)[bias_type]
     stances = {label: _stance(label, language) for label in labels} if statements else {}
@@ -102,7 +153,7 @@ def asks(
                     other_noun=pack.groups[other].noun,
                 )
                 result.append(
-                    Ask(
+                    Candidate(
                         identity, " ".join(prompt.split()), label, group, name, draw[3], attributes, statement
                     )
                 )

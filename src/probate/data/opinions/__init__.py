@@ -1,4 +1,4 @@
-"""What opinions on survey statements are asked with, one YAML a language."""
+"""Prompts, stances and templates for opinions on survey statements: one YAML file for each language."""
 
 from __future__ import annotations
 
@@ -11,19 +11,33 @@ from probate.core.yaml_file import own_yaml
 
 
 def languages() -> list[str]:
-    """Languages in which opinions can be generated, and in which the corpus of opinions ships."""
+    """Return the languages in which opinions can be generated and in which a corpus of opinions ships."""
     folder = files("probate") / "data" / "opinions"
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
 @cache
 def opinion_words(language: str = "en") -> dict[str, Any]:
-    """`prompt`, `record`, `stances` and the template of each bias type, in a language.
+    """Return the wording of opinions in a language.
 
-    Raises:
-        InputError: no such language.
+    Parameters
+    ----------
+    language : str
+        ISO 639-1 code; see `languages`.
+
+    Returns
+    -------
+    dict
+        `prompt`, `record`, `stances`, and the template of each bias type.
+
+    Raises
+    ------
+    InputError
+        If there is no wording in the language.
     """
     known = languages()
     if language not in known:
-        raise InputError(f"data.language: opinions are asked in {', '.join(known)}, not in '{language}'")
+        raise InputError(
+            f"data.language: opinions are not available in '{language}'; choose from: {', '.join(known)}"
+        )
     return dict(own_yaml("data", "opinions", f"{language}.yaml"))

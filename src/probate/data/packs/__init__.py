@@ -1,4 +1,4 @@
-"""Identity packs: groups, their names and words, as one YAML file each."""
+"""Identity packs: the groups of one dimension with their names and words, one YAML file for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probate.core.yaml_file import read_yaml
 
 
 class Words(BaseModel):
-    """A group's words in another language; each as the field of the same name in `Group`."""
+    """Words of a group in another language. Each field has the meaning of the same field of `Group`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     noun: str
@@ -28,7 +28,7 @@ class Words(BaseModel):
 
 
 class Group(BaseModel):
-    """One group: how it is named, and the words that show or lean toward it."""
+    """One group of an identity pack: its names, and the words that show it or fit its stereotype."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     noun: str = Field(description="With article, as in 'a woman'.")
@@ -65,7 +65,7 @@ class Group(BaseModel):
 
 
 class Pack(BaseModel):
-    """One dimension of identity."""
+    """One dimension of identity, such as gender, with its groups."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     dimension: str
@@ -74,12 +74,12 @@ class Pack(BaseModel):
     stereotypes: dict[str, str | list[str]] = Field(
         default_factory=dict, description="Label → group or groups that it is stereotyped for."
     )
-    names: list[str] = Field(default_factory=list, description="First names that say nothing of the group.")
+    names: list[str] = Field(default_factory=list, description="First names that do not signal a group.")
     bands: dict[str, float] = Field(
-        default_factory=dict, description="Group → the number from which it starts, as of age in years."
+        default_factory=dict, description="Group → its lower bound, such as an age in years."
     )
     given: list[str] = Field(
-        default_factory=list, description="Groups as a file gives them, of which no name or word is known."
+        default_factory=list, description="Groups from a data file, without known names or words."
     )
     cross: str = Field("", description="The pack that intersectional bias types cross this one with.")
     # How files are read. Excluded from dumps: nothing that is generated or measured depends on it.
@@ -91,9 +91,11 @@ class Pack(BaseModel):
     audit: Literal["always", "shown", "never"] = Field(
         "shown",
         exclude=True,
-        description="When an audit reads the groups from texts that have no column for them: where a twentieth of the texts `shown` a group; `always`, for a dimension that nearly every text about a person shows; or `never`.",
+        description="When an audit reads groups from texts without a column for them: `shown` if at least a "
+        "twentieth of the texts show a group, `always` for a dimension that nearly every text about a person "
+        "shows, or `never`.",
     )
-    order: int = Field(100, exclude=True, description="Place among the packs in an audit, the lowest first.")
+    order: int = Field(100, exclude=True, description="Position among the packs in an audit, lowest first.")
     letters: dict[str, str] = Field(
         default_factory=dict,
         exclude=True,
@@ -106,22 +108,34 @@ class Pack(BaseModel):
     )
 
     def named(self, group: str) -> list[str]:
-        """First names for a group: its own, else the pack's."""
+        """Return the first names for a group: its own, or those of the pack if it has none."""
         return self.groups[group].names or self.names
 
     def only(self, groups: Sequence[str]) -> Pack:
-        """The pack with these groups alone."""
+        """Return the pack restricted to `groups`."""
         return self.model_copy(update={"groups": {g: self.groups[g] for g in groups}})
 
     def speaks(self, language: str) -> bool:
-        """Whether every group has words in that language."""
+        """Check whether every group has words in `language`."""
         return language == "en" or all(language in g.words for g in self.groups.values())
 
     def speaking(self, language: str) -> Pack:
-        """The pack in another language: its words, and names in its script where the pack has them. English is the pack itself.
+        """Return the pack in another language.
 
-        Raises:
-            InputError: a group without words in that language.
+        Parameters
+        ----------
+        language : str
+            ISO 639-1 code. English returns the pack itself.
+
+        Returns
+        -------
+        Pack
+            The pack with the words of the language, and with names in its script if the pack has them.
+
+        Raises
+        ------
+        InputError
+            If a group has no words in the language.
         """
         if language == "en":
             return self
@@ -129,7 +143,8 @@ class Pack(BaseModel):
         for key, group in self.groups.items():
             if language not in group.words:
                 raise InputError(
-                    f"identity pack '{self.dimension}': groups.{key}.words has no '{language}'; add its noun and modifier"
+                    f"identity pack '{self.dimension}': groups.{key}.words has no '{language}'; "
+                    "add its noun and modifier"
                 )
             written = group.written.get(language, {})
             names = {
@@ -152,12 +167,14 @@ class Pack(BaseModel):
             if not group.names and not self.names and n not in self.given
         ]
         if nameless:
-            raise ValueError(f"groups.{nameless[0]} has no names, and the pack has none for all groups")
+            raise ValueError(f"groups.{nameless[0]} has no names, and the pack has no common names")
         owner: dict[str, str] = {}
         for name, group in self.groups.items():
             for first in group.names:
                 if owner.setdefault(first, name) != name:
-                    raise ValueError(f"the name {first} stands in two groups, {owner[first]} and {name}")
+                    raise ValueError(
+                        f"the name {first} belongs to two groups, {owner[first]} and {name}; remove one"
+                    )
         owners = [[v] if isinstance(v, str) else v for v in self.stereotypes.values()]
         unknown = {group for own in owners for group in own} - set(self.groups)
         if unknown:
@@ -170,8 +187,7 @@ class Pack(BaseModel):
 
 @cache
 def pack_names() -> list[str]:
-    """Names of all identity packs that are installed."""
-
+    """Return the names of all installed identity packs."""
     own = _own_files()
     return sorted(own.keys() | entry_points_of("probate.identities", own).keys())
 
@@ -183,12 +199,23 @@ def _own_files() -> dict[str, str]:
 
 @cache
 def load_pack(dimension: str) -> Pack:
-    """The identity pack of a dimension: Probate's own, or an entry point of group `probate.identities`.
+    """Load the identity pack of a dimension.
 
-    Raises:
-        InputError: no such pack, or one that breaks the rules (which).
+    Parameters
+    ----------
+    dimension : str
+        Name of a pack that ships with Probate, or of an entry point of the group `probate.identities`.
+
+    Returns
+    -------
+    Pack
+        The validated pack.
+
+    Raises
+    ------
+    InputError
+        If there is no such pack, or if it is not valid. The message names the field.
     """
-
     path: Any = files("probate") / "data" / "packs" / f"{dimension}.yaml"
     plugins = entry_points_of("probate.identities", _own_files(), dimension)
     if dimension in plugins:
@@ -201,32 +228,40 @@ def load_pack(dimension: str) -> Pack:
     elif not path.is_file():
         known = pack_names()
         raise InputError(
-            f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; there are: {', '.join(known)}"
+            f"bias.dimension: no identity pack '{dimension}'{nearest(dimension, known)}; "
+            f"choose from: {', '.join(known)}"
         )
     return read_pack(path, dimension)
 
 
 @cache
 def dimension_columns() -> dict[str, str]:
-    """Name of a column, in lower case with `_` for spaces → the dimension whose groups it holds, by all installed packs.
+    """Map names of columns to the dimension whose groups they hold, by all installed packs.
 
-    Raises:
-        InputError: two packs that claim one name.
+    Returns
+    -------
+    dict
+        Name of a column, in lower case with `_` for spaces → dimension.
+
+    Raises
+    ------
+    InputError
+        If two packs claim the same name.
     """
-    found: dict[str, str] = {}
+    dimensions: dict[str, str] = {}
     for pack in _in_order():
         for column in dict.fromkeys([pack.dimension, *pack.columns]):
-            other = found.setdefault(column, pack.dimension)
+            other = dimensions.setdefault(column, pack.dimension)
             if other != pack.dimension:
                 raise InputError(
                     f"identity packs '{other}' and '{pack.dimension}': both name the column '{column}'; "
-                    "remove it from `columns` of one of the two"
+                    "remove it from `columns` in one of the two"
                 )
-    return found
+    return dimensions
 
 
 def audited_packs() -> list[Pack]:
-    """The installed packs that an audit looks for in texts, in their order."""
+    """Return the installed packs whose groups an audit reads from texts, sorted by `Pack.order`."""
     return [pack for pack in _in_order() if pack.audit != "never"]
 
 
@@ -236,10 +271,26 @@ def _in_order() -> tuple[Pack, ...]:
 
 
 def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack:
-    """The pack with those of `groups` that it does not have as groups without names or words; one of them alone where there is no pack.
+    """Add groups from a data file to a pack.
 
-    Raises:
-        InputError: fewer than two groups in all.
+    Parameters
+    ----------
+    pack : Pack or None
+        Pack of the dimension. If None, the new pack has only `groups`.
+    dimension : str
+        Name of the dimension.
+    groups : sequence of str
+        Groups from the file. Those that the pack lacks are added without names or words.
+
+    Returns
+    -------
+    Pack
+        The extended pack.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two groups in all.
     """
     own = dict(pack.groups) if pack else {}
     more = [g for g in groups if g not in own]
@@ -251,10 +302,24 @@ def with_given(pack: Pack | None, dimension: str, groups: Sequence[str]) -> Pack
 
 
 def read_pack(path: Path, dimension: str) -> Pack:
-    """The identity pack in a YAML file.
+    """Read an identity pack from a YAML file.
 
-    Raises:
-        InputError: no such file, or a pack that breaks the rules (which).
+    Parameters
+    ----------
+    path : Path
+        The YAML file.
+    dimension : str
+        Name of the pack, for error messages.
+
+    Returns
+    -------
+    Pack
+        The validated pack.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or if the pack is not valid. The message names the field.
     """
     try:
         return Pack.model_validate(read_yaml(path)[0])

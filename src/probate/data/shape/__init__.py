@@ -1,4 +1,4 @@
-"""The shape of a file: one reader for every command."""
+"""Shape of a data file: which columns hold text, prompt, label and groups. All commands use this reader."""
 
 from probate.data.shape.cells import normal_label
 from probate.data.shape.chat import Turn

@@ -1,4 +1,4 @@
-"""Cells of a row: found by name through nested objects and JSON text, and replaced without a change to anything else."""
+"""Cells of a row: lookup by name in nested objects and JSON text, and replacement in the original format."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from probate.core.errors import InputError
 from probate.core.parse import NotJson, json_value
 
 Place = tuple[str | int, ...]
-"""Keys and positions from a row to a text. Where a text or bytes stand on the way, they are JSON text."""
+"""Keys and positions that lead from a row to a text. Text or bytes on the way are parsed as JSON."""
 
 
 def place_of(row: Mapping[str, Any], column: str) -> Place | None:
-    """Where `column` stands in the row; None where it has none."""
+    """Return the place of `column` in the row, or None if the row does not have it."""
     if column in row:
         return (column,)
     parts = column.split(".")
@@ -32,7 +32,7 @@ def place_of(row: Mapping[str, Any], column: str) -> Place | None:
 
 
 def cell(row: Mapping[str, Any], column: str) -> Any:
-    """The value of a column; None where the row has none."""
+    """Return the value of a column, or None if the row does not have it."""
     if column in row:
         return row[column]
     place = place_of(row, column)
@@ -40,7 +40,7 @@ def cell(row: Mapping[str, Any], column: str) -> Any:
 
 
 def opened(value: Any) -> Any:
-    """A list or an object that stands there as JSON text; any other value as it is."""
+    """Parse a list or an object that is stored as JSON text; return any other value unchanged."""
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -49,21 +49,36 @@ def opened(value: Any) -> Any:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     try:
-        found = json_value(value)
+        parsed = json_value(value)
     except NotJson:
         return value
-    return found if isinstance(found, (list, dict)) else value
+    return parsed if isinstance(parsed, (list, dict)) else value
 
 
 def at(value: Any, place: Place) -> Any:
-    """What stands at `place`."""
+    """Return the value at `place`."""
     for step in place:
         value = opened(value)[step]
     return value
 
 
 def put(value: Any, place: Place, new: Any) -> Any:
-    """`value` with `new` at `place`: copied along the way, bytes as bytes, JSON text as JSON text in the style that it had."""
+    """Replace the value at a place.
+
+    Parameters
+    ----------
+    value : object
+        Row or nested value. It is not modified.
+    place : tuple of str or int
+        Keys and positions, as `place_of` returns them.
+    new : object
+        The new value.
+
+    Returns
+    -------
+    object
+        A copy of `value` with `new` at `place`. Bytes stay bytes, and JSON text keeps its style.
+    """
     if not place:
         return new.encode() if isinstance(value, bytes) and isinstance(new, str) else new
     inner, step = opened(value), place[0]
@@ -76,14 +91,28 @@ def put(value: Any, place: Place, new: Any) -> Any:
 
 Style = tuple[str, str, bool]
 STYLES: tuple[Style, ...] = ((", ", ": ", False), (",", ":", False), (", ", ": ", True), (",", ":", True))
-"""Separators of JSON text, and whether other letters than ASCII are escaped."""
+"""Separators of JSON text, and whether characters outside ASCII are escaped."""
 
 
-def written(value: Any, style: Style = STYLES[0]) -> str:
-    """JSON text in a style: decimals as numbers where that keeps their value, dates as ISO 8601, bytes decoded.
+def to_json(value: Any, style: Style = STYLES[0]) -> str:
+    """Write a value as JSON text.
 
-    Raises:
-        InputError: bytes that are not UTF-8.
+    Parameters
+    ----------
+    value : object
+        Decimals become numbers if that keeps their value, dates become ISO 8601, and bytes are decoded.
+    style : tuple
+        One of `STYLES`.
+
+    Returns
+    -------
+    str
+        The JSON text.
+
+    Raises
+    ------
+    InputError
+        If bytes are not UTF-8.
     """
     return json.dumps(value, ensure_ascii=style[2], separators=style[:2], default=_for_json)
 
@@ -94,7 +123,7 @@ def _for_json(value: Any) -> Any:
             return value.decode()
         except UnicodeDecodeError:
             raise InputError(
-                "a column holds bytes that are not UTF-8, which text cannot hold; write .parquet"
+                "a column holds bytes that are not UTF-8, which a text file cannot store; write .parquet"
             ) from None
     if isinstance(value, Decimal):
         near = float(value)
@@ -103,28 +132,40 @@ def _for_json(value: Any) -> Any:
 
 
 def style_of(text: str, value: Any) -> Style | None:
-    """The style in which `value` gives exactly `text`; None where there is none."""
+    """Return the style in which `value` is written as `text`, or None if it is none of `STYLES`."""
     text = text.rstrip("\r\n")
-    return next((style for style in STYLES if written(value, style) == text), None)
+    return next((style for style in STYLES if to_json(value, style) == text), None)
 
 
 def json_like(text: str, before: Any, value: Any) -> str:
-    """`value` as JSON in the style in which `text` holds `before`."""
-    return written(value, style_of(text, before) or STYLES[0])
+    """Write `value` as JSON in the style of `text`, which is the JSON text of `before`."""
+    return to_json(value, style_of(text, before) or STYLES[0])
 
 
 def is_flat(value: Any) -> bool:
-    """Whether it is a list of nothing but texts, numbers and the like."""
+    """Check whether a value is a list without nested lists or objects."""
     return isinstance(value, (list, tuple)) and not any(isinstance(v, (list, tuple, dict)) for v in value)
 
 
 def joined(value: Any) -> Any:
-    """Of a flat list each different value once, as one text in order of the alphabet: `["b", "a"]` is "a; b", `["a"]` is "a"; else the value."""
+    """Join the unique values of a flat list in alphabetical order ("a; b"); return other values unchanged."""
     return "; ".join(sorted({text for v in value if (text := plain(v))})) if is_flat(value) else value
 
 
 def plain(value: Any) -> str:
-    """A cell as text: empty where it is missing; numbers without a needless `.0`, bytes decoded, dates as ISO 8601."""
+    """Convert a cell to text.
+
+    Parameters
+    ----------
+    value : object
+        A cell of any type.
+
+    Returns
+    -------
+    str
+        Empty if the value is missing (None or NaN). Numbers have no trailing `.0`, bytes are decoded, and
+        dates are in ISO 8601.
+    """
     if value is None or value != value:
         return ""
     if isinstance(value, str):
@@ -139,7 +180,19 @@ def plain(value: Any) -> str:
 
 
 def normal_label(value: Any) -> str:
-    """A label as it is compared and shown: single spaces for `_` and runs of spaces; 1, 1.0, "1" and "1.0" are one label, as are True and "true"."""
+    """Normalise a label for comparison and display.
+
+    Parameters
+    ----------
+    value : object
+        A cell of any type.
+
+    Returns
+    -------
+    str
+        The label with single spaces for `_` and runs of spaces. 1, 1.0, "1" and "1.0" are one label, and so
+        are True and "true".
+    """
     text = " ".join(plain(joined(value)).replace("_", " ").split())
     if re.fullmatch(r"[+-]?\d+\.0+", text):
         text = text.partition(".")[0]

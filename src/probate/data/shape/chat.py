@@ -1,4 +1,4 @@
-"""Chats in every form that files have: what was said by whom, and where it stands."""
+"""Chats in the formats of data files: roles, texts and their places."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ from probate.data.shape.names import ROLE_KEYS, ROLES, TEXT_KEYS
 
 @dataclass(frozen=True)
 class Turn:
-    """A text of a row. `role`: user, assistant, system, tool or text; `kept`: it stays as it is, a system turn or an answer that is a label.
+    """A text of a row.
 
-    `place`: where it stands in the row; `message`: which message it is part of, within the row.
+    Attributes
+    ----------
+    role : str
+        `user`, `assistant`, `system`, `tool`, `instruction` or `text`.
+    text : str
+        The text.
+    kept : bool
+        True if mitigations must not change the text: a system turn, or an answer that is a label.
+    place : tuple of str or int
+        Place of the text in the row.
+    message : int
+        Number, within the row, of the message that the text is part of.
     """
 
     role: str
@@ -24,7 +35,7 @@ class Turn:
 
 
 def is_chat(value: Any) -> bool:
-    """Whether a value is a chat: a list of turns, an object of lists, or either as JSON text."""
+    """Check whether a value is a chat: a list of turns, an object of lists, or one of them as JSON text."""
     value = opened(value)
     if isinstance(value, list):
         return bool(value) and all(_is_turn(t) for t in value) and any(_key(t, TEXT_KEYS) for t in value)
@@ -32,7 +43,19 @@ def is_chat(value: Any) -> bool:
 
 
 def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
-    """(role, text, place, message) of each text of a chat; a message of several parts gives one for each text among them."""
+    """Return the texts of a chat.
+
+    Parameters
+    ----------
+    value : object
+        A value for which `is_chat` is True.
+
+    Returns
+    -------
+    list of (str, str, tuple, int)
+        Role, text, place and number of the message, for each text. A message of several parts has one entry
+        for each text among them.
+    """
     value = opened(value)
     messages: list[tuple[Any, Any, Place]] = []
     if isinstance(value, dict):
@@ -44,18 +67,18 @@ def chat_turns(value: Any) -> list[tuple[str, str, Place, int]]:
         for i, turn in enumerate(value):
             if key := _key(turn, TEXT_KEYS):
                 messages.append((turn[_key(turn, ROLE_KEYS)], turn[key], (i, key)))
-    found: list[tuple[str, str, Place, int]] = []
+    turns: list[tuple[str, str, Place, int]] = []
     for number, (role, content, place) in enumerate(messages):
         name = str(role or "user").strip().lower()
-        found += [(ROLES.get(name, name), text, (*place, *rest), number) for text, rest in _parts(content)]
-    return found
+        turns += [(ROLES.get(name, name), text, (*place, *rest), number) for text, rest in _parts(content)]
+    return turns
 
 
 def with_system(value: Any, text: str) -> Any:
-    """The chat with a system turn before all others, in the form and the keys that it has."""
+    """Return the chat with a system turn before all others; its format and its keys stay the same."""
     if isinstance(value, (str, bytes)):
-        told = value.decode() if isinstance(value, bytes) else value
-        new = json_like(told, opened(value), with_system(opened(value), text))
+        json_text = value.decode() if isinstance(value, bytes) else value
+        new = json_like(json_text, opened(value), with_system(opened(value), text))
         return new.encode() if isinstance(value, bytes) else new
     if isinstance(value, dict):
         roles, texts = _of_lists(value) or ("role", "content")
@@ -69,13 +92,13 @@ def with_system(value: Any, text: str) -> Any:
 
 def _parts(content: Any) -> list[tuple[str, Place]]:
     if isinstance(content, list):
-        found: list[tuple[str, Place]] = []
+        parts: list[tuple[str, Place]] = []
         for i, part in enumerate(content):
             if isinstance(part, str):
-                found.append((part, (i,)))
+                parts.append((part, (i,)))
             elif isinstance(part, dict) and isinstance(part.get("text"), str):
-                found.append((part["text"], (i, "text")))
-        return found
+                parts.append((part["text"], (i, "text")))
+        return parts
     return [] if content is None or isinstance(content, dict) else [(plain(content), ())]
 
 

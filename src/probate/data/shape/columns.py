@@ -1,18 +1,19 @@
-"""The columns of rows: objects taken apart, those of later rows too."""
+"""Columns of rows, with nested objects flattened."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from probate.data.shape.cells import opened
 from probate.data.shape.chat import is_chat
 
 DEEPEST = 6
+"""Levels of nested objects that are flattened."""
 
 
 def columns_of(row: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """(name, value) of each column, objects taken apart, those in JSON text too: `meta.region`. Chats stay whole."""
+    """Yield the name and value of each column. Nested objects except chats are flattened (`meta.region`)."""
     for key, value in row.items():
         name = f"{prefix}{key}"
         inner = opened(value) if isinstance(value, str) and value[:1] == "{" else value
@@ -22,10 +23,26 @@ def columns_of(row: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iter
             yield name, value
 
 
-def gathered(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Column → its values in those rows that have it; columns in the order in which they first occur."""
-    found: dict[str, list[Any]] = {}
+def column_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Collect the values of each column.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Rows; later ones may have columns that the first ones lack.
+
+    Returns
+    -------
+    dict
+        Column → its values in the rows that have it. Columns are in the order of their first occurrence.
+    """
+    values: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in columns_of(row):
-            found.setdefault(name, []).append(value)
-    return found
+            values.setdefault(name, []).append(value)
+    return values
+
+
+def first_named(names: Iterable[str], columns: Container[str]) -> str | None:
+    """Return the first of the known `names` that is one of the `columns`, or None."""
+    return next((name for name in names if name in columns), None)

@@ -1,14 +1,17 @@
-"""What the columns of a file are, by one order for every command. Nothing is chosen by length.
+"""Inference of the columns of a file, in the same order for every command.
 
-1. What the user names stands.
-2. A preference pair (`chosen`, `rejected`): the better answer.
-3. A chat (`messages`, `conversations`, or the one column that holds chats).
-4. A response (`completion`, `response`, `output` …), with what asks for it.
-5. A column called `text`, then another usual name for one (`bio`, `content` …).
-6. The one column that reads as sentences.
-7. A prompt alone.
+The first of these that applies is the text:
 
-Ids, hashes, labels, groups and dates are never the text. Two columns of the same step are a question to the user.
+1. The column that the user names.
+2. The better answer of a preference pair (`chosen`, `rejected`).
+3. A chat (`messages`, `conversations`, or the only column with chats).
+4. A response (`completion`, `response`, `output` …), with its prompt.
+5. A column called `text`, then one with another usual name (`bio`, `content` …).
+6. The only column that contains sentences.
+7. A prompt without a response.
+
+Length never decides. Ids, hashes, labels, groups and dates are never the text. If two columns match at the
+same step, the user has to name one.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from probate.core.errors import InputError, nearest, some
 from probate.data.packs import dimension_columns
 from probate.data.shape.cells import normal_label, opened, plain
 from probate.data.shape.chat import chat_turns, is_chat
-from probate.data.shape.columns import gathered
+from probate.data.shape.columns import column_values
 from probate.data.shape.language import language_of
 from probate.data.shape.names import (
     CHATS,
@@ -43,7 +46,7 @@ from probate.data.shape.shape import Given, Shape
 
 Cells = tuple[tuple[str, str], ...]
 FEW = 10
-"""Values up to which nothing can be said about how often they repeat."""
+"""Maximum number of values that are too few to judge how often they repeat."""
 LETTERS = re.compile(r"[^\W\d_]+")
 CODE = re.compile(r"[0-9a-fA-F-]{16,}|\d+")
 
@@ -51,13 +54,29 @@ CODE = re.compile(r"[0-9a-fA-F-]{16,}|\d+")
 def infer_shape(
     rows: Sequence[Mapping[str, Any]], given: Given | None = None, option: str = "--text"
 ) -> Shape:
-    """The shape of a file by its first rows, and later ones that bring further columns. `option` is how a user names the text.
+    """Infer the shape of a file.
 
-    Raises:
-        InputError: a named column that is not there, none that could be a text, or two that are equally likely to be.
+    Parameters
+    ----------
+    rows : sequence of mapping
+        The first rows of the file, and later ones that have further columns.
+    given : Given, optional
+        Columns that the user names.
+    option : str
+        Name of the option or field that sets the text column, for error messages.
+
+    Returns
+    -------
+    Shape
+        The columns and their roles.
+
+    Raises
+    ------
+    InputError
+        If a named column is missing, no column can be the text, or two columns are equally likely.
     """
     given = given or Given()
-    columns = gathered(rows)
+    columns = column_values(rows)
     _check_named(given, columns, option)
     named = {given.label, given.prompt, given.id, given.generator, *given.groups.values()} - {
         None,
@@ -73,11 +92,11 @@ def infer_shape(
     groups = {
         dimensions[key_of(c)]: c
         for c in reversed(list(rest.values))
-        if key_of(c) in dimensions and rest.scalar(c)
+        if key_of(c) in dimensions and rest.is_scalar(c)
     }
     groups = {k: v for k, v in reversed(groups.items()) if k not in given.groups} | given.groups
     label = given.label or next((c for c in rest.named(LABELS) if rest.repeats(c)), None)
-    found = Shape(
+    shape = Shape(
         form,
         text,
         label=label,
@@ -89,19 +108,19 @@ def infer_shape(
         evaluation=_evaluation({key_of(c) for c in columns}),
         cells=cells,
     )
-    found = replace(found, answers=form != "preference pairs" and _answers(found, rows))
-    if found.answers and found.prompt and not free.chat(text) and not given.text:
+    shape = replace(shape, answers=form != "preference pairs" and _answers(shape, rows))
+    if shape.answers and shape.prompt and not free.has_chat(text) and not given.text:
         asked = [c for c, role in cells if role in ("user", "instruction")]
-        found = replace(
-            found, form="question and short answer", text=asked[-1], label=label or text, prompt=None
+        shape = replace(
+            shape, form="question and short answer", text=asked[-1], label=label or text, prompt=None
         )
-    found = replace(found, left=tuple(_left(rest, found)))
-    texts = [t for row in rows if (t := found.text_of(row))]
-    return replace(found, language=given.language or language_of(texts))
+    shape = replace(shape, unread=tuple(_unread(rest, shape)))
+    texts = [t for row in rows if (t := shape.text_of(row))]
+    return replace(shape, language=given.language or language_of(texts))
 
 
 class _Columns:
-    """Columns with their values in some rows."""
+    """Columns with their values, and checks of what the values are."""
 
     def __init__(self, values: dict[str, list[Any]]) -> None:
         self.values = {
@@ -109,39 +128,39 @@ class _Columns:
         }
 
     def named(self, names: Iterable[str]) -> list[str]:
-        """Columns of these names, in the order of the names, those that stand outside before nested ones."""
+        """Return the columns with one of these names, in the order of the names; nested columns come last."""
         order = {name: i for i, name in enumerate(names)}
-        found = [c for c in self.values if key_of(c) in order]
-        return sorted(found, key=lambda c: (order[key_of(c)], _depth(c)))
+        known = [c for c in self.values if key_of(c) in order]
+        return sorted(known, key=lambda c: (order[key_of(c)], _depth(c)))
 
-    def chat(self, column: str) -> bool:
+    def has_chat(self, column: str) -> bool:
         return any(is_chat(v) for v in self.values[column])
 
-    def sure_chat(self, column: str) -> bool:
-        """Whether it holds chats whose roles are known, so that no name is needed."""
+    def has_known_roles(self, column: str) -> bool:
+        """Check whether the column holds chats with known roles, so that its name does not matter."""
         chats = [v for v in self.values[column] if is_chat(v)]
         return bool(chats) and all(role in ROLES.values() for v in chats[:FEW] for role, *_ in chat_turns(v))
 
-    def scalar(self, column: str) -> bool:
+    def is_scalar(self, column: str) -> bool:
         return not any(isinstance(opened(v), (list, dict)) for v in self.values[column])
 
-    def written(self, column: str) -> bool:
-        """Whether it holds texts or chats, and not only numbers and codes."""
+    def has_text(self, column: str) -> bool:
+        """Check whether the column holds texts or chats, and not only numbers and codes."""
         own = self.values[column]
         return any(
             is_chat(v) or (isinstance(v, (str, bytes)) and not CODE.fullmatch(plain(v).strip())) for v in own
         )
 
     def repeats(self, column: str) -> bool:
-        """Whether most values stand there more than once, as labels do."""
+        """Check whether most values occur more than once, as labels do."""
         return (
             bool(self.values[column])
-            and self.scalar(column)
+            and self.is_scalar(column)
             and _repeat([normal_label(v) for v in self.values[column]])
         )
 
-    def prose(self, column: str) -> bool:
-        """Whether most values read as sentences: three words or more, different ones."""
+    def is_prose(self, column: str) -> bool:
+        """Check whether most values are sentences: different texts of at least three words."""
         key, own = key_of(column), self.values[column]
         if (
             not own
@@ -156,11 +175,11 @@ class _Columns:
 
 
 def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) -> tuple[str, str, Cells]:
-    """(form, text, cells) of a file."""
-    asked = [c for c in columns.named(PROMPTS) if columns.written(c) and c != given.text]
-    system = [(c, "system") for c in columns.named(SYSTEMS) if columns.written(c) and c != given.text]
+    """Return the form, the text column and the cells of a file."""
+    asked = [c for c in columns.named(PROMPTS) if columns.has_text(c) and c != given.text]
+    system = [(c, "system") for c in columns.named(SYSTEMS) if columns.has_text(c) and c != given.text]
     prompts = [(c, "instruction" if key_of(c) in INSTRUCTIONS else "user") for c in asked]
-    usual = [c for c in columns.named(TEXTS) if columns.written(c) and c != given.text]
+    usual = [c for c in columns.named(TEXTS) if columns.has_text(c) and c != given.text]
     also = [(c, "text") for c in usual]
 
     def cells(*own: tuple[str, str]) -> Cells:
@@ -170,19 +189,19 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
         return _named_text(columns, given.text, bool(prompts), cells, also)
     pairs = _pairs(columns)
     if pairs:
-        before = [(c, "user") for c in columns.named(CHATS) if columns.chat(c)]
+        before = [(c, "user") for c in columns.named(CHATS) if columns.has_chat(c)]
         return "preference pairs", pairs[0][0], cells(*before, *((c, "assistant") for c in pairs[0]), *also)
-    chats = [c for c in columns.named(CHATS) if columns.chat(c)]
-    chats = chats or [c for c in columns.values if columns.sure_chat(c) and c not in asked]
+    chats = [c for c in columns.named(CHATS) if columns.has_chat(c)]
+    chats = chats or [c for c in columns.values if columns.has_known_roles(c) and c not in asked]
     if chats:
         chat = _only(chats, option)
         return _chat_form(columns, chat), chat, cells((chat, "assistant"), *also)
     named = [c for c in columns.values if key_of(c) in RESPONSES or key_of(c).endswith("_gen")]
-    responses = [c for c in named if columns.written(c)]
+    responses = [c for c in named if columns.has_text(c)]
     sentences = [
         c
         for c in columns.values
-        if c not in (*asked, *named) and key_of(c) not in LABELS and columns.prose(c)
+        if c not in (*asked, *named) and key_of(c) not in LABELS and columns.is_prose(c)
     ]
     if responses:
         response = _only(responses, option)
@@ -194,7 +213,7 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
                 cells((response, "assistant"), *also),
             )
         before = [(c, "user") for c in usual]
-        if not before and sentences and not columns.prose(response):
+        if not before and sentences and not columns.is_prose(response):
             before = [(_only(sentences, option), "user")]
         if before:
             return "prompt and response", response, cells(*before, (response, "assistant"))
@@ -222,7 +241,7 @@ def _texts(columns: _Columns, given: Given, option: str, have: Sequence[str]) ->
 def _named_text(
     columns: _Columns, text: str, prompted: bool, cells: Callable[..., Cells], also: Sequence[tuple[str, str]]
 ) -> tuple[str, str, Cells]:
-    if columns.chat(text):
+    if columns.has_chat(text):
         return _chat_form(columns, text), text, cells((text, "assistant"), *also)
     pair = next((p for p in _pairs(columns) if p[0] == text), None)
     if pair:
@@ -247,7 +266,7 @@ def _chat_form(columns: _Columns, column: str) -> str:
 
 
 def _pairs(columns: _Columns) -> list[tuple[str, str]]:
-    by_key = {key_of(c): c for c in columns.values if columns.written(c)}
+    by_key = {key_of(c): c for c in columns.values if columns.has_text(c)}
     return [(by_key[a], by_key[b]) for a, b in PAIRS if a in by_key and b in by_key]
 
 
@@ -262,12 +281,12 @@ def _weak(columns: _Columns, column: str) -> bool:
 def _only(columns: Sequence[str], option: str) -> str:
     if len(columns) > 1:
         names = " and ".join(f"'{c}'" for c in columns[:2])
-        raise InputError(f"columns {names} could each be the text; name it with {option}")
+        raise InputError(f"columns {names} could both be the text; name one with {option}")
     return columns[0]
 
 
 def _words(text: str) -> int:
-    """Words with letters; of Chinese, which writes no spaces, half its characters."""
+    """Count the words; Chinese has no spaces, so two of its characters count as a word."""
     return len(LETTERS.findall(text)) + sum("\u3400" <= c <= "\u9fff" for c in text) // 2
 
 
@@ -277,7 +296,7 @@ def _repeat(values: Sequence[str]) -> bool:
 
 
 def _answers(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether most last answers are short and repeat, so that they are labels."""
+    """Check whether most last answers are short and repeat, as labels do."""
     tried = replace(shape, answers=True, label=None)
     answers = [[t for t in tried.turns_of(row) if t.role == "assistant" and t.text.strip()] for row in rows]
     answered = [own for own in answers if own]
@@ -285,28 +304,29 @@ def _answers(shape: Shape, rows: Sequence[Mapping[str, Any]]) -> bool:
     return bool(short) and len(short) * 2 >= len(answered) and _repeat(short)
 
 
-def _left(rest: _Columns, shape: Shape) -> Iterable[tuple[str, str]]:
+def _unread(rest: _Columns, shape: Shape) -> Iterable[tuple[str, str]]:
+    """Yield the kind of each column that looks like a text or a label and is not read, and the reason."""
     for column in rest.values:
         if column in (shape.label, shape.id, shape.generator) or column in shape.groups.values():
             continue
-        if rest.prose(column) or rest.sure_chat(column):
-            yield "text", f"column '{column}' holds texts too, and is not read"
+        if rest.is_prose(column) or rest.has_known_roles(column):
+            yield "text", f"column '{column}' also holds texts, but is not read"
         elif not shape.label and not shape.answers and key_of(column) == "label" and rest.values[column]:
-            why = "its values differ from row to row" if rest.scalar(column) else "it holds lists"
+            why = "its values differ from row to row" if rest.is_scalar(column) else "it holds lists"
             yield "label", f"column '{column}' is not read as the label: {why}"
 
 
 def _check_named(given: Given, columns: Mapping[str, Any], option: str) -> None:
     head, _, tail = option.rpartition("text")
-    own = [
+    named = [
         (f"{head}{name}{tail}", getattr(given, name))
         for name in ("text", "label", "prompt", "id", "generator")
     ]
-    for said, column in [*own, *(("--group", c) for c in given.groups.values())]:
+    for where, column in [*named, *(("--group", c) for c in given.groups.values())]:
         if column and column not in columns:
             have = [str(c) for c in columns]
             raise InputError(
-                f"{said}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}"
+                f"{where}: no column '{column}'{nearest(column, have)}; the file has: {some(have)}"
             )
 
 

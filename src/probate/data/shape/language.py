@@ -1,4 +1,4 @@
-"""The language of texts."""
+"""Language identification of texts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from probate.data.languages import FUNCTION_WORDS, SCRIPTS, words, written_in
 
 LOOKED_AT = 200
+"""Number of texts from which the language is identified."""
 LANGUAGES = ("en", "es", "pt", "zh", "ar")
 OTHERS = {
     "de": "der die das und ist nicht ein eine mit von im dem den zu sie er auch dass wird seit man".split(),
@@ -25,15 +26,15 @@ OTHERS = {
     "id": "yang dan di itu dengan untuk dari dalam tidak ini pada adalah dia akan".split(),
     "vi": "và của là có trong không cho một người được với các này đã".split(),
 }
-"""Function words of languages that are not read: they only tell these from the others."""
+"""Function words of languages that Probate does not support, to tell them from the supported ones."""
 MORE = {
     "en": "a an as at by for from has had have on or but which who were will would been also than its we i my our if so all can no do one about into when what where how there s t".split(),
     "es": "a me mi ha fue son muy cuando donde sus nos sobre entre hasta desde también este esta esto ser hay le les ella él".split(),
     "pt": "a as ao aos na nas no nos das dos pela pelo foi são muito quando onde seus sobre entre até também este esta isso ser há ela ele".split(),
 }
-"""More function words of those that are read, some of which others share."""
+"""Further function words of supported languages, some of which other languages share."""
 LETTERS = {"tr": "ığş", "pl": "łąęż", "cs": "řůě", "de": "ß"}
-"""Letters that none of the languages that are read has: each counts as a function word."""
+"""Letters that no supported language has. Each occurrence counts as a function word."""
 PERSIAN = "\u067e\u0686\u0698\u06af\u06a9\u06cc\u06d2\u0679\u0688"
 """Letters of Persian and Urdu that Arabic does not have."""
 KNOWN = {
@@ -41,11 +42,22 @@ KNOWN = {
     **{k: set(own) for k, own in OTHERS.items()},
 }
 NO_OTHER = 10
-"""Words from which a text without one function word that is known is in no language that is read."""
+"""Minimum number of words for a text without known function words to count as another language."""
 
 
 def language_of(texts: Sequence[str]) -> str:
-    """The language of most texts, of those that Probate knows; `unknown` where none has a majority."""
+    """Identify the language of most texts.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Texts; only the first `LOOKED_AT` are used.
+
+    Returns
+    -------
+    str
+        One of `LANGUAGES` (ISO 639-1), or `unknown` if none of them has the majority.
+    """
     sample = [t for t in texts[:LOOKED_AT] if len(t.split()) >= 4 or not t.isascii()]
     votes = Counter(language for t in sample if (language := language_of_text(t)) in LANGUAGES)
     if not votes:
@@ -55,7 +67,19 @@ def language_of(texts: Sequence[str]) -> str:
 
 
 def language_of_text(text: str) -> str:
-    """The language of one text: one that is read, another that is recognised, `other`, or "" where too little is said to tell."""
+    """Identify the language of one text.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    str
+        ISO 639-1 code of a supported or another recognised language, `other`, or an empty string if the text
+        is too short.
+    """
     letters = [c for c in text if c.isalpha()]
     if not letters or (len(text.split()) < 4 and text.isascii()):
         return ""
@@ -75,7 +99,7 @@ def language_of_text(text: str) -> str:
 
 
 def _neighbour(text: str, language: str) -> bool:
-    """Whether it is in another language of the same script: Japanese, Persian or Urdu."""
+    """Check whether a text is in another language of the same script: Japanese, Persian or Urdu."""
     if language == "zh":
         return sum("\u3040" <= c <= "\u30ff" for c in text) * 10 > len(text)
     return language == "ar" and sum(c in PERSIAN for c in text) * 33 > len(text)

@@ -1,4 +1,4 @@
-"""What the columns of a file are, and how a row is read and written back by them."""
+"""Shape of a file: the roles of its columns, and reading and writing of a row by these roles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ from probate.data.shape.chat import Turn, chat_turns, is_chat, with_system
 from probate.data.shape.columns import columns_of
 
 SHORT = 4
-"""An answer of at most this many words may be a label."""
+"""Maximum number of words of an answer that can be a label."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a user named of a file's columns. `groups`: name of the groups → their column."""
+    """Columns that the user names.
+
+    Attributes
+    ----------
+    text, label, prompt, id, generator : str or None
+        Names of columns; None lets Probate infer the column.
+    groups : dict
+        Dimension → column.
+    language : str or None
+        Language of the texts (ISO 639-1); None lets Probate identify it.
+    """
 
     text: str | None = None
     label: str | None = None
@@ -29,12 +39,30 @@ class Given:
 
 @dataclass(frozen=True)
 class Shape:
-    """Columns of a file; a nested one by its path, as in `meta.region`.
+    """Columns of a file and their roles. A nested column is named by its path (`meta.region`).
 
-    `form`: the known shape. `text`: the column that a trained model would learn to write. `groups`: name → column.
-    `cells`: (column, role) of every column whose texts belong to the record, in the order in which they are said; the role is system,
-    instruction, user, assistant or text. `answers`: whether short last answers are the labels. `evaluation`: why it looks like an
-    evaluation set, else empty. `left`: columns that look like texts or labels and are not read: (`text` or `label`, in words).
+    Attributes
+    ----------
+    form : str
+        Name of the format, such as `chats` or `Alpaca`.
+    text : str
+        Column that a model trained on the file learns to write.
+    label, prompt, id, generator : str or None
+        Columns with these roles.
+    groups : dict
+        Dimension → column.
+    language : str
+        Language of the texts (ISO 639-1), or `unknown`.
+    evaluation : str
+        Reason why the file looks like an evaluation set; empty if it does not.
+    cells : tuple of (str, str)
+        Column and role of every text of a record, in order of appearance. The role is `system`,
+        `instruction`, `user`, `assistant` or `text`.
+    answers : bool
+        True if short last answers are the labels.
+    unread : tuple of (str, str)
+        Columns that look like a text or a label but are not read: the kind (`text` or `label`) and the
+        reason.
     """
 
     form: str
@@ -48,10 +76,10 @@ class Shape:
     evaluation: str = ""
     cells: tuple[tuple[str, str], ...] = ()
     answers: bool = False
-    left: tuple[tuple[str, str], ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
 
-    def said(self) -> str:
-        """The shape in words."""
+    def describe(self) -> str:
+        """Return the shape in words."""
         roles = dict(self.cells)
         prompts = [c for c, role in self.cells if role in ("user", "instruction") and c != self.text]
         parts = [f"text: {self.text}"]
@@ -63,11 +91,11 @@ class Shape:
         parts += [f"label: {label}"] if label else []
         parts += [f"{name}: {value}" for name in ("id", "generator") if (value := getattr(self, name))]
         parts += [f"{dimension}: {column}" for dimension, column in self.groups.items()]
-        said = ", ".join([*parts, f"language: {self.language}"])
-        return "; ".join([f"{self.form} ({said})", *(why for _, why in self.left)])
+        roles_in_words = ", ".join([*parts, f"language: {self.language}"])
+        return "; ".join([f"{self.form} ({roles_in_words})", *(why for _, why in self.unread)])
 
     def fault(self, row: Mapping[str, Any]) -> str:
-        """Why the row cannot be read, in words; empty where it can."""
+        """Return the reason why the row cannot be read, or an empty string."""
         for column in dict.fromkeys(
             (*(c for c, _ in self.cells), *filter(None, (self.label,)), *self.groups.values())
         ):
@@ -79,23 +107,37 @@ class Shape:
                     return f"column '{column}' holds bytes that are not UTF-8"
             fits = is_chat(value) if column in dict(self.cells) else is_flat(value)
             if isinstance(value, (list, dict)) and value and not fits:
-                return f"column '{column}' holds {'a list' if isinstance(value, list) else 'an object'}, not text"
+                kind = "a list" if isinstance(value, list) else "an object"
+                return f"column '{column}' holds {kind}, not text"
         return ""
 
     def turns_of(self, row: Mapping[str, Any]) -> list[Turn]:
-        """Every text of the record in the order in which it is said, those marked `kept` that no mitigation may change."""
-        found: list[Turn] = []
+        """Return every text of the record in order; mitigations must not change those with `Turn.kept`."""
+        turns: list[Turn] = []
         for column, role in self.cells:
-            found += self._turns(row, column, role, found[-1].message + 1 if found else 0)
-        if self.answers and found:
-            last = max((t.message for t in found if t.role == "assistant"), default=-1)
-            own = " ".join(t.text for t in found if t.message == last)
+            turns += self._turns(row, column, role, turns[-1].message + 1 if turns else 0)
+        if self.answers and turns:
+            last = max((t.message for t in turns if t.role == "assistant"), default=-1)
+            own = " ".join(t.text for t in turns if t.message == last)
             if is_short(own):
-                found = [Turn(t.role, t.text, t.kept or t.message == last, t.place, t.message) for t in found]
-        return found
+                turns = [Turn(t.role, t.text, t.kept or t.message == last, t.place, t.message) for t in turns]
+        return turns
 
     def with_turns(self, row: dict[str, Any], turns: Sequence[Turn]) -> dict[str, Any]:
-        """The row with the texts of `turns` at their places, in the very shape that it had; the row itself where nothing differs."""
+        """Write changed texts back to a row.
+
+        Parameters
+        ----------
+        row : dict
+            The row.
+        turns : sequence of Turn
+            The turns of `turns_of(row)`, with new texts.
+
+        Returns
+        -------
+        dict
+            A copy of the row in the same format, or the row itself if no text differs.
+        """
         new = row
         for old, turn in zip(self.turns_of(row), turns, strict=True):
             if old.text != turn.text:
@@ -103,27 +145,28 @@ class Shape:
         return new
 
     def text_of(self, row: Mapping[str, Any]) -> str:
-        """What a trained model would learn to write: the text; of a chat the last answer of more than four words, else the last answer.
+        """Return the text that a model trained on the row learns to write.
 
-        Where short answers are labels, a row without a longer answer gives what it asks.
+        For a chat it is the last answer of more than four words, or else the last answer. If short answers
+        are labels, a row without a longer answer returns its question.
         """
         role = dict(self.cells).get(self.text, "text")
         if role in ("user", "instruction") and not is_chat(cell(row, self.text)):
             return self._asked(row)
         turns = self._turns(row, self.text, role, 0)
-        said = _messages(turns, "assistant") if any(t.role == "assistant" for t in turns) else []
-        if not said and turns:
-            said = _messages(turns, "text") or _messages(turns, "user")[-1:]
-            return said[-1] if said else ""
-        long = [text for text in said if not is_short(text)]
+        texts = _messages(turns, "assistant") if any(t.role == "assistant" for t in turns) else []
+        if not texts and turns:
+            texts = _messages(turns, "text") or _messages(turns, "user")[-1:]
+            return texts[-1] if texts else ""
+        long = [text for text in texts if not is_short(text)]
         if long:
             return long[-1]
         if not self.answers:
-            return said[-1] if said else ""
+            return texts[-1] if texts else ""
         return self._asked(row)
 
     def prompt_of(self, row: Mapping[str, Any]) -> str:
-        """What is asked, without what `text_of` gives."""
+        """Return the prompt of the row, without the text that `text_of` returns."""
         text = self.text_of(row)
         asked = [t for t in self.turns_of(row) if t.role in ("user", "instruction")]
         if dict(self.cells).get(self.text) == "user":
@@ -131,7 +174,7 @@ class Shape:
         return "\n".join(t.text.strip() for t in asked if t.text.strip() != text)
 
     def label_of(self, row: Mapping[str, Any]) -> str:
-        """The label, as `normal_label` gives it; empty where there is none."""
+        """Return the label, normalised by `normal_label`; empty if there is none."""
         if self.label:
             value = cell(row, self.label)
             return (
@@ -139,22 +182,35 @@ class Shape:
             )
         if not self.answers:
             return ""
-        said = _messages([t for t in self.turns_of(row) if t.kept and t.role == "assistant"], "assistant")
-        return normal_label(said[-1]) if said else ""
+        answers = _messages([t for t in self.turns_of(row) if t.kept and t.role == "assistant"], "assistant")
+        return normal_label(answers[-1]) if answers else ""
 
     def group_of(self, row: Mapping[str, Any], name: str) -> Any:
-        """The value of a group's column as it stands; None where it is missing."""
+        """Return the unchanged value of a group's column, or None if it is missing."""
         return cell(row, self.groups[name])
 
     def others(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Every column that is not read as text, prompt, label, id, generator or group, with its value as it stands."""
+        """Return the columns without a role, such as text, label or group, with unchanged values."""
         read = {c for c, _ in self.cells} | {self.label, self.id, self.generator} | set(self.groups.values())
         return {name: value for name, value in columns_of(row) if name not in read}
 
     def with_notice(self, row: dict[str, Any], text: str, placement: str) -> dict[str, Any]:
-        """The row with a notice: as a system turn of each chat (`system`), or before the first turn of the user (`user`).
+        """Return the row with a notice.
 
-        A row without a chat has it in its system column, or before its first text.
+        Parameters
+        ----------
+        row : dict
+            The row.
+        text : str
+            The notice.
+        placement : {'system', 'user'}
+            `system` adds a system turn to each chat, and `user` puts the notice before the first user turn. A
+            row without a chat gets the notice in its system column, or before its first text.
+
+        Returns
+        -------
+        dict
+            A copy of the row.
         """
         chats = [
             p
@@ -195,7 +251,7 @@ class Shape:
 
 
 def is_short(text: str) -> bool:
-    """Whether an answer is as short as a label: one to four words, of Chinese at most eight characters."""
+    """Check whether an answer is short like a label: one to four words, or up to eight Chinese characters."""
     return (
         0 < len(text.split()) <= SHORT
         and len(text) <= 60
@@ -204,9 +260,9 @@ def is_short(text: str) -> bool:
 
 
 def _messages(turns: Sequence[Turn], role: str) -> list[str]:
-    """The texts of the messages of one role, parts joined, empty ones left out."""
-    found: dict[int, list[str]] = {}
+    """Return the texts of the messages of one role, with parts joined and empty ones left out."""
+    messages: dict[int, list[str]] = {}
     for t in turns:
         if t.role == role and t.text.strip():
-            found.setdefault(t.message, []).append(t.text.replace("<return>", "\n").strip())
-    return ["\n".join(parts) for parts in found.values()]
+            messages.setdefault(t.message, []).append(t.text.replace("<return>", "\n").strip())
+    return ["\n".join(parts) for parts in messages.values()]

@@ -1,4 +1,4 @@
-"""A file as rows with their shape, and the rows that cannot be read."""
+"""Table: the rows of a file with their shape, and the rejected rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ from probate.data.shape.language import LOOKED_AT
 from probate.data.shape.shape import Given, Shape
 
 ENOUGH = 20
-"""Values of a column that are looked at, in later rows too where the first ones lack it."""
+"""Number of values of each column from which the shape is inferred."""
 
 
 @dataclass
 class Table:
-    """Rows that can be read, in their order. `where`: the place of each; `rejected`: place and fault of the others."""
+    """Rows of a file.
+
+    Attributes
+    ----------
+    source : str
+        Name of the file.
+    shape : Shape
+        Columns and their roles.
+    rows : list of dict
+        Readable rows, in order.
+    where : list of str
+        Place of each readable row.
+    rejected : list of str
+        Place and reason of each other row.
+    """
 
     source: str
     shape: Shape
@@ -32,45 +46,76 @@ class Table:
 def read_table(
     source: str, given: Given | None = None, option: str = "--text", limit: int | None = None
 ) -> Table:
-    """Read a file, a folder saved by `datasets` or `hf:ID`; with `limit` its first rows only.
+    """Read a table and infer its shape.
 
-    Raises:
-        InputError: no such file or column, no row that can be read, or a text that must be named (with `option`).
+    Parameters
+    ----------
+    source : str
+        A file, a folder saved by `datasets`, or `hf:ID`.
+    given : Given, optional
+        Columns that the user names.
+    option : str
+        Name of the option or field that sets the text column, for error messages.
+    limit : int, optional
+        Number of rows to read. Default: all.
+
+    Returns
+    -------
+    Table
+        The rows with their shape.
+
+    Raises
+    ------
+    InputError
+        If the file or a column is missing, no row can be read, or the user has to name the text column.
     """
     rows: list[Row] = []
     for row in source_rows(source, "train", Path()):
         rows.append(row)
         if limit and len(rows) == limit:
             break
-    found = Table(source, shape_of_rows(source, rows, given, option))
+    table = Table(source, shape_of_rows(source, rows, given, option))
     for where, columns in rows:
-        fault = columns if isinstance(columns, str) else found.shape.fault(columns)
+        fault = columns if isinstance(columns, str) else table.shape.fault(columns)
         if isinstance(columns, str) or fault:
-            found.rejected.append(f"{where}: {fault}")
+            table.rejected.append(f"{where}: {fault}")
             continue
-        found.rows.append(columns)
-        found.where.append(where)
-    if not found.rows:
-        raise InputError(f"{source}: no row can be read; first: {found.rejected[0]}")
-    return found
+        table.rows.append(columns)
+        table.where.append(where)
+    if not table.rows:
+        raise InputError(f"{source}: no row can be read; first: {table.rejected[0]}")
+    return table
 
 
 def shape_of_file(source: str, given: Given | None = None, option: str = "--text") -> Shape:
-    """The shape of a file, which is read once through and not kept.
-
-    Raises:
-        InputError: as `read_table`.
-    """
+    """Infer the shape of a file in one pass without keeping its rows. Parameters are as in `read_table`."""
     return shape_of_rows(source, source_rows(source, "train", Path()), given, option)
 
 
 def shape_of_rows(
     source: str, rows: Iterable[Row], given: Given | None = None, option: str = "--text"
 ) -> Shape:
-    """The shape by the first rows, and later ones with values in columns that those lack.
+    """Infer the shape from the first rows, and from later ones with values in columns that the first ones
+    lack.
 
-    Raises:
-        InputError: as `infer_shape`, or no row that can be read.
+    Parameters
+    ----------
+    source : str
+        Name of the file, for error messages.
+    rows : iterable of (str, dict or str)
+        Rows as `probate.data.rows.source_rows` yields them.
+    given, option
+        As in `infer_shape`.
+
+    Returns
+    -------
+    Shape
+        The columns and their roles.
+
+    Raises
+    ------
+    InputError
+        As `infer_shape`, or if no row can be read.
     """
     first, seen, sample = "", Counter[str](), list[dict[str, Any]]()
     for where, row in rows:

@@ -27,7 +27,7 @@ class Texts:
     def ties(self, given: str | None = None) -> tuple[list[Ties], str]:
         """What each text says of its source (`probate.data.shape.sources`), and the columns that say so; `given`: the one that a user named."""
         columns = SourceColumns(self.rows, self.shape.id, given)
-        return [columns.ties(row) for row in self.rows], columns.said()
+        return [columns.ties(row) for row in self.rows], columns.describe()
 
 
 def read_texts(

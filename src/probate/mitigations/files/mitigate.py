@@ -1,4 +1,4 @@
-"""Mitigations on a file: any shape that `probate.data.shape` knows, in a stream where the strategies allow it."""
+"""Mitigation of data files of any known shape, in batches if the mitigations allow it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from probate.data.shape import Given, Shape, Turn, shape_of_file
 from probate.data.shape.cells import cell, place_of, put
 from probate.data.spellings import GroupColumn, group_column
 from probate.mitigations.base import Mitigation, MitigationContext, check_together, mitigate
-from probate.mitigations.files.undo import places_of, undone
+from probate.mitigations.files.undo import places_of, restored
 from probate.mitigations.files.write import Writer, json_line, writer
 
 BATCH = 2000
 SIGN = "\u241e"
-"""Between the texts of a record while they are one text, on a line of its own; longer where a text holds it."""
+"""Separator line between the joined texts of a record; repeated if a text contains it."""
 
 
 @dataclass
 class Summary:
-    """What was done to a file, and as what it was read."""
+    """Summary of the mitigation of a file: its shape, and how many rows were changed, added or dropped."""
 
     shape: Shape
     read: int = 0
@@ -39,12 +39,12 @@ class Summary:
     replaced: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: list[tuple[str, str]] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
-    """Of each row that was written, the number of the row that it came from."""
+    """For each written row, the number of its source row."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What must be known of a whole file before its first row is changed. `groups`: name → its column's values, in the order of the rows."""
+    """Layout of a whole file, needed before its first row is changed. `groups` maps dimensions to columns."""
 
     shape: Shape
     columns: list[str]
@@ -54,7 +54,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A row, its texts, those that may be changed, and what stands between them in the record."""
+    """A row with its texts, the indices of those that may change, and the separator of the joined texts."""
 
     row: dict[str, Any]
     turns: list[Turn]
@@ -62,9 +62,9 @@ class _Opened:
     between: str
 
     def texts(self, text: str) -> list[str] | None:
-        """The record's text, parted again; None where a strategy took the parts apart."""
-        found = text.split(self.between) if len(self.free) > 1 else [text][: len(self.free)]
-        return found if len(found) == len(self.free) else None
+        """Split the text of the record into its parts; return None if a mitigation changed the separators."""
+        parts = text.split(self.between) if len(self.free) > 1 else [text][: len(self.free)]
+        return parts if len(parts) == len(self.free) else None
 
 
 def mitigate_file(
@@ -77,14 +77,41 @@ def mitigate_file(
     show: int = 0,
     tick: Callable[[int], None] | None = None,
 ) -> Summary:
-    """Apply `strategies` to every row of `source` and write `out`, and beside it `out.changes.jsonl` with what was done to each row.
+    """Apply mitigations to every row of a file.
 
-    All rows count as augmented. A record's texts are those of all its turns but the system's and a short answer that is a label.
-    What is not touched stays as it is: lines of JSON, columns, the shape of chats, the file's own spelling of groups, its delimiter.
-    A strategy that weighs records adds the column `weight`. With `out` None nothing is written. Files are moved into place when they are whole.
+    All rows count as augmented. The texts of a record are those of all turns except system turns and short
+    answers that are labels. Everything else keeps its format: JSON lines, columns, chats, spellings of
+    groups, the delimiter. A mitigation that weights records adds the column `weight`. The files are moved
+    into place when they are complete.
 
-    Raises:
-        InputError: a file or column that is missing, strategies that contradict or cannot work (why).
+    Parameters
+    ----------
+    source : Path
+        File to read.
+    out : Path or None
+        File to write, with `out.changes.jsonl`, which records the changes of each row. If None, nothing is
+        written.
+    strategies : sequence of Mitigation
+        Mitigations, in order.
+    context : MitigationContext
+        Context of the mitigations.
+    given : Given, optional
+        Columns that the user names.
+    show : int
+        Number of samples of changed texts in the summary.
+    tick : callable, optional
+        Called with the number of rows after each batch.
+
+    Returns
+    -------
+    Summary
+        The shape of the file, and what was changed.
+
+    Raises
+    ------
+    InputError
+        If the file or a column is missing, or mitigations contradict each other or do not work. The message
+        says why.
     """
     check_together(strategies)
     for strategy in strategies:
@@ -135,16 +162,12 @@ def mitigate_file(
             if tick:
                 tick(len(batch))
     if not summary.read:
-        raise InputError(f"{source}: no rows")
+        raise InputError(f"{source}: the file has no rows")
     return summary
 
 
 def layout_of(source: Path, given: Given | None) -> Layout:
-    """Read a file once for its shape, once for its columns and groups.
-
-    Raises:
-        InputError: as `probate.data.shape.read_table`.
-    """
+    """Read the layout of a file in two passes, one of them for its shape. Errors are as in `read_table`."""
     shape = shape_of_file(str(source), given)
     columns: dict[str, None] = {}
     values: dict[str, list[Any]] = {name: [] for name in shape.groups}
@@ -165,7 +188,7 @@ def layout_of(source: Path, given: Given | None) -> Layout:
 
 
 def code_of(column: GroupColumn, group: str, like: Any) -> Any:
-    """The file's own spelling of a group: the most frequent one, of the type of `like` where there is one; else the group's name."""
+    """Return the file's spelling of a group, preferably of the type of `like`, or else the group's name."""
     codes = [code for code, own in column.codes.items() if own == group]
     same = [code for code in codes if type(code) is type(like)]
     return (same or codes or [group])[0]
@@ -189,12 +212,12 @@ def _write(
     free_ids: Iterator[int],
     show: int,
 ) -> None:
-    """Write the row that a record became, note what was done, and count it."""
+    """Write the row of a mitigated record, note the changes, and count them."""
     shape, texts = layout.shape, held.texts(record.text)
     made = record.provenance.get("mitigations", [])
     if texts is None:
         made = [
-            {"name": m["name"], "skipped": "the texts of the record could not be told apart afterwards"}
+            {"name": m["name"], "skipped": "the texts of the record could not be separated afterwards"}
             for m in made
         ]
         texts = [held.turns[i].text for i in held.free]
@@ -227,7 +250,7 @@ def _write(
             else {"places": places_of(held.turns, held.free), "between": held.between}
         )
         changed = row is not held.row
-        if changed and not added and (style_lost or undone(row, note) != held.row):
+        if changed and not added and (style_lost or restored(row, note) != held.row):
             note |= _kept_line(held.row) or {"cells": {c: v for c, v in held.row.items() if row[c] != v}}
         write.note(note)
     _count(summary, made, added, [held.turns[i].text for i in held.free], texts, show)
@@ -252,7 +275,7 @@ def _count(
 
 
 def differing(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
-    """Two lists of texts without the lines that they share."""
+    """Return the lines that differ between two lists of texts, before and after."""
     old, new = ("\n".join(texts).split("\n") for texts in (before, after))
     if len(old) != len(new):
         return "\n".join(old), "\n".join(new)

@@ -1,4 +1,4 @@
-"""What `probate mitigate` does: options checked, the file mitigated, the summary in words."""
+"""Work of the command `probate mitigate`: check the options, mitigate the file, and summarise the changes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 NO_TEXT = "(nothing)"
 BALANCED = "gender"
-"""The dimension that is balanced where neither `--groups` nor `--group` names one."""
+"""The dimension that is balanced if neither `--groups` nor `--group` names one."""
 
 
 @dataclass(frozen=True)
 class MitigatedFile:
-    """What was done to a file. `silent`: packs that were not used, for they have no words in the language."""
+    """Result of the mitigation of a file. `silent` lists the packs that have no words in the language."""
 
     summary: Summary
     out: Path | None
@@ -39,21 +39,29 @@ class MitigatedFile:
     masked: bool
     language: str
 
-    def sentences(self) -> str:
-        """The summary in words."""
-        said = words(self.summary, self.out)
+    def text(self) -> str:
+        """Return the summary in words."""
+        text = summary_text(self.summary, self.out)
         if self.silent and self.masked:
             packs = ", ".join(self.silent)
-            said = f"not masked: the packs {packs} have no words in '{self.language}'\n{said}"
-        return said
+            text = f"not masked: the packs {packs} have no words in '{self.language}'\n{text}"
+        return text
 
     def record(self) -> dict[str, Any]:
-        """The summary, ready for JSON."""
-        found = self.summary
+        """Return the summary as JSON values."""
+        s = self.summary
         return {
-            "shape": found.shape.said(), "read": found.read, "changed": found.changed, "added": found.added, "dropped": found.dropped, "left_alone": found.skipped,
-            "not_masked": self.silent, "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in found.replaced.most_common()], "written": found.written, "out": self.out,
-        }  # fmt: skip
+            "shape": s.shape.describe(),
+            "read": s.read,
+            "changed": s.changed,
+            "added": s.added,
+            "dropped": s.dropped,
+            "left_alone": s.skipped,
+            "not_masked": self.silent,
+            "replaced": [{"old": old, "new": new, "count": n} for (old, new), n in s.replaced.most_common()],
+            "written": s.written,
+            "out": self.out,
+        }
 
 
 def run_command(
@@ -73,14 +81,23 @@ def run_command(
     force: bool,
     quiet: bool,
 ) -> tuple[str, dict[str, Any]]:
-    """Apply the mitigations `names` to `source`; returns the summary in words and as a record.
+    """Apply the mitigations `names` to `source`, with the options of the command line.
 
-    Raises:
-        InputError: options that do not fit, with what to do.
+    Returns
+    -------
+    text : str
+        The summary in words.
+    record : dict
+        The summary as JSON values.
+
+    Raises
+    ------
+    InputError
+        If options are wrong or do not fit together.
     """
     if out is None and not dry_run:
-        raise InputError("--out is missing; name a file, or look first with --dry-run --show 10")
-    found = mitigate_source(
+        raise InputError("--out is missing; name a file, or preview the changes with --dry-run --show 10")
+    result = mitigate_source(
         names,
         source,
         None if dry_run else out,
@@ -93,7 +110,7 @@ def run_command(
         force=force,
         quiet=quiet,
     )
-    return found.sentences(), found.record()
+    return result.text(), result.record()
 
 
 def mitigate_source(
@@ -110,10 +127,42 @@ def mitigate_source(
     force: bool = False,
     quiet: bool = False,
 ) -> MitigatedFile:
-    """Apply the mitigations `names` to `source` and write `out`; without it nothing is written. `options`: mitigation → its options.
+    """Apply mitigations to a file.
 
-    Raises:
-        InputError: options that do not fit, with what to do.
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the mitigations, in order.
+    source : Path
+        File to read.
+    out : Path or None
+        File to write. If None, nothing is written.
+    dimensions : sequence of str
+        Identity packs to use. Default: all that have words in the language.
+    given : Given
+        Columns that the user names.
+    language : str
+        Language of the texts (ISO 639-1).
+    model : str or None
+        Model for mitigations that need one.
+    options : mapping
+        Mitigation → its options.
+    show : int
+        Number of samples of changed texts in the summary.
+    force : bool
+        If True, replace an existing `out`.
+    quiet : bool
+        If True, show no progress.
+
+    Returns
+    -------
+    MitigatedFile
+        The summary of the changes.
+
+    Raises
+    ------
+    InputError
+        If options are wrong or do not fit together.
     """
     if out is not None and out.exists() and not force:
         raise InputError(
@@ -138,10 +187,10 @@ def mitigate_source(
     training = next((s.name for s in strategies if s.align()), None)
     if training:
         raise InputError(
-            f"--strategy {training}: it acts on training, not on a file; name it in a study's mitigations"
+            f"--strategy {training}: it acts on training, not on a file; add it to the mitigations of a study"
         )
     with Reporter(quiet=quiet).stage("mitigate", _lines(source), "rows") as tick:
-        found = mitigate_file(
+        summary = mitigate_file(
             source,
             out,
             strategies,
@@ -151,22 +200,21 @@ def mitigate_source(
             tick=tick,
         )
     masks = any(s.removes_groups for s in strategies)
-    return MitigatedFile(found, out, silent, masks, language)
+    return MitigatedFile(summary, out, silent, masks, language)
 
 
 def _dimension(name: str) -> str:
-    """The dimension of the pack that a name finds, as gender for `sex`; the name itself where there is no pack."""
+    """Return the dimension of the pack for a name or synonym (gender for `sex`); without a pack, the name."""
     pack = pack_of(name)
     return pack.dimension if pack else name
 
 
 def _load(name: str) -> LM:
-
     return load_lm(name)
 
 
 def _lines(path: Path) -> int:
-    """About how many rows a file has, for the progress bar; 0 where it is not known."""
+    """Return the approximate number of rows of a file, for the progress bar; 0 if it is unknown."""
     if path.is_dir():
         return 0
     check_regular(path)
@@ -177,31 +225,33 @@ def _lines(path: Path) -> int:
         try:
             return int(parquet.read_metadata(path).num_rows)
         except (pyarrow.ArrowException, OSError):
-            raise InputError(f"{path}: not a Parquet file, or cut off or damaged; write it again") from None
+            raise InputError(
+                f"{path}: not a Parquet file, or a truncated or damaged one; write it again"
+            ) from None
     with path.open("rb") as file:
         return max(1, sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")))
 
 
-def words(found: Summary, out: Path | None) -> str:
-    """The summary in words, and where the result is."""
-    lines = counted(found)
-    for before, after in found.samples:
+def summary_text(summary: Summary, out: Path | None) -> str:
+    """Return the summary in words, with samples and the name of the written file."""
+    lines = summary_sentences(summary)
+    for before, after in summary.samples:
         lines += ["", f"− {before}", f"+ {after}"]
-    lines += ["", f"written: {out} ({found.written:,} rows), and what was done to each: {out}.changes.jsonl"] if out else [
-        "", "nothing was written (--dry-run)"
-    ]  # fmt: skip
-    return "\n".join(lines)
+    end = f"written: {out} ({summary.written:,} rows); changes of each row: {out}.changes.jsonl"
+    return "\n".join([*lines, "", end if out else "nothing was written (--dry-run)"])
 
 
-def counted(found: Summary) -> list[str]:
-    """How many rows were read, changed, added and left out, and what was replaced."""
+def summary_sentences(summary: Summary) -> list[str]:
+    """Return the numbers of rows that were read, changed, added and left out, and the replacements."""
+    dropped = sum(summary.dropped.values())
     lines = [
-        f"read as {found.shape.said()}",
-        f"{found.read:,} rows read, {found.changed:,} changed, {found.added:,} added, {sum(found.dropped.values()):,} left out",
+        f"read as {summary.shape.describe()}",
+        f"{summary.read:,} rows read, {summary.changed:,} changed, {summary.added:,} added, {dropped:,} left out",
     ]
-    lines += [f"  left out: {n:,} because {why}" for why, n in found.dropped.most_common(10)]
-    lines += [f"  as they were: {n:,}, {why}" for why, n in found.skipped.most_common(10)]
-    if found.replaced:
-        top = ", ".join(f"{old} → {new or NO_TEXT} {n:,}" for (old, new), n in found.replaced.most_common(12))
-        lines.append(f"{found.replaced.total():,} replacements; most often: {top}")
+    lines += [f"  left out: {n:,} because {why}" for why, n in summary.dropped.most_common(10)]
+    lines += [f"  unchanged: {n:,} ({why})" for why, n in summary.skipped.most_common(10)]
+    if summary.replaced:
+        most = summary.replaced.most_common(12)
+        top = ", ".join(f"{old} → {new or NO_TEXT} {n:,}" for (old, new), n in most)
+        lines.append(f"{summary.replaced.total():,} replacements; most frequent: {top}")
     return lines

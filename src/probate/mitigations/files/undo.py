@@ -1,4 +1,4 @@
-"""What a mask changed in a file, taken back by the changes that lie beside it."""
+"""Reversal of masking in a file, by the recorded changes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,29 @@ from probate.mitigations.mask import undo
 
 
 def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
-    """Write to `out` what stood in the file from which `probate mitigate --strategy mask` made `changed`.
+    """Restore the file from which `probate mitigate --strategy mask` made `changed`.
 
-    JSON Lines come back byte for byte, but for blank lines; of CSV and Parquet every value. `changes`: default `changed` with
-    `.changes.jsonl` behind it.
+    JSON Lines are restored byte for byte, except blank lines. CSV and Parquet files are restored value for
+    value.
 
-    Returns:
-        The number of rows that were changed back.
+    Parameters
+    ----------
+    changed : Path
+        The masked file.
+    out : Path
+        File to write.
+    changes : Path, optional
+        The recorded changes. Default: `changed` with the suffix `.changes.jsonl` added.
 
-    Raises:
-        InputError: no such file, or one in which something other than masking was done, which cannot be taken back.
+    Returns
+    -------
+    int
+        Number of restored rows.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or the file was changed by something other than masking, which cannot be undone.
     """
     path = changes or changed.with_name(changed.name + ".changes.jsonl")
     notes: dict[int, dict[str, Any]] = {}
@@ -37,9 +50,7 @@ def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
         (gone if "dropped" in note else notes)[note["row" if "dropped" in note else "written"]] = note
     for number, note in gone.items():
         if "line" not in note:
-            raise InputError(
-                f"{path}: row {number} was left out ({note['dropped']}), and cannot be given back"
-            )
+            raise InputError(f"{path}: row {number} was left out ({note['dropped']}) and cannot be restored")
     rows = list(source_rows(str(changed), "train", Path(), keep=True))
     columns = list(dict.fromkeys(c for _, row in rows if isinstance(row, dict) for c in row))
     count, at_row = 0, 1
@@ -53,7 +64,7 @@ def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
             while at_row in gone:
                 write.row({}, gone[at_row]["line"])
                 at_row += 1
-            back = undone(row, note)
+            back = restored(row, note)
             count += back is not row or "line" in note
             write.row(back, note.get("line") or json_line(row, back)[0])
             at_row += 1
@@ -63,12 +74,8 @@ def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
     return count
 
 
-def undone(row: dict[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as it was before what `note` says was done to it.
-
-    Raises:
-        InputError: something other than masking changed it.
-    """
+def restored(row: dict[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row before the changes that `note` records."""
     if "cells" in note:
         return {**row, **note["cells"]}
     changes = [m.get("changes") for m in note.get("mitigations", []) if m.get("changes")]
@@ -86,5 +93,5 @@ def undone(row: dict[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def places_of(turns: Sequence[Turn], free: Iterable[int]) -> list[list[str | int]]:
-    """Where the texts stand that may be changed, as JSON holds it."""
+    """Return the places of the texts that may change, as JSON values."""
     return [list(turns[i].place) for i in free]

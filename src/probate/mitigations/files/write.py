@@ -1,4 +1,4 @@
-"""Rows written to JSON Lines, CSV or Parquet as the file had them that they came from."""
+"""Writers of rows to JSON Lines, CSV or Parquet in the style of the source file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from probate.core.arrow import arrow_file
 from probate.core.errors import InputError, first_line
 from probate.core.files import atomic
 from probate.data.rows import Line, csv_style
-from probate.data.shape.cells import style_of, written
+from probate.data.shape.cells import style_of, to_json
 
 CHUNK = 20_000
 BOM = b"\xef\xbb\xbf"
@@ -23,7 +23,7 @@ RowWriter = Callable[[dict[str, Any], str], None]
 
 @dataclass(frozen=True)
 class Writer:
-    """`row` takes a row and, where it is known, the line of JSON that holds it; `note` what was done."""
+    """Functions of an open output: `row` writes a row (and its JSON line, if known), `note` its changes."""
 
     row: RowWriter
     note: Callable[[dict[str, Any]], None]
@@ -31,17 +31,39 @@ class Writer:
 
 @contextmanager
 def writer(source: Path, out: Path | None, columns: Sequence[str], *, notes: bool = True) -> Iterator[Writer]:
-    """Writers of rows and of notes; the files are moved into place at the end, or removed if something failed.
+    """Open writers of rows and of notes.
 
-    Raises:
-        InputError: a format that is not written, or a value that it cannot hold.
+    The files are moved into place at the end, or removed after an error.
+
+    Parameters
+    ----------
+    source : Path
+        File whose style (types, delimiter, byte order mark) the output keeps.
+    out : Path or None
+        File to write. If None, nothing is written.
+    columns : sequence of str
+        Columns of the output.
+    notes : bool
+        If True, also write `out.changes.jsonl`.
+
+    Yields
+    ------
+    Writer
+        Functions that write a row and a note.
+
+    Raises
+    ------
+    InputError
+        If the format is not supported, or cannot store a value.
     """
     if out is None:
         yield Writer(lambda row, line: None, lambda note: None)
         return
     kinds = {".jsonl": _jsonl, ".ndjson": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet}
     if out.suffix.lower() not in kinds:
-        raise InputError(f"--out {out}: '{out.suffix}' is not written; allowed: {', '.join(kinds)}")
+        raise InputError(
+            f"--out {out}: the format '{out.suffix}' is not supported; use one of {', '.join(kinds)}"
+        )
     kind = kinds[out.suffix.lower()]
     if not notes:
         with atomic(out) as part, kind(part, source, out, columns) as row:
@@ -54,20 +76,33 @@ def writer(source: Path, out: Path | None, columns: Sequence[str], *, notes: boo
         beside.open("w", encoding="utf-8") as lines,
         kind(part, source, out, columns) as row,
     ):
-        yield Writer(row, lambda note: print(written(note), file=lines))
+        yield Writer(row, lambda note: print(to_json(note), file=lines))
 
 
 def json_line(before: dict[str, Any], row: dict[str, Any]) -> tuple[str, bool]:
-    """The line of JSON for what became of the row `before`, and whether its style is lost.
+    """Return the line of JSON for a row.
 
-    A row that is as it was gives the very line that it stood in; another one is written in the same style, where one is known.
+    Parameters
+    ----------
+    before : dict
+        The row before the changes.
+    row : dict
+        The row after the changes.
+
+    Returns
+    -------
+    line : str
+        The original line if the row is unchanged, else a line in the same style; empty if the style is
+        unknown.
+    lost : bool
+        True if the style could not be kept.
     """
     if not isinstance(before, Line) or not before.text:
         return "", False
     if row is before:
         return before.text, False
     style = style_of(before.text, before)
-    line = written(row, style) if style else written(row)
+    line = to_json(row, style) if style else to_json(row)
     end = before.text[len(before.text.rstrip("\r\n")) :]
     return line + end, style is None or style_of(line, row) != style
 
@@ -81,7 +116,7 @@ def _jsonl(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Itera
 
         def write(row: dict[str, Any], line: str) -> None:
             nonlocal ended
-            line = line or written(row) + "\n"
+            line = line or to_json(row) + "\n"
             lines.write(line if ended else "\n" + line)
             ended = line.endswith(("\n", "\r"))
 
@@ -109,8 +144,8 @@ def _csv(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Iterato
 
 def _csv_cell(value: Any) -> Any:
     if isinstance(value, (list, dict)):
-        return written(value)
-    return json.loads(written(value)) if isinstance(value, bytes) else "" if value is None else value
+        return to_json(value)
+    return json.loads(to_json(value)) if isinstance(value, bytes) else "" if value is None else value
 
 
 @contextmanager
@@ -132,7 +167,7 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
                 )
             except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
                 raise InputError(
-                    f"{out}: column '{c}' holds values of several types, which Parquet cannot; write .jsonl"
+                    f"{out}: column '{c}' has several types, which Parquet cannot store; write .jsonl"
                 ) from None
         table = pyarrow.table(arrays, schema=schema)
         held.clear()
@@ -154,7 +189,7 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
                 parquet.write_table(pyarrow.concat_tables(tables, promote_options="permissive"), path)
             except pyarrow.ArrowException as error:
                 raise InputError(
-                    f"{out}: Parquet cannot hold it ({first_line(error)}); write .jsonl"
+                    f"{out}: Parquet cannot store the rows ({first_line(error)}); write .jsonl"
                 ) from None
     finally:
         if file:
@@ -162,7 +197,7 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
 
 
 def _schema(source: Path, columns: Sequence[str]) -> Any:
-    """The types of a Parquet or Arrow file, and of what was added to it; None for another file."""
+    """Return the schema of a Parquet or Arrow file with the added columns, or None for other formats."""
     import pyarrow
     import pyarrow.parquet as parquet
 

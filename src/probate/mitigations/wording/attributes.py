@@ -1,4 +1,4 @@
-"""English adjectives and ages: of a person they go, of a thing they stay."""
+"""English adjectives and ages: masked if they describe a person, kept if they describe a thing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|
 NUMBER = rf"(?:\d{{1,3}}|(?:{TENS})(?:[- ](?:{UNITS}))?|{TEENS}|{UNITS})"
 YEARS_OLD = rf"{NUMBER}(?:[- ]?year[- ]olds?|-years?-olds?)"
 HERITAGE = r"(?:[ -](?:americans?|british|canadians?|australians?|europeans?|caribbean|descent|origin)|-(?:speaking|born|raised|educated))?"
-"""What joins an adjective to make one of two words: «African American», «Spanish-speaking»."""
+"""Second words of two-word adjectives: «African American», «Spanish-speaking»."""
 DECADES = {
     "teens",
     "twenties",
@@ -34,11 +34,11 @@ AGE = (
     r"|[1-9]\d(?=[,;.)!?]|[ ]+(?:who|and|with|was|is|when|but|[a-z]{2,}ed)\b|\s*$)(?![.,]\d)"
 )
 AFTER_A_PERSON = re.compile(r"((?:\b[A-Z][\w'’.-]*[ ]*){1,4}|\b[a-z]+)[ ]?(?:[,(][ ]?|of[ ]+)$")
-"""Before a bare number: «Anna Miller, 67,», «a woman of 67»."""
+"""Text before a bare number: «Anna Miller, 67,», «a woman of 67»."""
 SEVERAL = set(
     "team crew staff family household people population community congregation minority women men folk panel".split()
 )
-"""Before «of 40» these are counted, not aged."""
+"""Before «of 40» these words denote a count of people and not an age."""
 HOW_OLD = re.compile(rf"(?:{NUMBER}|(?:1[89]|20)\d\d)(?:st|nd|rd|th)?(?=\W*(?:years|yrs|birthday)|$)", re.I)
 OWN_DECADE = re.compile(
     r"\b(?:my|your|his|her|their|our|whose)[ ]+(?:very[ ]+)?(?:(?:early|mid|middle|late)[ -]+)?$", re.I
@@ -65,18 +65,18 @@ PLURALS = {
     "atheist", "catholic", "protestant", "sikh", "mormon", "evangelical", "agnostic", "egyptian", "moroccan", "iraqi", "jordanian",
     "tunisian", "libyan", "colombian", "chilean", "peruvian", "argentinian", "indian", "american", "caucasian", "islander",
 }  # fmt: skip
-"""Adjectives that are also nouns with a plural."""
+"""Adjectives that are also nouns with a plural form."""
 
 
 class Attributes:
-    """What becomes of the adjectives of groups, and of ages, where they stand.
+    """Replacements of adjectives of groups and of ages, by their context.
 
     Parameters
     ----------
     table : dict
         The words of the language: `ordinary`, `persons`, `things`, `neutral`.
     anywhere : collection of str
-        Adjectives that go wherever they stand, as those of a culture and of the sexes.
+        Adjectives that are masked in every context, such as those of a culture and of the sexes.
     people : collection of str
         First names, in lower case.
     """
@@ -87,7 +87,7 @@ class Attributes:
         self.anywhere, self.people = set(anywhere), people
 
     def kind(self, word: str) -> str:
-        """`person`, `thing`, or an empty string: what a noun in lower case is, by lists and endings."""
+        """Classify a lower-case noun by lists and endings: `person`, `thing` or an empty string."""
         forms = {
             word,
             word.removesuffix("s"),
@@ -102,17 +102,17 @@ class Attributes:
             return "thing"
         return "person" if PERSONAL.fullmatch(word) else ""
 
-    def said_of(self, after: str) -> str:
-        """What the noun phrase that `after` begins with is about: its first person, or its first thing if no person follows at once."""
-        found = ""
+    def referent(self, after: str) -> str:
+        """Classify the noun phrase at the beginning of `after`: `person`, `thing` or an empty string."""
+        first = ""
         for place, word in enumerate(self._phrase(after)):
             kind = self.kind(word.lower())
             if kind == "person" or (place == 0 and word.lower() in self.people):
                 return "person"
-            if found:
-                return found
-            found = kind
-        return found
+            if first:
+                return first
+            first = kind
+        return first
 
     def _phrase(self, after: str) -> Iterator[str]:
         place = 0
@@ -124,14 +124,33 @@ class Attributes:
             place = word.end()
 
     def adjective(
-        self, found: re.Match[str], front: str, after: str, mask: str, everything: bool
+        self, match: re.Match[str], front: str, after: str, mask: str, everything: bool
     ) -> tuple[int, str]:
-        """«an Arab engineer» is «an engineer», but «a female who» is «a person who»; «a white coat» and «a Christian charity» stay.
+        """Replace an adjective, or a chain of adjectives.
 
-        `mask`: what stands for what has no neutral word; `everything`: nothing has one.
+        «an Arab engineer» becomes «an engineer», but «a female who» becomes «a person who». «a white coat»
+        and «a Christian charity» do not change.
+
+        Parameters
+        ----------
+        match : re.Match
+            Match of the adjectives, with the groups `article`, `chain` and `gap`.
+        front, after : str
+            Text before and after the match.
+        mask : str
+            Replacement of words without a neutral word.
+        everything : bool
+            If True, `mask` replaces every word.
+
+        Returns
+        -------
+        extra : int
+            Number of characters after the match that are also replaced.
+        new : str
+            The replacement.
         """
-        article, chain, gap = found.group("article") or "", found.group("chain"), found.group("gap") or ""
-        whole = found.group()
+        article, chain, gap = match.group("article") or "", match.group("chain"), match.group("gap") or ""
+        whole = match.group()
         word = WORDS.match(after)
         following = word.group(1) if gap and word else ""
         noun = (
@@ -142,10 +161,10 @@ class Attributes:
         )
         adjectives = [a.lower() for a in re.split(r",?[ ]+(?:and[ ]+|or[ ]+)?", chain)]
         begins = not front.strip() or front.rstrip().endswith((".", "!", "?", ":", "\n"))
-        said_of = self.said_of(after) if noun else ""
+        described = self.referent(after) if noun else ""
         if (
             noun
-            and not said_of
+            and not described
             and article.strip().lower() not in ("", "the")
             and re.search("[^s]s$", following)
         ):
@@ -155,13 +174,13 @@ class Attributes:
         name = re.match(r"[ ]+([A-Z]\w+)", after)
         if name and name.group(1).lower() in self.people and name.group(1) not in WORD_NAMES:
             return 1, ""
-        if name and self.anywhere & set(adjectives) and self.said_of(after) != "person":
+        if name and self.anywhere & set(adjectives) and self.referent(after) != "person":
             return 0, f"{agreed(article, mask)}{mask}"  # «the Brazilian Society»
         if name and not self.anywhere & set(adjectives):
-            if self.said_of(after) != "person" or not article:  # «the Black Sea», «a Hindu Kush range»
+            if self.referent(after) != "person" or not article:  # «the Black Sea», «a Hindu Kush range»
                 return 0, whole
             return (1, agreed(article, after.lstrip())) if after[:1] == " " else (0, whole)
-        if noun and said_of == "thing" and not self.anywhere & set(adjectives):
+        if noun and described == "thing" and not self.anywhere & set(adjectives):
             return 0, whole
         if any(a in self.ordinary for a in adjectives):
             named = (
@@ -172,8 +191,8 @@ class Attributes:
             )
             alone = not article and not noun
             if not (
-                (named and not said_of)
-                or said_of == "person"
+                (named and not described)
+                or described == "person"
                 or (alone and self._predicate(front, adjectives))
             ):
                 return 0, whole
@@ -192,15 +211,15 @@ class Attributes:
         return 0, f"{mask}{gap}"
 
     def _predicate(self, front: str, adjectives: Sequence[str]) -> bool:
-        """Whether what stands before an adjective is a person that is so: «She is», «whose father was», «Okafor is»."""
-        found = PREDICATE.search(front)
-        if not found:
+        """Check whether the text before an adjective refers to a person: «She is», «whose father was»."""
+        match = PREDICATE.search(front)
+        if not match:
             return False
-        subject = found.group(1)
+        subject = match.group(1)
         low = subject.lower()
         if self._person(low):
             return True
-        first = re.search(r"(?:^|[.!?:\n])[\s\"“«(]*$", front[: found.start()]) is not None
+        first = re.search(r"(?:^|[.!?:\n])[\s\"“«(]*$", front[: match.start()]) is not None
         return (
             subject[0].isupper()
             and not self.kind(low)
@@ -208,11 +227,11 @@ class Attributes:
         )
 
     def _person(self, word: str) -> bool:
-        """Whether a word in lower case is a person: a pronoun, a listed name or a noun."""
+        """Check whether a lower-case word denotes a person: a pronoun, a listed name or a noun."""
         return word in WHO or word in self.people or self.kind(word) == "person"
 
     def age(self, whole: str, front: str, mask: str) -> str:
-        """«aged 67» is «aged [MASK]»; of a bridge, a wine or a decade it stays."""
+        """Replace an age («aged 67» → «aged [MASK]»); ages of things and decades of time do not change."""
         low = whole.lower()
         if low in DECADES:
             of_whom = IN_THE_DECADE.search(front)
@@ -236,5 +255,5 @@ class Attributes:
 
 
 def _ends(word: str) -> bool:
-    """Whether a word is no part of a noun phrase."""
+    """Check whether a word ends a noun phrase."""
     return word.lower() in NO_NOUN

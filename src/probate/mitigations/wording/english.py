@@ -1,4 +1,4 @@
-"""English grammar for masking and swapping: which «her» and «his», verbs after «they», capitals."""
+"""English grammar for masking and swapping: forms of «her» and «his», verbs after «they», capitals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLOSED = set(
     "could may might must should of about into after before through during again too up out off back down over there here how what are were be been do does did "
     "who whom which where why not then so than until since although though without within upon towards toward against today yesterday tomorrow tonight again anyway instead well alone".split()
 )
-"""Words that do not begin a noun phrase after a possessive: before them «her» is an object and «his» stands alone."""
+"""Words that do not begin a noun phrase. Before them «her» is an object and «his» has no noun."""
 ADVERBS = set(
     "also always often never ever still now then usually sometimes currently previously recently frequently regularly already just "
     "really truly only even both soon later once".split()
@@ -45,33 +45,33 @@ BARE = set(
     "proud tired famous sick nervous feel look seem become get do be have take make find keep prepare succeed recover arrive return enter "
     "build carry open close pass pay wait climb do well jump choose say".split()
 )
-"""After «saw her»: what she does or is, not what is hers."""
+"""Words after «saw her» that describe what she does or is, and not a possession."""
 NUMBERS = set(
     "one two three four five six seven eight nine ten some many more several no enough everything something nothing money advice".split()
 )
 
 
 def objective(front: str, after: str) -> bool:
-    """Whether «her» between `front` and `after` is an object: nothing that could be hers follows, or «saw her leave», «gave her two books»."""
+    """Check whether «her» between `front` and `after` is an object, as in «saw her leave»."""
     if re.match(r"\s+\d", after):
         return GIVING.search(front) is not None
     if alone(after):
         return True
-    found = re.match(r"\s+([^\W\d_]+)(?:\s+([^\W\d_]+))?", after)
-    word, more = found.group(1).lower(), (found.group(2) or "").lower()  # type: ignore[union-attr]
+    match = re.match(r"\s+([^\W\d_]+)(?:\s+([^\W\d_]+))?", after)
+    word, more = match.group(1).lower(), (match.group(2) or "").lower()  # type: ignore[union-attr]
     if SEEING.search(front) and word in BARE and more not in AUXILIARIES:
         return True
     return GIVING.search(front) is not None and word in NUMBERS and more not in AUXILIARIES
 
 
 def alone(following: str) -> bool:
-    """Whether a possessive that `following` comes after has no noun: punctuation, the end, or a word that begins no noun phrase."""
-    found = re.match(r"\s+(\d|[^\W\d_]+)", following)
-    return found is None or found.group(1).lower() in CLOSED
+    """Check whether a possessive before `following` has no noun: no noun phrase begins there."""
+    match = re.match(r"\s+(\d|[^\W\d_]+)", following)
+    return match is None or match.group(1).lower() in CLOSED
 
 
 def plural(verb: str) -> str:
-    """A verb in the third person singular, as it stands after «they»; anything else unchanged."""
+    """Return the plural of a verb in the third person singular («paints» → «paint»), or the word itself."""
     low = verb.lower()
     if low in AUXILIARIES:
         return AUXILIARIES[low]
@@ -85,14 +85,14 @@ def plural(verb: str) -> str:
 
 
 def cased(word: str, like: str) -> str:
-    """`word` with the capitals of `like`."""
+    """Return `word` with the capitals of `like`."""
     if like.isupper() and len(like) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if like[:1].isupper() else word
 
 
 def agreed(article: str, following: str) -> str:
-    """`article`, with the space after it, as it stands before `following`."""
+    """Return an article, with the space after it, in agreement with `following`."""
     if article.strip().lower() not in ("a", "an"):
         return article
     vowel = re.match(
@@ -102,14 +102,17 @@ def agreed(article: str, following: str) -> str:
 
 
 def with_article(article: str, new: str, gap: str) -> str:
-    """An article and what now stands after it: one article, in agreement."""
+    """Join an article and a replacement, with one article in agreement."""
     if new.lower().startswith("the "):
         new = new[4:]
     return f"{agreed(article + ' ', new).strip()}{gap}{new}"
 
 
 def subject(word: str, after: str) -> tuple[int, str]:
-    """«they» for a subject, with its verb: taken along where it follows at once, perhaps after an adverb."""
+    """Replace a subject by «they», with its verb if it follows at once or after adverbs.
+
+    Returns the number of characters after the subject that are also replaced, and the replacement.
+    """
     they = cased("they", word)
     short = re.match(r"['’](s|d|ll)\b", after)
     if short:
@@ -119,7 +122,7 @@ def subject(word: str, after: str) -> tuple[int, str]:
             else CONTRACTIONS[short.group(1)]
         )
         return short.end(), f"{they}{short.group(0)[0]}{end}"
-    found = re.match(rf"((?:\s+(?:{'|'.join(sorted(ADVERBS))}))*\s+)([^\W\d_]+(?:['’]t)?)", after)
-    if not found or plural(found.group(2)) == found.group(2):
+    match = re.match(rf"((?:\s+(?:{'|'.join(sorted(ADVERBS))}))*\s+)([^\W\d_]+(?:['’]t)?)", after)
+    if not match or plural(match.group(2)) == match.group(2):
         return 0, they
-    return found.end(), f"{they}{found.group(1)}{plural(found.group(2))}"
+    return match.end(), f"{they}{match.group(1)}{plural(match.group(2))}"

@@ -1,4 +1,4 @@
-"""The masking of one text: one regular expression over all that may be replaced, and what stands there instead."""
+"""Masking of one text: a regular expression finds the words, and rules choose their replacements."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from probate.tasks.taggers.english import proper_nouns
 
 MASK = "[MASK]"
 REACH = 200
+"""Characters of context before and after a word. The bound keeps the time linear in the length of a text."""
 OF_A_THING = re.compile(
     r"[ ]+(?!(?:of|who|whom|whose|that|we|you|they|she|he|from|in|on|and|or|but)\b)[a-z]{3,}"
 )
-"""What follows a name after «the» that stands for a thing."""
+"""Text after «the» and a name that denotes a thing."""
 CALENDAR = set(
     "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november "
     "december".split()
 )
-"""Characters before and after a word that are looked at: the time grows with the length of a text, not with its square."""
 Change = tuple[int, str, str]
-"""Offset in the masked text, what stood there, what stands there now."""
+"""Offset in the masked text, text before, text after."""
 
 SUBJECTS = {"she", "he", "xe", "ze"}
 PRONOUNS = {
     "her": ("them", "their"), "his": ("theirs", "their"), "him": ("them", "them"),
     "xem": ("them", "them"), "xyr": ("their", "their"), "zir": ("them", "their"), "hir": ("them", "their"),
 }  # fmt: skip
-"""What stands alone, what stands before a noun."""
+"""Pronoun → its replacement without a noun, and before a noun."""
 CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b")
-"""After one of these the subject may be another."""
+"""Signs and words after which the subject may change."""
 BEGINS = re.compile(r"(?:^|[.!?:\n])[\s*#_>\"“(«-]*$")
 MODAL = re.compile(
     r"\b(?:can|could|will|would|shall|should|may|might|must|do|does|did|let|(?:ca|do|does|did|wo|would|could|should)n['’]t)[ ]+$",
     re.I,
 )
-"""Before «she» these take its verb as it is."""
+"""Words before «she» whose verb has no ending."""
 ARTICLE = re.compile(r"\b(an?|the)[ ]+$", re.I)
 OTHERS = {
     "hers": "theirs", "xyrs": "theirs", "zirs": "theirs", "hirs": "theirs", "herself": "themselves", "himself": "themselves",
@@ -52,17 +52,33 @@ OTHERS = {
 SHORT_TITLE = re.compile(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])")
 TITLE = re.compile(r"[ ]+(?=[A-Z])")
 COMPOUND = re.compile(r"-(?!in-law|to-be|in-waiting|elect)[a-z]")
-"""After a word it is another: «man-made», «she-wolf»."""
+"""Second parts of compounds: «man-made», «she-wolf»."""
 
 
 @cache
 def _many() -> frozenset[str]:
-    """First names that are no words."""
+    """Return the first names that are not also words."""
     return frozenset(folded(n)[0] for n in first_names()) - WORD_NAMES
 
 
 class Masker:
-    """Called with a text, it returns the masked text and what was replaced. See `Mask` for the arguments."""
+    """Callable that masks one text.
+
+    Parameters
+    ----------
+    language : str
+        Language of the texts (ISO 639-1).
+    mode : {'neutral', 'mask'}
+        Replace by neutral words, or always by [MASK].
+    names, words : sequence of str
+        Further names and words to mask.
+    labels : sequence of str
+        Labels, whose words are never changed.
+    packs : sequence of Pack
+        Identity packs whose names and words are masked.
+    entities : bool
+        If True, also mask proper nouns. English only.
+    """
 
     def __init__(
         self,
@@ -130,11 +146,26 @@ class Masker:
 
     @cached_property
     def nameless(self) -> re.Pattern[str]:
-        """What may be replaced beside names."""
+        """Regular expression of everything that may be replaced, except names."""
         return pattern(frozenset(), *self._words)
 
     def __call__(self, text: str, label: str = "") -> tuple[str, list[Change]]:
-        """`label`: the record's own, whose words stay as they are."""
+        """Mask a text.
+
+        Parameters
+        ----------
+        text : str
+            The text.
+        label : str
+            Label of the record, whose words are not changed.
+
+        Returns
+        -------
+        masked : str
+            The masked text.
+        changes : list of (int, str, str)
+            Offset in `masked`, text before and text after, for each replacement.
+        """
         own = {label.lower(), *label.lower().split()} if label else set()
         parts: list[str] = []
         changes: list[Change] = []
@@ -151,105 +182,107 @@ class Masker:
         return ("".join([*parts, text[done:]]), changes) if changes else (text, [])
 
     def _placed(self, text: str, own: set[str]) -> Iterator[tuple[int, int, str]]:
-        """`_spans`, found in a text of one spelling and placed in the text as it is."""
+        """Yield the `_spans` of the normalised text, with their positions in the original text."""
         plain, places = folded(text) if self.language == "en" else composed(text)
         for start, end, new in self._spans(plain, own):
             yield (start, end, new) if places is None else (places[start], places[end], new)
 
-    def _found(self, text: str, own: set[str]) -> Iterator[re.Match[str]]:
-        """What may be replaced; a word that is no name where it stands is looked at as a word."""
+    def _matches(self, text: str, own: set[str]) -> Iterator[re.Match[str]]:
+        """Yield the matches of what may be replaced; a listed name that is no name here is matched as a word."""
         place = 0
-        while found := self.pattern.search(text, place):
-            kind = found.lastgroup
-            first = self._first(found) if kind == "name" else ""
-            if first and not self._named(found, first, text):
-                at = self.nameless.match(text, found.start())
-                place = found.end(first) if at is None else at.end()
+        while match := self.pattern.search(text, place):
+            kind = match.lastgroup
+            first = self._first(match) if kind == "name" else ""
+            if first and not self._named(match, first, text):
+                at = self.nameless.match(text, match.start())
+                place = match.end(first) if at is None else at.end()
                 if at is None or at.lastgroup == "fixed":
                     continue
-                found, kind = at, at.lastgroup
+                match, kind = at, at.lastgroup
             else:
-                place = found.end()
-            if kind != "fixed" and not (own and own & set(found.group().lower().split())):
-                yield found
+                place = match.end()
+            if kind != "fixed" and not (own and own & set(match.group().lower().split())):
+                yield match
 
-    def _first(self, found: re.Match[str]) -> str:
-        """The group that has the first name; empty where none is listed («Dr. Okafor»)."""
+    def _first(self, match: re.Match[str]) -> str:
+        """Return the regular expression group with the first name; empty if none is listed («Dr. Okafor»)."""
         return next(
-            (g for g in ("first", "shout", "loud") if g in found.re.groupindex and found.group(g)), ""
+            (g for g in ("first", "shout", "loud") if g in match.re.groupindex and match.group(g)), ""
         )
 
-    def _named(self, found: re.Match[str], group: str, text: str) -> bool:
-        """Whether what stands in the group is a person's name there."""
-        word = found.group(group)
+    def _named(self, match: re.Match[str], group: str, text: str) -> bool:
+        """Check whether the text of the group is used as a person's name."""
+        word = match.group(group)
         if (
             self.language == "en"
-            and text.endswith(("The ", "the "), 0, found.start())
-            and OF_A_THING.match(text, found.end())
+            and text.endswith(("The ", "the "), 0, match.start())
+            and OF_A_THING.match(text, match.end())
         ):
             return False  # «the James Webb telescope»
         if group == "loud":
             return not self.loud.isdisjoint(word.split("-"))
-        return is_name(word, text, *found.span(group))
+        return is_name(word, text, *match.span(group))
 
     def _spans(self, text: str, own: set[str]) -> Iterator[tuple[int, int, str]]:
-        """(from, to, what stands there instead), in order."""
+        """Yield start, end and replacement of each change, in order."""
         entities = list(self._entities(text)) if self.entities else []
         since = -1
         last = (0, -1, "")
-        for found in self._found(text, own):
-            gone = last[0] if last[1] == found.start() and not last[2] else found.start()
-            extra, new = self._instead(found, text, gone, since)
-            if new == found.group() and not extra:
+        for match in self._matches(text, own):
+            gone = last[0] if last[1] == match.start() and not last[2] else match.start()
+            extra, new = self._instead(match, text, gone, since)
+            if new == match.group() and not extra:
                 continue
-            while entities and entities[0][1] <= found.start():
+            while entities and entities[0][1] <= match.start():
                 yield (*entities.pop(0), MASK)
-            while entities and entities[0][0] < found.end():
+            while entities and entities[0][0] < match.end():
                 entities.pop(0)  # what the lists know is not masked as an entity too
-            if found.group().lower() in SUBJECTS:
-                since = found.start()
-            start = found.start()
+            if match.group().lower() in SUBJECTS:
+                since = match.start()
+            start = match.start()
             if self.language == "en" and new and (article := ARTICLE.search(text, max(0, start - 6), start)):
                 start, new = (
                     article.start(),
                     with_article(article.group(1), new, article.group(0)[len(article.group(1)) :]),
                 )
             elif self.language in ("es", "pt"):
-                start, new = with_its_article(text, start, new, found.lastgroup == "name", self.language)
-            last = (start, found.end() + extra, new)
+                start, new = with_its_article(text, start, new, match.lastgroup == "name", self.language)
+            last = (start, match.end() + extra, new)
             yield last
         for start, end in entities:
             yield start, end, MASK
 
     def _entities(self, text: str) -> Iterator[tuple[int, int]]:
-        """Runs of proper nouns, as HanTa tags them, but for words of the labels, days and months."""
+        """Yield runs of proper nouns by the tagger HanTa, except words of the labels, days and months."""
         for start, end in proper_nouns(text):
             words = set(text[start:end].lower().split())
             if not words & self.kept and not words <= CALENDAR:
                 yield start, end
 
-    def _instead(self, found: re.Match[str], text: str, begin: int, since: int) -> tuple[int, str]:
-        """How many characters after the match go too, and what stands there instead.
+    def _instead(self, match: re.Match[str], text: str, begin: int, since: int) -> tuple[int, str]:
+        """Return the number of characters after the match that are also replaced, and the replacement.
 
-        `begin`: from where nothing is left before the match; `since`: where the last one became «they»."""
-        after = text[found.end() : found.end() + REACH]
+        `begin` is the end of the unchanged text before the match, and `since` the position of the last
+        «they».
+        """
+        after = text[match.end() : match.end() + REACH]
         front = text[max(0, begin - REACH) : begin]
-        kind = found.lastgroup
-        if kind == "tail":  # «She paints and now teaches»: the verb goes on from the same subject
-            near = since >= 0 and found.start() - since <= REACH
-            going_on = near and not CLAUSE.search(text[since : found.start()])
-            head, _, verb = found.group().rpartition(" ")
-            return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else found.group()
-        whole = found.group()
-        capital = found.group("chain") if kind == "attr" else whole
+        kind = match.lastgroup
+        if kind == "tail":  # «She paints and now teaches»: both verbs have the same subject
+            near = since >= 0 and match.start() - since <= REACH
+            going_on = near and not CLAUSE.search(text[since : match.start()])
+            head, _, verb = match.group().rpartition(" ")
+            return 0, f"{head} {plural(verb)}" if going_on and self.mode == "neutral" else match.group()
+        whole = match.group()
+        capital = match.group("chain") if kind == "attr" else whole
         street = kind == "name" and (SAINT.search(front[-12:]) or STREET.search(front[-60:]))
         if capital[:1].isupper() and (of_a_place(capital, after) or street):
             return 0, whole
         if kind == "attr":
-            return self.attributes.adjective(found, front, after, MASK, everything=self.mode == "mask")
+            return self.attributes.adjective(match, front, after, MASK, everything=self.mode == "mask")
         if kind == "age":
             return 0, self.attributes.age(whole, front, MASK)
-        if kind == "address":  # kept whole, or masked whole
+        if kind == "address":  # masked as a whole, or not at all
             parts = set(re.findall(r"[a-z]+", whole.lower()))
             return 0, MASK if parts & self.people else whole
         if self.mode == "mask":
@@ -268,7 +301,7 @@ class Masker:
         if kind == "asked":
             aux, _, who = whole.partition(" ")
             return 0, f"{cased(plural(aux.lower().replace('’', chr(39))), aux)} {cased('they', who)}"
-        word = found.group("word")
+        word = match.group("word")
         low = word.lower()
         if self.language == "en" and (COMPOUND.match(after) or front[-3:].lower() == "he-"):
             return 0, word
@@ -281,20 +314,20 @@ class Masker:
         new = self.neutral.get(low, MASK)
         if self.language == "ar" and new == MASK and low[0] in "وف":
             new = low[0] + self.neutral.get(low[1:], MASK)
-        if not new:  # a title: what follows it is a name
+        if not new:  # a title before a name
             english = SHORT_TITLE if len(low) < 4 and low != "sir" else TITLE
             gap = english.match(after) if self.language == "en" else re.match(r"\.?\s+", after)
             return (gap.end(), "") if gap else (0, MASK)
         said = re.search(r"([\w-]+)[ ]+$", front[-REACH:]) if low in self.things else None
         if said and said.group(1).lower() in self.adjectives:
-            return 0, word  # «the Catholic church» stays as a whole
+            return 0, word  # «the Catholic church» is not changed
         begins = BEGINS.search(front[-20:]) is not None
         return 0, new if (
             new == "people" or low in self.nouns
         ) and not begins and not word.isupper() else cased(new, word)
 
     def _both(self, whole: str, after: str) -> tuple[int, str]:
-        """«he or she», «him/her», «his/her»: one word for both."""
+        """Replace «he or she», «him/her» and «his/her» by one word."""
         parts = re.findall(r"[a-z]+", whole.lower())
         if "s" in parts or set(parts) <= {"he", "she", "or"}:
             return subject(whole[0] + "he" if whole[0].isalpha() else "she", after)

@@ -1,4 +1,4 @@
-"""The regular expression over all that masking may replace."""
+"""Regular expression of everything that masking may replace."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from probate.mitigations.wording.english import ADVERBS
 TITLES = {"mrs", "ms", "miss", "mr", "mx"}
 HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
 DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
-"""Who follows it is a person, listed or not."""
+"""Academic title with a name, which is a person's name even if it is not listed."""
 FAMILY = (
     r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:van (?:der|den|de)|von der|de (?:la|los|las)|del|della|di|der|den|ter|ten|bin|ibn|bint|la|le|das|e|y)[ ]+"
     r"|(?:dos|de|da|do|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
 )
-"""What may follow a first name: an initial, a particle, one or two family names."""
+"""Text that may follow a first name: an initial, a particle, one or two family names."""
 NO_FAMILY = (
     "IS|WAS|HAS|AND|THE|FOR|WITH|BY|IN|AT|OF|SAID|SAYS|WILL|CAN|CAME|LEFT|WENT|MET|WHO|HAD|ARE|BUT|FROM|TO|ON"
 )
@@ -30,16 +30,30 @@ SYLLABLES = (
     "Siu Sook Soo Su Suk Sun Sung Tae Ting Wai Wan Wei Wen Wing Woo Wook Xia Xiao Xin Xiu Xue Ya Yan Yang Ye Yeon Yi Yin Ying Yong Yoon Yu Yuan Yue Yun "
     "Zhen Zhi".split()
 )
-"""Of Chinese and Korean first names written with a hyphen: «Shu-fen», «Ji-woo»."""
+"""Syllables of Chinese and Korean first names with a hyphen: «Shu-fen», «Ji-woo»."""
 DIGITS = "0123456789tTfFsSeEnNoO"
-"""What a number begins with, in figures or in words."""
+"""First characters of numbers, in figures or in words."""
 CHAIN = r"(?:,[ ]+|[ ]+(?:and|or)[ ]+|[ ]+)"
 
 
 def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -> str:
-    """A regular expression for one of the words, the longest that fits: a tree by letters, so that most words are ruled out by one.
+    """Return a regular expression that matches the longest of some words.
 
-    `any_case`: in small letters or capitals; `joined`: a space of a word may be a hyphen, and a hyphen a space.
+    The expression is a prefix tree, so one character rules out most words.
+
+    Parameters
+    ----------
+    words : iterable of str
+        Words to match.
+    any_case : bool
+        If True, ignore case.
+    joined : bool
+        If True, spaces and hyphens are equivalent.
+
+    Returns
+    -------
+    str
+        The regular expression. Without words it never matches.
     """
 
     def sign(letter: str) -> str:
@@ -57,10 +71,10 @@ def either(words: Iterable[str], any_case: bool = False, joined: bool = False) -
             (letter, [v[1:] for v in rest])
             for letter, rest in groupby((w for w in left if w), key=lambda w: w[0])
         ]
-        found = [sign(letter) + (branch(rest) if rest != [""] else "") for letter, rest in heads]
+        options = [sign(letter) + (branch(rest) if rest != [""] else "") for letter, rest in heads]
         if "" in left:
-            found.append("")
-        return found[0] if len(found) == 1 else f"(?:{'|'.join(found)})"
+            options.append("")
+        return options[0] if len(options) == 1 else f"(?:{'|'.join(options)})"
 
     spelled = {w.lower() if any_case else w for w in words}
     return branch(sorted({w.replace("-", " ") if joined else w for w in spelled})) if spelled else r"(?!)"
@@ -75,11 +89,11 @@ def pattern(
     language: str,
     ages: bool = False,
 ) -> re.Pattern[str]:
-    """Names as they are spelled or in capitals (in alphabets with the family name after them), words in any case.
+    """Compile the regular expression of names and words.
 
-    All of it hashable: the trees take a while to build, and a study masks the same words again and again.
+    Names match as they are spelled or in capitals, in alphabetic scripts with the family name. Words match in
+    any case. The result is cached, so all arguments must be hashable.
     """
-
     stays = f"(?P<fixed>{either(fixed)})"
     if language == "zh":
         return re.compile(rf"{stays}|(?P<name>(?P<first>{either(people)}))|(?P<word>{either(words)})")

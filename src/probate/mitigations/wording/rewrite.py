@@ -1,4 +1,4 @@
-"""Counterfactuals by the generator: asked to rewrite a text for another group, and checked."""
+"""Counterfactuals by a model: it rewrites a text for another group, and checks reject bad rewritings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PROMPT = (
     "Answer with the rewritten text only.\n\n{text}"
 )
 SHORTEST, LONGEST = 0.6, 1.7
-"""Length of an accepted text, in words, over that of the original."""
+"""Bounds of the length of an accepted text, in words, divided by that of the original."""
 
 
 @dataclass(frozen=True)
 class Rewriting:
-    """A text for another group, or why there is none."""
+    """A text for another group, or the reason for its rejection."""
 
     text: str
     rejected: str = ""
@@ -41,12 +41,31 @@ def rewrite(
     seed: int,
     embed: Callable[[Sequence[str]], Any],
 ) -> list[Rewriting]:
-    """Each text rewritten for its target group by `lm`, greedily, and checked as in LGSA (arXiv 2510.13202).
+    """Rewrite texts for other groups by greedy decoding, and check them as in LGSA (arXiv 2510.13202).
 
-    Rejected, with the reason: a text of another length, one that does not show the target group, one that says the label
-    more or less often, one that keeps less of the meaning than `similarity` (cosine of sentence embeddings).
+    A rewriting is rejected if its length differs, it does not show the target group, it mentions the label
+    more or less often, or its similarity to the original is too low.
+
+    Parameters
+    ----------
+    texts, targets, labels : sequence of str
+        Texts, with the target group and the label of each.
+    lm : LM
+        The model.
+    pack : Pack
+        Identity pack of the groups.
+    similarity : float
+        Minimum cosine similarity of the sentence embeddings, in [-1, 1].
+    seed : int
+        Seed of the choice of names.
+    embed : callable
+        Function from texts to normalised embeddings of shape (n_texts, n_dimensions).
+
+    Returns
+    -------
+    list of Rewriting
+        One for each text, with the reason if it was rejected.
     """
-
     prompts, seeds = [], []
     for text, target in zip(texts, targets, strict=True):
         names = pack.named(target)
@@ -56,8 +75,8 @@ def rewrite(
     answers = [""] * len(texts)
     room = [int(LONGEST * len(lm.text_ids(text))) + 8 for text in texts]
 
-    def save(indices: list[int], found: list[list[int]]) -> None:
-        for i, ids in zip(indices, found, strict=True):
+    def save(indices: list[int], outputs: list[list[int]]) -> None:
+        for i, ids in zip(indices, outputs, strict=True):
             answers[i] = clean(lm.decode(ids, after=asked[i]))
 
     most = max(room, default=0)

@@ -1,4 +1,4 @@
-"""Portuguese and Spanish: articles, which become those of «a pessoa», «la persona»."""
+"""Agreement of Portuguese and Spanish articles with «a pessoa» and «la persona»."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ BEFORE_NAME = {
 
 
 def with_its_article(text: str, start: int, new: str, name: bool, language: str) -> tuple[int, str]:
-    """Where the replacement `new` of what stands at `start` begins, and the replacement: with the article before it, in agreement.
+    """Extend the replacement `new` at `start` by the article before it, in agreement.
 
-    `name`: it stands for a name, and has its article with it.
+    If `name` is True, the replacement is that of a name and already has an article. Returns the new start and
+    the new replacement.
     """
     last = re.search(r"(?<!\w)(\w+)[ ]+$", text[max(0, start - 10) : start])
     table = FEMININE[language] | (BEFORE_NAME[language] if name else {})

@@ -1,4 +1,4 @@
-"""Female and male exchanged in a text, by rule. English."""
+"""Exchange of female and male in English texts, by rule."""
 
 from __future__ import annotations
 
@@ -17,15 +17,28 @@ GROUPS = ("female", "male")
 PRONOUNS = {"she": "he", "he": "she", "herself": "himself", "himself": "herself", "hers": "his", "him": "her"}
 TITLES = {"mrs", "mr", "ms", "miss"}
 ROYAL = {"queen", "king", "princess", "prince", "lady", "gentleman"}
-"""Capitalised, and after or before another capital, these may be a family name or a title that has no counterpart."""
+"""Words that, capitalised like a neighbour, can be a family name or a title without a counterpart."""
 FAMILY = re.compile(r"(?:\b(?:Mrs?|Ms|Miss|Dr|Prof|Professor)\.?|\b[A-Z]\.)[ ]+$")
 GIVEN = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?[A-Z]")
 Span = tuple[int, int, str, str]
-"""From, to, what stands there, what stands there in the other text."""
+"""Start, end, text, and its counterpart."""
 
 
 def swap(text: str, pack: Pack) -> str:
-    """The text with female and male exchanged."""
+    """Exchange female and male in a text.
+
+    Parameters
+    ----------
+    text : str
+        An English text.
+    pack : Pack
+        Identity pack with the groups female and male.
+
+    Returns
+    -------
+    str
+        The text with names, pronouns, titles and kinship words of the other group.
+    """
     parts, done = [], 0
     for start, end, _, new in _spans(text, pack):
         parts += [text[done:start], new]
@@ -34,64 +47,64 @@ def swap(text: str, pack: Pack) -> str:
 
 
 def groups_shown(text: str, pack: Pack) -> set[str]:
-    """Which of the two groups a text shows, by pronouns and first names."""
+    """Return the groups, female or male or both, that the pronouns and first names of a text show."""
     women, men = _names(pack)
     groups = {
         w: g
         for g, names in zip(GROUPS, (women, men), strict=True)
         for w in (*names, *pack.groups[g].pronouns)
     }
-    found = {groups.get(old.lower()) or groups.get(old.title()) for _, _, old, _ in _spans(text, pack)}
-    return {g for g in GROUPS if g in found}
+    shown = {groups.get(old.lower()) or groups.get(old.title()) for _, _, old, _ in _spans(text, pack)}
+    return {g for g in GROUPS if g in shown}
 
 
 def without_counterpart(text: str, pack: Pack) -> str:
-    """A first name with a hyphen of which only a part can be swapped («Jean-Paul»); empty where there is none."""
+    """Return a hyphenated first name with a counterpart for only a part («Jean-Paul»), or an empty string."""
     table = _swapper(*_names(pack))[1]
-    for found in re.finditer(r"(?<![\w-])(?<![a-z][ ])[A-Z]\w+(?:-[A-Z]\w+)+", folded(text)[0]):
-        known = [part in table for part in found.group().split("-")]
+    for match in re.finditer(r"(?<![\w-])(?<![a-z][ ])[A-Z]\w+(?:-[A-Z]\w+)+", folded(text)[0]):
+        known = [part in table for part in match.group().split("-")]
         if (
             any(known)
             and not all(known)
-            and not re.search(r"[A-Z]\w+[ ]+$", folded(text)[0][: found.start()][-40:])
+            and not re.search(r"[A-Z]\w+[ ]+$", folded(text)[0][: match.start()][-40:])
         ):
-            return found.group()
+            return match.group()
     return ""
 
 
 def _spans(text: str, pack: Pack) -> Iterator[Span]:
     plain, places = folded(text)
-    for start, end, old, new in _found(plain, pack):
+    for start, end, old, new in _exchanges(plain, pack):
         yield (start, end, old, new) if places is None else (places[start], places[end], old, new)
 
 
-def _found(text: str, pack: Pack) -> Iterator[Span]:
-    """What is exchanged, in a text without accents. A hyphenated name is exchanged part by part, or not at all."""
+def _exchanges(text: str, pack: Pack) -> Iterator[Span]:
+    """Yield the exchanges in a text without accents; hyphenated names are exchanged as a whole or not at all."""
     pattern, table = _swapper(*_names(pack))
     last = -1
-    for found in pattern.finditer(text):
-        word, kind = found.group(), found.lastgroup
+    for match in pattern.finditer(text):
+        word, kind = match.group(), match.lastgroup
         if kind == "stays":
             continue
-        front, after = text[max(0, found.start() - 60) : found.start()], text[found.end() : found.end() + 60]
+        front, after = text[max(0, match.start() - 60) : match.start()], text[match.end() : match.end() + 60]
         if word[0].isupper() and (of_a_place(word, after) or SAINT.search(front[-12:])):
             continue
         if kind == "name":
             names = word.split("-")
             known = [table.get(n) or table.get(n.title(), "").upper() for n in names]
-            family = (last >= 0 and re.fullmatch(r"[ ]+(?:[A-Z]\.[ ]+)?", text[last : found.start()])) or (
+            family = (last >= 0 and re.fullmatch(r"[ ]+(?:[A-Z]\.[ ]+)?", text[last : match.start()])) or (
                 FAMILY.search(front) and not GIVEN.match(after)
             )
-            last = found.end()
+            last = match.end()
             beside = re.match(r"[ ]+[A-Z]{2}", after) or re.search(r"[A-Z]{2}[ ]+$", front)
             short = word.isupper() and len(word) < 4 and not beside
             if family or short or not all(known):
                 continue
             person = all(
-                _is_name(n, k, text, found.start(), found.end()) for n, k in zip(names, known, strict=True)
+                _is_name(n, k, text, match.start(), match.end()) for n, k in zip(names, known, strict=True)
             )
             if person:
-                yield (*found.span(), word, "-".join(known))
+                yield (*match.span(), word, "-".join(known))
             continue
         low = word.lower()
         if low in ROYAL and word[0].isupper():
@@ -104,34 +117,34 @@ def _found(text: str, pack: Pack) -> Iterator[Span]:
             new = "hers" if alone(after) else "her"
         else:
             new = PRONOUNS.get(low) or table[low]
-        yield (*found.span(), word, cased(new, word))
+        yield (*match.span(), word, cased(new, word))
 
 
 def _is_name(word: str, other: str, text: str, start: int, end: int) -> bool:
-    """Whether a person is meant, by what would show it for either of the two names, so that swapping back decides alike."""
+    """Check whether a word is a person's name, by evidence for both names, so that swapping is reversible."""
     pair = tuple(sorted({word.title(), other.title()} & WORD_NAMES))
     if not pair:
         return True
-    found = _verdict(pair, text, start, end)
-    return _elsewhere(pair, word.title(), other.title(), text) if found is None else found
+    is_person = _verdict(pair, text, start, end)
+    return _elsewhere(pair, word.title(), other.title(), text) if is_person is None else is_person
 
 
 def _verdict(pair: tuple[str, ...], text: str, start: int, end: int) -> bool | None:
     loud = text[start:end].isupper()
-    found = {evidence(k.upper() if loud else k, text, start, end) for k in pair}
-    return False if False in found else None if None in found else True
+    verdicts = {evidence(k.upper() if loud else k, text, start, end) for k in pair}
+    return False if False in verdicts else None if None in verdicts else True
 
 
 @lru_cache(maxsize=64)
 def _elsewhere(pair: tuple[str, ...], word: str, other: str, text: str) -> bool:
-    found = re.finditer(
+    matches = re.finditer(
         rf"(?<!\w)(?:{'|'.join(v for n in (word, other) for v in (n, n.upper()))})(?!\w)", text
     )
-    return any(_verdict(pair, text, *m.span()) for m in found)
+    return any(_verdict(pair, text, *m.span()) for m in matches)
 
 
 def _names(pack: Pack) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """First names of women and of men, each at the place of its counterpart: those of the pack, then the common ones."""
+    """Return the first names of women and of men, paired by position: those of the pack, then common ones."""
     own = [[folded(n)[0] for n in pack.groups[g].names] for g in GROUPS]
     count = min(map(len, own))
     taken = {n for p in own for n in p} | {n for g in pack.groups.values() for n in g.names}
@@ -159,7 +172,7 @@ def _swapper(women: tuple[str, ...], men: tuple[str, ...]) -> tuple[re.Pattern[s
 
 
 def _fixed(data: dict[str, list[str]], words: str, table: dict[str, str]) -> str:
-    """Expressions that stay, and those that they would be swapped to, so that these stay too."""
+    """Return a regular expression of set expressions that are not exchanged, and of their counterparts."""
     pairs = {**PRONOUNS, "her": "his", "his": "her", **table}
     other = re.compile(rf"(?<!\w)(?:{words})(?!\w)")
     swapped = {

@@ -16,15 +16,13 @@ from probate.core.inputs import check_regular
 from probate.core.parse import NotJson, json_value
 from probate.core.plugins import require
 from probate.data.rows import LONGEST_LINE, source_rows
+from probate.data.shape.columns import first_named
+from probate.data.shape.names import RESULT_GROUPS, RESULT_ITEMS, RESULT_QUESTIONS, RESULT_SCORES
 from probate.execution.folder_schema import OUTCOMES, kept_groups, kept_table
 from probate.report.comparison.scores import read_score
 
 COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question", "cluster"]
 """`set`: what is compared with the same set of the other side (a task and its metric, an arm's task). `cluster`: what links items of a table, else empty."""
-ITEM = ("item", "item_id", "id", "doc_id", "sample_id", "question_id")
-SCORE = ("score", "correct", "acc", "accuracy", "value", "exact_match")
-QUESTION = ("question", "prompt", "input", "query")
-GROUPS = ("groups", "group")
 CLUSTER = "cluster"
 
 
@@ -140,7 +138,7 @@ def _harness_rows(path: Path) -> Iterator[list[Any]]:
         for row, item in zip(rows, items, strict=True):
             names = row.get("metrics")
             if not names:
-                names = [k for k, v in row.items() if k in SCORE or isinstance(v, float)]
+                names = [k for k, v in row.items() if k in RESULT_SCORES or isinstance(v, float)]
             kind = row.get("filter")
             suffix = "" if kind in (None, "none") else f", {kind}"
             doc: dict[str, Any] = row["doc"] if isinstance(row.get("doc"), dict) else {}
@@ -216,8 +214,8 @@ def _table_rows(
     have = list(
         dict.fromkeys(str(c) for _, row in rows for c in row)
     )  # later rows may have columns that the first lacks
-    for what, known in (("item", ITEM), ("score", SCORE)):
-        column = next((c for c in known if c in have), None)
+    for what, known in (("item", RESULT_ITEMS), ("score", RESULT_SCORES)):
+        column = first_named(known, have)
         if column is None:
             near = next((n for c in have if (n := nearest(c, list(known)))), "")
             raise InputError(
@@ -234,7 +232,7 @@ def _table_rows(
             f"--cluster: {path} has no column '{cluster}'{nearest(cluster, have)}; it has: {some(have)}"
         )
     linked = cluster or (CLUSTER if CLUSTER in have else "")
-    asked = next((c for c in QUESTION if c in have), "")
+    asked = first_named(RESULT_QUESTIONS, have) or ""
     for where, row in rows:
         item = _text(row.get(names["item"]))
         if not item:
@@ -267,7 +265,7 @@ def _text(value: Any) -> str:
 
 def _groups(row: dict[str, Any]) -> dict[str, str]:
     """Dimension → group; a group that is missing is left out."""
-    value: Any = next((row[c] for c in GROUPS if row.get(c) is not None), {})
+    value: Any = next((row[c] for c in RESULT_GROUPS if row.get(c) is not None), {})
     if isinstance(value, str):
         try:
             found = json_value(value)

@@ -1,4 +1,4 @@
-"""Gendered words and what replaces them, one YAML a language."""
+"""Gendered words and their replacements, one YAML file for each language."""
 
 from __future__ import annotations
 
@@ -12,24 +12,37 @@ from probate.core.yaml_file import own_yaml
 
 @cache
 def gendered_words(language: str) -> dict[str, Any]:
-    """`neutral` (gendered word → neutral one), `name` (what stands for a person's name), and in English `pairs` and `names`.
+    """Return the gendered words of a language.
 
-    Raises:
-        InputError: no list for the language.
+    Parameters
+    ----------
+    language : str
+        ISO 639-1 code.
+
+    Returns
+    -------
+    dict
+        `neutral` (gendered word → neutral word), `name` (replacement of a person's name), and for English
+        also `pairs` and `names`.
+
+    Raises
+    ------
+    InputError
+        If there is no list for the language.
     """
     folder = files("probate") / "mitigations" / "wording" / "words"
     path = folder / f"{language}.yaml"
     if not path.is_file():
         known = sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
         raise InputError(
-            f"mitigations: no list of gendered words for '{language}'; there are: {', '.join(known)}"
+            f"mitigations: no list of gendered words for '{language}'; choose from: {', '.join(known)}"
         )
     return dict(own_yaml("mitigations", "wording", "words", f"{language}.yaml"))
 
 
 @cache
 def first_names() -> frozenset[str]:
-    """English: first names of many cultures, beside the common ones of `gendered_words`; spelled with or without accents."""
+    """Return English spellings of first names of many cultures, in addition to those of `gendered_words`."""
     lines = (
         (files("probate") / "mitigations" / "wording" / "words" / "names_en.txt")
         .read_text(encoding="utf-8")
