@@ -152,7 +152,7 @@ def test_a_control_of_original_records_draws_too(tiny_study):
     assert len({i for p in parts for i in ids(p)}) == sum(map(len, parts)) == 4 * 18
     for a, p in zip(takers, parts, strict=True):
         assert not ids(p) & ids(data.split.draws[a.seed % 1000].train)
-    augmented = ready_set(study, data, "given", plan.wanted["given"])
+    augmented = ready_set(own, "given")
     assert not {r.id.removeprefix("a:") for r in augmented} & {
         r.id.removeprefix("o:") for r in data.split.all_spare()
     }

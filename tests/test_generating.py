@@ -63,7 +63,7 @@ class Writer:
 
 
 def test_constrain_has_the_generator_write_anew(tiny_study, tmp_path, monkeypatch):
-    monkeypatch.setattr("probate.execution.stages.TransformersBackend", Writer)
+    monkeypatch.setattr("probate.data.generation.backends.TransformersBackend", Writer)
     monkeypatch.setattr(Writer, "asked", [])
     kind = "contextual-single-explicit"
     study = tiny_study(

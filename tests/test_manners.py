@@ -146,17 +146,13 @@ def test_run_treats_axes_as_the_command_does(tiny_study, model_dir, tmp_path):
 SEPARATORS = "one\u2028two\u0085three\x0bfour\x1cfive"
 
 
-def test_a_line_ends_at_a_line_feed_only(tmp_path, tiny_study):
+def test_a_line_ends_at_a_line_feed_only(tmp_path):
     from probate.data.generation.augment import _raw_line, _read_raw
     from probate.execution.evaluation import outcome_rows
-    from probate.study.plan import Arm
-    from probate.tasks.catalogue import load_task
 
     row = {"item_id": SEPARATORS, "groups": {}, "response": SEPARATORS}
     (tmp_path / "o.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    found = outcome_rows(
-        tiny_study(), Arm("given", 0.5, 0, "biased"), load_task("occupation"), tmp_path / "o.jsonl"
-    )
+    found = outcome_rows({"arm": "given-0.5-s0"}, tmp_path / "o.jsonl")
     assert found["response"].tolist() == [SEPARATORS]
     raw = tmp_path / "raw.jsonl"
     whole = _raw_line(SEPARATORS, SEPARATORS)

@@ -9,13 +9,12 @@ import typer
 
 from probate.commands.output import JsonFlag, give
 from probate.core.deferred import deferred
-from probate.core.errors import InputError, nearest, some
+from probate.core.errors import InputError
 from probate.core.files import write_atomic
 from probate.core.progress import Reporter
 
 with deferred():
     from probate.data import packs, spellings
-    from probate.data.shape import cells, columns, sources
     from probate.execution import folder as run_folder
     from probate.execution.misalignment import distribution as distances
     from probate.execution.misalignment import groups as shown
@@ -28,7 +27,7 @@ with deferred():
 
 
 if TYPE_CHECKING:
-    from probate.execution.misalignment.texts import Texts
+    pass
 
 app = typer.Typer(
     name="why",
@@ -92,7 +91,7 @@ def distribution(
         raise InputError(f"--map-method: '{method}' is none; there are: pca, umap")
     if map_file and map_file.suffix != ".svg":
         raise InputError(f"--map {map_file}: must end in .svg")
-    grouped = (_column(first, group, "--group"), _column(second, group, "--group")) if group else None
+    grouped = (first.values(group, "--group"), second.values(group, "--group")) if group else None
     (ours, by_first), (theirs, by_second) = first.ties(source), second.ties(source)
     if source and not (by_first or by_second):
         raise InputError(f"--source: no column '{source}' in {original} or {augmented}")
@@ -107,7 +106,7 @@ def distribution(
             second.texts,
             spaces,
             groups=grouped,
-            sources=sources.sources_of(ours, theirs),
+            sources=reading.shared_sources(ours, theirs),
             method=method,
             permutations=permutations,
         )
@@ -186,10 +185,8 @@ def groups(
         give(shown.lines(made), made, as_json, out)
         return
     read = reading.read_texts(str(source), text)
-    labels = _column(read, by, "--by") if by else [""] * len(read.texts)
-    known = (
-        spellings.group_column(dimension, _column(read, truth, "--truth"), truth).values if truth else None
-    )
+    labels = read.values(by, "--by") if by else [""] * len(read.texts)
+    known = spellings.group_column(dimension, read.values(truth, "--truth"), truth).values if truth else None
     found = shown.imbalance(
         read.texts,
         labels,
@@ -267,19 +264,6 @@ def items(
     run = run_folder.RunFolder(folder)
     found = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
     give([*attribution.lines(found), f"report: {page.rebuild(run)}"], found, as_json)
-
-
-def _column(read: Texts, name: str, option: str) -> list[str]:
-    """A column of the rows that have a text, which need not all have it.
-
-    Raises:
-        InputError: no row has it.
-    """
-
-    if not any(cells.place_of(row, name) for row in read.rows):
-        have = list(columns.column_values(read.rows))
-        raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {some(have)}")
-    return [cells.normal_label(cells.cell(row, name)) for row in read.rows]
 
 
 def _shares(text: str) -> dict[str, float]:

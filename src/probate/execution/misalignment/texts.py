@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from probate.core.errors import InputError
+from probate.core.errors import InputError, nearest, some
 from probate.data.shape import Given, Shape, read_table
-from probate.data.shape.sources import SourceColumns, Ties
+from probate.data.shape.cells import cell, normal_label, place_of
+from probate.data.shape.columns import column_values
+from probate.data.shape.sources import SourceColumns, Ties, sources_of
+from probate.stats.distribution import Sources
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,24 @@ class Texts:
         """What each text says of its source (`probate.data.shape.sources`), and the columns that say so; `given`: the one that a user named."""
         columns = SourceColumns(self.rows, self.shape.id, given)
         return [columns.ties(row) for row in self.rows], columns.describe()
+
+    def values(self, name: str, option: str) -> list[str]:
+        """Return the values of a column in the rows that have a text; a row without the column has "".
+
+        Raises
+        ------
+        InputError
+            No row has the column; `option` names the argument that asked for it.
+        """
+        if not any(place_of(row, name) for row in self.rows):
+            have = list(column_values(self.rows))
+            raise InputError(f"{option}: no column '{name}'{nearest(name, have)}; the file has: {some(have)}")
+        return [normal_label(cell(row, name)) for row in self.rows]
+
+
+def shared_sources(first: list[Ties], second: list[Ties]) -> Sources:
+    """Return the source of each text of two files, by what the texts say of it."""
+    return sources_of(first, second)
 
 
 def read_texts(
