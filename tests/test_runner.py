@@ -206,14 +206,14 @@ def test_killed_in_every_kind_of_stage_and_continued(tiny_study, tmp_path):
 def test_a_bad_arm_is_recorded_and_the_others_finish(tiny_study, tmp_path, monkeypatch):
     import probate.train.sft as sft
 
-    real = sft.LoraTrainer.train
+    real = sft.train
 
-    def full_disk(self, base, examples, training, seed, out, **kwargs):
+    def full_disk(base, examples, training, seed, out, **kwargs):
         if "given" in out.name:
             raise OSError(28, "No space left on device", str(out))
-        return real(self, base, examples, training, seed, out, **kwargs)
+        return real(base, examples, training, seed, out, **kwargs)
 
-    monkeypatch.setattr(sft.LoraTrainer, "train", full_disk)
+    monkeypatch.setattr(sft, "train", full_disk)
     result = run(tiny_study(), tmp_path, quiet=True)
     assert result.exit_code == 3
     assert result.failures == [

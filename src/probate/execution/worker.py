@@ -42,7 +42,7 @@ from probate.study.schema import ModelSpec
 
 with deferred():
     from probate.models.inference import proof
-    from probate.train import distance, preference, trainer
+    from probate.train import distance, preference, sft
     from probate.train import examples as encoding
 
 
@@ -183,7 +183,7 @@ class Worker:
         begun = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(self._named(f"train {job.arm}"), total, "records") as tick:
-            log = trainer.load_trainer(training.trainer).train(
+            log = sft.train(
                 base.model,
                 examples,
                 training,
