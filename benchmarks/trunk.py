@@ -21,7 +21,7 @@ import torch
 from probate.core.records import Record, with_messages
 from probate.data.corpora import biographies
 from probate.data.user_turn import BIOGRAPHY as PROMPT
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.inference import trunk
 from probate.models.inference.scoring import score_options
 from probate.models.lm import load_lm
@@ -68,7 +68,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as out:
                 start = time.perf_counter()
                 train(lm.model, examples, settings, 0, Path(out), pad_id=lm.pad_id)
-                with wearing(lm.model, Path(out)) as model:
+                with attached(lm.model, Path(out)) as model:
                     options = [lm.completion_ids(x) for x in labels]
                     scores = score_options(model, prompts, options, pad_id=lm.pad_id)
                 seconds.append(time.perf_counter() - start)

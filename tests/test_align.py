@@ -115,8 +115,8 @@ def test_it_draws_held_out_records_together(model, tmp_path, kind):
     def apart(adapter) -> float:
         from peft import PeftModel
 
-        wearing = PeftModel.from_pretrained(tiny_model("Llama", 90), str(adapter)).eval()
-        states = mean_states(wearing, unseen, 0)
+        adapted = PeftModel.from_pretrained(tiny_model("Llama", 90), str(adapter)).eval()
+        states = mean_states(adapted, unseen, 0)
         side = torch.tensor([e.augmented for e in unseen])
         return squared_distance(states[~side], states[side])
 

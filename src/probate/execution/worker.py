@@ -32,7 +32,7 @@ from probate.execution.jobs import (
 )
 from probate.execution.misalignment.distribution import Embed, compare, hidden_states
 from probate.mitigations.base import Mitigated, mitigate
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.embedded import WHEELS, is_cached
 from probate.models.embedder import embed, encoder_files
 from probate.models.lm import LM, load_lm
@@ -79,7 +79,7 @@ class Worker:
         """The model that generates, with its adapter attached in a later round; None for one behind a server."""
         if job.author is not None:
             base = self.lm(job.model)
-            with wearing(base.model, job.author.folder) as model:
+            with attached(base.model, job.author.folder) as model:
                 spec = base.spec.model_copy(update={"adapter": job.author.arm})
                 yield replace(base, model=model, spec=spec)
         else:

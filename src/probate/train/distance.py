@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from probate.core.records import Record, with_messages
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length
 from probate.models.lm import LM
 from probate.train.examples import encode
@@ -59,5 +59,5 @@ def distance_before_after(
         return squared_distance(*(mean_states(model, examples, base.pad_id) for examples in sets))
 
     before = apart(base.model)
-    with wearing(base.model, adapter) as model:
+    with attached(base.model, adapter) as model:
         return before, apart(model), (len(sets[0]), len(sets[1]))

@@ -69,7 +69,8 @@ def record_gradients(
                 _mean_losses(model, [rows[i] for i in batch], padding, device).sum().backward()
                 if not parts:
                     raise StageError(
-                        f"no linear layer of {type(base).__name__} takes records one by one, so that their gradients cannot be told apart"
+                        f"no linear layer of {type(base).__name__} takes records one by one, so that their "
+                        "gradients cannot be told apart"
                     )
                 whole = torch.zeros(len(batch), width, device=device)
                 for m, place in zip(own, places, strict=True):

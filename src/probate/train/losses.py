@@ -18,7 +18,7 @@ import torch
 from probate.core.errors import StageError
 from probate.models.inference.batching import pad_left, shared_prefix
 from probate.models.inference.prefix import cache_argument, expanded_cache, prefix_states
-from probate.models.inference.proof import TAIL, base_of, holds, plain_pass, texts
+from probate.models.inference.proof import TAIL, base_of, holds, plain_pass, random_rows
 from probate.models.inference.trunk import PAD, Trunk, trunk_of
 from probate.train.lora import as_peft_has_it
 
@@ -226,7 +226,7 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
 
 
 def _case(model: Any, length: int, pad_id: int, lone: bool) -> list[Example]:
-    long, near, far = texts(model, length, pad_id)
+    long, near, far = random_rows(model, length, pad_id)
     return [Example(row[:-TAIL], row[-TAIL:]) for row in (long, far if lone else near)]
 
 
@@ -285,7 +285,8 @@ def _step_gap(
             ]
             if not all(torch.isfinite(x).all() for x in expected):
                 raise StageError(
-                    f"model '{type(base_of(model)).__name__}': its plain gradient is no finite number; it cannot be trained"
+                    f"model '{type(base_of(model)).__name__}': its plain gradient is no finite number; it "
+                    "cannot be trained"
                 )
             found = outcome(way())
             gaps += [_relative(a, b) for a, b in zip(found[1:], expected[1:], strict=True)]

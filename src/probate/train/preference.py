@@ -24,7 +24,8 @@ def rejected_label(record: Record, labels: Sequence[str], seed: int) -> str:
     others = [label for label in labels if label != record.label]
     if not others:
         raise StageError(
-            f"preference pair of record '{record.id}': both answers are '{record.label}', there is nothing to prefer"
+            f"preference pair of record '{record.id}': both answers are '{record.label}', there is nothing "
+            "to prefer"
         )
     return stable_order(others, "rejected", record.id, seed)[0]
 

@@ -147,7 +147,8 @@ def train(
                 model = get_peft_model(base, lora_config(training, base))
             except ValueError as error:  # layers that PEFT does not know, or refuses
                 raise StageError(
-                    f"training: no LoRA adapter fits this model ({error}); name its layers in training.lora.targets"
+                    f"training: no LoRA adapter fits this model ({error}); name its layers in "
+                    "training.lora.targets"
                 ) from None
         else:
             model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
@@ -260,10 +261,13 @@ def _check_step(
         grown = len(losses) > 3 * SCALE_STEPS and np.mean(late) > 1.3 * np.mean(early)
         if grown or not math.isfinite(value):
             raise StageError(
-                f"training: it diverges {where}: the plain loss is {value:.3g}, the alignment term {aligned.factor():.3g} x "
-                f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' ({aligned.settings.weight:g})"
+                f"training: it diverges {where}: the plain loss is {value:.3g}, the alignment term "
+                f"{aligned.factor():.3g} x "
+                f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' "
+                f"({aligned.settings.weight:g})"
             )
     if not math.isfinite(value):
         raise StageError(
-            f"training: the loss is {value} {where}; lower training.learning_rate ({training.learning_rate:g})"
+            f"training: the loss is {value} {where}; lower training.learning_rate "
+            f"({training.learning_rate:g})"
         )

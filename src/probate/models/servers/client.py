@@ -207,7 +207,8 @@ class ApiClient:
             answer: dict[str, Any] = await attempts(attempt)
         except _NoAnswer as last:
             raise StageError(
-                f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} attempts; last: {last}. The same command asks only what is missing"
+                f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} "
+                f"attempts; last: {last}. The same command asks only what is missing"
             ) from None
         return answer
 

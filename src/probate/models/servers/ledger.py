@@ -70,7 +70,8 @@ def ledger_path(folder: Path) -> Path:
         return own
     if os.path.lexists(own):
         raise InputError(
-            f"{own}: the ledger of its grid counts for it, too, and a budget counts one; start a new folder (--out)"
+            f"{own}: the ledger of its grid counts for it, too, and a budget counts one; start a new folder "
+            "(--out)"
         )
     return folder.absolute().parent / LEDGER
 
@@ -154,17 +155,20 @@ class Ledger:
         tokens, money, now = self.spec.max_tokens_total, self.spec.max_cost, self.charged
         if (tokens is not None or money is not None) and (self._unknown or self.kept > self._requests):
             raise InputError(
-                f"{self.path}: it does not hold all requests whose answers lie in api-cache, so what was spent is not known; put the whole file back, "
+                f"{self.path}: it does not hold all requests whose answers lie in api-cache, so what was "
+                "spent is not known; put the whole file back, "
                 "start a new folder (--out), or leave the budget out"
             )
         if tokens is not None and now.tokens + most.tokens > tokens:
             raise StageError(
-                f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, another request may take {most.tokens:,}; "
+                f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, another request "
+                f"may take {most.tokens:,}; "
                 "raise max_tokens_total to go on (what was answered is kept)"
             )
         if money is not None and now.money + most.money > money:
             raise StageError(
-                f"api budget: {now.money:.4f} of {money:g} is spent or set aside, another request may take {most.money:.4f}; "
+                f"api budget: {now.money:.4f} of {money:g} is spent or set aside, another request may take "
+                f"{most.money:.4f}; "
                 "raise max_cost to go on (what was answered is kept)"
             )
 
@@ -188,7 +192,8 @@ class Ledger:
                     f"{path}: a symbolic link, through which nothing is written; remove it"
                 ) from None
             raise StageError(
-                f"{path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked without it; make room or mend the rights"
+                f"{path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked "
+                "without it; make room or mend the rights"
             ) from None
 
     def _catch_up(self, handle: int) -> None:
@@ -280,7 +285,8 @@ class Ledger:
 
     def _changed(self) -> InputError:
         return InputError(
-            f"{self.path}, line {self._line + 1}: not as Probate wrote it, so what was spent is not known; put the file back as it was, "
+            f"{self.path}, line {self._line + 1}: not as Probate wrote it, so what was spent is not known; "
+            "put the file back as it was, "
             "or start a new folder (--out)"
         )
 
