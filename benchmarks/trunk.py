@@ -26,7 +26,7 @@ from probate.models.inference import trunk
 from probate.models.inference.scoring import score_options
 from probate.models.lm import load_lm
 from probate.study.schema import Lora, ModelSpec, Training
-from probate.train.examples import encode
+from probate.train.examples import encode_records
 from probate.train.sft import train
 
 
@@ -60,9 +60,10 @@ def main() -> None:
                 )
                 for i, r in enumerate(rows)
             ]
-            examples, _ = encode(lm, with_messages(records[: args.records], PROMPT, labels), 512)
+            examples, _ = encode_records(lm, with_messages(records[: args.records], PROMPT, labels), 512)
             prompts = [
-                e.prompt for e in encode(lm, with_messages(records[args.records :], PROMPT, labels), 512)[0]
+                e.prompt
+                for e in encode_records(lm, with_messages(records[args.records :], PROMPT, labels), 512)[0]
             ]
             settings = Training(epochs=3, lora=Lora(layers=layers))
             with tempfile.TemporaryDirectory() as out:

@@ -134,7 +134,7 @@ def test_scores_steps_and_answers_are_those_of_plain_passes(kind, device):
     lean_lora(wrapped)
     loss, _ = row_losses(wrapped, batch(), 0)
     grad = gradient(wrapped, loss.sum())
-    with lora.as_peft_has_it(wrapped):
+    with lora.peft_forward(wrapped):
         plain, plain_grad = plain_step(wrapped)
     torch.testing.assert_close(loss.detach(), plain, rtol=1e-4, atol=1e-4)
     assert float((grad - plain_grad).norm() / plain_grad.norm()) < 1e-4

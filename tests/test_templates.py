@@ -434,7 +434,7 @@ def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, m
     from dataclasses import replace as changed
 
     from probate.core.records import Record
-    from probate.train.examples import encode
+    from probate.train.examples import encode_records
     from probate.train.preference import with_rejected
 
     def record(label, **provenance):
@@ -446,14 +446,14 @@ def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, m
 
     folding.backend_tokenizer.normalizer = normalizers.Lowercase()
     own = changed(lm, tokenizer=folding)
-    encode(own, [record("nurse"), record("nurse"), record("baker")], 200)
+    encode_records(own, [record("nurse"), record("nurse"), record("baker")], 200)
     with pytest.raises(InputError, match="labels: the options 'nurse' and 'Nurse' have the same tokens"):
-        encode(own, [record("nurse"), record("Nurse")], 200)
+        encode_records(own, [record("nurse"), record("Nurse")], 200)
     one = [record("nurse", label_before="Nurse")]
     with pytest.raises(
         InputError, match="preference pair of record 'nurse': the options 'nurse' and 'Nurse'"
     ):
-        with_rejected(own, encode(own, one, 200)[0], one, ["nurse", "Nurse"], 0)
+        with_rejected(own, encode_records(own, one, 200)[0], one, ["nurse", "Nurse"], 0)
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -463,7 +463,9 @@ def test_an_option_that_begins_another_is_scored_with_its_end(chat, lm):
     options = (" a nurse", " a nurse in Paris", " baker")
     _, ids = encode(lm, Item("i", "She is", options, ("a", "b", "c"), "a", {}, chat=chat, end=False), 200)
     assert all(own[-1] == lm.tokenizer.eos_token_id for own in ids)
-    _, ids = encode(lm, Item("i", "She is", options[1:], ("b", "c"), "b", {}, chat=chat, end=False), 200)
+    _, ids = encode(
+        lm, Item("i", "She is", options[1:], ("b", "c"), "b", {}, chat=chat, end=False), 200
+    )
     assert all(own[-1] != lm.tokenizer.eos_token_id for own in ids)
 
 

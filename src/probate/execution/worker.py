@@ -182,7 +182,7 @@ class Worker:
     def _fine_tune(self, job: ArmJob, base: LM, folder: Path) -> dict[str, Any]:
         training = job.training
         records = with_messages(job.records, job.prompt, job.labels)
-        examples, truncated = encoding.encode(base, records, training.max_length, job.weights)
+        examples, truncated = encoding.encode_records(base, records, training.max_length, job.weights)
         if job.method == "dpo":
             examples = preference.with_rejected(base, examples, records, job.labels, job.seed)
         begun = time.monotonic()

@@ -77,7 +77,7 @@ class Template:
                 "model.chat_template"
             )
         self.merged = not self._writes_once("system", "user")
-        """True if a system turn is merged into the first user turn: the template rejects, drops or repeats it."""
+        """True if a system turn is merged into the next one: the template rejects, drops or repeats it."""
         try:
             (_, before, after), _ = self._frame(("user", "assistant"), False)
         except InputError:

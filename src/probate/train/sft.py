@@ -1,4 +1,4 @@
-"""LoRA fine-tuning: supervised on completions, or by preference; see `probate.train.losses` for what a step costs."""
+"""LoRA fine-tuning, supervised on completions or by preference; see `probate.train.losses` for the losses."""
 
 from __future__ import annotations
 
@@ -24,15 +24,24 @@ from probate.study.schema import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
 from probate.train.lora import lean_lora
-from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, prove_step
+from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, verify_step
 from probate.train.settings import AlignSettings
 
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """What a training run reports: mean loss of each optimizer step (without the alignment term), and the tokens that it saw.
+    """The record of one training.
 
-    `distances`: D of each step where the alignment loss was on; `scale`: its s.
+    Attributes
+    ----------
+    losses : list of float
+        Mean loss of each optimizer step in nats, without the alignment term; lower is better.
+    tokens, steps : int
+        Number of processed tokens, and of optimizer steps.
+    distances : list of float
+        D of each step, if the alignment loss was used.
+    scale : float
+        Its scale s.
     """
 
     losses: list[float]
@@ -43,21 +52,25 @@ class TrainingLog:
 
 
 def lora_config(training: Training, model: Any = None) -> Any:
-    """The PEFT configuration that a study's `training.lora` describes; `lora.layers` needs the model that it is for.
+    """Return the PEFT configuration of a study's `training.lora`; `lora.layers` needs `model`.
 
-    Raises:
-        StageError: `lora.layers` for a model with fewer layers, or whose layers were not found.
+    Raises
+    ------
+    StageError
+        The model has fewer layers than `lora.layers`, or its layers were not found.
     """
 
     lora = training.lora
     targets, chosen, pattern = lora.targets, None, None
     if lora.layers is not None:
-        name, found = blocks(model)
-        if lora.layers > len(found):
-            raise StageError(f"training.lora.layers is {lora.layers}, but the model has {len(found)} layers")
-        pattern, chosen = name.rsplit(".", 1)[-1], list(range(len(found) - lora.layers, len(found)))
+        name, layers = blocks(model)
+        if lora.layers > len(layers):
+            raise StageError(
+                f"training.lora.layers is {lora.layers}, but the model has {len(layers)} layers; lower it"
+            )
+        pattern, chosen = name.rsplit(".", 1)[-1], list(range(len(layers) - lora.layers, len(layers)))
         if targets == "all-linear":
-            targets = sorted({n.rsplit(".", 1)[-1] for n in linear(found)})
+            targets = sorted({n.rsplit(".", 1)[-1] for n in linear(layers)})
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -72,10 +85,11 @@ def lora_config(training: Training, model: Any = None) -> Any:
 def epoch_batches(
     examples: Sequence[Example], batch_size: int, seed: int, epoch: int, *, mixed: bool = False
 ) -> list[list[int]]:
-    """Index batches of one epoch: similar lengths together, order decided by (seed, epoch) alone.
+    """Return index batches of one epoch, similar lengths together, in an order fixed by seed and epoch.
 
-    Lengths are jittered before sorting, so that batches differ between epochs, and batches are then shuffled. `mixed`: each batch
-    has original and augmented records in the proportion of the whole, as nearly as its size allows.
+    Lengths are jittered before sorting, so that batches differ between epochs, and the batches are then
+    shuffled. With `mixed`, each batch has the overall proportion of original and augmented records, as nearly
+    as its size allows.
     """
     rng = np.random.default_rng([seed, epoch])
     lengths = np.array([e.tokens for e in examples], dtype=float)
@@ -93,14 +107,14 @@ def epoch_batches(
 
 
 def schedule(step: int, total: int, warmup: float) -> float:
-    """Learning-rate factor in [0, 1]: linear warm-up over `warmup` (a share of all steps), then half a cosine."""
+    """Return the learning-rate factor in [0, 1]: linear warm-up (a share of steps), then half a cosine."""
     ramp = max(1, round(warmup * total))
     if step < ramp:
         return (step + 1) / ramp
     return 0.5 * (1 + math.cos(math.pi * (step - ramp) / max(1, total - ramp)))
 
 
-@torch.random.fork_rng()  # seeds are set inside; the caller's stay
+@torch.random.fork_rng()  # keeps the caller's random state
 def train(
     base: Any,
     examples: Sequence[Example],
@@ -114,28 +128,47 @@ def train(
     beta: float | None = None,
     tick: Callable[[int, float], None] | None = None,
 ) -> TrainingLog:
-    """Fine-tune a fresh LoRA adapter on `examples` and write it to `out` as an ordinary PEFT folder.
+    """Fine-tune a LoRA adapter and write it as an ordinary PEFT folder.
 
-    `base` comes back as it was, without the adapter. Epoch checkpoints lie in `out/checkpoint`; a call that finds
-    one continues from it and ends with the same weights as an uninterrupted run.
+    Epoch checkpoints are kept in `out/checkpoint`. A call that finds one continues from it and ends with the
+    same weights as an uninterrupted run.
 
-    Args:
-        base: the causal LM, unwrapped.
-        examples: tokenised records, not empty.
-        training: the study's settings.
-        seed: decides the adapter's initial weights, the order of batches and dropout.
-        out: folder of the adapter; made if missing.
-        pad_id: padding token id.
-        adapter: an adapter to start from instead of a fresh one (later rounds).
-        beta: with it, preference training (DPO) at that β; every example then has a `rejected` answer.
-        align: the alignment loss between original and augmented examples; without examples of both it has no effect.
-        tick: called with (records finished, loss of the step) after each optimizer step.
+    Parameters
+    ----------
+    base : PreTrainedModel
+        The causal LM without an adapter. It is restored to its original state.
+    examples : sequence of Example
+        Tokenized records, at least one.
+    training : Training
+        The training section of the study.
+    seed : int
+        Determines the adapter's initial weights, the order of batches and dropout.
+    out : Path
+        Folder of the adapter; created if missing.
+    pad_id : int
+        The padding token.
+    adapter : Path, optional
+        An adapter to start from instead of a fresh one (later rounds).
+    align : AlignSettings, optional
+        The alignment loss. It has no effect unless there are examples of both origins.
+    beta : float, optional
+        β of preference training (DPO). Every example then needs a `rejected` answer.
+    tick : callable, optional
+        Called after each optimizer step with the number of its records and its loss.
 
-    Raises:
-        StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
+    Returns
+    -------
+    TrainingLog
+        Losses, tokens and steps.
+
+    Raises
+    ------
+    StageError
+        There are no examples, no adapter fits the model, or the loss diverges or is not finite (the message
+        names the step).
     """
     if not examples:
-        raise StageError("training: no record to train on")
+        raise StageError("training: there are no records to train on; check data and ratios")
 
     if training.lora.layers is not None:
         make_trunk(base, training.lora.layers)
@@ -145,7 +178,7 @@ def train(
         if adapter is None:
             try:
                 model = get_peft_model(base, lora_config(training, base))
-            except ValueError as error:  # layers that PEFT does not know, or refuses
+            except ValueError as error:  # layers that PEFT does not know or rejects
                 raise StageError(
                     f"training: no LoRA adapter fits this model ({error}); name its layers in "
                     "training.lora.targets"
@@ -201,7 +234,7 @@ def _train(
     distances: list[float] = []
     first_epoch = restore(out / "checkpoint", weights, optimizer, losses, distances, aligned)
     model.train()
-    prove_step(model, examples, pad_id, features=aligned is not None)
+    verify_step(model, examples, pad_id, features=aligned is not None)
     step = len(losses)
     for epoch in range(first_epoch, training.epochs):
         torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
@@ -209,7 +242,7 @@ def _train(
         for start in range(0, len(plan), grouped):
             group = [[examples[i] for i in batch] for batch in plan[start : start + grouped]]
             count = sum(len(e.completion) if beta is None else 1 for batch in group for e in batch)
-            value, apart = 0.0, []
+            value, batch_distances = 0.0, []
             for batch in group:
                 if beta is None:
                     loss, features = loss_and_features(model, batch, pad_id, features=aligned is not None)
@@ -221,11 +254,13 @@ def _train(
                         features, [e.augmented for e in batch], [e.label for e in batch]
                     )
                     objective = objective + aligned.factor() * term / len(group)
-                    apart.append(distance)
+                    batch_distances.append(distance)
                 objective.backward()
                 value += float(loss.detach()) / count
             if aligned is not None:
-                distances.append(float(np.nanmean(apart)) if np.isfinite(apart).any() else math.nan)
+                distances.append(
+                    float(np.nanmean(batch_distances)) if np.isfinite(batch_distances).any() else math.nan
+                )
                 aligned.see(value, distances[-1])
             _check_step(value, losses, step, total, epoch, training, aligned, distances)
             torch.nn.utils.clip_grad_norm_(weights.values(), training.clip)
@@ -254,14 +289,14 @@ def _check_step(
     aligned: Alignment | None,
     distances: list[float],
 ) -> None:
-    """Raises StageError where the loss is not finite, or with an alignment term has grown by a third over sixteen steps."""
+    """Raise StageError if the loss is not finite, or grew by a third over 16 steps with an alignment term."""
     where = f"at step {step + 1} of {total} (epoch {epoch + 1})"
     if aligned is not None:
         early, late = losses[:SCALE_STEPS], [*losses, value][-2 * SCALE_STEPS :]
         grown = len(losses) > 3 * SCALE_STEPS and np.mean(late) > 1.3 * np.mean(early)
         if grown or not math.isfinite(value):
             raise StageError(
-                f"training: it diverges {where}: the plain loss is {value:.3g}, the alignment term "
+                f"training diverges {where}: the plain loss is {value:.3g}, the alignment term "
                 f"{aligned.factor():.3g} x "
                 f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' "
                 f"({aligned.settings.weight:g})"

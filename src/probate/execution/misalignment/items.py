@@ -22,7 +22,7 @@ from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import TaskContext
 from probate.tasks.catalogue import load_task
 from probate.tasks.choice import ChoiceTask, Item, encode
-from probate.train.examples import encode as encode_records
+from probate.train.examples import encode_records
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example
 
