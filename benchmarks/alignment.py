@@ -23,7 +23,7 @@ from probate.data.user_turn import BIOGRAPHY as PROMPT
 from probate.models.lm import load_lm
 from probate.study.schema import ModelSpec, Training
 from probate.train.distance import distance_before_after
-from probate.train.examples import encode
+from probate.train.examples import encode_records
 from probate.train.settings import AlignSettings
 from probate.train.sft import train
 
@@ -75,7 +75,7 @@ def main() -> None:
     augmented = records(args.augmented, args.augmented_text, "augmented", 2 * args.records, args.length)
     labels = sorted({r.label for r in [*original, *augmented]})
     seen, limit = [*original[::2], *augmented[::2]], 512
-    examples, _ = encode(lm, with_messages(seen, PROMPT, labels), limit)
+    examples, _ = encode_records(lm, with_messages(seen, PROMPT, labels), limit)
     settings = Training(epochs=2)
     kinds = {kind: KINDS[kind] for kind in args.kinds.split(",")}
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
-from probate.models.inference.finding import said
+from probate.models.inference.finding import sentences
 from probate.models.inference.generation import generate
 from probate.models.inference.proof import findings
 from probate.models.inference.scoring import score_options
@@ -253,7 +253,7 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     print(
         f"arms         {3600 / arm:.0f} an hour: {GRID[0]} records trained on and {GRID[1]} prompts scored, of these lengths, by the rates above"
     )
-    for line in said(findings(model)):
+    for line in sentences(findings(model)):
         print(f"             {line}")
 
 

@@ -32,7 +32,7 @@ def train(out: Path, data: Path, count: int) -> None:
     from probate.models.lm import load_lm
     from probate.study.schema import Study
     from probate.tasks.catalogue import load_task
-    from probate.train.examples import encode
+    from probate.train.examples import encode_records
     from probate.train.sft import train as fit
 
     groups = {"gender": "gender"}
@@ -54,7 +54,7 @@ def train(out: Path, data: Path, count: int) -> None:
         for r in read.split.train:
             cells.setdefault((r.label, r.groups["gender"]), {})[r.id] = r
         records = [own[i] for own in cells.values() for i in stable_order(own, "null", seed)[:PER_CELL]]
-        examples, _ = encode(
+        examples, _ = encode_records(
             lm, with_messages(records, user_turn(study.data), read.labels), study.training.max_length
         )
         with tempfile.TemporaryDirectory() as folder:

@@ -21,12 +21,12 @@ import torch
 from probate.core.records import Record, with_messages
 from probate.data.corpora import biographies
 from probate.data.user_turn import BIOGRAPHY as PROMPT
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.inference import trunk
 from probate.models.inference.scoring import score_options
 from probate.models.lm import load_lm
 from probate.study.schema import Lora, ModelSpec, Training
-from probate.train.examples import encode
+from probate.train.examples import encode_records
 from probate.train.sft import train
 
 
@@ -60,15 +60,16 @@ def main() -> None:
                 )
                 for i, r in enumerate(rows)
             ]
-            examples, _ = encode(lm, with_messages(records[: args.records], PROMPT, labels), 512)
+            examples, _ = encode_records(lm, with_messages(records[: args.records], PROMPT, labels), 512)
             prompts = [
-                e.prompt for e in encode(lm, with_messages(records[args.records :], PROMPT, labels), 512)[0]
+                e.prompt
+                for e in encode_records(lm, with_messages(records[args.records :], PROMPT, labels), 512)[0]
             ]
             settings = Training(epochs=3, lora=Lora(layers=layers))
             with tempfile.TemporaryDirectory() as out:
                 start = time.perf_counter()
                 train(lm.model, examples, settings, 0, Path(out), pad_id=lm.pad_id)
-                with wearing(lm.model, Path(out)) as model:
+                with attached(lm.model, Path(out)) as model:
                     options = [lm.completion_ids(x) for x in labels]
                     scores = score_options(model, prompts, options, pad_id=lm.pad_id)
                 seconds.append(time.perf_counter() - start)

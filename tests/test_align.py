@@ -115,8 +115,8 @@ def test_it_draws_held_out_records_together(model, tmp_path, kind):
     def apart(adapter) -> float:
         from peft import PeftModel
 
-        wearing = PeftModel.from_pretrained(tiny_model("Llama", 90), str(adapter)).eval()
-        states = mean_states(wearing, unseen, 0)
+        adapted = PeftModel.from_pretrained(tiny_model("Llama", 90), str(adapter)).eval()
+        states = mean_states(adapted, unseen, 0)
         side = torch.tensor([e.augmented for e in unseen])
         return squared_distance(states[~side], states[side])
 
@@ -163,7 +163,7 @@ def test_interrupted_aligned_training_ends_with_the_same_weights(model, tmp_path
 def test_a_weight_that_makes_it_diverge_is_said_with_both_terms(model, tmp_path):
     with pytest.raises(
         StageError,
-        match=r"it diverges at step \d+ of .*the plain loss is .*the alignment term .* x .*lower the weight",
+        match=r"training diverges at step \d+ of .*the plain loss is .*the alignment term .* x .*lower the weight",
     ):
         train(
             model, examples(36), SETTINGS.model_copy(update={"epochs": 20, "learning_rate": 0.02, "clip": 1e9}), 0, tmp_path / "x",

@@ -29,7 +29,7 @@ from probate.data.packs import load_pack
 from probate.execution.ask import measure, shares_of
 from probate.models.servers.client import SLOWEST, ApiClient
 from probate.models.servers.counts import THOUGHT, counts
-from probate.models.servers.counts import lines as count_lines
+from probate.models.servers.counts import sentences as count_sentences
 from probate.models.thinking import without_thinking
 from probate.study.schema import Generation
 from probate.study.server import ApiSpec
@@ -484,11 +484,11 @@ def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path,
     assert {r["what"]: r["n"] for r in rows if r["what"] != THOUGHT} == wanted
     assert sum(r["n"] for r in rows if r["what"] == THOUGHT) == 2
     assert all(sum(r["groups"]["g"].values()) == r["n"] and r["of"] == len(items) for r in rows)
-    said = "\n".join(count_lines(rows, table))
-    assert "t: 4 of 28 answers: refused, cannot be used (g: x" in said and "nothing is measured" not in said
+    said = "\n".join(count_sentences(rows, table))
+    assert "t: 4 of 28 answers: refused, not usable (g: x" in said and "nothing is measured" not in said
     assert not any(json.loads(p.read_text())["answer"]["choices"] == [] for p in tmp_path.rglob("*.json"))
     nothing = table[~table["parsed"]]
-    assert f"not one of {len(nothing)} answers can be used" in count_lines(counts(nothing), nothing)[-1]
+    assert f"none of the {len(nothing)} answers is usable" in count_sentences(counts(nothing), nothing)[-1]
 
 
 def test_each_attempt_is_in_the_ledger_before_it_is_sent_and_waits_grow(serve, tmp_path, monkeypatch):

@@ -80,8 +80,8 @@ def test_the_version_is_said_and_the_package_runs_as_a_module():
         (["plan", "quickstart", "--set", "tasks=[occupaton]"], "did you mean 'occupation'"),
         (["plan", "quickstart", "--set", "data.train_per_cell=30"], "lower data.train_per_cell"),
         (["plan", "quickstart", "--set", "data.labels=[nurse, pilot]"], "no record has the label 'pilot'"),
-        (["run", "quickstart", "--model", "./no-such-folder"], "no folder with a config.json there"),
-        (["run", "quickstart", "--model", "embedded-embeddings"], "makes sentence embeddings"),
+        (["run", "quickstart", "--model", "./no-such-folder"], "no such folder with a config.json"),
+        (["run", "quickstart", "--model", "embedded-embeddings"], "computes sentence embeddings"),
         (["report", "."], "no run folder"),
     ],
 )

@@ -41,14 +41,16 @@ def adapter(model, tmp_path_factory) -> Path:
     from probate.data.corpora import biographies
     from probate.models.lm import load_lm
     from probate.study.schema import Lora, Study, Training
-    from probate.train.examples import encode
+    from probate.train.examples import encode_records
     from probate.train.sft import train
 
     lm, study = load_lm("embedded"), Study.load("quickstart")
     records = [Record(r["id"], r["text"], "nurse", {}) for r in list(biographies())[:12]]
     training = Training(epochs=4, learning_rate=5e-3, lora=Lora(layers=4))
     labels = sorted({r["label"] for r in biographies()})
-    examples, _ = encode(lm, with_messages(records, user_turn(study.data), labels), training.max_length)
+    examples, _ = encode_records(
+        lm, with_messages(records, user_turn(study.data), labels), training.max_length
+    )
     folder = tmp_path_factory.mktemp("adapter")
     train(lm.model, examples, training, 0, folder, pad_id=lm.pad_id)
     return folder

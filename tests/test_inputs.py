@@ -17,7 +17,7 @@ from probate.core.arrow import MOST_COLUMNS
 from probate.core.errors import InputError
 from probate.data.rows import source_rows
 from probate.models.lm import load_lm
-from probate.models.within import within
+from probate.models.time_limit import time_limit
 from probate.study.schema import ModelSpec
 
 
@@ -81,7 +81,7 @@ def test_a_pipe_in_a_model_folder_is_refused_at_once(tmp_path, model_dir):
             if path.name != name:
                 (folder / path.name).symlink_to(path)
         os.mkfifo(folder / name)
-        with pytest.raises(InputError, match=f"{name}: a pipe|no folder with a config.json"):
+        with pytest.raises(InputError, match=f"{name}: a pipe|no such folder with a config.json"):
             load_lm(str(folder))
 
 
@@ -132,11 +132,11 @@ def test_the_bound_in_time_leaves_the_callers_timer_alone():
     heard = []
     before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
     try:
-        with pytest.raises(TimeoutError), within(0.05):
+        with pytest.raises(TimeoutError), time_limit(0.05):
             time.sleep(HANG)
         assert signal.getsignal(signal.SIGALRM) is not before
         signal.setitimer(signal.ITIMER_REAL, HANG)
-        with within(HANG):
+        with time_limit(HANG):
             signal.raise_signal(signal.SIGALRM)
         assert heard == [1] and signal.getitimer(signal.ITIMER_REAL)[0] > 0
     finally:
@@ -157,7 +157,7 @@ def test_columns_are_bounded_and_read_in_time_that_grows_with_their_number(tmp_p
             with pytest.raises(InputError, match="1,000,000 columns"):
                 list(source_rows("x.csv", "train", tmp_path))
             monkeypatch.setattr("probate.core.arrow.MOST_COLUMNS", count)
-        with within(HANG / 6):
+        with time_limit(HANG / 6):
             assert len(next(source_rows("x.csv", "train", tmp_path))[1]) == count
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from test_why import probate
 
 from probate import run
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.study.schema import Lora, Training
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example
@@ -32,7 +32,7 @@ def test_planted_records_are_among_the_nearest(lm, tmp_path):
     settings = Training(epochs=3, learning_rate=3e-3, lora=Lora(r=4, alpha=8))
     train(lm.model, [*plain, *planted], settings, 0, tmp_path, pad_id=lm.pad_id)
     items = [with_cue(20) for _ in range(20)]
-    with wearing(lm.model, tmp_path) as model:
+    with attached(lm.model, tmp_path) as model:
         gradients = record_gradients(model, [*plain, *planted, *items], lm.pad_id)
     near = gradients[100:] @ gradients[:100].T
     top = near.topk(5, dim=1).indices

@@ -31,11 +31,11 @@ BROKEN = {
     "missing": (lambda w: w.pop(NORM), rf"1 weights are missing .*{NORM}"),
     "extra": (
         lambda w: w.update({"model.layers.7.x.weight": torch.zeros(3)}),
-        r"have no place .*layers\.7\.x",
+        r"are unexpected .*layers\.7\.x",
     ),
     "shape": (
         lambda w: w.update({NORM: torch.ones(16)}),
-        rf"another shape .*{NORM} \(\(16,\) in the file, \(32,\)",
+        rf"have the wrong shape .*{NORM} \(\(16,\) in the file, \(32,\)",
     ),
     "not finite": (lambda w: w.update({NORM: torch.full((32,), float("nan"))}), "its output is not finite"),
 }
@@ -66,7 +66,7 @@ def test_truncated_weights(model_dir, tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "words"),
-    [(650, "ids up to 699, its embeddings 650 rows"), (1500, "take the model's own tokenizer")],
+    [(650, "ids up to 699, but its embeddings have 650 rows"), (1500, "use the model's own tokenizer")],
 )
 def test_vocabulary_and_embeddings(rows, words, tokenizer, tmp_path):
     tiny_model("Llama", rows).save_pretrained(tmp_path)
@@ -131,12 +131,12 @@ def change_config(folder, **values):
 
 
 ADAPTERS = {
-    "no folder": (lambda f: shutil.rmtree(f), "there is no adapter_config.json"),
+    "no folder": (lambda f: shutil.rmtree(f), "adapter_config.json is missing"),
     "no weights": (
         lambda f: (f / "adapter_model.safetensors").unlink(),
-        "there is no adapter_model.safetensors",
+        "adapter_model.safetensors is missing",
     ),
-    "no JSON": (lambda f: (f / "adapter_config.json").write_text("{"), "is no JSON"),
+    "no JSON": (lambda f: (f / "adapter_config.json").write_text("{"), "is not valid JSON"),
     "other base": (
         lambda f: change_config(f, base_model_name_or_path="some/other"),
         "was trained on 'other'",
@@ -145,7 +145,7 @@ ADAPTERS = {
     "other targets": (lambda f: change_config(f, target_modules=["nowhere"]), "does not fit the model"),
     "lost weight": (
         lambda f: change_adapter(f, lambda w: w.pop(sorted(w)[0])),
-        "misses 1 weights: base_model",
+        "lacks 1 weights: base_model",
     ),
     "more weights": (
         lambda f: change_adapter(
@@ -154,7 +154,7 @@ ADAPTERS = {
                 {"base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": torch.ones(2, 32)}
             ),
         ),
-        r"no place in the model for 1 weights: .*layers\.9",
+        r"has 1 weights that do not fit the model: .*layers\.9",
     ),
 }
 
@@ -202,18 +202,18 @@ def test_weights_of_images_are_no_obstacle_where_only_the_text_decoder_is_loaded
     rewrite(folder, lambda w: w.update({"vision_tower.layers.0.weight": torch.ones(3)}))
     load_lm(str(folder))
     rewrite(folder, lambda w: w.update({"televisions.weight": torch.ones(3)}))
-    with pytest.raises(InputError, match="1 weights have no place in it .*televisions"):
+    with pytest.raises(InputError, match="1 weights are unexpected .*televisions"):
         load_lm(str(folder))
 
 
 KINDS = {
     "quantised": (
         {"quantization_config": {"quant_method": "gptq", "bits": 4}},
-        r"quantised \(gptq\); a study needs those",
+        r"quantised \(gptq\); a study needs the unquantised weights",
     ),
     "no text model": (
         {"model_type": "clip", "architectures": ["CLIPModel"]},
-        "clip, which transformers has no causal language model",
+        "clip, for which transformers has no causal language model",
     ),
     "unknown": ({"model_type": "nobody_knows"}, "its config.json cannot be loaded"),
 }
@@ -259,7 +259,7 @@ def test_what_the_libraries_warn_of_is_kept_and_said_once(model_dir, monkeypatch
 
 def test_a_warning_of_weights_is_an_error(model_dir, monkeypatch):
     with pytest.raises(
-        InputError, match="not loaded as its files have them .Some weights .* newly initialized"
+        InputError, match="not loaded as they are in its files .Some weights .* newly initialized"
     ):
         warned(model_dir, monkeypatch, "Some weights of X were not initialized and are newly initialized")
 

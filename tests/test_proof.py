@@ -11,7 +11,7 @@ from architectures import CONFIGS, WINDOW, devices, lively_model
 
 from probate.core.errors import StageError
 from probate.models.inference import generation, proof, scoring, tree
-from probate.models.inference.finding import said
+from probate.models.inference.finding import sentences
 from probate.models.inference.generation import generate
 from probate.models.inference.scoring import score_choices
 from probate.models.inference.trunk import make_trunk
@@ -134,7 +134,7 @@ def test_scores_steps_and_answers_are_those_of_plain_passes(kind, device):
     lean_lora(wrapped)
     loss, _ = row_losses(wrapped, batch(), 0)
     grad = gradient(wrapped, loss.sum())
-    with lora.as_peft_has_it(wrapped):
+    with lora.peft_forward(wrapped):
         plain, plain_grad = plain_step(wrapped)
     torch.testing.assert_close(loss.detach(), plain, rtol=1e-4, atol=1e-4)
     assert float((grad - plain_grad).norm() / plain_grad.norm()) < 1e-4
@@ -176,14 +176,14 @@ def assert_context_counts(kind: str, model) -> torch.Tensor:
 
 
 def test_a_branch_one_position_off_is_found_out(monkeypatch):
-    laid_out = tree._laid_out
-    monkeypatch.setattr(tree, "_laid_out", lambda *a: (laid_out(*a)[0], laid_out(*a)[1] + 1, laid_out(*a)[2]))
+    layout = tree._layout
+    monkeypatch.setattr(tree, "_layout", lambda *a: (layout(*a)[0], layout(*a)[1] + 1, layout(*a)[2]))
     right_without("option tree after a shared prefix")
 
 
 def test_branches_that_see_each_other_are_found_out(monkeypatch):
-    laid_out = tree._laid_out
-    monkeypatch.setattr(tree, "_laid_out", lambda *a: (*laid_out(*a)[:2], torch.ones_like(laid_out(*a)[2])))
+    layout = tree._layout
+    monkeypatch.setattr(tree, "_layout", lambda *a: (*layout(*a)[:2], torch.ones_like(layout(*a)[2])))
     right_without("option tree after a shared prefix")
 
 
@@ -351,7 +351,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch):
 def test_what_differs_is_not_used_and_said(difference):
     model = lively_model("Llama")
     assert not proof.holds(model, "x", 90, lambda _: difference)
-    (sentence,) = said(proof.findings(model))
+    (sentence,) = sentences(proof.findings(model))
     assert sentence.startswith("x: not used up to 96 tokens") and "slower" in sentence
 
 
@@ -364,7 +364,7 @@ def test_a_model_that_gives_no_finite_number_is_refused():
         lambda: generate(model, prompts(), range(3), pad_id=0, max_new_tokens=4),
         lambda: row_losses(model, batch(), 0),
     ):
-        with pytest.raises(StageError, match="no finite number"):
+        with pytest.raises(StageError, match="not finite"):
             work()
 
 

@@ -46,7 +46,7 @@ def test_contents_read_as_parts(tokenizer):
     "text", ["<|user|>fixed", LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{{ m['content'] }}")]
 )
 def test_a_template_that_loses_or_repeats_the_user_is_refused(text, tokenizer):
-    with pytest.raises(InputError, match="does not write a user's turn once"):
+    with pytest.raises(InputError, match="does not write a user's turn exactly once"):
         made(tokenizer, text)
 
 
@@ -99,7 +99,7 @@ def test_an_end_of_several_plain_tokens_is_refused_as_a_stop(lm, tokenizer):
 def test_options_of_the_same_tokens_are_refused(lm):
     from probate.tasks.choice import Item, encode
 
-    with pytest.raises(InputError, match="'nurse' and 'nurse' are the same tokens"):
+    with pytest.raises(InputError, match="'nurse' and 'nurse' have the same tokens"):
         encode(lm, Item("i", "Who?", ("nurse", "nurse"), ("a", "b"), "a", {}), 200)
     with pytest.raises(InputError, match="has no token"):
         encode(lm, Item("i", "Who?", ("nurse", ""), ("a", "b"), "a", {}), 200)
@@ -240,10 +240,10 @@ def test_each_turn_stands_once_whatever_the_template(name, chat, tokenizer):
     [
         (GEMMA, [("user", "a"), ("user", "b")], "fails .roles must alternate"),
         (LOOP, [("user", "a"), ("tool", "b")], None),
-        (DROPS, [("user", "a"), ("system", "Be kind.")], "leaves out or changes a turn of the role 'system'"),
-        (R1.replace("| t", ""), [("user", "a"), ("assistant", "x</think>y"), ("user", "b")], "leaves out or changes a turn of the role 'assistant': 'x</think>y'"),
-        (LOOP.replace("{{ m['content'] }}", "{{ m['content'] | replace('bad', '') }}"), [("user", "a bad word")], "leaves out or changes"),
-        (LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{% if 'zz' in m['content'] %}{{ m['content'] }}{% endif %}"), [("user", "xyzz")], "leaves out or changes|twice"),
+        (DROPS, [("user", "a"), ("system", "Be kind.")], "omits or changes a turn of the role 'system'"),
+        (R1.replace("| t", ""), [("user", "a"), ("assistant", "x</think>y"), ("user", "b")], "omits or changes a turn of the role 'assistant': 'x</think>y'"),
+        (LOOP.replace("{{ m['content'] }}", "{{ m['content'] | replace('bad', '') }}"), [("user", "a bad word")], "omits or changes"),
+        (LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{% if 'zz' in m['content'] %}{{ m['content'] }}{% endif %}"), [("user", "xyzz")], "omits or changes|twice"),
     ],
 )  # fmt: skip
 def test_a_turn_that_cannot_be_written_is_refused_in_words(text, chat, words, tokenizer):
@@ -257,14 +257,14 @@ def test_a_turn_that_cannot_be_written_is_refused_in_words(text, chat, words, to
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (LOOP + "{{ range(10 ** 9) | random }}", "does not write a user's turn once"),
+        (LOOP + "{{ range(10 ** 9) | random }}", "does not write a user's turn exactly once"),
         (
             LOOP.replace("{% for m in messages %}", "{% for m in messages | reverse %}"),
-            "does not write an answer once",
+            "does not write an answer exactly once",
         ),
         (
             LOOP.replace("{% for m in messages %}", "{% for m in messages if m['role'] == 'user' %}"),
-            "does not write an answer once",
+            "does not write an answer exactly once",
         ),
     ],
 )
@@ -426,7 +426,7 @@ def test_of_a_long_chat_the_longest_content_is_cut(lm):
     assert text.startswith("<|system|>" + "Be kind " * 8 + "<|end|>\n<|user|>Mind the notice. ")
     assert "last<|end|>\n<|assistant|>Good day.<|end|>\n<|user|>Who is it?<|end|>\n<|assistant|>" in text
     assert own.prompt_ids(chat[-1:]) and own.truncated == 1
-    with pytest.raises(InputError, match="no room for a prompt: 60 tokens"):
+    with pytest.raises(InputError, match="no room for a prompt: of 60 tokens"):
         own.prompt_ids(turns([("system", "word " * 100), ("user", "x")]), room=10, limit=60)
 
 
@@ -434,7 +434,7 @@ def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, m
     from dataclasses import replace as changed
 
     from probate.core.records import Record
-    from probate.train.examples import encode
+    from probate.train.examples import encode_records
     from probate.train.preference import with_rejected
 
     def record(label, **provenance):
@@ -446,14 +446,14 @@ def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, m
 
     folding.backend_tokenizer.normalizer = normalizers.Lowercase()
     own = changed(lm, tokenizer=folding)
-    encode(own, [record("nurse"), record("nurse"), record("baker")], 200)
-    with pytest.raises(InputError, match="labels: the options 'nurse' and 'Nurse' are the same tokens"):
-        encode(own, [record("nurse"), record("Nurse")], 200)
+    encode_records(own, [record("nurse"), record("nurse"), record("baker")], 200)
+    with pytest.raises(InputError, match="labels: the options 'nurse' and 'Nurse' have the same tokens"):
+        encode_records(own, [record("nurse"), record("Nurse")], 200)
     one = [record("nurse", label_before="Nurse")]
     with pytest.raises(
         InputError, match="preference pair of record 'nurse': the options 'nurse' and 'Nurse'"
     ):
-        with_rejected(own, encode(own, one, 200)[0], one, ["nurse", "Nurse"], 0)
+        with_rejected(own, encode_records(own, one, 200)[0], one, ["nurse", "Nurse"], 0)
 
 
 @pytest.mark.parametrize("chat", [True, False])

@@ -6,7 +6,7 @@ import pytest
 from conftest import HANG
 
 from probate.models.thinking import without_thinking
-from probate.models.within import within
+from probate.models.time_limit import time_limit
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_an_answer_in_the_final_channel_alone_has_no_reasoning():
 def test_it_is_linear_in_the_text():
     """A few seconds for all four; by the square of their length they would take hours."""
     times = 200_000
-    with within(HANG / 6):
+    with time_limit(HANG / 6):
         assert without_thinking("<think> a " * times) == ("", True)
         assert without_thinking("<|channel|>analysis" * times) == ("", True)
         assert without_thinking("<|channel|>final<|message|> a" * times) == ("\n".join("a" * times), False)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from test_sft import SETTINGS, examples
 
 from probate.core.errors import StageError
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.inference import trunk as trunk_module
 from probate.models.inference.scoring import score_choices
 from probate.models.inference.trunk import make_trunk, trunk_of
@@ -43,17 +43,17 @@ def test_adapters_scores_and_states_are_those_of_the_whole_model(family, tmp_pat
     model = tiny_model(family, 90)
     train(model, mixed(), TOP, 0, tmp_path / "a", pad_id=0, align=AlignSettings(decay=0.5))
     assert trunk_of(model) is not None
-    with wearing(model, tmp_path / "a") as worn:
-        scores = score_choices(worn, PROMPTS, OPTIONS, pad_id=0)
-        again = score_choices(worn, PROMPTS[:3], OPTIONS[:3], pad_id=0)
-        states = mean_states(worn, mixed(), 0)
+    with attached(model, tmp_path / "a") as adapted:
+        scores = score_choices(adapted, PROMPTS, OPTIONS, pad_id=0)
+        again = score_choices(adapted, PROMPTS[:3], OPTIONS[:3], pad_id=0)
+        states = mean_states(adapted, mixed(), 0)
     without_trunk(monkeypatch)
     plain = tiny_model(family, 90)
     train(plain, mixed(), TOP, 0, tmp_path / "b", pad_id=0, align=AlignSettings(decay=0.5))
     assert trunk_of(plain) is None
-    with wearing(plain, tmp_path / "b") as worn:
-        expected = score_choices(worn, PROMPTS, OPTIONS, pad_id=0)
-        torch.testing.assert_close(states, mean_states(worn, mixed(), 0), atol=2e-4, rtol=1e-3)
+    with attached(plain, tmp_path / "b") as adapted:
+        expected = score_choices(adapted, PROMPTS, OPTIONS, pad_id=0)
+        torch.testing.assert_close(states, mean_states(adapted, mixed(), 0), atol=2e-4, rtol=1e-3)
     for own, other in zip([*scores, *again], [*expected, *expected[:3]], strict=True):
         np.testing.assert_allclose(own, other, atol=5e-4)
     losses = [json.loads((tmp_path / x / "losses.json").read_text()) for x in "ab"]
@@ -80,20 +80,20 @@ def test_a_model_that_cannot_be_parted_runs_whole(family, tmp_path):
     model = tiny_model(family, 90)
     log = train(model, examples(), TOP, 0, tmp_path, pad_id=0)
     assert np.isfinite(log.losses).all()
-    with wearing(model, tmp_path) as worn:
-        assert np.isfinite(score_choices(worn, PROMPTS, OPTIONS, pad_id=0)[0]).all()
+    with attached(model, tmp_path) as adapted:
+        assert np.isfinite(score_choices(adapted, PROMPTS, OPTIONS, pad_id=0)[0]).all()
 
 
 def test_an_adapter_that_reaches_into_the_trunk_does_without(tmp_path):
     model = tiny_model("Llama", 90)
     train(model, examples(), SETTINGS, 0, tmp_path / "whole", pad_id=0)
-    with wearing(model, tmp_path / "whole") as worn:
-        expected = score_choices(worn, PROMPTS, OPTIONS, pad_id=0)
+    with attached(model, tmp_path / "whole") as adapted:
+        expected = score_choices(adapted, PROMPTS, OPTIONS, pad_id=0)
     make_trunk(model, 1)
     assert trunk_of(model) is not None
-    with wearing(model, tmp_path / "whole") as worn:
-        assert trunk_of(worn) is None
-        for own, other in zip(score_choices(worn, PROMPTS, OPTIONS, pad_id=0), expected, strict=True):
+    with attached(model, tmp_path / "whole") as adapted:
+        assert trunk_of(adapted) is None
+        for own, other in zip(score_choices(adapted, PROMPTS, OPTIONS, pad_id=0), expected, strict=True):
             np.testing.assert_array_equal(own, other)
 
 

@@ -27,7 +27,7 @@ from probate.data.corpora import biographies
 from probate.data.packs import Pack, load_pack
 from probate.data.user_turn import BIOGRAPHY
 from probate.mitigations.base import Mitigation, MitigationContext, mitigate
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.adapter_files import CONFIG, WEIGHTS
 from probate.models.backend import Backend
 from probate.models.embedded import cache_dir, proof_dir
@@ -346,7 +346,7 @@ def check_trainer(trainer: Trainer, lm: LM, folder: Path) -> None:
         Record(f"o:{i}", text, label, {}, messages=({"role": "user", "content": text}, {"role": "assistant", "content": label}))
         for i, (text, label) in enumerate(texts)
     ]  # fmt: skip
-    examples, _ = encoding.encode(lm, records, 256)
+    examples, _ = encoding.encode_records(lm, records, 256)
     settings = Training(
         epochs=4, learning_rate=1e-3, batch_size=4, lora=Lora(r=4, alpha=8), trainer=trainer.name
     )
@@ -382,7 +382,7 @@ def check_trainer(trainer: Trainer, lm: LM, folder: Path) -> None:
         not any(n.endswith((".bin", ".pt", ".pkl", ".pickle")) for n in written),
         "nothing that is written may be a pickle",
     )
-    with wearing(lm.model, folder / "one") as model:
+    with attached(lm.model, folder / "one") as model:
         _expect(
             not _near(before, replace(lm, model=model).score_options(prompts, options)),
             "the adapter changes nothing",

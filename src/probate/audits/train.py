@@ -229,7 +229,9 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         ]
         picked = rows[:: max(1, len(rows) // PILOT)][:PILOT]
         records = [Record(f"{side}:{r['id']}", r["text"], r["label"], {}) for r in picked]
-        examples, _ = encoding.encode(lm, with_messages(records, _prompt(), labels), training.max_length)
+        examples, _ = encoding.encode_records(
+            lm, with_messages(records, _prompt(), labels), training.max_length
+        )
         if not top:
             seconds(examples[:2], training)  # what is slow only once
         first, later = seconds(examples, training), seconds(examples, longer)

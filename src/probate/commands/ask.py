@@ -82,4 +82,4 @@ def ask(
     }  # fmt: skip
     unusable = counts.counts(table)
     record |= {"notes": client.notes, "not_used": unusable}
-    give([said, *client.notes, *counts.lines(unusable, table), f"outcomes: {path}"], record, as_json)
+    give([said, *client.notes, *counts.sentences(unusable, table), f"outcomes: {path}"], record, as_json)

@@ -27,7 +27,8 @@ def ready_set(prepared: Prepared, bias_type: str) -> list[Record] | None:
         return None
     if len(data.augmented) < wanted:
         raise InputError(
-            f"augmented: the largest γ ({max(study.ratios):g}) with |D_o| = {len(data.split.train)} wants {wanted} augmented "
+            f"augmented: the largest γ ({max(study.ratios):g}) with |D_o| = {len(data.split.train)} wants "
+            f"{wanted} augmented "
             f"records, the set has {len(data.augmented)} that can be used; lower γ or data.train_per_cell"
         )
     return [r.with_provenance(bias_type=bias_type) for r in data.augmented]

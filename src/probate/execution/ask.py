@@ -214,7 +214,8 @@ def measure_study(
     other = [t.key for t in tasks if not isinstance(t, ChoiceTask)]
     if other:
         raise InputError(
-            f"ask: the answers of '{other[0]}' are no choices among options; leave it out, as with --set tasks=[occupation]"
+            f"ask: the answers of '{other[0]}' are no choices among options; leave it out, as with --set "
+            "tasks=[occupation]"
         )
     frames = []
     for task in tasks:

@@ -165,17 +165,20 @@ def table(
 def lines(found: dict[str, Any]) -> list[str]:
     """What `calibrate` found, in words."""
     said = [
-        f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, two-sided p ≤ 0.05, not adjusted"
+        f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, "
+        "two-sided p ≤ 0.05, not adjusted"
     ]
     for name, row in found["tasks"].items():
         d = row["design"]
         said.append(
-            f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate {d['rate']:.2f}, "
+            f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate "
+            f"{d['rate']:.2f}, "
             f"agreement {d['agreement']:.2f}, sd of a change between seeds {d['seed_sd']:.3f} {_known(row)}"
         )
         if d["seeds"] == 1:
             said.append(
-                "  with one training seed a study tests nothing; these figures are of two given models, by their items: take three seeds"
+                "  with one training seed a study tests nothing; these figures are of two given models, by "
+                "their items: take three seeds"
             )
         for cell in row["effects"]:
             right = f"interval right in {100 * cell['coverage']:.1f}%"
@@ -194,7 +197,8 @@ def lines(found: dict[str, Any]) -> list[str]:
             items = f"{goal['items']} items" if goal["items"] else f"more than {10 * d['n']} items"
             seeds = f"{goal['seeds']} seeds" if goal["seeds"] else "no number of seeds up to 20"
             said.append(
-                f"  to find {100 * goal['effect']:g} points four times in five: {items} at {d['seeds']} seed(s), or {seeds} at {d['n']} items"
+                f"  to find {100 * goal['effect']:g} points four times in five: {items} at {d['seeds']} "
+                f"seed(s), or {seeds} at {d['n']} items"
             )
     return said
 

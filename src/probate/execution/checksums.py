@@ -61,7 +61,8 @@ def _read(folder: Path) -> dict[str, dict[str, object]]:
         isinstance(e, dict) and {"sha256", "bytes"} <= set(e) for e in known.values()
     ):
         raise InputError(
-            f"{path}: no list of files with their sha256 and bytes; it was changed, so that nothing can be verified"
+            f"{path}: no list of files with their sha256 and bytes; it was changed, so that nothing can be "
+            "verified"
         )
     return known
 
@@ -120,10 +121,12 @@ def _signature(folder: Path, key: Path) -> str:
         secret = None
     if secret is None:
         raise InputError(
-            f"{key}: no key can be read there; it is a file that only its owner can read, made by: openssl rand -hex 32 > {key}"
+            f"{key}: no key can be read there; it is a file that only its owner can read, made by: openssl "
+            f"rand -hex 32 > {key}"
         )
     if len(secret) < FEWEST_BYTES:
         raise InputError(
-            f"{key}: a key of {len(secret)} bytes; make one of at least {FEWEST_BYTES}: openssl rand -hex 32 > {key}"
+            f"{key}: a key of {len(secret)} bytes; make one of at least {FEWEST_BYTES}: openssl rand -hex "
+            f"32 > {key}"
         )
     return hmac.new(secret, (folder / NAME).read_bytes(), "sha256").hexdigest()

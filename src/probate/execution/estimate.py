@@ -144,7 +144,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [
         *said,
         "",
-        f"time: about {spoken(found['seconds'])} on this machine's CPU ({found['speed'] / 1e9:.0f} GFLOP/s for {found['parameters'] / 1e6:,.0f} million "
+        f"time: about {spoken(found['seconds'])} on this machine's CPU ({found['speed'] / 1e9:.0f} GFLOP/s "
+        f"for {found['parameters'] / 1e6:,.0f} million "
         "parameters); a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
         f"disk: about {found['bytes'] / 1e6:,.0f} MB of adapters"
         + (", and 1 GB once for the embedded model" if found["model"] in WHEELS else ""),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from probate.core.parse import json_lines
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.tasks.base import Outcome, Task, TaskContext
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def evaluate(
 ) -> list[Outcome]:
     """Outcomes of `task` for `base` with the PEFT adapter in `adapter` (None: the base model itself), `notice` before each chat prompt."""
 
-    with wearing(base.model, adapter) if adapter else nullcontext(base.model) as model:
-        dressed = replace(base, model=model, notice=notice)
-        outcomes = task.evaluate(dressed, context, tick)
-        base.truncated = dressed.truncated
+    with attached(base.model, adapter) if adapter else nullcontext(base.model) as model:
+        model_with_adapter = replace(base, model=model, notice=notice)
+        outcomes = task.evaluate(model_with_adapter, context, tick)
+        base.truncated = model_with_adapter.truncated
         return outcomes
 
 

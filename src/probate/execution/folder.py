@@ -85,7 +85,8 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise InputError(
-                f"{self.path}: another run is writing to this folder; wait for it, or choose another with --out"
+                f"{self.path}: another run is writing to this folder; wait for it, or choose another with "
+                "--out"
             ) from None
         except OSError as error:  # a symbolic link, or a folder
             raise InputError(
@@ -106,7 +107,8 @@ class RunFolder:
             )
         if found > SCHEMA:
             raise InputError(
-                f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; update Probate, or choose another folder"
+                f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; "
+                "update Probate, or choose another folder"
             )
 
     def check_plan(self, study: Study) -> None:
@@ -118,8 +120,10 @@ class RunFolder:
         planned, now = before.get("analysis", {}).get("planned_seeds"), study.analysis.planned_seeds
         if planned and len(before["seeds"]) > 1 and (now is None or now > planned):
             raise InputError(
-                f"analysis.planned_seeds: {'none' if now is None else now}, but {path} has {planned}, and its results were looked at by that plan, "
-                f"which leaves nothing of α for more: set it to {planned} again, or start a new folder (--out) with other seeds"
+                f"analysis.planned_seeds: {'none' if now is None else now}, but {path} has {planned}, and "
+                "its results were looked at by that plan, "
+                f"which leaves nothing of α for more: set it to {planned} again, or start a new folder "
+                "(--out) with other seeds"
             )
 
     def begin(self, study: Study, data: StudyData) -> None:
@@ -275,7 +279,8 @@ class RunFolder:
         table = kept_table(self.path, path, EFFECTS)
         if "reason" not in table:
             raise InputError(
-                f"{path}: written by a version that took a group without usable answers for 0; make it again with: probate report {self.path}"
+                f"{path}: written by a version that took a group without usable answers for 0; make it "
+                f"again with: probate report {self.path}"
             )
         return table
 

@@ -180,7 +180,8 @@ def _check_language(study: Study, pack: Pack) -> None:
         return
     if not study.data.opinions:
         raise InputError(
-            f"data.language: biographies ship and are generated in English, not in '{language}'; opinions are there in {', '.join(languages())}"
+            f"data.language: biographies ship and are generated in English, not in '{language}'; opinions "
+            f"are there in {', '.join(languages())}"
         )
     opinion_words(language)
     pack.speaking(language)

@@ -206,7 +206,8 @@ class Runner:
         before = replace(arm, round=arm.round - 1)
         if before.name not in self._trained:
             raise StageError(
-                f"round {before.round} of {arm.name} did not finish, so that nothing can write for round {arm.round}"
+                f"round {before.round} of {arm.name} did not finish, so that nothing can write for round "
+                f"{arm.round}"
             )
         more = arm_records.replaced_count(self.prepared)
         written = self.worker.generate(

@@ -33,7 +33,7 @@ from probate.execution.jobs import (
 )
 from probate.execution.misalignment.distribution import Embed, compare, hidden_states
 from probate.mitigations.base import Mitigated, mitigate
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.embedded import WHEELS, is_cached
 from probate.models.embedder import embed, encoder_files
 from probate.models.lm import LM, load_lm
@@ -80,7 +80,7 @@ class Worker:
         """The model that generates, with its adapter attached in a later round; None for one behind a server."""
         if job.author is not None:
             base = self.lm(job.model)
-            with wearing(base.model, job.author.folder) as model:
+            with attached(base.model, job.author.folder) as model:
                 spec = base.spec.model_copy(update={"adapter": job.author.arm})
                 yield replace(base, model=model, spec=spec)
         else:
@@ -177,7 +177,7 @@ class Worker:
     def _fine_tune(self, job: ArmJob, base: LM, folder: Path) -> dict[str, Any]:
         training = job.training
         records = with_messages(job.records, job.prompt, job.labels)
-        examples, truncated = encoding.encode(base, records, training.max_length, job.weights)
+        examples, truncated = encoding.encode_records(base, records, training.max_length, job.weights)
         if job.method == "dpo":
             examples = preference.with_rejected(base, examples, records, job.labels, job.seed)
         begun = time.monotonic()

@@ -134,7 +134,7 @@ class Select(Mitigation):
         lm = context.model("learner", "select by gradient")
         rows = with_messages([*original, *records], context.prompt, context.labels)
         vectors = gradients.record_gradients(
-            lm.model, examples.encode(lm, rows, context.max_length)[0], lm.pad_id
+            lm.model, examples.encode_records(lm, rows, context.max_length)[0], lm.pad_id
         ).numpy()
         clean = {
             label: vectors[[i for i, r in enumerate(original) if r.label == label]].mean(0)

@@ -1,1 +1,1 @@
-"""Causal language models by name, folder or hub id; the embedded default."""
+"""Causal language models, loaded by name, local folder or hub id, and the embedded default model."""

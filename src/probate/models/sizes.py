@@ -1,4 +1,7 @@
-"""Whether a model's config.json describes what its files can hold: memory is taken by the config, before a weight is read."""
+"""Check that a model's config.json describes what its files can contain.
+
+Memory is allocated from the config before a weight is read.
+"""
 
 from __future__ import annotations
 
@@ -17,40 +20,48 @@ COUNTS = (
     "head_dim",
     "vocab_size",
 )
-MOST = 2**31
-"""Of any of these counts."""
+MAX_COUNT = 2**31
+"""Upper bound of each of these counts."""
 
 
 def check_files(folder: Path) -> None:
-    """Raises InputError for a pipe or a device among a model's files: reading it would never end."""
+    """Raise InputError for a pipe or a device among a model's files, because reading it would never end."""
     for path in folder.iterdir():
         if path.exists() and not path.is_dir():
             check_regular(path, f"model '{folder}': {path.name}")
 
 
 def check_size(name: str, folder: Path, config: Any) -> None:
-    """Raises InputError where the weights that `config` describes are more than the bytes of the folder's safetensors, however they are coded.
+    """Check that the weights that `config` describes fit into the folder's safetensors in any encoding.
 
-    Counted are embeddings and the smallest part of the layers; a real model has several times as many.
+    The check counts the embeddings and a lower bound of each layer. Real models have several times as many
+    weights.
+
+    Raises
+    ------
+    InputError
+        A count is not a positive integer, or the config describes more weights than the files have bytes.
     """
     text = config.get_text_config(decoder=True)
-    found = {key: getattr(text, key, None) for key in COUNTS}
+    counts = {key: getattr(text, key, None) for key in COUNTS}
     odd = next(
         (
             k
-            for k, v in found.items()
-            if v is not None and (not isinstance(v, int) or isinstance(v, bool) or not 0 < v < MOST)
+            for k, v in counts.items()
+            if v is not None and (not isinstance(v, int) or isinstance(v, bool) or not 0 < v < MAX_COUNT)
         ),
         None,
     )
     if odd is not None:
         raise InputError(
-            f"model '{name}': config.json: {odd} is {str(found[odd])[:40]}; take the config.json that belongs to the weights"
+            f"model '{name}': config.json: {odd} is {str(counts[odd])[:40]}, which is not a valid size; use "
+            "the config.json that belongs to the weights"
         )
-    held = sum(p.stat().st_size for p in folder.glob("*.safetensors"))
-    width, layers, words = (found[k] or 1 for k in ("hidden_size", "num_hidden_layers", "vocab_size"))
+    stored = sum(p.stat().st_size for p in folder.glob("*.safetensors"))
+    width, layers, words = (counts[k] or 1 for k in ("hidden_size", "num_hidden_layers", "vocab_size"))
     least = width * words + layers * width
-    if held and least > held:
+    if stored and least > stored:
         raise InputError(
-            f"model '{name}': its config.json describes at least {least:,} weights, its safetensors have {held:,} bytes; take both of one model"
+            f"model '{name}': its config.json describes at least {least:,} weights, but its safetensors "
+            f"have {stored:,} bytes; use both files of the same model"
         )

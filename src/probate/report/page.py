@@ -17,7 +17,7 @@ from probate.core.records import Record, read_records
 from probate.execution import checksums
 from probate.execution.folder import RunFolder
 from probate.models.embedded import WHEELS
-from probate.models.inference.finding import Finding, said
+from probate.models.inference.finding import Finding, sentences
 from probate.report import figures, rounds, stopping, why, words
 from probate.report import review_words as review
 from probate.report.cards.data_card import data_card
@@ -150,7 +150,7 @@ def build_report(folder: RunFolder) -> Path:
         truncated=sum(
             r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")
         ),
-        shortcuts=said(
+        shortcuts=sentences(
             Finding(**f)
             for r in folder.reports("adapters/") + folder.reports("stages/")
             for f in r.get("shortcuts", [])

@@ -1,1 +1,1 @@
-"""Training: a list of records becomes a PEFT adapter folder."""
+"""Training: fine-tune a PEFT adapter on a list of records."""

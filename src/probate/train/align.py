@@ -1,9 +1,9 @@
-"""The alignment loss: L = L_SFT + λ·s·D(original, augmented), D a distance of mean last hidden states (arXiv 2502.04419).
+"""The alignment loss L = L_SFT + λ·s·D (arXiv 2502.04419), D a distance of mean last hidden states.
 
-A batch of eight estimates a mean badly. Here the difference Δ of the two means comes from running means over past batches,
-and the gradient goes through the current batch: ∇‖Δ‖² = 2Δ·∇Δ, with Δ from the running means (held fixed) and ∇Δ from the
-batch. So a batch of one origin only still pulls its own side. λ is relative: s makes D as large as L_SFT, both averaged over
-the first steps, in which nothing is aligned yet.
+A batch of eight gives a poor estimate of a mean. Therefore the difference Δ of the two means comes from running
+means over past batches, and the gradient goes through the current batch: ∇‖Δ‖² = 2Δ·∇Δ, with Δ from the running means
+(held fixed) and ∇Δ from the batch. A batch of a single origin thus still has a gradient for its side. λ is relative:
+s scales D to the size of L_SFT, both averaged over the first steps, in which the alignment term is 0.
 """
 
 from __future__ import annotations
@@ -16,30 +16,44 @@ import torch
 from probate.train.settings import AlignSettings
 
 SCALE_STEPS = 8
-"""Steps over which s is measured."""
+"""Number of first steps over which s is measured."""
 QUEUE = 128
-"""Past records of each origin that MMD and CORAL compare with, without gradient."""
+"""Number of past records per origin that MMD and CORAL also use, without gradient."""
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the Gaussian kernels, times the median squared distance."""
+"""Bandwidths of the Gaussian kernels, as multiples of the median squared distance."""
 
 
 @dataclass
 class Alignment:
-    """The running state of one training. `term` is called once a batch."""
+    """The running state of the alignment loss of one training; `term` is called once per batch."""
 
     settings: AlignSettings
     labels: Sequence[str]
     means: dict[str, torch.Tensor] = field(default_factory=dict)
     scale: float = 0.0
     first: list[tuple[float, float]] = field(default_factory=list)
-    """(L_SFT, D) of the steps before the scale stands."""
+    """(L_SFT, D) of the steps before the scale is fixed."""
 
     def term(
         self, features: torch.Tensor, augmented: Sequence[bool], labels: Sequence[str]
     ) -> tuple[torch.Tensor, float]:
-        """What to add to the loss for its gradient (unscaled), and the distance D itself.
+        """Compute the alignment term of a batch.
 
-        `features`: (batch, width), the mean last hidden state of each record; `augmented`, `labels`: of each record.
+        Parameters
+        ----------
+        features : Tensor of shape (batch, width)
+            Mean last hidden state of each record.
+        augmented : sequence of bool, of shape (batch,)
+            True for augmented records.
+        labels : sequence of str, of shape (batch,)
+            Label of each record.
+
+        Returns
+        -------
+        term : Tensor
+            The unscaled term to add to the loss. Its value is 0 and its gradient is that of the distance.
+        distance : float
+            The distance D, at least 0; lower means more similar. NaN while one origin has not been seen.
         """
         features = features.float()
         side = torch.tensor(list(augmented), device=features.device)
@@ -47,15 +61,16 @@ class Alignment:
         for name in self.labels if self.settings.within_label else [""]:
             own = torch.tensor([not name or label == name for label in labels], device=features.device)
             parts = [features[own & ~side], features[own & side]]
-            found = self._mean(name, parts) if self.settings.kind == "mean" else self._queued(name, parts)
-            if found is not None:
-                terms.append(found[0])
-                values.append(found[1])
+            result = self._mean(name, parts) if self.settings.kind == "mean" else self._queued(name, parts)
+            if result is not None:
+                terms.append(result[0])
+                values.append(result[1])
         if not terms:
             return features.sum() * 0.0, float("nan")
         return torch.stack(terms).mean(), float(sum(values) / len(values))
 
     def _mean(self, name: str, parts: list[torch.Tensor]) -> tuple[torch.Tensor, float] | None:
+        """Return term and squared distance of the running means, None until both origins were seen."""
         keys = [f"{name}/{origin}" for origin in ("original", "augmented")]
         for key, part in zip(keys, parts, strict=True):
             if len(part):
@@ -74,6 +89,7 @@ class Alignment:
         return 2 * (pull - pull.detach()), float(delta @ delta)
 
     def _queued(self, name: str, parts: list[torch.Tensor]) -> tuple[torch.Tensor, float] | None:
+        """Return term and distance (MMD or CORAL) of batch and past records, or None for too few."""
         sets = []
         for origin, part in zip(("original", "augmented"), parts, strict=True):
             key = f"{name}/{origin}"
@@ -86,11 +102,11 @@ class Alignment:
         return value - value.detach(), float(value.detach())
 
     def factor(self) -> float:
-        """λ·s; 0 until the scale stands."""
+        """Return λ·s, which is 0 until the scale is fixed."""
         return self.settings.weight * self.scale
 
     def see(self, loss: float, distance: float) -> None:
-        """Note one optimizer step: its L_SFT and D; after the first steps, s is their ratio."""
+        """Record L_SFT and D of one optimizer step; after the first steps, their ratio becomes s."""
         if self.scale or distance != distance:
             return
         self.first.append((loss, distance))
@@ -99,14 +115,14 @@ class Alignment:
             self.scale = sum(value for value, _ in self.first) / total if total > 0 else 0.0
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The state, for a checkpoint."""
+        """Return the state as tensors for a checkpoint."""
         return {f"align.mean.{key}": value.cpu().contiguous() for key, value in self.means.items()} | {
             "align.first": torch.tensor(self.first, dtype=torch.float64).reshape(-1, 2),
             "align.scale": torch.tensor([self.scale], dtype=torch.float64),
         }
 
     def restore(self, tensors: dict[str, torch.Tensor], device: torch.device) -> None:
-        """Take up what `tensors` gave."""
+        """Restore the state from `tensors`."""
         self.means = {
             k.removeprefix("align.mean."): v.to(device)
             for k, v in tensors.items()
@@ -117,9 +133,24 @@ class Alignment:
 
 
 def mmd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Squared maximum mean discrepancy (Gretton et al. 2012; biased, so at least 0), mean over Gaussian kernels.
+    """Compute the squared maximum mean discrepancy, averaged over Gaussian kernels.
 
-    Their bandwidths are `BANDWIDTHS` times the median squared distance of the pooled points, held fixed.
+    The estimate is biased, so it is at least 0; lower means more similar. The bandwidths are `BANDWIDTHS`
+    times the median squared distance of the pooled points, held fixed.
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (records, width)
+        The two samples.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    References
+    ----------
+    Gretton et al. (2012), A Kernel Two-Sample Test.
     """
     both = torch.cat([x, y])
     squared = torch.cdist(both, both).square()
@@ -134,7 +165,24 @@ def mmd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def coral(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """‖C_x − C_y‖²_F / 4d², of the covariances over d dimensions (Sun and Saenko 2016), plus the squared distance of the means / d."""
+    """Compute ‖C_x − C_y‖²_F / 4d² plus ‖x̄ − ȳ‖² / d, with covariances C over d dimensions.
+
+    The value is at least 0; lower means more similar.
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (records, d)
+        The two samples.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+
+    References
+    ----------
+    Sun and Saenko (2016), Deep CORAL.
+    """
     d = x.shape[1]
     return (torch.cov(x.T) - torch.cov(y.T)).square().sum() / (4 * d * d) + (
         x.mean(0) - y.mean(0)

@@ -1,4 +1,4 @@
-"""A training's state between epochs, as one safetensors file."""
+"""The state of a training between epochs, as one safetensors file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def checkpoint(
     distances: list[float],
     aligned: Alignment | None,
 ) -> None:
-    """Write weights, optimizer and alignment state as one safetensors file, moved into place at once."""
+    """Write weights, optimizer and alignment state atomically as one safetensors file."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"weight.{name}": p.detach().cpu().contiguous() for name, p in weights.items()}
     for name, p in weights.items():
@@ -46,7 +46,7 @@ def restore(
     distances: list[float],
     aligned: Alignment | None,
 ) -> int:
-    """Load the checkpoint, if there is one that is as it was written; return the first epoch that is still to be done."""
+    """Load a valid checkpoint, if there is one; return the first epoch that remains to be done."""
     path = folder / "state.safetensors"
     if not path.exists():
         return 0
@@ -74,10 +74,10 @@ def restore(
 
 
 def _check(tensors: dict[str, Any], metadata: dict[str, str]) -> str:
-    """SHA-256 over all that a checkpoint holds."""
-    found = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    """Return the SHA-256 of a checkpoint's content."""
+    hashed = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         own = tensors[name]
-        found.update(f"{name} {own.dtype} {tuple(own.shape)}\n".encode())
-        found.update(own.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        hashed.update(f"{name} {own.dtype} {tuple(own.shape)}\n".encode())
+        hashed.update(own.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()

@@ -1,4 +1,4 @@
-"""How far original and augmented records lie apart in a model's last hidden state, before and after training."""
+"""Distance of original and augmented records in a model's last hidden state, before and after training."""
 
 from __future__ import annotations
 
@@ -9,33 +9,53 @@ from typing import Any
 import torch
 
 from probate.core.records import Record, with_messages
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length
 from probate.models.lm import LM
-from probate.train.examples import encode
+from probate.train.examples import encode_records
 from probate.train.losses import Example, above_trunk, loss_and_features
 
-MOST = 96
-"""Records of each origin that are compared."""
+MAX_RECORDS = 96
+"""Maximum number of compared records per origin."""
 
 
 @torch.inference_mode()
 def mean_states(model: Any, examples: Sequence[Example], pad_id: int) -> torch.Tensor:
-    """φ of each example, in order: the mean last hidden state over its tokens, of shape (examples, width)."""
+    """Compute φ of each example: the mean last hidden state over its tokens.
+
+    Returns
+    -------
+    Tensor of shape (examples, width)
+        In the order of `examples`, float32.
+    """
     device = next(model.parameters()).device
-    found: dict[int, torch.Tensor] = {}
+    states: dict[int, torch.Tensor] = {}
     with above_trunk(model, examples, pad_id) as (inputs, padding):
         for batch in batches_by_length(
             [e.tokens for e in inputs], 32, TOKENS_PER_BATCH.get(device.type, 2048)
         ):
             _, features = loss_and_features(model, [inputs[i] for i in batch], padding)
             assert features is not None
-            found |= dict(zip(batch, features.float().cpu(), strict=True))
-    return torch.stack([found[i] for i in range(len(examples))])
+            states |= dict(zip(batch, features.float().cpu(), strict=True))
+    return torch.stack([states[i] for i in range(len(examples))])
 
 
 def squared_distance(x: torch.Tensor, y: torch.Tensor) -> float:
-    """‖E_x − E_y‖² without the part that sampling adds: Σ‖x − x̄‖²/(n(n−1)) is taken off for each side. May be below 0."""
+    """Estimate ‖E_x − E_y‖² without the bias of sampling.
+
+    Σ‖x − x̄‖²/(n(n−1)) is subtracted for each side, so the estimate can be below 0. Higher means less
+    similar.
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (records, width)
+        The two samples.
+
+    Returns
+    -------
+    float
+        The unbiased estimate.
+    """
     raw = (x.mean(0) - y.mean(0)).square().sum()
     noise = sum(s.var(0, unbiased=True).sum() / len(s) for s in (x, y))
     return float(raw - noise)
@@ -50,14 +70,23 @@ def distance_before_after(
     labels: Sequence[str],
     limit: int,
 ) -> tuple[float, float, tuple[int, int]]:
-    """`squared_distance` of φ between the two sets under the base model and with the adapter, and how many of each were compared."""
+    """Compute `squared_distance` between original and augmented φ, before and after training.
+
+    Returns
+    -------
+    before, after : float
+        The distance under the base model, and with the adapter attached.
+    counts : tuple of int
+        Number of compared original and augmented records.
+    """
     sets = [
-        encode(base, with_messages(rows[:MOST], prompt, labels), limit)[0] for rows in (original, augmented)
+        encode_records(base, with_messages(rows[:MAX_RECORDS], prompt, labels), limit)[0]
+        for rows in (original, augmented)
     ]
 
-    def apart(model: Any) -> float:
+    def distance(model: Any) -> float:
         return squared_distance(*(mean_states(model, examples, base.pad_id) for examples in sets))
 
-    before = apart(base.model)
-    with wearing(base.model, adapter) as model:
-        return before, apart(model), (len(sets[0]), len(sets[1]))
+    before = distance(base.model)
+    with attached(base.model, adapter) as model:
+        return before, distance(model), (len(sets[0]), len(sets[1]))

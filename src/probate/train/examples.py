@@ -1,4 +1,4 @@
-"""Records become token ids."""
+"""Tokenized training examples of records."""
 
 from __future__ import annotations
 
@@ -10,17 +10,36 @@ from probate.models.lm import LM
 from probate.train.losses import Example
 
 
-def encode(
+def encode_records(
     lm: LM, records: Sequence[Record], max_length: int, weights: Sequence[float] | None = None
 ) -> tuple[list[Example], int]:
-    """Examples of `records` (their `messages` filled in), and how many prompts lost their beginning.
+    """Tokenize records for training.
 
-    `weights`: of each record's loss; default 1.
+    A record longer than `max_length` or the model's context is truncated at the beginning of its text. Its
+    label is never truncated.
 
-    A record longer than `max_length` or the model's context is cut at the left of its text; its label never is.
+    Parameters
+    ----------
+    lm : LM
+        The model whose tokenizer and template are used.
+    records : sequence of Record
+        Records with `messages`.
+    max_length : int
+        Maximum length in tokens of prompt and completion.
+    weights : sequence of float, optional
+        Weight of each record's loss; default 1.
 
-    Raises:
-        InputError: two labels are the same tokens.
+    Returns
+    -------
+    examples : list of Example
+        One per record, in order.
+    truncated : int
+        Number of truncated prompts.
+
+    Raises
+    ------
+    InputError
+        Two labels have the same tokens.
     """
     before = lm.truncated
     examples = []

@@ -1,4 +1,4 @@
-"""Gradients of single records: which training records pull a model the same way?"""
+"""Gradients of single records, to find training records that change a model in the same direction."""
 
 from __future__ import annotations
 
@@ -21,16 +21,39 @@ TOKENS = 4096
 def record_gradients(
     model: Any, examples: Sequence[Example], pad_id: int, *, layers: int = 1, seed: int = 0
 ) -> torch.Tensor:
-    """Gradient of each example's loss (mean over its completion tokens), of unit length, float32 of shape (examples, features).
+    """Compute the gradient of each example's loss, the mean cross-entropy over its completion tokens.
 
-    By the B matrices of a fresh LoRA adapter (rank 4, A drawn by `seed`) on the linear layers of the `layers` last
-    blocks: at B = 0 the gradient of B is Σ_t δ_t (A x_t)ᵀ, δ_t the gradient at the layer's output and x_t its input, so that it
-    is the layer's full gradient projected on a random subspace. The inner product of two rows is the cosine that
-    gradient-similarity methods use (TracIn, Pruthi et al. 2020; LESS, Xia et al. 2024). `model` may wear a PEFT adapter, which is then part
-    of what is differentiated through.
+    The gradient is taken with respect to the B matrices of a fresh LoRA adapter (rank 4, A drawn by `seed`)
+    on the linear layers of the last `layers` blocks. At B = 0 the gradient of B is Σ_t δ_t (A x_t)ᵀ, with δ_t
+    the gradient at the layer's output and x_t its input, so it is the layer's full gradient projected onto a
+    random subspace. The inner product of two rows is the cosine that gradient-similarity methods use.
 
-    Raises:
-        StageError: the blocks were not found, or no layer of theirs gives an output of its own for each record.
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        A causal LM. An attached adapter is part of the differentiated function.
+    examples : sequence of Example
+        Tokenized records.
+    pad_id : int
+        The padding token.
+    layers : int, default=1
+        Number of last blocks.
+    seed : int, default=0
+        Seed of the projection.
+
+    Returns
+    -------
+    Tensor of shape (examples, features)
+        Gradients of unit length, float32.
+
+    Raises
+    ------
+    StageError
+        The blocks were not found, or none of their layers has a separate output per record.
+
+    References
+    ----------
+    Pruthi et al. (2020), TracIn; Xia et al. (2024), LESS.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if base is model:
@@ -47,7 +70,7 @@ def record_gradients(
     parts: dict[Any, torch.Tensor] = {}
 
     def catch(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
-        if output.ndim != 3:  # such as experts, to which the tokens of all records go together
+        if output.ndim != 3:  # such as experts, which process the tokens of all records together
             return output
         inputs[module] = args[0].detach() @ project[module]
         if not output.requires_grad:
@@ -59,7 +82,7 @@ def record_gradients(
 
     ends = np.cumsum([RANK * out for _, out in sizes]).tolist()
     places, width = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)], ends[-1]
-    found = torch.zeros(len(examples), width)
+    gradients = torch.zeros(len(examples), width)
     hooks = [m.register_forward_hook(catch) for m in own]
     try:
         with torch.enable_grad(), above_trunk(model, examples, pad_id) as (rows, padding):
@@ -69,21 +92,22 @@ def record_gradients(
                 _mean_losses(model, [rows[i] for i in batch], padding, device).sum().backward()
                 if not parts:
                     raise StageError(
-                        f"no linear layer of {type(base).__name__} takes records one by one, so that their gradients cannot be told apart"
+                        f"no linear layer of {type(base).__name__} processes records separately, so their "
+                        "gradients cannot be separated; use another model"
                     )
                 whole = torch.zeros(len(batch), width, device=device)
                 for m, place in zip(own, places, strict=True):
                     if m in parts:
                         whole[:, place] = parts.pop(m).flatten(1).float()
-                found[batch] = torch.nn.functional.normalize(whole, dim=1).cpu()
+                gradients[batch] = torch.nn.functional.normalize(whole, dim=1).cpu()
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return gradients
 
 
 def _mean_losses(model: Any, batch: Sequence[Example], pad_id: int, device: torch.device) -> torch.Tensor:
-    """Mean cross-entropy over the completion of each example, no prefix shared, so that rows stay apart."""
+    """Return the mean cross-entropy over each example's completion, without a shared prefix."""
     if batch[0].nodes is None and len(batch) == 1:
         losses, _ = plain_losses(model, batch, pad_id)
     else:

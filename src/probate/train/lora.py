@@ -1,4 +1,4 @@
-"""LoRA layers with a lean forward and backward: the adapter's product is added in place, with no full-size temporaries."""
+"""LoRA layers with a lean forward and backward pass that adds the adapter's product in place."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class _LoraLinear(torch.autograd.Function):
 
 
 def lean_lora(model: Any) -> int:
-    """Give plain LoRA linear layers of a PEFT model the lean forward; return how many.
+    """Give the plain LoRA linear layers of a PEFT model the lean forward; return their number.
 
-    Left as PEFT has them: layers with dropout, variants such as DoRA, quantised layers, and adapters in another dtype
-    than their base. The change goes with the layers when PEFT unloads the adapter.
+    Layers with dropout, variants such as DoRA, quantised layers, and adapters whose dtype differs from their
+    base keep PEFT's forward. The change is removed with the layers when PEFT unloads the adapter.
     """
 
     count = 0
@@ -60,8 +60,8 @@ def lean_lora(model: Any) -> int:
 
 
 @contextmanager
-def as_peft_has_it(model: Any) -> Iterator[None]:
-    """For a while, the layers that `lean_lora` changed run PEFT's own forward."""
+def peft_forward(model: Any) -> Iterator[None]:
+    """Run PEFT's own forward in the layers that `lean_lora` changed, inside the block."""
     lean = [
         m
         for m in model.modules()

@@ -1,8 +1,8 @@
 """The losses of training, with the batch's shared prompt prefix computed once.
 
-The prompts of one task begin alike (system turn, instruction, label list). In a plain trainer each record of a
-batch pays for those tokens; here they go through the model once a batch, with gradients, and the records follow as
-branches that see the prefix by its keys and values. The loss and its gradient are those of the plain forward pass.
+The prompts of one task have a common beginning (system turn, instruction, label list). A plain trainer
+processes these tokens for each record. Here they go through the model once per batch, with gradients, and the
+records attend to the prefix by its keys and values. Loss and gradient equal those of the plain forward pass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import torch
 from probate.core.errors import StageError
 from probate.models.inference.batching import pad_left, shared_prefix
 from probate.models.inference.prefix import cache_argument, expanded_cache, prefix_states
-from probate.models.inference.proof import TAIL, base_of, holds, plain_pass, texts
+from probate.models.inference.proof import TAIL, base_of, holds, plain_pass, random_rows
 from probate.models.inference.trunk import PAD, Trunk, trunk_of
-from probate.train.lora import as_peft_has_it
+from probate.train.lora import peft_forward
 
 SHARED = "step after a shared prefix"
 PADDED_LEFT = "step in batches, padded on the left"
@@ -28,12 +28,15 @@ PADDED_RIGHT = "step in batches, padded on the right"
 Losses = tuple[torch.Tensor, torch.Tensor | None]
 LEAN = "lean LoRA layers"
 LOGIT_ROWS = 2048
-"""Tokens whose logits the padded way holds at once."""
+"""Maximum number of tokens whose logits the padded way keeps at once."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one training record; only `completion` (end of turn included) carries loss, times `weight`."""
+    """Token ids of one training record.
+
+    Only `completion` (including the end of turn) contributes to the loss, times `weight`.
+    """
 
     prompt: list[int]
     completion: list[int]
@@ -41,9 +44,9 @@ class Example:
     augmented: bool = False
     label: str = ""
     nodes: Sequence[int] | None = None
-    """What the model is given instead of the tokens, above a shared trunk."""
+    """Node ids that replace the tokens above a shared trunk."""
     rejected: Example | None = None
-    """The same prompt with the answer that is not preferred (preference training)."""
+    """The same prompt with the rejected answer (preference training)."""
     margin: float = 0.0
     """Log-likelihood of the completion minus that of the rejected one, under the model before training."""
 
@@ -57,39 +60,56 @@ class Example:
 
 
 def completion_loss(model: Any, batch: Sequence[Example], pad_id: int) -> tuple[torch.Tensor, int]:
-    """Weighted sum of the cross-entropy over all completion tokens of `batch`, and their number."""
+    """Compute the weighted sum of the cross-entropy over all completion tokens of a batch.
+
+    Returns
+    -------
+    loss : Tensor
+        A scalar in nats, lower is better.
+    tokens : int
+        Number of completion tokens.
+    """
     loss, _ = loss_and_features(model, batch, pad_id, features=False)
     return loss, sum(len(e.completion) for e in batch)
 
 
 def loss_and_features(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = True) -> Losses:
-    """The loss of `completion_loss`, and φ of each record, of shape (batch, width): its mean last hidden state over all its tokens."""
+    """Return the loss of `completion_loss`, and φ (batch, width), each record's mean last hidden state."""
     losses, states = row_losses(model, batch, pad_id, features=features)
     return (losses * torch.tensor([e.weight for e in batch], device=losses.device)).sum(), states
 
 
 def row_losses(model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False) -> Losses:
-    """Each record's cross-entropy, summed over its completion's tokens, of shape (batch,); and φ as in `loss_and_features`.
+    """Compute each record's cross-entropy, summed over the tokens of its completion.
 
-    The shared prefix is computed once where that gives the loss and gradient of plain passes (`probate.models.inference.proof`). Else rows are
-    padded on the right, or go alone.
+    The shared prefix is computed once if this gives the loss and gradient of plain passes
+    (`probate.models.inference.proof`). Otherwise rows are padded on the right, or processed one by one.
+
+    Returns
+    -------
+    losses : Tensor of shape (batch,)
+        In nats, lower is better.
+    features : Tensor of shape (batch, width) or None
+        φ of each record, as in `loss_and_features`.
     """
     shared = _shared(batch)
-    if batch[0].nodes is None:  # above a trunk, `above_trunk` has looked
+    if batch[0].nodes is None:  # above a trunk, `above_trunk` has compared them
         longest = max(e.tokens for e in batch)
-        if not _holds(model, SHARED if shared else PADDED_LEFT, longest, pad_id, features, lone=not shared):
-            if _holds(model, PADDED_RIGHT, longest, pad_id, features, lone=True):
+        if not _holds(
+            model, SHARED if shared else PADDED_LEFT, longest, pad_id, features, unshared=not shared
+        ):
+            if _holds(model, PADDED_RIGHT, longest, pad_id, features, unshared=True):
                 return plain_losses(
                     model, batch, pad_id, features=features, max_rows=max(1, LOGIT_ROWS // longest)
                 )
-            lean = _holds(model, LEAN, longest, pad_id, features, lone=True)
-            with nullcontext() if lean else as_peft_has_it(model):
+            lean = _holds(model, LEAN, longest, pad_id, features, unshared=True)
+            with nullcontext() if lean else peft_forward(model):
                 return plain_losses(model, batch, pad_id, features=features)
     return shared_losses(model, batch, pad_id, shared, features=features)
 
 
-def prove_step(model: Any, examples: Sequence[Example], pad_id: int, *, features: bool = False) -> None:
-    """Compare the step with plain passes on texts as long as the longest of `examples`: then no batch of them needs a comparison of its own."""
+def verify_step(model: Any, examples: Sequence[Example], pad_id: int, *, features: bool = False) -> None:
+    """Compare the step with plain passes once, on texts as long as the longest example."""
     every = [*examples, *(e.rejected for e in examples if e.rejected)]
     if every[0].nodes is None:
         shared = _shared(every)
@@ -99,17 +119,20 @@ def prove_step(model: Any, examples: Sequence[Example], pad_id: int, *, features
             max(e.tokens for e in every),
             pad_id,
             features,
-            lone=not shared,
+            unshared=not shared,
         )
 
 
 def left_padding_holds(model: Any, longest: int, pad_id: int) -> bool:
-    """Whether rows without a shared prefix, padded on the left, have the loss and gradient that each has alone."""
-    return _holds(model, PADDED_LEFT, longest, pad_id, False, lone=True)
+    """Check that left-padded rows without a shared prefix give each row's own loss and gradient."""
+    return _holds(model, PADDED_LEFT, longest, pad_id, False, unshared=True)
 
 
 def _shared(batch: Sequence[Example]) -> int:
-    """Tokens that the batch's prompts share. A record alone shares all but the last with itself: its step is compared with the others'."""
+    """Return the number of tokens that the batch's prompts share.
+
+    A single record shares all but its last token with itself, so that its step is compared like the others.
+    """
     rows = [e.inputs[: len(e.prompt)] for e in batch]
     return max(shared_prefix(rows), len(rows[0]) - 1 if len(rows) == 1 else 0)
 
@@ -117,7 +140,7 @@ def _shared(batch: Sequence[Example]) -> int:
 def shared_losses(
     model: Any, batch: Sequence[Example], pad_id: int, shared: int, *, features: bool = False
 ) -> Losses:
-    """`row_losses` in one padded pass that sees the first `shared` tokens once; with 0, rows stay apart."""
+    """Compute `row_losses` in one padded pass that processes the first `shared` tokens once."""
     device = next(model.parameters()).device
     rows = [e.inputs for e in batch]
     ids, mask = pad_left([row[shared:] for row in rows], pad_id, device)
@@ -160,7 +183,7 @@ def shared_losses(
 def plain_losses(
     model: Any, batch: Sequence[Example], pad_id: int, *, features: bool = False, max_rows: int = 1
 ) -> Losses:
-    """`row_losses` by the model's own pass over token ids: row by row, or with `max_rows` padded on the right."""
+    """Compute `row_losses` by the model's own pass, one row at a time or `max_rows` padded on the right."""
     losses, states = [], []
     for start in range(0, len(batch), max_rows):
         part = batch[start : start + max_rows]
@@ -182,11 +205,11 @@ def plain_losses(
     return torch.stack(losses), torch.stack(states) if features else None
 
 
-def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool, *, lone: bool) -> bool:
-    """Whether the step's `shortcut` gives the loss and, of what is trained, the gradient of plain passes."""
+def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool, *, unshared: bool) -> bool:
+    """Check that a shortcut of the step gives the loss and gradient of plain passes."""
 
     def measure(length: int) -> float:
-        batch = _case(model, length, pad_id, lone)
+        batch = _case(model, length, pad_id, unshared)
 
         def quick() -> Losses:
             if shortcut in (PADDED_RIGHT, LEAN):
@@ -201,11 +224,11 @@ def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool,
 
 
 def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
-    """The same for the step above the trunk, with and without a shared prefix."""
+    """Check the step above the trunk, with and without a shared prefix."""
 
     def measure(length: int) -> float:
         return _step_gap(
-            model, [way(_case(model, length, pad_id, lone)) for lone in (False, True)], pad_id, True
+            model, [way(_case(model, length, pad_id, unshared)) for unshared in (False, True)], pad_id, True
         )
 
     def way(batch: list[Example]) -> tuple[list[Example], Callable[[], Losses]]:
@@ -225,13 +248,14 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
     )
 
 
-def _case(model: Any, length: int, pad_id: int, lone: bool) -> list[Example]:
-    long, near, far = texts(model, length, pad_id)
-    return [Example(row[:-TAIL], row[-TAIL:]) for row in (long, far if lone else near)]
+def _case(model: Any, length: int, pad_id: int, unshared: bool) -> list[Example]:
+    """Return two examples of random tokens, with or without a shared prefix."""
+    long, near, far = random_rows(model, length, pad_id)
+    return [Example(row[:-TAIL], row[-TAIL:]) for row in (long, far if unshared else near)]
 
 
 def _detail(model: Any, features: bool) -> str:
-    """What of `model` is trained, if a gradient is asked for, and whether states are."""
+    """Return a hash of the trained parameters, if gradients are enabled, and of `features`."""
     trained = (
         [f"{n} {tuple(p.shape)}" for n, p in model.named_parameters() if p.requires_grad]
         if torch.is_grad_enabled()
@@ -243,16 +267,17 @@ def _detail(model: Any, features: bool) -> str:
 def _step_gap(
     model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losses]]], pad_id: int, features: bool
 ) -> float:
-    """Largest difference of loss, states and gradient between each way over its batch and plain passes without the lean layers.
+    """Return the largest difference of loss, states and gradient from plain passes.
 
-    A fresh adapter's B is 0, which hides the gradient of A: meanwhile it holds random numbers.
+    B of a fresh adapter is 0, which hides the gradient of A, so it holds random numbers during the
+    comparison.
     """
     trained = [p for p in model.parameters() if p.requires_grad] if torch.is_grad_enabled() else []
     zero = [p for p in trained if not p.detach().any()]
     draw = torch.Generator().manual_seed(0)
 
-    def outcome(found: Losses) -> list[torch.Tensor]:
-        losses, states = found
+    def outcome(result: Losses) -> list[torch.Tensor]:
+        losses, states = result
         objective = losses.sum() if states is None else losses.sum() + states.float().square().sum()
         own = torch.autograd.grad(objective, trained, allow_unused=True) if trained else ()
         grads = [
@@ -266,7 +291,7 @@ def _step_gap(
         ]
 
     def plain(row: Example) -> list[torch.Tensor]:
-        with as_peft_has_it(model):
+        with peft_forward(model):
             return outcome(plain_losses(model, [row], pad_id, features=features))
 
     gaps = []
@@ -285,13 +310,12 @@ def _step_gap(
             ]
             if not all(torch.isfinite(x).all() for x in expected):
                 raise StageError(
-                    f"model '{type(base_of(model)).__name__}': its plain gradient is no finite number; it cannot be trained"
+                    f"model '{type(base_of(model)).__name__}': its plain gradient is not finite, so it "
+                    "cannot be trained; use another model or model.dtype"
                 )
-            found = outcome(way())
-            gaps += [_relative(a, b) for a, b in zip(found[1:], expected[1:], strict=True)]
-            nats = (
-                float((found[0] - expected[0]).square().mean().sqrt()) / TAIL**0.5
-            )  # a token's, by its share of a row's error
+            actual = outcome(way())
+            gaps += [_relative(a, b) for a, b in zip(actual[1:], expected[1:], strict=True)]
+            nats = float((actual[0] - expected[0]).square().mean().sqrt()) / TAIL**0.5  # per token
             gaps.append(nats if nats == nats else float("inf"))
     finally:
         with torch.no_grad():
@@ -300,18 +324,30 @@ def _step_gap(
     return max(gaps)
 
 
-def _relative(found: torch.Tensor, plain: torch.Tensor) -> float:
-    off = float((found.float() - plain.float()).norm() / plain.float().norm().clamp(min=1e-12))
-    return off if off == off else float("inf")
+def _relative(actual: torch.Tensor, plain: torch.Tensor) -> float:
+    """Return the norm of the difference relative to the norm of `plain`; infinite if not finite."""
+    difference = float((actual.float() - plain.float()).norm() / plain.float().norm().clamp(min=1e-12))
+    return difference if difference == difference else float("inf")
 
 
 def preference_loss(
     model: Any, batch: Sequence[Example], pad_id: int, beta: float, *, features: bool = False
 ) -> Losses:
-    """Weighted sum of the DPO loss (Rafailov et al. 2023) over `batch`, and φ of the preferred rows.
+    """Compute the weighted sum of the DPO loss over a batch.
 
-    −log σ(β·(m − m₀)), m the log-likelihood of the preferred answer minus that of the rejected one, m₀ the same under the model before
-    training (`Example.margin`), which is the reference.
+    The loss of a pair is −log σ(β·(m − m₀)). m is the log-likelihood of the preferred answer minus that of
+    the rejected one, and m₀ is m under the reference, the model before training (`Example.margin`).
+
+    Returns
+    -------
+    loss : Tensor
+        A scalar, lower is better.
+    features : Tensor of shape (batch, width) or None
+        φ of the preferred rows.
+
+    References
+    ----------
+    Rafailov et al. (2023), Direct Preference Optimization.
     """
     pairs = [*batch, *(e.rejected for e in batch if e.rejected)]
     losses, states = row_losses(model, pairs, pad_id, features=features)
@@ -326,7 +362,7 @@ def preference_loss(
 
 @contextmanager
 def above_trunk(model: Any, examples: Sequence[Example], pad_id: int) -> Iterator[tuple[list[Example], int]]:
-    """Examples and padding id for `model`, which runs above its shared trunk, where it has one, until this ends."""
+    """Run `model` above its shared trunk, if it has one; yield examples and padding id for it."""
     trunk, entered = trunk_of(model), None
     rejected = [e.rejected for e in examples if e.rejected]
     every = [*examples, *rejected]

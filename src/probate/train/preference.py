@@ -1,4 +1,4 @@
-"""Preference pairs from records: the label as it stands is preferred to the one that a biased annotator replaced, or to another."""
+"""Preference pairs: a record's label is preferred to the one that was replaced, or else to another label."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from probate.train.losses import Example
 
 
 def rejected_label(record: Record, labels: Sequence[str], seed: int) -> str:
-    """The label before relabelling; of a record that was not relabelled another label, drawn by its id and `seed`.
+    """Return the rejected label of a record.
 
-    Raises:
-        StageError: a pair that ties: no other label to reject.
+    It is the label before relabelling. If the record was not relabelled, another label is drawn by its id and
+    `seed`.
+
+    Raises
+    ------
+    StageError
+        There is no other label to reject.
     """
     before = record.provenance.get("label_before")
     if before and before != record.label:
@@ -24,7 +29,8 @@ def rejected_label(record: Record, labels: Sequence[str], seed: int) -> str:
     others = [label for label in labels if label != record.label]
     if not others:
         raise StageError(
-            f"preference pair of record '{record.id}': both answers are '{record.label}', there is nothing to prefer"
+            f"preference pair of record '{record.id}': both answers are '{record.label}'; preference "
+            "training needs at least two labels"
         )
     return stable_order(others, "rejected", record.id, seed)[0]
 
@@ -32,7 +38,7 @@ def rejected_label(record: Record, labels: Sequence[str], seed: int) -> str:
 def with_rejected(
     lm: LM, examples: Sequence[Example], records: Sequence[Record], labels: Sequence[str], seed: int
 ) -> list[Example]:
-    """Examples with their rejected answer and the margin between both under `lm`, the reference."""
+    """Add to each example its rejected answer, and the margin of both under the reference `lm`."""
     pairs = []
     for example, record in zip(examples, records, strict=True):
         rejected = rejected_label(record, labels, seed)

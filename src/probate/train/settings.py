@@ -1,4 +1,4 @@
-"""Settings of the alignment loss: apart, so that they load without torch."""
+"""Settings of the alignment loss, in their own module so that they load without torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ Kind = Literal["mean", "mmd", "coral"]
 
 @dataclass(frozen=True)
 class AlignSettings:
-    """`weight` is λ, at least 0; `decay` that of the running means, in [0, 1); `within_label`: one distance a label, averaged."""
+    """Settings of the alignment loss.
+
+    Attributes
+    ----------
+    weight : float
+        λ, at least 0.
+    kind : {"mean", "mmd", "coral"}
+        The distance.
+    within_label : bool
+        True to average one distance per label.
+    decay : float
+        Decay of the running means, in [0, 1).
+    """
 
     weight: float = 1.0
     kind: Kind = "mean"

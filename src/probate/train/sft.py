@@ -1,4 +1,4 @@
-"""LoRA fine-tuning: supervised on completions, or by preference; see `probate.train.losses` for what a step costs."""
+"""LoRA fine-tuning, supervised on completions or by preference; see `probate.train.losses` for the losses."""
 
 from __future__ import annotations
 
@@ -23,27 +23,31 @@ from probate.study.schema import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
 from probate.train.lora import lean_lora
-from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, prove_step
+from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, verify_step
 from probate.train.settings import AlignSettings
 from probate.train.trainer import Trainer, TrainingLog, load_trainer
 
 
 def lora_config(training: Training, model: Any = None) -> Any:
-    """The PEFT configuration that a study's `training.lora` describes; `lora.layers` needs the model that it is for.
+    """Return the PEFT configuration of a study's `training.lora`; `lora.layers` needs `model`.
 
-    Raises:
-        StageError: `lora.layers` for a model with fewer layers, or whose layers were not found.
+    Raises
+    ------
+    StageError
+        The model has fewer layers than `lora.layers`, or its layers were not found.
     """
 
     lora = training.lora
     targets, chosen, pattern = lora.targets, None, None
     if lora.layers is not None:
-        name, found = blocks(model)
-        if lora.layers > len(found):
-            raise StageError(f"training.lora.layers is {lora.layers}, but the model has {len(found)} layers")
-        pattern, chosen = name.rsplit(".", 1)[-1], list(range(len(found) - lora.layers, len(found)))
+        name, layers = blocks(model)
+        if lora.layers > len(layers):
+            raise StageError(
+                f"training.lora.layers is {lora.layers}, but the model has {len(layers)} layers; lower it"
+            )
+        pattern, chosen = name.rsplit(".", 1)[-1], list(range(len(layers) - lora.layers, len(layers)))
         if targets == "all-linear":
-            targets = sorted({n.rsplit(".", 1)[-1] for n in linear(found)})
+            targets = sorted({n.rsplit(".", 1)[-1] for n in linear(layers)})
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.r,
@@ -58,10 +62,11 @@ def lora_config(training: Training, model: Any = None) -> Any:
 def epoch_batches(
     examples: Sequence[Example], batch_size: int, seed: int, epoch: int, *, mixed: bool = False
 ) -> list[list[int]]:
-    """Index batches of one epoch: similar lengths together, order decided by (seed, epoch) alone.
+    """Return index batches of one epoch, similar lengths together, in an order fixed by seed and epoch.
 
-    Lengths are jittered before sorting, so that batches differ between epochs, and batches are then shuffled. `mixed`: each batch
-    has original and augmented records in the proportion of the whole, as nearly as its size allows.
+    Lengths are jittered before sorting, so that batches differ between epochs, and the batches are then
+    shuffled. With `mixed`, each batch has the overall proportion of original and augmented records, as nearly
+    as its size allows.
     """
     rng = np.random.default_rng([seed, epoch])
     lengths = np.array([e.tokens for e in examples], dtype=float)
@@ -79,7 +84,7 @@ def epoch_batches(
 
 
 def schedule(step: int, total: int, warmup: float) -> float:
-    """Learning-rate factor in [0, 1]: linear warm-up over `warmup` (a share of all steps), then half a cosine."""
+    """Return the learning-rate factor in [0, 1]: linear warm-up (a share of steps), then half a cosine."""
     ramp = max(1, round(warmup * total))
     if step < ramp:
         return (step + 1) / ramp
@@ -131,7 +136,7 @@ class LoraTrainer(Trainer):
             StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
         """
         if not examples:
-            raise StageError("training: no record to train on")
+            raise StageError("training: there are no records to train on; check data and ratios")
         if training.lora.layers is not None:
             make_trunk(base, training.lora.layers)
         torch.manual_seed(seed)
@@ -139,9 +144,10 @@ class LoraTrainer(Trainer):
         with quiet() as warned:
             try:
                 model = get_peft_model(base, lora_config(training, base))
-            except ValueError as error:  # layers that PEFT does not know, or refuses
+            except ValueError as error:  # layers that PEFT does not know or rejects
                 raise StageError(
-                    f"training: no LoRA adapter fits this model ({error}); name its layers in training.lora.targets"
+                    f"training: no LoRA adapter fits this model ({error}); name its layers in "
+                    "training.lora.targets"
                 ) from None
         check_warnings(base.config._name_or_path, warned)
         lean_lora(model)
@@ -191,7 +197,7 @@ def _train(
     distances: list[float] = []
     first_epoch = restore(out / "checkpoint", weights, optimizer, losses, distances, aligned)
     model.train()
-    prove_step(model, examples, pad_id, features=aligned is not None)
+    verify_step(model, examples, pad_id, features=aligned is not None)
     step = len(losses)
     for epoch in range(first_epoch, training.epochs):
         torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
@@ -199,7 +205,7 @@ def _train(
         for start in range(0, len(plan), grouped):
             group = [[examples[i] for i in batch] for batch in plan[start : start + grouped]]
             count = sum(len(e.completion) if beta is None else 1 for batch in group for e in batch)
-            value, apart = 0.0, []
+            value, batch_distances = 0.0, []
             for batch in group:
                 if beta is None:
                     loss, features = loss_and_features(model, batch, pad_id, features=aligned is not None)
@@ -211,11 +217,13 @@ def _train(
                         features, [e.augmented for e in batch], [e.label for e in batch]
                     )
                     objective = objective + aligned.factor() * term / len(group)
-                    apart.append(distance)
+                    batch_distances.append(distance)
                 objective.backward()
                 value += float(loss.detach()) / count
             if aligned is not None:
-                distances.append(float(np.nanmean(apart)) if np.isfinite(apart).any() else math.nan)
+                distances.append(
+                    float(np.nanmean(batch_distances)) if np.isfinite(batch_distances).any() else math.nan
+                )
                 aligned.see(value, distances[-1])
             _check_step(value, losses, step, total, epoch, training, aligned, distances)
             torch.nn.utils.clip_grad_norm_(weights.values(), training.clip)
@@ -244,17 +252,20 @@ def _check_step(
     aligned: Alignment | None,
     distances: list[float],
 ) -> None:
-    """Raises StageError where the loss is not finite, or with an alignment term has grown by a third over sixteen steps."""
+    """Raise StageError if the loss is not finite, or grew by a third over 16 steps with an alignment term."""
     where = f"at step {step + 1} of {total} (epoch {epoch + 1})"
     if aligned is not None:
         early, late = losses[:SCALE_STEPS], [*losses, value][-2 * SCALE_STEPS :]
         grown = len(losses) > 3 * SCALE_STEPS and np.mean(late) > 1.3 * np.mean(early)
         if grown or not math.isfinite(value):
             raise StageError(
-                f"training: it diverges {where}: the plain loss is {value:.3g}, the alignment term {aligned.factor():.3g} x "
-                f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' ({aligned.settings.weight:g})"
+                f"training diverges {where}: the plain loss is {value:.3g}, the alignment term "
+                f"{aligned.factor():.3g} x "
+                f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' "
+                f"({aligned.settings.weight:g})"
             )
     if not math.isfinite(value):
         raise StageError(
-            f"training: the loss is {value} {where}; lower training.learning_rate ({training.learning_rate:g})"
+            f"training: the loss is {value} {where}; lower training.learning_rate "
+            f"({training.learning_rate:g})"
         )

@@ -149,8 +149,10 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The comparison in words."""
     (n, m), ((a, sa), (b, sb)) = found["n"], found["lengths"]
     said = [
-        f"{n:,} original and {m:,} augmented texts; words a text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd {sb:.0f}); "
-        f"different bigrams in equal amounts of texts: {100 * found['distinct'][0]:.0f}% and {100 * found['distinct'][1]:.0f}%",
+        f"{n:,} original and {m:,} augmented texts; words a text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd "
+        f"{sb:.0f}); "
+        f"different bigrams in equal amounts of texts: {100 * found['distinct'][0]:.0f}% and "
+        f"{100 * found['distinct'][1]:.0f}%",
     ]
     for name, space in found["spaces"].items():
         for title, part in (

@@ -106,7 +106,8 @@ def default_groups(pack: Pack) -> list[str]:
 def lines(found: dict[str, Any]) -> list[str]:
     """In words: the detector, then a line for each label and group."""
     said = [
-        f"{found['n']:,} texts; the group is undetermined in {found['undetermined']:,} ({100 * found['undetermined'] / found['n']:.0f}%)"
+        f"{found['n']:,} texts; the group is undetermined in {found['undetermined']:,} "
+        f"({100 * found['undetermined'] / found['n']:.0f}%)"
     ]
     if found["errors"]:
         for group, row in zip(found["groups"], found["errors"], strict=True):
@@ -120,7 +121,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         if s.corrected == s.corrected:
             fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} {p_figure(s.corrected_p)}"
         said.append(
-            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; {against} {p_figure(s.p)}{fixed}"
+            f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; {against} "
+            f"{p_figure(s.p)}{fixed}"
         )
     return said
 

@@ -14,7 +14,7 @@ from probate.core.files import write_atomic
 from probate.core.records import Record, read_records, with_messages
 from probate.data.user_turn import user_turn
 from probate.execution.folder import RunFolder
-from probate.models.adapter import wearing
+from probate.models.adapter import attached
 from probate.models.lm import LM
 from probate.study.mixing import augmented_count
 from probate.study.schema import Study
@@ -22,7 +22,7 @@ from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import TaskContext
 from probate.tasks.catalogue import load_task
 from probate.tasks.choice import ChoiceTask, Item, encode
-from probate.train.examples import encode as encode_records
+from probate.train.examples import encode_records
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example
 
@@ -113,7 +113,7 @@ def _nearest(
         item = questions[row.item_id]
         prompt, options = encode(lm, item, context.max_length)
         asked.append(Example(prompt, options[item.names.index(row.prediction)]))
-    with wearing(lm.model, folder.path / "adapters" / arm) as model:
+    with attached(lm.model, folder.path / "adapters" / arm) as model:
         gradients = record_gradients(model, [*examples, *asked], lm.pad_id)
     near = gradients[len(examples) :] @ gradients[: len(examples)].T
     found = []
@@ -143,7 +143,8 @@ def _shown(record: Record) -> dict[str, Any]:
 def lines(found: dict[str, Any]) -> list[str]:
     """The attribution in words."""
     said = [
-        f"{found['arm']}, {found['task']}: {len(found['items'])} flipped items, the nearest of {found['records']:,} training records"
+        f"{found['arm']}, {found['task']}: {len(found['items'])} flipped items, the nearest of "
+        f"{found['records']:,} training records"
     ]
     for item in found["items"]:
         groups = ", ".join(map(str, item["groups"].values()))
@@ -151,6 +152,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         for r in item["records"]:
             label = f"{r['label_before']} → {r['label']}" if r["label_before"] else r["label"]
             said.append(
-                f"  {r['similarity']:+.3f} {r['id']} ({', '.join(map(str, r['groups'].values()))}; {r['origin']}; {label}): {r['text'][:90]}"
+                f"  {r['similarity']:+.3f} {r['id']} ({', '.join(map(str, r['groups'].values()))}; "
+                f"{r['origin']}; {label}): {r['text'][:90]}"
             )
     return said

@@ -1,4 +1,4 @@
-"""Batches by length, shared prefixes and left padding: what every loop over a model needs."""
+"""Batches by length, shared prefixes and left padding, for every loop over a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIN_SHARED_PREFIX = 8
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """Length of the longest token prefix that all `rows` share, leaving at least one token to each row."""
+    """Return the length of the longest common token prefix, leaving each row at least one token."""
     if not rows:
         return 0
     ordered = [list(row) for row in rows]
@@ -26,7 +26,7 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
 
 
 def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """`common_prefix`, or 0 where sharing it would save less than its own forward pass costs."""
+    """Return `common_prefix`, or 0 if sharing it saves less than its own forward pass costs."""
     length = common_prefix(rows)
     return length if length >= MIN_SHARED_PREFIX and len(rows) > 1 else 0
 
@@ -34,10 +34,23 @@ def shared_prefix(rows: Sequence[Sequence[int]]) -> int:
 def batches_by_length(
     lengths: Sequence[int], max_rows: int, max_tokens: int, extra: int = 0
 ) -> Iterator[list[int]]:
-    """Yield index batches of similar length, longest first (so that a memory error comes at once).
+    """Yield batches of indices of similar length, longest first, so that a memory error occurs at once.
 
-    A batch holds at most `max_rows` rows and, padded, at most `max_tokens` tokens (`extra` is added to each
-    row's length); a single row that is longer than that is a batch of its own.
+    Parameters
+    ----------
+    lengths : sequence of int
+        Length of each row in tokens.
+    max_rows : int
+        Maximum number of rows in a batch.
+    max_tokens : int
+        Maximum number of tokens in a batch, padding included. A longer row forms a batch of its own.
+    extra : int, default=0
+        Number of tokens added to each row's length.
+
+    Yields
+    ------
+    list of int
+        Indices of the rows of a batch.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batch: list[int] = []
@@ -54,7 +67,7 @@ def batches_by_length(
 def pad_left(
     rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, both of shape (rows, width) with padding on the left, whatever the tokenizer's side."""
+    """Return token ids and mask of shape (rows, width), padded on the left whatever the tokenizer's side."""
     import torch
 
     width = max(len(row) for row in rows)

@@ -1,4 +1,4 @@
-"""What the comparison of a shortcut with the plain pass found, and how a report says it; loads no torch."""
+"""Results of comparing shortcuts with the plain pass, and their sentences for the report; loads no torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether `shortcut` may be used for texts of up to `longest` tokens.
+    """The result of comparing a shortcut with a model's plain pass.
 
-    `difference`: from the plain pass, as a share of the spread; None where the shortcut could not run (`reason`).
+    Attributes
+    ----------
+    shortcut : str
+        Name of the shortcut.
+    longest : int
+        Length in tokens of the longest texts that the result covers.
+    holds : bool
+        True if the shortcut may be used for these texts.
+    difference : float or None
+        Difference from the plain pass as a share of the spread; lower is better. None if the shortcut failed.
+    reason : str
+        The reason why it failed.
     """
 
     shortcut: str
@@ -20,20 +31,23 @@ class Finding:
     reason: str = ""
 
 
-def said(findings: Iterable[Finding]) -> list[str]:
-    """One sentence a shortcut and result, of its longest texts; those not used come first."""
+def sentences(findings: Iterable[Finding]) -> list[str]:
+    """Return one sentence per shortcut and result, for its longest texts; unused shortcuts come first."""
     widest: dict[tuple[bool, str], Finding] = {}
-    for found in sorted(findings, key=lambda f: f.longest):
-        widest[found.holds, found.shortcut] = found
+    for finding in sorted(findings, key=lambda f: f.longest):
+        widest[finding.holds, finding.shortcut] = finding
     return [_sentence(widest[key]) for key in sorted(widest)]
 
 
-def _sentence(found: Finding) -> str:
-    if found.holds:
-        return f"{found.shortcut}: equals the model's plain pass up to {found.longest} tokens"
+def _sentence(finding: Finding) -> str:
+    if finding.holds:
+        return f"{finding.shortcut}: equals the model's plain pass up to {finding.longest} tokens"
     why = (
-        "it cannot run on this model"
-        if found.difference is None
-        else f"it differs by {found.difference:.2g} of the spread"
+        "it fails on this model"
+        if finding.difference is None
+        else f"it differs by {finding.difference:.2g} of the spread"
     )
-    return f"{found.shortcut}: not used up to {found.longest} tokens ({why}); a plainer way was taken, slower but right"
+    return (
+        f"{finding.shortcut}: not used up to {finding.longest} tokens ({why}); "
+        "a slower, exact way was used instead"
+    )

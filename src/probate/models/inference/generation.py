@@ -1,4 +1,4 @@
-"""Batched sampling with a seed for each record, so that a record does not depend on its neighbours' luck."""
+"""Batched sampling with one seed per record, so that a record does not depend on its batch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ from transformers import DynamicCache, GenerationConfig
 from probate.core.errors import StageError
 from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length, pad_left
 from probate.models.inference.prefix import cache_argument
-from probate.models.inference.proof import TAIL, apart, base_of, holds, plain_logits, texts
+from probate.models.inference.proof import (
+    TAIL,
+    base_of,
+    holds,
+    plain_logits,
+    random_rows,
+    relative_difference,
+)
 
 
 @dataclass(frozen=True)
 class _Draw:
-    """How the next token is drawn, and when an answer ends."""
+    """The settings of sampling: stop sequences, maximum length, temperature and nucleus."""
 
     stops: tuple[tuple[int, ...], ...]
-    most: int
+    max_tokens: int
     temperature: float
     top_p: float
 
     def ended(self, answer: list[int]) -> bool:
-        """Whether `answer` ends with a stop, which is then taken off."""
+        """Check whether `answer` ends with a stop sequence, and remove it."""
         for stop in self.stops:
             if tuple(answer[-len(stop) :]) == stop:
                 del answer[-len(stop) :]
@@ -52,21 +59,48 @@ def generate(
 ) -> list[list[int]]:
     """Sample one continuation per prompt.
 
-    Prompts are batched by length and padded on the left, where that gives the model's plain logits (`probate.models.inference.proof`); a row that
-    has ended leaves its batch. Else each prompt goes alone through transformers' own `generate`. Each row draws from its own generator
-    (`seeds[i]`). `temperature` 0 is greedy. `done(indices, answers)` is called after each batch, so that a caller can save what is
-    finished; batches for which `skip(indices)` is true are left out (a resumed call passes all prompts again, so that batches, and
-    with them rounding, are those of the first call).
+    Prompts are batched by length and padded on the left if this gives the model's plain logits
+    (`probate.models.inference.proof`). A row leaves its batch when it ends. Otherwise each prompt goes alone
+    through transformers' own `generate`.
 
-    Args:
-        stop_ids: tokens that each end an answer.
-        stop_sequences: token ids that end an answer as a whole, in place of `stop_ids`.
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        A causal LM of transformers.
+    prompts : sequence of sequences of int
+        Token ids of each prompt, at least one token each.
+    seeds : sequence of int, of shape (prompts,)
+        Each row draws from its own random generator with this seed.
+    stop_ids : sequence of int
+        Tokens that each end an answer.
+    stop_sequences : sequence of sequences of int, optional
+        Token sequences that end an answer, used instead of `stop_ids`.
+    pad_id : int
+        The padding token. It is masked, so any id works.
+    max_new_tokens : int
+        Maximum length of an answer in tokens.
+    temperature : float, default=1.0
+        Sampling temperature. 0 is greedy.
+    top_p : float, default=1.0
+        Nucleus sampling: total probability of the tokens that are sampled from.
+    max_rows : int, default=32
+        Maximum number of prompts in a batch.
+    done : callable, optional
+        Called after each batch with the indices of its prompts and their answers, so that the caller can save
+        them.
+    skip : callable, optional
+        Called with the indices of each batch. If it returns True, the batch is skipped. A resumed call passes
+        all prompts again, so that its batches, and with them the rounding, are those of the first call.
 
-    Returns:
-        The new token ids of each prompt, without the stop; at most `max_new_tokens` each.
+    Returns
+    -------
+    list of list of int, of length prompts
+        The new token ids of each prompt, without the stop.
 
-    Raises:
-        StageError: neither way gives the model's plain logits.
+    Raises
+    ------
+    StageError
+        Neither way gives the model's plain logits.
     """
     device = next(model.parameters()).device
     stops = [[i] for i in stop_ids] if stop_sequences is None else stop_sequences
@@ -77,7 +111,7 @@ def generate(
     for batch in batches_by_length([len(p) for p in prompts], max_rows, budget, extra=max_new_tokens):
         if skip and skip(batch):
             continue
-        if together is None:  # a resumed call with nothing left to do asks nothing of the model
+        if together is None:  # a resumed call with nothing left to do runs no pass
             longest = max(map(len, prompts)) + max_new_tokens
             together = holds(
                 model, "generation in batches", longest, lambda n: _batched_gap(model, pad_id, n)
@@ -94,7 +128,7 @@ def generate(
 
 
 class _Rows:
-    """Prompts that go through the model together, padded on the left, one token at a time."""
+    """Prompts that run through the model together, padded on the left, one token at a time."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> None:
         self._model = model
@@ -103,7 +137,7 @@ class _Rows:
         self._cache = DynamicCache(config=base_of(model).config)
 
     def logits(self) -> torch.Tensor:
-        """Of the next token of each row, float32 of shape (rows, vocabulary)."""
+        """Return the logits of the next token of each row, float32 of shape (rows, vocabulary)."""
         out = self._model(
             input_ids=self._ids,
             attention_mask=self._mask,
@@ -115,7 +149,7 @@ class _Rows:
         return out.logits[:, -1].float()
 
     def append(self, tokens: torch.Tensor, alive: Sequence[int]) -> None:
-        """Go on with the rows `alive`, each with its own one of `tokens`, of shape (rows,)."""
+        """Append its token to each of the rows `alive` and drop the others; `tokens` has shape (rows,)."""
         if len(alive) < len(tokens):
             index = torch.tensor(alive, device=tokens.device)
             self._cache.batch_select_indices(index)
@@ -134,10 +168,11 @@ def _generate_batch(
     draw: _Draw,
     pad_id: int,
 ) -> None:
+    """Generate the answers of one batch of prompts in place."""
     left = list(batch)
     generators = {i: torch.Generator().manual_seed(int(seeds[i])) for i in left}
     rows = _Rows(model, [prompts[i] for i in left], pad_id)
-    for _ in range(draw.most):
+    for _ in range(draw.max_tokens):
         logits = rows.logits()
         noise = torch.stack([torch.rand((), generator=generators[i], dtype=torch.float64) for i in left])
         tokens = sample(logits, noise.to(logits.device), draw.temperature, draw.top_p)
@@ -153,7 +188,7 @@ def _generate_batch(
 def _generate_alone(
     model: Any, prompt: Sequence[int], seed: int, draw: _Draw, pad_id: int, cached: bool
 ) -> list[int]:
-    """One continuation by transformers' own `generate`; only the draw of each token is ours."""
+    """Generate one continuation with transformers' own `generate`, which draws tokens by `sample`."""
     generator = torch.Generator().manual_seed(int(seed))
     answer: list[int] = []
 
@@ -163,20 +198,20 @@ def _generate_alone(
         answer.append(token)
         return token
 
-    _drive(model, prompt, draw.most, pad_id, cached, pick, lambda: draw.ended(answer))
+    _run_generate(model, prompt, draw.max_tokens, pad_id, cached, pick, lambda: draw.ended(answer))
     return answer
 
 
-def _drive(
+def _run_generate(
     model: Any,
     prompt: Sequence[int],
-    most: int,
+    max_tokens: int,
     pad_id: int,
     cached: bool,
     pick: Callable[[torch.Tensor], int],
     ended: Callable[[], bool],
 ) -> None:
-    """Run `generate` of transformers on one row: `pick` takes logits (1, vocabulary) and says the next token."""
+    """Run transformers' `generate` on one row; `pick` maps logits (1, vocabulary) to the next token."""
     base = base_of(model)
 
     def choose(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -189,15 +224,17 @@ def _drive(
         return torch.full((len(ids),), ended(), dtype=torch.bool, device=ids.device)
 
     ids = torch.tensor([list(prompt)], dtype=torch.long, device=next(model.parameters()).device)
-    with _own_settings(base, GenerationConfig(pad_token_id=pad_id, max_new_tokens=most, use_cache=cached)):
+    with _replaced_settings(
+        base, GenerationConfig(pad_token_id=pad_id, max_new_tokens=max_tokens, use_cache=cached)
+    ):
         base.generate(
             ids, attention_mask=torch.ones_like(ids), logits_processor=[choose], stopping_criteria=[stop]
         )
 
 
 @contextmanager
-def _own_settings(base: Any, settings: GenerationConfig) -> Iterator[None]:
-    """For a while, nothing of the model's own generation settings (penalties, forced tokens) changes what is drawn."""
+def _replaced_settings(base: Any, settings: GenerationConfig) -> Iterator[None]:
+    """Replace the model's own generation settings (penalties, forced tokens) inside the block."""
     before = base.generation_config
     base.generation_config = settings
     try:
@@ -207,15 +244,15 @@ def _own_settings(base: Any, settings: GenerationConfig) -> Iterator[None]:
 
 
 def _batched_gap(model: Any, pad_id: int, length: int) -> float:
-    """Difference of the batch's logits from the plain ones, while two rows of random text are continued by given tokens."""
-    long, short, _ = texts(model, length, pad_id)
+    """Return the relative difference of batched logits from plain ones, over two rows of random tokens."""
+    long, short, _ = random_rows(model, length, pad_id)
     device = next(model.parameters()).device
     plain = [plain_logits(model, row) for row in (long, short)]
     rows = _Rows(model, [row[:-TAIL] for row in (long, short)], pad_id)
     worst, left = 0.0, [0, 1]
     for step in range(TAIL + 1):
         logits = rows.logits()
-        worst = max(worst, *(apart(logits[k], plain[i][step]) for k, i in enumerate(left)))
+        worst = max(worst, *(relative_difference(logits[k], plain[i][step]) for k, i in enumerate(left)))
         if step < TAIL:
             tokens = torch.tensor([(long, short)[i][step - TAIL] for i in left], device=device)
             alive = [1] if step == 1 else list(range(len(left)))  # the long row ends first
@@ -225,19 +262,20 @@ def _batched_gap(model: Any, pad_id: int, length: int) -> float:
 
 
 def _alone_gap(model: Any, pad_id: int, length: int, cached: bool) -> float:
-    long, _, _ = texts(model, length, pad_id)
+    """Return the relative difference of the logits in transformers' `generate` from plain ones."""
+    long, _, _ = random_rows(model, length, pad_id)
     plain, seen = plain_logits(model, long), []
 
     def pick(logits: torch.Tensor) -> int:
         seen.append(logits[0])
         return int(long[len(seen) - 1 - TAIL])
 
-    _drive(model, long[:-TAIL], TAIL, pad_id, cached, pick, lambda: False)
-    return max(apart(logits, expected) for logits, expected in zip(seen, plain, strict=False))
+    _run_generate(model, long[:-TAIL], TAIL, pad_id, cached, pick, lambda: False)
+    return max(relative_difference(logits, expected) for logits, expected in zip(seen, plain, strict=False))
 
 
 def _can_cache(model: Any, pad_id: int, longest: int) -> bool:
-    """Whether `generate` of transformers may keep its cache. Raises StageError where it fails without one, too."""
+    """Check whether transformers' `generate` may use its cache; StageError if it also fails without."""
     if holds(model, "generation one by one", longest, lambda n: _alone_gap(model, pad_id, n, True)):
         return True
     if holds(
@@ -248,12 +286,30 @@ def _can_cache(model: Any, pad_id: int, longest: int) -> bool:
     ):
         return False
     raise StageError(
-        f"model '{type(base_of(model)).__name__}': its generation does not give its own plain logits; it cannot be used to write"
+        f"model '{type(base_of(model)).__name__}': its generation does not reproduce its plain logits, so "
+        "it cannot generate records; use another generator"
     )
 
 
 def sample(logits: torch.Tensor, noise: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
-    """Nucleus sampling by inversion: `logits` (rows, vocabulary), `noise` (rows,) uniform in [0, 1) → token ids."""
+    """Draw the next tokens by nucleus sampling with inversion.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (rows, vocabulary)
+        Logits of the next token.
+    noise : Tensor of shape (rows,)
+        Uniform random numbers in [0, 1).
+    temperature : float
+        Sampling temperature. 0 is greedy.
+    top_p : float
+        Total probability of the tokens that are sampled from.
+
+    Returns
+    -------
+    Tensor of shape (rows,)
+        Token ids.
+    """
     if temperature == 0:
         return logits.argmax(-1)
     keep = min(1024, logits.shape[-1]) if top_p < 1 else logits.shape[-1]
@@ -261,7 +317,7 @@ def sample(logits: torch.Tensor, noise: torch.Tensor, temperature: float, top_p:
     values, order = (logits / temperature).topk(keep, dim=-1)
     probs = (values - total).exp().double()
     cumulative = probs.cumsum(-1)
-    inside = (cumulative - probs) < top_p  # the smallest set that reaches top_p; its first token is always in
+    inside = (cumulative - probs) < top_p  # the smallest set that reaches top_p, at least one token
     cumulative = (probs * inside).cumsum(-1)
     target = noise[:, None] * cumulative[:, -1:]
     choice = (cumulative <= target).sum(-1, keepdim=True).clamp(max=keep - 1)

@@ -1,4 +1,4 @@
-"""A shared prompt prefix: computed once, then seen by every row of a batch."""
+"""A prompt prefix that is computed once and shared by every row of a batch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def prefix_keys_values(model: Any, tokens: Sequence[int], device: torch.device) -> KeyValues:
-    """Keys and values of `tokens` at each layer, of shape (1, heads, tokens, head_dim); gradients flow through."""
+    """Return keys and values of `tokens` per layer, shape (1, heads, tokens, head_dim), with gradients."""
     return prefix_states(model, tokens, device)[0]
 
 
 def prefix_states(
     model: Any, tokens: Sequence[int], device: torch.device, hidden: bool = False
 ) -> tuple[KeyValues, torch.Tensor | None]:
-    """`prefix_keys_values`, and with `hidden` the last hidden states, of shape (tokens, width)."""
+    """Return `prefix_keys_values` and, with `hidden`, the last hidden states of shape (tokens, width)."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
     out = model(
@@ -36,13 +36,13 @@ def prefix_states(
 
 
 def cache_argument(model: Any, cache: DynamicCache | None) -> dict[str, DynamicCache | None]:
-    """The keyword under which `model` takes a cache: `past_key_values`, or `cache` as transformers calls it from 5.24 on."""
+    """Return the cache under the model's keyword: `cache` since transformers 5.24, else `past_key_values`."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     return {"cache" if "cache" in inspect.signature(plain.forward).parameters else "past_key_values": cache}
 
 
 def expanded_cache(prefix: KeyValues, rows: int) -> DynamicCache:
-    """A cache in which each of `rows` rows has seen the prefix."""
+    """Return a cache in which each of `rows` rows has seen the prefix."""
     cache = DynamicCache()
     for index, (keys, values) in enumerate(prefix):
         cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)

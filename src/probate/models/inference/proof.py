@@ -1,13 +1,14 @@
-"""Each shortcut through a model is compared with the model's plain pass before it is used.
+"""Comparison of each shortcut through a model with the model's plain pass, before the shortcut is used.
 
-The plain pass is what `transformers` does with one row of token ids: no padding, no cache, no mask or positions of ours. A shortcut
-(shared prefix, option tree, shared trunk, padding, batched generation, lean training step) is compared with it once per model and
-range of lengths, on random texts that are as long as the longest of the range; what holds there is taken for shorter texts too, as far
-as no window or limit of the model lies between. It is used where both agree up to rounding. Else the
-plain way is taken, slower but right, and the report says so. No list of architectures decides.
+The plain pass is what `transformers` computes for one row of token ids: no padding, no cache, no custom mask
+or positions. A shortcut (shared prefix, option tree, shared trunk, padding, batched generation, lean training
+step) is compared with it once per model and range of lengths, on random texts as long as the longest of the
+range. The result also covers shorter texts, unless a window or limit of the model lies in between. The
+shortcut is used if both agree up to rounding. Otherwise the slower plain way is used, and the report says so.
+No list of architectures is needed.
 
-A finding is kept with the model in memory, and by the model's fingerprint in the folder that PROBATE_PROOFS names, else in `proofs` of
-the cache.
+Findings are kept in memory with the model, and on disk by the model's fingerprint, in the folder that
+PROBATE_PROOFS names, else in `proofs` of the cache.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from probate.models.embedded import proof_dir
 from probate.models.inference.finding import Finding
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
-"""Largest difference (root mean square) from the plain pass that counts as rounding, as a share of the standard deviation of what is
-compared. Models of 135 million parameters differ by 1e-6 to 2e-5."""
+"""Largest root mean square difference from the plain pass that counts as rounding, as a share of the standard
+deviation of the compared values. Models of 135 million parameters differ by 1e-6 to 2e-5."""
 ROUNDINGS = 3.0
-"""For bfloat16 and float16: the same in multiples of what their rounding does to this model's plain pass (`_rounding`), since that differs
-from 0.003 to 0.1 of the spread between models."""
+"""The same limit for bfloat16 and float16, in multiples of the rounding error of this model's plain pass
+(`_rounding`), which ranges from 0.003 to 0.1 of the spread between models."""
 SHORTEST = 64
-"""Upper end of the first range of lengths, in tokens; each next one is 4/3 or 3/2 as long (64, 96, 128, 192, 256 …)."""
+"""Upper end of the first range of lengths in tokens. The next ends are 96, 128, 192, 256 and so on."""
 TAIL = 4
-"""Last tokens of a text, which stand for options, completion or answer."""
+"""Number of last tokens of a text that play the role of options, completion or answer."""
 LIMITS = (
     "max_position_embeddings",
     "original_max_position_embeddings",
@@ -47,13 +48,13 @@ LIMITS = (
     "seq_length",
 )
 OUT_OF_MEMORY = "memory ran out"
-"""Reason of a finding that another try may turn over; it is not kept on disk."""
+"""Reason of a finding that another attempt may reverse; it is not kept on disk."""
 WINDOWS = ("sliding_window", "window_size", "attention_window_size", "attention_chunk_size")
 
 
 @dataclass
 class _Kept:
-    """What is known of one loaded model."""
+    """Findings and plain logits of one loaded model."""
 
     fingerprint: str
     findings: dict[tuple[str, int, str], Finding] = field(default_factory=dict)
@@ -61,17 +62,31 @@ class _Kept:
 
 
 def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], float], detail: str = "") -> bool:
-    """Whether `shortcut` gives what the plain pass of `model` gives, for texts of up to `longest` tokens.
+    """Check that a shortcut gives the same results as the plain pass, for texts of up to `longest` tokens.
 
-    Args:
-        model: a causal LM or encoder of transformers, or a PEFT model around one.
-        shortcut: its name, as the report shows it.
-        longest: tokens of the longest text at hand.
-        measure: given a length, the difference between both ways on texts of that length, as a share of the spread (`apart`).
-        detail: what else the finding depends on, such as which layers are trained.
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        A causal LM or encoder of transformers, or a PEFT model around one.
+    shortcut : str
+        Name of the shortcut, as the report shows it.
+    longest : int
+        Length in tokens of the longest text in use.
+    measure : callable
+        Takes a length in tokens and returns the difference between both ways on texts of that length, as a
+        share of the spread (`relative_difference`).
+    detail : str, default=""
+        What else the finding depends on, such as the layers that are trained.
 
-    Raises:
-        StageError: the plain pass itself fails, or gives what is no finite number.
+    Returns
+    -------
+    bool
+        True if the difference is due to rounding only.
+
+    Raises
+    ------
+    StageError
+        The plain pass itself fails, or its output is not finite.
     """
     kept = _kept(model)
     edge = _edge(model, longest)
@@ -86,25 +101,26 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
             return True  # on longer texts, and no limit of the model lies between
     if key not in kept.findings or kept.findings[key].longest < longest:
         path = _path(model, kept.fingerprint, key)
-        found = _read(path, shortcut)
-        if found is None or found.longest < longest:
-            found = _compared(model, shortcut, edge, longest, measure)
-            if found.difference is not None or found.reason != OUT_OF_MEMORY:
-                _write(path, found)
-        kept.findings[key] = found
+        finding = _read(path, shortcut)
+        if finding is None or finding.longest < longest:
+            finding = _compared(model, shortcut, edge, longest, measure)
+            if finding.difference is not None or finding.reason != OUT_OF_MEMORY:
+                _write(path, finding)
+        kept.findings[key] = finding
     return kept.findings[key].holds
 
 
 def findings(model: Any) -> list[Finding]:
-    """What was found for `model` so far; `probate.models.inference.finding.said` puts it into words."""
+    """Return the findings for `model` so far (`probate.models.inference.finding.sentences`)."""
     return list(_kept(model).findings.values())
 
 
-def texts(model: Any, length: int, pad_id: int = -1) -> tuple[list[int], list[int], list[int]]:
-    """Three rows of random token ids, no special ones: one of `length` tokens, and two short ones.
+def random_rows(model: Any, length: int, pad_id: int = -1) -> tuple[list[int], list[int], list[int]]:
+    """Draw three rows of random token ids without special tokens.
 
-    The second begins as the first does, up to its last `TAIL` tokens; the third has another first token. In a model with an attention
-    window the short ones end where it is first full.
+    The first has `length` tokens, the other two are short. The second begins like the first, up to its last
+    `TAIL` tokens. The third has another first token. In a model with an attention window, the short rows end
+    where the window is first full.
     """
     vocabulary = _vocabulary(model, pad_id)
     windows = [w for w in _numbers(model, WINDOWS) if 3 * TAIL < w - 2 < length - 2 * TAIL]
@@ -124,7 +140,7 @@ def texts(model: Any, length: int, pad_id: int = -1) -> tuple[list[int], list[in
 
 
 def plain_logits(model: Any, row: Sequence[int]) -> torch.Tensor:
-    """Logits at the last `TAIL` + 1 tokens of `row` by the plain pass, float32 of shape (TAIL + 1, vocabulary)."""
+    """Return plain logits at the last `TAIL` + 1 tokens of `row`, float32 of shape (TAIL + 1, vocabulary)."""
     kept = _kept(model)
     key, bare = tuple(row), base_of(model) is model
     if bare and key in kept.tails:
@@ -137,10 +153,26 @@ def plain_logits(model: Any, row: Sequence[int]) -> torch.Tensor:
 
 
 def plain_pass(model: Any, row: Sequence[int], **asked: Any) -> Any:
-    """The model's own forward pass over one row of token ids.
+    """Run the model's own forward pass over one row of token ids.
 
-    Raises:
-        StageError: it fails, or its logits are not finite.
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        The model.
+    row : sequence of int
+        Token ids.
+    **asked
+        Further arguments of the model's `forward`.
+
+    Returns
+    -------
+    ModelOutput
+        The model's output for a batch of one row.
+
+    Raises
+    ------
+    StageError
+        The pass fails, or its logits are not finite.
     """
     device = next(model.parameters()).device
     try:
@@ -149,7 +181,7 @@ def plain_pass(model: Any, row: Sequence[int], **asked: Any) -> Any:
         )
     except torch.OutOfMemoryError:
         raise StageError(
-            f"{_name(model)}: no memory for a text of {len(row)} tokens; shorten the texts"
+            f"{_name(model)}: not enough memory for a text of {len(row)} tokens; shorten the texts"
         ) from None
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError) as error:
         raise StageError(
@@ -157,29 +189,45 @@ def plain_pass(model: Any, row: Sequence[int], **asked: Any) -> Any:
         ) from None
     if "logits" in out and not torch.isfinite(out.logits).all():
         raise StageError(
-            f"{_name(model)}: its plain pass over {len(row)} tokens gives what is no finite number; it cannot be measured"
+            f"{_name(model)}: its plain pass over {len(row)} tokens gives values that are not finite, so "
+            "the model cannot be measured; use another model or model.dtype"
         )
     return out
 
 
-def apart(found: torch.Tensor, plain: torch.Tensor, spread: torch.Tensor | None = None) -> float:
-    """Root mean square difference as a share of the spread of `plain` (or of `spread`); infinite where `found` is not finite."""
-    found, plain = found.detach().float().cpu(), plain.detach().float().cpu()
-    off = float(
-        (found - plain).square().mean().sqrt()
+def relative_difference(
+    actual: torch.Tensor, plain: torch.Tensor, spread: torch.Tensor | None = None
+) -> float:
+    """Return the root mean square difference of two tensors as a share of the spread.
+
+    Parameters
+    ----------
+    actual, plain : Tensor
+        The values of a shortcut and of the plain pass, of one shape.
+    spread : Tensor, optional
+        Values whose standard deviation is the unit; default `plain`.
+
+    Returns
+    -------
+    float
+        The difference, at least 0; infinite if `actual` is not finite.
+    """
+    actual, plain = actual.detach().float().cpu(), plain.detach().float().cpu()
+    difference = float(
+        (actual - plain).square().mean().sqrt()
         / (plain if spread is None else spread).std().cpu().clamp(min=1e-12)
     )
-    return off if off == off else float("inf")
+    return difference if difference == difference else float("inf")
 
 
 def base_of(model: Any) -> Any:
-    """The model of transformers inside a PEFT model; any other as it is."""
+    """Return the model of transformers inside a PEFT model; return any other model unchanged."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @contextmanager
-def at_rest(model: Any) -> Iterator[None]:
-    """No dropout or noise, whatever the mode, and no draw from the global generator is lost."""
+def without_noise(model: Any) -> Iterator[None]:
+    """Disable dropout and noise in any mode, and preserve the state of the global random generator."""
     changed = []
     for module in model.modules():
         for name, value in list(vars(module).items()):
@@ -198,57 +246,58 @@ def at_rest(model: Any) -> Iterator[None]:
 
 
 def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Callable[[int], float]) -> Finding:
+    """Compare a shortcut with the plain pass and return the finding."""
     difference, reason = None, ""
-    with at_rest(model):
+    with without_noise(model):
         try:
             try:
                 difference = measure(edge)
             except StageError:
                 if edge == longest:
                     raise
-                difference, edge = measure(longest), longest  # the range ends beyond what the model can read
+                difference, edge = measure(longest), longest  # the range ends beyond the model's context
         except torch.OutOfMemoryError:
             reason = OUT_OF_MEMORY
         except StageError:
             raise
-        except Exception as error:  # whatever a model does with arguments that it does not know
+        except Exception as error:  # a model may raise anything for unknown arguments
             reason = f"it fails: {_line(error)}"
     if difference is not None and not difference < float("inf"):
-        difference, reason = None, "it gives what is no finite number"
+        difference, reason = None, "its output is not finite"
     return Finding(
         shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason
     )
 
 
 def _limit(model: Any, length: int) -> float:
-    """The largest difference that is taken for rounding."""
+    """Return the largest difference that counts as rounding."""
     exact = TOLERANCE.get(next(model.parameters()).dtype)
     return exact if exact is not None else ROUNDINGS * _rounding(model, length)
 
 
 def _rounding(model: Any, length: int) -> float:
-    """How far the plain logits of a text move, as a share of their spread, when each matrix product is rounded otherwise."""
-    row, _, _ = texts(model, length)
+    """Return the relative change of the plain logits if each matrix product is rounded randomly."""
+    row, _, _ = random_rows(model, length)
     draw = torch.Generator().manual_seed(0)
 
-    def otherwise(_: Any, __: Any, output: Any) -> Any:
+    def perturbed(_: Any, __: Any, output: Any) -> Any:
         if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             return output
         noise = torch.rand(output.shape, generator=draw).to(output.device) - 0.5
         return (output.float() * (1 + torch.finfo(output.dtype).eps * noise)).to(output.dtype)
 
     hooks = [
-        m.register_forward_hook(otherwise)
+        m.register_forward_hook(perturbed)
         for m in model.modules()
         if not list(m.children()) and list(m.parameters(False))
     ]
     try:
-        with torch.no_grad(), at_rest(model):
+        with torch.no_grad(), without_noise(model):
             moved = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
     finally:
         for hook in hooks:
             hook.remove()
-    return apart(moved, plain_logits(model, row))
+    return relative_difference(moved, plain_logits(model, row))
 
 
 def _kept(model: Any) -> _Kept:
@@ -260,25 +309,25 @@ def _kept(model: Any) -> _Kept:
 
 
 def _fingerprint(base: Any) -> str:
-    """Hash of the configuration and of each weight's name, shape, dtype and 61 of its values; an adapter's are left out."""
+    """Hash the config and, of each weight but an adapter's, the name, shape, dtype and 61 values."""
     config = {
         k: v for k, v in base.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")
     }
-    seen = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    seen.update(f"{type(base).__name__} {getattr(base.config, '_attn_implementation', None)}".encode())
+    hashed = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    hashed.update(f"{type(base).__name__} {getattr(base.config, '_attn_implementation', None)}".encode())
     for name, weight in base.state_dict().items():
         if "lora_" in name:
             continue
-        seen.update(f"{name.replace('.base_layer', '')} {tuple(weight.shape)} {weight.dtype}".encode())
+        hashed.update(f"{name.replace('.base_layer', '')} {tuple(weight.shape)} {weight.dtype}".encode())
         if weight.numel() and weight.device.type != "meta":
             step = max(1, weight.numel() // 61)
-            seen.update(weight.detach().reshape(-1)[::step].float().cpu().numpy().tobytes())
-    return seen.hexdigest()
+            hashed.update(weight.detach().reshape(-1)[::step].float().cpu().numpy().tobytes())
+    return hashed.hexdigest()
 
 
 @cache
 def _code() -> str:
-    """Hash of the code of the shortcuts: another version of it is proved again."""
+    """Hash the code of the shortcuts: a changed version is compared again."""
     here = Path(__file__).parent
     files = [*here.glob("*.py"), *(here.parents[1] / "train").glob("*.py"), here.parent / "embedder.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
@@ -300,19 +349,19 @@ def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
 
 def _read(path: Path, shortcut: str) -> Finding | None:
     try:
-        found = Finding(**json.loads(path.read_text(encoding="utf-8")))
+        finding = Finding(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return found if found.shortcut == shortcut else None
+    return finding if finding.shortcut == shortcut else None
 
 
-def _write(path: Path, found: Finding) -> None:
-    with suppress(OSError):  # a cache that cannot be written costs time only
-        write_atomic(path, json.dumps(asdict(found)))
+def _write(path: Path, finding: Finding) -> None:
+    with suppress(OSError):  # an unwritable cache only costs time
+        write_atomic(path, json.dumps(asdict(finding)))
 
 
 def _edge(model: Any, longest: int) -> int:
-    """The upper end of the range of lengths that `longest` lies in; a model's own limits and windows end ranges too."""
+    """Return the end of the range that contains `longest`; limits and windows of the model end ranges too."""
     size = SHORTEST
     while size < longest:
         size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
@@ -320,7 +369,7 @@ def _edge(model: Any, longest: int) -> int:
 
 
 def _ends(model: Any, longest: int) -> list[int]:
-    """Lengths from `longest` on at which the model's own limits and windows end a range."""
+    """Return the lengths from `longest` on at which the model's own limits and windows end a range."""
     limits = [limit for limit in _numbers(model, LIMITS) if limit >= longest]
     return limits + [window - 1 for window in _numbers(model, WINDOWS) if window > max(longest, 6 * TAIL)]
 

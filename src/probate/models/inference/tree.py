@@ -14,10 +14,18 @@ from probate.models.inference.prefix import KeyValues, cache_argument, expanded_
 
 @dataclass(frozen=True)
 class OptionTree:
-    """The options' tokens as a prefix tree. Node 0 is the prompt's last token; a leaf needs no input.
+    """The options' tokens as a prefix tree.
 
-    `inputs[n-1]` is the token of inner node n, `parents[n]` its parent, `depths[n]` its distance from node 0,
-    `paths[k]` the (node, next token) pairs whose log-probabilities sum to option k's.
+    Node 0 is the prompt's last token. A leaf needs no input.
+
+    Attributes
+    ----------
+    inputs : list of int
+        `inputs[n-1]` is the token of inner node n.
+    parents, depths : list of int
+        Parent of each node, and its distance from node 0.
+    paths : list of list of tuple
+        `paths[k]` are the (node, next token) pairs whose log-probabilities sum to that of option k.
     """
 
     inputs: list[int]
@@ -55,32 +63,38 @@ def tree_pass(
     pad_id: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """Logits of shape (rows, 1 + nodes of the largest tree, vocabulary); a smaller tree is padded at its end."""
+    """Run one forward pass over prompts and their option trees.
+
+    Returns
+    -------
+    Tensor of shape (rows, 1 + nodes of the largest tree, vocabulary)
+        Logits; smaller trees are padded at the end.
+    """
     ids, mask = pad_left(rows, pad_id, device)
     count, width = ids.shape
     branch = max(len(tree.inputs) for tree in trees)
     total = shared + width + branch
-    seen = torch.zeros((count, width + branch, total), dtype=torch.bool, device=device)
-    seen[:, :, :shared] = True
-    seen[:, :width, shared : shared + width] = torch.ones(
+    visible = torch.zeros((count, width + branch, total), dtype=torch.bool, device=device)
+    visible[:, :, :shared] = True
+    visible[:, :width, shared : shared + width] = torch.ones(
         width, width, dtype=torch.bool, device=device
     ).tril()
-    seen[:, width:, shared : shared + width] = True
-    seen[:, :, shared : shared + width] &= mask.bool()[:, None, :]
+    visible[:, width:, shared : shared + width] = True
+    visible[:, :, shared : shared + width] &= mask.bool()[:, None, :]
     position = (mask.cumsum(1) - 1).clamp(min=0) + shared
     if branch:
-        laid = {id(tree): _laid_out(tree, branch, pad_id) for tree in trees}
+        layouts = {id(tree): _layout(tree, branch, pad_id) for tree in trees}
         inputs, depths, ancestors = (
-            torch.stack(x).to(device) for x in zip(*(laid[id(t)] for t in trees), strict=True)
+            torch.stack(x).to(device) for x in zip(*(layouts[id(t)] for t in trees), strict=True)
         )
         ids = torch.cat([ids, inputs], dim=1)
-        seen[:, width:, shared + width :] = ancestors
+        visible[:, width:, shared + width :] = ancestors
         position = torch.cat([position, position[:, -1:] + depths], dim=1)
     pads = torch.arange(width, device=device)
-    seen[:, pads, shared + pads] = True  # a padding row must see something, or its softmax is NaN
+    visible[:, pads, shared + pads] = True  # a padding row must attend to something, or its softmax is NaN
     dtype = next(model.parameters()).dtype
     bias = torch.zeros((count, 1, width + branch, total), dtype=dtype, device=device)
-    bias.masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+    bias.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
     return model(
         input_ids=ids,
         attention_mask=bias,
@@ -91,8 +105,8 @@ def tree_pass(
     ).logits
 
 
-def _laid_out(tree: OptionTree, branch: int, pad_id: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Input ids (branch,), depths (branch,) and which inner node sees which (branch, branch), padded to `branch`."""
+def _layout(tree: OptionTree, branch: int, pad_id: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return input ids (branch,), depths (branch,) and visibility (branch, branch) of a tree, padded."""
     size = len(tree.inputs)
     inputs = torch.full((branch,), pad_id, dtype=torch.long)
     depths = torch.zeros(branch, dtype=torch.long)

@@ -1,10 +1,11 @@
-"""The shared trunk: frozen lower layers run once for each distinct prefix, for all arms, epochs and evaluations.
+"""The shared trunk: frozen lower layers run once per distinct prefix, for all arms, epochs and evaluations.
 
-Where only the topmost layers are adapted (`training.lora.layers`), the layers below give the same hidden states in every
-arm. They are computed once and kept. Each distinct prefix of a token sequence is a node of a trie with the state of its last
-token; a model cut down to its top layers takes node ids where the whole one takes token ids. Two rows that begin alike have the
-same nodes, so that sharing a prompt's prefix and the tree of options work on nodes as they do on tokens. The results are
-those of the whole model, up to floating-point rounding; a model for which that is not so (`probate.models.inference.proof`) is run whole.
+If only the topmost layers are adapted (`training.lora.layers`), the layers below give the same hidden states
+in every arm. They are computed once and kept. Each distinct prefix of a token sequence is a node of a trie,
+with the state of its last token. A model reduced to its top layers takes node ids instead of token ids. Rows
+with a common prefix share nodes, so shared prompt prefixes and option trees work on nodes as they do on
+tokens. The results equal those of the whole model up to floating-point rounding. A model for which this does
+not hold (`probate.models.inference.proof`) is run whole.
 """
 
 from __future__ import annotations
@@ -22,21 +23,22 @@ from probate.models.inference.proof import base_of
 from probate.models.inference.tree import OptionTree, tree_pass
 
 MOST_BYTES = 2**31
-"""Memory for states; when it is full, they are dropped and made again as they are needed."""
+"""Memory for states in bytes. When it is full, they are dropped and computed again as needed."""
 PAD = 0
-"""The node that stands for padding."""
+"""The node of padding."""
 EMPTY = OptionTree([], [-1], [0], [])
 
 
 class Trunk:
-    """States of the layers below the `top` last ones of one model."""
+    """Hidden states of one model below its `top` last layers."""
 
     def __init__(self, model: Any, top: int) -> None:
-        """Raises ValueError for a model that has no more than `top` layers."""
+        """Create an empty trunk; raise ValueError if the model has no more than `top` layers."""
         layers = _decoder(model).layers
         if not 0 < top < len(layers):
             raise ValueError(
-                f"the model has {len(layers)} layers; at most {len(layers) - 1} of them can be the topmost ones"
+                f"the model has {len(layers)} layers; at most {len(layers) - 1} of them can be the topmost "
+                "ones"
             )
         self.bottom = len(layers) - top
         weight = next(model.parameters())
@@ -47,7 +49,7 @@ class Trunk:
         self._nodes: dict[tuple[int, int], int] = {}
 
     def fresh(self, model: Any) -> Trunk:
-        """An empty trunk of the same layers, with room for a proof."""
+        """Return an empty trunk of the same layers, with room for a comparison."""
         other = Trunk(model, len(_decoder(model).layers) - self.bottom)
         other._most = max(other._most, 2**16)
         return other
@@ -55,28 +57,35 @@ class Trunk:
     def enter(
         self, model: Any, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree] | None = None
     ) -> tuple[list[list[int]], list[OptionTree]] | None:
-        """Rows and trees with node ids as their inputs; new nodes get their states. None where they need more room than there is."""
+        """Map rows and trees to node ids, and compute the states of new nodes.
+
+        Returns
+        -------
+        tuple or None
+            Node ids of the rows, and the trees with node ids as their inputs. None if they need more memory
+            than there is.
+        """
         trees = trees if trees is not None else [EMPTY] * len(rows)
         before = len(self._nodes)
-        found = self._walk(rows, trees)
+        walked = self._walk(rows, trees)
         if len(self._nodes) >= self._most:
             self._nodes.clear()
-            before, found = 0, self._walk(rows, trees)
+            before, walked = 0, self._walk(rows, trees)
         if len(self._nodes) >= self._most:
             self._nodes.clear()
             return None
-        new = [i for i, (nodes, inner) in enumerate(found) if max([*nodes, *inner]) > before]
+        new = [i for i, (nodes, inner) in enumerate(walked) if max([*nodes, *inner]) > before]
         if new:
-            self._fill(model, [list(rows[i]) for i in new], [trees[i] for i in new], [found[i] for i in new])
-        return [nodes for nodes, _ in found], [
-            replace(t, inputs=inner) for t, (_, inner) in zip(trees, found, strict=True)
+            self._fill(model, [list(rows[i]) for i in new], [trees[i] for i in new], [walked[i] for i in new])
+        return [nodes for nodes, _ in walked], [
+            replace(t, inputs=inner) for t, (_, inner) in zip(trees, walked, strict=True)
         ]
 
     def _walk(
         self, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree]
     ) -> list[tuple[list[int], list[int]]]:
-        """Nodes of each row and of the inner nodes of its tree."""
-        found = []
+        """Return the nodes of each row and of the inner nodes of its tree."""
+        walked = []
         for row, tree in zip(rows, trees, strict=True):
             nodes, at = [], PAD
             for token in row:
@@ -86,8 +95,8 @@ class Trunk:
             for token, parent in zip(tree.inputs, tree.parents[1:], strict=True):
                 above = inner[parent - 1] if parent else at
                 inner.append(self._nodes.setdefault((above, token), len(self._nodes) + 1))
-            found.append((nodes, inner))
-        return found
+            walked.append((nodes, inner))
+        return walked
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -96,8 +105,9 @@ class Trunk:
         model: Any,
         rows: list[list[int]],
         trees: list[OptionTree],
-        found: list[tuple[list[int], list[int]]],
+        walked: list[tuple[list[int], list[int]]],
     ) -> None:
+        """Compute and store the states of the nodes in `walked`."""
         device = self._states.device
         if len(self._nodes) >= len(self._states):
             size = min(self._most, 2 * (len(self._nodes) + 1))
@@ -108,7 +118,7 @@ class Trunk:
             shared = shared_prefix(rows)
             prefix = prefix_keys_values(model, rows[0][:shared], device) if shared else []
             if shared:
-                self._states[torch.tensor(found[0][0][:shared], device=device)] = caught[0][0]
+                self._states[torch.tensor(walked[0][0][:shared], device=device)] = caught[0][0]
             lengths = [len(r) - shared + len(t.inputs) for r, t in zip(rows, trees, strict=True)]
             for batch in batches_by_length(
                 lengths, 64, TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
@@ -124,14 +134,14 @@ class Trunk:
                 )
                 width = max(len(rows[i]) - shared for i in batch)
                 for state, i in zip(caught[0], batch, strict=True):
-                    nodes, inner = found[i]
+                    nodes, inner = walked[i]
                     self._states[torch.tensor(nodes[shared:] + inner, device=device)] = torch.cat(
                         [state[width - len(nodes) + shared : width], state[width : width + len(inner)]]
                     )
 
     @contextmanager
     def _below(self, model: Any) -> Iterator[list[torch.Tensor]]:
-        """The model has its lower layers only; the list holds what the last of them gave in the latest pass."""
+        """Reduce the model to its lower layers; the list holds the last layer's output of the latest pass."""
         caught: list[torch.Tensor] = []
 
         def catch(_: Any, __: Any, output: Any) -> None:
@@ -146,7 +156,7 @@ class Trunk:
 
     @contextmanager
     def above(self, model: Any) -> Iterator[None]:
-        """The model has its top layers only, and takes node ids for token ids."""
+        """Reduce the model to its top layers, which take node ids instead of token ids."""
         decoder = _decoder(model)
         embedding = decoder.get_input_embeddings()
         with _cut(model, self.bottom, len(decoder.layers)):
@@ -158,7 +168,7 @@ class Trunk:
 
 
 class _States(torch.nn.Module):
-    """In place of the embedding: the state of each node."""
+    """A replacement of the embedding that returns the state of each node."""
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
@@ -169,7 +179,7 @@ class _States(torch.nn.Module):
 
 
 def make_trunk(base: Any, top: int) -> None:
-    """From now on `base`, which wears no adapter, shares what its layers below the `top` last ones give, if it can be parted."""
+    """Create a shared trunk below the `top` last layers of `base` (without adapter), if it can be split."""
     kept: dict[int, Trunk | None] = base.__dict__.setdefault("_probate_trunks", {})
     if top not in kept:
         try:
@@ -179,7 +189,7 @@ def make_trunk(base: Any, top: int) -> None:
 
 
 def trunk_of(model: Any) -> Trunk | None:
-    """The deepest trunk made for `model` that no adapter it wears reaches into."""
+    """Return the deepest trunk of `model` whose layers have no adapter attached, or None."""
     kept = base_of(model).__dict__.get("_probate_trunks", {})
     for top in sorted(kept):
         trunk = kept[top]
@@ -197,7 +207,7 @@ def _decoder(model: Any) -> Any:
 
 @contextmanager
 def _cut(model: Any, first: int, last: int) -> Iterator[None]:
-    """The model has only its layers `first` to `last` (not included), numbered from 0; it comes back as it was."""
+    """Reduce the model to its layers from `first` up to, not including, `last`; restore it afterwards."""
     decoder = _decoder(model)
     layers, config = decoder.layers, decoder.config
     types = getattr(config, "layer_types", None)

@@ -1,1 +1,1 @@
-"""Models behind an OpenAI-compatible server: asked within a budget, nothing twice, nothing lost."""
+"""Models behind an OpenAI-compatible server, with a budget and a cache of answers."""

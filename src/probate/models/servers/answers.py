@@ -1,4 +1,4 @@
-"""What a server's answer says: its text without the reasoning, or why there is none."""
+"""The text of a server's answer without its reasoning, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ REFUSED = ("content_filter", "refusal")
 
 
 def message(answer: dict[str, Any]) -> tuple[str, str]:
-    """The text of an answer's first choice without its reasoning, and why it is none: refused, cut off, thinking only, or ""."""
+    """Return the text of an answer's first choice.
+
+    Parameters
+    ----------
+    answer : dict
+        The body of a chat completion.
+
+    Returns
+    -------
+    text : str
+        The text without its reasoning.
+    reason : str
+        Why there is no usable text: refused, cut off, thinking only, empty or no choices; "" if there is one.
+    """
     return choice_text(answer["choices"][0])
 
 
 def content_of(choice: dict[str, Any]) -> str:
-    """What a choice says as it stands: a text, or the texts of its parts; "" for anything else."""
+    """Return a choice's unchanged text, or the joined texts of its parts; "" for anything else."""
     content = (choice.get("message") or {}).get("content")
     if isinstance(content, list):  # parts
         content = "".join(
@@ -26,11 +39,11 @@ def content_of(choice: dict[str, Any]) -> str:
 
 
 def choice_text(choice: dict[str, Any]) -> tuple[str, str]:
-    """As `message`, of one choice."""
-    said = choice.get("message") or {}
+    """Return text and reason of one choice, as `message` does."""
+    reply = choice.get("message") or {}
     text, thought = without_thinking(content_of(choice))
     ending = choice.get("finish_reason")
-    if said.get("refusal") or (isinstance(ending, str) and ending in REFUSED):
+    if reply.get("refusal") or (isinstance(ending, str) and ending in REFUSED):
         return text, "refused"
     if text.strip():
         return text, ""

@@ -1,4 +1,4 @@
-"""A server's answer is bounded before it fills memory: bytes are counted as they come, and none are unpacked."""
+"""Limits on the size of a server's answers: bytes are counted on arrival, nothing is decompressed."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-MOST_BYTES = 16_000_000
-"""Of one answer, errors included."""
+MAX_BYTES = 16_000_000
+"""Maximum size of one answer in bytes, error messages included."""
 PLAIN = {"Accept-Encoding": "identity"}
-"""A small packed answer can unpack to any size; so none is asked for, and none is taken."""
+"""Headers that request uncompressed answers, because a small compressed answer can have any size."""
 
 
 class UnboundedAnswer(Exception):
-    """An answer that is larger than `MOST_BYTES`, or packed."""
+    """An answer that is larger than `MAX_BYTES`, or compressed."""
 
 
 async def bound(response: Any) -> None:
-    """Hook of the HTTP client, before an answer is read: lets its stream end with an error at `MOST_BYTES`.
+    """Limit an answer's stream to `MAX_BYTES`; a hook that the HTTP client calls before it reads the answer.
 
-    Raises:
-        UnboundedAnswer: the answer is packed.
+    Raises
+    ------
+    UnboundedAnswer
+        The answer is compressed.
     """
     packed = response.headers.get("content-encoding", "identity").strip().lower()
     if packed not in ("", "identity"):
         raise UnboundedAnswer(
-            f"an answer packed as {packed[:40]!r}, though a plain one was asked for; it was not read"
+            f"the answer is compressed ({packed[:40]!r}) although an uncompressed one was requested; it was "
+            "not read"
         )
     library = sys.modules[
         type(response).__module__.partition(".")[0]
-    ]  # httpx, or what the installed openai uses in its place
+    ]  # httpx, or its replacement in the installed openai
     stream = response.stream
 
     class Bounded(library.AsyncByteStream):  # type: ignore[misc, name-defined]
@@ -37,8 +40,10 @@ async def bound(response: Any) -> None:
             size = 0
             async for part in stream:
                 size += len(part)
-                if size > MOST_BYTES:
-                    raise UnboundedAnswer(f"an answer larger than {MOST_BYTES // 1_000_000} MB, cut off")
+                if size > MAX_BYTES:
+                    raise UnboundedAnswer(
+                        f"the answer is larger than {MAX_BYTES // 1_000_000} MB and was cut off"
+                    )
                 yield part
 
         async def aclose(self) -> None:

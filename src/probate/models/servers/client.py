@@ -1,4 +1,4 @@
-"""Asking a server: a cache on disk keyed by the whole request, retries with jitter (tenacity), one request for equal ones."""
+"""A client for one model behind a server, with a cache on disk and retries with jitter."""
 
 from __future__ import annotations
 
@@ -26,30 +26,41 @@ from probate.models.servers.transport import http_client, unlogged
 from probate.study.server import ApiSpec
 
 Request = dict[str, Any]
-"""The body of a chat completion, but for the model's name."""
+"""The body of a chat completion without the model's name."""
 TURN_TOKENS = 16
-"""Tokens of a turn beside its text, at most."""
+"""Upper bound of a turn's tokens beyond those of its text."""
 SLOWEST = 60.0
-"""Longest wait before another attempt, in seconds; a server's Retry-After may be as long."""
+"""Longest wait before another attempt in seconds, also if the server's Retry-After is longer."""
 
 
 REPLACED = {
     "max_tokens": "max_completion_tokens", "top_logprobs": "", "logprobs": "", "temperature": "", "top_p": "", "seed": "", "stop": "",
 }  # fmt: skip
-"""Parameters that some servers refuse, and what is sent instead; "": nothing."""
+"""Parameters that some servers reject, and their replacement; "": the parameter is omitted."""
 
 
 NO_CHOICES = "no choices"
-"""Ending of what stands for an answer of a server that sends none."""
+"""Finish reason of the placeholder for an answer without choices."""
 EMPTY_ATTEMPTS = 3
 MAYBE_CHARGED = (408, 502, 504, 524)
-"""Statuses of a server that gave up on another behind it, which may have answered and charged."""
-MOST_CHOICES = 1024
-"""Of an answer: more were never asked for."""
+"""Statuses of a gateway that timed out; the server behind it may have answered and charged."""
+MAX_CHOICES = 1024
+"""Maximum number of choices in an answer; more are never requested."""
 
 
 class ApiClient:
-    """Answers of one model. Finished answers lie in `cache`, one file each: a later call, or one after a kill, asks only what is missing."""
+    """A client for one model behind an OpenAI-compatible server.
+
+    Finished answers are cached, one file each. A later call, or a call after an interruption, requests only
+    the missing ones.
+
+    Parameters
+    ----------
+    spec : ApiSpec
+        Address, model, budget and retries.
+    cache : Path
+        Folder of the cached answers.
+    """
 
     def __init__(self, spec: ApiSpec, cache: Path) -> None:
         self.spec = spec.checked()
@@ -64,11 +75,25 @@ class ApiClient:
     def ask(
         self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None] | None = None
     ) -> list[dict[str, Any]]:
-        """The server's answer to each request, in their order; `done(place, answer)` as soon as each stands.
+        """Return the server's answer to each request.
 
-        Raises:
-            StageError: the budget is spent, the server refuses (a wrong key, an unknown model), or a request fails after all attempts. What was answered
-                before is kept.
+        Parameters
+        ----------
+        requests : sequence of dict
+            Bodies of chat completions, without the model's name.
+        done : callable, optional
+            Called with the index of a request and its answer as soon as the answer is available.
+
+        Returns
+        -------
+        list of dict
+            The answers, in the order of `requests`.
+
+        Raises
+        ------
+        StageError
+            The budget is spent, the server rejects the request (wrong key, unknown model), or a request fails
+            after all attempts. Earlier answers stay in the cache.
         """
         with unlogged():
             return asyncio.run(self._ask(requests, done or (lambda *_: None)))
@@ -82,7 +107,7 @@ class ApiClient:
             http_client=http_client(openai),
         )  # fmt: skip
         gate = asyncio.Semaphore(self.spec.concurrency)
-        found: list[dict[str, Any]] = [{} for _ in requests]
+        answers: list[dict[str, Any]] = [{} for _ in requests]
         places: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             places.setdefault(self.key(request), []).append(i)
@@ -92,7 +117,7 @@ class ApiClient:
             answer = self._cached(key)
             if answer is None:
                 async with gate:
-                    if failed:  # one request has failed for good: no other is sent
+                    if failed:  # a request has failed permanently: no other is sent
                         return
                     try:
                         answer = await self._send(client, openai, requests[own[0]])
@@ -101,14 +126,14 @@ class ApiClient:
                         return
                 if (
                     answer["choices"][0].get("finish_reason") != NO_CHOICES
-                ):  # else asked again by a later call
+                ):  # otherwise a later call requests it again
                     await asyncio.to_thread(
                         write_atomic,
                         self._path(key),
                         json.dumps({"request": requests[own[0]], "answer": answer}, ensure_ascii=False),
                     )
             for i in own:
-                found[i] = answer
+                answers[i] = answer
                 done(i, answer)
 
         try:
@@ -117,10 +142,10 @@ class ApiClient:
             await client.close()
         if failed:
             raise failed[0]
-        return found
+        return answers
 
     def key(self, request: Request) -> str:
-        """SHA-256 of the whole request: server, model and body."""
+        """Return the SHA-256 of the whole request: server, model and body."""
         whole = {"url": self.spec.base_url, "model": self.spec.model, **request}
         return hashlib.sha256(json.dumps(whole, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
@@ -131,22 +156,22 @@ class ApiClient:
         try:
             kept = json_value(self._path(key).read_bytes())
         except (OSError, NotJson):
-            return None  # not there, or cut off by a kill: asked again
+            return None  # missing, or truncated by an interruption: requested again
         answer = kept.get("answer") if isinstance(kept, dict) else None
-        return answer if sound(answer) else None
+        return answer if is_valid(answer) else None
 
     def _most(self, request: Request) -> tuple[int, int]:
-        """Tokens that a request can use at most: a token of a prompt has at least one byte."""
+        """Return the most prompt and answer tokens of a request; a token has at least one byte."""
         prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
         return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
 
     def _taken(self, request: Request) -> Request:
-        """The request with what this server refuses replaced or left out."""
+        """Return the request with rejected parameters replaced or omitted."""
         body = {self.refused.get(k, k): v for k, v in request.items()}
         return {k: v for k, v in body.items() if k}
 
     def _replace(self, error: Any, sent: Request) -> bool:
-        """Whether the server named a parameter of the request that can be replaced or left out; said once, in `notes`."""
+        """Replace a parameter that the server's error names, and add a note once; False if there is none."""
         body = error.body if isinstance(error.body, dict) else {}
         body = body["error"] if isinstance(body.get("error"), dict) else body
         param = body.get("param")
@@ -159,25 +184,32 @@ class ApiClient:
             return False
         if param not in self.refused:
             self.refused[param] = REPLACED[param]
-            instead = f"{REPLACED[param]} is sent instead" if REPLACED[param] else "it is left out"
-            self.notes.append(f"{self.spec.base_url} refuses {param}; {instead}")
+            instead = f"{REPLACED[param]} is sent instead" if REPLACED[param] else "it is omitted"
+            self.notes.append(f"{self.spec.base_url} rejects {param}; {instead}")
         return True
 
     def _used(self, usage: Any, most: tuple[int, int]) -> tuple[int, int]:
-        """What the server says that an answer took; all that was set aside where it does not say, or says what cannot be, which is noted once."""
+        """Return the tokens that an answer used according to the server.
+
+        If the server reports no count, or an impossible one, return the reserved maximum, and add a note
+        once.
+        """
         prompt, answer = (
             _count(usage, "prompt_tokens", 1, most[0]),
             _count(usage, "completion_tokens", 0, most[1]),
         )
         if prompt is not None and answer is not None:
             return prompt, answer
-        note = f"{self.spec.base_url} gives no count of tokens, or one that cannot be; the most that was possible is charged instead"
+        note = (
+            f"{self.spec.base_url} reports no count of tokens, or an impossible one; the reserved maximum is "
+            "charged instead"
+        )
         if note not in self.notes:
             self.notes.append(note)
         return most
 
     async def _send(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
-        """The answer to a request, after as many attempts as the settings allow."""
+        """Return the answer to a request, after as many attempts as the settings allow."""
         tenacity: Any = require("tenacity", "api")
         longer = tenacity.wait_exponential(multiplier=self.spec.wait, max=SLOWEST)
         rng = random.Random()  # noqa: S311 (jitter)
@@ -207,21 +239,27 @@ class ApiClient:
             answer: dict[str, Any] = await attempts(attempt)
         except _NoAnswer as last:
             raise StageError(
-                f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} attempts; last: {last}. The same command asks only what is missing"
+                f"{self.spec.base_url}, model {self.spec.model}: no answer after {self.spec.retries + 1} "
+                f"attempts; last: {last}. The same command asks only what is missing"
             ) from None
         return answer
 
     async def _attempt(self, client: Any, openai: Any, request: Request) -> dict[str, Any]:
-        """The answer to a request that is sent once, or once more for each parameter that the server refuses. It is in the ledger before it is sent.
+        """Send a request once, and again for each parameter that the server rejects.
 
-        Raises:
-            _NoAnswer: none, and another attempt may bring one.
-            StageError: none, and no attempt will bring one.
+        The request is in the ledger before it is sent.
+
+        Raises
+        ------
+        _NoAnswer
+            There is no answer, but another attempt may succeed.
+        StageError
+            There is no answer, and no attempt can succeed.
         """
         while True:
             most = self._most(request)
             reserved = self.ledger.reserve(*most)
-            used = most  # until it is known that less was charged
+            used = most  # until the server reports less
             sent = self._taken(request)
             try:
                 self.sent += 1
@@ -232,11 +270,11 @@ class ApiClient:
                 body = hidden(_body(answer))
                 if answered(body):
                     used = self._used(body.get("usage"), most)
-                if sound(body):
+                if is_valid(body):
                     return body
-                raise _NoAnswer("an answer without a message", empty=body.get("choices") == [])
+                raise _NoAnswer("the answer has no message", empty=body.get("choices") == [])
             except TimeoutError:
-                raise _NoAnswer(f"no whole answer in {self.spec.timeout:g} s") from None
+                raise _NoAnswer(f"no complete answer within {self.spec.timeout:g} s") from None
             except (
                 UnboundedAnswer, openai.APIConnectionError, openai.APIResponseValidationError, ValueError, RecursionError,
             ) as error:  # fmt: skip
@@ -259,7 +297,7 @@ class ApiClient:
 
 
 class _NoAnswer(Exception):
-    """Why an attempt brought no answer, the seconds that the server asks to wait, and whether it sent an empty list of choices."""
+    """An attempt without an answer; `wait` in seconds, `empty` if the server sent no choices."""
 
     def __init__(self, why: str, wait: float = 0.0, *, empty: bool = False) -> None:
         super().__init__(why)
@@ -267,7 +305,7 @@ class _NoAnswer(Exception):
 
 
 def _body(answer: Any) -> dict[str, Any]:
-    """An answer as plain JSON values; empty where it is none, such as a page of HTML."""
+    """Return an answer as plain JSON values; empty if it is not one, such as a page of HTML."""
     try:
         body = answer.model_dump(warnings=False)
         body = json_value(json.dumps(body, ensure_ascii=True))
@@ -282,32 +320,32 @@ def _body(answer: Any) -> dict[str, Any]:
 
 
 def answered(body: dict[str, Any]) -> bool:
-    """Whether there is a list of choices in it, which a server charges for."""
+    """Return whether the answer has choices, for which a server charges."""
     return isinstance(body.get("choices"), list) and bool(body["choices"])
 
 
-def sound(body: Any) -> bool:
-    """Whether it is an answer: a list of at most `MOST_CHOICES` choices, each an object with a message that is one."""
-    if not isinstance(body, dict) or not answered(body) or len(body["choices"]) > MOST_CHOICES:
+def is_valid(body: Any) -> bool:
+    """Return whether this is an answer with at most `MAX_CHOICES` choices, each an object with a message."""
+    if not isinstance(body, dict) or not answered(body) or len(body["choices"]) > MAX_CHOICES:
         return False
     return all(isinstance(c, dict) and isinstance(c.get("message"), dict) for c in body["choices"])
 
 
 def _retry_after(error: Any) -> float:
-    """Seconds of a Retry-After, which is a number or a date."""
-    said = str(error.response.headers.get("retry-after", "")).strip()
+    """Return the seconds in a Retry-After header, which is a number or a date."""
+    header = str(error.response.headers.get("retry-after", "")).strip()
     try:
-        seconds = float(said)
+        seconds = float(header)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
         except (TypeError, ValueError, IndexError):
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 
 
 def _never_sent(error: Exception) -> bool:
-    """Whether no connection was made, so that nothing can have been charged."""
+    """Return whether no connection was made, so that nothing can have been charged."""
     return type(error.__cause__).__name__ in (
         "ConnectError",
         "ConnectTimeout",
@@ -317,19 +355,19 @@ def _never_sent(error: Exception) -> bool:
 
 
 def _count(usage: Any, name: str, least: int, most: int) -> int | None:
-    """Tokens used as the server counts them; None where it does not say, or says what cannot be."""
-    said = usage.get(name) if isinstance(usage, dict) else None
+    """Return the server's count of tokens; None if it is missing or impossible."""
+    count = usage.get(name) if isinstance(usage, dict) else None
     if (
-        isinstance(said, bool)
-        or not isinstance(said, (int, float))
-        or not least <= said <= most
-        or said != int(said)
+        isinstance(count, bool)
+        or not isinstance(count, (int, float))
+        or not least <= count <= most
+        or count != int(count)
     ):
         return None
-    return int(said)
+    return int(count)
 
 
 def _short(error: Exception) -> str:
-    """An error in one line, without the key, should a server send it back."""
+    """Return an error in one line, without the key."""
     text = " ".join(hide(str(error)).split())
     return text if len(text) <= 200 else f"{text[:199]}…"

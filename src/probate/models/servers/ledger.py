@@ -1,7 +1,8 @@
-"""A budget in tokens and money that is reserved on disk before it is spent, so that no run, rerun or second process overruns it.
+"""A budget in tokens and money that is reserved on disk before it is spent.
 
-One file a run folder, one line an event: what a request can use at most is written before it is sent, what it used after its answer. A kill between
-the two leaves the reservation charged.
+No run, rerun or second process can exceed it. Each run folder has one file with one line per event: the most
+that a request can use is written before the request is sent, and its actual use after the answer. If the
+process is killed in between, the reservation stays charged.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from probate.core.files import write_atomic
 from probate.study.server import ApiSpec
 
 LEDGER, SHARED = "api-ledger.jsonl", "api-ledger.shared"
-"""A run folder's ledger; and what says of a pair of a grid that it has none of its own."""
+"""File name of a run folder's ledger, and of the marker in a grid's pair that uses the grid's ledger."""
 VERSION = 1
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
-BINARY = getattr(os, "O_BINARY", 0)  # of Windows: a line ends with the one byte that was written
+BINARY = getattr(os, "O_BINARY", 0)  # Windows only: keep line ends as written
 
 
 class Amount(NamedTuple):
@@ -53,33 +54,37 @@ class Amount(NamedTuple):
 
 @dataclass(frozen=True)
 class Reservation:
-    """What a request under way may use at most; `id` is its name in the file."""
+    """The most that a pending request can use; `id` is its name in the file."""
 
     id: str
     most: Amount
 
 
 def ledger_path(folder: Path) -> Path:
-    """The ledger of a run folder: its own, or where it is a pair of a grid (`share_ledger`) that of the grid, the folder that it lies in.
+    """Return the ledger of a run folder; a pair of a grid uses the ledger of its grid (`share_ledger`).
 
-    Raises:
-        InputError: a pair that has a ledger of its own, too, and either would forget what the other holds.
+    Raises
+    ------
+    InputError
+        A pair has a ledger of its own as well, so that neither would be complete.
     """
     own = folder / LEDGER
     if not os.path.lexists(folder / SHARED):
         return own
     if os.path.lexists(own):
         raise InputError(
-            f"{own}: the ledger of its grid counts for it, too, and a budget counts one; start a new folder (--out)"
+            f"{own}: its grid already has a ledger, and a budget uses only one; start a new folder (--out)"
         )
     return folder.absolute().parent / LEDGER
 
 
 def share_ledger(grid: Path, spec: ApiSpec, pairs: Iterable[Path]) -> None:
-    """Begin the ledger of a grid, for all its pairs.
+    """Create the ledger of a grid, for all its pairs.
 
-    Raises:
-        InputError: a pair has a ledger of its own.
+    Raises
+    ------
+    InputError
+        A pair has a ledger of its own.
     """
     Ledger(spec, grid / LEDGER).begin()
     for pair in pairs:
@@ -88,22 +93,22 @@ def share_ledger(grid: Path, spec: ApiSpec, pairs: Iterable[Path]) -> None:
 
 
 class Ledger:
-    """What was spent by all that share the file, and what requests under way, or cut off by a kill, may have spent.
+    """Amounts spent by all who share the file, or reserved by pending and interrupted requests.
 
     Parameters
     ----------
-    spec
+    spec : ApiSpec
         The budget and the prices.
-    path
-        The file; made by the first reservation.
-    kept
-        Answers that lie in the cache: fewer requests than that in the ledger, and it is not whole.
+    path : Path
+        The file. The first reservation creates it.
+    kept : int, default=0
+        Number of answers in the cache. If the ledger has fewer requests, it is incomplete.
     """
 
     def __init__(self, spec: ApiSpec, path: Path, kept: int = 0) -> None:
         self.spec, self.path, self.kept = spec, path, kept
         self.settled, self.spent = Amount(), Amount()
-        """Of all who share the file, and of this object."""
+        """Amounts spent by all who share the file, and by this object."""
         self._open: dict[str, Amount] = {}
         self._requests = 0
         self._unknown = False
@@ -116,61 +121,77 @@ class Ledger:
 
     @property
     def charged(self) -> Amount:
-        """Spent, and set aside."""
+        """Return the amount that is spent or reserved."""
         total = self.settled
         for most in self._open.values():
             total = total.plus(most)
         return total
 
     def begin(self) -> None:
-        """Make the file where there is none, and read what it holds."""
+        """Create the file if it is missing, and read it."""
         with self._held():
             pass
 
     def reserve(self, prompt: int, answer: int) -> Reservation:
-        """Set aside, on disk, what a request can use at most.
+        """Reserve the most that a request can use, on disk.
 
-        Raises:
-            StageError: it would overrun the budget; says what was spent and what there is.
-            InputError: the ledger is not as it was written, or does not cover the answers that are there.
+        Parameters
+        ----------
+        prompt, answer : int
+            Maximum tokens of the prompt and of the answer.
+
+        Returns
+        -------
+        Reservation
+            To be passed to `settle`.
+
+        Raises
+        ------
+        StageError
+            The request could exceed the budget; the message states what was spent and what is available.
+        InputError
+            The ledger was changed, or does not cover the cached answers.
         """
         most = Amount(prompt, answer, self.price(prompt, answer))
         with self._held() as handle:
             self._check(most)
-            found = Reservation(secrets.token_hex(8), most)
-            self._append(handle, "reserved", found.id, most, sync=True)
-            return found
+            reservation = Reservation(secrets.token_hex(8), most)
+            self._append(handle, "reserved", reservation.id, most, sync=True)
+            return reservation
 
     def settle(self, reservation: Reservation, prompt: int, answer: int) -> None:
-        """Book what a request used; the rest of what it had set aside is free again."""
+        """Record what a request used, and release the rest of its reservation."""
         used = Amount(prompt, answer, self.price(prompt, answer))
         with self._held() as handle:
             self._append(
                 handle, "used", reservation.id, used, sync=False
-            )  # lost by a power cut: the reservation stands
+            )  # after a power cut the reservation remains
             self.spent = self.spent.plus(used)
 
     def _check(self, most: Amount) -> None:
         tokens, money, now = self.spec.max_tokens_total, self.spec.max_cost, self.charged
         if (tokens is not None or money is not None) and (self._unknown or self.kept > self._requests):
             raise InputError(
-                f"{self.path}: it does not hold all requests whose answers lie in api-cache, so what was spent is not known; put the whole file back, "
+                f"{self.path}: it does not hold all requests whose answers lie in api-cache, so what was "
+                "spent is not known; put the whole file back, "
                 "start a new folder (--out), or leave the budget out"
             )
         if tokens is not None and now.tokens + most.tokens > tokens:
             raise StageError(
-                f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, another request may take {most.tokens:,}; "
+                f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, another request "
+                f"may take {most.tokens:,}; "
                 "raise max_tokens_total to go on (what was answered is kept)"
             )
         if money is not None and now.money + most.money > money:
             raise StageError(
-                f"api budget: {now.money:.4f} of {money:g} is spent or set aside, another request may take {most.money:.4f}; "
+                f"api budget: {now.money:.4f} of {money:g} is spent or set aside, another request may take "
+                f"{most.money:.4f}; "
                 "raise max_cost to go on (what was answered is kept)"
             )
 
     @contextmanager
     def _held(self) -> Iterator[int]:
-        """The file, held against other threads and processes, and read to its end."""
+        """Lock the file against other threads and processes, and read it to its end."""
 
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,20 +203,23 @@ class Ledger:
                 finally:
                     os.close(handle)
         except OSError as error:
-            path = error.filename or self.path  # the lock, where it is that
+            path = error.filename or self.path  # or the lock's
             if error.errno == errno.ELOOP:
                 raise InputError(
-                    f"{path}: a symbolic link, through which nothing is written; remove it"
+                    f"{path}: a symbolic link; nothing is written through links, so remove it"
                 ) from None
             raise StageError(
-                f"{path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked without it; make room or mend the rights"
+                f"{path}: the ledger cannot be written ({error.strerror or error}), and nothing is asked "
+                "without it; make room or mend the rights"
             ) from None
 
     def _catch_up(self, handle: int) -> None:
-        """Read what was added since the last call."""
+        """Read the lines that were added since the last call."""
         now = os.fstat(handle)
         if not stat.S_ISREG(now.st_mode):
-            raise InputError(f"{self.path}: no regular file; remove it, or choose another folder with --out")
+            raise InputError(
+                f"{self.path}: this is not a regular file; remove it, or choose another folder with --out"
+            )
         if self._file not in (None, (now.st_dev, now.st_ino)) or now.st_size < self._at:
             raise self._changed()
         self._file = now.st_dev, now.st_ino
@@ -213,7 +237,11 @@ class Ledger:
             _sync_folder(self.path.parent)
 
     def _mend(self, handle: int, torn: bytes) -> None:
-        """A last line without its end: kept if only the end is missing; else cut off by a kill, before a request was sent or while one was settled."""
+        """Repair a last line without a line end.
+
+        A complete line is kept. A line that was cut off by a kill, before its request was sent or during
+        `settle`, is removed.
+        """
         try:
             entry = json.loads(torn)
             whole = isinstance(entry, dict) and entry.get("seal") == self._sealed(entry)
@@ -228,14 +256,16 @@ class Ledger:
         os.fsync(handle)
 
     def _sealed(self, entry: dict[str, Any]) -> str:
-        """What ends a line: a hash of it and of the lines before."""
+        """Return the seal of a line: a hash of the line and of those before it."""
         return digest(self._seal, {k: v for k, v in entry.items() if k != "seal"})[:32]
 
     def _take(self, line: bytes) -> None:
-        """Book one line.
+        """Record one line.
 
-        Raises:
-            InputError: it is none that Probate wrote here.
+        Raises
+        ------
+        InputError
+            Probate did not write this line here.
         """
         try:
             entry = json.loads(line)
@@ -253,7 +283,7 @@ class Ledger:
         self._line += 1
 
     def _book(self, what: str, name: str, amount: Amount) -> None:
-        if not amount.money:  # asked without a price: counted at the one that there is now, not as free
+        if not amount.money:  # requested without a price: the current price is used
             amount = amount._replace(money=self.price(amount.prompt, amount.answer))
         if what == "reserved" and name not in self._open:
             self._open[name] = amount
@@ -280,34 +310,44 @@ class Ledger:
 
     def _changed(self) -> InputError:
         return InputError(
-            f"{self.path}, line {self._line + 1}: not as Probate wrote it, so what was spent is not known; put the file back as it was, "
+            f"{self.path}, line {self._line + 1}: not as Probate wrote it, so what was spent is not known; "
+            "put the file back as it was, "
             "or start a new folder (--out)"
         )
 
 
 def read_ledger(path: Path, spec: ApiSpec | None = None) -> Ledger | None:
-    """What the ledger at `path` holds, for showing, at the prices of `spec`; None where there is none. Nothing is written.
+    """Read the ledger at `path` for display, at the prices of `spec`, without writing to it.
 
-    Raises:
-        InputError: it is not as it was written, or no file that can be read.
+    Returns
+    -------
+    Ledger or None
+        None if there is no such file.
+
+    Raises
+    ------
+    InputError
+        The ledger was changed, or is not a readable file.
     """
-    found = Ledger(spec or ApiSpec(model="-"), path)
+    ledger = Ledger(spec or ApiSpec(model="-"), path)
     try:
         handle = os.open(path, os.O_RDONLY | NOFOLLOW | BINARY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}); mend its rights, or remove it if it is a link"
+            f"{path}: cannot be read ({error.strerror}); fix its permissions, or remove it if it is a link"
         ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InputError(f"{path}: no regular file; remove it, or choose another folder with --out")
-        for line in _read(handle, 0).split(b"\n")[:-1]:  # a torn last line counts only once it is mended
-            found._take(line)
+            raise InputError(
+                f"{path}: this is not a regular file; remove it, or choose another folder with --out"
+            )
+        for line in _read(handle, 0).split(b"\n")[:-1]:  # an incomplete last line is not counted
+            ledger._take(line)
     finally:
         os.close(handle)
-    return found
+    return ledger
 
 
 def _read(handle: int, start: int) -> bytes:
@@ -319,10 +359,12 @@ def _read(handle: int, start: int) -> bytes:
 
 
 def _amount(entry: dict[str, Any]) -> Amount:
-    """Of a line; tokens are whole and not negative, money is a finite number.
+    """Return the amount of a line. Tokens are integers of at least 0, money is a finite number.
 
-    Raises:
-        ValueError: it is none.
+    Raises
+    ------
+    ValueError
+        The line has no valid amount.
     """
     prompt, answer, money = entry["prompt"], entry["answer"], entry["money"]
     if type(prompt) is not int or type(answer) is not int or type(money) is not float:
@@ -333,7 +375,7 @@ def _amount(entry: dict[str, Any]) -> Amount:
 
 
 def _sync_folder(folder: Path) -> None:
-    """That a new file is in its folder survives a power cut; Windows opens no folders."""
+    """Sync a folder, so that a new file in it survives a power cut; Windows opens no folders."""
     if os.name != "nt":
         handle = os.open(folder, os.O_RDONLY)
         try:

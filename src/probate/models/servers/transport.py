@@ -1,4 +1,4 @@
-"""How requests travel: to the named address only, with the headers that they need, answers bounded, and nothing of them in a log."""
+"""HTTP transport: requests go only to the named address, with few headers, and nothing is logged."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from probate.models.servers.bounds import bound
 HEADERS = {
     "host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding", "user-agent", "authorization",
 }  # fmt: skip
-"""All that a server is sent; the official client adds some of its own, from the environment too."""
+"""Headers that are sent; those that the official client adds, also from the environment, are removed."""
 OWN = {"openai-organization", "openai-project"}
-"""For the vendor whose they are."""
+"""Headers that only their vendor receives."""
 OWNER = "api.openai.com"
 LOGGERS = ("openai", "httpx", "httpcore", "httpx2", "httpcore2")
-"""Of the official client and of what it speaks by, whichever it has."""
+"""Loggers of the official client and of its HTTP libraries."""
 
 
 def http_client(openai: Any) -> Any:
-    """A client that follows no redirect: prompts go to no other server."""
+    """Return a client that follows no redirects, so that prompts go to no other server."""
 
     async def strip(request: Any) -> None:
         sent = HEADERS | OWN if request.url.host == OWNER else HEADERS
@@ -35,7 +35,7 @@ def http_client(openai: Any) -> Any:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Within it, the libraries that speak with servers log nothing: headers and reasons are a server's own words."""
+    """Disable logging of the HTTP libraries, because headers and reasons contain a server's own words."""
     names = {*LOGGERS, *(name for name in logging.root.manager.loggerDict if name.startswith(LOGGERS))}
     levels = [(logger, logger.level) for logger in map(logging.getLogger, sorted(names))]
     for logger, _ in levels:

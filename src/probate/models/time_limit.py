@@ -1,4 +1,4 @@
-"""A bound in time for code of a library that is given a stranger's input."""
+"""A time limit for library code that processes untrusted input."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the block after `seconds`. Has no effect outside the main thread, or where the caller has a timer of their own."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block after `seconds`.
+
+    The limit has no effect outside the main thread, or if the caller already has a timer.
+    """
     if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
 
     def stop(*_: object) -> None:
-        raise TimeoutError(f"no end after {seconds:g} s")
+        raise TimeoutError(f"not finished after {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
