@@ -18,7 +18,7 @@ from probate.data.packs import load_pack, pack_names
 from probate.stats import macro_f1
 from probate.study.schema import Analysis
 from probate.tasks.catalogue import load_task, task_class
-from probate.tasks.choice import encode
+from probate.tasks.choice import encode_item
 from probate.tasks.text import TextSpec, text_task
 from probate.testing import check_pack, check_task, sample_context
 
@@ -43,7 +43,7 @@ def test_bundled_items_are_balanced_and_matched(name):
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_scored_tokens_spell_the_whole_label_in_every_script(name, language, lm):
     items = load_task(name, {"language": language, "limit": 2}).items(sample_context())
-    _, options = encode(lm, items[0], 512)
+    _, options = encode_item(lm, items[0], 512)
     for text, ids in zip(items[0].options, options, strict=True):
         assert lm.decode(ids) == text and ids[-1] in lm.stop_ids
 

@@ -17,7 +17,7 @@ from probate.stats.calibration import calibration
 from probate.stats.groups import parse_rates
 from probate.stats.information import information
 from probate.stats.measure import Measure
-from probate.stats.values import Question, compare
+from probate.stats.values import Question, compare_shares
 from probate.study.schema import Analysis
 from probate.tasks import values as why_values
 
@@ -76,13 +76,13 @@ def test_parse_rates_name_the_worst_arm():
 
 def test_a_model_without_a_share_on_any_answer_has_no_distance():
     question = Question("X", "q", ("Yes", "No", "Don't know"), (0.5, 0.5, 0.0))
-    none = compare(question, (0.0, 0.0, 1.0))
+    none = compare_shares(question, (0.0, 0.0, 1.0))
     assert np.isnan([none.distance, none.entropy[0]]).all() and not none.collapsed
-    found = why_values.report([none, compare(question, (0.5, 0.5, 0.0))], [])
+    found = why_values.report([none, compare_shares(question, (0.5, 0.5, 0.0))], [])
     assert (
         found["undefined"] == 1
         and found["countries"][0]["n"] == 1
-        and "1 comparisons left out" in "\n".join(why_values.lines(found))
+        and "1 comparisons left out" in "\n".join(why_values.sentences(found))
     )
     with pytest.raises(InputError, match="no share on any option"):
         why_values.report([none], [])

@@ -29,7 +29,7 @@ from probate.models.embedded import cache_dir, proof_dir
 from probate.models.lm import LM
 from probate.stats.imbalance import UNCLEAR, detect
 from probate.tasks.base import Task, TaskContext
-from probate.tasks.choice import ChoiceTask, encode
+from probate.tasks.choice import ChoiceTask, encode_item
 
 
 def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int = 3) -> TaskContext:
@@ -128,7 +128,7 @@ def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
             f"{item.id}: two options are equal once case and spaces are set aside",
         )
     for item in {i.options: i for i in task.items(context)}.values():
-        for option, ids in zip(item.options, encode(lm, item, context.max_length)[1], strict=True):
+        for option, ids in zip(item.options, encode_item(lm, item, context.max_length)[1], strict=True):
             _expect(
                 lm.decode(ids).strip() == option.strip(), f"the tokens of option '{option}' do not spell it"
             )

@@ -18,7 +18,7 @@ from probate.stats.contrast import Estimate
 from probate.stats.measure import Measure
 
 
-def typical(measure: Measure, outcomes: pd.DataFrame) -> float:
+def typical_amount(measure: Measure, outcomes: pd.DataFrame) -> float:
     """Geometric mean of the usable amounts of all arms; NaN where the measure is none of amounts, or an amount is not above 0: they count as they are then."""
     if measure.scale != "log" or outcomes.empty:
         return float("nan")
@@ -27,7 +27,7 @@ def typical(measure: Measure, outcomes: pd.DataFrame) -> float:
     return float(np.exp(np.log(amounts).mean())) if len(amounts) and (amounts > 0).all() else float("nan")
 
 
-def on_scale(measure: Measure, middle: float) -> Measure:
+def on_log_scale(measure: Measure, middle: float) -> Measure:
     """The measure with values on the log scale at the typical amount `middle`; as it is where that is NaN."""
     if not np.isfinite(middle):
         return measure
@@ -40,7 +40,7 @@ def on_scale(measure: Measure, middle: float) -> Measure:
     return replace(measure, values=values)
 
 
-def told(e: Estimate, middle: float, *, level: bool) -> Estimate:
+def with_scale(e: Estimate, middle: float, *, level: bool) -> Estimate:
     """The estimate with its scale in the name of the interval; of a level, turned back into a geometric mean."""
     if not np.isfinite(middle):
         return e

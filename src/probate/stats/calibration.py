@@ -54,7 +54,7 @@ def calibration(
         (a, b), (c, d) = (
             [_distance(side, other) for side in (sampled, greedy)] for other in (trained, truth)
         )
-        found.append(Calibration(group, len(own), a, b, c, d, bound(a, ratio), bound(b, ratio)))
+        found.append(Calibration(group, len(own), a, b, c, d, drift_bound(a, ratio), drift_bound(b, ratio)))
     return found
 
 
@@ -72,7 +72,7 @@ def _distance(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.abs(p / p.sum() - q).sum() / 2)
 
 
-def bound(error: float, ratio: float) -> float:
+def drift_bound(error: float, ratio: float) -> float:
     """The farthest that labels can drift from D_o's if each model labels a share γ of its successor's data and errs by at most `error`.
 
     dₜ ≤ error + γ·dₜ₋₁, since the training data are a mix of D_o and the last model's labels; so dₜ ≤ error·(1 − γᵗ)/(1 − γ) ≤ error/(1 − γ). In the

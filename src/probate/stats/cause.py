@@ -13,7 +13,7 @@ FEWEST = 8
 
 
 @dataclass(frozen=True)
-class Together:
+class RankCorrelation:
     """Spearman's correlation over `n` arms, partial on γ where it varies, with its interval and two-sided p; NaN where it cannot be told."""
 
     n: int
@@ -23,9 +23,9 @@ class Together:
     p: float
 
 
-def together(
+def partial_spearman(
     x: Sequence[float], y: Sequence[float], ratio: Sequence[float], confidence: float = 0.95
-) -> Together:
+) -> RankCorrelation:
     """How far `x` and `y` go together over arms with the given γ; arms where one of them is NaN are left out.
 
     The ranks of both are freed from the ranks of γ by regression, then correlated. The interval is Fisher's z with the variance
@@ -36,7 +36,7 @@ def together(
     table = table[:, np.isfinite(table).all(0)]
     n = table.shape[1]
     if n < FEWEST or min(np.ptp(table[0]), np.ptp(table[1])) == 0:
-        return Together(n, *[float("nan")] * 4)
+        return RankCorrelation(n, *[float("nan")] * 4)
     ranks = np.array([rankdata(row) for row in table])
     ranks -= ranks.mean(1, keepdims=True)
     given = int(np.ptp(table[2]) > 0)
@@ -44,11 +44,11 @@ def together(
         ranks[:2] -= np.outer(ranks[:2] @ ranks[2] / (ranks[2] @ ranks[2]), ranks[2])
     size = np.sqrt((ranks[:2] ** 2).sum(1))
     if min(size) < 1e-9:
-        return Together(n, *[float("nan")] * 4)
+        return RankCorrelation(n, *[float("nan")] * 4)
     rho = float(np.clip(ranks[0] @ ranks[1] / np.prod(size), -1, 1))
     inside = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
     half = norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3 - given))
     freedom = n - 2 - given
     p = float(2 * t.sf(abs(inside) * np.sqrt(freedom / (1 - inside**2)), freedom))
     low, high = np.tanh(np.arctanh(inside) - half), np.tanh(np.arctanh(inside) + half)
-    return Together(n, rho, float(low), float(high), p)
+    return RankCorrelation(n, rho, float(low), float(high), p)

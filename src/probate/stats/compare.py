@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probate.stats import macro_f1, spread
-from probate.stats.contrast import EMPTY, NAN, Estimate, before_after, contrast, difference
+from probate.stats.contrast import EMPTY, NAN, Estimate, before_after, contrast, paired_difference
 from probate.stats.groups import group_means
 from probate.stats.measure import Measure
 from probate.stats.usable import Asked
@@ -31,7 +31,7 @@ def comparisons(measure: Measure) -> list[str]:
     return [*(f"{group} − rest" for group in measure.sides), ANY]
 
 
-def needed(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
+def needed_sides(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
     """Sides, by their index, without which a comparison is undefined: its own, and of a measure with more than two those that are asked about at all.
 
     So neither the rest nor all groups together are ever taken over fewer groups because one of them has no usable answer.
@@ -78,7 +78,7 @@ def levels(
         gaps = [g for _, g in means if np.isfinite(g)]
         yield "gap", pair, pair, _at(gaps, contrast(frames, analysis, paired=False, share=share))
     elif len(sides) > 2:
-        whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has(f, asked.sides)]
+        whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has_sides(f, asked.sides)]
         own_frames = [f for f, _ in whole]
         for side, group in enumerate(sides):
             pair = f"{group} − rest"
@@ -116,21 +116,21 @@ def changes(
     elif len(sides) == 1:
         yield ALL, contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=share)
     elif len(sides) == 2:
-        common = [difference(a, b) for a, b in pairs]
+        common = [paired_difference(a, b) for a, b in pairs]
         yield f"{sides[0]} − {sides[1]}", contrast(common, analysis, paired=True, share=share)
     else:
-        found = [d for d in (difference(*pair) for pair in pairs) if has(d, asked.sides)]
-        together = spread.together(
+        found = [d for d in (paired_difference(*pair) for pair in pairs) if has_sides(d, asked.sides)]
+        together = spread.simultaneous_estimates(
             {g: [spread.against_rest(d, i) for d in found] for i, g in enumerate(sides) if i in asked.sides},
             analysis,
             lambda frames, own: contrast(frames, own, paired=True, share=share),
         )
         for group in sides:
             yield f"{group} − rest", together.get(group, EMPTY)
-        yield ANY, spread.surest(together)
+        yield ANY, spread.smallest_p(together)
 
 
-def has(frame: pd.DataFrame, sides: Collection[int]) -> bool:
+def has_sides(frame: pd.DataFrame, sides: Collection[int]) -> bool:
     """Whether the frame has a value of each side."""
     return set(sides) <= set(frame["side"])
 

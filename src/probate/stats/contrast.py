@@ -63,7 +63,7 @@ PART = "part"
 """Columns of this name and a number: what each arm adds to `value`. A frame without them is of one arm."""
 
 
-def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+def paired_difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     """Paired by item: value in `after` minus value in `before`, for items that both have; a part for each of the two arms."""
     joined = after.merge(before, on=["item_id", "side"], suffixes=("", "_before"))
     own, other = joined["value"], -joined["value_before"]
@@ -213,7 +213,9 @@ def _over_seeds(
     influence = np.array([resample.influences(own) for own in tables])
     found, freedom = resample.covariance(influence, members, dyads and dyads.padded(len(more)))
     middle = resample.estimate(np.concatenate([table, more]))
-    low, high, p, within = over_seeds(value, seeds.shared(found), parts, freedom, analysis, middle=middle)
+    low, high, p, within = over_seeds(
+        value, seeds.shared_variance(found), parts, freedom, analysis, middle=middle
+    )
     interval = (
         "items and seeds, Cochran and Cox's t"
         + (", members of several pairs counted once" if dyads else "")
@@ -241,9 +243,9 @@ def over_seeds(
     is stretched to hold `value`.
     """
     count, middle = parts.shape[1], value if middle is None else middle
-    spread, known = seeds.of_arms(parts)
+    spread, known = seeds.seed_variance(parts)
     alpha = 1 - analysis.confidence
-    own = sequential.level(count, analysis.planned_seeds or 0, alpha)
+    own = sequential.stage_level(count, analysis.planned_seeds or 0, alpha)
 
     def ends(confidence: float) -> tuple[float, float]:
         half = float(seeds.half_width(items, spread, freedom, known, confidence))

@@ -25,8 +25,8 @@ from probate.stats.contrast import (
     cluster_table,
     clusters,
     contrast,
-    difference,
     dyads_of,
+    paired_difference,
     pseudo_outcomes,
 )
 from probate.study.schema import Analysis
@@ -55,14 +55,14 @@ def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis:
         parts = {(r, OWN): curve[r][seed] for r in ratios} | {
             (r, REFERENCE): reference[r][seed] for r in ratios
         }
-        frames.append(combined(parts, weights))
+        frames.append(weighted_sum(parts, weights))
     return contrast(frames, analysis, paired=True, share=False)
 
 
 OWN, REFERENCE = "own", "reference"
 
 
-def combined(
+def weighted_sum(
     frames: Mapping[tuple[float, str], pd.DataFrame], weights: Mapping[tuple[float, str], float]
 ) -> pd.DataFrame:
     """Σ weight × value of each item and side that all frames have, by (γ, `OWN` or `REFERENCE`); a part for the biased arms together and one for their references.
@@ -105,7 +105,7 @@ def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Anal
         for own, side in ((OWN, 1.0), (REFERENCE, -1.0))
     }
     frames = [
-        combined(
+        weighted_sum(
             {(r, own): (curve if own == OWN else reference)[r][s] for r in doses for own in (OWN, REFERENCE)},
             weights,
         )
@@ -158,7 +158,7 @@ def threshold(
     """
     doses = sorted(r for r in curve if r > 0 and r in reference)
     shared = set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)) if doses else set()
-    by_seed = {s: [difference(curve[r][s], reference[r][s]) for r in doses] for s in sorted(shared)}
+    by_seed = {s: [paired_difference(curve[r][s], reference[r][s]) for r in doses] for s in sorted(shared)}
     by_seed = {s: frames for s, frames in by_seed.items() if all({0, 1} <= set(f["side"]) for f in frames)}
     kept = [*by_seed.values()]
     if len(kept) < 2:
@@ -169,7 +169,7 @@ def threshold(
         2, 0, 1
     )
     missing = [p for p in planned if p > 0 and p not in doses]
-    return passage(
+    return first_crossing(
         doses,
         tables,
         np.array([_averaged([own[d] for own in kept], names) for d in range(len(doses))]),
@@ -206,10 +206,12 @@ class Arms:
 
     def spread(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Variance of weighted sums of the changes, and its degrees of freedom. `weights`: (sums, doses)."""
-        return seeds_t.summed(np.einsum("sd,pde,se->ps", weights, self.covariance, weights), self.seeds)
+        return seeds_t.summed_variance(
+            np.einsum("sd,pde,se->ps", weights, self.covariance, weights), self.seeds
+        )
 
 
-def passage(
+def first_crossing(
     doses: Sequence[float],
     tables: np.ndarray,
     averaged: np.ndarray,
@@ -237,13 +239,13 @@ def passage(
     the highest; the estimate is always left.
     """
     if arms is None:
-        arms = Arms.of(resample.difference(tables.sum(2))[None])
+        arms = Arms.of(resample.mean_difference(tables.sum(2))[None])
     curve = _Curve.of(doses, tables, averaged, arms, dyads)
     seeds, n = tables.shape[1], tables.shape[2]
-    point = _crossing(doses, curve.value[1:], budget, missing)
+    point = _interpolated_crossing(doses, curve.value[1:], budget, missing)
     if np.isnan(point):
         return _none(budget, "", n, seeds)
-    alpha = sequential.level(seeds, analysis.planned_seeds or 0, 1 - analysis.confidence)
+    alpha = sequential.stage_level(seeds, analysis.planned_seeds or 0, 1 - analysis.confidence)
     beyond = curve.beyond(budget)
     left: list[float] = [point]
     at = [0.0, *doses]
@@ -277,7 +279,7 @@ def _ends(along: np.ndarray, margin: np.ndarray) -> list[float]:
     return found
 
 
-def said(low: float, high: float) -> str:
+def interval_note(low: float, high: float) -> str:
     """What an infinite end of a threshold's interval means, in words; empty where both are finite."""
     if np.isfinite(high):
         return ""
@@ -327,7 +329,10 @@ class _Curve:
             resample.covariance(np.einsum("d,dsi->si", w, self.influence), self.members, self.dyads)
             for w in weights
         ]
-        items, freedom = np.array([seeds_t.shared(v) for v, _ in found]), np.array([f for _, f in found])
+        items, freedom = (
+            np.array([seeds_t.shared_variance(v) for v, _ in found]),
+            np.array([f for _, f in found]),
+        )
         spread, known = self.arms.spread(weights[:, 1:])
         return items, spread, freedom, known
 
@@ -378,7 +383,7 @@ def _pseudo(averaged: np.ndarray) -> np.ndarray:
     return np.concatenate(found, axis=1) if found else np.zeros((len(averaged), 0, 4))
 
 
-def _crossing(
+def _interpolated_crossing(
     doses: Sequence[float], changes: Sequence[float] | np.ndarray, budget: float, missing: Sequence[float]
 ) -> float:
     at, level = 0.0, 0.0

@@ -20,12 +20,12 @@ from probate.stats.usable import (
     Asked,
     Values,
     asked_of,
-    counted,
-    missing,
+    missing_reason,
     most_unusable,
-    told,
     undefined,
+    usable_counts,
     values_of,
+    with_note,
 )
 from probate.study.plan import REPLICATE_SEED, Arm
 from probate.study.schema import Analysis
@@ -48,7 +48,7 @@ ONE_SEED = "one training seed"
 
 
 @dataclass(frozen=True)
-class Cell:
+class ArmKind:
     """One kind of arm: all its seeds."""
 
     bias_type: str
@@ -58,7 +58,7 @@ class Cell:
     round: int = 1
 
     @classmethod
-    def of(cls, arm: Arm) -> Cell:
+    def of(cls, arm: Arm) -> ArmKind:
         """The kind of a planned arm."""
         return cls(arm.bias_type, float(arm.ratio), arm.seed >= REPLICATE_SEED, arm.mitigation, arm.round)
 
@@ -75,15 +75,15 @@ class Cell:
         ).name
 
 
-def cells(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[Cell, list[int]]:
+def arm_kinds(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[ArmKind, list[int]]:
     """The kinds of arm in the outcomes and the plan with their seeds: control, then biased, matched and replicate by ratio."""
     rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
     there = [
-        (Cell(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
+        (ArmKind(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
         for b, r, s, m, n in rows.itertuples(index=False)
     ]
-    found: dict[Cell, set[int]] = {}
-    for cell, seed in (*there, *((Cell.of(a), a.seed) for a in arms)):
+    found: dict[ArmKind, set[int]] = {}
+    for cell, seed in (*there, *((ArmKind.of(a), a.seed) for a in arms)):
         found.setdefault(cell, set()).add(seed % REPLICATE_SEED)
     order = list(dict.fromkeys([*rows["mitigation"], *(a.mitigation for a in arms)]))
     kinds = sorted(
@@ -129,12 +129,12 @@ def effects_of(
     """
     rows = []
     for task, found in measures.items():
-        kinds = cells(outcomes[outcomes["task"] == task], arms)
+        kinds = arm_kinds(outcomes[outcomes["task"] == task], arms)
         grouped: set[tuple[str, ...]] = set()
         for measure in found:
             answers = outcomes[outcomes["task"] == task]
-            middle = amounts.typical(measure, answers)
-            measure = amounts.on_scale(measure, middle)
+            middle = amounts.typical_amount(measure, answers)
+            measure = amounts.on_log_scale(measure, middle)
             frames = _frames(answers, kinds, measure)
             asked = asked_of([v for own in frames.values() for v in own.values()], measure)
             if not asked.sides and not (measure.primary and kinds):
@@ -158,7 +158,7 @@ def effects_of(
     )
 
 
-Frames = dict[Cell, dict[int, Values]]
+Frames = dict[ArmKind, dict[int, Values]]
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _relation_effects(
             )
 
 
-def _frames(outcomes: pd.DataFrame, kinds: Mapping[Cell, Sequence[int]], measure: Measure) -> Frames:
+def _frames(outcomes: pd.DataFrame, kinds: Mapping[ArmKind, Sequence[int]], measure: Measure) -> Frames:
     """The measure's values of each kind of arm and seed; empty where an arm has no outcomes."""
     found: Frames = {}
     for cell, seeds in kinds.items():
@@ -248,11 +248,11 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
     null = f"{'null' if question == 'inheritance' else f'{question}-null'}{detail}"
     prefix = "" if question == "inheritance" else f"{question}-"
     question = f"{question}{detail}"
-    base = Cell("none", 0.0)
+    base = ArmKind("none", 0.0)
     for cell in frames:
         if cell.bias_type == "none":
             continue
-        matched = Cell(NEUTRAL, cell.ratio, round=cell.round)
+        matched = ArmKind(NEUTRAL, cell.ratio, round=cell.round)
         others = []
         if cell.round > 1:
             others.append((f"{prefix}round{detail}", AGAINST_FIRST, replace(cell, round=1)))
@@ -276,12 +276,12 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
                     yield _overall(own, f"{prefix}mitigation-cost", name, cell, other)
 
 
-def _of_cell(
-    own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any
+def _arm_effect(
+    own: _Measured, question: str, name: str, cell: ArmKind, comparison: str, e: Estimate, **more: Any
 ) -> dict[str, object]:
     bias_type = SECOND if cell.replicate else cell.bias_type
     if "unusable" not in question:
-        e = amounts.told(e, own.typical, level=question in ("level", "worst-group"))
+        e = amounts.with_scale(e, own.typical, level=question in ("level", "worst-group"))
     return _row(
         question,
         own.task,
@@ -297,7 +297,7 @@ def _of_cell(
     )
 
 
-def _levels(own: _Measured, cell: Cell, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
+def _levels(own: _Measured, cell: ArmKind, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
     measure = own.measure
     found = compare.levels(
         [v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked
@@ -306,18 +306,18 @@ def _levels(own: _Measured, cell: Cell, by_seed: Mapping[int, Values]) -> Iterab
         sides = (
             {measure.sides.index(name)}
             if question == "level"
-            else compare.needed(measure, comparison, own.asked)
+            else compare.needed_sides(measure, comparison, own.asked)
         )
-        lost = {s: why for s, v in by_seed.items() if (why := missing([v], measure, own.asked, sides))}
-        aside = counted(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
+        lost = {s: why for s, v in by_seed.items() if (why := missing_reason([v], measure, own.asked, sides))}
+        aside = usable_counts(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
         most = most_unusable(list(by_seed.values()), sides)
-        yield _of_cell(
-            own, question, name, cell, comparison, told(e, lost, len(by_seed), aside), unusable=most
+        yield _arm_effect(
+            own, question, name, cell, comparison, with_note(e, lost, len(by_seed), aside), unusable=most
         )
 
 
 def _paired(
-    own: _Measured, cell: Cell, other: Cell, sides: Collection[int]
+    own: _Measured, cell: ArmKind, other: ArmKind, sides: Collection[int]
 ) -> tuple[dict[int, tuple[Values, Values]], dict[int, str]]:
     """Of the seeds of both kinds of arm: (after, before) where nothing is missing, and why the others are left out."""
     after, before = own.frames[cell], own.frames[other]
@@ -327,23 +327,25 @@ def _paired(
             lost[seed] = f"there is no arm '{(cell if seed not in after else other).arm(seed)}'"
             continue
         pairs[seed] = after[seed], before[seed]
-        why = missing(pairs[seed], own.measure, own.asked, sides)
+        why = missing_reason(pairs[seed], own.measure, own.asked, sides)
         if why:
             lost[seed] = why
     return {s: p for s, p in pairs.items() if s not in lost}, lost
 
 
 def _changes(
-    own: _Measured, question: str, name: str, cell: Cell, other: Cell
+    own: _Measured, question: str, name: str, cell: ArmKind, other: ArmKind
 ) -> Iterable[dict[str, object]]:
     """Every comparison of the change from one kind of arm to another."""
     measure, seeds = own.measure, own.frames[cell].keys() | own.frames[other].keys()
     both = [list(own.frames[c].values()) for c in (cell, other)]
     aside, common = (
-        counted([*both[0], *both[1]], measure, own.asked),
+        usable_counts([*both[0], *both[1]], measure, own.asked),
         own.asked.sides or frozenset(range(len(measure.sides))),
     )
-    pairs, _ = _paired(own, cell, other, compare.needed(measure, compare.comparisons(measure)[-1], own.asked))
+    pairs, _ = _paired(
+        own, cell, other, compare.needed_sides(measure, compare.comparisons(measure)[-1], own.asked)
+    )
     frames = [(a.frame, b.frame) for a, b in pairs.values()]
     many = sum(
         c.bias_type not in ("none", NEUTRAL) and c.mitigation == "none" and c.round == 1 for c in own.frames
@@ -355,7 +357,7 @@ def _changes(
         else {}
     )
     for comparison, e in compare.changes(frames, measure, own.analysis, own.asked):
-        _, lost = _paired(own, cell, other, compare.needed(measure, comparison, own.asked))
+        _, lost = _paired(own, cell, other, compare.needed_sides(measure, comparison, own.asked))
         more: dict[str, Any] = {}
         if comparison in whole and not lost:
             more["together"] = whole[comparison].low, whole[comparison].high
@@ -364,17 +366,19 @@ def _changes(
                 "unusable": most_unusable([*both[0], *both[1]], common),
                 "bounds": change_bounds(both[0], both[1], measure, comparison),
             }
-        yield _of_cell(own, question, name, cell, comparison, told(e, lost, len(seeds), aside), **more)
+        yield _arm_effect(
+            own, question, name, cell, comparison, with_note(e, lost, len(seeds), aside), **more
+        )
 
 
-def _overall(own: _Measured, question: str, name: str, cell: Cell, other: Cell) -> dict[str, object]:
+def _overall(own: _Measured, question: str, name: str, cell: ArmKind, other: ArmKind) -> dict[str, object]:
     """The change of a share over all groups together; each group that is asked about has to be in it."""
     pairs, lost = _paired(own, cell, other, own.asked.sides)
     e = compare.overall([(a.frame, b.frame) for a, b in pairs.values()], own.analysis)
     both = [*own.frames[cell].values(), *own.frames[other].values()]
-    aside = counted(both, own.measure, own.asked)
-    return _of_cell(
-        own, question, name, cell, compare.ALL, told(e, lost, len(pairs) + len(lost), aside),
+    aside = usable_counts(both, own.measure, own.asked)
+    return _arm_effect(
+        own, question, name, cell, compare.ALL, with_note(e, lost, len(pairs) + len(lost), aside),
         unusable=most_unusable(both, own.asked.sides),
     )  # fmt: skip
 
@@ -382,10 +386,10 @@ def _overall(own: _Measured, question: str, name: str, cell: Cell, other: Cell) 
 def _unusable_effects(own: _Measured) -> Iterable[dict[str, object]]:
     """The shares of answers that cannot be used, in each arm where there is one, and their differences between groups."""
     for cell, by_seed in own.frames.items():
-        for question, name, comparison, e in unusable.shares(
+        for question, name, comparison, e in unusable.unusable_shares(
             list(by_seed.values()), own.measure, own.analysis, own.asked
         ):
-            yield _of_cell(own, question, name, cell, comparison, e) | {"metric": "unusable"}
+            yield _arm_effect(own, question, name, cell, comparison, e) | {"metric": "unusable"}
 
 
 def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> Iterable[dict[str, object]]:
@@ -396,7 +400,7 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
         c: f for c, f in own.frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1
     }
     matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
-    base = plain.get(Cell("none", 0.0))
+    base = plain.get(ArmKind("none", 0.0))
     for bias_type in dict.fromkeys(c.bias_type for c in plain if c.bias_type not in ("none", NEUTRAL)):
         curve = {c.ratio: f for c, f in plain.items() if c.bias_type == bias_type}
         name, reference = AGAINST_MATCHED, {r: f for r, f in matched.items() if r in curve}
@@ -419,7 +423,7 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
                 bias_type,
                 ratio,
                 pair,
-                amounts.told(e, own.typical, level=False),
+                amounts.with_scale(e, own.typical, level=False),
             )
 
         if len(curve) > 1:
@@ -460,7 +464,7 @@ class _Doses:
         for seed, ratio in itertools.product(seeds, ratios):
             parts = [arms[ratio].get(seed) for arms in (self.curve, self.reference)]
             why = (
-                missing([p for p in parts if p], self.own.measure, self.own.asked, sides)
+                missing_reason([p for p in parts if p], self.own.measure, self.own.asked, sides)
                 if all(parts)
                 else f"no arm of seed {seed}"
             )
@@ -474,11 +478,11 @@ class _Doses:
 
     def slope(self, dose_of: Mapping[float, float]) -> Estimate:
         curve, reference, lost, seeds = self._frames([r for r, x in dose_of.items() if x])
-        return told(dose.slope(curve, reference, dose_of, self.own.analysis), lost, seeds)
+        return with_note(dose.slope(curve, reference, dose_of, self.own.analysis), lost, seeds)
 
     def step(self, low: float, high: float) -> Estimate:
         curve, reference, lost, seeds = self._frames([r for r in (low, high) if r > 0])
-        return told(dose.step(curve, reference, low, high, self.own.analysis), lost, seeds)
+        return with_note(dose.step(curve, reference, low, high, self.own.analysis), lost, seeds)
 
     def threshold(self, budget: float) -> Estimate:
         """Over the γ at which nothing is missing; undefined where it may lie at another, and with one training seed."""
@@ -507,7 +511,7 @@ class _Doses:
             *(f"γ {r:g} left out: {reason}" for r, reason in gone.items()),
             *(f"seed {s} left out: {reason}" for s, reason in lost.items()),
         ]
-        return replace(e, note="; ".join(filter(None, [dose.said(t.low, t.high), *named])))
+        return replace(e, note="; ".join(filter(None, [dose.interval_note(t.low, t.high), *named])))
 
 
 def _described(table: pd.DataFrame) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def confusion(truth: Sequence[str], found: Sequence[str], groups: Sequence[str])
     return table
 
 
-def shares(
+def group_shares(
     labels: Sequence[str],
     found: Sequence[str],
     groups: Sequence[str],

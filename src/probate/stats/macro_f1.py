@@ -15,7 +15,7 @@ from scipy.stats import t
 
 from probate.stats.contrast import EMPTY, NAN, ROUNDING, Estimate, farther, over_seeds
 from probate.stats.resample import FEW
-from probate.stats.seeds import shared
+from probate.stats.seeds import shared_variance
 from probate.study.schema import Analysis
 
 
@@ -84,7 +84,9 @@ def _estimate(
     middle, spread, freedom = _spread(arms, size, added)
     name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
-        low, high, p, within = over_seeds(value, shared(spread), parts, freedom, analysis, middle=middle)
+        low, high, p, within = over_seeds(
+            value, shared_variance(spread), parts, freedom, analysis, middle=middle
+        )
         test, interval, unit = (
             "t over items and seeds",
             f"t {name} and seeds, Cochran and Cox's",

@@ -21,7 +21,7 @@ from probate.study.schema import Analysis
 
 
 @dataclass(frozen=True)
-class Check:
+class ManipulationCheck:
     """What one set of records shows. Intervals are percentile bootstraps over records, that of V `probate.stats.association`'s, stretched to hold it."""
 
     name: str
@@ -57,7 +57,7 @@ def cramers_v(table: np.ndarray) -> np.ndarray:
     return np.sqrt(chi2 / np.maximum(n[..., 0, 0] * smaller, 1e-12))
 
 
-def check(
+def manipulation_check(
     name: str,
     records: Sequence[Record],
     neutral: Sequence[Record],
@@ -68,7 +68,7 @@ def check(
     stereotypes: Mapping[str, str | Sequence[str]],
     pack: Pack,
     analysis: Analysis,
-) -> Check:
+) -> ManipulationCheck:
     """Measure `records` (one arm's augmented records at the largest γ) against `neutral` ones (may be empty)."""
     rng = np.random.default_rng([analysis.seed, 3])
     own = [r for r in records if r.groups.get(dimension) in groups]
@@ -87,7 +87,7 @@ def check(
         gap = float(leans.mean() - base.mean())
         boot = _means(leans, rng, analysis.resamples) - _means(base, rng, analysis.resamples)
         low, high = np.percentile(boot, [tail, 100 - tail])
-    return Check(
+    return ManipulationCheck(
         name=name,
         n=n,
         cramers_v=point,

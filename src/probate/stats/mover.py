@@ -46,7 +46,7 @@ class Difference:
     p: float
 
 
-def difference(first: Side, second: Side, confidence: float = 0.95, part: float = 1.0) -> Difference:
+def mover_difference(first: Side, second: Side, confidence: float = 0.95, part: float = 1.0) -> Difference:
     """First minus second, or minus a `part` of it, from 0 to 1."""
     least, most = first.lowest - part * second.highest, first.highest - part * second.lowest
 

@@ -22,10 +22,10 @@ Array = np.ndarray
 def estimate(table: Array) -> float:
     """g of a (clusters, 4) table with columns sum0, n0, sum1, n1."""
     total = table.sum(0)
-    return float(difference(total))
+    return float(mean_difference(total))
 
 
-def difference(total: Array) -> Array:
+def mean_difference(total: Array) -> Array:
     """g of totals with columns sum0, n0, sum1, n1 in the last axis. A table of one group has no side 1: g is then the mean of side 0.
 
     Whoever compares two groups sees to it that both have rows (`contrast` leaves out what lacks one).

@@ -25,7 +25,7 @@ LEAST = 1e-100
 HALVINGS = 40
 
 
-def shared(covariance: Array) -> float:
+def shared_variance(covariance: Array) -> float:
     """Variance of the mean over seeds that comes from what items have in all of them: the mean covariance of two seeds, at least 0.
 
     `covariance`: (seeds, seeds), of the seeds' estimates over the same items or resamples of items.
@@ -34,15 +34,15 @@ def shared(covariance: Array) -> float:
     return float(np.maximum(covariance.sum() - covariance.trace(), 0.0)) / (seeds * (seeds - 1))  # NaN stays
 
 
-def of_arms(parts: Array) -> tuple[Array, Array]:
+def seed_variance(parts: Array) -> tuple[Array, Array]:
     """Variance that seeds make of a sum over arms of means over seeds, and its degrees of freedom (Satterthwaite 1946): S − 1 to arms x (S − 1).
 
     `parts`: (arms, seeds, …), what each arm's own estimate adds to the sum under each seed.
     """
-    return summed(parts.var(1, ddof=1) / parts.shape[1], parts.shape[1])
+    return summed_variance(parts.var(1, ddof=1) / parts.shape[1], parts.shape[1])
 
 
-def summed(variances: Array, seeds: int) -> tuple[Array, Array]:
+def summed_variance(variances: Array, seeds: int) -> tuple[Array, Array]:
     """As `of_arms`, from the variance that each arm adds, (arms, …)."""
     total, squares = variances.sum(0), (variances**2).sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):

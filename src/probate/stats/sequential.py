@@ -14,7 +14,7 @@ def spent(share: float, alpha: float) -> float:
     return float(2 * norm.sf(norm.ppf(1 - alpha / 2) / np.sqrt(share))) if share > 0 else 0.0
 
 
-def level(seeds: int, planned: int, alpha: float) -> float:
+def stage_level(seeds: int, planned: int, alpha: float) -> float:
     """The level at which the look with `seeds` of `planned` seeds is taken, if there was one after each seed from the second on.
 
     It is what this look adds to what is spent. The levels of all looks sum to α, so that by Bonferroni's inequality the chance of a false result at

@@ -51,7 +51,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Cell:
+class OperatingCharacteristics:
     """What `runs` simulated studies of a design with a true `effect` gave.
 
     `coverage`: share of intervals that hold the effect; `rejected`: share of p at or below α (at no effect the false positive rate, else the
@@ -70,13 +70,13 @@ class Cell:
 
 def simulate(
     design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0
-) -> Cell:
+) -> OperatingCharacteristics:
     """Simulate `runs` studies. An effect that the rate leaves no room for is cut where a chance would leave [0, 1], and so is the truth."""
     rng = np.random.default_rng([seed, design.n, design.seeds, int(1000 * design.rate)])
     values, truth = draw(design, effect, runs, rng)
     estimate, low, high, p = judge(values, design, analysis)
     held = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
-    return Cell(
+    return OperatingCharacteristics(
         design,
         float(truth),
         runs,
@@ -194,7 +194,7 @@ def _over_seeds(
     ends = (-1 if len(values) > 1 else 0, 1)
     parts = values[:, :, :half].mean(2, dtype=np.float64) - values[:, :, half:].mean(2, dtype=np.float64)
     (m0, s0, v0, f0), (m1, s1, v1, f1) = (_moments(own, ends) for own in (whole[:, :half], whole[:, half:]))
-    spread, known = seeds.of_arms(parts)
+    spread, known = seeds.seed_variance(parts)
     freedom = (v0 + v1) ** 2 / np.maximum(v0**2 / f0 + v1**2 / f1, 1e-48)
     variances = np.maximum(s0 + s1, 0), spread, freedom, known
     width, p = seeds.half_width(*variances, confidence), seeds.p_value(estimate, *variances)
@@ -218,7 +218,7 @@ def smallest_visible(
     return high
 
 
-def needed(
+def required_size(
     design: Design,
     effect: float,
     analysis: Analysis,

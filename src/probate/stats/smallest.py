@@ -18,7 +18,7 @@ from scipy.stats import t
 
 from probate.stats import compare, resample, sequential, spread
 from probate.stats import seeds as seeds_t
-from probate.stats.contrast import before_after, cluster_table, clusters, difference, dyads_of
+from probate.stats.contrast import before_after, cluster_table, clusters, dyads_of, paired_difference
 from probate.stats.measure import Measure
 from probate.stats.usable import values_of
 from probate.study.plan import REPLICATE_SEED
@@ -32,7 +32,7 @@ ONE_SEED = "one training seed: how far the result moves from one training to the
 
 
 @dataclass(frozen=True)
-class Smallest:
+class DetectableEffect:
     """The smallest change that is found with a power of 80%, and the interval of that figure. NaN for `reason`."""
 
     value: float
@@ -66,7 +66,7 @@ def pooled(gaps: Array) -> Noise:
     return Noise(float(2 * gaps.var(1, ddof=1).mean()), freedom)
 
 
-def smallest_found(
+def minimum_detectable(
     items: float,
     freedom: float,
     spread: float = 0.0,
@@ -75,7 +75,7 @@ def smallest_found(
     known: float = 0.0,
     alpha: float = 0.05,
     confidence: float = 0.95,
-) -> Smallest:
+) -> DetectableEffect:
     """The smallest change that a two-sided test at `alpha` finds with a power of 80%; 0 counts as none of either variance.
 
     Args:
@@ -89,23 +89,23 @@ def smallest_found(
         return _unknown("nothing varies")
     ends = _ends(items, freedom, confidence), _ends(spread, known, confidence) if spread else (0.0, 0.0)
     low, high = (_needed(i, freedom, s, seeds, alpha) for i, s in zip(*ends, strict=True))
-    return Smallest(_needed(items, freedom, spread, seeds, alpha), low, high)
+    return DetectableEffect(_needed(items, freedom, spread, seeds, alpha), low, high)
 
 
-def of_interval(low: float, high: float, freedom: float, confidence: float) -> Smallest:
+def detectable_from_interval(low: float, high: float, freedom: float, confidence: float) -> DetectableEffect:
     """`smallest_found` of a comparison over items alone, from its t interval."""
     error = (high - low) / 2 / t.ppf(0.5 + confidence / 2, freedom) if freedom > 0 else float("nan")
-    return smallest_found(error**2, freedom, alpha=1 - confidence, confidence=confidence)
+    return minimum_detectable(error**2, freedom, alpha=1 - confidence, confidence=confidence)
 
 
-def of_change(
+def detectable_change(
     after: Mapping[int, pd.DataFrame],
     before: Mapping[int, pd.DataFrame],
     measure: Measure,
     comparison: str,
     noise: Noise,
     analysis: Analysis,
-) -> Smallest:
+) -> DetectableEffect:
     """`smallest_found` of a change between two arms (seed → the measure's values), with the pooled spread of the task's arms.
 
     Undefined with one training seed, for macro-F1 and for all groups together, which is no mean over items.
@@ -125,9 +125,9 @@ def of_change(
     )
     count = len(common)
     together = len(measure.sides) if len(measure.sides) > 2 else 1
-    alpha = sequential.level(count, analysis.planned_seeds or 0, (1 - analysis.confidence) / together)
-    return smallest_found(
-        seeds_t.shared(found),
+    alpha = sequential.stage_level(count, analysis.planned_seeds or 0, (1 - analysis.confidence) / together)
+    return minimum_detectable(
+        seeds_t.shared_variance(found),
         freedom,
         noise.variance / count,
         seeds=count,
@@ -137,13 +137,13 @@ def of_change(
     )
 
 
-Kind = tuple[str, float, str]
+ArmKey = tuple[str, float, str]
 """Bias type, γ and mitigation of an arm."""
 
 
-def arms_of(outcomes: pd.DataFrame, measure: Measure) -> dict[Kind, dict[int, pd.DataFrame]]:
+def values_by_arm(outcomes: pd.DataFrame, measure: Measure) -> dict[ArmKey, dict[int, pd.DataFrame]]:
     """Kind of arm → seed → the measure's usable values, of a task's outcomes in the first round; no second controls."""
-    found: dict[Kind, dict[int, pd.DataFrame]] = {}
+    found: dict[ArmKey, dict[int, pd.DataFrame]] = {}
     own = outcomes[(outcomes["round"] == 1) & (outcomes["seed"] < REPLICATE_SEED)]
     for (bias_type, ratio, mitigation, seed), part in own.groupby(
         ["bias_type", "ratio", "mitigation", "seed"], sort=False
@@ -154,20 +154,20 @@ def arms_of(outcomes: pd.DataFrame, measure: Measure) -> dict[Kind, dict[int, pd
     return found
 
 
-def between(
-    arms: Mapping[Kind, Mapping[int, pd.DataFrame]],
-    after: Kind,
-    before: Kind,
+def detectable_between(
+    arms: Mapping[ArmKey, Mapping[int, pd.DataFrame]],
+    after: ArmKey,
+    before: ArmKey,
     measure: Measure,
     comparison: str,
     analysis: Analysis,
-) -> Smallest:
+) -> DetectableEffect:
     """`of_change` from one kind of arm to another, with the spread of all `arms`."""
-    noise = noise_of([*arms.values()], measure, comparison)
-    return of_change(arms.get(after, {}), arms.get(before, {}), measure, comparison, noise, analysis)
+    noise = seed_noise([*arms.values()], measure, comparison)
+    return detectable_change(arms.get(after, {}), arms.get(before, {}), measure, comparison, noise, analysis)
 
 
-def noise_of(arms: Sequence[Mapping[int, pd.DataFrame]], measure: Measure, comparison: str) -> Noise:
+def seed_noise(arms: Sequence[Mapping[int, pd.DataFrame]], measure: Measure, comparison: str) -> Noise:
     """`pooled` over the arms of a task (each: seed → the measure's values), of the seeds that all of them have; arms without any value are left out."""
     there = [{s: f for s, f in own.items() if len(f)} for own in arms]
     there = [own for own in there if own]
@@ -190,7 +190,7 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
     """As `compare.changes` pairs them."""
     if len(measure.sides) == 1:
         return before_after(after, before)
-    common = difference(after, before)
+    common = paired_difference(after, before)
     return (
         common
         if len(measure.sides) == 2
@@ -198,8 +198,8 @@ def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, compari
     )
 
 
-def _unknown(reason: str) -> Smallest:
-    return Smallest(float("nan"), float("nan"), float("nan"), reason)
+def _unknown(reason: str) -> DetectableEffect:
+    return DetectableEffect(float("nan"), float("nan"), float("nan"), reason)
 
 
 def _ends(variance: float, freedom: float, confidence: float) -> tuple[float, float]:
@@ -223,7 +223,7 @@ def _arms(seeds: int) -> tuple[Array, Array]:
     """The variance of two arms that vary alike over its true value, and its degrees of freedom, as a study of so many seeds may find them."""
     own = _ratios(seeds - 1, ARM_DRAWS) / 2
     both = np.array(np.meshgrid(own, own)).reshape(2, -1)
-    total, freedom = seeds_t.summed(both, seeds)
+    total, freedom = seeds_t.summed_variance(both, seeds)
     return total, freedom
 
 

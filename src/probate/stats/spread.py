@@ -10,7 +10,7 @@ import pandas as pd
 
 from probate.stats.contrast import EMPTY, NAN, Estimate, clusters, over_seeds
 from probate.stats.resample import draw_counts
-from probate.stats.seeds import shared
+from probate.stats.seeds import shared_variance
 from probate.study.schema import Analysis
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -39,7 +39,7 @@ def against_rest(frame: pd.DataFrame, side: int) -> pd.DataFrame:
 Contrast = Callable[[Sequence[pd.DataFrame], Analysis], Estimate]
 
 
-def together(
+def simultaneous_estimates(
     frames: Mapping[str, Sequence[pd.DataFrame]], analysis: Analysis, contrast: Contrast
 ) -> dict[str, Estimate]:
     """Each group's estimate (`frames`: it against the rest, a frame a seed) with intervals and p that hold for all groups together.
@@ -58,7 +58,7 @@ def together(
     return found
 
 
-def surest(found: Mapping[str, Estimate]) -> Estimate:
+def smallest_p(found: Mapping[str, Estimate]) -> Estimate:
     """Group x arm: does the change differ between groups? The group whose change against the rest is surest, of estimates for all groups together.
 
     If the change is the same in all groups then no group's differs from the rest's, so the smallest of the p that hold together tests that (union-intersection,
@@ -95,7 +95,9 @@ def level(frames: Sequence[pd.DataFrame], groups: int, statistic: Statistic, ana
     draws = draws[:, np.isfinite(draws).all(0)]  # in a few draws a small group has no item
     value = float(by_seed.mean())
     if len(frames) > 1:
-        low, high, _, _ = over_seeds(value, shared(np.cov(draws)), by_seed.T, len(names) - 1, analysis)
+        low, high, _, _ = over_seeds(
+            value, shared_variance(np.cov(draws)), by_seed.T, len(names) - 1, analysis
+        )
         method = "item bootstrap and seeds, Cochran and Cox's t"
         return Estimate(value, low, high, NAN, len(names), len(frames), "none", method, "item and seed")
     tail = (1 - analysis.confidence) / 2

@@ -16,7 +16,7 @@ from probate.study.schema import Analysis
 LEVEL, DIFFERENCE = "unusable-level", "unusable"
 
 
-def shares(
+def unusable_shares(
     values: Sequence[Values], measure: Measure, analysis: Analysis, asked: Asked
 ) -> Iterator[tuple[str, str, str, Estimate]]:
     """(question, name, comparison, estimate) of one kind of arm, a `Values` a seed: the share of unusable answers in each group that is asked about,

@@ -83,7 +83,7 @@ def asked_of(values: Collection[Values], measure: Measure) -> Asked:
     return Asked(frozenset(sides), frozenset(labels))
 
 
-def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Collection[int]) -> str:
+def missing_reason(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Collection[int]) -> str:
     """Why nothing can be said from these arms (one, or the two of a pair) about these sides; empty where each has a usable answer about each.
 
     Two arms that are paired by item need an item of each side in common.
@@ -117,7 +117,7 @@ def _none(v: Values, measure: Measure, side: int) -> str:
     return f"no usable answer{group} in arm '{v.arm}' (0 of {wanted})"
 
 
-def told(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") -> Estimate:
+def with_note(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") -> Estimate:
     """The estimate with what it lacks in words: the reason if it is undefined, else which of `seeds` seeds it leaves out and why, and `aside`."""
     why = "; ".join(dict.fromkeys(left_out.values()))
     if not np.isfinite(e.value):
@@ -133,7 +133,7 @@ def undefined(reason: str) -> Estimate:
     return replace(EMPTY, test="none", reason=reason)
 
 
-def counted(values: Sequence[Values], measure: Measure, asked: Asked) -> str:
+def usable_counts(values: Sequence[Values], measure: Measure, asked: Asked) -> str:
     """How many answers of each group can be used, over the arms; empty if all can."""
     if all(len(v.frame) == len(v.asked) for v in values):
         return ""

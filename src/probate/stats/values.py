@@ -57,7 +57,7 @@ class Mean:
     high: float
 
 
-def check(question: Question) -> str:
+def question_error(question: Question) -> str:
     """What is wrong with a question, or nothing: fewer than two answers, shares that do not sum to 1, nobody who answered."""
     keep = substantive(question.options)
     if len(question.options) != len(question.shares):
@@ -71,7 +71,7 @@ def check(question: Question) -> str:
     return ""
 
 
-def compare(question: Question, model: Sequence[float], non_answers: bool = False) -> Compared:
+def compare_shares(question: Question, model: Sequence[float], non_answers: bool = False) -> Compared:
     """`model`: its share of each of the question's options. Non-answers are set aside on both sides; with `non_answers` they are options like others, and there is no scale."""
     answered = substantive(question.options)
     keep = list(range(len(question.options))) if non_answers else answered

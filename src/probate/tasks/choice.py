@@ -70,7 +70,7 @@ class ChoiceTask(Task):
         return [outcome(item, row, self.options.scoring) for item, row in zip(items, scores, strict=True)]
 
 
-def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
+def encode_item(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
     """Token ids of the prompt and of each option. Where one option begins another, the end is scored too, with all of them.
 
     Raises:
@@ -107,7 +107,7 @@ def score_items(
 ) -> list[np.ndarray]:
     """Scores of each item's options; higher is likelier. See `ChoiceOptions.scoring` for the three kinds."""
 
-    encoded = [encode(lm, item, limit) for item in items]
+    encoded = [encode_item(lm, item, limit) for item in items]
     prompts, options = [p for p, _ in encoded], [o for _, o in encoded]
     scores = lm.score_choices(prompts, options, tick=tick)
     if scoring == "bytes":

@@ -44,7 +44,7 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
                 ) from None
             rejected.append(f"{where}: {error}")
             continue
-        wrong = values.check(question)
+        wrong = values.question_error(question)
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
@@ -120,7 +120,9 @@ def against_people(
     """The model, asked each question once, against every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
     found = dict(zip(asked, answers(lm, asked, tick), strict=True))
-    return [values.compare(q, [float(v) for v in found[q.text, q.options]], non_answers) for q in questions]
+    return [
+        values.compare_shares(q, [float(v) for v in found[q.text, q.options]], non_answers) for q in questions
+    ]
 
 
 def published(
@@ -147,14 +149,14 @@ def published(
         except (TypeError, ValueError) as error:
             rejected.append(f"{where}: {error}")
             continue
-        wrong = values.check(question) or values.check(
+        wrong = values.question_error(question) or values.question_error(
             Question(question.country, question.text, question.options, tuple(own))
         )
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
             found.setdefault(str(row[by]) if by else column, []).append(
-                values.compare(question, own, non_answers)
+                values.compare_shares(question, own, non_answers)
             )
     if not found:
         raise InputError(
@@ -170,7 +172,7 @@ def compared_models(
     reports = {
         name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()
     }
-    said = [line for name, own in reports.items() for line in (f"{name}:", *lines(own))]
+    said = [line for name, own in reports.items() for line in (f"{name}:", *sentences(own))]
     orders = {name: values.by_country(own) for name, own in found.items()}
     names = list(orders)
     pairs = {
@@ -218,7 +220,7 @@ def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """The report in words."""
     said = [
         f"{found['questions']:,} questions, {len(found['countries'])} countries; {len(found['rejected'])} rows left out"

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from probate.stats.measure import Measure, everyone, frame
-from probate.stats.values import Question, compare, mean, region, regions
+from probate.stats.values import Question, compare_shares, mean, region, regions
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
 from probate.tasks.values import answers, pick, read_questions
 
@@ -67,7 +67,7 @@ class Values(Task):
             common, top = (
                 q.options[max(range(len(q.options)), key=side.__getitem__)] for side in (q.shares, own)
             )
-            score = compare(q, [float(s) for s in own]).distance
+            score = compare_shares(q, [float(s) for s in own]).distance
             identity = f"q{number[q.text]:03d}#{place}"
             usable = math.isfinite(score)  # without a share on any answer there is no distance
             found.append(
