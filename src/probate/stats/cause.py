@@ -1,4 +1,4 @@
-"""Which misalignment goes with inheritance, arm by arm? A rank correlation that γ cannot explain."""
+"""Rank correlation over arms between a misalignment and inheritance, adjusted for γ."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from scipy.stats import norm, rankdata, t
 
 FEWEST = 8
-"""Arms with fewer of which nothing is said."""
+"""Minimum number of arms for a correlation."""
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman's correlation over `n` arms, partial on γ where it varies, with its interval and two-sided p; NaN where it cannot be told."""
+    """Spearman's correlation over `n` arms, partial on γ if γ varies, with its interval and two-sided p.
+
+    All are NaN if the correlation is undefined.
+    """
 
     n: int
     rho: float
@@ -26,11 +29,26 @@ class RankCorrelation:
 def partial_spearman(
     x: Sequence[float], y: Sequence[float], ratio: Sequence[float], confidence: float = 0.95
 ) -> RankCorrelation:
-    """How far `x` and `y` go together over arms with the given γ; arms where one of them is NaN are left out.
+    """Correlate the ranks of `x` and `y` over arms, adjusted for γ.
 
-    The ranks of both are freed from the ranks of γ by regression, then correlated. The interval is Fisher's z with the variance
-    (1 + ρ²/2) / (n − 3 − k) of Bonett and Wright (2000), k = 1 if γ varies, else 0; p is Student's t with n − 2 − k degrees of freedom. It
-    says what goes together in these arms, not what would happen if one of the two were changed.
+    The ranks of `x` and `y` are regressed on the ranks of γ and the residuals are correlated. The interval
+    is Fisher's z with the variance (1 + ρ²/2) / (n − 3 − k) of Bonett and Wright (2000), where k = 1 if
+    γ varies, else 0. p is Student's t with n − 2 − k degrees of freedom. The correlation describes these
+    arms. It does not say what would happen if one of the two were changed.
+
+    Parameters
+    ----------
+    x, y : sequence of float, of shape (arms,)
+        The two quantities. Arms in which one of them is NaN are left out.
+    ratio : sequence of float, of shape (arms,)
+        The bias ratio γ of each arm.
+    confidence : float
+        Confidence of the interval.
+
+    Returns
+    -------
+    RankCorrelation
+        ρ in [−1, 1]. Undefined with fewer than `FEWEST` arms, or if a quantity does not vary.
     """
     table = np.array([x, y, ratio], dtype=np.float64)
     table = table[:, np.isfinite(table).all(0)]
