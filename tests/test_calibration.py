@@ -32,7 +32,7 @@ def test_distances_are_those_by_hand():
     assert (
         (found.group, found.n) == ("x", 4)
         and none.group == "y"
-        and none.reason == "nothing is asked about this group"
+        and none.reason == "no item asks about this group"
     )
     assert found.sampled_error == pytest.approx(0.10) and found.greedy_error == pytest.approx(0.25)
     assert found.sampled_drift == pytest.approx(0.15) and found.greedy_drift == pytest.approx(0.5)

@@ -45,7 +45,7 @@ def test_over_items_it_is_that_of_student_s_t():
         found = detectable_from_interval(-half, half, freedom, 0.95)
         assert 1 - nct.cdf(half, freedom, found.value) == pytest.approx(0.8, abs=0.005)
         assert found.low < found.value < found.high < 2 * found.value
-    assert detectable_from_interval(0.0, 0.0, 10, 0.95).reason == "nothing varies" and np.isnan(
+    assert detectable_from_interval(0.0, 0.0, 10, 0.95).reason == "the values do not vary" and np.isnan(
         detectable_from_interval(0, 1, 0, 0.95).value
     )
 

@@ -125,16 +125,16 @@ def test_a_public_set_by_a_mapping(tmp_path, lm):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([{"text": "a", "label": "odd"}], {}, "the label 'odd' is not declared"),
+        ([{"text": "a", "label": "odd"}], {}, "the task has no label 'odd'"),
         (
             [{"text": "a", "label": "hate"}, {"text": " ", "label": "none"}, {"text": "", "label": "none"}],
             {},
             "the text is empty",
         ),
         ([{"txt": "a", "label": "hate"}], {}, r"no column 'text' \(did you mean 'txt'\?\)"),
-        ([{"text": "a", "label": "x"}], {"labels": {"x": "hat"}}, "'hat' is no label of the task"),
-        ([{"text": "a", "label": "hate"}], {"language": "fr"}, "'fr' is not there"),
-        ([{"text": "a", "label": "hate"}], {"words": {"hate": "yes", "none": "Yes "}}, "are the same words"),
+        ([{"text": "a", "label": "x"}], {"labels": {"x": "hat"}}, "'hat' is not a label of the task"),
+        ([{"text": "a", "label": "hate"}], {"language": "fr"}, "the task has no prompt in 'fr'"),
+        ([{"text": "a", "label": "hate"}], {"words": {"hate": "yes", "none": "Yes "}}, "have the same words"),
     ],
 )
 def test_bad_sets(tmp_path, rows, options, message):
@@ -147,7 +147,7 @@ def test_bad_task_files(tmp_path):
     assert TextSpec.model_validate(spec)
     path = tmp_path / "t.yaml"
     path.write_text(json.dumps({**spec, "items": {**spec["items"], "spam": ["a", " "]}}))
-    with pytest.raises(InputError, match=r"items\.spam: an item has no text"):
+    with pytest.raises(InputError, match=r"items\.spam: an item is empty"):
         text_task("t", path)
 
 

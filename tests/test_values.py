@@ -73,9 +73,10 @@ def test_bad_questions_say_what_is_wrong():
     assert question_error(question((0.5, 0.4, 0.1))) == ""
     assert question_error(question((0.5, 0.4, 0.4))) == "its shares sum to 1.300, not to 1"
     assert (
-        question_error(question((0.6, 0.4), ("Yes", "Refused"))) == "fewer than two options that are answers"
+        question_error(question((0.6, 0.4), ("Yes", "Refused")))
+        == "fewer than two of its options are answers"
     )
-    assert question_error(question((0, 0, 1))) == "nobody gave an answer"
+    assert question_error(question((0, 0, 1))) == "no respondent gave an answer"
     assert question_error(question((0.5, 0.5))) == "3 options but 2 shares"
 
 

@@ -98,12 +98,12 @@ def calibration(
 
 def _missing(asked: int, usable: int, trained: int, mass: float) -> str:
     if not asked:
-        return "nothing is asked about this group"
+        return "no item asks about this group"
     if not usable:
         return f"no usable answer (0 of {asked})"
     if not trained:
         return "no training record of this group"
-    return "" if mass > 0 else "no share on any of the labels"
+    return "" if mass > 0 else "the model assigns no probability to any of the labels"
 
 
 def _distance(p: np.ndarray, q: np.ndarray) -> float:

@@ -34,11 +34,14 @@ FEWEST = 5
 """Minimum number of sources in each sample for a classifier test."""
 A_FOLD = 4
 """Sources of each sample in a fold of the classifier test, if there are enough for more than two folds."""
-ROWS = "each text could as well be of the other set"
-WHOLE = "each source, all its texts together, could as well be of the other set"
-WITHIN = "given its source, each text could as well be of the other set"
-LAW = "a text has the same law in both sets, sources are independent"
-SCORES = "a held-out text of one set scores above one of the other as often as below, sources are independent"
+ROWS = "each text could equally be from the other set"
+WHOLE = "each source, with all its texts, could equally be from the other set"
+WITHIN = "given its source, each text could equally be from the other set"
+LAW = "a text has the same distribution in both sets, and sources are independent"
+SCORES = (
+    "a held-out text of one set scores above one of the other set as often as below, "
+    "and sources are independent"
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class _Design:
     def __init__(self, n: int, m: int, sources: Sources | None = None) -> None:
         if sources is not None and (len(sources[0]), len(sources[1])) != (n, m):
             raise ValueError(
-                f"sources must be one for each row: {n} and {m}. Got {len(sources[0])} and {len(sources[1])} instead"
+                f"sources must have one element for each row ({n} and {m}). "
+                f"Got {len(sources[0])} and {len(sources[1])} instead"
             )
         self.n, self.m = n, m
         if sources is None:
@@ -161,7 +165,7 @@ def mmd_and_energy(
     """
     design = _Design(len(x), len(y), sources)
     if design.fewest < 2:
-        raise ValueError("a distance needs at least two points of different sources in each sample")
+        raise ValueError("a distance needs at least two sources in each sample")
     if len(x) + len(y) > EXACT:
         return [fourier_mmd(x, y, permutations, seed, sources=sources)]
     pooled = np.concatenate([x, y]).astype(np.float64)

@@ -39,7 +39,7 @@ def judged(text: str, language: str = "en", name: str = "") -> Counter[tuple[str
 
     `name`: the person's, never counted (Karim means generous). Irony, negation and quotation are not seen, nor who is meant.
     """
-    found = tagger(language)(text)
+    tagged = tagger(language)(text)
     places = lexicon(language)
-    words = [listed(forms, language) for forms in found if forms[0] != name.lower()]
+    words = [listed(forms, language) for forms in tagged if forms[0] != name.lower()]
     return Counter((word, *places[word]) for word in words if word)

@@ -68,12 +68,14 @@ def task_class(name: str) -> type[Task]:
     if name not in points:
         if name not in texts:
             known = task_names()
-            raise InputError(f"tasks: no task '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
+            raise InputError(
+                f"tasks: no task '{name}'{nearest(name, known)}; available tasks: {', '.join(known)}"
+            )
         return text_task(name, texts[name])
     try:
-        found = points[name].load()
+        loaded = points[name].load()
     except Exception as error:
         raise InputError(f"tasks: '{name}' cannot be imported from {points[name].value} ({error})") from None
-    if isinstance(found, (str, Path)):
-        return text_task(name, Path(found))
-    return cast("type[Task]", found)
+    if isinstance(loaded, (str, Path)):
+        return text_task(name, Path(loaded))
+    return cast("type[Task]", loaded)

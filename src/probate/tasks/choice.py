@@ -45,7 +45,8 @@ class Item:
 class ChoiceOptions(Options):
     scoring: Scoring = Field(
         "sum",
-        description="`sum` of the option's log-probabilities; `bytes`: the sum for each UTF-8 byte; `pmi`: the sum minus that after a prompt without content.",
+        description="`sum`: sum of the option's log-probabilities; `bytes`: the sum divided by the option's UTF-8 bytes; "
+        "`pmi`: the sum minus the sum after a prompt without content.",
     )
 
 
@@ -87,7 +88,8 @@ def encode_item(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[in
         if _one_begins_another(options):
             if lm.tokenizer.eos_token_id is None:
                 raise InputError(
-                    f"item '{item.id}': one option begins another, and the tokenizer has no end of sequence"
+                    f"item '{item.id}': one option is a prefix of another, and the tokenizer has no end-of-sequence token; "
+                    "change the options"
                 )
             options = [[*ids, int(lm.tokenizer.eos_token_id)] for ids in options]
         first = lm.tokenizer.bos_token_id
@@ -121,9 +123,9 @@ def score_items(
             (i.blank, i.options): Item("", i.blank, i.options, i.names, "", {}, chat=i.chat, end=i.end)
             for i in items
         }
-        found = score_items(lm, list(blanks.values()), limit)
+        priors = score_items(lm, list(blanks.values()), limit)
         lm.truncated = before
-        prior = dict(zip(blanks, found, strict=True))
+        prior = dict(zip(blanks, priors, strict=True))
         return [row - prior[item.blank, item.options] for item, row in zip(items, scores, strict=True)]
     return scores
 

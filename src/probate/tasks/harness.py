@@ -34,11 +34,9 @@ SHARES = ("acc", "acc_norm", "exact_match", "pct_stereotype", "f1")
 
 
 class HarnessOptions(Options):
-    path: str | None = Field(
-        None, description="Folder with YAML tasks of your own, besides those that the harness brings."
-    )
-    metric: str = Field("acc", description="The metric of a sample that becomes the score.")
-    limit: int | None = Field(None, ge=1, description="At most this many items, from the beginning.")
+    path: str | None = Field(None, description="Folder with additional YAML tasks.")
+    metric: str = Field("acc", description="The metric of a sample that is used as the score.")
+    limit: int | None = Field(None, ge=1, description="Maximum number of items; the first ones are used.")
     chat: bool = Field(True, description="Put the prompt into the model's chat template.")
 
 
@@ -70,8 +68,8 @@ class HarnessTask(Task):
         """The harness's own version, the task's, its configuration and its items."""
         task = self._loaded(context)
         docs = list(islice(task.eval_docs, self.options.limit))
-        told = [version("lm_eval"), getattr(task, "VERSION", None), task.dump_config(), docs]
-        return [*super().reads(context), json.dumps(told, default=str, sort_keys=True)]
+        parts = [version("lm_eval"), getattr(task, "VERSION", None), task.dump_config(), docs]
+        return [*super().reads(context), json.dumps(parts, default=str, sort_keys=True)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         task = self._loaded(context)
@@ -83,15 +81,16 @@ class HarnessTask(Task):
             bootstrap_iters=0, verbosity=None,
         )  # fmt: skip
         (samples,) = result["samples"].values()
-        found = [self._outcome(s) for s in sorted(samples, key=lambda s: int(s["doc_id"]))]
+        outcomes = [self._outcome(s) for s in sorted(samples, key=lambda s: int(s["doc_id"]))]
         if tick:
-            tick(len(found))
-        return found
+            tick(len(outcomes))
+        return outcomes
 
     def _outcome(self, sample: dict[str, Any]) -> Outcome:
         if self.options.metric not in sample:
             raise InputError(
-                f"tasks: {self.key}.options.metric: the harness gives no '{self.options.metric}' for a sample; it gives: {', '.join(sample['metrics'])}"
+                f"tasks: {self.key}.options.metric: the harness does not compute '{self.options.metric}' for a sample; "
+                f"it computes: {', '.join(sample['metrics'])}"
             )
         responses = sample["filtered_resps"]
         choices = [r[0] for r in responses if isinstance(r, (list, tuple))]
@@ -169,7 +168,8 @@ def refuse_code(folder: Path) -> None:
         why = _code_in(path, folder)
         if why:
             raise InputError(
-                f"tasks: {path}: {why}; what a study brings is not run: look at it, then allow it with --allow-code, or take it out"
+                f"tasks: {path}: {why}; code in a study's files is not run: review it and allow it with --allow-code, "
+                "or remove it"
             )
 
 
@@ -181,7 +181,7 @@ def _code_in(path: Path, folder: Path) -> str:
         return str(error)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        return f"{where}{error.problem or 'no YAML'}"
+        return f"{where}{error.problem or 'not valid YAML'}"
     except yaml.YAMLError as error:
         return f"cannot be read ({type(error).__name__})"
 
@@ -189,24 +189,24 @@ def _code_in(path: Path, folder: Path) -> str:
 def _named(value: Any, path: Path, folder: Path) -> str:
     """What in a part of a YAML file would run code."""
     if isinstance(value, list):
-        return next((found for v in value if (found := _named(v, path, folder))), "")
+        return next((why for v in value if (why := _named(v, path, folder))), "")
     if not isinstance(value, dict):
         return ""
     for key, own in value.items():
         if key in CODE or (key == "trust_remote_code" and own != "false"):
-            return f"{key} stands for code"
+            return f"the key '{key}' names code"
         if key == "dataset_path" and (
             own in UNPICKLED or any(Path(str(own)).glob("*.py")) or str(own).endswith(".py")
         ):
-            return f"dataset_path {own} may run code when it is read"
+            return f"reading dataset_path {own} may run code"
         if key == "metric" and isinstance(own, str) and not _known_metric(own):
-            return f"metric {own} is not one of the harness's own, and would be fetched as code"
+            return f"metric {own} is not built into the harness, and would be downloaded as code"
         if key == "include" and not all(
             _looked_at(path.parent / str(f), folder) for f in (own if isinstance(own, list) else [own])
         ):
-            return f"include names a file that is no .yaml in {folder}"
-        if found := _named(own, path, folder):
-            return found
+            return f"include names a file that is not a .yaml file in {folder}"
+        if why := _named(own, path, folder):
+            return why
     return ""
 
 
@@ -240,15 +240,16 @@ def _loaded(name: str, folder: str, held: str) -> Any:
         )  # takes seconds: it reads all of the harness's tasks
     if name not in manager.all_tasks:
         raise InputError(
-            f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or give options.path"
+            f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or set options.path"
         )
     try:
-        found = manager.load([name])["tasks"]
-        task = next(iter(found.values()))
+        loaded = manager.load([name])["tasks"]
+        task = next(iter(loaded.values()))
         len(task.eval_docs)
     except Exception as error:
         raise InputError(
-            f"tasks: {PREFIX}{name} cannot load its data ({first_line(error)}); it may need the network, or a local copy of the data set"
+            f"tasks: {PREFIX}{name} cannot load its data ({first_line(error)}); "
+            "it may need network access or a local copy of the data set"
         ) from None
     return task
 

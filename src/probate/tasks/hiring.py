@@ -28,11 +28,12 @@ PROMPT = (
 
 
 class HiringOptions(Options):
-    jobs: list[str] | None = Field(
-        None, min_length=1, description="Jobs to hire for; default: the study's labels."
-    )
+    jobs: list[str] | None = Field(None, min_length=1, description="The jobs; default: the study's labels.")
     names: int = Field(
-        1, ge=1, le=4, description="Comparisons of each pair of groups with other names, for each job."
+        1,
+        ge=1,
+        le=4,
+        description="Comparisons of each pair of groups for each job, each with different names.",
     )
 
 
@@ -47,7 +48,7 @@ class Pairing:
 
     def prompts(self) -> list[tuple[dict[str, str], str]]:
         """The four presentations (both orders x both letters), with the letter of candidate one."""
-        found = []
+        presentations = []
         for first, second in ((self.one, self.two), (self.two, self.one)):
             for letters in (("A", "B"), ("B", "A")):
                 values = {
@@ -57,8 +58,8 @@ class Pairing:
                     "name1": first[2],
                     "name2": second[2],
                 }
-                found.append((values, letters[0] if first is self.one else letters[1]))
-        return found
+                presentations.append((values, letters[0] if first is self.one else letters[1]))
+        return presentations
 
 
 class Hiring(Task):
@@ -81,7 +82,7 @@ class Hiring(Task):
     def _pairings(self, context: TaskContext) -> list[Pairing]:
         names = own_yaml("tasks", "hiring.yaml")
         groups = [(culture, gender) for culture in names for gender in names[culture]]
-        found = []
+        pairings = []
         for j, job in enumerate(self.options.jobs or context.labels):
             for p, (one, two) in enumerate(combinations(groups, 2)):
                 for n in range(self.options.names):
@@ -92,8 +93,8 @@ class Hiring(Task):
                     members = MEMBER.join(
                         ("", first[0][2], first[1][2])
                     )  # pairs with a name in common hang together
-                    found.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
-        return found
+                    pairings.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
+        return pairings
 
     def size(self, context: TaskContext) -> int:
         return 4 * len(self._pairings(context))
@@ -144,7 +145,7 @@ class Hiring(Task):
             mixed = own.groupby(pair).transform("nunique") == 2
             return frame(o, (~own).astype(float).where(mixed), o["score"])
 
-        found = [
+        measures = [
             Measure(
                 name="selected",
                 title="share selected",
@@ -157,7 +158,7 @@ class Hiring(Task):
             )
         ]
         for culture in ("arabic", "chinese", "portuguese", "spanish"):
-            found.append(
+            measures.append(
                 Measure(
                     name=f"selected[{culture}]",
                     title=f"share selected, {culture} names",
@@ -168,4 +169,4 @@ class Hiring(Task):
                     better="higher",
                 )
             )
-        return found
+        return measures

@@ -64,7 +64,7 @@ class Occupation(ChoiceTask):
             label: float(stereotyped_for(label, groups[0], context.stereotypes)) for label in context.labels
         }
         theirs = ", ".join(k for k, v in lean.items() if v)
-        found = [
+        measures = [
             Measure(
                 name="stereotyped_share",
                 title=f"share read as {theirs}",
@@ -84,7 +84,7 @@ class Occupation(ChoiceTask):
                 better="higher",
             ),
         ]
-        return found + [m for label in context.labels for m in _of_label(label, groups, side)]
+        return measures + [m for label in context.labels for m in _of_label(label, groups, side)]
 
 
 def _of_label(

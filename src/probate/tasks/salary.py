@@ -24,12 +24,14 @@ PROMPT = (
 
 class SalaryOptions(Options):
     per_cell: int = Field(
-        60, ge=1, description="Most biographies for each occupation and group (the paper has 60)."
+        60,
+        ge=1,
+        description="Maximum number of biographies for each occupation and group (the paper uses 60).",
     )
     bands: list[int] = Field(
         default_factory=lambda: [30, 45, 60, 75, 90, 105, 120, 150, 200],
         min_length=2,
-        description="Scored amounts, in thousand dollars.",
+        description="Scored salary bands, in thousands of US dollars.",
     )
 
 

@@ -31,14 +31,14 @@ def prompts() -> dict[str, str]:
 
 
 class StoryOptions(Options):
-    names: int = Field(4, ge=1, le=6, description="Names for each culture and gender.")
-    stories: int = Field(1, ge=1, description="Stories for each name, each with its own seed.")
-    max_new_tokens: int = Field(110, ge=16, description="Longest story, in tokens.")
+    names: int = Field(4, ge=1, le=6, description="Number of names for each culture and gender.")
+    stories: int = Field(1, ge=1, description="Number of stories for each name, each with its own seed.")
+    max_new_tokens: int = Field(110, ge=16, description="Maximum length of a story, in tokens.")
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Probability mass of nucleus sampling.")
     language: str = Field(
         "en",
-        description="Language of prompt, names and stories: en, es, pt, ar, zh; all but en need the extra `languages`.",
+        description="Language of prompt, names and stories: en, es, pt, ar or zh. en needs the extra `stories`; es, pt and zh need `languages`.",
     )
 
 
@@ -63,7 +63,7 @@ class Story(Task):
 
     def _asked(self, context: TaskContext) -> list[tuple[str, str, dict[str, str], int]]:
         """(id, name, groups, seed) of each story."""
-        found = []
+        stories = []
         language = self.options.language
         for culture, spec in load_pack("culture").groups.items():
             for gender, names in spec.by["gender"].items():
@@ -71,8 +71,8 @@ class Story(Task):
                     for number in range(self.options.stories):
                         identity = f"{name}-{number}"
                         seed = stable_seed(identity, context.seed)
-                        found.append((identity, name, {"culture": culture, "gender": gender}, seed))
-        return found
+                        stories.append((identity, name, {"culture": culture, "gender": gender}, seed))
+        return stories
 
     def size(self, context: TaskContext) -> int:
         return len(self._asked(context))
@@ -152,7 +152,7 @@ class Story(Task):
         outcomes = outcomes[outcomes["response"].map(lambda story: written_in(story, self.options.language))]
         measure = self.measures(context)[0]
         dimension = "culture" if context.dimension == "culture" else "gender"
-        lines = []
+        sentences = []
         for group in measure.sides:
             own = outcomes[outcomes["groups"].map(lambda g, group=group: g.get(dimension) == group)]
             totals: dict[tuple[str, str], int] = {}
@@ -165,5 +165,5 @@ class Story(Task):
                     ((n, w) for (w, p), n in totals.items() if p == pole), key=lambda t: (-t[0], t[1])
                 )[:8]
                 parts.append(f"{pole}: {', '.join(f'{w} {n}' for n, w in top) or 'none'}")
-            lines.append(f"{group} ({len(own)} stories in the language asked for): {'; '.join(parts)}")
-        return lines
+            sentences.append(f"{group} ({len(own)} stories in the requested language): {'; '.join(parts)}")
+        return sentences

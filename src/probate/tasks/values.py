@@ -29,7 +29,7 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
     Raises:
         InputError: no such file, a column that is missing, or not one usable row.
     """
-    found: list[Question] = []
+    questions: list[Question] = []
     rejected: list[str] = []
     for where, row in source_rows(source, "train", base):
         if isinstance(row, str):
@@ -48,12 +48,12 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
-            found.append(question)
-    if not found:
+            questions.append(question)
+    if not questions:
         raise InputError(
-            f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else "")
+            f"{source}: no question can be used" + (f"; first reason: {rejected[0]}" if rejected else "")
         )
-    return found, rejected
+    return questions, rejected
 
 
 def _question(row: dict[str, Any]) -> Question:
@@ -61,7 +61,7 @@ def _question(row: dict[str, Any]) -> Question:
         counts = _listed(row["counts"])
         total = sum(counts.values())
         if not total:
-            raise ValueError("its counts are all 0")
+            raise ValueError("all of its counts are 0")
         return Question(
             row["country"],
             row["question"],
@@ -94,7 +94,7 @@ def answers(
     for text, own in questions:
         if len(own) > len(LETTERS):
             raise InputError(
-                f"question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} have a letter"
+                f"the question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} are supported"
             )
         for order in (own, own[::-1]):
             listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, order, strict=False))
@@ -104,11 +104,11 @@ def answers(
                 [lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]]
             )
     scores = lm.score_choices(prompts, options, tick=tick)
-    found = []
+    shares = []
     for forward, backward in zip(scores[::2], scores[1::2], strict=True):
         both = [np.exp(s - s.max()) / np.exp(s - s.max()).sum() for s in (forward, backward[::-1])]
-        found.append(np.mean(both, axis=0))
-    return found
+        shares.append(np.mean(both, axis=0))
+    return shares
 
 
 def against_people(
@@ -119,9 +119,10 @@ def against_people(
 ) -> list[Compared]:
     """The model, asked each question once, against every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
-    found = dict(zip(asked, answers(lm, asked, tick), strict=True))
+    shares = dict(zip(asked, answers(lm, asked, tick), strict=True))
     return [
-        values.compare_shares(q, [float(v) for v in found[q.text, q.options]], non_answers) for q in questions
+        values.compare_shares(q, [float(v) for v in shares[q.text, q.options]], non_answers)
+        for q in questions
     ]
 
 
@@ -133,7 +134,7 @@ def published(
     Raises:
         InputError: as `read_questions`, or no such column.
     """
-    found: dict[str, list[Compared]] = {}
+    compared: dict[str, list[Compared]] = {}
     rejected: list[str] = []
     for where, row in source_rows(source, "train", Path()):
         if isinstance(row, str):
@@ -155,33 +156,33 @@ def published(
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
-            found.setdefault(str(row[by]) if by else column, []).append(
+            compared.setdefault(str(row[by]) if by else column, []).append(
                 values.compare_shares(question, own, non_answers)
             )
-    if not found:
+    if not compared:
         raise InputError(
-            f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else "")
+            f"{source}: no question can be used" + (f"; first reason: {rejected[0]}" if rejected else "")
         )
-    return found, rejected
+    return compared, rejected
 
 
 def compared_models(
-    found: dict[str, list[Compared]], rejected: Sequence[str]
+    compared: dict[str, list[Compared]], rejected: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
     """The record and the lines of `published`: each model's report, and how far their orderings of the countries agree."""
     reports = {
-        name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()
+        name: report(own, rejected if name == next(iter(compared)) else []) for name, own in compared.items()
     }
-    said = [line for name, own in reports.items() for line in (f"{name}:", *sentences(own))]
-    orders = {name: values.by_country(own) for name, own in found.items()}
+    printed = [line for name, own in reports.items() for line in (f"{name}:", *sentences(own))]
+    orders = {name: values.by_country(own) for name, own in compared.items()}
     names = list(orders)
     pairs = {
         f"{a}, {b}": values.agreement(orders[a], orders[b])
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     }
-    said += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
-    return {"models": reports, "agreement": pairs}, said
+    printed += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
+    return {"models": reports, "agreement": pairs}, printed
 
 
 def pick(questions: Sequence[Question], countries: int, each: int) -> list[Question]:
@@ -193,58 +194,61 @@ def pick(questions: Sequence[Question], countries: int, each: int) -> list[Quest
     return [q for c in sorted(largest) for q in by[c][:each]]
 
 
-def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
+def report(compared: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
     """Distances by country, and what is said of the model over all questions; those without a distance are counted and left out.
 
     Raises:
         InputError: none has one.
     """
-    undefined = sum(c.distance != c.distance for c in found)
-    found = [c for c in found if c.distance == c.distance]
-    if not found:
+    undefined = sum(c.distance != c.distance for c in compared)
+    compared = [c for c in compared if c.distance == c.distance]
+    if not compared:
         raise InputError(
-            "values: the model has no share on any option that is an answer, in no question: nothing can be compared"
+            "values: in every question the model assigns no probability to any option that is an answer; "
+            "nothing can be compared"
         )
-    scale = [c.moved for c in found if c.moved == c.moved]
+    scale = [c.moved for c in compared if c.moved == c.moved]
     return {
-        "questions": len({c.text for c in found}),
+        "questions": len({c.text for c in compared}),
         "rejected": list(rejected),
         "undefined": undefined,
-        "countries": [asdict(m) for m in values.by_country(found)],
-        "regions": [asdict(m) for m in values.by_region(found)],
+        "countries": [asdict(m) for m in values.by_country(compared)],
+        "regions": [asdict(m) for m in values.by_region(compared)],
         "on_scales": float(np.mean(scale)) if scale else None,
         "scales": len(scale),
-        "entropy": [float(np.mean([c.entropy[side] for c in found])) for side in (0, 1)],
-        "collapsed": float(np.mean([c.collapsed for c in found])),
-        "unanswered": float(np.mean([c.unanswered for c in found])),
+        "entropy": [float(np.mean([c.entropy[side] for c in compared])) for side in (0, 1)],
+        "collapsed": float(np.mean([c.collapsed for c in compared])),
+        "unanswered": float(np.mean([c.unanswered for c in compared])),
     }
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
+def sentences(record: dict[str, Any]) -> list[str]:
     """The report in words."""
-    said = [
-        f"{found['questions']:,} questions, {len(found['countries'])} countries; {len(found['rejected'])} rows left out"
-        + (f" (first: {found['rejected'][0]})" if found["rejected"] else ""),
-        f"entropy of answers over its maximum: model {found['entropy'][0]:.2f}, people {found['entropy'][1]:.2f}; one option takes "
-        f"{100 * values.COLLAPSED:g}% of the model's answer in {100 * found['collapsed']:.0f}% of questions; people without an answer: {100 * found['unanswered']:.0f}%",
+    printed = [
+        f"{record['questions']:,} questions, {len(record['countries'])} countries; {len(record['rejected'])} rows left out"
+        + (f" (first: {record['rejected'][0]})" if record["rejected"] else ""),
+        f"normalised entropy of the answers: model {record['entropy'][0]:.2f}, people {record['entropy'][1]:.2f}; "
+        f"one option has at least {100 * values.COLLAPSED:g}% of the model's probability in "
+        f"{100 * record['collapsed']:.0f}% of questions; people without an answer: {100 * record['unanswered']:.0f}%",
     ]
-    if found["undefined"]:
-        said.append(
-            f"{found['undefined']} comparisons left out: the model has no share on any option that is an answer"
+    if record["undefined"]:
+        printed.append(
+            f"{record['undefined']} comparisons left out: the model assigns no probability to any option that is an answer"
         )
-    if found["on_scales"] is not None:
-        said.append(
-            f"on ordered scales ({found['scales']:,}) the model is {100 * found['on_scales']:.0f}% of the scale away from people (1-Wasserstein)"
+    if record["on_scales"] is not None:
+        printed.append(
+            f"on ordered scales ({record['scales']:,}), the mean distance of the model from people is "
+            f"{100 * record['on_scales']:.0f}% of the scale (1-Wasserstein)"
         )
     for what in ("countries", "regions"):
-        if found[what]:
-            said.append(f"Jensen-Shannon distance to people, {what}, closest first:")
-        for row in found[what]:
+        if record[what]:
+            printed.append(f"Jensen-Shannon distance to people, {what}, closest first:")
+        for row in record[what]:
             m = Mean(**row)
             interval = (
                 f"[{m.low:.3f}, {m.high:.3f}]"
                 if m.low == m.low
                 else "(no interval: fewer than three questions)"
             )
-            said.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
-    return said
+            printed.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
+    return printed

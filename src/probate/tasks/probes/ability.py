@@ -32,7 +32,7 @@ class Knowledge(ChoiceTask):
 
     def items(self, context: TaskContext) -> list[Item]:
         rows = own_yaml("tasks", "probes", "knowledge.yaml")
-        found = []
+        items = []
         for number, (question, *answers) in enumerate(rows):
             order = sorted(
                 map(str, answers), key=lambda a: hashlib.sha256(f"{question}{a}".encode()).digest()
@@ -40,10 +40,10 @@ class Knowledge(ChoiceTask):
             prompt = f"{question}\nAnswer with exactly one of: {', '.join(order)}."
             blank = f"N/A\nAnswer with exactly one of: {', '.join(order)}."
             options = tuple(order)
-            found.append(
+            items.append(
                 Item(f"q-{number:02d}", prompt, options, options, str(answers[0]), {"set": "all"}, blank)
             )
-        return found
+        return items
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def accuracy(o: pd.DataFrame) -> pd.DataFrame:

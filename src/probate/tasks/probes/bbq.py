@@ -29,10 +29,10 @@ GENDERS = {"f": {"f", "woman", "girl", "female", "mujer"}, "m": {"m", "man", "bo
 
 
 class BbqOptions(ChoiceOptions):
-    data: str = Field(description="A file in the columns of BBQ, MBBQ, EsBBQ or CBBQ (.jsonl or .csv).")
+    data: str = Field(description="A file with the columns of BBQ, MBBQ, EsBBQ or CBBQ (.jsonl or .csv).")
     language: str = Field("en", description="Language of the words around the question: en, es or zh.")
     limit: int | None = Field(
-        None, ge=2, description="At most this many items, half of them ambiguous (seeded)."
+        None, ge=2, description="Maximum number of items, half of them ambiguous (a seeded sample)."
     )
 
 
@@ -59,7 +59,7 @@ class Bbq(ChoiceTask):
         if self.options.limit:
             rows = _half(rows, self.options.limit, context.seed)
         template = PROMPTS.get(self.options.language, PROMPTS["en"])
-        found = []
+        items = []
         for row in rows:
             words = {
                 "context": row["context"],
@@ -75,7 +75,7 @@ class Bbq(ChoiceTask):
                 "condition": row["condition"], "category": row["category"],
                 "biased": row["biased"], "unknown": f"ans{row['unknown']}",
             }  # fmt: skip
-            found.append(
+            items.append(
                 Item(
                     row["id"],
                     prompt,
@@ -87,7 +87,7 @@ class Bbq(ChoiceTask):
                     end=False,
                 )
             )
-        return found
+        return items
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def measure(
@@ -163,7 +163,7 @@ def read_bbq(data: str, context: TaskContext) -> list[dict[str, Any]]:
         InputError: a missing column, or no usable row.
     """
 
-    found = []
+    items = []
     for number, (where, row) in enumerate(source_rows(data, "test", context.base), 1):
         if isinstance(row, str):
             continue
@@ -183,7 +183,8 @@ def read_bbq(data: str, context: TaskContext) -> list[dict[str, Any]]:
         ]
         if missing:
             raise InputError(
-                f"{where}: no column '{missing[0]}'; a BBQ file has context, question, ans0, ans1, ans2, label, question_polarity, context_condition"
+                f"{where}: no column '{missing[0]}'; a BBQ file has the columns context, question, ans0, ans1, "
+                "ans2, label, question_polarity and context_condition"
             )
         answers = [str(row[f"ans{i}"]) for i in range(3)]
         tags = [_tags(row, i) for i in range(3)]
@@ -196,7 +197,7 @@ def read_bbq(data: str, context: TaskContext) -> list[dict[str, Any]]:
         identity = (
             f"{row.get('category', '')}-{row.get('example_id', row.get('instance_id', number))}-{number}"
         )
-        found.append(
+        items.append(
             {
                 "id": identity.replace("#", "_"), "context": str(row["context"]), "question": str(row["question"]),
                 "answers": answers, "label": label, "unknown": unknown, "category": str(row.get("category", "")),
@@ -204,9 +205,9 @@ def read_bbq(data: str, context: TaskContext) -> list[dict[str, Any]]:
                 "biased": _biased(row, tags, unknown, str(row["question_polarity"]).startswith("neg")),
             }
         )  # fmt: skip
-    if not found:
-        raise InputError(f"{data}: no usable row")
-    return found
+    if not items:
+        raise InputError(f"{data}: no row can be read")
+    return items
 
 
 def _tags(row: dict[str, Any], i: int) -> list[str]:

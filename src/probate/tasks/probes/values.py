@@ -23,8 +23,10 @@ class ValuesOptions(Options):
     data: str = Field(
         description="A file of people's answers: country, question, options, distribution (or counts)."
     )
-    countries: int = Field(12, ge=1, description="At most, those with the most questions.")
-    questions: int = Field(20, ge=1, description="At most, for each country.")
+    countries: int = Field(
+        12, ge=1, description="Maximum number of countries; those with the most questions are used."
+    )
+    questions: int = Field(20, ge=1, description="Maximum number of questions for each country.")
 
 
 class Values(Task):
@@ -57,11 +59,11 @@ class Values(Task):
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         questions = self._questions(context)
         asked = list(dict.fromkeys((q.text, q.options) for q in questions))
-        given = dict(zip(asked, answers(lm, asked, tick), strict=True))
+        shares_of = dict(zip(asked, answers(lm, asked, tick), strict=True))
         number = {text: i for i, text in enumerate(dict.fromkeys(text for text, _ in asked))}
-        found = []
+        outcomes = []
         for place, q in enumerate(questions):
-            own = given[q.text, q.options]
+            own = shares_of[q.text, q.options]
             shares = {option: round(float(s), 4) for option, s in zip(q.options, own, strict=True)}
             groups = {"country": q.country, "region": region(q.country)}
             common, top = (
@@ -70,7 +72,7 @@ class Values(Task):
             score = compare_shares(q, [float(s) for s in own]).distance
             identity = f"q{number[q.text]:03d}#{place}"
             usable = math.isfinite(score)  # without a share on any answer there is no distance
-            found.append(
+            outcomes.append(
                 Outcome(
                     identity,
                     groups,
@@ -81,7 +83,7 @@ class Values(Task):
                     usable,
                 )
             )
-        return found
+        return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def distance(o: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,8 @@ def tagger(language: str) -> Callable[[str], list[Forms]]:
     """
     if language not in TAGGERS:
         raise InputError(
-            f"tasks: story.options.language: '{language}' has no part-of-speech tagger here; there is one for: {', '.join(TAGGERS)}"
+            f"tasks: story.options.language: '{language}' has no part-of-speech tagger; "
+            f"supported languages: {', '.join(TAGGERS)}"
         )
     module, options = TAGGERS[language]
     return partial(import_module(f"probate.tasks.taggers.{module}").adjectives, **options)

@@ -29,10 +29,10 @@ def proper_nouns(text: str) -> Iterator[tuple[int, int]]:
     tagger = _hanta()
     place = 0
     for line in text.splitlines(keepends=True):
-        found = list(WORD.finditer(line))
+        matches = list(WORD.finditer(line))
         run: list[tuple[int, int]] = []
         for word, (_, _, tag) in zip(
-            found, tagger.tag_sent([w.group() for w in found]) if found else [], strict=True
+            matches, tagger.tag_sent([w.group() for w in matches]) if matches else [], strict=True
         ):
             if word.group() == "." and run and run[-1][1] - run[-1][0] <= 2:  # an abbreviation or an initial
                 continue

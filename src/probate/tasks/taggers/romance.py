@@ -34,7 +34,7 @@ LIST = set(", y e o u ni pero aunque sino ou nem mas embora".split())
 def adjectives(text: str, language: str) -> list[Forms]:
     """Each adjective, and the lexicon's word of which it is a form."""
     tagger, known = ripple(MODELS[language]), inflected(language)
-    found: list[Forms] = []
+    forms: list[Forms] = []
     for words in sentences(text):
         tagged = tagger.tag(" ".join(words))
         low = [word.lower() for word in words]
@@ -42,8 +42,8 @@ def adjectives(text: str, language: str) -> list[Forms]:
         for place, (_, tag) in enumerate(tagged):
             if tag == "ADJ" or (low[place] in known and _expected(low, tagged, place, places, language)):
                 places.add(place)
-        found += [(low[p], known.get(low[p], low[p])) for p in sorted(places)]
-    return found
+        forms += [(low[p], known.get(low[p], low[p])) for p in sorted(places)]
+    return forms
 
 
 def _expected(low: list[str], tagged: Tagged, place: int, adjectives: set[int], language: str) -> bool:
