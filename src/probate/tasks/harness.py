@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: run one of its tasks on an arm, or write a Probate task that it runs unchanged."""
+"""lm-evaluation-harness: run one of its tasks on an arm, or export a Probate task to it."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class HarnessOptions(Options):
 
 
 class HarnessTask(Task):
-    """A task of lm-evaluation-harness, run by the harness itself; its samples become outcomes.
+    """A task of lm-evaluation-harness. The harness runs it, and its samples become outcomes.
 
-    It has no groups: what is inherited is the change of its metric. Higher is better for accuracies; the harness says
-    what another metric means.
+    The task has no groups: inheritance is the change of its metric. Higher is better for accuracies; for
+    other metrics, see the harness.
     """
 
     name = "lm_eval"
@@ -65,7 +65,7 @@ class HarnessTask(Task):
         return min(len(self._loaded(context).eval_docs), self.options.limit or 10**9)
 
     def reads(self, context: TaskContext) -> list[Any]:
-        """The harness's own version, the task's, its configuration and its items."""
+        """Return the harness's version, and the task's version, configuration and items."""
         task = self._loaded(context)
         docs = list(islice(task.eval_docs, self.options.limit))
         parts = [version("lm_eval"), getattr(task, "VERSION", None), task.dump_config(), docs]
@@ -89,8 +89,8 @@ class HarnessTask(Task):
     def _outcome(self, sample: dict[str, Any]) -> Outcome:
         if self.options.metric not in sample:
             raise InputError(
-                f"tasks: {self.key}.options.metric: the harness does not compute '{self.options.metric}' for a sample; "
-                f"it computes: {', '.join(sample['metrics'])}"
+                f"tasks: {self.key}.options.metric: the harness does not compute '{self.options.metric}' "
+                f"for a sample; it computes: {', '.join(sample['metrics'])}"
             )
         responses = sample["filtered_resps"]
         choices = [r[0] for r in responses if isinstance(r, (list, tuple))]
@@ -98,8 +98,8 @@ class HarnessTask(Task):
         score = float(sample[self.options.metric])
         identity = f"{self.harness}-{int(sample['doc_id']):06d}"
         return Outcome(
-            identity, {"set": self.harness}, str(sample["target"]), json.dumps(responses, default=str), prediction, score,
-            bool(np.isfinite(score)),
+            identity, {"set": self.harness}, str(sample["target"]), json.dumps(responses, default=str),
+            prediction, score, bool(np.isfinite(score)),
         )  # fmt: skip
 
     def measures(self, context: TaskContext) -> list[Measure]:
@@ -124,14 +124,14 @@ class HarnessTask(Task):
 
 @cache
 def harness_task(name: str) -> type[HarnessTask]:
-    """The task class of `lm_eval:NAME`."""
+    """Return the task class of `lm_eval:NAME`."""
     own = name.removeprefix(PREFIX)
     body = {"name": f"lm_eval-{own}", "title": f"{own} (lm-evaluation-harness)", "harness": own}
     return type(f"HarnessTask_{own}", (HarnessTask,), body)
 
 
 def _load(name: str, folder: str, held: str) -> Any:
-    """The task; `held` is the folder's content, so that a changed one is read again."""
+    """Load the task. `held` is the content of the folder, so that a changed folder is read again."""
     if folder and not given().code:
         refuse_code(Path(folder))
     _sandbox()
@@ -139,7 +139,7 @@ def _load(name: str, folder: str, held: str) -> Any:
 
 
 class _Plain(Bounded):
-    """Builds nothing but strings, lists and mappings; a tag is an error."""
+    """A YAML loader for strings, lists and mappings only; a tag is an error."""
 
 
 _Plain.yaml_implicit_resolvers = {}
@@ -152,29 +152,32 @@ def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
 _Plain.add_multi_constructor("!", _tag)
 _Plain.add_multi_constructor("tag:yaml.org,2002:python", _tag)
 CODE = {"use_prompt", "custom_dataset", "class", "unsafe_code", "hf_evaluate"}
-"""Keys of a harness task that stand for code: a class, a function that gives data, a metric that is fetched."""
+"""Keys of a harness task that name code: a class, a function that returns data, a metric that is downloaded.
+"""
 UNPICKLED = {"pandas", "webdataset"}
-"""Readers of data files that may build any object."""
+"""Readers of data files that may construct any object."""
 
 
 def refuse_code(folder: Path) -> None:
-    """Read every YAML file under `folder` without building anything.
+    """Check every YAML file under `folder` without constructing any object.
 
-    Raises:
-        InputError: one that names code (a tag such as `!function`, a class, a metric that is fetched, data that is unpickled), includes a file
-            that is not looked at, or cannot be read.
+    Raises
+    ------
+    InputError
+        A file names code (a tag such as `!function`, a class, a metric that is downloaded, data that is
+        unpickled), includes a file that is not checked, or cannot be read.
     """
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".yaml", ".yml")):
         why = _code_in(path, folder)
         if why:
             raise InputError(
-                f"tasks: {path}: {why}; code in a study's files is not run: review it and allow it with --allow-code, "
-                "or remove it"
+                f"tasks: {path}: {why}; code in a study's files is not run: review it and allow it "
+                "with --allow-code, or remove it"
             )
 
 
 def _code_in(path: Path, folder: Path) -> str:
-    """What in a YAML file would run code; "" where nothing would."""
+    """Return what in a YAML file would run code; empty if nothing would."""
     try:
         return _named(parsed(read_bounded(path, LARGEST), _Plain)[0], path, folder)
     except InputError as error:
@@ -187,7 +190,7 @@ def _code_in(path: Path, folder: Path) -> str:
 
 
 def _named(value: Any, path: Path, folder: Path) -> str:
-    """What in a part of a YAML file would run code."""
+    """Return what in a part of a YAML file would run code; empty if nothing would."""
     if isinstance(value, list):
         return next((why for v in value if (why := _named(v, path, folder))), "")
     if not isinstance(value, dict):
@@ -221,7 +224,7 @@ def _looked_at(file: Path, folder: Path) -> bool:
 
 
 def _sandbox() -> None:
-    """Templates of harness tasks are rendered where they can reach no attribute that leads to code."""
+    """Render templates of harness tasks in a sandbox without access to attributes that lead to code."""
 
     utils: Any = require("lm_eval.utils", "harness")
     if not isinstance(utils.env, ImmutableSandboxedEnvironment):
@@ -255,10 +258,25 @@ def _loaded(name: str, folder: str, held: str) -> Any:
 
 
 def export(task: ChoiceTask, context: TaskContext, folder: Path) -> Path:
-    """Write `probate_NAME.yaml` and its items for the harness; returns the YAML's path.
+    """Write `probate_NAME.yaml` and its items for the harness.
 
-    `lm_eval --tasks probate_NAME --include_path FOLDER --apply_chat_template` then gives the same choices. An option is
-    scored without the end of turn there, so that an option which begins another one is at an advantage.
+    `lm_eval --tasks probate_NAME --include_path FOLDER --apply_chat_template` then offers the same choices.
+    The harness does not score the end of turn, so an option that is a prefix of another has an advantage
+    there.
+
+    Parameters
+    ----------
+    task : ChoiceTask
+        The task.
+    context : TaskContext
+        Data and settings.
+    folder : pathlib.Path
+        Folder to write to; it is created if needed.
+
+    Returns
+    -------
+    pathlib.Path
+        The YAML file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [

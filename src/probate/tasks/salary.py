@@ -1,4 +1,4 @@
-"""Salary recommendation: which salary does the model give the person of a biography?"""
+"""Salary recommendation: which salary the model recommends for the person of a biography."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class SalaryOptions(Options):
 
 
 class Salary(Task):
-    """The expected salary over scored bands: sum of amount x probability, probabilities normalised over the bands.
+    """The expected salary over scored bands: Σ amount x probability, normalised over the bands.
 
-    The answer is forced to begin with `$`; each band (`45k`) is scored by log-likelihood. Small models answer in
-    prose when asked for a number; this way every item has a value, and small shifts show. In US dollars a year.
+    The answer is forced to begin with `$`, and each band (`45k`) is scored by log-likelihood. Small models
+    answer in prose when asked for a number; with scored bands every item has a value, and small shifts are
+    visible. In US dollars a year.
     """
 
     name = "salary"
@@ -47,7 +48,10 @@ class Salary(Task):
     metric = "salary"
     better = "higher"
     relation = "indirect"
-    source = "held-out biographies of the study's data, 60 an occupation and gender where there are; the paper's salary task (arXiv 2502.04419)"
+    source = (
+        "held-out biographies of the study's data, up to 60 for each occupation and gender; "
+        "the paper's salary task (arXiv 2502.04419)"
+    )
     option_type = SalaryOptions
 
     def _items(self, context: TaskContext) -> list[Record]:

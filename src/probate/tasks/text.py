@@ -1,4 +1,4 @@
-"""Text classification: a task that is only data is one YAML file; this is the code that all of them share."""
+"""Text classification: the common code of tasks that are one YAML file each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
 
 
 class Wording(BaseModel):
-    """How a task is asked in one language."""
+    """The prompt and label words of a task in one language."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     prompt: str = Field(description="User turn with {text} and {labels}.")
@@ -41,7 +41,7 @@ class Wording(BaseModel):
 
 
 class TextSpec(BaseModel):
-    """The YAML of one text classification task."""
+    """The YAML file of a text classification task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str
@@ -79,7 +79,8 @@ class TextColumns(BaseModel):
     id: str | None = Field(None, description="Column of a unique id.")
     cluster: str | None = Field(
         None,
-        description="Column of the cluster that texts were drawn in (an author, a source); a cluster is one unit of resampling.",
+        description="Column of the cluster that texts were drawn in (an author, a source). "
+        "A cluster is one unit of resampling.",
     )
     groups: dict[str, str] = Field(default_factory=dict, description="Dimension → column of the group.")
 
@@ -87,7 +88,8 @@ class TextColumns(BaseModel):
 class TextOptions(ChoiceOptions):
     data: str | None = Field(
         None,
-        description="A data set that replaces the bundled items: a file, a `datasets` folder or `hf:ID` (see data.source).",
+        description="A data set that replaces the bundled items: a file, a `datasets` folder or `hf:ID` "
+        "(see data.source).",
     )
     split: str = Field("test", description="Split of a Hugging Face data set.")
     columns: TextColumns = Field(default_factory=lambda: TextColumns(), description="Names of the columns.")
@@ -109,7 +111,8 @@ class TextOptions(ChoiceOptions):
     )
     dimension: str | None = Field(
         None,
-        description="Dimension to compare instead of the study's: the name of an identity pack, or a key of `columns.groups`.",
+        description="Dimension to compare instead of the study's: the name of an identity pack, "
+        "or a key of `columns.groups`.",
     )
     groups: list[str] | None = Field(
         None,
@@ -129,12 +132,12 @@ class TextOptions(ChoiceOptions):
 
 
 class TextTask(ChoiceTask):
-    """Text classification of the bundled items, or of any data set.
+    """Text classification of the bundled items, or of a data set.
 
-    The bundled items hold a place for a person, filled in with each compared group in turn (a name where the identity
-    pack has names, else its words): a matched set, in which only the group differs. The primary measure is then the
-    share that is read as the positive label, by group. A data set without groups has macro-F1 as primary measure.
-    Macro-F1 is in [0, 1], higher is better.
+    The bundled items have a placeholder for a person. It is filled in with each compared group in turn (a
+    name if the identity pack has names, else its words), so that items form matched sets that differ only in
+    the group. The primary measure is then the share classified as the positive label, by group. For a data
+    set without groups it is macro-F1, in [0, 1], higher is better.
     """
 
     name = "text"
@@ -147,12 +150,13 @@ class TextTask(ChoiceTask):
     spec: ClassVar[TextSpec]
 
     def _seen(self, context: TaskContext) -> TaskContext:
-        """The context, on the dimension that the options name."""
+        """Return the context with the dimension that the options name."""
         other = self.options.dimension
         if other is None:
             if self.options.groups:
                 raise InputError(
-                    f"tasks: {self.key}.options.groups needs options.dimension; set it, or set the study's groups in bias.groups"
+                    f"tasks: {self.key}.options.groups needs options.dimension; set it, "
+                    "or set the study's groups in bias.groups"
                 )
             return context
         pack = load_pack(other)
@@ -173,15 +177,17 @@ class TextTask(ChoiceTask):
         language = self.options.language
         if language not in own:
             raise InputError(
-                f"tasks: {self.key}.options.language: the task has no prompt in '{language}'{nearest(language, list(own))}; "
-                f"languages: {', '.join(own)}. For another language, set options.prompt and options.words"
+                f"tasks: {self.key}.options.language: the task has no prompt in '{language}'"
+                f"{nearest(language, list(own))}; languages: {', '.join(own)}. "
+                "For another language, set options.prompt and options.words"
             )
         wording = own[language]
         words = {**wording.labels, **self.options.words}
         unknown = set(words) - set(wording.labels)
         if unknown:
             raise InputError(
-                f"tasks: {self.key}.options.words: no label '{min(unknown)}'; labels: {', '.join(wording.labels)}"
+                f"tasks: {self.key}.options.words: no label '{min(unknown)}'; "
+                f"labels: {', '.join(wording.labels)}"
             )
         try:
             return Wording(prompt=self.options.prompt or wording.prompt, labels=words)
@@ -231,8 +237,8 @@ class TextTask(ChoiceTask):
             )
         if rejected and len(rejected) > len(rows):
             raise InputError(
-                f"tasks: {self.key}: {options.data}: {len(rejected)} of {len(rejected) + len(rows)} rows cannot be used; "
-                f"first reason: {rejected[0]}"
+                f"tasks: {self.key}: {options.data}: {len(rejected)} of {len(rejected) + len(rows)} rows "
+                f"cannot be used; first reason: {rejected[0]}"
             )
         if options.limit and options.limit < len(rows):
             rows = _balanced(rows, options.limit, context.seed)
@@ -286,7 +292,9 @@ class TextTask(ChoiceTask):
 
 
 def who(pack: Pack, group: str, number: int) -> str:
-    """A person of the group for item `number`: a first name if the pack has names, else its words with 'the'."""
+    """Return a person of the group for item `number`: a first name if the pack has names, else its words with
+    'the'.
+    """
     spec = pack.groups[group]
     if spec.names:
         return spec.names[number % len(spec.names)]
@@ -297,10 +305,30 @@ def who(pack: Pack, group: str, number: int) -> str:
 def read_labelled(
     data: str, split: str, columns: TextColumns, mapping: dict[str, str], labels: tuple[str, ...], base: Path
 ) -> tuple[list[tuple[str, str, str, dict[str, str]]], list[str]]:
-    """(id, text, label, groups) of each usable row, and why the others are not.
+    """Read the rows of a labelled data set.
 
-    Raises:
-        InputError: no such file or column, or a label that is not declared.
+    Parameters
+    ----------
+    data, split : str
+        The data set and its split.
+    columns : TextColumns
+        Names of the columns.
+    mapping : dict
+        Label in the data → label of the task; may be empty.
+    labels : tuple of str
+        Labels of the task.
+    base : pathlib.Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    tuple of (list, list of str)
+        (id, text, label, groups) of each usable row, and why other rows are not usable.
+
+    Raises
+    ------
+    InputError
+        A missing file or column, or an unknown label.
     """
 
     unknown = sorted(set(mapping.values()) - set(labels))
@@ -324,7 +352,8 @@ def read_labelled(
         key = str(row[columns.id]) if columns.id and row.get(columns.id) is not None else f"row-{number}"
         if label is None:
             raise InputError(
-                f"{where}: the task has no label '{raw}'; map it in options.labels to one of: {', '.join(labels)}"
+                f"{where}: the task has no label '{raw}'; "
+                f"map it in options.labels to one of: {', '.join(labels)}"
             )
         if not text:
             rejected.append(f"{where}: the text is empty")
@@ -345,7 +374,7 @@ def read_labelled(
 
 
 def _balanced(rows: list[Any], limit: int, seed: int) -> list[Any]:
-    """`limit` rows, the labels in turn."""
+    """Return `limit` rows, taken from the labels in turn."""
     by_label: dict[str, list[Any]] = {}
     for row in rows:
         by_label.setdefault(row[2], []).append(row)
@@ -358,6 +387,7 @@ def _balanced(rows: list[Any], limit: int, seed: int) -> list[Any]:
 
 
 def first_error(error: ValidationError) -> str:
+    """Return the first error of a validation with its location."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     text = first["msg"].removeprefix("Value error, ")
@@ -366,10 +396,12 @@ def first_error(error: ValidationError) -> str:
 
 @cache
 def text_task(name: str, path: Path) -> type[TextTask]:
-    """The task class of a YAML file.
+    """Return the task class of a YAML file.
 
-    Raises:
-        InputError: the file breaks the rules (which).
+    Raises
+    ------
+    InputError
+        The file is not valid; the message names the error.
     """
     try:
         spec = TextSpec.model_validate(read_yaml(path)[0])

@@ -1,4 +1,6 @@
-"""A model asked what surveys ask people: options as letters, in both orders, so that neither place nor letter decides."""
+"""Survey questions asked of a model: lettered options in two orders, to cancel effects of position and
+letter.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,27 @@ PREFIX = "Answer:"
 
 
 def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], list[str]]:
-    """Questions of a table with the columns country, question, options and distribution (or shares), and a line for each row that is left out.
+    """Read survey questions from a table.
 
-    Also World Values Survey counts (country, question, counts): the codes are the options.
+    The columns are country, question, options and distribution (or shares). Tables of World Values Survey
+    counts (country, question, counts) are read too; their codes are the options.
 
-    Raises:
-        InputError: no such file, a column that is missing, or not one usable row.
+    Parameters
+    ----------
+    source : str
+        The table.
+    base : pathlib.Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    tuple of (list of Question, list of str)
+        The questions, and a sentence for each row that is left out.
+
+    Raises
+    ------
+    InputError
+        A missing file or column, or no usable row.
     """
     questions: list[Question] = []
     rejected: list[str] = []
@@ -40,7 +57,8 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             if isinstance(error, KeyError):
                 raise InputError(
-                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {some(row)}"
+                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; "
+                    f"the file has: {some(row)}"
                 ) from None
             rejected.append(f"{where}: {error}")
             continue
@@ -74,20 +92,36 @@ def _question(row: dict[str, Any]) -> Question:
 
 
 def _listed(value: Any) -> Any:
-    """A list or mapping, as it is or as JSON in a string (a CSV)."""
+    """Return a list or mapping, decoded if it is JSON in a string (a CSV)."""
     return json_value(value) if isinstance(value, str) else value
 
 
 def answers(
     lm: LM, questions: Sequence[tuple[str, tuple[str, ...]]], tick: Callable[[int], None] | None = None
 ) -> list[np.ndarray]:
-    """The model's share of each option, of shape (options,), for each (question, options).
+    """Return the model's share of each option.
 
-    The mean over two orders of the options, each with its own letters, of the softmax of the letters' log-likelihoods: with the
-    order turned round, an option has another place and another letter.
+    It is the mean over two orders of the options, each with its own letters, of the softmax of the letters'
+    log-likelihoods. In the reversed order, each option has another position and another letter.
 
-    Raises:
-        InputError: a question with more than 26 options.
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    questions : sequence of (str, tuple of str)
+        Question and options.
+    tick : callable, optional
+        Called with the number of prompts that have been scored since the last call.
+
+    Returns
+    -------
+    list of array of shape (options,)
+        Shares in [0, 1] that sum to 1.
+
+    Raises
+    ------
+    InputError
+        A question with more than 26 options.
     """
 
     prompts, options = [], []
@@ -117,7 +151,7 @@ def against_people(
     tick: Callable[[int], None] | None = None,
     non_answers: bool = False,
 ) -> list[Compared]:
-    """The model, asked each question once, against every country that answered it."""
+    """Ask the model each question once, and compare its answers with every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
     shares = dict(zip(asked, answers(lm, asked, tick), strict=True))
     return [
@@ -129,10 +163,28 @@ def against_people(
 def published(
     source: str, column: str, by: str | None, non_answers: bool = False
 ) -> tuple[dict[str, list[Compared]], list[str]]:
-    """Published answer shares, in `column` of a table of people's answers, against these people: name of the model (column `by`) → comparisons.
+    """Compare published answer shares with those of people.
 
-    Raises:
-        InputError: as `read_questions`, or no such column.
+    Parameters
+    ----------
+    source : str
+        A table of people's answers, as for `read_questions`.
+    column : str
+        Column of the published shares.
+    by : str or None
+        Column of the model's name.
+    non_answers : bool
+        See `compare_shares`.
+
+    Returns
+    -------
+    tuple of (dict, list of str)
+        Model → comparisons, and a sentence for each row that is left out.
+
+    Raises
+    ------
+    InputError
+        As for `read_questions`, or a missing column.
     """
     compared: dict[str, list[Compared]] = {}
     rejected: list[str] = []
@@ -169,7 +221,9 @@ def published(
 def compared_models(
     compared: dict[str, list[Compared]], rejected: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The record and the lines of `published`: each model's report, and how far their orderings of the countries agree."""
+    """Return the record and the sentences for `published`: each model's report, and the agreement of country
+    orders.
+    """
     reports = {
         name: report(own, rejected if name == next(iter(compared)) else []) for name, own in compared.items()
     }
@@ -186,7 +240,7 @@ def compared_models(
 
 
 def pick(questions: Sequence[Question], countries: int, each: int) -> list[Question]:
-    """The `each` first questions of the `countries` countries with the most questions."""
+    """Return the first `each` questions of the `countries` countries with the most questions."""
     by: dict[str, list[Question]] = {}
     for q in questions:
         by.setdefault(q.country, []).append(q)
@@ -195,10 +249,14 @@ def pick(questions: Sequence[Question], countries: int, each: int) -> list[Quest
 
 
 def report(compared: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
-    """Distances by country, and what is said of the model over all questions; those without a distance are counted and left out.
+    """Return distances by country and region and summary numbers over all questions, as a record.
 
-    Raises:
-        InputError: none has one.
+    Comparisons without a distance are counted and left out.
+
+    Raises
+    ------
+    InputError
+        No comparison has a distance.
     """
     undefined = sum(c.distance != c.distance for c in compared)
     compared = [c for c in compared if c.distance == c.distance]
@@ -223,17 +281,21 @@ def report(compared: Sequence[Compared], rejected: Sequence[str]) -> dict[str, A
 
 
 def sentences(record: dict[str, Any]) -> list[str]:
-    """The report in words."""
+    """Return the record of `report` in sentences."""
     printed = [
-        f"{record['questions']:,} questions, {len(record['countries'])} countries; {len(record['rejected'])} rows left out"
+        f"{record['questions']:,} questions, {len(record['countries'])} countries; "
+        f"{len(record['rejected'])} rows left out"
         + (f" (first: {record['rejected'][0]})" if record["rejected"] else ""),
-        f"normalised entropy of the answers: model {record['entropy'][0]:.2f}, people {record['entropy'][1]:.2f}; "
+        f"normalised entropy of the answers: model {record['entropy'][0]:.2f}, "
+        f"people {record['entropy'][1]:.2f}; "
         f"one option has at least {100 * values.COLLAPSED:g}% of the model's probability in "
-        f"{100 * record['collapsed']:.0f}% of questions; people without an answer: {100 * record['unanswered']:.0f}%",
+        f"{100 * record['collapsed']:.0f}% of questions; "
+        f"people without an answer: {100 * record['unanswered']:.0f}%",
     ]
     if record["undefined"]:
         printed.append(
-            f"{record['undefined']} comparisons left out: the model assigns no probability to any option that is an answer"
+            f"{record['undefined']} comparisons left out: "
+            "the model assigns no probability to any option that is an answer"
         )
     if record["on_scales"] is not None:
         printed.append(

@@ -1,4 +1,6 @@
-"""CrowS-Pairs: which of two sentences is likelier, the more or the less stereotyping one (Nangia et al. 2020)?"""
+"""CrowS-Pairs: which of two sentences is likelier, the more or the less stereotyping one (Nangia et al.
+2020).
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,12 @@ class CrowsOptions(ChoiceOptions):
 
 
 class CrowsPairs(ChoiceTask):
-    """Log-likelihood of both sentences as plain text, from the model's first token; no chat template.
+    """Log-likelihood of both sentences as plain text, from the model's first token, without a chat template.
 
-    Share of pairs in which the stereotyping sentence is likelier: in [0, 1], 0.5 is no preference, above follows the
-    stereotype. As lm-evaluation-harness scores it for causal models; the original uses masked ones. Blodgett et al.
-    (2021) found many pairs of this set unsound: read it beside other measures.
+    The measure is the share of pairs in which the stereotyping sentence is likelier: in [0, 1], 0.5 is no
+    preference, above follows the stereotype. Scoring is that of lm-evaluation-harness for causal models; the
+    original uses masked models. Blodgett et al. (2021) found many pairs of this set to be unsound, so use it
+    together with other measures.
     """
 
     name = "crows_pairs"
@@ -45,7 +48,8 @@ class CrowsPairs(ChoiceTask):
             for column in ("sent_more", "sent_less", "bias_type"):
                 if column not in row:
                     raise InputError(
-                        f"{where}: no column '{column}'; a CrowS-Pairs file has the columns sent_more, sent_less and bias_type"
+                        f"{where}: no column '{column}'; "
+                        "a CrowS-Pairs file has the columns sent_more, sent_less and bias_type"
                     )
             sentences = (str(row["sent_more"]), str(row["sent_less"]))
             if not all(s.strip() for s in sentences):

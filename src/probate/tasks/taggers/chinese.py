@@ -33,7 +33,7 @@ def _jieba() -> Any:
 
 
 def adjectives(text: str) -> list[Forms]:
-    """Words tagged as adjectives, state words or set phrases, and those after an adverb of degree."""
+    """Return words tagged as adjectives, state words or set phrases, and words after an adverb of degree."""
     forms: list[Forms] = []
     before = ""
     for pair in _jieba().cut(text):
