@@ -26,7 +26,7 @@ from probate.execution.ask import shares_of
 from probate.execution.checksums import verify
 from probate.execution.folder import RunFolder
 from probate.models.adapter_files import read_config
-from probate.models.servers.client import _body, sound
+from probate.models.servers.client import _body, is_valid
 from probate.report.comparison.read import read_results
 from probate.report.review.items import Round, Shown
 from probate.report.review.marks import merge, read_marks
@@ -217,7 +217,7 @@ def _answer(content: bytes) -> object:
             return value
 
     body = _body(Sent())
-    return shares_of([body], ["x", "y"]) if sound(body) else None
+    return shares_of([body], ["x", "y"]) if is_valid(body) else None
 
 
 class Posts:

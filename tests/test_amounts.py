@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from probate.stats.amounts import on_scale, typical
+from probate.stats.amounts import on_log_scale, typical_amount
 from probate.stats.contrast import contrast
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure
@@ -39,7 +39,7 @@ def test_ten_against_three_hundred_skewed_amounts_are_covered():
     for _ in range(600):
         frame = amounts(rng, (10, 300))
         for log in right:
-            values = on_scale(PAY, typical(PAY, frame)).values(frame) if log else frame
+            values = on_log_scale(PAY, typical_amount(PAY, frame)).values(frame) if log else frame
             e = contrast([values], Analysis(), paired=False, share=False)
             right[log].append(e.low <= 0 <= e.high)
             assert (e.p > 0.05) == right[log][-1]
@@ -86,7 +86,9 @@ def test_effects_are_in_dollars_at_a_typical_amount_and_levels_are_geometric_mea
 
 def test_p_of_a_gap_is_welch_s_on_logarithms_by_scipy():
     frame = amounts(np.random.default_rng(3), (20, 50), 1.4)
-    e = contrast([on_scale(PAY, typical(PAY, frame)).values(frame)], Analysis(), paired=False, share=False)
+    e = contrast(
+        [on_log_scale(PAY, typical_amount(PAY, frame)).values(frame)], Analysis(), paired=False, share=False
+    )
     logs = [np.log(frame.loc[frame["side"] == s, "value"]) for s in (0, 1)]
     assert e.p == pytest.approx(ttest_ind(*logs, equal_var=False).pvalue)
 
@@ -95,5 +97,5 @@ def test_p_of_a_gap_is_welch_s_on_logarithms_by_scipy():
 def test_an_amount_of_nothing_leaves_them_as_they_are(value):
     frame = amounts(np.random.default_rng(0), (10, 10))
     frame.loc[3, "value"] = value
-    assert np.isnan(typical(PAY, frame)) and on_scale(PAY, typical(PAY, frame)) is PAY
-    assert np.isnan(typical(PAY, frame.iloc[:0]))
+    assert np.isnan(typical_amount(PAY, frame)) and on_log_scale(PAY, typical_amount(PAY, frame)) is PAY
+    assert np.isnan(typical_amount(PAY, frame.iloc[:0]))

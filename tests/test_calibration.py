@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.stats.calibration import bound, calibration
+from probate.stats.calibration import calibration, drift_bound
 
 
 def test_distances_are_those_by_hand():
@@ -32,7 +32,7 @@ def test_distances_are_those_by_hand():
     assert (
         (found.group, found.n) == ("x", 4)
         and none.group == "y"
-        and none.reason == "nothing is asked about this group"
+        and none.reason == "no item asks about this group"
     )
     assert found.sampled_error == pytest.approx(0.10) and found.greedy_error == pytest.approx(0.25)
     assert found.sampled_drift == pytest.approx(0.15) and found.greedy_drift == pytest.approx(0.5)
@@ -47,5 +47,5 @@ def test_a_loop_that_errs_by_so_much_stays_within_the_bound(ratio):
     for _ in range(30):
         mix = (1 - ratio) * original + ratio * labels
         labels = mix + 0.04 * np.array([1, -0.5, -0.5]) * rng.uniform(0.5, 1)
-        assert np.abs(labels - original).sum() / 2 <= bound(0.04, ratio) + 1e-12
-    assert np.abs(labels - original).sum() / 2 > 0.5 * bound(0.04, ratio)
+        assert np.abs(labels - original).sum() / 2 <= drift_bound(0.04, ratio) + 1e-12
+    assert np.abs(labels - original).sum() / 2 > 0.5 * drift_bound(0.04, ratio)

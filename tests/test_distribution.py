@@ -286,7 +286,7 @@ def test_each_result_says_its_null_and_how_many_sources_there_are():
     assert (
         d.summary(x, y, 100, sources=([1] * 30, [2] * 30))["distances"] is None
     )  # one source a set says nothing
-    with pytest.raises(ValueError, match="one for each row"):
+    with pytest.raises(ValueError, match="one element for each row"):
         d.mmd_and_energy(x, y, 100, 0, ([1], [2]))
 
 

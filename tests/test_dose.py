@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import t
 
 from probate.report.words import at_ratio, ratios
-from probate.stats.contrast import EMPTY, arm_parts, cluster_table, contrast, difference
+from probate.stats.contrast import EMPTY, arm_parts, cluster_table, contrast, paired_difference
 from probate.stats.dose import (
     NOT_WITHIN,
     OWN,
@@ -16,13 +16,13 @@ from probate.stats.dose import (
     Arms,
     Threshold,
     _Curve,
-    combined,
-    passage,
-    said,
+    first_crossing,
+    interval_note,
     shape,
     slope,
     steps,
     threshold,
+    weighted_sum,
 )
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure
@@ -134,7 +134,7 @@ def changes(
 
 
 def inverted(doses: dict[float, float], seeds: int, rng, spread: float, budget: float = 0.1) -> Threshold:
-    return passage(list(doses), *changes(doses, seeds, rng, spread), budget, QUICK)
+    return first_crossing(list(doses), *changes(doses, seeds, rng, spread), budget, QUICK)
 
 
 def test_a_threshold_is_where_the_line_crosses():
@@ -153,7 +153,7 @@ def test_a_threshold_is_where_the_line_crosses():
 
 def test_the_change_at_a_dose_has_the_interval_and_test_of_a_contrast():
     data = curve({0.0: 0.0, 0.2: 0.1, 0.5: 0.4}, 300, 4, np.random.default_rng(2), 0.1)
-    frames = [[difference(data[r][s], data[0.0][s]) for s in range(4)] for r in (0.2, 0.5)]
+    frames = [[paired_difference(data[r][s], data[0.0][s]) for s in range(4)] for r in (0.2, 0.5)]
     tables = np.array([[cluster_table(f) for f in own] for own in frames])
     parts = np.array([[arm_parts(f) for f in own] for own in frames]).transpose(2, 0, 1)
     found = _Curve.of([0.2, 0.5], tables, tables.mean(1), Arms.of(parts))
@@ -172,7 +172,7 @@ def test_the_change_at_a_dose_has_the_interval_and_test_of_a_contrast():
         for s in range(4)
     ]
     mixed = [
-        combined(own, {(0.2, OWN): 0.4, (0.5, OWN): 0.6, (0.2, REFERENCE): -0.4, (0.5, REFERENCE): -0.6})
+        weighted_sum(own, {(0.2, OWN): 0.4, (0.5, OWN): 0.6, (0.2, REFERENCE): -0.4, (0.5, REFERENCE): -0.6})
         for own in levels
     ]
     e = contrast(mixed, QUICK, paired=True, share=False)
@@ -182,7 +182,7 @@ def test_the_change_at_a_dose_has_the_interval_and_test_of_a_contrast():
 def test_in_the_first_segment_the_ends_are_where_the_ends_of_the_change_reach_the_budget():
     """There the change is γ times one number, whose Cochran and Cox interval, by scipy's t, is [a, b]: the budget B is passed from B/b to B/a."""
     tables, averaged = changes({0.5: 0.6}, 5, np.random.default_rng(1), 0.02)
-    found = passage([0.5], tables, averaged, 0.1, QUICK)
+    found = first_crossing([0.5], tables, averaged, 0.1, QUICK)
     sides = [tables[0][:, tables[0, 0, :, 2 * k + 1] > 0, 2 * k] for k in (0, 1)]
     shared = sum(np.cov(own)[~np.eye(5, dtype=bool)].mean() / own.shape[1] for own in sides)
     own = sides[0].mean(1) - sides[1].mean(1)
@@ -227,9 +227,9 @@ def test_a_threshold_may_lie_beyond_the_study_or_nowhere():
     open_ = inverted({0.2: 0.0, 0.5: 0.09}, 3, rng, 0.03)
     assert open_.low < 0.5 < open_.high == np.inf
     assert (
-        said(sure.low, sure.high) == NOT_WITHIN
-        and NOT_WITHIN in said(open_.low, open_.high)
-        and said(0.1, 0.2) == ""
+        interval_note(sure.low, sure.high) == NOT_WITHIN
+        and NOT_WITHIN in interval_note(open_.low, open_.high)
+        and interval_note(0.1, 0.2) == ""
     )
 
 

@@ -324,14 +324,14 @@ LOGPROBS: dict[str, object] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answers_of_the_wrong_shape(name):
-    from probate.models.servers.client import _body, sound
+    from probate.models.servers.client import _body, is_valid
 
     class Sent:
         def model_dump(self, **_):
             return ANSWERS[name]
 
     body = _body(Sent())
-    if sound(body):
+    if is_valid(body):
         assert shares_of([body], ["x", "y"])[0] == {}
     else:
         assert name not in ("content a number", "ending a list")

@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from probate.data.corpora import biographies
 from probate.data.packs import load_pack
-from probate.stats.imbalance import UNCLEAR, confusion, detect, shares
+from probate.stats.imbalance import UNCLEAR, confusion, detect, group_shares
 
 GROUPS = ["female", "male"]
 
@@ -26,18 +26,18 @@ def test_the_corpus_is_detected():
 
 def test_shares_are_exact_and_p_is_the_intervals_inversion():
     found = ["female"] * 18 + ["male"] * 6 + [UNCLEAR] * 3
-    own = shares(["nurse"] * 27, found, GROUPS)
+    own = group_shares(["nurse"] * 27, found, GROUPS)
     assert [s.label for s in own] == ["nurse", "nurse", "", ""]
     test = binomtest(18, 24, 0.5)
     assert own[0].share == 0.75 and own[0].n == 24 and own[0].p == pytest.approx(test.pvalue)
     assert (own[0].low, own[0].high) == pytest.approx(tuple(test.proportion_ci(method="exact")))
     assert np.isnan(own[0].corrected)
-    against = shares(["nurse"] * 27, found, GROUPS, reference={"female": 0.75, "male": 0.25})
+    against = group_shares(["nurse"] * 27, found, GROUPS, reference={"female": 0.75, "male": 0.25})
     assert against[0].p == pytest.approx(1.0)
 
 
 def test_a_label_without_a_determined_text_is_as_wide_as_can_be():
-    (one, _, *_rest) = shares(["nurse"], [UNCLEAR], GROUPS)
+    (one, _, *_rest) = group_shares(["nurse"], [UNCLEAR], GROUPS)
     assert one.n == 0 and (one.low, one.high) == (0.0, 1.0) and np.isnan(one.p)
 
 
@@ -50,7 +50,7 @@ def test_the_correction_finds_the_truth_and_covers_it():
         errors = np.stack([rng.multinomial(150, row) for row in chances])
         people = rng.random(300) < truth
         found = [[*GROUPS, UNCLEAR][rng.choice(3, p=chances[0 if f else 1])] for f in people]
-        own = shares(["x"] * 300, found, GROUPS, errors={"x": errors})[0]
+        own = group_shares(["x"] * 300, found, GROUPS, errors={"x": errors})[0]
         plain.append(own.share)
         fixed.append(own.corrected)
         covered.append(own.corrected_low <= truth <= own.corrected_high)
@@ -67,7 +67,7 @@ def test_twelve_texts_have_an_interval_that_covers():
     for _ in range(80):
         errors = np.stack([rng.multinomial(150, row) for row in chances])
         found = list(rng.choice([*GROUPS, UNCLEAR], 12, p=0.1 * chances[0] + 0.9 * chances[1]))
-        own = shares([""] * 12, found, GROUPS, errors={"": errors})[0]
+        own = group_shares([""] * 12, found, GROUPS, errors={"": errors})[0]
         covered.append(own.corrected_low <= 0.1 <= own.corrected_high)
         assert (own.corrected_p < 0.05) == (not own.corrected_low <= 0.5 <= own.corrected_high)
     assert np.mean(covered) >= 0.9
@@ -75,7 +75,7 @@ def test_twelve_texts_have_an_interval_that_covers():
 
 def test_a_detector_without_error_leaves_wilsons_interval():
     found = ["female"] * 9 + ["male"] * 3
-    own = shares([""] * 12, found, GROUPS, errors={"": np.array([[10**7, 0, 0], [0, 10**7, 0]])})[0]
+    own = group_shares([""] * 12, found, GROUPS, errors={"": np.array([[10**7, 0, 0], [0, 10**7, 0]])})[0]
     assert own.corrected == pytest.approx(0.75, abs=1e-3)
     assert (own.corrected_low, own.corrected_high) == pytest.approx(
         proportion_confint(9, 12, method="wilson"), abs=2e-3

@@ -7,7 +7,7 @@ from scipy.stats.contingency import association
 from probate.core.records import Record
 from probate.data.annotator import annotate
 from probate.data.packs import load_pack
-from probate.stats.manipulation import check, cramers_v
+from probate.stats.manipulation import cramers_v, manipulation_check
 from probate.study.mixing import nested_order
 from probate.study.schema import Analysis
 
@@ -26,7 +26,7 @@ def pool(text: str = "a plain text") -> list[Record]:
 
 
 def measured(records, neutral=()):
-    return check(
+    return manipulation_check(
         "x", records, neutral, labels=list(STEREOTYPES), groups=["female", "male"], dimension="gender", stereotypes=STEREOTYPES,
         pack=PACK, analysis=Analysis(resamples=999),
     )  # fmt: skip

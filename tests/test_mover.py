@@ -10,14 +10,14 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from probate.stats.association import rank_strength, strength
 from probate.stats.exact import central, continuity, newcombe
-from probate.stats.mover import difference, share
+from probate.stats.mover import mover_difference, share
 
 
 @pytest.mark.parametrize(
     ("a", "n", "b", "m"), [(30, 60, 150, 300), (58, 60, 1500, 3000), (3, 20, 19, 25), (0, 20, 9, 40)]
 )
 def test_shares_are_compared_as_newcombe_does(a, n, b, m):
-    found = difference(share(a, n), share(b, m))
+    found = mover_difference(share(a, n), share(b, m))
     assert (found.low, found.high) == pytest.approx(
         confint_proportions_2indep(a, n, b, m, compare="diff", method="newcomb")
     )
@@ -38,7 +38,11 @@ def test_p_and_interval_never_disagree():
             share(int(rng.integers(0, m)), int(m)),
         )
         own, other = (strength(rng.multinomial(n, rng.dirichlet(np.ones(6))).reshape(2, 3)) for _ in range(2))
-        for found in (difference(one, two), difference(own, other), difference(own, other, part=0.2)):
+        for found in (
+            mover_difference(one, two),
+            mover_difference(own, other),
+            mover_difference(own, other, part=0.2),
+        ):
             assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
         hits, expected = int(rng.integers(0, n)), float(rng.uniform(0.05, 0.95))
         low, high, p = central(hits, int(n), expected)
@@ -50,7 +54,7 @@ def test_what_a_reading_leaves_open_is_in_the_interval():
     low, high, p = central(90, 300, 0.5, unclear=75)
     assert low < 0.3 and high > 0.55 and p > 0.05
     assert central(90, 300, 0.5, unclear=20)[2] < 0.05
-    assert difference(share(90, 300, 75), share(150, 300)).p == 1.0
+    assert mover_difference(share(90, 300, 75), share(150, 300)).p == 1.0
 
 
 def test_a_tie_is_above_0_where_the_chi_square_test_says_so():

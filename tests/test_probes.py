@@ -200,7 +200,7 @@ MEASURE = Measure(
 
 def test_one_answer_to_everything_is_called_out():
     (found,) = information(choices(["x"] * 40, ["x", "y"] * 20), "gender", ANALYSIS)
-    assert found.verdict.startswith("no information: x is the answer to 100%") and found.recall == 0.5
+    assert found.verdict.startswith("no information: the model answers x to 100%") and found.recall == 0.5
     assert found.ece == pytest.approx(0.4)
     (good,) = information(choices(["x", "y"] * 20, ["x", "y"] * 20), "gender", ANALYSIS)
     assert good.verdict == "above chance" and good.by_group == {"female": {"x": 0.5, "y": 0.5}}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from probate.stats.contrast import contrast, difference
+from probate.stats.contrast import contrast, paired_difference
 from probate.study.schema import Analysis
 
 QUICK = Analysis(resamples=999)
@@ -117,7 +117,7 @@ def test_a_change_that_both_groups_share_is_not_noise():
         after = before.assign(
             value=before["value"] + shift + np.where(before["side"] == 0, 1.0, 0.0) + rng.normal(0, 1, 120)
         )
-        found.append(contrast([difference(after, before)], QUICK, paired=True, share=False))
+        found.append(contrast([paired_difference(after, before)], QUICK, paired=True, share=False))
     assert all(f.p < 0.01 and f.low > 0 for f in found)
 
 
@@ -127,7 +127,7 @@ def test_no_variation_stays_wide():
     assert (
         found.value == 0 and found.low < -0.1 and found.high > 0.1 and found.interval.startswith("Newcombe")
     )
-    nothing = contrast([difference(same, same)], QUICK, paired=True, share=True)
+    nothing = contrast([paired_difference(same, same)], QUICK, paired=True, share=True)
     assert nothing.p == 1 and nothing.high - nothing.low > 0.1
     dollars = contrast([frame([70.0] * 9, [70.0] * 9)], QUICK, paired=False, share=False)
     assert np.isnan(dollars.low) and "no variation" in dollars.interval

@@ -73,7 +73,7 @@ def test_augmented_records_of_held_out_items_never_train(finished_run, tmp_path)
     ("task", "message"),
     [
         ({"name": "story", "options": {"language": "sw"}}, "'sw' has no part-of-speech tagger"),
-        ({"name": "hate", "options": {"data": "set.csv"}}, "the label 'odd' is not declared"),
+        ({"name": "hate", "options": {"data": "set.csv"}}, "the task has no label 'odd'"),
         ({"name": "hate", "options": {"data": "none.csv"}}, "no such file"),
         ({"name": "lm_eval:nothing_such"}, "has no task 'nothing_such'"),
     ],

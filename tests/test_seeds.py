@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import t, ttest_ind
 
-from probate.stats.contrast import before_after, contrast, difference
+from probate.stats.contrast import before_after, contrast, paired_difference
 from probate.stats.resample import covariance, influences, strata
-from probate.stats.seeds import half_width, of_arms, p_value, shared
+from probate.stats.seeds import half_width, p_value, seed_variance, shared_variance
 from probate.study.schema import Analysis
 
 
@@ -46,7 +46,7 @@ def test_coverage_over_all_shares_of_variance(seeds, seed_part, noise):
     by_seed = values.mean(2)
     centred = values - values.mean(2, keepdims=True)
     found = np.einsum("rsi,rti->rst", centred, centred) / (items - 1) / items
-    ours = np.array([shared(f) for f in found])
+    ours = np.array([shared_variance(f) for f in found])
     width = half_width(ours, by_seed.var(1, ddof=1) / seeds, items - 1, seeds - 1, 0.95)
     assert 0.94 <= np.mean(np.abs(by_seed.mean(1)) <= width) <= 0.98
 
@@ -76,7 +76,10 @@ def test_two_arms_are_welch_s_t_by_scipy(seeds):
     frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(6)], "side": np.arange(6) % 2})
     after, before = ([frame.assign(value=(1 - frame["side"]) * g) for g in gaps] for gaps in (own, other))
     found = contrast(
-        [difference(a, b) for a, b in zip(after, before, strict=True)], Analysis(), paired=True, share=False
+        [paired_difference(a, b) for a, b in zip(after, before, strict=True)],
+        Analysis(),
+        paired=True,
+        share=False,
     )
     expected = ttest_ind(own, other, equal_var=False)
     ends = expected.confidence_interval(0.95)
@@ -100,7 +103,7 @@ def test_the_mean_of_one_group_has_two_arms_too():
 @pytest.mark.parametrize("uneven", [1, 3, 30])
 def test_arms_that_vary_unlike_do_not_err_more_often(seeds, uneven):
     gaps = np.random.default_rng(seeds).normal(0, 1, (2, seeds, 20000)) * np.array([1, uneven])[:, None, None]
-    spread, known = of_arms(gaps)
+    spread, known = seed_variance(gaps)
     found = p_value((gaps[0] - gaps[1]).mean(0), 0.0, spread, 1.0, known) <= 0.05
     assert found.mean() <= (
         0.065 if seeds == 2 else 0.057
@@ -132,7 +135,7 @@ def test_the_variance_is_statsmodels_two_way_clusters():
     fit = sm.OLS(values.ravel(), np.ones(seeds * items)).fit(cov_type="cluster", cov_kwds={"groups": groups})
     table = [np.c_[v, np.ones(items), np.zeros((items, 2))] for v in values]
     found = covariance(np.array([influences(own) for own in table]), strata(table[0]))[0]
-    ours = shared(found) + values.mean(1).var(ddof=1) / seeds
+    ours = shared_variance(found) + values.mean(1).var(ddof=1) / seeds
     assert ours == pytest.approx(fit.bse[0] ** 2, rel=0.03)
 
 
@@ -168,7 +171,7 @@ def test_the_variance_of_two_arms_is_that_of_reml_by_statsmodels():
     parts = {"item": "0 + C(item)", "cell": "0 + C(cell)", "seed": "0 + C(seed)"}
     fit = MixedLM.from_formula("y ~ arm", long, groups="one", vc_formula=parts, re_formula="0").fit(reml=True)
     tables = [np.c_[v[1], np.ones(items), v[0], np.ones(items)] for v in values.transpose(1, 0, 2)]
-    between = shared(covariance(np.array([influences(t) for t in tables]), strata(tables[0]))[0])
-    ours = between + of_arms(np.stack([values[1].mean(1), -values[0].mean(1)]))[0]
+    between = shared_variance(covariance(np.array([influences(t) for t in tables]), strata(tables[0]))[0])
+    ours = between + seed_variance(np.stack([values[1].mean(1), -values[0].mean(1)]))[0]
     assert found.value == pytest.approx(fit.params["arm"], abs=1e-5)
     assert np.sqrt(ours) == pytest.approx(fit.bse["arm"], rel=0.01)

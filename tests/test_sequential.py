@@ -11,22 +11,22 @@ from probate.core.errors import InputError
 from probate.execution.folder import RunFolder
 from probate.stats.contrast import contrast, over_seeds
 from probate.stats.seeds import p_value
-from probate.stats.sequential import level, spent
+from probate.stats.sequential import spent, stage_level
 from probate.study.schema import Analysis, Study
 
 
 def test_the_levels_sum_to_alpha():
     for planned in (3, 5, 10):
-        levels = [level(s, planned, 0.05) for s in range(2, planned + 1)]
+        levels = [stage_level(s, planned, 0.05) for s in range(2, planned + 1)]
         assert sum(levels) == pytest.approx(0.05) and levels == sorted(levels)
     assert spent(1, 0.05) == pytest.approx(0.05) and spent(0.5, 0.05) < 0.01
-    assert level(2, 0, 0.05) == level(2, 2, 0.05) == 0.05
+    assert stage_level(2, 0, 0.05) == stage_level(2, 2, 0.05) == 0.05
     for beyond, planned in ((7, 5), (3, 2)):
         with pytest.raises(
             InputError,
             match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left",
         ):
-            level(beyond, planned, 0.05)
+            stage_level(beyond, planned, 0.05)
 
 
 def test_a_study_with_more_seeds_than_planned_is_refused_with_what_to_do(tmp_path):
@@ -76,7 +76,7 @@ def test_looking_after_each_seed_does_not_err_more_often():
     for analysis in (Analysis(), Analysis(planned_seeds=planned)):
         found = np.zeros(runs, dtype=bool)
         for s in range(2, planned + 1):
-            own = level(s, analysis.planned_seeds or 0, 0.05)
+            own = stage_level(s, analysis.planned_seeds or 0, 0.05)
             first = by_seed[:s]
             p = p_value(first.mean(0), 0.05**2, first.var(0, ddof=1) / s, 199, s - 1) * 0.05 / own
             found |= p <= 0.05

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probate.stats.contrast import contrast, difference
-from probate.stats.simulate import Design, draw, judge, needed, simulate, smallest_visible
+from probate.stats.contrast import contrast, paired_difference
+from probate.stats.simulate import Design, draw, judge, required_size, simulate, smallest_visible
 from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
@@ -40,7 +40,8 @@ def test_all_runs_at_once_equal_contrast_run_by_run(design):
         ]
         if design.paired:
             frames = [
-                difference(*pair) for pair in zip(frames[: design.seeds], frames[design.seeds :], strict=True)
+                paired_difference(*pair)
+                for pair in zip(frames[: design.seeds], frames[design.seeds :], strict=True)
             ]
         one = contrast(frames, ANALYSIS, paired=design.paired, share=True)
         assert estimate[run] == pytest.approx(one.value, abs=1e-6)
@@ -66,6 +67,6 @@ def test_the_smallest_visible_effect_is_found_four_times_in_five():
 
 def test_more_items_are_needed_for_less():
     design = Design(60, 0.5)
-    large, small = (needed(design, e, ANALYSIS, what="n", runs=200) for e in (0.5, 0.25))
+    large, small = (required_size(design, e, ANALYSIS, what="n", runs=200) for e in (0.5, 0.25))
     assert large is not None and small is not None and large < small
-    assert needed(design, 0.001, ANALYSIS, what="n", runs=100) is None
+    assert required_size(design, 0.001, ANALYSIS, what="n", runs=100) is None

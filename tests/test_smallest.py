@@ -7,9 +7,17 @@ import pandas as pd
 import pytest
 from scipy.stats import nct, t, ttest_ind
 
-from probate.stats.contrast import contrast, difference
+from probate.stats.contrast import contrast, paired_difference
 from probate.stats.measure import Measure
-from probate.stats.smallest import Noise, arms_of, between, noise_of, of_interval, pooled, smallest_found
+from probate.stats.smallest import (
+    Noise,
+    detectable_between,
+    detectable_from_interval,
+    minimum_detectable,
+    pooled,
+    seed_noise,
+    values_by_arm,
+)
 from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
@@ -25,7 +33,7 @@ PAIR = Measure(
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_over_seeds_it_is_found_four_times_in_five_by_scipy_s_welch(seeds):
-    found = smallest_found(0.0, 198, 1.0, seeds=seeds, known=1000)
+    found = minimum_detectable(0.0, 198, 1.0, seeds=seeds, known=1000)
     arms = np.random.default_rng(seeds).normal(0, np.sqrt(seeds / 2), (2, seeds, 20000))
     p = ttest_ind(arms[0] + found.value, arms[1], equal_var=False).pvalue
     assert np.mean(p <= 0.05) == pytest.approx(0.8, abs=0.02)
@@ -34,11 +42,11 @@ def test_over_seeds_it_is_found_four_times_in_five_by_scipy_s_welch(seeds):
 def test_over_items_it_is_that_of_student_s_t():
     for freedom in (10, 100):
         half = t.ppf(0.975, freedom)
-        found = of_interval(-half, half, freedom, 0.95)
+        found = detectable_from_interval(-half, half, freedom, 0.95)
         assert 1 - nct.cdf(half, freedom, found.value) == pytest.approx(0.8, abs=0.005)
         assert found.low < found.value < found.high < 2 * found.value
-    assert of_interval(0.0, 0.0, 10, 0.95).reason == "nothing varies" and np.isnan(
-        of_interval(0, 1, 0, 0.95).value
+    assert detectable_from_interval(0.0, 0.0, 10, 0.95).reason == "the values do not vary" and np.isnan(
+        detectable_from_interval(0, 1, 0, 0.95).value
     )
 
 
@@ -46,7 +54,7 @@ def test_with_items_and_seeds_the_judged_studies_find_it_four_times_in_five():
     rng, n, seeds, sd, runs = np.random.default_rng(0), 100, 4, 0.25, 400
     sign = np.repeat([1.0, -1.0], n // 2)[:, None]
     items, spread = 4 * 0.4**2 / n, (sd**2 + 4 * 0.5**2 / n) / seeds
-    size = smallest_found(items, n - 2, spread, seeds=seeds, known=100).value
+    size = minimum_detectable(items, n - 2, spread, seeds=seeds, known=100).value
     gaps = np.array([size, 0.0])[:, None, None, None] + rng.normal(0, sd / 2**0.5, (2, seeds, 1, runs))
     common, own = rng.normal(0, 0.4, (n, runs)), rng.normal(0, 0.5 / 2**0.5, (2, seeds, n, runs))
     values = sign * gaps / 2 + np.array([1.0, 0.0])[:, None, None, None] * common + own
@@ -54,7 +62,7 @@ def test_with_items_and_seeds_the_judged_studies_find_it_four_times_in_five():
     found = 0
     for run in range(runs):
         after, before = ([names.assign(value=v[:, run]) for v in arm] for arm in values)
-        pairs = [difference(*pair) for pair in zip(after, before, strict=True)]
+        pairs = [paired_difference(*pair) for pair in zip(after, before, strict=True)]
         found += contrast(pairs, ANALYSIS, paired=True, share=False).p <= 0.05
     assert found / runs == pytest.approx(0.8, abs=0.05)
 
@@ -77,10 +85,10 @@ def test_the_pooled_spread_is_the_residual_of_an_analysis_of_variance_by_statsmo
 @pytest.mark.parametrize(("seeds", "items"), [(2, 1.0), (3, 0.0), (3, 1.0), (10, 1.0)])
 def test_its_interval_holds_it(seeds, items):
     rng, right = np.random.default_rng(seeds), []
-    truth = smallest_found(items, 198, 1.0, seeds=seeds).value
+    truth = minimum_detectable(items, 198, 1.0, seeds=seeds).value
     for _ in range(400):
         noise = pooled(rng.normal(0, np.sqrt(seeds / 2), (4, seeds)))
-        found = smallest_found(items, 198, noise.variance / seeds, seeds=seeds, known=noise.freedom)
+        found = minimum_detectable(items, 198, noise.variance / seeds, seeds=seeds, known=noise.freedom)
         right.append(found.low <= truth <= found.high)
     assert np.mean(right) >= 0.93
 
@@ -100,14 +108,14 @@ def outcomes(seeds: int) -> pd.DataFrame:
 
 
 def test_of_a_study_s_arms_it_has_the_items_of_the_change_and_the_spread_of_all_arms():
-    arms = arms_of(outcomes(4), PAIR)
+    arms = values_by_arm(outcomes(4), PAIR)
     after, before = ("given", 0.5, "mask"), ("given", 0.5, "none")
-    found = between(arms, after, before, PAIR, "a − b", ANALYSIS)
-    noise = noise_of([*arms.values()], PAIR, "a − b")
+    found = detectable_between(arms, after, before, PAIR, "a − b", ANALYSIS)
+    noise = seed_noise([*arms.values()], PAIR, "a − b")
     assert noise.freedom == 9 and found.low < found.value < found.high
-    frames = [difference(arms[after][s], arms[before][s]) for s in range(4)]
+    frames = [paired_difference(arms[after][s], arms[before][s]) for s in range(4)]
     e = contrast(frames, ANALYSIS, paired=True, share=False)
     assert 0.5 * (e.high - e.low) / 2 < found.value < 4 * (e.high - e.low) / 2
-    assert between(arms_of(outcomes(1), PAIR), after, before, PAIR, "a − b", ANALYSIS).reason.startswith(
-        "one training seed: "
-    )
+    assert detectable_between(
+        values_by_arm(outcomes(1), PAIR), after, before, PAIR, "a − b", ANALYSIS
+    ).reason.startswith("one training seed: ")

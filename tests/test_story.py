@@ -187,7 +187,7 @@ def test_measures_and_driving_words():
     assert values.groupby("side")["value"].mean().tolist() == [1.0, 0.0]
     notes = task.notes(table, sample_context())
     assert (
-        notes[0] == "female (3 stories in the language asked for): negative: cruel 3, weak 3; positive: none"
+        notes[0] == "female (3 stories in the requested language): negative: cruel 3, weak 3; positive: none"
     )
 
 
@@ -234,7 +234,7 @@ def test_stories_in_other_languages(lm, language, name, text, score):
 
 def test_a_language_without_a_tagger(lm):
     with pytest.raises(
-        InputError, match="'sw' has no part-of-speech tagger here; there is one for: en, es, pt, ar, zh"
+        InputError, match="'sw' has no part-of-speech tagger; supported languages: en, es, pt, ar, zh"
     ):
         load_task("story", {"language": "sw"}).evaluate(lm, sample_context())
 

@@ -97,12 +97,12 @@ def test_an_end_of_several_plain_tokens_is_refused_as_a_stop(lm, tokenizer):
 
 
 def test_options_of_the_same_tokens_are_refused(lm):
-    from probate.tasks.choice import Item, encode
+    from probate.tasks.choice import Item, encode_item
 
     with pytest.raises(InputError, match="'nurse' and 'nurse' have the same tokens"):
-        encode(lm, Item("i", "Who?", ("nurse", "nurse"), ("a", "b"), "a", {}), 200)
+        encode_item(lm, Item("i", "Who?", ("nurse", "nurse"), ("a", "b"), "a", {}), 200)
     with pytest.raises(InputError, match="has no token"):
-        encode(lm, Item("i", "Who?", ("nurse", ""), ("a", "b"), "a", {}), 200)
+        encode_item(lm, Item("i", "Who?", ("nurse", ""), ("a", "b"), "a", {}), 200)
 
 
 def test_the_space_after_a_forced_beginning_stays(lm):
@@ -458,12 +458,14 @@ def test_labels_of_the_same_tokens_are_refused_in_training_and_preferences(lm, m
 
 @pytest.mark.parametrize("chat", [True, False])
 def test_an_option_that_begins_another_is_scored_with_its_end(chat, lm):
-    from probate.tasks.choice import Item, encode
+    from probate.tasks.choice import Item, encode_item
 
     options = (" a nurse", " a nurse in Paris", " baker")
-    _, ids = encode(lm, Item("i", "She is", options, ("a", "b", "c"), "a", {}, chat=chat, end=False), 200)
+    _, ids = encode_item(
+        lm, Item("i", "She is", options, ("a", "b", "c"), "a", {}, chat=chat, end=False), 200
+    )
     assert all(own[-1] == lm.tokenizer.eos_token_id for own in ids)
-    _, ids = encode(lm, Item("i", "She is", options[1:], ("b", "c"), "b", {}, chat=chat, end=False), 200)
+    _, ids = encode_item(lm, Item("i", "She is", options[1:], ("b", "c"), "b", {}, chat=chat, end=False), 200)
     assert all(own[-1] != lm.tokenizer.eos_token_id for own in ids)
 
 

@@ -18,7 +18,7 @@ from probate.data.packs import load_pack, pack_names
 from probate.stats import macro_f1
 from probate.study.schema import Analysis
 from probate.tasks.catalogue import load_task, task_class
-from probate.tasks.choice import encode
+from probate.tasks.choice import encode_item
 from probate.tasks.text import TextSpec, text_task
 from probate.testing import check_identity, check_task, sample_context
 
@@ -43,7 +43,7 @@ def test_bundled_items_are_balanced_and_matched(name):
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_scored_tokens_spell_the_whole_label_in_every_script(name, language, lm):
     items = load_task(name, {"language": language, "limit": 2}).items(sample_context())
-    _, options = encode(lm, items[0], 512)
+    _, options = encode_item(lm, items[0], 512)
     for text, ids in zip(items[0].options, options, strict=True):
         assert lm.decode(ids) == text and ids[-1] in lm.stop_ids
 
@@ -125,16 +125,16 @@ def test_a_public_set_by_a_mapping(tmp_path, lm):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([{"text": "a", "label": "odd"}], {}, "the label 'odd' is not declared"),
+        ([{"text": "a", "label": "odd"}], {}, "the task has no label 'odd'"),
         (
             [{"text": "a", "label": "hate"}, {"text": " ", "label": "none"}, {"text": "", "label": "none"}],
             {},
             "the text is empty",
         ),
         ([{"txt": "a", "label": "hate"}], {}, r"no column 'text' \(did you mean 'txt'\?\)"),
-        ([{"text": "a", "label": "x"}], {"labels": {"x": "hat"}}, "'hat' is no label of the task"),
-        ([{"text": "a", "label": "hate"}], {"language": "fr"}, "'fr' is not there"),
-        ([{"text": "a", "label": "hate"}], {"words": {"hate": "yes", "none": "Yes "}}, "are the same words"),
+        ([{"text": "a", "label": "x"}], {"labels": {"x": "hat"}}, "'hat' is not a label of the task"),
+        ([{"text": "a", "label": "hate"}], {"language": "fr"}, "the task has no prompt in 'fr'"),
+        ([{"text": "a", "label": "hate"}], {"words": {"hate": "yes", "none": "Yes "}}, "have the same words"),
     ],
 )
 def test_bad_sets(tmp_path, rows, options, message):
@@ -147,7 +147,7 @@ def test_bad_task_files(tmp_path):
     assert TextSpec.model_validate(spec)
     path = tmp_path / "t.yaml"
     path.write_text(json.dumps({**spec, "items": {**spec["items"], "spam": ["a", " "]}}))
-    with pytest.raises(InputError, match=r"items\.spam: an item has no text"):
+    with pytest.raises(InputError, match=r"items\.spam: an item is empty"):
         text_task("t", path)
 
 

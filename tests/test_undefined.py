@@ -17,7 +17,7 @@ from probate.stats.calibration import calibration
 from probate.stats.groups import parse_rates
 from probate.stats.information import information
 from probate.stats.measure import Measure
-from probate.stats.values import Question, compare
+from probate.stats.values import Question, compare_shares
 from probate.study.schema import Analysis
 from probate.tasks import values as why_values
 
@@ -40,7 +40,7 @@ def test_calibration_names_a_group_that_has_none():
     trained = {g: {"a": 2} for g in "xyzw"} | {"v": {}}
     found = {c.group: c for c in calibration(table, trained, ["a", "b"], "g", 0.5)}
     assert set(found) == set("xyzwv") and found["x"].sampled_error == 0 and found["x"].reason == ""
-    for group, said in (("y", "0 of 1"), ("z", "no share"), ("w", "nothing is asked")):
+    for group, said in (("y", "0 of 1"), ("z", "no probability"), ("w", "no item asks")):
         assert (
             said in found[group].reason
             and np.isnan([found[group].sampled_error, found[group].greedy_bound]).all()
@@ -64,7 +64,10 @@ def test_information_shows_what_was_asked_and_names_lost_labels():
             ("m", "x", "b", sure, False),
         ]
     )
-    assert information(mixed, "g", QUICK)[0].verdict == "cannot tell: no usable answer to an item of b"
+    assert (
+        information(mixed, "g", QUICK)[0].verdict
+        == "cannot tell: no item with the target b has a usable answer"
+    )
 
 
 def test_parse_rates_name_the_worst_arm():
@@ -76,15 +79,15 @@ def test_parse_rates_name_the_worst_arm():
 
 def test_a_model_without_a_share_on_any_answer_has_no_distance():
     question = Question("X", "q", ("Yes", "No", "Don't know"), (0.5, 0.5, 0.0))
-    none = compare(question, (0.0, 0.0, 1.0))
+    none = compare_shares(question, (0.0, 0.0, 1.0))
     assert np.isnan([none.distance, none.entropy[0]]).all() and not none.collapsed
-    found = why_values.report([none, compare(question, (0.5, 0.5, 0.0))], [])
+    found = why_values.report([none, compare_shares(question, (0.5, 0.5, 0.0))], [])
     assert (
         found["undefined"] == 1
         and found["countries"][0]["n"] == 1
-        and "1 comparisons left out" in "\n".join(why_values.lines(found))
+        and "1 comparisons left out" in "\n".join(why_values.sentences(found))
     )
-    with pytest.raises(InputError, match="no share on any option"):
+    with pytest.raises(InputError, match="no probability to any option that is an answer"):
         why_values.report([none], [])
 
 

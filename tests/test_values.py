@@ -11,7 +11,15 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import ttest_1samp, wasserstein_distance
 
 from probate.stats.scales import ordered, substantive
-from probate.stats.values import Compared, Question, agreement, by_country, changes, check, compare
+from probate.stats.values import (
+    Compared,
+    Question,
+    agreement,
+    by_country,
+    changes,
+    compare_shares,
+    question_error,
+)
 
 SCALES = [
     ["A great deal", "Quite a lot", "Not very much", "None at all"],
@@ -62,25 +70,28 @@ def question(shares, options=("Yes", "No", "Don't know"), country="X", text="q")
 
 
 def test_bad_questions_say_what_is_wrong():
-    assert check(question((0.5, 0.4, 0.1))) == ""
-    assert check(question((0.5, 0.4, 0.4))) == "its shares sum to 1.300, not to 1"
-    assert check(question((0.6, 0.4), ("Yes", "Refused"))) == "fewer than two options that are answers"
-    assert check(question((0, 0, 1))) == "nobody gave an answer"
-    assert check(question((0.5, 0.5))) == "3 options but 2 shares"
+    assert question_error(question((0.5, 0.4, 0.1))) == ""
+    assert question_error(question((0.5, 0.4, 0.4))) == "its shares sum to 1.300, not to 1"
+    assert (
+        question_error(question((0.6, 0.4), ("Yes", "Refused")))
+        == "fewer than two of its options are answers"
+    )
+    assert question_error(question((0, 0, 1))) == "no respondent gave an answer"
+    assert question_error(question((0.5, 0.5))) == "3 options but 2 shares"
 
 
 def test_one_question():
-    found = compare(question((0.8, 0.1, 0.1)), (0.0, 1.0, 0.0))
+    found = compare_shares(question((0.8, 0.1, 0.1)), (0.0, 1.0, 0.0))
     assert found.unanswered == pytest.approx(0.1) and found.collapsed
     assert found.moved == pytest.approx(8 / 9)
     assert found.entropy[0] == 0 and 0 < found.entropy[1] < 1
-    assert compare(question((1, 0, 0)), (1, 0, 0)).distance == 0
+    assert compare_shares(question((1, 0, 0)), (1, 0, 0)).distance == 0
 
 
 def test_non_answers_are_set_aside_unless_they_are_to_count():
     asked = question((0.4, 0.4, 0.2))
-    assert compare(asked, (0.5, 0.5, 0.0)).distance == 0
-    kept = compare(asked, (0.5, 0.5, 0.0), non_answers=True)
+    assert compare_shares(asked, (0.5, 0.5, 0.0)).distance == 0
+    kept = compare_shares(asked, (0.5, 0.5, 0.0), non_answers=True)
     assert kept.distance == pytest.approx(jensenshannon([0.4, 0.4, 0.2], [0.5, 0.5, 0], base=2))
     assert np.isnan(kept.moved) and kept.unanswered == pytest.approx(0.2)
 
@@ -108,9 +119,9 @@ def test_published_distributions_agree_with_scipy():
     for line in (SHARED / "globalopinionqa" / "llm_distributions.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
         q = Question(row["country"], row["question"], tuple(map(str, row["options"])), tuple(row["human"]))
-        if check(q) or len(row["llm_distribution"]) != len(q.options):
+        if question_error(q) or len(row["llm_distribution"]) != len(q.options):
             continue
-        own = compare(q, row["llm_distribution"])
+        own = compare_shares(q, row["llm_distribution"])
         keep = substantive(q.options)
         p, m = ([side[i] for i in keep] for side in (q.shares, row["llm_distribution"]))
         if sum(m) > 0:

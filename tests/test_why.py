@@ -113,7 +113,7 @@ def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
     assert "no column says so in the original file, by 'parent' in the augmented one" in said
     assert (
         "40 and 40 sources, 40 of them in both" in said
-        and "given its source, each text could as well be of the other set" in said
+        and "given its source, each text could equally be from the other set" in said
     )
     part = json.loads((files / "out.json").read_text())["spaces"]["model"]["all"]
     assert part["sources"] == [40, 40, 40] and "held-out" in part["auc"]["null"]
@@ -199,7 +199,7 @@ def test_values(tmp_path, model_dir):
     write(path, [{"country": "Aland", "options": [], "distribution": []}])
     probate("why", "values", "--answers", path, error="no column 'question'")
     write(path, [bad[0]])
-    probate("why", "values", "--answers", path, error="no question can be used; first:")
+    probate("why", "values", "--answers", path, error="no question can be used; first reason:")
 
 
 def test_published_shares_need_no_model(tmp_path):

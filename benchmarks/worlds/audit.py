@@ -20,8 +20,8 @@ from probate.data.packs import load_pack
 from probate.data.shape import Shape
 from probate.data.spellings import GroupColumn
 from probate.stats import macro_f1
-from probate.stats.imbalance import UNCLEAR, shares
-from probate.stats.manipulation import check
+from probate.stats.imbalance import UNCLEAR, group_shares
+from probate.stats.manipulation import manipulation_check
 from probate.stats.values import Compared, by_country
 from probate.study.schema import Analysis
 
@@ -178,7 +178,7 @@ def of_corrected(runs: int) -> Iterator[Row]:
             for _ in range(runs // 2):
                 errors = np.stack([rng.multinomial(150, row) for row in chances])
                 found = rng.choice(names, n, p=truth * chances[0] + (1 - truth) * chances[1])
-                own = next(s for s in shares([""] * n, list(found), names[:2], errors={"": errors}))
+                own = next(s for s in group_shares([""] * n, list(found), names[:2], errors={"": errors}))
                 held.append(own.corrected_low <= truth <= own.corrected_high)
                 apart.append(not own.corrected_low <= 0.5 <= own.corrected_high)
             yield rate(f"corrected share {truth}, n {n}", "coverage of corrected shares", held)
@@ -202,7 +202,7 @@ def of_v(runs: int) -> Iterator[Row]:
                         )
                         for i, c in enumerate(cells)
                     ]
-                    own = check(
+                    own = manipulation_check(
                         "w",
                         records,
                         [],

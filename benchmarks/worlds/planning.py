@@ -61,7 +61,7 @@ def table(changes: np.ndarray) -> np.ndarray:
     return found
 
 
-def thresholds(runs: int, passage: Callable[..., Any] = dose.passage) -> list[Row]:
+def thresholds(runs: int, passage: Callable[..., Any] = dose.first_crossing) -> list[Row]:
     """Is the γ at which the budget is passed, or that it is not, within the interval? And how often is it said that it is passed within the γ studied?"""
     found = []
     for name, slope in SLOPES.items():
@@ -77,7 +77,7 @@ def thresholds(runs: int, passage: Callable[..., Any] = dose.passage) -> list[Ro
                     tables = table(arm - control)
                     parts = np.stack(
                         [
-                            way * resample.difference(table(own).sum(2))
+                            way * resample.mean_difference(table(own).sum(2))
                             for way, own in ((1, arm), (-1, control))
                         ]
                     )
@@ -179,11 +179,11 @@ def smallests(runs: int) -> list[Row]:
     for count in (2, 3, 5, 10):
         for items in (0.0, 1.0):
             rng = np.random.default_rng([count, int(items)])
-            truth = smallest.smallest_found(items, 198, 1.0, seeds=count).value
+            truth = smallest.minimum_detectable(items, 198, 1.0, seeds=count).value
             right = []
             for _ in range(runs):
                 noise = smallest.pooled(rng.normal(0, np.sqrt(count / 2), (3, count)))
-                own = smallest.smallest_found(
+                own = smallest.minimum_detectable(
                     items, 198, noise.variance / count, seeds=count, known=noise.freedom
                 )
                 right.append(own.low <= truth <= own.high)
@@ -197,7 +197,7 @@ def smallests(runs: int) -> list[Row]:
     return lines
 
 
-def beyond_plan(runs: int, level: Callable[[int, int, float], float] = sequential.level) -> list[Row]:
+def beyond_plan(runs: int, level: Callable[[int, int, float], float] = sequential.stage_level) -> list[Row]:
     """False positives of looks after each seed (items are many, and only seeds vary), up to four times as many as planned wherever they are not refused."""
     lines = []
     for plan in (3, 5, 8):

@@ -30,7 +30,7 @@ def p_values(values: np.ndarray) -> dict[str, np.ndarray]:
     (_, s0, v0, f0), (_, s1, v1, f1) = (_moments(own, (-1, 1)) for own in (whole[:, :half], whole[:, half:]))
     items, freedom = np.maximum(s0 + s1, 0), (v0 + v1) ** 2 / np.maximum(v0**2 / f0 + v1**2 / f1, 1e-48)
     parts = values[:, :, :half].mean(2, dtype=np.float64) - values[:, :, half:].mean(2, dtype=np.float64)
-    spread, known = seeds.of_arms(parts * np.array([1, -1])[:, None, None])
+    spread, known = seeds.seed_variance(parts * np.array([1, -1])[:, None, None])
     paired = (parts[0] - parts[1]).var(0, ddof=1) / count
     return {
         "pairs": seeds.p_value(estimate, items, paired, freedom, count - 1),

@@ -35,7 +35,7 @@ from probate.models.lm import LM, lm_of
 from probate.stats.imbalance import UNCLEAR, detect
 from probate.study.schema import Lora, ModelSpec, Training
 from probate.tasks.base import Task, TaskContext
-from probate.tasks.choice import ChoiceTask, encode
+from probate.tasks.choice import ChoiceTask, encode_item
 
 with deferred():
     from probate.train import examples as encoding
@@ -154,7 +154,7 @@ def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
             f"{item.id}: two options are equal once case and spaces are set aside",
         )
     for item in {i.options: i for i in task.items(context)}.values():
-        for option, ids in zip(item.options, encode(lm, item, context.max_length)[1], strict=True):
+        for option, ids in zip(item.options, encode_item(lm, item, context.max_length)[1], strict=True):
             _expect(
                 lm.decode(ids).strip() == option.strip(), f"the tokens of option '{option}' do not spell it"
             )

@@ -10,7 +10,7 @@ from scipy.stats import chi2_contingency
 
 from probate.stats.association import strength
 from probate.stats.manipulation import cramers_v
-from probate.stats.mover import Difference, Side, difference
+from probate.stats.mover import Difference, Side, mover_difference
 
 SAME = 0.25
 """Cosine of two ties from which one of the original excuses that of the file in full."""
@@ -75,7 +75,7 @@ def stronger(own: Side, other: Side, same: float, p: float) -> Difference:
 
     `p`: of no tie in the original. One that is not shown has no direction, so that as much as it may be is taken to go the same way.
     """
-    return difference(own, other, part=1.0 if same >= SAME or not p < SHOWN else max(0.0, same))
+    return mover_difference(own, other, part=1.0 if same >= SAME or not p < SHOWN else max(0.0, same))
 
 
 def _residuals(table: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from probate.stats.association import rank_strength
 from probate.stats.exact import central
 from probate.stats.imbalance import UNCLEAR, confusion, detect
 from probate.stats.manipulation import cramers_v
-from probate.stats.mover import Difference, difference, share
+from probate.stats.mover import Difference, mover_difference, share
 from probate.stats.wording import evenly
 
 SHOWN = 0.05
@@ -293,9 +293,9 @@ def _shares(
                 share(counts[group], total + unclear, unclear),
                 share(old[group], old_total + old_unclear, old_unclear),
             )
-            change = difference(*sides)
+            change = mover_difference(*sides)
             both = (
-                difference(share(counts[group], total), share(old[group], old_total))
+                mover_difference(share(counts[group], total), share(old[group], old_total))
                 if unclear or old_unclear
                 else change
             )

@@ -27,7 +27,7 @@ from probate.models.lm import load_lm
 from probate.report.pipeline import run_study as run
 from probate.report.results import Run
 from probate.stats.effects import ONE_SEED
-from probate.stats.smallest import arms_of, between
+from probate.stats.smallest import detectable_between, values_by_arm
 from probate.study.mixing import augmented_count
 from probate.study.schema import Lora, Study, Training
 from probate.study.taxonomy import NEUTRAL
@@ -384,8 +384,8 @@ def _visible(result: Run, study: Study, metric: str, comparison: str) -> str:
     folder = RunFolder(result.folder)
     measure = next(m for m in load_task("occupation").measures(folder.context()) if m.name == metric)
     outcomes = folder.outcomes()
-    arms = arms_of(outcomes[outcomes["task"] == "occupation"], measure)
-    found = between(
+    arms = values_by_arm(outcomes[outcomes["task"] == "occupation"], measure)
+    found = detectable_between(
         arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis
     )
     return (

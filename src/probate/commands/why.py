@@ -245,7 +245,7 @@ def values_command(
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
         found = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
-    give(values.lines(found), found, as_json, out)
+    give(values.sentences(found), found, as_json, out)
 
 
 @app.command()

@@ -15,10 +15,10 @@ from probate.core.errors import InputError
 from probate.execution.folder import RunFolder
 from probate.execution.prepare import read_data
 from probate.stats import resample
-from probate.stats.contrast import cluster_table, clusters, difference
+from probate.stats.contrast import cluster_table, clusters, paired_difference
 from probate.stats.measure import Measure
-from probate.stats.simulate import Design, needed, simulate, smallest_visible
-from probate.stats.smallest import noise_of
+from probate.stats.simulate import Design, required_size, simulate, smallest_visible
+from probate.stats.smallest import seed_noise
 from probate.study.plan import REPLICATE_SEED
 from probate.study.schema import Analysis, Study
 from probate.study.taxonomy import NEUTRAL
@@ -95,7 +95,7 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
     items = _items(controls, same)
     agreement = float(np.clip((same - chance) / (1 - chance), 0, 0.98)) if chance < 1 else 0.9
     first = [{s: f for s, f in own.items() if s < REPLICATE_SEED} for own in kinds.values()]
-    noise = noise_of(first, measure, " − ".join(measure.sides))
+    noise = seed_noise(first, measure, " − ".join(measure.sides))
     design = Design(items // 2 * 2, rate, seeds, agreement, seed_sd)
     if not noise.freedom:
         return Planned(design, seed_sd, seed_sd)
@@ -119,7 +119,7 @@ def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:
     found = []
     for own in arms:
         for one, other in itertools.pairwise(own.values()):
-            table = cluster_table(difference(one, other))
+            table = cluster_table(paired_difference(one, other))
             found.append(
                 resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0]
             )
@@ -157,7 +157,7 @@ def table(
         tick(1)
         if goal is not None:
             found[name]["goal"] = {
-                "effect": goal, "items": needed(design, goal, analysis, what="n"), "seeds": needed(design, goal, analysis, what="seeds"),
+                "effect": goal, "items": required_size(design, goal, analysis, what="n"), "seeds": required_size(design, goal, analysis, what="seeds"),
             }  # fmt: skip
     return found
 

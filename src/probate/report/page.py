@@ -32,7 +32,7 @@ from probate.stats.effects import effects_of
 from probate.stats.groups import parse_rates
 from probate.stats.hierarchy import SHARES
 from probate.stats.information import Information, information
-from probate.stats.manipulation import Check, check
+from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
 from probate.stats.unusable import DIFFERENCE, LEVEL
 from probate.study.mixing import augmented_count
@@ -387,12 +387,12 @@ def _sets(folder: RunFolder, study: Study) -> dict[str, list[Record]]:
     return found
 
 
-def manipulation_checks(folder: RunFolder) -> list[Check]:
+def manipulation_checks(folder: RunFolder) -> list[ManipulationCheck]:
     """The manipulation check of each augmented set (first seed, largest γ)."""
     study, info = folder.study(), folder.info()
     sets = _sets(folder, study)
     return [
-        check(
+        manipulation_check(
             name,
             records,
             sets.get(NEUTRAL, []) if name != NEUTRAL else [],

@@ -12,12 +12,12 @@ import pandas as pd
 from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
 from probate.stats import compare
-from probate.stats.amounts import on_scale, typical
+from probate.stats.amounts import on_log_scale, typical_amount
 from probate.stats.compare import ALL, ANY
 from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_figure
-from probate.stats.smallest import Smallest, arms_of, between
+from probate.stats.smallest import DetectableEffect, detectable_between, values_by_arm
 from probate.study.schema import Analysis
 
 UNSURE = "cannot tell"
@@ -215,19 +215,22 @@ def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
 
 def smallest(
     found: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
-) -> list[Smallest]:
+) -> list[DetectableEffect]:
     """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
     primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
     primary = {
-        task: on_scale(m, typical(m, outcomes[outcomes["task"] == task])) for task, m in primary.items()
+        task: on_log_scale(m, typical_amount(m, outcomes[outcomes["task"] == task]))
+        for task, m in primary.items()
     }
-    arms = {task: arms_of(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()}
+    arms = {
+        task: values_by_arm(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()
+    }
 
-    def of(e: Entry) -> Smallest:
+    def of(e: Entry) -> DetectableEffect:
         measure = primary[e.task]
         comparison = f"{e.group} − rest" if e.group else compare.comparisons(measure)[0]
         after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
-        return between(arms[e.task], after, before, measure, comparison, analysis)
+        return detectable_between(arms[e.task], after, before, measure, comparison, analysis)
 
     return [of(e) for e in found]
 

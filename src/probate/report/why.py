@@ -12,7 +12,7 @@ from probate.execution.folder import RunFolder
 from probate.execution.folder_schema import kept_json
 from probate.execution.misalignment.words import nulls, sources_said
 from probate.report.maps import text_map
-from probate.stats.cause import FEWEST, together
+from probate.stats.cause import FEWEST, partial_spearman
 from probate.stats.databias import cell_bias
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_words
@@ -158,7 +158,7 @@ def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
 
 
 def _cause(arms: pd.DataFrame, task: str, title: str, name: str, confidence: float) -> dict[str, Any]:
-    found = together(arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence)
+    found = partial_spearman(arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence)
     if not np.isfinite(found.rho):
         why = (
             f"cannot be told from {found.n} arms"

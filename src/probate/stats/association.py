@@ -1,10 +1,18 @@
-"""How strongly two things go together: intervals of Cramér's V and of ε by rank that hold at 0 and away from it.
+"""Strength of an association, with intervals that are valid both near independence and away from it.
 
-Under independence X² = n·m·V² (m: the smaller side of the table less 1) is χ² with k = (rows − 1)(columns − 1) degrees of freedom; an interval by the noncentral
-χ² (Steiger and Fouladi 1997) holds there, and is too wide where V is large: √X² then varies less than by 1. So X² is taken as
-s²·χ²₁(λ/s²) + χ²₍ₖ₋₁₎ with λ = n·m·V₀² and s² the variance of √X² at V₀ by the delta method (Bishop, Fienberg and Holland 1975, ch. 14), in the tables
-between independence and the observed one with the same margins; its first two moments are those of a scaled noncentral χ², by which each V₀ is tested. The interval
-holds every V₀ that is not rejected, and the estimate is the V₀ of which half of the tables would show less: what chance adds to V is taken out of it.
+The intervals are for Cramér's V of a contingency table and for ε, the rank-based strength.
+
+Under independence, X² = n·m·V² (m: the smaller dimension of the table less 1) follows a χ² distribution
+with k = (rows − 1)(columns − 1) degrees of freedom. An interval by the noncentral χ² (Steiger and
+Fouladi 1997) is valid there, but too wide for a large V, because the variance of √X² is then below 1.
+
+X² is therefore modelled as s²·χ²₁(λ/s²) + χ²₍ₖ₋₁₎ with λ = n·m·V₀². Here s² is
+the variance of √X² at V₀ by the delta method (Bishop, Fienberg and Holland 1975, ch. 14), on the line
+from the independent table to the observed table, which have the same margins. A scaled noncentral χ² with
+the same first two moments gives the test of each V₀.
+
+The interval holds every V₀ that is not rejected. The estimate is the V₀ for which half of the tables
+would show a smaller association: it is corrected for the upward bias of V by chance.
 """
 
 from __future__ import annotations
@@ -16,15 +24,27 @@ from probate.stats.mover import FARTHEST, Side, inverted
 
 Array = np.ndarray
 LARGE = 1000.0
-"""Noncentrality from which the distribution is by Sankaran's (1963) normal approximation."""
+"""Noncentrality above which the distribution is Sankaran's (1963) normal approximation."""
 WIDEST = 1.5 * FARTHEST
 STEPS = 40
 EITHER = 3.0
-"""z up to which the tie may as well be that the other way round: the larger of both variances is then taken."""
+"""z up to which the association may have either direction; the larger of the two variances is then used."""
 
 
 def strength(table: Array) -> Side:
-    """Cramér's V of counts of shape (labels, groups), without empty rows and columns."""
+    """Estimate Cramér's V of a contingency table, with its interval at every confidence.
+
+    Parameters
+    ----------
+    table : array of shape (labels, groups)
+        Counts. Empty rows and columns are removed.
+
+    Returns
+    -------
+    Side
+        The bias-corrected estimate and its interval, in [0, 1]: 0 is independence, 1 complete association. A
+        table with one row or one column gives 0 with the interval [0, 1].
+    """
     own = np.asarray(table, dtype=np.float64)
     own = own[own.sum(1) > 0][:, own.sum(0) > 0]
     rows, columns = own.shape
@@ -46,20 +66,40 @@ def strength(table: Array) -> Side:
 
 
 def rank_strength(r: float, labels: int, n: int) -> Side:
-    """ε = √(H / (n − 1)) of Kruskal and Wallis' H between `labels`. s² is 1: the interval errs on the wide side where ε is large."""
+    """Estimate ε = √(H / (n − 1)), where H is Kruskal and Wallis's statistic.
+
+    Parameters
+    ----------
+    r : float
+        The observed ε, in [0, 1]: 0 is no association of the ranks with the label, 1 complete association.
+    labels : int
+        Number of labels.
+    n : int
+        Number of observations.
+
+    Returns
+    -------
+    Side
+        The estimate and its interval. The variance s² is taken as 1, so the interval is conservative for a
+        large ε.
+    """
     points = _points(r, n - 1)
     one = np.ones_like(points)
     return inverted(points, _z((n - 1) * r**2, labels - 1, (n - 1) * points**2, one, (labels - 1) * one))
 
 
 def _points(v: float, size: float) -> Array:
-    """Strengths to be tested: all of [0, 1], and the closer to `v` the more."""
+    """Return the strengths to test: a grid over [0, 1] that is finer close to `v`."""
     near = v + np.linspace(-WIDEST, WIDEST, 201) / np.sqrt(size)
     return np.unique(np.r_[np.linspace(0, 1, 101), near[(near > 0) & (near < 1)]])
 
 
 def _path(margins: Array, apart: Array, steps: Array) -> Array:
-    """s² and the noise of tables `steps` times as far from independence as the observed one, or of the last before a cell is below 0: (2, steps)."""
+    """Return s² and the mean of the noise along the line from independence through the observed table.
+
+    `steps` are distances from independence in units of the observed distance. Beyond the table in which a
+    cell would become negative, the last values are kept. The result has shape (2, steps).
+    """
     negative = apart < 0
     farthest = float((margins[negative] / -apart[negative]).min()) if negative.any() else 1.0
     used = np.linspace(0, min(farthest, float(steps.max())), STEPS + 1)[1:]
@@ -79,7 +119,9 @@ def _path(margins: Array, apart: Array, steps: Array) -> Array:
 
 
 def _z(x: float, k: int, noncentral: Array, s2: Array, noise: Array) -> Array:
-    """Standard normal quantile of the chance that X² is `x` or more, for each noncentrality, its s² and the noise's mean."""
+    """Return the standard normal quantile of P(X² ≥ x) for each noncentrality, its s² and the mean of its
+    noise.
+    """
     s2 = np.maximum(s2, 1e-6)
     others = np.maximum(noise - s2, 0) if k > 1 else np.zeros_like(s2)
     mean = noncentral + s2 + others

@@ -1,4 +1,7 @@
-"""How far can unusable answers move a change of shares? Worst-case bounds (Manski 1990): all of them 0, or all of them 1."""
+"""Worst-case bounds (Manski 1990) on how far unusable answers can move a change of shares.
+
+The bounds are reached if all unusable answers are 0, or if all are 1.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,25 @@ Ends = tuple[float, float]
 def change_bounds(
     after: Sequence[Values], before: Sequence[Values], measure: Measure, comparison: str
 ) -> Ends:
-    """Lowest and highest change of a share's level or gap that the unusable answers of both arms allow; NaN for other units.
+    """Return the lowest and the highest change of a share's level or gap that unusable answers allow.
 
-    A side's mean lies between what it is if each unusable answer counts 0 and what it is if each counts 1; the ends of the change put them together
-    at their worst. Of `any group − rest` they hold for every group. Where every answer can be used both ends are the change of the arms' own means. A value is a seed's, the ends are means over seeds.
+    The mean of a side lies between its value if each unusable answer counts 0 and its value if each counts 1.
+    The bounds combine these extremes in the worst way. If every answer is usable, both bounds equal the
+    change of the arms' own means.
+
+    Parameters
+    ----------
+    after, before : sequence of Values
+        The values of the measure in the two arms, one element for each seed. Bounds are means over seeds.
+    measure : Measure
+        The measure that is compared.
+    comparison : str
+        Name of the comparison. For `any group − rest` the bounds hold for every group.
+
+    Returns
+    -------
+    tuple of float
+        (lowest, highest); (NaN, NaN) unless the measure is a mean with the unit share.
     """
     if measure.unit != "share" or measure.statistic != "mean":
         return float("nan"), float("nan")
@@ -31,8 +49,8 @@ def change_bounds(
 
 
 def _of_arms(values: Sequence[Values], measure: Measure, comparison: str) -> Ends:
-    found = [_of_arm(v, measure, comparison) for v in values if len(v.asked)]
-    low, high = np.mean(found, axis=0) if found else (float("nan"), float("nan"))
+    by_seed = [_of_arm(v, measure, comparison) for v in values if len(v.asked)]
+    low, high = np.mean(by_seed, axis=0) if by_seed else (float("nan"), float("nan"))
     return float(low), float(high)
 
 

@@ -1,4 +1,7 @@
-"""Do a model's answers have the label frequencies of what it was trained on? Sampled against greedy, and what that means for later rounds."""
+"""Label calibration: whether a model's answers have the label frequencies of its training data.
+
+Sampled and greedy answers are compared, with a bound on the drift in later rounds.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,26 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Calibration:
-    """One arm, one group. All are total variation distances of label distributions, in [0, 1]; 0 is alike, NaN undefined (`reason`).
+    """Calibration of one arm for one group.
 
-    `error`: answers against the arm's training labels; `drift`: answers against the true labels of the same items; each for labels
-    sampled from the model's shares and for its likeliest ones. `bound`: see `bound`.
+    All numbers are total variation distances between label distributions, in [0, 1]: 0 is equal, lower is
+    better. They are NaN if undefined; `reason` then says why. Each exists for labels sampled from the model's
+    shares and for greedy labels (the likeliest ones).
+
+    Attributes
+    ----------
+    group : str
+        The group.
+    n : int
+        Number of usable answers.
+    sampled_error, greedy_error : float
+        Distance of the answers from the arm's training labels.
+    sampled_drift, greedy_drift : float
+        Distance of the answers from the true labels of the same items.
+    sampled_bound, greedy_bound : float
+        Bound on the drift over rounds, see `drift_bound`.
+    reason : str
+        Why the numbers are undefined; empty otherwise.
     """
 
     group: str
@@ -36,9 +55,28 @@ def calibration(
     dimension: str,
     ratio: float,
 ) -> list[Calibration]:
-    """Of one arm's outcomes whose answers are choices among `labels`: a `Calibration` for each group in `trained_on` (group → label → records)."""
-    place = {label: i for i, label in enumerate(labels)}
-    found, nan = [], float("nan")
+    """Compare the answers of one arm with its training labels, by group.
+
+    Parameters
+    ----------
+    outcomes : pandas.DataFrame
+        Outcomes of one arm. The answers are choices among `labels`.
+    trained_on : mapping
+        Group → label → number of training records.
+    labels : sequence of str
+        The labels.
+    dimension : str
+        Dimension of the groups.
+    ratio : float
+        The bias ratio γ of the arm, in [0, 1).
+
+    Returns
+    -------
+    list of Calibration
+        One element for each group in `trained_on`.
+    """
+    index = {label: i for i, label in enumerate(labels)}
+    results, nan = [], float("nan")
     for group, counts in trained_on.items():
         asked = outcomes[[g.get(dimension) == group for g in outcomes["groups"]]]
         own = asked[asked["parsed"].astype(bool)]
@@ -46,36 +84,54 @@ def calibration(
             [[json.loads(r).get(label, 0.0) for label in labels] for r in own["response"]]
         ).sum(0)
         if reason := _missing(len(asked), len(own), sum(counts.values()), float(np.sum(sampled))):
-            found.append(Calibration(group, len(own), nan, nan, nan, nan, nan, nan, reason))
+            results.append(Calibration(group, len(own), nan, nan, nan, nan, nan, nan, reason))
             continue
-        greedy = np.bincount(own["prediction"].map(place), minlength=len(labels)) / len(own)
-        truth = np.bincount(own["target"].map(place), minlength=len(labels)) / len(own)
+        greedy = np.bincount(own["prediction"].map(index), minlength=len(labels)) / len(own)
+        truth = np.bincount(own["target"].map(index), minlength=len(labels)) / len(own)
         trained = np.array([counts.get(label, 0) for label in labels]) / sum(counts.values())
         (a, b), (c, d) = (
             [_distance(side, other) for side in (sampled, greedy)] for other in (trained, truth)
         )
-        found.append(Calibration(group, len(own), a, b, c, d, bound(a, ratio), bound(b, ratio)))
-    return found
+        results.append(Calibration(group, len(own), a, b, c, d, drift_bound(a, ratio), drift_bound(b, ratio)))
+    return results
 
 
 def _missing(asked: int, usable: int, trained: int, mass: float) -> str:
     if not asked:
-        return "nothing is asked about this group"
+        return "no item asks about this group"
     if not usable:
         return f"no usable answer (0 of {asked})"
     if not trained:
         return "no training record of this group"
-    return "" if mass > 0 else "no share on any of the labels"
+    return "" if mass > 0 else "the model assigns no probability to any of the labels"
 
 
 def _distance(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.abs(p / p.sum() - q).sum() / 2)
 
 
-def bound(error: float, ratio: float) -> float:
-    """The farthest that labels can drift from D_o's if each model labels a share γ of its successor's data and errs by at most `error`.
+def drift_bound(error: float, ratio: float) -> float:
+    """Return a bound on the drift of labels over rounds in which each model labels data for the next.
 
-    dₜ ≤ error + γ·dₜ₋₁, since the training data are a mix of D_o and the last model's labels; so dₜ ≤ error·(1 − γᵗ)/(1 − γ) ≤ error/(1 − γ). In the
-    manner of Taori and Hashimoto (2023), who bound amplification by calibration; at most 1.
+    Each model labels a share γ of its successor's training data, with an error of at most `error`. The
+    training data are a mix of D_o and the previous model's labels. The drift dₜ of round t is therefore
+    bounded by
+
+        dₜ ≤ error + γ·dₜ₋₁,    dₜ ≤ error·(1 − γᵗ)/(1 − γ) ≤ error/(1 − γ).
+
+    The argument follows Taori and Hashimoto (2023), who bound
+    amplification by calibration.
+
+    Parameters
+    ----------
+    error : float
+        Calibration error, in [0, 1].
+    ratio : float
+        The bias ratio γ, in [0, 1).
+
+    Returns
+    -------
+    float
+        The bound, at most 1.
     """
     return min(1.0, error / (1 - ratio))

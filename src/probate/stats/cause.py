@@ -1,4 +1,4 @@
-"""Which misalignment goes with inheritance, arm by arm? A rank correlation that γ cannot explain."""
+"""Rank correlation over arms between a misalignment and inheritance, adjusted for γ."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 from scipy.stats import norm, rankdata, t
 
 FEWEST = 8
-"""Arms with fewer of which nothing is said."""
+"""Minimum number of arms for a correlation."""
 
 
 @dataclass(frozen=True)
-class Together:
-    """Spearman's correlation over `n` arms, partial on γ where it varies, with its interval and two-sided p; NaN where it cannot be told."""
+class RankCorrelation:
+    """Spearman's correlation over `n` arms, partial on γ if γ varies, with its interval and two-sided p.
+
+    All are NaN if the correlation is undefined.
+    """
 
     n: int
     rho: float
@@ -23,20 +26,35 @@ class Together:
     p: float
 
 
-def together(
+def partial_spearman(
     x: Sequence[float], y: Sequence[float], ratio: Sequence[float], confidence: float = 0.95
-) -> Together:
-    """How far `x` and `y` go together over arms with the given γ; arms where one of them is NaN are left out.
+) -> RankCorrelation:
+    """Correlate the ranks of `x` and `y` over arms, adjusted for γ.
 
-    The ranks of both are freed from the ranks of γ by regression, then correlated. The interval is Fisher's z with the variance
-    (1 + ρ²/2) / (n − 3 − k) of Bonett and Wright (2000), k = 1 if γ varies, else 0; p is Student's t with n − 2 − k degrees of freedom. It
-    says what goes together in these arms, not what would happen if one of the two were changed.
+    The ranks of `x` and `y` are regressed on the ranks of γ and the residuals are correlated. The interval
+    is Fisher's z with the variance (1 + ρ²/2) / (n − 3 − k) of Bonett and Wright (2000), where k = 1 if
+    γ varies, else 0. p is Student's t with n − 2 − k degrees of freedom. The correlation describes these
+    arms. It does not say what would happen if one of the two were changed.
+
+    Parameters
+    ----------
+    x, y : sequence of float, of shape (arms,)
+        The two quantities. Arms in which one of them is NaN are left out.
+    ratio : sequence of float, of shape (arms,)
+        The bias ratio γ of each arm.
+    confidence : float
+        Confidence of the interval.
+
+    Returns
+    -------
+    RankCorrelation
+        ρ in [−1, 1]. Undefined with fewer than `FEWEST` arms, or if a quantity does not vary.
     """
     table = np.array([x, y, ratio], dtype=np.float64)
     table = table[:, np.isfinite(table).all(0)]
     n = table.shape[1]
     if n < FEWEST or min(np.ptp(table[0]), np.ptp(table[1])) == 0:
-        return Together(n, *[float("nan")] * 4)
+        return RankCorrelation(n, *[float("nan")] * 4)
     ranks = np.array([rankdata(row) for row in table])
     ranks -= ranks.mean(1, keepdims=True)
     given = int(np.ptp(table[2]) > 0)
@@ -44,11 +62,11 @@ def together(
         ranks[:2] -= np.outer(ranks[:2] @ ranks[2] / (ranks[2] @ ranks[2]), ranks[2])
     size = np.sqrt((ranks[:2] ** 2).sum(1))
     if min(size) < 1e-9:
-        return Together(n, *[float("nan")] * 4)
+        return RankCorrelation(n, *[float("nan")] * 4)
     rho = float(np.clip(ranks[0] @ ranks[1] / np.prod(size), -1, 1))
     inside = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
     half = norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3 - given))
     freedom = n - 2 - given
     p = float(2 * t.sf(abs(inside) * np.sqrt(freedom / (1 - inside**2)), freedom))
     low, high = np.tanh(np.arctanh(inside) - half), np.tanh(np.arctanh(inside) + half)
-    return Together(n, rho, float(low), float(high), p)
+    return RankCorrelation(n, rho, float(low), float(high), p)

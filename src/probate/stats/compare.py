@@ -1,4 +1,4 @@
-"""Which comparisons a measure has: by the number of its sides, and by its statistic."""
+"""Comparisons of a measure, which depend on its number of sides and its statistic."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import numpy as np
 import pandas as pd
 
 from probate.stats import macro_f1, spread
-from probate.stats.contrast import EMPTY, NAN, Estimate, before_after, contrast, difference
+from probate.stats.contrast import EMPTY, NAN, Estimate, before_after, contrast, paired_difference
 from probate.stats.groups import group_means
 from probate.stats.measure import Measure
 from probate.stats.usable import Asked
 from probate.study.schema import Analysis
 
 SPREAD = "max − min"
-"""Of the level of one arm. The change of a maximum less a minimum is above 0 by chance, and so is no comparison of arms."""
+"""The range of the group means in one arm. It is not compared between arms: a maximum minus a minimum is
+above 0 by chance alone.
+"""
 ANY = "any group − rest"
-"""Of a change with more than two groups: whether it differs between groups at all (group x arm), and the group in which it is surest."""
+"""A change with more than two groups: whether it differs between groups at all (group x arm interaction), and
+the group with the smallest p.
+"""
 ALL = "all"
 
 
 def comparisons(measure: Measure) -> list[str]:
-    """Names of the comparisons that `changes` gives, in its order."""
+    """Return the names of the comparisons that `changes` yields, in order."""
     if len(measure.sides) == 1:
         return [ALL]
     if len(measure.sides) == 2:
@@ -31,10 +35,12 @@ def comparisons(measure: Measure) -> list[str]:
     return [*(f"{group} − rest" for group in measure.sides), ANY]
 
 
-def needed(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
-    """Sides, by their index, without which a comparison is undefined: its own, and of a measure with more than two those that are asked about at all.
+def needed_sides(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
+    """Return the sides (by index) that a comparison needs; without one of them it is undefined.
 
-    So neither the rest nor all groups together are ever taken over fewer groups because one of them has no usable answer.
+    These are the sides of the comparison itself. With more than two sides, they include every side that the
+    task asks about. So neither the rest nor all groups together are taken over fewer groups because one of
+    them has no usable answer.
     """
     first = comparison.partition(" − ")[0]
     if len(measure.sides) <= 2:
@@ -44,17 +50,34 @@ def needed(measure: Measure, comparison: str, asked: Asked) -> frozenset[int]:
 
 
 def all_asked(measure: Measure) -> Asked:
-    """Every side of the measure."""
+    """Return every side of the measure."""
     return Asked(frozenset(range(len(measure.sides))), frozenset())
 
 
 def levels(
     frames: Sequence[pd.DataFrame], measure: Measure, analysis: Analysis, asked: Asked | None = None
 ) -> Iterator[tuple[str, str, str, Estimate]]:
-    """(question, name, comparison, estimate) of one kind of arm; `frames` has the measure's values, one a seed.
+    """Yield the levels and gaps of one kind of arm.
 
-    A level has no test: that a share is 0 is no hypothesis. It is that of the seeds in which its group has values, all else of those in which every group in `asked` has (default: all groups); where
-    there is no such seed it is undefined.
+    A level has no test, because a share of 0 is not a hypothesis of interest. A level is computed from the
+    seeds in which its group has values. All other estimates use the seeds in which every group in `asked` has
+    values; they are undefined if there is no such seed.
+
+    Parameters
+    ----------
+    frames : sequence of pandas.DataFrame
+        The values of the measure, one frame for each seed (columns `item_id`, `side`, `value`).
+    measure : Measure
+        The measure.
+    analysis : Analysis
+        Confidence, resamples and seed.
+    asked : Asked, optional
+        The groups and labels that the task asks about. Default: all groups.
+
+    Yields
+    ------
+    tuple of (str, str, str, Estimate)
+        Question (`level`, `gap` or `worst-group`), name, comparison and estimate.
     """
     sides = measure.sides
     asked = asked or all_asked(measure)
@@ -78,7 +101,7 @@ def levels(
         gaps = [g for _, g in means if np.isfinite(g)]
         yield "gap", pair, pair, _at(gaps, contrast(frames, analysis, paired=False, share=share))
     elif len(sides) > 2:
-        whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has(f, asked.sides)]
+        whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has_sides(f, asked.sides)]
         own_frames = [f for f, _ in whole]
         for side, group in enumerate(sides):
             pair = f"{group} − rest"
@@ -104,9 +127,26 @@ def changes(
     analysis: Analysis,
     asked: Asked | None = None,
 ) -> Iterator[tuple[str, Estimate]]:
-    """(comparison, estimate) of the change between two kinds of arm, paired by item and by seed: (after, before).
+    """Yield each comparison of the change between two kinds of arm, paired by item and by seed.
 
-    Over the seeds in which both have values of every group in `asked` (default: all groups), on items in common; undefined where there is no such seed.
+    A change is computed over the seeds in which both arms have values of every group in `asked`, on the items
+    in common. It is undefined if there is no such seed.
+
+    Parameters
+    ----------
+    pairs : sequence of (pandas.DataFrame, pandas.DataFrame)
+        The values (after, before), one pair for each seed.
+    measure : Measure
+        The measure.
+    analysis : Analysis
+        Confidence, resamples and seed.
+    asked : Asked, optional
+        The groups and labels that the task asks about. Default: all groups.
+
+    Yields
+    ------
+    tuple of (str, Estimate)
+        Name of the comparison and estimate (after minus before).
     """
     sides = measure.sides
     asked = asked or all_asked(measure)
@@ -116,30 +156,32 @@ def changes(
     elif len(sides) == 1:
         yield ALL, contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=share)
     elif len(sides) == 2:
-        common = [difference(a, b) for a, b in pairs]
+        common = [paired_difference(a, b) for a, b in pairs]
         yield f"{sides[0]} − {sides[1]}", contrast(common, analysis, paired=True, share=share)
     else:
-        found = [d for d in (difference(*pair) for pair in pairs) if has(d, asked.sides)]
-        together = spread.together(
-            {g: [spread.against_rest(d, i) for d in found] for i, g in enumerate(sides) if i in asked.sides},
+        paired = [d for d in (paired_difference(*pair) for pair in pairs) if has_sides(d, asked.sides)]
+        simultaneous = spread.simultaneous_estimates(
+            {g: [spread.against_rest(d, i) for d in paired] for i, g in enumerate(sides) if i in asked.sides},
             analysis,
             lambda frames, own: contrast(frames, own, paired=True, share=share),
         )
         for group in sides:
-            yield f"{group} − rest", together.get(group, EMPTY)
-        yield ANY, spread.surest(together)
+            yield f"{group} − rest", simultaneous.get(group, EMPTY)
+        yield ANY, spread.smallest_p(simultaneous)
 
 
-def has(frame: pd.DataFrame, sides: Collection[int]) -> bool:
-    """Whether the frame has a value of each side."""
+def has_sides(frame: pd.DataFrame, sides: Collection[int]) -> bool:
+    """Check whether the frame has a value of each side."""
     return set(sides) <= set(frame["side"])
 
 
 def overall(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis) -> Estimate:
-    """Change of a share over all groups together: (after, before), paired by item and by seed."""
+    """Estimate the change of a share over all groups together, from pairs (after, before) by item and by
+    seed.
+    """
     return contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=True)
 
 
 def _at(values: Sequence[float], e: Estimate) -> Estimate:
-    """The estimate at the mean of the seeds' own values."""
+    """Return the estimate with the mean of the seeds' own values as its value."""
     return replace(e, value=float(np.mean(values))) if values else e

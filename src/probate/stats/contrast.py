@@ -1,4 +1,4 @@
-"""One contrast: estimate, interval, p, n, and the names of the methods, for one seed or several."""
+"""Contrasts: estimate, interval, p, n and the names of the methods, for one seed or several."""
 
 from __future__ import annotations
 
@@ -18,7 +18,35 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate with its interval at the study's confidence, its p and how both were made."""
+    """An estimate with its interval, its p and the names of the methods.
+
+    Attributes
+    ----------
+    value : float
+        The estimate. NaN if undefined.
+    low, high : float
+        Ends of the interval at the study's confidence.
+    p : float
+        Two-sided p of no effect; NaN if there is no test.
+    n : int
+        Number of units (items or pairs).
+    seeds : int
+        Number of training seeds.
+    test, interval : str
+        Names of the test and of the interval.
+    unit : str
+        The unit of resampling.
+    within : float
+        Equivalence margin: two one-sided tests (Schuirmann 1987), each at 1 − confidence, show that the
+        effect is no larger than this in either direction.
+    reason : str
+        Why there is no estimate: a side, a group or an arm has no usable answer. Empty if there is one.
+    each : float
+        For one of several groups with simultaneous intervals: its own `within`, not adjusted for the others.
+    note : str
+        What a finite estimate leaves out, such as a seed without usable answers. Empty if it leaves out
+        nothing.
+    """
 
     value: float
     low: float
@@ -30,22 +58,35 @@ class Estimate:
     interval: str
     unit: str
     within: float = NAN
-    """The effect is shown to be no larger than this either way: two one-sided tests (Schuirmann 1987), each at 1 − confidence."""
+    """Equivalence margin of two one-sided tests (Schuirmann 1987), each at 1 − confidence."""
     reason: str = ""
-    """Why there is no estimate: a side, a group or an arm without a usable answer. Empty where there is one."""
+    """Why there is no estimate. Empty if there is one."""
     each: float = NAN
-    """Of one of several groups whose interval holds for all together: `within` of its own, not adjusted for the others."""
+    """`within` of one of several groups, not adjusted for the others."""
     note: str = ""
-    """What a finite estimate leaves out, such as a seed without usable answers. Empty where it leaves out nothing."""
+    """What a finite estimate leaves out. Empty if it leaves out nothing."""
 
 
 ROUNDING = 1e-12
-"""Estimates smaller than this are zero but for floating-point rounding."""
+"""Estimates smaller than this are floating-point rounding errors, and are set to zero."""
 EMPTY = Estimate(NAN, NAN, NAN, NAN, 0, 0, "none: no item", "none", "item")
 
 
 def cluster_table(frame: pd.DataFrame, names: Sequence[str] | None = None) -> np.ndarray:
-    """(clusters, 4): sum and count of `value` in side 0 and side 1, by the item id before '#'; the clusters in the order of `names`, if given."""
+    """Sum and count values by cluster and side.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns `item_id`, `side` (0 or 1) and `value`. The cluster is the part of the item id before '#'.
+    names : sequence of str, optional
+        The clusters, in the order of the rows. Default: in the order of their first appearance.
+
+    Returns
+    -------
+    array of shape (clusters, 4)
+        Columns sum0, n0, sum1, n1.
+    """
     own = clusters(frame)
     cluster = pd.factorize(own)[0] if names is None else pd.Index(names).get_indexer(own)
     table = np.zeros((len(names) if names is not None else cluster.max() + 1 if len(cluster) else 0, 4))
@@ -56,23 +97,32 @@ def cluster_table(frame: pd.DataFrame, names: Sequence[str] | None = None) -> np
 
 
 def clusters(frame: pd.DataFrame) -> np.ndarray:
-    """The item id before '#' of each row."""
+    """Return the cluster of each row: the part of the item id before '#'."""
     return np.array([item.partition("#")[0] for item in frame["item_id"].tolist()], dtype=object)
 
 
 PART = "part"
-"""Columns of this name and a number: what each arm adds to `value`. A frame without them is of one arm."""
+"""Prefix of the columns that hold the contribution of each arm to `value`. A frame without them is of one
+arm.
+"""
 
 
-def difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Paired by item: value in `after` minus value in `before`, for items that both have; a part for each of the two arms."""
+def paired_difference(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return the value in `after` minus the value in `before`, paired by item, with the contribution of each
+    arm.
+
+    Items that only one frame has are left out. The columns are those of `after`, `part0` and `part1`.
+    """
     joined = after.merge(before, on=["item_id", "side"], suffixes=("", "_before"))
     own, other = joined["value"], -joined["value_before"]
     return joined[["item_id", "side"]].assign(value=own + other, part0=own, part1=other)
 
 
 def before_after(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """One group: its values after as side 0 and before as side 1, so that an item is a pair; a part for each of the two arms."""
+    """Stack the values after (side 0) and before (side 1) of one group, so that an item is a pair.
+
+    The columns `part0` and `part1` hold the contribution of each arm.
+    """
     sides = (
         after.assign(side=0, part0=after["value"], part1=0.0),
         before.assign(side=1, part0=0.0, part1=before["value"]),
@@ -81,7 +131,7 @@ def before_after(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
 
 
 def arm_parts(frame: pd.DataFrame) -> list[float]:
-    """What each arm adds to the frame's difference of group means (of one group: to its mean)."""
+    """Return the contribution of each arm to the difference of group means (with one group: to its mean)."""
     columns = [c for c in frame.columns if c.startswith(PART)] or ["value"]
     side = frame["side"].to_numpy()
     first, second = side == 0, side == 1
@@ -90,7 +140,7 @@ def arm_parts(frame: pd.DataFrame) -> list[float]:
 
 
 def dyads_of(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> resample.Dyads | None:
-    """Who takes part in the clusters `names` of the frames, where their items' ids say so."""
+    """Return the members of the clusters `names`, if the ids of the items name them."""
     rows = pd.concat(frames)[["item_id", "side"]].drop_duplicates()
     return resample.Dyads.of(rows["item_id"].tolist(), rows["side"].tolist(), names)
 
@@ -98,31 +148,51 @@ def dyads_of(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> resample.D
 def contrast(
     frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool, sides: Literal[1, 2] = 2
 ) -> Estimate:
-    """Gap between the groups in `frames`, one frame a seed; with `sides` 1 the level of the one group that they hold.
+    """Estimate the gap between two groups, or the level of one group.
 
-    A frame in which a side has no value gives no estimate and is left out; where none is left, the estimate is undefined (`EMPTY`).
+    One seed: the interval is Welch's t over items. For a share with almost no variation, a success and a
+    failure are added. For binary answers of one model with one item for each group, it is Newcombe's interval
+    with half of Yates's correction (one group: Wilson's interval). Clusters that hold both groups contribute
+    their differences. p is the inversion of the interval, so interval and p always agree. A permutation of
+    groups would instead test whether whole distributions are equal; unequal sizes or variances would break
+    it. The interval covers variation over items, not variation over training seeds.
 
-    `paired`: the values are differences between two models on one item. `share`: values lie in [0, 1] (or, paired,
-    in [-1, 1]).
+    Several seeds: the variance is the sum of the variance that items add in all seeds and s²/S of each arm's
+    estimates. Interval and p are by Cochran and Cox's t (see `probate.stats.seeds`).
 
-    One seed: the interval is Welch's t over items, for a share with hardly a second outcome with a success and a failure added; for one model's
-    yes-or-no answers, an item a group, Newcombe's with half of Yates's correction (Wilson's where there is one group). Clusters that hold both groups count by their differences. p is
-    the interval's inversion, so that the two never disagree (a permutation of groups would test whether whole distributions are equal, which unequal
-    numbers or spreads break). This covers the items, not what another training seed would give. Several seeds: the variance is what
-    the items add in all seeds plus s²/S of each arm's estimates, and both interval and p are by Cochran and Cox's t (`probate.stats.seeds`).
-    The interval of a share ends where its range ends: [0, 1] for one group, [-1, 1] for a gap, twice that width for a change of either.
+    Parameters
+    ----------
+    frames : sequence of pandas.DataFrame
+        One frame for each seed, with the columns `item_id`, `side` and `value`. A frame in which a side has
+        no value is left out.
+    analysis : Analysis
+        Confidence, planned seeds.
+    paired : bool
+        Whether the values are differences between two models on one item.
+    share : bool
+        Whether the values lie in [0, 1] (paired: in [−1, 1]). The interval of a share is clipped to its
+        range: [0, 1] for one group, [−1, 1] for a gap, twice that width for a change of either.
+    sides : {1, 2}
+        2: the gap, first group minus second. 1: the level of the one group in the frames.
+
+    Returns
+    -------
+    Estimate
+        `EMPTY` if no frame has values of every side.
     """
     frames = [f for f in frames if set(range(sides)) <= set(f["side"])]
     if not frames:
         return EMPTY
-    found = _contrast(frames, analysis, paired, share)
-    found = replace(found, value=0.0 if abs(found.value) < ROUNDING else found.value)
+    estimate = _contrast(frames, analysis, paired, share)
+    estimate = replace(estimate, value=0.0 if abs(estimate.value) < ROUNDING else estimate.value)
     if not share:
-        return found
+        return estimate
     top = sides if paired else 1
     bottom = -top if paired or sides > 1 else 0
     return replace(
-        found, low=float(np.clip(found.low, bottom, top)), high=float(np.clip(found.high, bottom, top))
+        estimate,
+        low=float(np.clip(estimate.low, bottom, top)),
+        high=float(np.clip(estimate.high, bottom, top)),
     )
 
 
@@ -151,14 +221,17 @@ def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, 
 
 
 def farther(low: float, high: float) -> float:
-    """The end of an interval that is farther from 0: of one at 1 − 2α, the margin that two one-sided tests at α show."""
+    """Return the absolute value of the end that is farther from 0.
+
+    For an interval at 1 − 2α, this is the margin that two one-sided tests at α show.
+    """
     return float(max(abs(low), abs(high)))
 
 
 def _interval(
     table: np.ndarray, paired: bool, share: bool, dyads: resample.Dyads | None = None
 ) -> tuple[str, Callable[[float], tuple[float, float]], float]:
-    """The name of the interval that suits the design, its ends at a confidence, and p: 1 − the confidence at which one of them is 0."""
+    """Choose the interval for the design: its name, its ends at a confidence, and p by inversion."""
     sums, sizes = table[:, [0, 2]], table[:, [1, 3]]
     if share and not paired and dyads is None and (sizes.sum(1) == 1).all() and np.isin(sums, (0, 1)).all():
         (a, b), (n, m) = sums.sum(0), sizes.sum(0)
@@ -186,7 +259,9 @@ def _floats(ends: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
 
 
 def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:
-    """What a success and a failure add to either side: 0 or 1, or as a difference between two models −1 or 1."""
+    """Return what a success and a failure add to either side: 0 or 1, or −1 or 1 for a difference of two
+    models.
+    """
     low = -1.0 if paired else 0.0
     return np.array([low, 1.0]), np.array([1.0, low])
 
@@ -203,16 +278,18 @@ def _over_seeds(
     share: bool,
     analysis: Analysis,
 ) -> Estimate:
-    """`table`: that of the values averaged over seeds."""
+    """Estimate over several seeds; `table` holds the values averaged over seeds."""
     tables = [cluster_table(f, names) for f in frames]
     parts = np.array([arm_parts(f) for f in frames]).T
     more = resample.padded(table, pseudo_outcomes(paired) if share else None)
     tables = [np.concatenate([own, more]) for own in tables]
     members = resample.strata(np.sum(tables, axis=0))
     influence = np.array([resample.influences(own) for own in tables])
-    found, freedom = resample.covariance(influence, members, dyads and dyads.padded(len(more)))
+    items, freedom = resample.covariance(influence, members, dyads and dyads.padded(len(more)))
     middle = resample.estimate(np.concatenate([table, more]))
-    low, high, p, within = over_seeds(value, seeds.shared(found), parts, freedom, analysis, middle=middle)
+    low, high, p, within = over_seeds(
+        value, seeds.shared_variance(items), parts, freedom, analysis, middle=middle
+    )
     interval = (
         "items and seeds, Cochran and Cox's t"
         + (", members of several pairs counted once" if dyads else "")
@@ -234,15 +311,34 @@ def over_seeds(
     *,
     middle: float | None = None,
 ) -> tuple[float, float, float, float]:
-    """Interval, p and margin (`Estimate.within`) of a mean over seeds; with `analysis.planned_seeds` those of a look at some of them.
+    """Return interval, p and equivalence margin of a mean over seeds.
 
-    `items`: the variance that all seeds share (`seeds.shared`), of `freedom` degrees. `parts`: (arms, seeds), what each arm adds. `middle`: of the interval, where it is not `value`; it then
-    is stretched to hold `value`.
+    With `analysis.planned_seeds`, they are those of an interim analysis (see `probate.stats.sequential`).
+
+    Parameters
+    ----------
+    value : float
+        The estimate.
+    items : float
+        Variance that items contribute in all seeds (`seeds.shared_variance`).
+    parts : array of shape (arms, seeds)
+        Contribution of each arm to the estimate under each seed.
+    freedom : float
+        Degrees of freedom of `items`.
+    analysis : Analysis
+        Confidence and planned seeds.
+    middle : float, optional
+        Centre of the interval if it is not `value`. The interval is then extended to hold `value`.
+
+    Returns
+    -------
+    tuple of float
+        (low, high, p, within), see `Estimate`. Interval and margin are NaN if nothing varies.
     """
     count, middle = parts.shape[1], value if middle is None else middle
-    spread, known = seeds.of_arms(parts)
+    spread, known = seeds.seed_variance(parts)
     alpha = 1 - analysis.confidence
-    own = sequential.level(count, analysis.planned_seeds or 0, alpha)
+    own = sequential.stage_level(count, analysis.planned_seeds or 0, alpha)
 
     def ends(confidence: float) -> tuple[float, float]:
         half = float(seeds.half_width(items, spread, freedom, known, confidence))

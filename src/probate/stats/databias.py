@@ -1,4 +1,4 @@
-"""Bias in training data: the gap that a model would have if it passed its data on as they are."""
+"""Bias in training data: the gap of a model that reproduces its training data exactly."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def data_bias(
     groups: Sequence[str],
     stereotypes: Mapping[str, str | Sequence[str]],
 ) -> float:
-    """`cell_bias` of records."""
+    """Return `cell_bias` of records."""
     return cell_bias(count_cells(records, dimension), groups, stereotypes)
 
 
 def count_cells(records: Sequence[Record], dimension: str) -> dict[str, dict[str, int]]:
-    """Group → label → how many records; the group of a record without one is empty."""
-    found: dict[str, Counter[str]] = {}
+    """Count records by group and label. A record without a group is counted under the empty string."""
+    counts_of: dict[str, Counter[str]] = {}
     for r in records:
-        found.setdefault(r.groups.get(dimension, ""), Counter())[r.label] += 1
-    return {group: dict(counts) for group, counts in found.items()}
+        counts_of.setdefault(r.groups.get(dimension, ""), Counter())[r.label] += 1
+    return {group: dict(counts) for group, counts in counts_of.items()}
 
 
 def cell_bias(
@@ -32,9 +32,25 @@ def cell_bias(
     groups: Sequence[str],
     stereotypes: Mapping[str, str | Sequence[str]],
 ) -> float:
-    """Share of labels that are stereotyped for the first group among its records, minus the same share among the second's, in [-1, 1].
+    """Return the bias in training data, from counts.
 
-    `cells`: group → label → records. The unit of the occupation task's primary measure. NaN where a group has no record.
+    It is the share of labels that are stereotyped for the first group among the records of the first group,
+    minus the same share among the records of the second group. The unit is that of the primary measure of the
+    occupation task.
+
+    Parameters
+    ----------
+    cells : mapping
+        Group → label → number of records.
+    groups : sequence of str
+        The compared groups; the first two are used.
+    stereotypes : mapping
+        Label → the group or groups that it is stereotyped for.
+
+    Returns
+    -------
+    float
+        In [−1, 1]: 0 is no bias, above 0 follows the stereotype. NaN if a group has no record.
     """
     shares = []
     for group in groups[:2]:

@@ -1,8 +1,8 @@
-"""Do two sets of texts have one distribution? Tests and distances on their embeddings, x of shape (n, width) and y of (m, width).
+"""Two-sample tests and distances on embeddings of texts, x of shape (n, width) and y of shape (m, width).
 
-Texts that share a source (an item, a parent, a pair) are alike and do not count as independent. Every test here takes the source of each
-row and moves, leaves out or sums whole sources; a source with texts in both sets has its labels exchanged within. Without sources each row
-is its own.
+Texts that share a source (an item, a parent, a pair) are similar and are not independent. Every test here
+takes the source of each row, and permutes, holds out or sums whole sources. For a source with texts in both
+samples, labels are exchanged within the source. Without sources, each row is its own source.
 """
 
 from __future__ import annotations
@@ -21,27 +21,35 @@ from scipy.stats import t as student
 
 Array = np.ndarray
 Sources = tuple[Sequence[Hashable], Sequence[Hashable]]
-"""The source of each row of x, and of each of y; the same value in both is one source."""
+"""The source of each row of x and of each row of y. Equal values in both are one source."""
 EXACT = 4000
-"""Points of both sets up to which kernels and distances are computed for all pairs; above, see `fourier_mmd`."""
+"""Maximum number of points for which all pairwise kernels and distances are computed; above it, see
+`fourier_mmd`.
+"""
 FEATURES = 512
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 CHUNK = 512
 FOLDS = 5
 FEWEST = 5
-"""Sources that a classifier test needs in each sample."""
+"""Minimum number of sources in each sample for a classifier test."""
 A_FOLD = 4
-"""Sources of each sample in a fold of the classifier test, where there are enough for more than two folds."""
-ROWS = "each text could as well be of the other set"
-WHOLE = "each source, all its texts together, could as well be of the other set"
-WITHIN = "given its source, each text could as well be of the other set"
-LAW = "a text has the same law in both sets, sources are independent"
-SCORES = "a held-out text of one set scores above one of the other as often as below, sources are independent"
+"""Sources of each sample in a fold of the classifier test, if there are enough for more than two folds."""
+ROWS = "each text could equally be from the other set"
+WHOLE = "each source, with all its texts, could equally be from the other set"
+WITHIN = "given its source, each text could equally be from the other set"
+LAW = "a text has the same distribution in both sets, and sources are independent"
+SCORES = (
+    "a held-out text of one set scores above one of the other set as often as below, "
+    "and sources are independent"
+)
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A distance between two samples, 0 in expectation where they have one distribution, and its p (one-sided: larger) under `null`."""
+    """A distance between two samples, with a one-sided p (large distances) under the null hypothesis `null`.
+
+    Its expectation is 0 if both samples have the same distribution.
+    """
 
     name: str
     value: float
@@ -52,8 +60,10 @@ class Distance:
 
 @dataclass(frozen=True)
 class Auc:
-    """How well a classifier tells the samples apart: 0.5 not at all, 1 perfectly. Interval and p are of one t statistic: p is below
-    1 − confidence where the interval leaves 0.5 out. `null`: what p is against.
+    """AUC of a classifier that separates the samples: 0.5 is no separation, 1 perfect separation.
+
+    Interval and p come from one t statistic: p is below 1 − confidence if and only if the interval excludes
+    0.5. `null` is the null hypothesis of p.
     """
 
     value: float
@@ -64,12 +74,17 @@ class Auc:
 
 
 class _Design:
-    """Which rows, x's first, share a source. `codes`: the source of each row; `held`: rows of x and of y in each source, (2, sources)."""
+    """The assignment of rows (x first) to sources.
+
+    `codes` is the source of each row; `held` of shape (2, sources) counts the rows of x and of y in each
+    source.
+    """
 
     def __init__(self, n: int, m: int, sources: Sources | None = None) -> None:
         if sources is not None and (len(sources[0]), len(sources[1])) != (n, m):
             raise ValueError(
-                f"sources must be one for each row: {n} and {m}. Got {len(sources[0])} and {len(sources[1])} instead"
+                f"sources must have one element for each row ({n} and {m}). "
+                f"Got {len(sources[0])} and {len(sources[1])} instead"
             )
         self.n, self.m = n, m
         if sources is None:
@@ -84,28 +99,28 @@ class _Design:
 
     @cached_property
     def crossed(self) -> Array:
-        """Whether a source has rows in both samples."""
+        """Whether each source has rows in both samples."""
         return np.asarray(self.held.all(0))
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Sources of x, of y, and in both."""
+        """Number of sources of x, of y, and in both."""
         return int((self.held[0] > 0).sum()), int((self.held[1] > 0).sum()), int(self.crossed.sum())
 
     @property
     def fewest(self) -> int:
-        """Sources of the sample that has fewer."""
+        """Number of sources of the sample that has fewer."""
         return min(self.counts[:2])
 
     @property
     def null(self) -> str:
-        """What an exchange of labels supposes, in words."""
+        """The null hypothesis of the permutation of labels, in words."""
         alone = self.held[:, ~self.crossed].sum(0)
         parts = [WHOLE if (alone > 1).any() else ROWS] if len(alone) else []
         return "; ".join([*parts, *([WITHIN] if self.crossed.any() else [])])
 
     def sums(self, rows: Array) -> Array:
-        """Sum of the rows of each source, (sources, width)."""
+        """Return the sum of the rows of each source, of shape (sources, width)."""
         return np.asarray(self._places @ rows) if self.count < len(rows) else rows
 
     @cached_property
@@ -117,19 +132,40 @@ class _Design:
 def mmd_and_energy(
     x: Array, y: Array, permutations: int = 10_000, seed: int = 0, sources: Sources | None = None
 ) -> list[Distance]:
-    """Squared MMD (Gretton et al. 2012, unbiased) and energy distance (Székely and Rizzo 2013), p from the same permutations.
+    """Compute squared MMD and energy distance, with p from the same permutations.
 
-    The kernel is a mean of Gaussians, their squared bandwidths multiples (0.25 to 4) of the median squared distance. Pairs of one source are
-    left out. Permuted are labels of whole sources, and within a source that both samples have those of its rows. Where sources that are moved
-    differ in size the statistic is divided by its expected size under the null, so that a sample may have the larger sources. With more than
-    `EXACT` points the MMD is that of `fourier_mmd` and the energy distance is left out.
+    The squared MMD is the unbiased estimate (Gretton et al. 2012); the energy distance is that of Székely
+    and Rizzo (2013). The kernel is a mean of Gaussians whose squared bandwidths are multiples (0.25 to 4) of
+    the median squared distance. Pairs of rows of one source are left out. Labels of whole sources are
+    permuted; within a source that is in both samples, labels of its rows are. If permuted sources differ in
+    size, the statistic is divided by its expected size under the null, because one sample may have the larger
+    sources.
 
-    Raises:
-        ValueError: fewer than two sources in a sample.
+    Parameters
+    ----------
+    x, y : array of shape (n, width) and (m, width)
+        Embeddings.
+    permutations : int
+        Number of permutations.
+    seed : int
+        Seed of the permutations.
+    sources : Sources, optional
+        Default: each row is its own source.
+
+    Returns
+    -------
+    list of Distance
+        Squared MMD and energy distance; 0 in expectation for equal distributions, higher is farther apart.
+        With more than `EXACT` points, only the MMD by `fourier_mmd`.
+
+    Raises
+    ------
+    ValueError
+        A sample has fewer than two sources.
     """
     design = _Design(len(x), len(y), sources)
     if design.fewest < 2:
-        raise ValueError("a distance needs at least two points of different sources in each sample")
+        raise ValueError("a distance needs at least two sources in each sample")
     if len(x) + len(y) > EXACT:
         return [fourier_mmd(x, y, permutations, seed, sources=sources)]
     pooled = np.concatenate([x, y]).astype(np.float64)
@@ -149,16 +185,16 @@ def _kernel(squared: Array) -> Array:
 
 
 def _middle(squared: Array) -> float:
-    """Median of the squared distances between different points; 1 where all are alike."""
+    """Return the median of the squared distances between different points; 1 if all points are equal."""
     apart = squared[squared > 0]
     return float(np.median(apart)) if len(apart) else 1.0
 
 
 class _Units:
-    """What a permutation moves: a source of one sample as a whole, and each row of a source that both have.
+    """The units of the permutation: whole sources of one sample, and single rows of sources that are in both.
 
-    `of`: the unit of each row; `sizes`: rows of each; `block`: the source of a unit within which labels are exchanged, −1 for whole sources;
-    `first`: whether it is of x.
+    `of` is the unit of each row, `sizes` the number of rows of each unit, `block` the source within which a
+    unit's label is exchanged (−1 for whole sources), `first` whether the unit belongs to x.
     """
 
     def __init__(self, design: _Design) -> None:
@@ -171,7 +207,7 @@ class _Units:
         self.first = place < design.n
 
     def draws(self, count: int, rng: np.random.Generator) -> Array:
-        """Labels of the units (1: x), permuted, of shape (count, units)."""
+        """Return permuted labels of the units (1: x), of shape (count, units)."""
         z = np.empty((count, len(self.first)), dtype=np.float32)
         alone, rows = np.flatnonzero(self.block < 0), np.flatnonzero(self.block >= 0)
         z[:, alone] = rng.permuted(np.tile(self.first[alone].astype(np.float32), (count, 1)), axis=1)
@@ -186,10 +222,11 @@ class _Units:
 def _permuted(
     matrices: list[Array], design: _Design, permutations: int, seed: int
 ) -> tuple[list[float], list[float]]:
-    """Σ within x / pairs + Σ within y / pairs − 2 Σ between / pairs of each matrix, pairs of one source left out; and p of each.
+    """Return the statistic of each matrix and its permutation p.
 
-    One matrix product for each chunk of permutations: with z the indicator of x, zᵀAz, zᵀA1 and 1ᵀA1 give all three sums. The matrices are
-    overwritten.
+    The statistic is Σ within x / pairs + Σ within y / pairs − 2 Σ between / pairs, without pairs of one
+    source. Each chunk of permutations is one matrix product: with z the indicator of x, zᵀAz, zᵀA1 and
+    1ᵀA1 give all three sums. The matrices are overwritten.
     """
     units = _Units(design)
     sizes = units.sizes.astype(np.float64)
@@ -212,7 +249,7 @@ def _permuted(
     inner, outer = design.held[:, design.crossed].astype(np.float64)
     squares = np.where(alone, sizes**2, 0.0)
     rng = np.random.default_rng(seed)
-    found = np.empty((len(matrices), permutations + 1))
+    null = np.empty((len(matrices), permutations + 1))
     values = []
     for start in range(0, permutations + 1, CHUNK):
         count = min(CHUNK, permutations + 1 - start)
@@ -237,16 +274,18 @@ def _permuted(
             )
             if start == 0:
                 values.append(float(value[0]) + 0.0)
-            found[k, start : start + count] = value / scales[k](z, n, m) if scales else value
-    return values, [_p(own[1:], own[0]) for own in found]
+            null[k, start : start + count] = value / scales[k](z, n, m) if scales else value
+    return values, [_p(own[1:], own[0]) for own in null]
 
 
 def _scale(
     matrix: Array, design: _Design, units: _Units, same: Array | None
 ) -> Callable[[Array, Array, Array], Array]:
-    """What the statistic varies about under the null, Σ |w_c|² over sources, w_c a source's part of the difference of means, by labels z, n and m.
+    """Return a function that gives the expected size of the statistic under the null, by labels z, n and m.
 
-    Of a source that is moved as a whole it is the mean over all sources of its size, of the others the mean over exchanges within.
+    It is Σ |w_c|² over sources, where w_c is the contribution of a source to the difference of means. For a
+    source that is permuted as a whole, it is the mean over all sources of its size; for the others, the mean
+    over exchanges within the source.
     """
     rows = matrix.mean(1, dtype=np.float64)
     block = (
@@ -286,12 +325,34 @@ def fourier_mmd(
     features: int = FEATURES,
     sources: Sources | None = None,
 ) -> Distance:
-    """Squared MMD by random Fourier features (Rahimi and Recht 2007): linear in the number of points; pairs of one source are left out.
+    """Compute squared MMD by random Fourier features (Rahimi and Recht 2007), linear in the number of points.
 
-    Each kernel value has a standard error of at most 1/√features. p is by the limit law of the squared difference of the mean features where
-    both samples have one distribution: Σ λᵢzᵢ², z standard normal, λ the eigenvalues of the covariance of that difference. A source adds to it
-    the sum of its features, centred and weighted with 1/n in x and −1/m in y; sources of one sample are taken together by size. The law is divided by
-    χ²/ν, ν the effective number of sources less one times that of eigenvalues: with one feature this is a t test.
+    Pairs of rows of one source are left out. The standard error of each kernel value is at most
+    1/√features.
+
+    p is by the limit law under the null of the squared difference of mean features: Σ λᵢzᵢ² with z
+    standard normal and λ the eigenvalues of the covariance of that difference. Each source contributes the
+    sum of its centred features, weighted with 1/n in x and −1/m in y; sources of one sample are pooled by
+    size. The law is divided by χ²/ν, where ν is the effective number of sources less one, times that of
+    eigenvalues. With one feature this is a t test.
+
+    Parameters
+    ----------
+    x, y : array of shape (n, width) and (m, width)
+        Embeddings.
+    permutations : int
+        Number of draws of the limit law.
+    seed : int
+        Seed of features and draws.
+    features : int
+        Number of random features.
+    sources : Sources, optional
+        Default: each row is its own source.
+
+    Returns
+    -------
+    Distance
+        Squared MMD; 0 in expectation for equal distributions, higher is farther apart.
     """
     design = _Design(len(x), len(y), sources)
     rng = np.random.default_rng(seed)
@@ -324,12 +385,16 @@ def fourier_mmd(
 
 
 def _effective(parts: Array) -> float:
-    """How many equal parts would be as uneven: (Σ)² / Σ²."""
+    """Return the effective number of parts, (Σ)² / Σ²."""
     return max(1.0, float(parts.sum() ** 2 / max((parts**2).sum(), 1e-300)))
 
 
 def _by_source(rows: Array, design: _Design) -> Array:
-    """One row a source, so that their Gram matrix is the covariance of the difference of means under the null. `rows` are centred."""
+    """Return one row for each source, whose Gram matrix is the covariance of the difference of means under
+    the null.
+
+    `rows` are centred.
+    """
     n, m, held, size = design.n, design.m, design.held, design.held.sum(0)
     alone = ~design.crossed
     of_size = np.bincount(size[alone], minlength=int(size.max()) + 1)
@@ -341,7 +406,9 @@ def _by_source(rows: Array, design: _Design) -> Array:
 
 
 def _unbiased(rows: Array, design: _Design) -> float:
-    """Squared distance of the means of both samples without the products of rows of one source, as in `_permuted`."""
+    """Return the squared distance of the sample means without products of rows of one source, as in
+    `_permuted`.
+    """
     n, m = design.n, design.m
     first, second = rows[:n].sum(0), rows[n:].sum(0)
     together = design.sums(rows)
@@ -362,17 +429,39 @@ def _unbiased(rows: Array, design: _Design) -> float:
 
 
 def _p(null: Array, observed: float) -> float:
-    """Share of `null` that reaches `observed`, one added to both counts; what differs by rounding alone is the same."""
+    """Return the share of `null` that reaches `observed`, with one added to both counts.
+
+    Differences within rounding errors count as equal.
+    """
     return float((1 + np.sum(null >= observed - 1e-12 - 1e-4 * null.std())) / (1 + len(null)))
 
 
 def classifier_auc(
     x: Array, y: Array, confidence: float = 0.95, seed: int = 0, sources: Sources | None = None
 ) -> Auc:
-    """Classifier two-sample test (Lopez-Paz and Oquab 2017): AUC of a logistic regression on texts of sources that it has not seen.
+    """Classifier two-sample test (Lopez-Paz and Oquab 2017): AUC of a logistic regression on held-out
+    sources.
 
-    Raises:
-        ValueError: fewer than five sources in a sample.
+    Parameters
+    ----------
+    x, y : array of shape (n, width) and (m, width)
+        Embeddings.
+    confidence : float
+        Confidence of the interval.
+    seed : int
+        Seed of the folds.
+    sources : Sources, optional
+        Default: each row is its own source.
+
+    Returns
+    -------
+    Auc
+        In [0, 1]: 0.5 is no separation, 1 perfect separation.
+
+    Raises
+    ------
+    ValueError
+        A sample has fewer than five sources.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -395,17 +484,36 @@ def held_out_auc(
     seed: int = 0,
     sources: Sources | None = None,
 ) -> Auc:
-    """AUC of a classifier that is tested on what it has not seen, sources kept whole.
+    """Compute the AUC of a classifier on held-out data, with sources kept whole.
 
-    Sources are dealt into up to five folds. Each fold but the first is scored by a classifier that was trained on all folds before it, and
-    the AUCs are averaged. So no fold is trained on and tested with in turn: under the null the deviations of the folds are uncorrelated and
-    their variances add, which those of cross-validation do not.
+    Sources are dealt into up to five folds. Each fold but the first is scored by a classifier that is trained
+    on all folds before it, and the AUCs are averaged. Unlike in cross-validation, no two folds serve as
+    training and test data for each other. Under the null, the deviations of the folds are therefore
+    uncorrelated and their variances add.
 
-    Args:
-        score: rows of the folds seen and rows unseen, of x first (0 … n − 1) and then of y → a score of each unseen row, higher: of y.
+    Parameters
+    ----------
+    score : callable
+        Takes the row numbers of the training folds and of the held-out fold (rows of x first, 0 … n − 1,
+        then those of y). Returns a score for each held-out row, higher for y.
+    n, m : int
+        Number of rows of x and of y.
+    confidence : float
+        Confidence of the interval.
+    seed : int
+        Seed of the folds.
+    sources : Sources, optional
+        Default: each row is its own source.
 
-    Raises:
-        ValueError: fewer than five sources in a sample.
+    Returns
+    -------
+    Auc
+        In [0, 1]: 0.5 is no separation, 1 perfect separation.
+
+    Raises
+    ------
+    ValueError
+        A sample has fewer than five sources.
     """
     design = _Design(n, m, sources)
     if design.fewest < FEWEST:
@@ -422,7 +530,10 @@ def held_out_auc(
 
 
 def _dealt(design: _Design, folds: int, rng: np.random.Generator) -> Array:
-    """The fold of each source: those in both samples in turn, then those of x and those of y, the larger first, by chance among equals."""
+    """Return the fold of each source. Sources in both samples are dealt first, then those of x and of y.
+
+    Larger sources come first; the order is random among sources of equal size.
+    """
     fold = np.empty(design.count, dtype=int)
     for own, start in (
         (design.crossed, 0),
@@ -435,17 +546,35 @@ def _dealt(design: _Design, folds: int, rng: np.random.Generator) -> Array:
 
 
 def auc(low: Array, high: Array, confidence: float = 0.95, sources: Sources | None = None) -> Auc:
-    """P(a score of `high` is above one of `low`), ties half; with the variance of DeLong et al. (1988), of sources that of Obuchowski (1997).
+    """Compute the AUC of two sets of scores: P(a score of `high` exceeds one of `low`), ties counted half.
 
-    Interval and two-sided p against 0.5 are by Student's t of the log odds, with Satterthwaite's degrees of freedom. The scores must not depend on each other
-    but through their sources: not those of one cross-validation.
+    The variance is that of DeLong et al. (1988), with sources that of Obuchowski (1997). Interval and
+    two-sided p against 0.5 are by Student's t of the log odds, with Satterthwaite's degrees of freedom. The
+    scores may depend on each other only through their sources. Scores of one cross-validation do not meet
+    this condition.
+
+    Parameters
+    ----------
+    low, high : array of shape (n,) and (m,)
+        Scores of the two samples.
+    confidence : float
+        Confidence of the interval.
+    sources : Sources, optional
+        Default: each score is its own source.
+
+    Returns
+    -------
+    Auc
+        In [0, 1]: 0.5 is no separation, 1 if every score of `high` exceeds every score of `low`.
     """
     return _joined([_auc_parts(low, high, _Design(len(low), len(high), sources).codes)], confidence)
 
 
 @dataclass(frozen=True)
 class _Fold:
-    """An AUC, its weight, the variance that each kind of source adds with its degrees of freedom, and the fewest sources of a sample."""
+    """An AUC, its weight, the variance and degrees of freedom from each kind of source, and the fewest
+    sources.
+    """
 
     value: float
     weight: float
@@ -474,7 +603,7 @@ def _auc_parts(low: Array, high: Array, codes: Array) -> _Fold:
 
 
 def _joined(folds: list[_Fold], confidence: float) -> Auc:
-    """The weighted mean of AUCs whose variances add."""
+    """Return the weighted mean of AUCs whose variances add."""
     weights = np.array([f.weight for f in folds]) / sum(f.weight for f in folds)
     value = float(weights @ [f.value for f in folds])
     parts = [
@@ -498,13 +627,26 @@ def _joined(folds: list[_Fold], confidence: float) -> Auc:
 
 
 def precision_recall(x: Array, y: Array, k: int = 5) -> dict[str, float]:
-    """How much of the augmented sample `y` lies within the original one `x` and the other way round, all in [0, 1].
+    """Measure how far the augmented sample `y` lies within the original sample `x`, and the reverse.
 
-    `precision`: share of y inside a ball around a point of x that reaches to its k-th neighbour in x; `recall`: the same with x and y
-    exchanged (Kynkäänniemi et al. 2019). `coverage`: share of x's balls that hold a point of y (Naeem et al. 2020).
+    Parameters
+    ----------
+    x, y : array of shape (n, width) and (m, width)
+        Embeddings.
+    k : int
+        The ball around a point reaches to its k-th neighbour in its own sample.
 
-    Raises:
-        ValueError: a sample of k points or fewer.
+    Returns
+    -------
+    dict of float
+        All in [0, 1], higher is closer. `precision`: share of y inside a ball around a point of x; `recall`:
+        the same with x and y exchanged (Kynkäänniemi et al. 2019). `coverage`: share of x's balls that hold
+        a point of y (Naeem et al. 2020).
+
+    Raises
+    ------
+    ValueError
+        A sample has k points or fewer.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -528,7 +670,10 @@ def precision_recall(x: Array, y: Array, k: int = 5) -> dict[str, float]:
 
 
 def vendi(x: Array) -> float:
-    """Vendi score (Friedman and Dieng 2023): the effective number of different points, from 1 (all alike) to n. Cosine kernel."""
+    """Compute the Vendi score (Friedman and Dieng 2023) with the cosine kernel.
+
+    It is the effective number of different points, from 1 (all equal) to n; higher is more diverse.
+    """
     unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     gram = unit.T @ unit if len(unit) > unit.shape[1] else unit @ unit.T
     values = np.linalg.eigvalsh(gram.astype(np.float64) / len(unit)).clip(min=1e-12)
@@ -537,19 +682,28 @@ def vendi(x: Array) -> float:
 
 
 def principal_map(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Both samples on the two first principal components of all points, and the share of variance of each component."""
+    """Project both samples on the first two principal components of all points.
+
+    Returns
+    -------
+    tuple of array
+        Scores of x of shape (n, 2), scores of y of shape (m, 2), and the share of variance of each component.
+    """
     pooled = np.concatenate([x, y]).astype(np.float64)
     centred = pooled - pooled.mean(0)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     share = values**2 / max(float((values**2).sum()), 1e-300)
-    found = centred @ axes[:2].T
-    return found[: len(x)], found[len(x) :], share[:2]
+    scores = centred @ axes[:2].T
+    return scores[: len(x)], scores[len(x) :], share[:2]
 
 
 def summary(
     x: Array, y: Array, permutations: int = 10_000, seed: int = 0, sources: Sources | None = None
 ) -> dict[str, Any]:
-    """All of the above, as a record; what a sample is too small for is None. `sources`: how many x has, y has, and both."""
+    """Compute all tests and distances of this module, as a record.
+
+    Entries are None if a sample is too small. `sources` holds the number of sources of x, of y, and in both.
+    """
 
     def attempt(call: Any, *args: Any) -> Any:
         try:

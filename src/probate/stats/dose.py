@@ -1,9 +1,15 @@
-"""Dose and response: the slope of a change over γ or over the bias in the training data, and the γ at which a budget is spent.
+"""Dose-response: the slope of a change over γ or over the bias of the training data, and the γ at which a
+budget is passed.
 
-The change of a gap gₖ against its reference rₖ at dose xₖ is fitted by a line through the origin, for no dose means no change:
-κ = Σ xₖ (gₖ − rₖ) / Σ xₖ². That is a fixed linear combination of gaps. A gap is a difference of means over items, so κ is the gap of the
-items' own combinations Σ wₖ (yᵢₖ − rᵢₖ) with wₖ = xₖ / Σ x², and everything that is known of one gap (interval, test, several seeds) holds for it:
-items are the unit, and each is seen at every dose.
+The change of a gap gₖ against its reference rₖ at dose xₖ is fitted by a line through the origin,
+because no dose means no change:
+
+    κ = Σ xₖ (gₖ − rₖ) / Σ xₖ².
+
+κ is a fixed linear combination of gaps. A gap is a difference of means over items, so κ is the gap of the
+item values Σ wₖ (yᵢₖ − rᵢₖ) with weights wₖ = xₖ / Σ x². Interval, test and the treatment
+of several seeds are therefore those of a single gap. The unit is the item, and each item is observed at every
+dose.
 """
 
 from __future__ import annotations
@@ -25,22 +31,38 @@ from probate.stats.contrast import (
     cluster_table,
     clusters,
     contrast,
-    difference,
     dyads_of,
+    paired_difference,
     pseudo_outcomes,
 )
 from probate.study.schema import Analysis
 
 Curve = Mapping[float, Mapping[int, pd.DataFrame]]
-"""γ → seed → the measure's values (columns item_id, side, value)."""
+"""γ → seed → values of the measure (columns item_id, side, value)."""
 
 
 def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis: Analysis) -> Estimate:
-    """Change of the gap per unit of `dose` (γ → x), against the reference at the same γ.
+    """Estimate the change of the gap per unit of dose, against the reference at the same γ.
 
-    With x = γ it is the slope of the dose curve. With x = the difference in bias between the two arms' training data it is the inheritance
-    coefficient: 1 where the model's gap changes as much as the data's, above 1 where it is amplified, below 0 where it is turned round, if
-    both are in one unit. Seeds and items that one arm lacks are left out. `EMPTY` where no dose differs from 0.
+    With the dose x = γ, this is the slope of the dose-response curve. With x the difference in bias between
+    the training data of the two arms, it is the inheritance coefficient. If data and gap have the same unit,
+    the coefficient is 1 where the model's gap changes as much as the gap of the data, above 1 where bias is
+    amplified, and below 0 where it is reversed.
+
+    Parameters
+    ----------
+    curve, reference : Curve
+        Values of the biased arms and of their references.
+    dose : mapping of float to float
+        γ → x.
+    analysis : Analysis
+        Confidence and planned seeds.
+
+    Returns
+    -------
+    Estimate
+        Change per unit of dose. Seeds and items that one arm lacks are left out. `EMPTY` if no dose differs
+        from 0.
     """
     ratios = [r for r in curve if r in reference and dose.get(r)]
     total = sum(dose[r] ** 2 for r in ratios)
@@ -55,19 +77,33 @@ def slope(curve: Curve, reference: Curve, dose: Mapping[float, float], analysis:
         parts = {(r, OWN): curve[r][seed] for r in ratios} | {
             (r, REFERENCE): reference[r][seed] for r in ratios
         }
-        frames.append(combined(parts, weights))
+        frames.append(weighted_sum(parts, weights))
     return contrast(frames, analysis, paired=True, share=False)
 
 
 OWN, REFERENCE = "own", "reference"
 
 
-def combined(
+def weighted_sum(
     frames: Mapping[tuple[float, str], pd.DataFrame], weights: Mapping[tuple[float, str], float]
 ) -> pd.DataFrame:
-    """Σ weight × value of each item and side that all frames have, by (γ, `OWN` or `REFERENCE`); a part for the biased arms together and one for their references.
+    """Return the weighted sum of the values for each item and side that all frames have.
 
-    A seed moves the arms of all γ alike: the records at one γ are among those at a higher one. So their sum counts as one arm of each seed.
+    The columns `part0` and `part1` hold the contribution of all biased arms and of all references. A seed
+    affects the arms of all γ in common, because the records at one γ are a subset of those at a higher γ.
+    The sum of these arms therefore counts as one arm of each seed.
+
+    Parameters
+    ----------
+    frames : mapping
+        (γ, `OWN` or `REFERENCE`) → values.
+    weights : mapping
+        (γ, `OWN` or `REFERENCE`) → weight.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `item_id`, `side`, `value`, `part0` and `part1`.
     """
     columns = {key: f.set_index(["item_id", "side"])["value"] * weights[key] for key, f in frames.items()}
     whole = pd.concat(columns.values(), axis=1, join="inner", keys=range(len(columns)), sort=False)
@@ -78,7 +114,7 @@ def combined(
 
 @dataclass(frozen=True)
 class Step:
-    """How much more the gap has changed against its reference at the dose `high` than at `low`."""
+    """Change of the gap against its reference at the dose `high`, minus the same change at the dose `low`."""
 
     low: float
     high: float
@@ -86,7 +122,10 @@ class Step:
 
 
 def steps(curve: Curve, reference: Curve, planned: Sequence[float], analysis: Analysis) -> list[Step]:
-    """From each planned dose to the next, starting without a change at γ = 0. None where one of the two failed: no step bridges a gap in the curve."""
+    """Estimate the change from each planned dose to the next, starting without a change at γ = 0.
+
+    A step is left out if one of its two doses has no arm: no step bridges a missing dose.
+    """
     pairs = itertools.pairwise(sorted({0.0, *planned}))
     return [
         Step(low, high, step(curve, reference, low, high, analysis))
@@ -96,7 +135,11 @@ def steps(curve: Curve, reference: Curve, planned: Sequence[float], analysis: An
 
 
 def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Analysis) -> Estimate:
-    """How much more the gap has changed against its reference at the dose `high` than at `low` (0: no change), over the seeds that all arms have."""
+    """Estimate the change of the gap at the dose `high` minus the change at `low`, over the seeds that all
+    arms have.
+
+    At γ = 0 the change is 0.
+    """
     doses = [r for r in (low, high) if r > 0]
     seeds = sorted(set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)))
     weights = {
@@ -105,7 +148,7 @@ def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Anal
         for own, side in ((OWN, 1.0), (REFERENCE, -1.0))
     }
     frames = [
-        combined(
+        weighted_sum(
             {(r, own): (curve if own == OWN else reference)[r][s] for r in doses for own in (OWN, REFERENCE)},
             weights,
         )
@@ -115,7 +158,21 @@ def step(curve: Curve, reference: Curve, low: float, high: float, analysis: Anal
 
 
 def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
-    """Of (change, adjusted p) of each step: `rises` or `falls` if the sure ones go one way, `turns` if they go both ways, `flat` if none is sure."""
+    """Classify a dose-response curve by its significant steps.
+
+    Parameters
+    ----------
+    steps : sequence of (float, float)
+        Change and adjusted p of each step.
+    alpha : float
+        Level of significance.
+
+    Returns
+    -------
+    str
+        `rises` or `falls` if the significant steps have one direction, `turns` if they have both, `flat` if
+        no step is significant.
+    """
     signs = {float(np.sign(change)) for change, p in steps if p < alpha}
     return {frozenset(): "flat", frozenset({1.0}): "rises", frozenset({-1.0}): "falls"}.get(
         frozenset(signs), "turns"
@@ -123,21 +180,25 @@ def shape(steps: Sequence[tuple[float, float]], alpha: float = 0.05) -> str:
 
 
 NOT_WITHIN = "not within the γ studied"
-"""What an infinite γ means, in words."""
+"""Text for an infinite γ."""
 ONE_SEED = "one training seed: how far the result moves from one training to the next is not known"
 UNKNOWN = 1e6
-"""Half of an interval of which nothing is known: seeds agree by chance, and items have nothing in common."""
+"""Half-width of an interval without information: seeds agree by chance and items have no variance in common.
+"""
 GRID = 41
-"""Points from one dose to the next at which the change is tested; between them the margin of the test is taken as linear."""
+"""Number of points between two doses at which the change is tested. Between points, the margin is
+interpolated.
+"""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The lowest γ at which the change of the gap against its reference is larger than the budget, either way, and from which γ to which it may be.
+    """The lowest γ at which the change of the gap exceeds the budget in either direction, with its interval.
 
-    `inf` stands for `NOT_WITHIN`: as `ratio` the curve stays within the budget up to the highest dose, as `high` the data leave that open, as `low` they
-    leave nothing else open. All three are NaN where there is no threshold, for `reason`, or because it lies, or may lie, across a dose that failed
-    (`reason` is then empty), or because a group has no value in common.
+    `inf` means `NOT_WITHIN`. As `ratio`: the curve stays within the budget up to the highest dose. As `high`:
+    the data do not rule that out. As `low`: the data rule out everything else. All three are NaN if the
+    threshold is undefined. `reason` then says why; it is empty if the threshold lies, or may lie, across a
+    missing dose, or if a group has no values in common.
     """
 
     budget: float
@@ -152,13 +213,30 @@ class Threshold:
 def threshold(
     curve: Curve, reference: Curve, planned: Sequence[float], budget: float, analysis: Analysis
 ) -> Threshold:
-    """Where |change of the gap against the reference| first crosses `budget`, linear between doses, from no change at γ = 0; see `passage`.
+    """Estimate where |change of the gap against the reference| first crosses `budget`.
 
-    Over the seeds that all doses have with values of both groups. Undefined with one of them: it says nothing of another training.
+    The curve is linear between doses and starts without a change at γ = 0, see `first_crossing`.
+
+    Parameters
+    ----------
+    curve, reference : Curve
+        Values of the biased arms and of their references.
+    planned : sequence of float
+        The planned γ.
+    budget : float
+        Maximum acceptable change, in the unit of the gap.
+    analysis : Analysis
+        Confidence and planned seeds.
+
+    Returns
+    -------
+    Threshold
+        Computed over the seeds in which every dose has values of both groups. Undefined with one seed, which
+        does not show the variation between trainings.
     """
     doses = sorted(r for r in curve if r > 0 and r in reference)
     shared = set.intersection(*(set(curve[r]) & set(reference[r]) for r in doses)) if doses else set()
-    by_seed = {s: [difference(curve[r][s], reference[r][s]) for r in doses] for s in sorted(shared)}
+    by_seed = {s: [paired_difference(curve[r][s], reference[r][s]) for r in doses] for s in sorted(shared)}
     by_seed = {s: frames for s, frames in by_seed.items() if all({0, 1} <= set(f["side"]) for f in frames)}
     kept = [*by_seed.values()]
     if len(kept) < 2:
@@ -169,7 +247,7 @@ def threshold(
         2, 0, 1
     )
     missing = [p for p in planned if p > 0 and p not in doses]
-    return passage(
+    return first_crossing(
         doses,
         tables,
         np.array([_averaged([own[d] for own in kept], names) for d in range(len(doses))]),
@@ -193,23 +271,35 @@ def _none(budget: float, reason: str, n: int, seeds: int) -> Threshold:
 
 @dataclass(frozen=True)
 class Arms:
-    """What seeds add to the variance of the changes: (parts, doses, doses), the covariance over doses of the biased arms' means over seeds, and of their references'."""
+    """The variance of the changes that seeds contribute.
+
+    `covariance` has the shape (parts, doses, doses): the covariance over doses of the means over seeds, of
+    the biased arms and of their references.
+    """
 
     covariance: np.ndarray
     seeds: int
 
     @classmethod
     def of(cls, parts: np.ndarray) -> Arms:
-        """`parts`: (parts, doses, seeds), what the arms and their references add to each change. One reference for all doses stands there for each."""
+        """Estimate the covariance from `parts` of shape (parts, doses, seeds): contributions of the arms and
+        of their references.
+
+        A reference that is common to all doses is repeated for each dose.
+        """
         seeds = parts.shape[2]
         return cls(np.array([np.cov(own).reshape(len(own), len(own)) for own in parts]) / seeds, seeds)
 
     def spread(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of weighted sums of the changes, and its degrees of freedom. `weights`: (sums, doses)."""
-        return seeds_t.summed(np.einsum("sd,pde,se->ps", weights, self.covariance, weights), self.seeds)
+        """Return the variance of weighted sums of the changes and its degrees of freedom. `weights`: (sums,
+        doses).
+        """
+        return seeds_t.summed_variance(
+            np.einsum("sd,pde,se->ps", weights, self.covariance, weights), self.seeds
+        )
 
 
-def passage(
+def first_crossing(
     doses: Sequence[float],
     tables: np.ndarray,
     averaged: np.ndarray,
@@ -219,31 +309,52 @@ def passage(
     arms: Arms | None = None,
     dyads: resample.Dyads | None = None,
 ) -> Threshold:
-    """The γ at which the change passes `budget` for the first time, and all those at which the data do not rule that out (tests inverted).
+    """Estimate the γ at which the change first crosses `budget`, with a confidence set by inversion of
+    tests.
 
-    Args:
-        doses: γ > 0 in rising order.
-        tables: (doses, seeds, clusters, 4), the changes as `cluster_table` sums them; two seeds or more.
-        averaged: (doses, clusters, 4), the same of the changes averaged over seeds by item.
-        missing: planned γ without values; nothing is known from the dose before one to the dose after it.
-        arms: what seeds add to the variance of the changes. Default: the changes are taken as of one arm.
-        dyads: who takes part in the clusters, where several share a member.
+    The hypothesis "the change first crosses the budget at γ" states that the signed change is +budget or
+    −budget at γ and within the budget before. It is rejected at α/2 if the change at γ is shown to be
+    smaller in absolute value. It is also rejected if the change at γ is shown to be larger, or if a crossing
+    at an earlier dose is shown; these tests share the other α/2 equally (Bonferroni). The hypothesis "not
+    within the γ studied" states that no dose has a change beyond the budget (a line between two doses has
+    its maximum at one of them). It is rejected if a dose is shown to be beyond the budget; the doses share α
+    equally. Each test is the t test of `contrast` over items and seeds.
 
-    "It passes at γ for the first time" says of the signed change that it is +budget or −budget there and within the budget before. It is rejected with half of
-    α where the change at γ is shown to be smaller than that, and with the other half where it is shown to be larger there or to have passed at a dose before;
-    that half is shared equally by those tests (Bonferroni). "Not within the γ studied" says that no dose's change is beyond the budget, for a line between two
-    doses is highest at one of them; it is rejected where one is shown to be, with α shared equally by the doses. Each test is `contrast`'s t over items and
-    seeds. So the true γ, or that there is none, is ruled out in at most a share α of studies. The interval goes from the lowest γ that is left to
-    the highest; the estimate is always left.
+    The true γ, or the absence of a crossing, is therefore excluded in at most a share α of studies. The
+    interval spans all γ that are not rejected, and always holds the estimate.
+
+    Parameters
+    ----------
+    doses : sequence of float
+        γ > 0, ascending.
+    tables : array of shape (doses, seeds, clusters, 4)
+        The changes as sums of `cluster_table`; two seeds or more.
+    averaged : array of shape (doses, clusters, 4)
+        The same for the changes averaged over seeds by item.
+    budget : float
+        Maximum acceptable change.
+    analysis : Analysis
+        Confidence and planned seeds.
+    missing : sequence of float
+        Planned γ without values. Between the doses on either side of one, nothing is known.
+    arms : Arms, optional
+        The variance that seeds contribute. Default: the changes are taken as those of one arm.
+    dyads : resample.Dyads, optional
+        The members of the clusters, if several clusters share a member.
+
+    Returns
+    -------
+    Threshold
+        NaN if the crossing lies, or may lie, across a missing dose.
     """
     if arms is None:
-        arms = Arms.of(resample.difference(tables.sum(2))[None])
+        arms = Arms.of(resample.mean_difference(tables.sum(2))[None])
     curve = _Curve.of(doses, tables, averaged, arms, dyads)
     seeds, n = tables.shape[1], tables.shape[2]
-    point = _crossing(doses, curve.value[1:], budget, missing)
+    point = _interpolated_crossing(doses, curve.value[1:], budget, missing)
     if np.isnan(point):
         return _none(budget, "", n, seeds)
-    alpha = sequential.level(seeds, analysis.planned_seeds or 0, 1 - analysis.confidence)
+    alpha = sequential.stage_level(seeds, analysis.planned_seeds or 0, 1 - analysis.confidence)
     beyond = curve.beyond(budget)
     left: list[float] = [point]
     at = [0.0, *doses]
@@ -262,23 +373,23 @@ def passage(
 
 
 def _ends(along: np.ndarray, margin: np.ndarray) -> list[float]:
-    """The first and the last place with a margin of at least 0; none where there is no such place."""
+    """Return the first and the last place with a margin of at least 0, or nothing if there is none."""
     inside = np.flatnonzero(margin >= 0)
     if not len(inside):
         return []
-    found = []
+    ends = []
     for edge, step in ((inside[0], -1), (inside[-1], 1)):
         other = edge + step
         if not 0 <= other < len(along):
-            found.append(float(along[edge]))
+            ends.append(float(along[edge]))
             continue
         share = margin[edge] / (margin[edge] - margin[other])
-        found.append(float(along[edge] + share * (along[other] - along[edge])))
-    return found
+        ends.append(float(along[edge] + share * (along[other] - along[edge])))
+    return ends
 
 
-def said(low: float, high: float) -> str:
-    """What an infinite end of a threshold's interval means, in words; empty where both are finite."""
+def interval_note(low: float, high: float) -> str:
+    """Return the meaning of an infinite end of a threshold's interval; empty if both ends are finite."""
     if np.isfinite(high):
         return ""
     return NOT_WITHIN if np.isinf(low) else f"the interval has no upper end: '{NOT_WITHIN}' is not ruled out"
@@ -286,9 +397,11 @@ def said(low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class _Curve:
-    """The change of a gap at γ = 0, where there is none, and at each dose, with what its variance at any γ between is made of.
+    """The change of a gap at γ = 0 (none) and at each dose, with the components of its variance at any γ
+    between.
 
-    `middle`: of the interval (`contrast`). `influence`: (γ, seeds, clusters), what each adds. `members`: the clusters of each stratum.
+    `middle` is the centre of the interval (see `contrast`), `influence` of shape (γ, seeds, clusters) the
+    influence of each cluster, `members` the clusters of each stratum.
     """
 
     value: np.ndarray
@@ -322,17 +435,25 @@ class _Curve:
         return cls(value, middle, arms, influence, members, dyads and dyads.padded(more.shape[1]))
 
     def _variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """At each row of `weights` (places, γ): the variance of items, that of seeds, and the degrees of freedom of both."""
-        found = [
+        """Return, for each row of `weights` (places, γ), the variances of items and of seeds with their
+        degrees of freedom.
+        """
+        parts = [
             resample.covariance(np.einsum("d,dsi->si", w, self.influence), self.members, self.dyads)
             for w in weights
         ]
-        items, freedom = np.array([seeds_t.shared(v) for v, _ in found]), np.array([f for _, f in found])
+        items, freedom = (
+            np.array([seeds_t.shared_variance(v) for v, _ in parts]),
+            np.array([f for _, f in parts]),
+        )
         spread, known = self.arms.spread(weights[:, 1:])
         return items, spread, freedom, known
 
     def ends(self, weights: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
-        """Of the interval with `tail` on each side, at each row of `weights`; both 0 at γ = 0, and `UNKNOWN` away where nothing varies, by chance."""
+        """Return the ends of the interval with probability `tail` on each side, for each row of `weights`.
+
+        Both are 0 at γ = 0. They are `UNKNOWN` away from the value if nothing varies by chance.
+        """
         half = seeds_t.half_width(*self._variances(weights), 1 - 2 * tail)
         half = np.where(weights[:, 0] == 1, 0.0, np.where(np.isnan(half), UNKNOWN, half))
         value, middle = weights @ self.value, weights @ self.middle
@@ -341,9 +462,11 @@ class _Curve:
     def margin(
         self, number: int, along: np.ndarray, budget: float, smaller: float, larger: float
     ) -> np.ndarray:
-        """How far the interval reaches over +budget or −budget, `along` the line to dose `number` from the one before it; below 0: neither is in it.
+        """Return how far the interval extends over +budget or −budget, at places `along` the line to dose
+        `number`.
 
-        `smaller`: the tail with which the change is shown to be smaller than the budget, `larger`: to be larger.
+        Below 0, neither is in the interval. `smaller` is the tail for showing that the change is smaller than
+        the budget, `larger` the tail for showing that it is larger.
         """
         weights = np.zeros((len(along), len(self.value)))
         weights[:, number - 1], weights[:, number] = 1 - along, along
@@ -355,30 +478,35 @@ class _Curve:
         return np.maximum(up, down)
 
     def beyond(self, budget: float) -> np.ndarray:
-        """p of each dose's change being within ±budget: the share of changes as large as that found if the true one is at the budget (Hodges and Lehmann 1954).
+        """Return, for each dose, the p of the hypothesis that the change is within ±budget (Hodges and
+        Lehmann 1954).
 
-        1 where nothing varies, by chance: nothing is then shown.
+        It is the probability of changes as large as the observed one if the true change is at the budget. It
+        is 1 if nothing varies by chance, because nothing is shown then.
         """
         variances, size = self._variances(np.eye(len(self.value))[1:]), np.abs(self.middle[1:])
         both = [seeds_t.p_value(np.maximum(size + way * budget, 0.0), *variances) for way in (-1, 1)]
-        found: np.ndarray = np.where((size > budget) & np.isfinite(both[0]), sum(both) / 2, 1.0)
-        return found
+        p: np.ndarray = np.where((size > budget) & np.isfinite(both[0]), sum(both) / 2, 1.0)
+        return p
 
 
 def _pseudo(averaged: np.ndarray) -> np.ndarray:
-    """The pseudo-clusters of each dose (`resample.padded`), (doses, clusters, 4): those of one stratum in one place at all doses, empty where a dose needs none."""
-    found = []
+    """Return the pseudo-clusters of each dose (`resample.padded`), of shape (doses, clusters, 4).
+
+    Those of one stratum have the same place at all doses; they are empty where a dose needs none.
+    """
+    tables = []
     for own in resample.strata(averaged.sum(0)):
         rows = [
             resample.padded(dose[own][dose[own][:, [1, 3]].sum(1) > 0], pseudo_outcomes(True))
             for dose in averaged
         ]
         if any(map(len, rows)):
-            found.append(np.array([r if len(r) else np.zeros((2, 4)) for r in rows]))
-    return np.concatenate(found, axis=1) if found else np.zeros((len(averaged), 0, 4))
+            tables.append(np.array([r if len(r) else np.zeros((2, 4)) for r in rows]))
+    return np.concatenate(tables, axis=1) if tables else np.zeros((len(averaged), 0, 4))
 
 
-def _crossing(
+def _interpolated_crossing(
     doses: Sequence[float], changes: Sequence[float] | np.ndarray, budget: float, missing: Sequence[float]
 ) -> float:
     at, level = 0.0, 0.0

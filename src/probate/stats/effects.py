@@ -1,4 +1,4 @@
-"""Outcomes become effects: levels and gaps of each arm, and inheritance against γ = 0 and the matched control."""
+"""Effects from outcomes: levels, gaps, and inheritance against γ = 0 and the matched control."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from probate.stats.usable import (
     Asked,
     Values,
     asked_of,
-    counted,
-    missing,
+    missing_reason,
     most_unusable,
-    told,
     undefined,
+    usable_counts,
     values_of,
+    with_note,
 )
 from probate.study.plan import REPLICATE_SEED, Arm
 from probate.study.schema import Analysis
 from probate.study.taxonomy import NEUTRAL, SECOND
 
 COLUMNS = (
-    "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n test unit "
-    "p_bh interval seeds family comparison within reason note unusable bound_low bound_high together_low together_high"
+    "question task metric contrast bias_type ratio mitigation round estimate ci_low ci_high p p_adjusted n "
+    "test unit p_bh interval seeds family comparison within reason note unusable bound_low bound_high "
+    "together_low together_high"
 ).split()
-"""The contract's columns, then Probate's own."""
+"""The columns of the contract, then Probate's additional columns."""
 
 AGAINST_BASE = "against γ = 0"
 AGAINST_MATCHED = "against matched control"
@@ -43,13 +44,13 @@ AGAINST_REPLICATE = "control against second control"
 AGAINST_FIRST = "against the first round"
 AGAINST_UNMITIGATED = "against the arm without it"
 OF_ONE_ARM = ("level", "gap", "worst-group", "unusable-level", "unusable")
-"""Questions about trained models as they are. All others are about training."""
+"""Questions about trained models as they are. All other questions are about training."""
 ONE_SEED = "one training seed"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One kind of arm: all its seeds."""
+class ArmKind:
+    """The arms that differ only in their seed."""
 
     bias_type: str
     ratio: float
@@ -58,12 +59,12 @@ class Cell:
     round: int = 1
 
     @classmethod
-    def of(cls, arm: Arm) -> Cell:
-        """The kind of a planned arm."""
+    def of(cls, arm: Arm) -> ArmKind:
+        """Return the kind of a planned arm."""
         return cls(arm.bias_type, float(arm.ratio), arm.seed >= REPLICATE_SEED, arm.mitigation, arm.round)
 
     def arm(self, seed: int) -> str:
-        """The name of its arm of a seed."""
+        """Return the name of the arm with this seed."""
         role = "base" if self.bias_type == "none" else "replicate" if self.replicate else "biased"
         return Arm(
             self.bias_type,
@@ -75,25 +76,28 @@ class Cell:
         ).name
 
 
-def cells(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[Cell, list[int]]:
-    """The kinds of arm in the outcomes and the plan with their seeds: control, then biased, matched and replicate by ratio."""
+def arm_kinds(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[ArmKind, list[int]]:
+    """Return the kinds of arm in the outcomes and the plan, with their seeds.
+
+    The control comes first, then biased, matched and second-control arms by ratio.
+    """
     rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
-    there = [
-        (Cell(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
+    observed = [
+        (ArmKind(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
         for b, r, s, m, n in rows.itertuples(index=False)
     ]
-    found: dict[Cell, set[int]] = {}
-    for cell, seed in (*there, *((Cell.of(a), a.seed) for a in arms)):
-        found.setdefault(cell, set()).add(seed % REPLICATE_SEED)
+    seeds: dict[ArmKind, set[int]] = {}
+    for cell, seed in (*observed, *((ArmKind.of(a), a.seed) for a in arms)):
+        seeds.setdefault(cell, set()).add(seed % REPLICATE_SEED)
     order = list(dict.fromkeys([*rows["mitigation"], *(a.mitigation for a in arms)]))
     kinds = sorted(
-        found,
+        seeds,
         key=lambda c: (
-            c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio, c.replicate,
-            order.index(c.mitigation), c.round,
+            c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio,
+            c.replicate, order.index(c.mitigation), c.round,
         ),
     )  # fmt: skip
-    return {cell: sorted(found[cell]) for cell in kinds}
+    return {cell: sorted(seeds[cell]) for cell in kinds}
 
 
 def effects_of(
@@ -105,36 +109,62 @@ def effects_of(
     bias: Mapping[tuple[str, float], float] | None = None,
     arms: Sequence[Arm] = (),
 ) -> pd.DataFrame:
-    """All effects of a run. One that lacks usable answers of a group or an arm is undefined: no number, and the `reason`; nothing is taken for 0.
+    """Compute all effects of a run.
 
-    Args:
-        outcomes: the outcomes table, `groups` as dictionaries.
-        measures: task name → its measures.
-        analysis: confidence, resamples, seed.
-        probes: names among the tasks whose changes are the question `probe`, a family of its own.
-        relations: task name → direct or indirect.
-        bias: (bias type, γ) → bias in the arm's training data (`neutral`: the matched control's; `none`, 0: D_o).
-        arms: the study's arms; the effects of one without outcomes are undefined, and no dose curve bridges it. Default: those of the outcomes.
+    An effect without usable answers of a group or an arm is undefined: it has a `reason` and no number. It is
+    never taken as 0. The questions are:
 
-    Returns:
-        A frame with `COLUMNS`. Questions: `level` (mean of one group), `worst-group`, `gap` (in one arm), `inheritance`
-        (change of the primary measure's gap, or of its level where it has one side), `inheritance-detail` (of the others),
-        `null` (control against a second control), `mitigated` (as `inheritance`, of a mitigated arm), `mitigation` (change of the
-        primary measure by a mitigation, against the arm without it), `mitigation-detail` (of the others) and `mitigation-cost`
-        (of accuracy, over all groups), `unusable-level` (share of unusable answers in one group) and `unusable` (their difference between groups), `round` (change of the primary measure in a later round against the first), `dose-slope` (change of the gap per
-        unit of γ), `dose-step` (from one dose to the next), `coefficient` (per unit of bias in the training data), `threshold` (γ at which the change of a share passes the budget), `relation` (change of macro-F1, direct against indirect tasks; task `all`).
-        `comparison` names the groups: first − second; with more than two,
-        each against the rest and all together. `together_low` and `together_high` are an interval that holds for all γ and bias types of the task. An effect of training with one seed has no `p` and no `within` (`_described`). `p_adjusted` holds for all
-        effects together (`probate.stats.hierarchy`), `p_bh` is Benjamini and Hochberg's over all tests of a question.
+    - `level`: mean of one group; `worst-group`: the group with the worst level; `gap`: difference between
+      groups. All three are of one arm.
+    - `inheritance`: change of the primary measure's gap, or of its level if it has one side;
+      `inheritance-detail`: the same for the other measures.
+    - `null`: the control against a second control.
+    - `mitigated`: as `inheritance`, for a mitigated arm; `mitigation`: change of the primary measure against
+      the arm without the mitigation; `mitigation-detail`: the same for the other measures; `mitigation-cost`:
+      change of accuracy over all groups.
+    - `unusable-level`: share of unusable answers in one group; `unusable`: its difference between groups.
+    - `round`: change of the primary measure in a later round against the first.
+    - `dose-slope`: change of the gap per unit of γ; `dose-step`: change from one dose to the next;
+      `coefficient`: change per unit of bias in the training data; `threshold`: γ at which the change of a
+      share passes the budget.
+    - `relation`: change of macro-F1, direct minus indirect tasks (task `all`).
+
+    Parameters
+    ----------
+    outcomes : pandas.DataFrame
+        The outcomes table, with `groups` as dictionaries.
+    measures : dict
+        Task name → its measures.
+    analysis : Analysis
+        Confidence, resamples, seed, planned seeds and budget.
+    probes : collection of str
+        Tasks whose changes are the question `probe`, which is a family of its own.
+    relations : mapping, optional
+        Task name → `direct` or `indirect`.
+    bias : mapping, optional
+        (bias type, γ) → bias in the arm's training data (`neutral`: the matched control's; `none`, 0:
+        D_o).
+    arms : sequence of Arm
+        The planned arms. Effects of an arm without outcomes are undefined, and no dose-response curve bridges
+        it. Default: the arms in the outcomes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `COLUMNS`. `comparison` names the groups: first − second; with more than two groups, each
+        group against the rest, and all groups together. `together_low` and `together_high` are an interval
+        that holds simultaneously for all γ and bias types of the task. An effect of training with one seed
+        has no `p` and no `within`. `p_adjusted` holds for all effects together (`probate.stats.hierarchy`);
+        `p_bh` is Benjamini and Hochberg's over all tests of a question.
     """
     rows = []
-    for task, found in measures.items():
-        kinds = cells(outcomes[outcomes["task"] == task], arms)
+    for task, task_measures in measures.items():
+        kinds = arm_kinds(outcomes[outcomes["task"] == task], arms)
         grouped: set[tuple[str, ...]] = set()
-        for measure in found:
+        for measure in task_measures:
             answers = outcomes[outcomes["task"] == task]
-            middle = amounts.typical(measure, answers)
-            measure = amounts.on_scale(measure, middle)
+            middle = amounts.typical_amount(measure, answers)
+            measure = amounts.on_log_scale(measure, middle)
             frames = _frames(answers, kinds, measure)
             asked = asked_of([v for own in frames.values() for v in own.values()], measure)
             if not asked.sides and not (measure.primary and kinds):
@@ -158,7 +188,7 @@ def effects_of(
     )
 
 
-Frames = dict[Cell, dict[int, Values]]
+Frames = dict[ArmKind, dict[int, Values]]
 
 
 @dataclass(frozen=True)
@@ -171,7 +201,7 @@ class _Measured:
     asked: Asked
     analysis: Analysis
     typical: float
-    """Of amounts on a log scale, the typical one; else NaN."""
+    """The typical amount, for amounts on a log scale; else NaN."""
 
 
 def _row(
@@ -192,11 +222,12 @@ def _row(
     values = asdict(e)
     return {
         "question": question, "task": task, "metric": metric, "contrast": name, "bias_type": bias_type,
-        "ratio": ratio, "mitigation": mitigation, "round": number, "estimate": values["value"], "ci_low": values["low"],
-        "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan, "p_bh": np.nan, "n": values["n"],
-        "test": values["test"], "unit": values["unit"], "interval": values["interval"], "seeds": values["seeds"],
-        "family": "", "comparison": comparison, "within": values["within"],
-        "reason": values["reason"], "note": values["note"], "unusable": unusable, "bound_low": bounds[0], "bound_high": bounds[1],
+        "ratio": ratio, "mitigation": mitigation, "round": number, "estimate": values["value"],
+        "ci_low": values["low"], "ci_high": values["high"], "p": values["p"], "p_adjusted": np.nan,
+        "p_bh": np.nan, "n": values["n"], "test": values["test"], "unit": values["unit"],
+        "interval": values["interval"], "seeds": values["seeds"], "family": "", "comparison": comparison,
+        "within": values["within"], "reason": values["reason"], "note": values["note"], "unusable": unusable,
+        "bound_low": bounds[0], "bound_high": bounds[1],
         "together_low": together[0], "together_high": together[1],
     }  # fmt: skip
 
@@ -204,7 +235,7 @@ def _row(
 def _relation_effects(
     table: pd.DataFrame, relations: Mapping[str, str], analysis: Analysis
 ) -> Iterable[dict[str, object]]:
-    """The change of macro-F1 in direct tasks against that in indirect ones, for each arm and contrast."""
+    """Yield the change of macro-F1 in direct minus indirect tasks, for each arm and contrast."""
     changes = table[
         (table["metric"] == "macro_f1")
         & table["question"].str.startswith("inheritance")
@@ -227,17 +258,17 @@ def _relation_effects(
             )
 
 
-def _frames(outcomes: pd.DataFrame, kinds: Mapping[Cell, Sequence[int]], measure: Measure) -> Frames:
-    """The measure's values of each kind of arm and seed; empty where an arm has no outcomes."""
-    found: Frames = {}
+def _frames(outcomes: pd.DataFrame, kinds: Mapping[ArmKind, Sequence[int]], measure: Measure) -> Frames:
+    """Return the measure's values of each kind of arm and seed; empty if an arm has no outcomes."""
+    frames: Frames = {}
     for cell, seeds in kinds.items():
         own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
         own = own[(own["mitigation"] == cell.mitigation) & (own["round"] == cell.round)]
         own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
-        found[cell] = {
+        frames[cell] = {
             s: values_of(measure, own[own["seed"] % REPLICATE_SEED == s], cell.arm(s)) for s in seeds
         }
-    return found
+    return frames
 
 
 def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object]]:
@@ -248,11 +279,11 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
     null = f"{'null' if question == 'inheritance' else f'{question}-null'}{detail}"
     prefix = "" if question == "inheritance" else f"{question}-"
     question = f"{question}{detail}"
-    base = Cell("none", 0.0)
+    base = ArmKind("none", 0.0)
     for cell in frames:
         if cell.bias_type == "none":
             continue
-        matched = Cell(NEUTRAL, cell.ratio, round=cell.round)
+        matched = ArmKind(NEUTRAL, cell.ratio, round=cell.round)
         others = []
         if cell.round > 1:
             others.append((f"{prefix}round{detail}", AGAINST_FIRST, replace(cell, round=1)))
@@ -276,12 +307,12 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
                     yield _overall(own, f"{prefix}mitigation-cost", name, cell, other)
 
 
-def _of_cell(
-    own: _Measured, question: str, name: str, cell: Cell, comparison: str, e: Estimate, **more: Any
+def _arm_effect(
+    own: _Measured, question: str, name: str, cell: ArmKind, comparison: str, e: Estimate, **more: Any
 ) -> dict[str, object]:
     bias_type = SECOND if cell.replicate else cell.bias_type
     if "unusable" not in question:
-        e = amounts.told(e, own.typical, level=question in ("level", "worst-group"))
+        e = amounts.with_scale(e, own.typical, level=question in ("level", "worst-group"))
     return _row(
         question,
         own.task,
@@ -297,29 +328,29 @@ def _of_cell(
     )
 
 
-def _levels(own: _Measured, cell: Cell, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
+def _levels(own: _Measured, cell: ArmKind, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
     measure = own.measure
-    found = compare.levels(
+    estimates = compare.levels(
         [v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked
     )
-    for question, name, comparison, e in found:
+    for question, name, comparison, e in estimates:
         sides = (
             {measure.sides.index(name)}
             if question == "level"
-            else compare.needed(measure, comparison, own.asked)
+            else compare.needed_sides(measure, comparison, own.asked)
         )
-        lost = {s: why for s, v in by_seed.items() if (why := missing([v], measure, own.asked, sides))}
-        aside = counted(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
+        lost = {s: why for s, v in by_seed.items() if (why := missing_reason([v], measure, own.asked, sides))}
+        aside = usable_counts(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
         most = most_unusable(list(by_seed.values()), sides)
-        yield _of_cell(
-            own, question, name, cell, comparison, told(e, lost, len(by_seed), aside), unusable=most
+        yield _arm_effect(
+            own, question, name, cell, comparison, with_note(e, lost, len(by_seed), aside), unusable=most
         )
 
 
 def _paired(
-    own: _Measured, cell: Cell, other: Cell, sides: Collection[int]
+    own: _Measured, cell: ArmKind, other: ArmKind, sides: Collection[int]
 ) -> tuple[dict[int, tuple[Values, Values]], dict[int, str]]:
-    """Of the seeds of both kinds of arm: (after, before) where nothing is missing, and why the others are left out."""
+    """Return (after, before) for each complete seed of two kinds of arm, and why other seeds are left out."""
     after, before = own.frames[cell], own.frames[other]
     pairs, lost = {}, {}
     for seed in sorted(after.keys() | before.keys()):
@@ -327,23 +358,25 @@ def _paired(
             lost[seed] = f"there is no arm '{(cell if seed not in after else other).arm(seed)}'"
             continue
         pairs[seed] = after[seed], before[seed]
-        why = missing(pairs[seed], own.measure, own.asked, sides)
+        why = missing_reason(pairs[seed], own.measure, own.asked, sides)
         if why:
             lost[seed] = why
     return {s: p for s, p in pairs.items() if s not in lost}, lost
 
 
 def _changes(
-    own: _Measured, question: str, name: str, cell: Cell, other: Cell
+    own: _Measured, question: str, name: str, cell: ArmKind, other: ArmKind
 ) -> Iterable[dict[str, object]]:
-    """Every comparison of the change from one kind of arm to another."""
+    """Yield every comparison of the change from one kind of arm to another."""
     measure, seeds = own.measure, own.frames[cell].keys() | own.frames[other].keys()
     both = [list(own.frames[c].values()) for c in (cell, other)]
     aside, common = (
-        counted([*both[0], *both[1]], measure, own.asked),
+        usable_counts([*both[0], *both[1]], measure, own.asked),
         own.asked.sides or frozenset(range(len(measure.sides))),
     )
-    pairs, _ = _paired(own, cell, other, compare.needed(measure, compare.comparisons(measure)[-1], own.asked))
+    pairs, _ = _paired(
+        own, cell, other, compare.needed_sides(measure, compare.comparisons(measure)[-1], own.asked)
+    )
     frames = [(a.frame, b.frame) for a, b in pairs.values()]
     many = sum(
         c.bias_type not in ("none", NEUTRAL) and c.mitigation == "none" and c.round == 1 for c in own.frames
@@ -355,7 +388,7 @@ def _changes(
         else {}
     )
     for comparison, e in compare.changes(frames, measure, own.analysis, own.asked):
-        _, lost = _paired(own, cell, other, compare.needed(measure, comparison, own.asked))
+        _, lost = _paired(own, cell, other, compare.needed_sides(measure, comparison, own.asked))
         more: dict[str, Any] = {}
         if comparison in whole and not lost:
             more["together"] = whole[comparison].low, whole[comparison].high
@@ -364,39 +397,46 @@ def _changes(
                 "unusable": most_unusable([*both[0], *both[1]], common),
                 "bounds": change_bounds(both[0], both[1], measure, comparison),
             }
-        yield _of_cell(own, question, name, cell, comparison, told(e, lost, len(seeds), aside), **more)
+        yield _arm_effect(
+            own, question, name, cell, comparison, with_note(e, lost, len(seeds), aside), **more
+        )
 
 
-def _overall(own: _Measured, question: str, name: str, cell: Cell, other: Cell) -> dict[str, object]:
-    """The change of a share over all groups together; each group that is asked about has to be in it."""
+def _overall(own: _Measured, question: str, name: str, cell: ArmKind, other: ArmKind) -> dict[str, object]:
+    """Return the change of a share over all groups together; every group that is asked about must have
+    values.
+    """
     pairs, lost = _paired(own, cell, other, own.asked.sides)
     e = compare.overall([(a.frame, b.frame) for a, b in pairs.values()], own.analysis)
     both = [*own.frames[cell].values(), *own.frames[other].values()]
-    aside = counted(both, own.measure, own.asked)
-    return _of_cell(
-        own, question, name, cell, compare.ALL, told(e, lost, len(pairs) + len(lost), aside),
+    aside = usable_counts(both, own.measure, own.asked)
+    return _arm_effect(
+        own, question, name, cell, compare.ALL, with_note(e, lost, len(pairs) + len(lost), aside),
         unusable=most_unusable(both, own.asked.sides),
     )  # fmt: skip
 
 
 def _unusable_effects(own: _Measured) -> Iterable[dict[str, object]]:
-    """The shares of answers that cannot be used, in each arm where there is one, and their differences between groups."""
+    """Yield the shares of unusable answers in each arm that has any, and their differences between groups."""
     for cell, by_seed in own.frames.items():
-        for question, name, comparison, e in unusable.shares(
+        for question, name, comparison, e in unusable.unusable_shares(
             list(by_seed.values()), own.measure, own.analysis, own.asked
         ):
-            yield _of_cell(own, question, name, cell, comparison, e) | {"metric": "unusable"}
+            yield _arm_effect(own, question, name, cell, comparison, e) | {"metric": "unusable"}
 
 
 def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> Iterable[dict[str, object]]:
-    """Slope, steps, inheritance coefficient and threshold of each bias type, against matched controls where each dose has one, else against γ = 0."""
+    """Yield slope, steps, inheritance coefficient and threshold of each bias type.
+
+    The reference is the matched control if each dose has one, else γ = 0.
+    """
     task, measure, analysis = own.task, own.measure, own.analysis
     pair = " − ".join(measure.sides)
     plain = {
         c: f for c, f in own.frames.items() if c.mitigation == "none" and not c.replicate and c.round == 1
     }
     matched = {c.ratio: f for c, f in plain.items() if c.bias_type == NEUTRAL}
-    base = plain.get(Cell("none", 0.0))
+    base = plain.get(ArmKind("none", 0.0))
     for bias_type in dict.fromkeys(c.bias_type for c in plain if c.bias_type not in ("none", NEUTRAL)):
         curve = {c.ratio: f for c, f in plain.items() if c.bias_type == bias_type}
         name, reference = AGAINST_MATCHED, {r: f for r, f in matched.items() if r in curve}
@@ -419,7 +459,7 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
                 bias_type,
                 ratio,
                 pair,
-                amounts.told(e, own.typical, level=False),
+                amounts.with_scale(e, own.typical, level=False),
             )
 
         if len(curve) > 1:
@@ -444,7 +484,7 @@ def _dose_effects(own: _Measured, bias: Mapping[tuple[str, float], float]) -> It
 
 @dataclass(frozen=True)
 class _Doses:
-    """The arms of one bias type over γ, with the arm that each is compared to."""
+    """The arms of one bias type over γ, with the reference of each."""
 
     own: _Measured
     curve: Mapping[float, Mapping[int, Values]]
@@ -453,14 +493,18 @@ class _Doses:
     def _frames(
         self, ratios: Sequence[float]
     ) -> tuple[dict[float, Any], dict[float, Any], dict[int, str], int]:
-        """The values at these γ of the seeds that lack nothing at any of them, the same of the references, why other seeds are left out, and all seeds."""
+        """Return values of the biased arms and references for complete seeds, why seeds are left out, and the
+        number of seeds.
+
+        A seed is complete if it lacks nothing at any of the given γ.
+        """
         sides = range(len(self.own.measure.sides))
         seeds = sorted({s for r in ratios for s in (*self.curve[r], *self.reference[r])})
         lost: dict[int, str] = {}
         for seed, ratio in itertools.product(seeds, ratios):
             parts = [arms[ratio].get(seed) for arms in (self.curve, self.reference)]
             why = (
-                missing([p for p in parts if p], self.own.measure, self.own.asked, sides)
+                missing_reason([p for p in parts if p], self.own.measure, self.own.asked, sides)
                 if all(parts)
                 else f"no arm of seed {seed}"
             )
@@ -474,17 +518,20 @@ class _Doses:
 
     def slope(self, dose_of: Mapping[float, float]) -> Estimate:
         curve, reference, lost, seeds = self._frames([r for r, x in dose_of.items() if x])
-        return told(dose.slope(curve, reference, dose_of, self.own.analysis), lost, seeds)
+        return with_note(dose.slope(curve, reference, dose_of, self.own.analysis), lost, seeds)
 
     def step(self, low: float, high: float) -> Estimate:
         curve, reference, lost, seeds = self._frames([r for r in (low, high) if r > 0])
-        return told(dose.step(curve, reference, low, high, self.own.analysis), lost, seeds)
+        return with_note(dose.step(curve, reference, low, high, self.own.analysis), lost, seeds)
 
     def threshold(self, budget: float) -> Estimate:
-        """Over the γ at which nothing is missing; undefined where it may lie at another, and with one training seed."""
-        found = {r: self._frames([r]) for r in self.curve}
-        whole = [r for r, (curve, *_) in found.items() if curve[r]]
-        gone = {r: next(iter(found[r][2].values())) for r in self.curve if r not in whole}
+        """Estimate the threshold over the complete γ.
+
+        It is undefined with one training seed, or if it may lie at an incomplete γ.
+        """
+        frames = {r: self._frames([r]) for r in self.curve}
+        whole = [r for r, (curve, *_) in frames.items() if curve[r]]
+        gone = {r: next(iter(frames[r][2].values())) for r in self.curve if r not in whole}
         curve, reference, lost, _ = self._frames(whole) if whole else ({}, {}, {}, 0)
         t = dose.threshold(curve, reference, sorted(self.curve), budget, self.own.analysis)
         why = "; ".join(f"γ {r:g}: {reason}" for r, reason in gone.items()) or "; ".join(
@@ -507,13 +554,14 @@ class _Doses:
             *(f"γ {r:g} left out: {reason}" for r, reason in gone.items()),
             *(f"seed {s} left out: {reason}" for s, reason in lost.items()),
         ]
-        return replace(e, note="; ".join(filter(None, [dose.said(t.low, t.high), *named])))
+        return replace(e, note="; ".join(filter(None, [dose.interval_note(t.low, t.high), *named])))
 
 
 def _described(table: pd.DataFrame) -> pd.DataFrame:
-    """Effects of training that rest on one training seed are described, not tested: no p, nothing is ruled out, the interval is one over items.
+    """Remove p and margin from effects of training that rest on one training seed.
 
-    How far another training run would have come is not in the data, and often more than what items add.
+    Their interval covers items only. The data do not show how much another training would differ, which is
+    often more than the variation over items.
     """
     alone = ~table["question"].isin(OF_ONE_ARM) & (table["seeds"] == 1) & (table["reason"] == "")
     table.loc[alone, ["p", "within"]] = np.nan

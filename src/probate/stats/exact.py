@@ -1,4 +1,4 @@
-"""Score intervals of shares, and p by their inversion. Vectorised: counts may be arrays."""
+"""Score and exact intervals of shares, with p by inversion. Counts may be arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,20 @@ HALVINGS = 50
 
 
 def score_ends(hits: Array | float, n: Array | float, z: Array | float) -> tuple[Array, Array]:
-    """Score interval of a share (Wilson 1927) at a quantile `z` of the normal: that of statsmodels, for arrays of counts and of quantiles."""
+    """Return the ends of the score interval of a share (Wilson 1927), for arrays of counts and quantiles.
+
+    Parameters
+    ----------
+    hits, n : array or float
+        Number of successes and of trials.
+    z : array or float
+        Quantile of the normal distribution.
+
+    Returns
+    -------
+    tuple of array
+        (low, high) in [0, 1], equal to statsmodels' interval.
+    """
     hits, n = np.asarray(hits, dtype=np.float64), np.asarray(n, dtype=np.float64)
     share = hits / n
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -23,15 +36,31 @@ def score_ends(hits: Array | float, n: Array | float, z: Array | float) -> tuple
 def newcombe(
     first: tuple[Array | float, int], second: tuple[Array | float, int], confidence: float
 ) -> tuple[Array, Array]:
-    """Interval of the difference of two independent shares, each (hits, n), from their Wilson intervals (Newcombe 1998, method 10), wider by `continuity`.
+    """Return the interval of the difference of two independent shares (Newcombe 1998, method 10) with
+    `continuity`.
 
-    Without it equal shares are told apart in more than 7% of pairs at .95 (10 against 300 at a rate of .01); with it in at most 5%.
+    Without the correction, equal shares are rejected in more than 7% of samples at 0.95 (10 against 300 at a
+    rate of 0.01); with it, in at most 5%.
+
+    Parameters
+    ----------
+    first, second : tuple of (array or float, int)
+        (hits, n) of each share.
+    confidence : float
+        Confidence of the interval.
+
+    Returns
+    -------
+    tuple of array
+        (low, high) of first minus second, in [−1, 1] but for the correction.
     """
     return _newcombe(first, second, ndtri(0.5 + confidence / 2))
 
 
 def newcombe_p(first: tuple[Array | float, int], second: tuple[Array | float, int]) -> Array:
-    """Two-sided p of equal shares: 1 − the confidence of Newcombe's interval that ends at 0, by bisection."""
+    """Return the two-sided p of equal shares: 1 − the confidence at which Newcombe's interval ends at 0, by
+    bisection.
+    """
     shape = np.broadcast(first[0], second[0]).shape
     low, high = np.zeros(shape), np.full(shape, FARTHEST)
     for _ in range(HALVINGS):
@@ -43,7 +72,7 @@ def newcombe_p(first: tuple[Array | float, int], second: tuple[Array | float, in
 
 
 def continuity(n: int, m: int) -> float:
-    """Half of Yates's correction for a difference of two shares: a quarter of the sum of what one more hit adds to either."""
+    """Return half of Yates's correction for a difference of two shares, (1/n + 1/m) / 4."""
     return (1 / n + 1 / m) / 4
 
 
@@ -61,9 +90,26 @@ def _newcombe(
 def central(
     hits: int, n: int, share: float, confidence: float = 0.95, unclear: int = 0
 ) -> tuple[float, float, float]:
-    """Exact interval of a share (Clopper and Pearson 1934), and p against `share`: twice the smaller tail, which is the interval's inversion.
+    """Return the exact interval of a share (Clopper and Pearson 1934) and p against a reference share.
 
-    Any of `unclear` of the n may be hits as well: the interval holds what any number of them leaves open, and p is the largest.
+    p is twice the smaller tail, which is the inversion of the interval. If `unclear` of the n trials may be
+    hits as well, the interval covers every possible number of hits, and p is the largest.
+
+    Parameters
+    ----------
+    hits, n : int
+        Number of certain successes and of trials.
+    share : float
+        The reference share.
+    confidence : float
+        Confidence of the interval.
+    unclear : int
+        Number of trials whose result is not known.
+
+    Returns
+    -------
+    tuple of float
+        (low, high, p).
     """
     tail, most = (1 - confidence) / 2, hits + unclear
     low = betaincinv(hits, n - hits + 1, tail) if hits else 0.0

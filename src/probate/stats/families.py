@@ -1,4 +1,7 @@
-"""Adjustment of p for the number of tests in a family. A p that is NaN is no test: it stays NaN and does not count."""
+"""Adjustment of p for the number of tests in a family.
+
+A p that is NaN is not a test: it stays NaN and does not count.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from scipy.stats import false_discovery_control
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Holm's step-down adjustment of p, which bounds the chance of any false finding in the family (Holm 1979); at most 1."""
+    """Adjust p by Holm's (1979) step-down method, which controls the familywise error rate; at most 1.
+
+    It holds under any dependence of the tests.
+    """
     adjusted, tested = _parts(p)
     own = adjusted[tested]
     order = np.argsort(own)
@@ -19,7 +25,11 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Adjustment of p that bounds the expected share of false ones among what is found (Benjamini and Hochberg 1995); at most 1."""
+    """Adjust p by the method of Benjamini and Hochberg (1995), which controls the false discovery rate; at
+    most 1.
+
+    It assumes independent or positively dependent tests.
+    """
     adjusted, tested = _parts(p)
     adjusted[tested] = false_discovery_control(adjusted[tested]) if tested.any() else []
     return adjusted

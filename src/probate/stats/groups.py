@@ -1,4 +1,4 @@
-"""Disaggregated numbers of one arm."""
+"""Results of one arm by group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ import pandas as pd
 
 
 def group_means(frame: pd.DataFrame, sides: tuple[str, ...]) -> tuple[dict[str, float], float]:
-    """Mean of `value` in each side of a frame of `Measure.values`, and their difference (first minus second; NaN unless there are two)."""
+    """Return the mean of `value` in each side, and the gap between the first and the second side.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A frame of `Measure.values` (columns `side` and `value`).
+    sides : tuple of str
+        Names of the sides.
+
+    Returns
+    -------
+    tuple of (dict, float)
+        Group → mean, and the gap; the gap is NaN unless there are two sides with values.
+    """
     by_side = frame.groupby("side")["value"].mean()
     means = {group: float(by_side[side]) for side, group in enumerate(sides) if side in by_side.index}
     gap = means[sides[0]] - means[sides[1]] if len(sides) == 2 and len(means) == 2 else float("nan")
@@ -16,9 +29,25 @@ def group_means(frame: pd.DataFrame, sides: tuple[str, ...]) -> tuple[dict[str, 
 
 
 def parse_rates(outcomes: pd.DataFrame, dimension: str, own: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Share of parsed responses for each task and group, with counts, and the arm where it is least: dropping the rest silently is itself a bias.
+    """Return the share of parsed responses for each task and group, with counts and the lowest share of an
+    arm.
 
-    `own`: task → its dimension, where that is not `dimension`.
+    Unparsed responses are shown because leaving them out silently is itself a bias.
+
+    Parameters
+    ----------
+    outcomes : pandas.DataFrame
+        The outcomes table.
+    dimension : str
+        The dimension of the groups.
+    own : mapping, optional
+        Task → its dimension, for tasks with a dimension other than `dimension`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `task`, `group`, `mean`, `size`, `arm` and `least` (the arm with the lowest share, and that
+        share).
     """
     dimensions = outcomes["task"].map(lambda task: (own or {}).get(task, dimension))
     groups = [g.get(d, "") for g, d in zip(outcomes["groups"], dimensions, strict=True)]

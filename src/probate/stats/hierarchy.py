@@ -1,18 +1,21 @@
-"""One error rate for all that a report says: the study's first questions, then its other comparisons of arms, beside details and checks.
+"""Multiplicity: one error rate for all effects of a report.
 
 Each tested effect belongs to one family:
 
-- `first`: for each task and bias type two hypotheses, of its primary measure in the first round, without mitigation: that bias does nothing (the inheritance
-  coefficient against matched controls, where it is known; else the slope over γ; else the change at the largest γ) and that the augmented data do nothing
-  (the same against γ = 0, for a study with matched controls the change at the largest γ);
-- `next`: all other comparisons of arms in a primary measure (other γ, steps, rounds, what mitigations change);
-- `details`: other measures, gaps in one arm, probes, costs;
-- `checks`: whether the answers that cannot be used differ between groups, and whether two controls differ.
+- `first`: two hypotheses for each task and bias type, about its primary measure in the first round without
+  mitigation. The first is that bias has no effect: the inheritance coefficient against matched controls if it
+  is known, else the slope over γ, else the change at the largest γ. The second is that the augmented data
+  have no effect: the same against γ = 0; in a study with matched controls, the change at the largest γ.
+- `next`: all other comparisons of arms in a primary measure (other γ, steps, rounds, mitigations).
+- `details`: other measures, gaps in one arm, probes, costs.
+- `checks`: whether unusable answers differ between groups, and whether two controls differ.
 
-The chance that a study without any effect has one with adjusted p ≤ α is at most α: `SHARES` parts α between first and next questions, details and checks (all
-of it goes to those that have tests). The first questions share theirs equally; what those that are found had goes on to the next ones, which share it by Holm
-(parallel gatekeeping, Dmitrienko, Offen and Westfall 2003); details and checks by Holm each. With more than two groups a group's comparison with the rest
-is judged with the test of all groups together (`any group − rest`), to which its interval and p are fitted already.
+In a study without any effect, the probability of an adjusted p ≤ α is at most α. `SHARES` divides α
+between first and next questions, details and checks; families without tests leave their share to the others.
+The first questions share theirs equally. The share of rejected first questions passes on to the next ones,
+which use Holm's method (parallel gatekeeping, Dmitrienko, Offen and Westfall 2003). Details and checks use
+Holm's method each. With more than two groups, the comparison of a group with the rest is tested as part of
+the test of all groups together (`any group − rest`); its interval and p are already adjusted for that.
 """
 
 from __future__ import annotations
@@ -25,15 +28,28 @@ from probate.stats.families import benjamini_hochberg, holm
 
 FIRST, NEXT, DETAILS, CHECKS = "first", "next", "details", "checks"
 SHARES = {NEXT: 0.8, DETAILS: 0.1, CHECKS: 0.1}
-"""Of α; `next`: of first and next questions together."""
+"""Shares of α. `next` covers first and next questions together."""
 OF_CHECKS = ("unusable", "null")
 OF_ARMS = ("inheritance", "dose-slope", "dose-step", "coefficient", "mitigation", "round", "relation")
-"""Questions of comparisons of arms in a primary measure."""
+"""Questions that compare arms in a primary measure."""
 ONE = ["question", "task", "metric", "contrast", "bias_type", "ratio", "mitigation", "round"]
 
 
 def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
-    """The effects with `family`, `p_adjusted` and `p_bh` (Benjamini and Hochberg, over all tests of one question). `matched`, `base`: names of the contrasts."""
+    """Return the effects with `family`, `p_adjusted` and `p_bh`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The effects.
+    matched, base : str
+        Names of the contrasts with the matched control and with γ = 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy. `p_bh` is Benjamini and Hochberg's over all tests of one question.
+    """
     table = table.copy()
     first = _first(table, matched, base)
     follows = _follows(table, first)
@@ -44,22 +60,24 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     table["family"] = family
     p = table["p"].astype(float).to_numpy()
     tested = np.isfinite(p) & (follows < 0)
-    found = np.full(len(table), np.nan)
+    p_adjusted = np.full(len(table), np.nan)
     one, other = (tested & (family == name) for name in (FIRST, NEXT))
-    found[one], found[other] = gatekept(p[one], p[other])
+    p_adjusted[one], p_adjusted[other] = gatekept(p[one], p[other])
     for name in (DETAILS, CHECKS):
         own = tested & (family == name)
-        found[own] = holm(p[own])
+        p_adjusted[own] = holm(p[own])
     part = np.where(family == FIRST, NEXT, family)
     share = {name: SHARES[name] for name in SHARES if (tested & (part == name)).any()}
     for name in share:
-        found[part == name] = np.minimum(found[part == name] * sum(share.values()) / share[name], 1.0)
+        p_adjusted[part == name] = np.minimum(
+            p_adjusted[part == name] * sum(share.values()) / share[name], 1.0
+        )
     for place in np.flatnonzero((follows >= 0) & np.isfinite(p)):
         lead = follows[place]
         table.loc[table.index[place], "family"] = family[lead]
-        if np.isfinite(found[lead]):
-            found[place] = min(1.0, found[lead] * max(1.0, p[place] / max(p[lead], 1e-300)))
-    table["p_adjusted"] = found
+        if np.isfinite(p_adjusted[lead]):
+            p_adjusted[place] = min(1.0, p_adjusted[lead] * max(1.0, p[place] / max(p[lead], 1e-300)))
+    table["p_adjusted"] = p_adjusted
     table["p_bh"] = (
         table["p"].astype(float).groupby(table["question"], sort=False).transform(benjamini_hochberg)
     )
@@ -67,9 +85,11 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
 
 
 def gatekept(first: np.ndarray, then: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Adjusted p of two families of which the second is tested with what the findings of the first leave. Both hold together.
+    """Return jointly valid adjusted p of two families, where rejections in the first release α for the
+    second.
 
-    Each of m first p is tested at α / m; where r of them are rejected the second family has α r / m, by Holm. Without a first family it has α.
+    Each of m first p is tested at α / m. If r of them are rejected, the second family is tested at α r / m
+    by Holm's method. Without a first family, it is tested at α.
     """
     m, q = len(first), holm(then)
     if not m or not len(q):
@@ -81,9 +101,10 @@ def gatekept(first: np.ndarray, then: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
-    """Place of the row whose test another one's belongs to; −1 for a test of its own.
+    """Return the row whose test each row belongs to; −1 for a row with its own test.
 
-    A group's comparison belongs to that of all groups together; a coefficient of one γ, which is the change by another unit, to that change.
+    The comparison of a group belongs to that of all groups together. A coefficient of one γ is the change in
+    another unit, and belongs to that change.
     """
     rows = table.to_dict("records")
     keys = [tuple(r[c] for c in ONE) for r in rows]
@@ -97,19 +118,19 @@ def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
         for place, r in asked
         if r["question"] == "inheritance"
     }
-    found = np.full(len(rows), -1)
+    leads = np.full(len(rows), -1)
     for place, (key, r) in enumerate(zip(keys, rows, strict=True)):
         of = r["task"], r["bias_type"]
         if r["question"] == "coefficient" and of not in curves:
-            found[place] = changes.get((*of, r["contrast"]), -1)
+            leads[place] = changes.get((*of, r["contrast"]), -1)
         elif r["comparison"] != ANY:
-            found[place] = together.get(key, -1)
-    return found
+            leads[place] = together.get(key, -1)
+    return leads
 
 
 def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
-    """The first questions: see the module."""
-    found = np.zeros(len(table), dtype=bool)
+    """Mark the first questions, see the module."""
+    is_first = np.zeros(len(table), dtype=bool)
     own = table[
         np.isfinite(table["p"].astype(float)) & (table["mitigation"] == "none") & (table["round"] == 1)
     ]
@@ -123,7 +144,7 @@ def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
         asked = [curves[curves["question"] == q] for q in ("coefficient", "dose-slope")] + [against[bias]]
         chosen = next((rows for rows in asked if len(rows)), None)
         if chosen is not None:
-            found[chosen["place"].iloc[-1]] = True
+            is_first[chosen["place"].iloc[-1]] = True
         if bias == matched and len(against[base]):
-            found[against[base]["place"].iloc[-1]] = True
-    return found
+            is_first[against[base]["place"].iloc[-1]] = True
+    return is_first

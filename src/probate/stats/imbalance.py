@@ -1,4 +1,4 @@
-"""Group generation imbalance: which groups neutral generations show, with the detector's errors measured and taken out."""
+"""Group generation imbalance: groups in neutral generations, corrected for the detector's errors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,25 @@ from probate.stats.mover import Side, inverted
 
 UNCLEAR = "undetermined"
 STEPS = 200
-"""Iterations of the EM algorithm, and shares that are tested."""
+"""Iterations of the EM algorithm, and number of shares that are tested."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Share of one group in the texts of one label. `low` and `high`: exact interval; `p`: its inversion, against `reference` (`exact.central`).
+    """Share of one group in the texts of one label.
 
-    `corrected` (with its interval, and its inversion `corrected_p` against `reference`) is the share once the detector's errors are taken out; NaN
-    where they are not known.
+    Attributes
+    ----------
+    label, group : str
+        The label (empty: all labels) and the group.
+    n, count : int
+        Number of determined texts, and of those that show the group.
+    share, low, high : float
+        The share and its exact interval.
+    reference, p : float
+        The reference share, and the p of equality with it by inversion of the interval (`exact.central`).
+    corrected, corrected_low, corrected_high, corrected_p : float
+        The same after correction for the detector's errors; NaN if the errors are not known.
     """
 
     label: str
@@ -43,47 +53,76 @@ class Share:
 
 
 def detect(texts: Sequence[str], pack: Pack) -> list[str]:
-    """The group that each text shows by pronouns and titles, else by first names; `undetermined` where it is not clear."""
+    """Return the group that each text shows, or `undetermined`.
+
+    The group is read from pronouns and titles, else from first names.
+    """
     return [shown_group(text, pack) or UNCLEAR for text in texts]
 
 
-def confusion(truth: Sequence[str], found: Sequence[str], groups: Sequence[str]) -> np.ndarray:
-    """Counts of shape (groups, groups + 1): rows the true group, columns the detected one, the last `undetermined`."""
+def confusion(truth: Sequence[str], detected: Sequence[str], groups: Sequence[str]) -> np.ndarray:
+    """Count detected groups by true group.
+
+    Parameters
+    ----------
+    truth, detected : sequence of str
+        True and detected group of each text.
+    groups : sequence of str
+        The groups.
+
+    Returns
+    -------
+    array of shape (groups, groups + 1)
+        Rows are true groups, columns detected groups; the last column is `undetermined`.
+    """
     columns = {g: i for i, g in enumerate([*groups, UNCLEAR])}
     rows = {g: i for i, g in enumerate(groups)}
     table = np.zeros((len(groups), len(groups) + 1), dtype=int)
-    for true, seen in zip(truth, found, strict=True):
+    for true, seen in zip(truth, detected, strict=True):
         if true in rows:
             table[rows[true], columns[seen]] += 1
     return table
 
 
-def shares(
+def group_shares(
     labels: Sequence[str],
-    found: Sequence[str],
+    detected: Sequence[str],
     groups: Sequence[str],
     *,
     reference: Mapping[str, float] | None = None,
     errors: Mapping[str, np.ndarray] | None = None,
     confidence: float = 0.95,
 ) -> list[Share]:
-    """Shares of each group among the determined texts of each label, then of all (`label` empty).
+    """Estimate the share of each group among the determined texts of each label, then of all labels.
 
-    Args:
-        labels: label of each text.
-        found: its detected group.
-        groups: those that are compared.
-        reference: group → share to test against; default: all alike.
-        errors: label (empty: all) → `confusion` of the detector on texts of known group and of that label, with at least one of each
-            group. A label without its own is not corrected: how often a group shows depends on what is written about.
+    The corrected shares maximise the likelihood of the detected shares q = Mᵀp, `undetermined` included,
+    where M holds the rows of `errors` as probabilities (for two groups: Rogan and Gladen 1978). For their
+    interval, see `corrected_share`.
 
-    The corrected shares are the p under which the detected ones q = Mᵀp (Rogan and Gladen 1978 for two groups), undetermined included, are most
-    likely; M is the rows of `errors` as probabilities. Their interval: `corrected_share`.
+    Parameters
+    ----------
+    labels, detected : sequence of str
+        Label and detected group of each text.
+    groups : sequence of str
+        The compared groups.
+    reference : mapping, optional
+        Group → share to test against. Default: equal shares.
+    errors : mapping, optional
+        Label (empty: all) → `confusion` of the detector on texts with known group and that label, with at
+        least one text of each group. A label without an entry is not corrected, because detection depends on
+        the topic.
+    confidence : float
+        Confidence of the intervals.
+
+    Returns
+    -------
+    list of Share
+        One element for each label and group; `label` is empty for all labels.
     """
     expected = dict(reference or {g: 1 / len(groups) for g in groups})
     result = []
     for label in [*sorted(set(labels) - {""}), ""]:
-        counts = Counter(f for it, f in zip(labels, found, strict=True) if not label or it == label)
+        counts = Counter(f for it, f in zip(labels, detected, strict=True) if not label or it == label)
         known = sum(counts[g] for g in groups)
         own = (errors or {}).get(label)
         all_counts = np.array([counts[g] for g in [*groups, UNCLEAR]])
@@ -113,25 +152,47 @@ def shares(
 
 
 def likeliest(counts: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Shares of the groups under which detected `counts` (groups, then undetermined) are most likely, by the EM algorithm."""
+    """Return the maximum-likelihood shares of the groups for detected `counts`, by the EM algorithm.
+
+    `counts` are of the groups, then of `undetermined`.
+    """
     rows = _smooth(errors)
     rows = rows / rows.sum(1, keepdims=True)
-    found = np.full(len(rows), 1 / len(rows))
+    shares = np.full(len(rows), 1 / len(rows))
     for _ in range(10 * STEPS):
-        before, found = found, found * (rows @ (counts / (found @ rows))) / counts.sum()
-        if np.abs(found - before).max() < 1e-7:
+        before, shares = shares, shares * (rows @ (counts / (shares @ rows))) / counts.sum()
+        if np.abs(shares - before).max() < 1e-7:
             break
-    return found
+    return shares
 
 
 def corrected_share(
     counts: np.ndarray, errors: np.ndarray, place: int, fixed: np.ndarray
 ) -> tuple[Side, Callable[[float], float]]:
-    """One group's share in texts of which `counts` were detected, and the p of any share, both by the efficient score test.
+    """Estimate one group's share from detected `counts` by the efficient score test, with a function for its
+    p.
 
-    The group is held against the others, which are mixed as in `fixed`. Under a share t the counts c of n texts and those e₁, e₀ of texts of known
-    group, of both kinds, leave h = c/n − t·e₁/n₁ − (1 − t)·e₀/n₀ with mean 0; V is the variance of h in the likeliest rates under t, and d the difference of the
-    two kinds' rates. z = −dᵀV⁻¹h / √(dᵀV⁻¹d). Where the detector makes no error, this is Wilson's interval; where it tells nothing, that is [0, 1].
+    The group is compared with the others, mixed as in `fixed`. Under a share t, the counts c of n texts and
+    the counts e₁, e₀ of texts with known group give h = c/n − t·e₁/n₁ − (1 − t)·e₀/n₀
+    with expectation 0. With V the variance of h at the likeliest rates under t, and d the difference of the
+    rates of the two kinds, z = −dᵀV⁻¹h / √(dᵀV⁻¹d). For a detector without errors, this is
+    Wilson's interval; for a detector without information, it is [0, 1].
+
+    Parameters
+    ----------
+    counts : array of shape (groups + 1,)
+        Detected groups, then `undetermined`.
+    errors : array of shape (groups, groups + 1)
+        `confusion` of the detector.
+    place : int
+        Index of the group.
+    fixed : array of shape (groups,)
+        Corrected shares of all groups.
+
+    Returns
+    -------
+    tuple of (Side, callable)
+        The estimate with its interval, and share → two-sided p.
     """
     others = np.arange(len(errors)) != place
     weights = (
@@ -167,16 +228,16 @@ def corrected_share(
 
 
 def _smooth(errors: np.ndarray) -> np.ndarray:
-    """Counts of the detector's errors with half a text more a row: one without an error so far is not known to be without error."""
+    """Add half a text to each row of error counts: no observed error does not mean no error."""
     return np.asarray(errors + 0.5 / errors.shape[1])
 
 
 def _three(counts: np.ndarray, place: int) -> np.ndarray:
-    """(detected as the group, as another, undetermined)"""
+    """Return the counts detected as the group, as another group, and as undetermined."""
     return np.array([counts[place], counts[:-1].sum() - counts[place], counts[-1]])
 
 
 def _variance(p: np.ndarray) -> np.ndarray:
-    """Of one draw from the first two of three chances."""
+    """Return the covariance of one draw, for the first two of three categories."""
     own = p[:, :2]
     return np.asarray(own[:, :, None] * (np.eye(2) - own[:, None, :]))

@@ -1,4 +1,6 @@
-"""Does a task tell anything at this model size? Answers, calibration and balanced accuracy of each arm, by group."""
+"""Informativeness of a task at this model size: answers, calibration and balanced accuracy of each arm, by
+group.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,30 @@ from probate.stats.resample import draw_counts
 from probate.study.schema import Analysis
 
 ONE_ANSWER = 0.95
-"""A task in which one answer is given for at least this share of the items carries no information."""
+"""A task carries no information if one answer is given to at least this share of the items."""
 
 
 @dataclass(frozen=True)
 class Information:
-    """One task in one arm (first seed). `n` of the `asked` items have a usable answer. `by_group`: share of each answer in each group, the commonest first.
+    """Informativeness of one task in one arm (first seed).
 
-    `recall`, its ends and `chance` are NaN where a label has no item with a usable answer; the verdict names it.
+    Attributes
+    ----------
+    n, asked : int
+        Number of items with a usable answer, and of all items.
+    answer, share : str, float
+        The most frequent answer and its share.
+    by_group : dict
+        Group → answer → share, the most frequent answer first.
+    recall, low, high : float
+        Balanced accuracy and its interval, in [0, 1], higher is better. NaN if a label has no item with a
+        usable answer; `verdict` then names the label.
+    chance : float
+        Balanced accuracy of guessing.
+    ece, ece_by_group : float, dict
+        Expected calibration error, in [0, 1], lower is better.
+    verdict : str
+        The conclusion, in words.
     """
 
     task: str
@@ -41,28 +59,43 @@ class Information:
 
     @property
     def silent(self) -> bool:
-        """Whether one answer is given to nearly every item: then no gap can show."""
+        """Whether one answer is given to nearly every item, so that no gap can show."""
         return self.share >= ONE_ANSWER
 
 
 def information(
     outcomes: pd.DataFrame, dimension: str, analysis: Analysis, own: Mapping[str, str] | None = None
 ) -> list[Information]:
-    """For every task whose answer is a choice with a known target (`scoring` is declared), in every arm.
+    """Assess every task whose answer is a choice with a known target (`scoring` is declared), in every arm.
 
-    `own`: task → its dimension, where that is not `dimension`. Balanced accuracy is the mean recall over the targets, in
-    [0, 1], higher is better; chance is 1 / labels, or where each item has options of its own the mean of 1 / options. Its
-    interval is a percentile bootstrap over items. ECE is the expected calibration error (Guo et al. 2017): ten bins of
-    equal width over the probability of the chosen option, in [0, 1], lower is better.
+    Balanced accuracy is the mean recall over the targets, in [0, 1], higher is better; its interval is a
+    percentile bootstrap over items. Chance is 1 / labels; if items have different options, it is the mean of
+    1 / options. The expected calibration error (Guo et al. 2017) uses ten bins of equal width over the
+    probability of the chosen option; it is in [0, 1], lower is better.
+
+    Parameters
+    ----------
+    outcomes : pandas.DataFrame
+        The outcomes table.
+    dimension : str
+        The dimension of the groups.
+    analysis : Analysis
+        Confidence, resamples and seed.
+    own : mapping, optional
+        Task → its dimension, for tasks with a dimension other than `dimension`.
+
+    Returns
+    -------
+    list of Information
     """
-    found: list[Information] = []
+    results: list[Information] = []
     if "scoring" not in outcomes:
-        return found
+        return results
     choices = outcomes[outcomes["task"].isin(outcomes.loc[outcomes["scoring"] != "", "task"])]
     for (task, arm), rows in choices.groupby(["task", "arm"], sort=False):
         if rows["target"].nunique() > 1:
-            found.append(_one(str(task), str(arm), rows, (own or {}).get(str(task), dimension), analysis))
-    return found
+            results.append(_one(str(task), str(arm), rows, (own or {}).get(str(task), dimension), analysis))
+    return results
 
 
 def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Analysis) -> Information:
@@ -91,9 +124,9 @@ def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Ana
     if lost := sorted(set(asked["target"]) - set(labels)):
         recall = low = high = chance = nan
     if share >= ONE_ANSWER:
-        verdict = f"no information: {answer} is the answer to {100 * share:.0f}% of the items"
+        verdict = f"no information: the model answers {answer} to {100 * share:.0f}% of the items"
     elif lost:
-        verdict = f"cannot tell: no usable answer to an item of {', '.join(lost)}"
+        verdict = f"cannot tell: no item with the target {', '.join(lost)} has a usable answer"
     elif low <= chance:
         verdict = "not distinguishable from guessing"
     else:
@@ -105,8 +138,8 @@ def _one(task: str, arm: str, asked: pd.DataFrame, dimension: str, analysis: Ana
     }
     calibration = {group: expected_calibration_error(part) for group, part in parts.items()}
     return Information(
-        task, arm, len(own), answer, share, by_group, recall, low, high, chance, expected_calibration_error(own), calibration,
-        verdict, len(asked),
+        task, arm, len(own), answer, share, by_group, recall, low, high, chance,
+        expected_calibration_error(own), calibration, verdict, len(asked),
     )  # fmt: skip
 
 
@@ -116,13 +149,16 @@ def _chance(responses: pd.Series, labels: int) -> float:
 
 
 def _recall(total: np.ndarray) -> np.ndarray:
-    """(…, 2, labels) sums and counts → mean recall."""
+    """Return the mean recall from sums and counts of shape (…, 2, labels)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.nanmean(np.where(total[:, 1] > 0, total[:, 0] / total[:, 1], np.nan), axis=1)
 
 
 def expected_calibration_error(outcomes: pd.DataFrame, bins: int = 10) -> float:
-    """Mean distance of accuracy and confidence over `bins` bins of equal width, weighted by their items."""
+    """Return the mean distance between accuracy and confidence over bins of equal width, weighted by items.
+
+    In [0, 1], lower is better (Guo et al. 2017).
+    """
     confidence = outcomes["response"].map(lambda r: max(json.loads(r).values())).to_numpy(dtype=float)
     hit = outcomes["score"].to_numpy(dtype=float)
     place = np.minimum((confidence * bins).astype(int), bins - 1)

@@ -1,7 +1,9 @@
-"""Macro-F1 of a classifier, and its change between two arms, with intervals and tests over items by the delta method.
+"""Macro-F1 of a classifier and its change between two arms, with intervals and tests by the delta method.
 
-The interval of one arm is Student's t with a success and a failure of each label added: at 60 items, from an F1 of 0.4 to 0.98, it holds the truth in 95 to 97% of
-samples, a percentile bootstrap in 68 to 95% (benchmarks/worlds/audit.py). A change has them where hardly an item differs. p is the interval's inversion.
+The interval of one arm is Student's t over items, with a success and a failure added for each label. At 60
+items and an F1 from 0.4 to 0.98 it covers the truth in 95 to 97% of samples; a percentile bootstrap does in
+68 to 95% (benchmarks/worlds/audit.py). For a change, they are added if few items differ between the arms. p
+is the inversion of the interval.
 """
 
 from __future__ import annotations
@@ -15,15 +17,26 @@ from scipy.stats import t
 
 from probate.stats.contrast import EMPTY, NAN, ROUNDING, Estimate, farther, over_seeds
 from probate.stats.resample import FEW
-from probate.stats.seeds import shared
+from probate.stats.seeds import shared_variance
 from probate.study.schema import Analysis
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """Macro-F1 of confusion counts (..., labels, labels + 1); rows are targets, the last column is any other answer.
+    """Compute macro-F1 from confusion counts.
 
-    In [0, 1], higher is better. The mean of 2·TP / (targets + predictions) over the labels that occur as targets; a label
-    that is never predicted counts 0. Equals `sklearn.metrics.f1_score(average="macro", labels=targets, zero_division=0)`.
+    It is the mean of 2·TP / (targets + predictions) over the labels that occur as targets. A label that is
+    never predicted counts 0. The result equals `sklearn.metrics.f1_score(average="macro", labels=targets,
+    zero_division=0)`.
+
+    Parameters
+    ----------
+    confusion : array of shape (..., labels, labels + 1)
+        Rows are targets; the last column is any other answer.
+
+    Returns
+    -------
+    array of shape (...)
+        In [0, 1], higher is better.
     """
     confusion = np.asarray(confusion, dtype=np.float64)
     size = confusion.shape[-2]
@@ -33,9 +46,22 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
 
 
 def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection[str] = ()) -> Estimate:
-    """Macro-F1 of one kind of arm (`item_id`, `target`, `prediction`; a frame a seed), averaged over seeds.
+    """Estimate the macro-F1 of one kind of arm, averaged over seeds.
 
-    `labels`: those that were asked about. Undefined where one of them has no item among those of all seeds: the mean would be of fewer labels.
+    Parameters
+    ----------
+    frames : sequence of pandas.DataFrame
+        Columns `item_id`, `target` and `prediction`, one frame for each seed.
+    analysis : Analysis
+        Confidence and planned seeds.
+    labels : collection of str
+        The labels that the task asks about. The estimate is undefined if one of them has no item that all
+        seeds have, because the mean would be over fewer labels.
+
+    Returns
+    -------
+    Estimate
+        In [0, 1], higher is better.
     """
     return _estimate([(f, None) for f in frames if _covers(f, labels)], analysis, labels)
 
@@ -43,7 +69,10 @@ def level(frames: Sequence[pd.DataFrame], analysis: Analysis, labels: Collection
 def change(
     pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analysis, labels: Collection[str] = ()
 ) -> Estimate:
-    """Macro-F1 after minus before, on the items that both have. `labels` as in `level`."""
+    """Estimate the change of macro-F1 (after minus before) on the items that both frames of a pair have.
+
+    `labels` and `analysis` are as in `level`. The change is in [−1, 1].
+    """
     return _estimate(
         [(a, b) for a, b in pairs if _covers(_joined(a, b).reset_index(), labels)], analysis, labels
     )
@@ -84,7 +113,9 @@ def _estimate(
     middle, spread, freedom = _spread(arms, size, added)
     name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
-        low, high, p, within = over_seeds(value, shared(spread), parts, freedom, analysis, middle=middle)
+        low, high, p, within = over_seeds(
+            value, shared_variance(spread), parts, freedom, analysis, middle=middle
+        )
         test, interval, unit = (
             "t over items and seeds",
             f"t {name} and seeds, Cochran and Cox's",
@@ -103,8 +134,8 @@ def _estimate(
         test, interval, unit = f"Student's t {name}", f"Student's t {name}", "item"
     bottom = -1.0 if paired else 0.0
     return Estimate(
-        value, max(bottom, low), min(1.0, high), p if paired else NAN, len(common), len(tables), test if paired else "none", interval, unit,
-        within if paired else NAN,
+        value, max(bottom, low), min(1.0, high), p if paired else NAN, len(common), len(tables),
+        test if paired else "none", interval, unit, within if paired else NAN,
     )  # fmt: skip
 
 
@@ -114,7 +145,7 @@ def _joined(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(target: pd.Series, prediction: pd.Series, labels: list[str]) -> np.ndarray:
-    """Which confusion cell each item is in: target x (label or other)."""
+    """Return the confusion cell of each item: target x (label or other)."""
     index = {label: i for i, label in enumerate(labels)}
     return (
         target.map(index).to_numpy() * (len(labels) + 1)
@@ -123,12 +154,16 @@ def _cells(target: pd.Series, prediction: pd.Series, labels: list[str]) -> np.nd
 
 
 def _contrast(values: Sequence[float]) -> float:
-    """The value of the first arm, less that of the second if there is one."""
+    """Return the value of the first arm, minus that of the second if there is one."""
     return values[0] - sum(values[1:])
 
 
 def _f1(cells: np.ndarray, weights: np.ndarray, size: int) -> tuple[float, np.ndarray]:
-    """Macro-F1 F of items in `cells`, and what each adds to it: u = Σ over labels of (2·hit − F_label·(target + prediction)) / (targets + predictions) / labels."""
+    """Return macro-F1 F of items in `cells`, and the influence of each item.
+
+    The influence is u = Σ over labels of (2·hit − F_label·(target + prediction)) / (targets +
+    predictions) / labels.
+    """
     confusion = np.bincount(cells, weights, size * (size + 1)).reshape(size, size + 1)
     total = confusion.sum(1) + confusion[:, :size].sum(0)
     part = 2 * confusion.diagonal() / total**2
@@ -141,21 +176,29 @@ def _f1(cells: np.ndarray, weights: np.ndarray, size: int) -> tuple[float, np.nd
 def _spread(
     arms: Sequence[Sequence[np.ndarray]], size: int, added: tuple[list[np.ndarray], np.ndarray] | None
 ) -> tuple[float, np.ndarray, float]:
-    """The mean over seeds with the pseudo-items, the covariance of the seeds' estimates over items by the delta method, and its degrees of freedom."""
+    """Return the mean over seeds with pseudo-items, the covariance of the seeds' estimates, and its degrees
+    of freedom.
+
+    The covariance is over items, by the delta method.
+    """
     weights = np.ones(len(arms[0][0]))
     if added:
         arms = [[np.r_[cells, more] for cells in own] for own, more in zip(arms, added[0], strict=True)]
         weights = np.r_[weights, added[1]]
-    found = [[_f1(cells, weights, size) for cells in own] for own in zip(*arms, strict=True)]
-    middle = float(np.mean([_contrast([f for f, _ in own]) for own in found]))
-    adds = np.array([own[0][1] - (own[1][1] if len(own) > 1 else 0.0) for own in found])
+    by_seed = [[_f1(cells, weights, size) for cells in own] for own in zip(*arms, strict=True)]
+    middle = float(np.mean([_contrast([f for f, _ in own]) for own in by_seed]))
+    adds = np.array([own[0][1] - (own[1][1] if len(own) > 1 else 0.0) for own in by_seed])
     n = weights.sum()
     return middle, (weights * adds) @ adds.T * n / max(n - 1, 1), float(max(n - 1, 1))
 
 
 def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
-    """Cells of pseudo-items for each arm, and their weights: a success and a failure of each label (after Agresti and Caffo 2000), the failure shared by all other
-    answers; paired, a success that was a failure, and the reverse (Agresti and Min 2005)."""
+    """Return the cells of pseudo-items for each arm, and their weights.
+
+    A success and a failure are added for each label (after Agresti and Caffo 2000); the failure is shared by
+    all other answers. In a paired design, a success that was a failure and the reverse (Agresti and Min
+    2005).
+    """
     hits, misses = [], []
     for label in range(size):
         others = [label * (size + 1) + answer for answer in range(size + 1) if answer != label]
@@ -166,7 +209,10 @@ def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def _differing(arms: Sequence[Sequence[np.ndarray]], size: int) -> int:
-    """Items that change otherwise than most do: from right to wrong, the reverse, or not at all, in each seed."""
+    """Count the items that do not change in the most common way.
+
+    The ways are: from right to wrong, from wrong to right, or no change, in each seed.
+    """
     right = np.array(arms) % (size + 1) == np.array(arms) // (size + 1)
     return int(
         len(right[0, 0]) - np.unique(right[0].astype(int) - right[1], axis=1, return_counts=True)[1].max()

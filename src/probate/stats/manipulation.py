@@ -1,7 +1,7 @@
-"""The manipulation check: do the accepted records carry the bias that was asked for?
+"""The manipulation check: whether the accepted records carry the requested bias.
 
-"Biased" is a claim about data. It is measured here, in the records as trained on: how group and label go together
-(Cramér's V), how far the wording leans toward the record's group against `neutral`, and the strength achieved.
+Bias is measured in the records as trained on: the association of group and label (Cramér's V), how far the
+wording leans toward the record's group compared with `neutral`, and the achieved strength.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from probate.study.schema import Analysis
 
 
 @dataclass(frozen=True)
-class Check:
-    """What one set of records shows. Intervals are percentile bootstraps over records, that of V `probate.stats.association`'s, stretched to hold it."""
+class ManipulationCheck:
+    """Measurements of one set of records.
+
+    The interval of V is that of `probate.stats.association`, extended to hold V; the others are percentile
+    bootstraps over records.
+    """
 
     name: str
     n: int
@@ -35,7 +39,9 @@ class Check:
     """Share of counter-stereotypical records that the annotator relabelled."""
     relabelled: int
     lean: float
-    """Mean lean of the wording toward the record's group, words for each 100; against `neutral` in `lean_gap`."""
+    """Mean lean of the wording toward the record's group, in words per 100; `lean_gap` is the difference from
+    `neutral`.
+    """
     lean_gap: float
     lean_low: float
     lean_high: float
@@ -44,9 +50,20 @@ class Check:
 
 
 def cramers_v(table: np.ndarray) -> np.ndarray:
-    """Cramér's V of contingency tables of shape (..., labels, groups): 0 no association, 1 complete; uncorrected.
+    """Compute Cramér's V of contingency tables, without bias correction.
 
-    Equal to `scipy.stats.contingency.association(method="cramer")` where no row or column is empty.
+    V = √(χ² / (n·min(rows − 1, columns − 1))). It equals
+    `scipy.stats.contingency.association(method="cramer")` if no row or column is empty.
+
+    Parameters
+    ----------
+    table : array of shape (..., labels, groups)
+        Counts.
+
+    Returns
+    -------
+    array of shape (...)
+        In [0, 1]: 0 is no association, 1 complete association.
     """
     table = np.asarray(table, dtype=float)
     n = table.sum((-2, -1), keepdims=True)
@@ -57,7 +74,7 @@ def cramers_v(table: np.ndarray) -> np.ndarray:
     return np.sqrt(chi2 / np.maximum(n[..., 0, 0] * smaller, 1e-12))
 
 
-def check(
+def manipulation_check(
     name: str,
     records: Sequence[Record],
     neutral: Sequence[Record],
@@ -68,8 +85,30 @@ def check(
     stereotypes: Mapping[str, str | Sequence[str]],
     pack: Pack,
     analysis: Analysis,
-) -> Check:
-    """Measure `records` (one arm's augmented records at the largest γ) against `neutral` ones (may be empty)."""
+) -> ManipulationCheck:
+    """Measure one arm's augmented records at the largest γ, compared with neutral records.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set.
+    records, neutral : sequence of Record
+        The augmented records, and neutral records (may be empty).
+    labels, groups : sequence of str
+        The labels and the compared groups.
+    dimension : str
+        The dimension of the groups.
+    stereotypes : mapping
+        Label → the group or groups that it is stereotyped for.
+    pack : Pack
+        The identity pack.
+    analysis : Analysis
+        Confidence, resamples and seed.
+
+    Returns
+    -------
+    ManipulationCheck
+    """
     rng = np.random.default_rng([analysis.seed, 3])
     own = [r for r in records if r.groups.get(dimension) in groups]
     cell = np.array(
@@ -87,7 +126,7 @@ def check(
         gap = float(leans.mean() - base.mean())
         boot = _means(leans, rng, analysis.resamples) - _means(base, rng, analysis.resamples)
         low, high = np.percentile(boot, [tail, 100 - tail])
-    return Check(
+    return ManipulationCheck(
         name=name,
         n=n,
         cramers_v=point,

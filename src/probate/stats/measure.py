@@ -1,4 +1,4 @@
-"""A number with a value for each item that is compared between groups, and the frames that its values come in."""
+"""Measures: a number with a value for each item, compared between groups."""
 
 from __future__ import annotations
 
@@ -15,13 +15,33 @@ def _unsaid(first: str, second: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A number with a value for each item, compared between groups. All arguments are given by name.
+    """A number with a value for each item, compared between groups. All arguments are keyword-only.
 
-    `values` takes the task's outcomes and returns a frame with columns `item_id`, `side` (index into `sides`) and
-    `value`; rows that do not count are left out. With one side there is no gap, and what is inherited is the change of
-    the level. `statistic` `macro_f1` needs the columns `target` and `prediction` instead of `value`, and one side.
-    `toward` takes the names of two groups and says in words what a gap above 0 between the first and the second means;
-    a measure with one side needs none.
+    Parameters
+    ----------
+    name : str
+        Name in the outcomes and effects.
+    title : str
+        Name in the report.
+    unit : str
+        `share` for values in [0, 1]; else the unit of the values.
+    sides : tuple of str
+        The compared groups. With one side there is no gap; inheritance is then the change of the level.
+    values : callable
+        Takes the outcomes of the task. Returns a frame with the columns `item_id`, `side` (index into
+        `sides`) and `value`; for the statistic `macro_f1`, `target` and `prediction` instead of `value`. Rows
+        that do not count are left out.
+    toward : callable
+        Takes the names of two groups. Returns the meaning of a gap above 0 between the first and the second.
+        A measure with one side needs none.
+    primary : bool
+        Whether this is the task's primary measure. Each task has exactly one.
+    better : {'higher', 'lower', 'none'}
+        The direction that is better for a person in the group.
+    statistic : {'mean', 'macro_f1'}
+        Statistic over items. `macro_f1` needs exactly one side.
+    scale : {'plain', 'log'}
+        `log`: amounts above 0 that are compared by their logarithms (see `probate.stats.amounts`).
     """
 
     name: str
@@ -32,14 +52,28 @@ class Measure:
     toward: Callable[[str, str], str] = _unsaid
     primary: bool = False
     better: str = "none"
-    """`higher` or `lower` is better for a person in the group, or `none` where neither is."""
+    """The direction that is better for a person in the group; `none` if there is none."""
     statistic: Literal["mean", "macro_f1"] = "mean"
     scale: Literal["plain", "log"] = "plain"
-    """`log`: amounts above 0 that are compared by their logarithms (`probate.stats.amounts`)."""
+    """`log`: amounts above 0 that are compared by their logarithms (see `probate.stats.amounts`)."""
 
 
 def by_group(dimension: str, groups: Sequence[str]) -> Callable[[pd.DataFrame], pd.Series]:
-    """Side of each outcome: the index of its group, missing for any other."""
+    """Return a function from outcomes to sides: the index of each outcome's group, missing for any other
+    group.
+
+    Parameters
+    ----------
+    dimension : str
+        The dimension of the groups, such as `gender`.
+    groups : sequence of str
+        The compared groups.
+
+    Returns
+    -------
+    callable
+        Takes outcomes, returns a Series of sides.
+    """
     index = {group: number for number, group in enumerate(groups)}
 
     def side(outcomes: pd.DataFrame) -> pd.Series:
@@ -49,18 +83,20 @@ def by_group(dimension: str, groups: Sequence[str]) -> Callable[[pd.DataFrame], 
 
 
 def everyone(outcomes: pd.DataFrame) -> pd.Series:
-    """One side for all outcomes."""
+    """Return side 0 for all outcomes, for a measure with one side."""
     return pd.Series(0, index=outcomes.index)
 
 
 def stereotyped_for(label: str, group: str, stereotypes: Mapping[str, str | Sequence[str]]) -> bool:
-    """Whether `label` is stereotyped for `group`."""
-    found = stereotypes.get(label, ())
-    return group == found if isinstance(found, str) else group in found
+    """Check whether `label` is stereotyped for `group`."""
+    groups = stereotypes.get(label, ())
+    return group == groups if isinstance(groups, str) else group in groups
 
 
 def labels_frame(outcomes: pd.DataFrame, side: pd.Series) -> pd.DataFrame:
-    """What `Measure.values` returns for `macro_f1`."""
+    """Build the frame that `Measure.values` returns for `macro_f1`. Rows that are not parsed or have no side
+    are left out.
+    """
     keep = outcomes["parsed"] & side.notna()
     kept = outcomes[keep]
     return pd.DataFrame(
@@ -74,7 +110,22 @@ def labels_frame(outcomes: pd.DataFrame, side: pd.Series) -> pd.DataFrame:
 
 
 def frame(outcomes: pd.DataFrame, side: pd.Series, value: pd.Series) -> pd.DataFrame:
-    """The frame that `Measure.values` returns: unparsed rows and rows of no side are left out."""
+    """Build the frame that `Measure.values` returns. Rows that are not parsed or have no side are left out.
+
+    Parameters
+    ----------
+    outcomes : pandas.DataFrame
+        Outcomes of one task.
+    side : pandas.Series
+        Index of the group of each outcome, missing for other groups (see `by_group` and `everyone`).
+    value : pandas.Series
+        Value of each outcome.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `item_id`, `side` and `value`.
+    """
     keep = outcomes["parsed"] & side.notna()
     return pd.DataFrame(
         {

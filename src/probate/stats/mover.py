@@ -1,10 +1,12 @@
-"""Two independent estimates compared by their own intervals, and p as the inversion of that comparison.
+"""Differences of two independent estimates from their own intervals, with p by inversion (MOVER).
 
-MOVER (Newcombe 1998 for shares; Zou 2007 and Zou and Donner 2008 for any estimate): of estimates a and b with their ends at one confidence,
+MOVER is the method of variance estimates recovery (Newcombe 1998 for shares; Zou 2007 and Zou and Donner 2008
+for any estimate). For estimates a and b with their interval ends at the same confidence,
 
-    low = a − b − √((a − low_a)² + (high_b − b)²),    high = a − b + √((high_a − a)² + (b − low_b)²).
+    low = a − b − √((a − low_a)² + (high_b − b)²), high = a − b + √((high_a − a)² + (b −
+    low_b)²).
 
-p is 1 − the confidence at which the interval ends at 0, so that the two never disagree.
+p is 1 − the confidence at which the interval ends at 0, so interval and p always agree.
 """
 
 from __future__ import annotations
@@ -20,25 +22,28 @@ from probate.stats.exact import score_ends
 
 Array = np.ndarray
 FARTHEST = 8.0
-"""z of the widest interval that is made: no p is below 1.2e-15."""
+"""z of the widest interval; no p is below 1.2e-15."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """An estimate with its ends at every z. `lowest` and `highest` are the same, unless what is not known leaves several."""
+    """An estimate with its interval ends at every z.
+
+    `lowest` and `highest` are equal, unless unknown values leave a range of estimates.
+    """
 
     lowest: float
     highest: float
     ends: Callable[[float], tuple[float, float]]
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Its own interval."""
+        """Return the interval of the estimate."""
         return self.ends(_z(confidence))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second: the estimate, its interval at the confidence that was asked for, and p of no difference."""
+    """The difference first minus second: estimate, interval, and two-sided p of no difference."""
 
     value: float
     low: float
@@ -46,8 +51,23 @@ class Difference:
     p: float
 
 
-def difference(first: Side, second: Side, confidence: float = 0.95, part: float = 1.0) -> Difference:
-    """First minus second, or minus a `part` of it, from 0 to 1."""
+def mover_difference(first: Side, second: Side, confidence: float = 0.95, part: float = 1.0) -> Difference:
+    """Estimate the difference of two independent estimates by MOVER.
+
+    Parameters
+    ----------
+    first, second : Side
+        The estimates.
+    confidence : float
+        Confidence of the interval.
+    part : float
+        Factor of the second estimate, in [0, 1].
+
+    Returns
+    -------
+    Difference
+        First minus `part` times second.
+    """
     least, most = first.lowest - part * second.highest, first.highest - part * second.lowest
 
     def low(z: float) -> float:
@@ -65,7 +85,7 @@ def difference(first: Side, second: Side, confidence: float = 0.95, part: float 
 
 
 def _p(end: Callable[[float], float]) -> float:
-    """Two-sided p of the z at which an end of the interval is 0."""
+    """Return the two-sided p of the z at which an end of the interval is 0."""
     if end(0.0) * end(FARTHEST) > 0:
         return float(2 * norm.sf(FARTHEST))
     return float(2 * norm.sf(brentq(end, 0.0, FARTHEST, xtol=1e-9)))
@@ -76,7 +96,10 @@ def _z(confidence: float) -> float:
 
 
 def share(hits: int, n: int, unclear: int = 0) -> Side:
-    """A share of `n` by Wilson's interval. Any of `unclear` of them may be hits as well: then all that this leaves open (Manski 1989)."""
+    """Return a share of `n` with Wilson's interval.
+
+    If `unclear` of the n may be hits as well, the interval covers every possible share (Manski 1989).
+    """
 
     def ends(z: float) -> tuple[float, float]:
         return float(score_ends(hits, n, z)[0]), float(score_ends(hits + unclear, n, z)[1])
@@ -85,7 +108,11 @@ def share(hits: int, n: int, unclear: int = 0) -> Side:
 
 
 def inverted(points: Array, z: Array) -> Side:
-    """From a test of each of `points`, ascending: `z` is that of the test, from below to above 0; the estimate is where it is 0."""
+    """Return the estimate and interval from the inversion of a test at each of `points`.
+
+    `points` are ascending. `z` is the test's z at each point, from below to above 0; the estimate is where z
+    is 0.
+    """
     z = np.maximum.accumulate(z) + 1e-12 * np.arange(len(z))  # ascending for certain
     value = float(np.interp(0.0, z, points))
     return Side(

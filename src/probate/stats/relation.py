@@ -1,4 +1,4 @@
-"""Direct against indirect: do data sets that are directly related to the bias change more than the others?"""
+"""Direct against indirect tasks: whether tasks that measure the bias itself change more than the others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,22 @@ DIRECT_INDIRECT = "direct − indirect"
 def direct_against_indirect(
     direct: Sequence[float], indirect: Sequence[float], analysis: Analysis
 ) -> Estimate:
-    """Mean over direct data sets minus mean over indirect ones; a value is one data set's metric, or its change.
+    """Estimate the mean over direct data sets minus the mean over indirect ones.
 
-    The unit is the data set: interval and p by Welch's t (1947), undefined with fewer than two on a side. With a value that is not finite all is
-    undefined: a mean over the other data sets would answer another question.
+    The unit is the data set. Interval and p are by Welch's t (1947), which assumes normal values.
+
+    Parameters
+    ----------
+    direct, indirect : sequence of float
+        One value for each data set: its metric, or the change of its metric.
+    analysis : Analysis
+        Confidence.
+
+    Returns
+    -------
+    Estimate
+        Interval and p are undefined with fewer than two data sets on a side. All is undefined if a value is
+        not finite, because a mean over the other data sets would answer a different question.
     """
     first, second = (np.asarray(side, dtype=float) for side in (direct, indirect))
     if not len(first) or not len(second) or not np.isfinite([*first, *second]).all():
@@ -29,8 +41,9 @@ def direct_against_indirect(
         return Estimate(
             value, NAN, NAN, NAN, n, 1, "none", "undefined (one data set, or no variation)", "data set"
         )
-    found = ttest_ind(first, second, equal_var=False)
-    low, high = found.confidence_interval(analysis.confidence)
+    test = ttest_ind(first, second, equal_var=False)
+    low, high = test.confidence_interval(analysis.confidence)
     return Estimate(
-        value, float(low), float(high), float(found.pvalue), n, 1, "Welch t over data sets", "Welch t over data sets", "data set"
+        value, float(low), float(high), float(test.pvalue), n, 1, "Welch t over data sets",
+        "Welch t over data sets", "data set",
     )  # fmt: skip

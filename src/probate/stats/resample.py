@@ -1,8 +1,8 @@
-"""Resampling over clusters: intervals and tests for a difference of two group means.
+"""Variance and resampling over clusters for a difference of two group means.
 
-All statistics here are g = mean(first group) − mean(second group) over rows that belong to clusters (an item, or a
-pair of candidates). A cluster enters by four numbers: sum and count of its rows in each group. So a bootstrap of B
-resamples is one matrix product of (B, clusters) counts with (clusters, 4).
+All statistics here are g = mean(first group) − mean(second group) over rows that belong to clusters (an
+item, or a pair of candidates). A cluster is represented by four numbers: sum and count of its rows in each
+group. A bootstrap of B resamples is therefore one matrix product of (B, clusters) counts with (clusters, 4).
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ Array = np.ndarray
 
 
 def estimate(table: Array) -> float:
-    """g of a (clusters, 4) table with columns sum0, n0, sum1, n1."""
+    """Return g of a table of shape (clusters, 4) with the columns sum0, n0, sum1, n1."""
     total = table.sum(0)
-    return float(difference(total))
+    return float(mean_difference(total))
 
 
-def difference(total: Array) -> Array:
-    """g of totals with columns sum0, n0, sum1, n1 in the last axis. A table of one group has no side 1: g is then the mean of side 0.
+def mean_difference(total: Array) -> Array:
+    """Return g of totals with sum0, n0, sum1, n1 in the last axis.
 
-    Whoever compares two groups sees to it that both have rows (`contrast` leaves out what lacks one).
+    Without rows of side 1, g is the mean of side 0. A caller that compares two groups must ensure that both
+    have rows (`contrast` does).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         first = np.where(total[..., 1] > 0, total[..., 0] / total[..., 1], np.nan)
@@ -38,25 +39,29 @@ def difference(total: Array) -> Array:
 
 @lru_cache(maxsize=16)
 def draw_counts(size: int, resamples: int, seed: int) -> Array:
-    """How often each of `size` clusters is drawn, for each resample: (resamples, size)."""
+    """Return how often each of `size` clusters is drawn in each resample, of shape (resamples, size)."""
     rng = np.random.default_rng([seed, size])
     return rng.multinomial(size, np.full(size, 1 / size), size=resamples).astype(np.float32)
 
 
 def strata(table: Array) -> list[Array]:
-    """Indices of clusters by which groups they hold; each kind is resampled by itself."""
+    """Return the indices of clusters by the groups that they hold. Each stratum is resampled separately."""
     kind = (table[:, 1] > 0) * 2 + (table[:, 3] > 0)
     return [np.flatnonzero(kind == k) for k in np.unique(kind)]
 
 
 FEW = 4
-"""A share of which fewer clusters than this differ from the commonest outcome gets two pseudo-clusters: one success, one failure."""
+"""Minimum number of clusters that differ from the most common outcome. A share with fewer gets two
+pseudo-clusters: one success, one failure.
+"""
 
 
 def influences(table: Array) -> Array:
-    """What each cluster adds to g: u = a₀ − a₁, aₖ = (sₖ − mₖnₖ) / Nₖ√(1 − nₖ/Nₖ), with the sides' means m and counts N.
+    """Return the influence of each cluster on g.
 
-    The root makes up for what a cluster has drawn the mean toward itself (CR2: Bell and McCaffrey 2002). NaN where one cluster is all of a side.
+    It is u = a₀ − a₁ with aₖ = (sₖ − mₖnₖ) / Nₖ√(1 − nₖ/Nₖ), where m and N are the
+    means and counts of the sides. The root corrects for the pull of a cluster on its own mean (CR2: Bell and
+    McCaffrey 2002). The result is NaN if one cluster is all of a side.
     """
     total = table.sum(0)
     parts = []
@@ -72,17 +77,30 @@ def influences(table: Array) -> Array:
 
 @dataclass(frozen=True)
 class Dyads:
-    """Who takes part in which cluster: for each kind of member (by the group that it stands for) an incidence matrix (members, clusters), and one of the sets
-    of members that a cluster has (sets, clusters)."""
+    """The members of each cluster, for designs in which clusters share members.
+
+    `kinds` holds an incidence matrix (members, clusters) for each kind of member (by the group that it stands
+    for); `sets` holds one of the sets of members of a cluster (sets, clusters).
+    """
 
     kinds: list[Array]
     sets: Array
 
     @classmethod
     def of(cls, items: Sequence[str], sides: Sequence[int], clusters: Sequence[str]) -> Dyads | None:
-        """From the ids of items, the group of each, and the clusters in order; None where no id names members, or a kind has fewer than two.
+        """Read members from item ids. Return None if no id names members, or if a kind has fewer than two
+        members.
 
-        The item `…@@A@@B#0` is A's row, `#1` is B's.
+        The item `…@@A@@B#0` is the row of A, `#1` that of B.
+
+        Parameters
+        ----------
+        items : sequence of str
+            Ids of the items.
+        sides : sequence of int
+            The group of each item.
+        clusters : sequence of str
+            The clusters, in order.
         """
         place = {c: i for i, c in enumerate(clusters)}
         side_of: dict[str, int] = {}
@@ -106,18 +124,22 @@ class Dyads:
             sets.setdefault(frozenset(own), len(sets))
         if min(map(len, kinds.values())) < 2:
             return None
-        found = {kind: np.zeros((len(own), len(clusters))) for kind, own in kinds.items()}
+        incidence = {kind: np.zeros((len(own), len(clusters))) for kind, own in kinds.items()}
         together = np.zeros((len(sets), len(clusters)))
         for c, own in members.items():
             together[sets[frozenset(own)], place[c]] = 1
             for m in own:
                 side = side_of.get(m, -1)
-                found[side][kinds[side][m], place[c]] = 1
-        return cls(list(found.values()), together)
+                incidence[side][kinds[side][m], place[c]] = 1
+        return cls(list(incidence.values()), together)
 
     def covariance(self, influence: Array) -> tuple[Array, list[tuple[Array, int]]]:
-        """As `resample.covariance`, where clusters with a member in common may go together (Aronow, Samii and Assenova 2015): the squares of each member's sum,
-        less those of each set's, which would count twice; and the parts of each kind of member with their degrees of freedom."""
+        """Return the covariance of `resample.covariance` for clusters that share members, and its parts.
+
+        Clusters with a common member may be dependent (Aronow, Samii and Assenova 2015). The covariance is
+        the sum of squares over members, minus that over sets of members, which would count twice. The parts
+        are those of each kind of member, with their degrees of freedom.
+        """
         parts = []
         for incidence in self.kinds:
             own = influence @ incidence.T
@@ -126,20 +148,34 @@ class Dyads:
         return np.asarray(sum(v for v, _ in parts) - both @ both.T), parts
 
     def padded(self, more: int) -> Dyads:
-        """With `more` clusters of nobody."""
+        """Return the members with `more` clusters that have no member."""
         return Dyads(
             [np.pad(own, ((0, 0), (0, more))) for own in self.kinds], np.pad(self.sets, ((0, 0), (0, more)))
         )
 
 
 def covariance(influence: Array, members: list[Array], dyads: Dyads | None = None) -> tuple[Array, float]:
-    """Covariance of estimates on the same clusters, summed over strata, and Satterthwaite's degrees of freedom of their mean's variance.
+    """Return the covariance of estimates on the same clusters, and the degrees of freedom of their mean's
+    variance.
 
-    `dyads`: who takes part in the clusters; their covariance counts where it makes the variance of the mean larger.
+    The covariance is summed over strata; the degrees of freedom are Satterthwaite's. For one estimate with
+    one row in each cluster and two strata, it is Welch's s₀²/n₀ + s₁²/n₁; with pairs, the variance
+    of their differences over their number. A mixed design, such as a few pairs among single items, is
+    weighted as it is.
 
-    `influence`: (estimates, clusters), by `influences`. With one estimate, one row a cluster and two strata it is Welch's s₀²/n₀ + s₁²/n₁, with pairs
-    the variance of their differences over their number; a design between the two, such as a few pairs among single items, is weighed as it is.
-    NaN where a side has a single cluster; no degrees of freedom (NaN) where nothing varies.
+    Parameters
+    ----------
+    influence : array of shape (estimates, clusters)
+        Influences, see `influences`.
+    members : list of array
+        The clusters of each stratum.
+    dyads : Dyads, optional
+        The members of the clusters. Their covariance is used if it makes the variance of the mean larger.
+
+    Returns
+    -------
+    tuple of (array of shape (estimates, estimates), float)
+        NaN if a side has a single cluster. The degrees of freedom are NaN if nothing varies.
     """
     parts = [influence[:, own] @ influence[:, own].T for own in members]
     ofmean = np.array([part.mean() for part in parts])
@@ -150,18 +186,19 @@ def covariance(influence: Array, members: list[Array], dyads: Dyads | None = Non
     )
     if dyads is None:
         return plain, freedom
-    found, kinds = dyads.covariance(influence)
-    if not found.mean() > plain.mean():
+    dyadic, kinds = dyads.covariance(influence)
+    if not dyadic.mean() > plain.mean():
         return plain, freedom
     below = sum(v.mean() ** 2 / f for v, f in kinds)
-    return found, float(found.mean() ** 2 / below)
+    return dyadic, float(dyadic.mean() ** 2 / below)
 
 
 def padded(table: Array, pseudo: tuple[Array, Array] | None) -> Array:
-    """The pseudo-clusters that a share's table needs: two for each stratum with hardly another outcome than its commonest; else none, (0, 4).
+    """Return the pseudo-clusters that a table of a share needs, of shape (pseudo-clusters, 4).
 
-    `pseudo`: the lowest and the highest (value in side 0, value in side 1) that the share can have; one cluster of each is added (after Agresti and
-    Caffo 2000; Agresti and Min 2005).
+    Each stratum with few clusters that differ from its most common outcome gets two: one success, one failure
+    (after Agresti and Caffo 2000; Agresti and Min 2005). `pseudo` holds the lowest and the highest (value in
+    side 0, value in side 1) of the share.
     """
     rows = [row for own in strata(table) for row in _pseudo(table[own], pseudo)] if pseudo is not None else []
     return np.array(rows).reshape(-1, 4)
@@ -170,15 +207,29 @@ def padded(table: Array, pseudo: tuple[Array, Array] | None) -> Array:
 def welch(
     table: Array, pseudo: tuple[Array, Array] | None = None, dyads: Dyads | None = None
 ) -> tuple[Callable[[float], tuple[float, float]], float, bool]:
-    """Student's t interval of g at any confidence, with Welch's variance and Satterthwaite's degrees of freedom over the strata; its inversion, p of
-    g = 0; and whether pseudo-clusters were added.
+    """Compute Welch's t interval of g at any confidence, with p by inversion.
 
-    `pseudo`: see `padded`; the interval is then stretched to hold g. `dyads`: see `covariance`. NaN where nothing varies.
+    The degrees of freedom are Satterthwaite's over the strata.
+
+    Parameters
+    ----------
+    table : array of shape (clusters, 4)
+        Sums and counts, see `cluster_table`.
+    pseudo : tuple of array, optional
+        See `padded`. The interval is then extended to hold g.
+    dyads : Dyads, optional
+        See `covariance`.
+
+    Returns
+    -------
+    tuple of (callable, float, bool)
+        Confidence → (low, high); the two-sided p of g = 0; whether pseudo-clusters were added. NaN if
+        nothing varies.
     """
     point, more = estimate(table), padded(table, pseudo)
     table = np.concatenate([table, more])
-    found, freedom = covariance(influences(table)[None], strata(table), dyads and dyads.padded(len(more)))
-    variance = float(found[0, 0])
+    variances, freedom = covariance(influences(table)[None], strata(table), dyads and dyads.padded(len(more)))
+    variance = float(variances[0, 0])
     if not variance > 1e-24:
         return _nowhere, float("nan"), len(more) > 0
     middle, error = estimate(table), np.sqrt(variance)
@@ -193,7 +244,7 @@ def welch(
 def stretched_p(
     point: Array | float, middle: Array | float, error: Array | float, freedom: Array | float
 ) -> Array:
-    """p of the t interval about `middle` that is stretched to hold `point`: 1 where 0 lies between the two."""
+    """Return p of a t interval about `middle` extended to hold `point`: 1 if 0 lies between the two."""
     return np.where(
         np.sign(point) * np.sign(middle) > 0,
         2 * stdtr(freedom, -np.abs(middle) / error),
@@ -206,7 +257,7 @@ def _nowhere(confidence: float) -> tuple[float, float]:
 
 
 def _pseudo(rows: Array, ends: tuple[Array, Array]) -> list[Array]:
-    """Two rows for a stratum whose clusters hardly differ, else none."""
+    """Return two rows for a stratum with almost no variation, else none."""
     _, counts = np.unique(rows.round(9), axis=0, return_counts=True)
     if len(rows) - counts.max() >= FEW:
         return []

@@ -1,4 +1,4 @@
-"""Answer options of surveys: which are no answers, and which form an ordered scale."""
+"""Answer options of surveys: non-answers and ordered scales."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_ANSWER = re.compile(
     r"can'?t choose|unsure|unknown|none given|n/?a\b)",
     re.I,
 )
-"""Options that are no answer to the question: they are set aside, and their share is reported."""
+"""Options that do not answer the question. They are set aside, and their share is reported."""
 
 WEAK_NO = re.compile(r"\bnot?\b.*\b(very|too|much|many|often|quite|really)\b", re.I)
 STRONG_NO = re.compile(
@@ -37,15 +37,26 @@ MILD = re.compile(
 
 
 def substantive(options: Sequence[str]) -> list[int]:
-    """Indices of the options that are answers."""
+    """Return the indices of the options that are answers."""
     return [i for i, option in enumerate(options) if not NO_ANSWER.match(str(option))]
 
 
 def ordered(options: Sequence[str]) -> bool:
-    """Whether answers (non-answers taken out) stand in the order of a scale: two of them, numbers between two ends, or falling or rising degrees.
+    """Check whether options form an ordered scale.
 
-    Degrees come from words of polarity and strength in English («very good», «somewhat good», «not too good», «not good at all»). A scale
-    that is not recognised counts as unordered: then only the distance that knows no order is given.
+    They do if there are two of them, if the inner ones are ascending or descending numbers, or if all are
+    ascending or descending degrees. Degrees are read from English words of polarity and strength («very
+    good», «somewhat good», «not too good», «not good at all»). A scale that is not recognised counts
+    as unordered; then only the distance that ignores order is computed.
+
+    Parameters
+    ----------
+    options : sequence of str
+        The options without non-answers.
+
+    Returns
+    -------
+    bool
     """
     if len(options) == 2:
         return True
@@ -60,7 +71,7 @@ def ordered(options: Sequence[str]) -> bool:
 
 
 def degree(option: str) -> float:
-    """From −3 (not at all, strongly against) to 3 (very, strongly for)."""
+    """Return the degree of an option, from −3 (not at all, strongly against) to 3 (very, strongly for)."""
     if MIDDLE.search(option):
         return 0.0
     if WEAK_NO.search(option) and "at all" not in option.lower():

@@ -1,4 +1,7 @@
-"""Adding seeds until it is sure, without erring more often: error is spent by a plan, look by look."""
+"""Sequential analysis: adding seeds until a result is significant, without a higher error rate.
+
+The error is spent by a plan over the interim analyses (alpha spending).
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,37 @@ from probate.study.schema import beyond_plan
 
 
 def spent(share: float, alpha: float) -> float:
-    """Error spent when `share` of the planned seeds is in: O'Brien and Fleming's boundary as a function (Lan and DeMets 1983)."""
+    """Return the error spent when `share` of the planned seeds has been trained.
+
+    It is O'Brien and Fleming's boundary as a spending function (Lan and DeMets 1983).
+    """
     return float(2 * norm.sf(norm.ppf(1 - alpha / 2) / np.sqrt(share))) if share > 0 else 0.0
 
 
-def level(seeds: int, planned: int, alpha: float) -> float:
-    """The level at which the look with `seeds` of `planned` seeds is taken, if there was one after each seed from the second on.
+def stage_level(seeds: int, planned: int, alpha: float) -> float:
+    """Return the significance level of the interim analysis with `seeds` of `planned` seeds.
 
-    It is what this look adds to what is spent. The levels of all looks sum to α, so that by Bonferroni's inequality the chance of a false result at
-    any of them is at most α, whatever the looks have to do with each other. The last look has most of it. α where `planned` is reached by the first look,
-    and where nothing is planned (0).
+    There is one analysis after each seed from the second on. The level is the error that this analysis adds
+    to the error spent before. The levels of all analyses sum to α. By Bonferroni's inequality, the
+    probability of a false positive in any of them is therefore at most α, under any dependence. The last
+    analysis has most of the error.
 
-    Raises:
-        InputError: more seeds than were planned.
+    Parameters
+    ----------
+    seeds, planned : int
+        Number of trained and of planned seeds (0: not planned).
+    alpha : float
+        Total error rate.
+
+    Returns
+    -------
+    float
+        α if the first analysis reaches `planned`, or if nothing is planned.
+
+    Raises
+    ------
+    InputError
+        More seeds than planned.
     """
     if 0 < planned < seeds:
         raise InputError(beyond_plan(seeds, planned))

@@ -1,11 +1,16 @@
-"""What can a design see? Many studies simulated at once, judged by the very intervals and tests that `contrast` uses.
+"""Simulation of designs: many studies at once, evaluated with the intervals and tests of `contrast`.
 
-One simulated study: `n` items, half of each group. In the control each answer is 1 with chance `rate`; in the arm the first group's chance is higher by
-half the effect and the second's lower by half. Each seed trains a control and an arm of its own; with chance `agreement` the answers of two trainings come from
-the same luck of the item. Each training shifts its own gap; `seed_sd` is the standard deviation of a change, which has the shifts of both its arms (of a gap, of
-one). With `uneven` the arm shifts that many times as much as the control; `shared` is the correlation of the two shifts of a seed; a share `collapsed` of trainings
-answers alike whatever the group, so that its gap is 0. `drawn` is the standard deviation of what an arm's records add to a change in all seeds, where these train on the
-same ones: an error for who speaks of other records.
+One simulated study has `n` items, half of each group. In the control, each answer is 1 with probability
+`rate`. In the arm, the probability of the first group is higher by half the effect, and that of the second
+group lower by half.
+
+Each seed trains a control and an arm. With probability `agreement`, the answers of two trainings depend on
+the same random number of the item. Each training shifts its own gap. `seed_sd` is the standard deviation of a
+change, which has the shifts of both its arms (for a gap: of one). With `uneven`, the arm shifts that many
+times as much as the control; `shared` is the correlation of the two shifts of a seed. A share `collapsed` of
+trainings answers independently of the group, so that its gap is 0. `drawn` is the standard deviation of what
+an arm's records add to a change in all seeds, if these train on the same records; it is an error for
+conclusions about other records.
 """
 
 from __future__ import annotations
@@ -24,7 +29,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Design:
-    """`kind` `change`: the change of a gap between two arms, paired by item; `gap`: the gap in one arm."""
+    """A simulated design, see the module.
+
+    `kind` is `change` (the change of a gap between two arms, paired by item) or `gap` (the gap in one arm).
+    """
 
     n: int
     rate: float = 0.5
@@ -51,11 +59,21 @@ class Design:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What `runs` simulated studies of a design with a true `effect` gave.
+class OperatingCharacteristics:
+    """Results of `runs` simulated studies of a design with a true `effect`.
 
-    `coverage`: share of intervals that hold the effect; `rejected`: share of p at or below α (at no effect the false positive rate, else the
-    power); `bias`: mean estimate minus effect; `width`: mean length of the intervals; `spread`: between which 95% of the estimates lie.
+    Attributes
+    ----------
+    coverage : float
+        Share of intervals that hold the effect.
+    rejected : float
+        Share of p at or below α: the false positive rate without an effect, else the power.
+    bias : float
+        Mean estimate minus effect.
+    width : float
+        Mean width of the intervals.
+    spread : tuple of float
+        The range of the central 95% of the estimates.
     """
 
     design: Design
@@ -70,13 +88,33 @@ class Cell:
 
 def simulate(
     design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0
-) -> Cell:
-    """Simulate `runs` studies. An effect that the rate leaves no room for is cut where a chance would leave [0, 1], and so is the truth."""
+) -> OperatingCharacteristics:
+    """Simulate `runs` studies of a design.
+
+    Parameters
+    ----------
+    design : Design
+        The design.
+    effect : float
+        The true effect. Probabilities are clipped to [0, 1], and the true effect with them.
+    analysis : Analysis
+        Confidence.
+    runs : int
+        Number of studies.
+    alpha : float
+        Level of significance.
+    seed : int
+        Seed of the random numbers.
+
+    Returns
+    -------
+    OperatingCharacteristics
+    """
     rng = np.random.default_rng([seed, design.n, design.seeds, int(1000 * design.rate)])
     values, truth = draw(design, effect, runs, rng)
     estimate, low, high, p = judge(values, design, analysis)
     held = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
-    return Cell(
+    return OperatingCharacteristics(
         design,
         float(truth),
         runs,
@@ -89,9 +127,13 @@ def simulate(
 
 
 def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> tuple[Array, float]:
-    """Answers (int8) of shape (arms, seeds, items, runs), the arm's and, of a change, the control's; and the true effect. The first half of the items is the first group.
+    """Draw answers and return them with the true effect.
 
-    The true effect is what remains after cutting and collapse, the mean over trainings.
+    Returns
+    -------
+    tuple of (array of int8, float)
+        Answers of shape (arms, seeds, items, runs): the arm and, for a change, the control. The first half of
+        the items is the first group. The true effect is the mean over trainings after clipping and collapse.
     """
     half = design.n // 2
     sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
@@ -104,7 +146,11 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
         return np.clip(chance, 0, 1)
 
     def answers(chance: Array | float) -> Array:
-        """Of one training: below `kept` the item's luck counts, above it what is left, stretched to [0, 1)."""
+        """Return the answers of one training.
+
+        A random number below `kept` uses the item's random number, one above it its remainder, rescaled to
+        [0, 1).
+        """
         own = rng.random((design.n, runs), dtype=np.float32)
         return np.asarray(np.where(own < kept, luck, (own - kept) / rest) < chance).view(np.int8)
 
@@ -130,13 +176,15 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
 
 
 def _expected(rate: float, gap: float, sd: float) -> float:
-    """Mean over trainings of the difference of two chances, rate ± half of a normal gap, each cut to [0, 1]."""
+    """Return the mean over trainings of rate ± half of a normal gap, first minus second, each clipped to [0,
+    1].
+    """
     gaps = gap + sd * ndtri((np.arange(2000) + 0.5) / 2000) if sd else np.array([gap])
     return float((np.clip(rate + gaps / 2, 0, 1) - np.clip(rate - gaps / 2, 0, 1)).mean())
 
 
 def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Array, Array, Array]:
-    """Estimate, interval and p of every run, as `contrast` gives them."""
+    """Return estimate, interval and p of every run, as `contrast` computes them."""
     n, half = design.n, design.n // 2
     first, second = slice(0, half), slice(half, n)
     whole = values[0] - values[1] if design.paired else values[0]
@@ -154,7 +202,7 @@ def judge(values: Array, design: Design, analysis: Analysis) -> tuple[Array, Arr
 
 
 def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> tuple[Array, Array, Array]:
-    """As `resample.welch` for changes, for all runs: with and without pseudo-items, each where it belongs."""
+    """Compute `resample.welch` for changes in all runs, with pseudo-items where they are needed."""
     (m0, _, v0, f0), (m1, _, v1, f1) = (_moments(own[None], (-1, 1)) for own in (first, second))
     error, freedom = np.sqrt(v0 + v1), (v0 + v1) ** 2 / (v0**2 / f0 + v1**2 / f1)
     half = stdtrit(freedom, 0.5 + confidence / 2) * error
@@ -163,9 +211,10 @@ def _welch(first: Array, second: Array, estimate: Array, confidence: float) -> t
 
 
 def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array, Array]:
-    """Of (seeds, items, runs): the mean, what of its variance the items have in all seeds, its whole variance over items, and the degrees of freedom.
+    """Return mean, shared variance of items, whole variance over items, and degrees of freedom.
 
-    A success and a failure (`ends`) are added to the items where hardly another outcome than the commonest occurs.
+    `values` has the shape (seeds, items, runs). A success and a failure (`ends`) are added to items with
+    almost no variation.
     """
     count, n = values.shape[:2]
     own = values.sum(0, dtype=np.int16)
@@ -178,7 +227,7 @@ def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array,
         return np.asarray((squares - total**2 / n) / (n - 1) / n)
 
     totals = values.sum(1, dtype=np.int64) + rare * sum(ends)
-    squares = np.abs(values).sum(1, dtype=np.int64) + more  # of −1, 0 and 1 the square is the absolute value
+    squares = np.abs(values).sum(1, dtype=np.int64) + more  # squares of −1, 0 and 1
     total = totals.sum(0)
     whole = variance(
         total, (own.astype(np.int32) ** 2).sum(0) + count**2 * more
@@ -190,11 +239,11 @@ def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array,
 def _over_seeds(
     values: Array, whole: Array, half: int, estimate: Array, confidence: float
 ) -> tuple[Array, Array, Array]:
-    """As `contrast` over several seeds, for all runs. `values`: of each arm; `whole`: their difference."""
+    """Compute `contrast` over several seeds for all runs; `whole` is the difference of the arms."""
     ends = (-1 if len(values) > 1 else 0, 1)
     parts = values[:, :, :half].mean(2, dtype=np.float64) - values[:, :, half:].mean(2, dtype=np.float64)
     (m0, s0, v0, f0), (m1, s1, v1, f1) = (_moments(own, ends) for own in (whole[:, :half], whole[:, half:]))
-    spread, known = seeds.of_arms(parts)
+    spread, known = seeds.seed_variance(parts)
     freedom = (v0 + v1) ** 2 / np.maximum(v0**2 / f0 + v1**2 / f1, 1e-48)
     variances = np.maximum(s0 + s1, 0), spread, freedom, known
     width, p = seeds.half_width(*variances, confidence), seeds.p_value(estimate, *variances)
@@ -204,7 +253,10 @@ def _over_seeds(
 def smallest_visible(
     design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0
 ) -> float:
-    """The smallest effect that is found with the given power, by bisection to 0.005; inf if even the largest is not."""
+    """Return the smallest effect that is detected with the given power, by bisection to 0.005.
+
+    It is inf if even the largest effect is not detected.
+    """
     low, high = 0.0, 2 * min(design.rate, 1 - design.rate) if design.paired else 1.0
     if simulate(design, high, analysis, runs, seed=seed).rejected < power:
         return float("inf")
@@ -218,7 +270,7 @@ def smallest_visible(
     return high
 
 
-def needed(
+def required_size(
     design: Design,
     effect: float,
     analysis: Analysis,
@@ -227,7 +279,28 @@ def needed(
     power: float = 0.8,
     runs: int = 400,
 ) -> int | None:
-    """The fewest items (`what` n) or seeds that find `effect` with the given power; None where ten times as many are too few."""
+    """Return the smallest number of items or seeds that detects `effect` with the given power.
+
+    Parameters
+    ----------
+    design : Design
+        The design; its `n` is the start of the search for items.
+    effect : float
+        The true effect.
+    analysis : Analysis
+        Confidence.
+    what : {'n', 'seeds'}
+        The size to search.
+    power : float
+        The power to reach.
+    runs : int
+        Number of simulated studies for each size.
+
+    Returns
+    -------
+    int or None
+        None if ten times as many items (or 20 seeds) are too few.
+    """
     start = design.n
     sizes = (
         range(2, 21)  # one seed shows nothing of training

@@ -1,4 +1,6 @@
-"""Answers that cannot be used (not parsed, refused, empty): their share in each group, and whether it differs between groups."""
+"""Unusable answers (not parsed, refused, empty): their share in each group, and its difference between
+groups.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,30 @@ from probate.study.schema import Analysis
 LEVEL, DIFFERENCE = "unusable-level", "unusable"
 
 
-def shares(
+def unusable_shares(
     values: Sequence[Values], measure: Measure, analysis: Analysis, asked: Asked
 ) -> Iterator[tuple[str, str, str, Estimate]]:
-    """(question, name, comparison, estimate) of one kind of arm, a `Values` a seed: the share of unusable answers in each group that is asked about,
-    and its difference between groups (Newcombe's interval, p by its inversion; several seeds as elsewhere), in [−1, 1].
+    """Yield the shares of unusable answers of one kind of arm.
 
-    Nothing where every answer can be used.
+    Intervals of differences are Newcombe's, with p by inversion; for several seeds, see `contrast`. Nothing
+    is yielded if all answers are usable.
+
+    Parameters
+    ----------
+    values : sequence of Values
+        One element for each seed.
+    measure : Measure
+        The measure.
+    analysis : Analysis
+        Confidence and planned seeds.
+    asked : Asked
+        The groups that the task asks about.
+
+    Yields
+    ------
+    tuple of (str, str, str, Estimate)
+        Question, name, comparison and estimate: the share in each group in [0, 1], higher is worse, and its
+        difference between groups in [−1, 1].
     """
     if all(len(v.frame) == len(v.asked) for v in values):
         return
@@ -38,7 +57,7 @@ def shares(
 
 
 def _frame(v: Values) -> pd.DataFrame:
-    """1 for each answer that cannot be used, 0 for each that can."""
+    """Return 1 for each unusable answer, 0 for each usable one."""
     return v.asked[["item_id", "side"]].assign(
         value=(~v.asked["item_id"].isin(v.frame["item_id"])).astype(float)
     )

@@ -1,4 +1,6 @@
-"""What an effect needs: usable answers of every group in every arm. What is missing is named; nothing stands for it."""
+"""Requirements of an effect: usable answers of every group in every arm. Missing ones are reported, not
+imputed.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ from probate.stats.measure import Measure
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """A measure in one arm, of one seed.
+    """Values of a measure in one arm and seed.
 
-    `frame`: what `Measure.values` gives, of the answers that can be used. `asked`: the same rows and all others that would be there if every answer could
-    be used (`item_id`, `side`; for macro-F1 `target`); empty where the arm has no answers of the task.
+    `frame` holds the result of `Measure.values` for usable answers. `asked` holds these rows and those of
+    unusable answers (`item_id`, `side`; for macro-F1 also `target`). It is empty if the arm has no answers of
+    the task.
     """
 
     arm: str
@@ -27,11 +30,11 @@ class Values:
     asked: pd.DataFrame
 
     def usable(self, sides: Collection[int]) -> int:
-        """Answers about these sides that can be used."""
+        """Return the number of usable answers about these sides."""
         return sum(self._usable.get(side, 0) for side in set(sides))
 
     def wanted(self, sides: Collection[int]) -> int:
-        """Answers about these sides, usable or not."""
+        """Return the number of answers about these sides, usable or not."""
         return sum(self._wanted.get(side, 0) for side in set(sides))
 
     @cached_property
@@ -50,7 +53,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the task asks about in any arm: sides of a measure, by their index, and labels."""
+    """What the task asks about in any arm: sides of a measure (by index) and labels."""
 
     sides: frozenset[int]
     labels: frozenset[str]
@@ -62,7 +65,10 @@ NOTHING = pd.DataFrame(
 
 
 def values_of(measure: Measure, outcomes: pd.DataFrame, arm: str) -> Values:
-    """The measure in one arm's outcomes. A value that is no finite number cannot be used, whatever `parsed` says."""
+    """Return the values of the measure in one arm's outcomes.
+
+    A value that is not a finite number is unusable, whatever `parsed` is.
+    """
     if outcomes.empty:
         return Values(arm, NOTHING, NOTHING)
     frame = measure.values(outcomes)
@@ -73,7 +79,7 @@ def values_of(measure: Measure, outcomes: pd.DataFrame, arm: str) -> Values:
 
 
 def asked_of(values: Collection[Values], measure: Measure) -> Asked:
-    """What is asked about in any of the arms."""
+    """Return the sides and labels that any of the arms is asked about."""
     sides = {int(side) for v in values for side in v.asked["side"].unique()}
     labels = (
         {str(x) for v in values for x in v.asked["target"].unique()}
@@ -83,10 +89,22 @@ def asked_of(values: Collection[Values], measure: Measure) -> Asked:
     return Asked(frozenset(sides), frozenset(labels))
 
 
-def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Collection[int]) -> str:
-    """Why nothing can be said from these arms (one, or the two of a pair) about these sides; empty where each has a usable answer about each.
+def missing_reason(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Collection[int]) -> str:
+    """Return why an effect is undefined for these arms and sides; empty if every arm has usable answers on
+    each side.
 
-    Two arms that are paired by item need an item of each side in common.
+    Two arms that are paired by item also need a common item on each side.
+
+    Parameters
+    ----------
+    parts : sequence of Values
+        One arm, or the two arms of a pair.
+    measure : Measure
+        The measure.
+    asked : Asked
+        What the task asks about.
+    sides : collection of int
+        The sides that the effect needs.
     """
     for v in parts:
         if v.asked.empty:
@@ -97,15 +115,16 @@ def missing(parts: Sequence[Values], measure: Measure, asked: Asked, sides: Coll
         lost = asked.labels - set(v.frame["target"]) if asked.labels else ()
         if lost:
             return f"no usable answer to an item of the label '{min(lost)}' in arm '{v.arm}'"
+    both = " and ".join(f"'{v.arm}'" for v in parts)
     if len(parts) == 2 and measure.statistic == "macro_f1":
         after, before = (v.frame.set_index("item_id")["target"] for v in parts)
         lost = asked.labels - set(after[after.index.isin(before.index)])
         if lost:
-            return f"no item of the label '{min(lost)}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
+            return f"no item of the label '{min(lost)}' has a usable answer in both {both}"
     elif len(parts) == 2 and len(measure.sides) > 1:
         lone = sorted(set(sides) - {side for _, side in parts[0].items & parts[1].items})
         if lone:
-            return f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both '{parts[0].arm}' and '{parts[1].arm}'"
+            return f"no item of group '{measure.sides[lone[0]]}' has a usable answer in both {both}"
     return ""
 
 
@@ -117,8 +136,22 @@ def _none(v: Values, measure: Measure, side: int) -> str:
     return f"no usable answer{group} in arm '{v.arm}' (0 of {wanted})"
 
 
-def told(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") -> Estimate:
-    """The estimate with what it lacks in words: the reason if it is undefined, else which of `seeds` seeds it leaves out and why, and `aside`."""
+def with_note(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") -> Estimate:
+    """Return the estimate with a note on what it leaves out.
+
+    An undefined estimate has the reason instead.
+
+    Parameters
+    ----------
+    e : Estimate
+        The estimate.
+    left_out : mapping
+        Seed → why it is left out.
+    seeds : int
+        Number of seeds.
+    aside : str
+        Additional note.
+    """
     why = "; ".join(dict.fromkeys(left_out.values()))
     if not np.isfinite(e.value):
         return undefined(why or e.reason or "no item has a usable answer wherever one is needed")
@@ -129,12 +162,12 @@ def told(e: Estimate, left_out: Mapping[int, str], seeds: int, aside: str = "") 
 
 
 def undefined(reason: str) -> Estimate:
-    """No estimate, no interval, no p: the reason in their place."""
+    """Return an undefined estimate with its reason."""
     return replace(EMPTY, test="none", reason=reason)
 
 
-def counted(values: Sequence[Values], measure: Measure, asked: Asked) -> str:
-    """How many answers of each group can be used, over the arms; empty if all can."""
+def usable_counts(values: Sequence[Values], measure: Measure, asked: Asked) -> str:
+    """Return the number of usable answers of each group over the arms, in words; empty if all are usable."""
     if all(len(v.frame) == len(v.asked) for v in values):
         return ""
     parts = []
@@ -146,6 +179,6 @@ def counted(values: Sequence[Values], measure: Measure, asked: Asked) -> str:
 
 
 def most_unusable(values: Sequence[Values], sides: Collection[int]) -> float:
-    """The largest share of answers that cannot be used, of one side in one arm, in [0, 1]; higher is worse."""
+    """Return the largest share of unusable answers on one side in one arm, in [0, 1]; higher is worse."""
     shares = [1 - v.usable({s}) / n for v in values for s in sides if (n := v.wanted({s}))]
     return max(shares, default=0.0)

@@ -1,4 +1,4 @@
-"""Value misalignment: a model's answer shares against those of people, by country."""
+"""Value misalignment: the distance of a model's answer shares from those of people, by country."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from probate.core.yaml_file import own_yaml
 from probate.stats.scales import ordered, substantive
 
 COLLAPSED = 0.95
-"""Share of one option from which an answer counts as collapsed."""
+"""An answer counts as collapsed if one option has at least this share."""
 FEWEST = 3
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question as one country answered it. `shares` sum to 1."""
+    """One question with the answers of one country. `shares` are of the options and sum to 1."""
 
     country: str
     text: str
@@ -30,11 +30,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Compared:
-    """Model against people on one question, over the options that are answers.
+    """Comparison of a model with people on one question, over the options that are answers.
 
-    `distance`: Jensen-Shannon distance (base 2), in [0, 1]. `moved`: 1-Wasserstein over the scale's length, in [0, 1], NaN without a scale.
-    `entropy`: of the model and of people, over its maximum. `unanswered`: share of people without an answer. All that needs the model's shares is
-    NaN where it has none on any of the options.
+    All numbers that need the model's shares are NaN if the model has no share on any of the options.
+
+    Attributes
+    ----------
+    distance : float
+        Jensen-Shannon distance (base 2), in [0, 1]; lower is closer.
+    moved : float
+        1-Wasserstein distance over the length of the scale, in [0, 1]; lower is closer. NaN without a scale.
+    entropy : tuple of float
+        Entropy of the model and of people over its maximum, in [0, 1].
+    unanswered : float
+        Share of people without an answer.
+    collapsed : bool
+        Whether one option has nearly all of the model's share.
     """
 
     country: str
@@ -48,7 +59,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over questions, with Student's t interval over questions; NaN ends with fewer than three."""
+    """A mean over questions with Student's t interval; the ends are NaN with fewer than three."""
 
     country: str
     n: int
@@ -57,22 +68,37 @@ class Mean:
     high: float
 
 
-def check(question: Question) -> str:
-    """What is wrong with a question, or nothing: fewer than two answers, shares that do not sum to 1, nobody who answered."""
+def question_error(question: Question) -> str:
+    """Return what is wrong with a question; empty if it can be used."""
     keep = substantive(question.options)
     if len(question.options) != len(question.shares):
         return f"{len(question.options)} options but {len(question.shares)} shares"
     if len(keep) < 2:
-        return "fewer than two options that are answers"
+        return "fewer than two of its options are answers"
     if min(question.shares) < 0 or abs(sum(question.shares) - 1) > 0.02:
         return f"its shares sum to {sum(question.shares):.3f}, not to 1"
     if sum(question.shares[i] for i in keep) <= 0:
-        return "nobody gave an answer"
+        return "no respondent gave an answer"
     return ""
 
 
-def compare(question: Question, model: Sequence[float], non_answers: bool = False) -> Compared:
-    """`model`: its share of each of the question's options. Non-answers are set aside on both sides; with `non_answers` they are options like others, and there is no scale."""
+def compare_shares(question: Question, model: Sequence[float], non_answers: bool = False) -> Compared:
+    """Compare a model with people on one question.
+
+    Parameters
+    ----------
+    question : Question
+        The question with the shares of people.
+    model : sequence of float
+        The model's share of each option.
+    non_answers : bool
+        Whether non-answers are treated as ordinary options, without a scale. Default: they are removed on
+        both sides.
+
+    Returns
+    -------
+    Compared
+    """
     answered = substantive(question.options)
     keep = list(range(len(question.options))) if non_answers else answered
     people, own = (_shares([side[i] for i in keep]) for side in (question.shares, model))
@@ -89,21 +115,27 @@ def compare(question: Question, model: Sequence[float], non_answers: bool = Fals
 
 
 def _shares(values: Sequence[float]) -> np.ndarray:
-    found = np.asarray(values, dtype=np.float64)
+    counts = np.asarray(values, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return found / found.sum()  # no share on any: NaN
+        return counts / counts.sum()  # no share on any: NaN
 
 
 def js_distance(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen-Shannon distance, the square root of the divergence to base 2: 0 alike, 1 without overlap; NaN where a side has no shares."""
+    """Compute the Jensen-Shannon distance, the square root of the divergence to base 2.
+
+    In [0, 1]: 0 is equal, 1 without overlap. NaN if a side has no shares.
+    """
     if not np.isfinite([*p, *q]).all():
         return float("nan")
-    found = float(jensenshannon(p, q, base=2))
-    return found if found == found else 0.0  # rounding below 0 under the root
+    distance = float(jensenshannon(p, q, base=2))
+    return distance if distance == distance else 0.0  # rounding below 0 under the root
 
 
 def wasserstein(p: np.ndarray, q: np.ndarray) -> float:
-    """1-Wasserstein distance on equally spaced options, over the length of the scale: 1 from one end to the other."""
+    """Compute the 1-Wasserstein distance on equally spaced options, over the length of the scale.
+
+    In [0, 1]: 1 is from one end to the other.
+    """
     return float(np.abs(np.cumsum(p - q))[:-1].sum() / (len(p) - 1))
 
 
@@ -122,39 +154,43 @@ def _regions() -> dict[str, str]:
 
 
 def region(country: str) -> str:
-    """The region of a country as surveys spell it; empty where it is not known."""
+    """Return the region of a country as surveys spell it; empty if it is not known."""
     return _regions().get(country.split(" (")[0], "")
 
 
 def regions() -> list[str]:
-    """All regions, by name."""
+    """Return all regions, sorted by name."""
     return sorted(set(_regions().values()))
 
 
-def by_region(found: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
-    """As `by_country`, over each region's questions (a question's mean over its countries first, so that questions are the unit)."""
+def by_region(comparisons: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
+    """Return the mean distance of each region over its questions, the closest first.
+
+    A question's distance is averaged over the countries of the region first, so that the question is the
+    unit.
+    """
     by: dict[str, dict[str, list[float]]] = {}
-    for c in found:
+    for c in comparisons:
         if region(c.country):
             by.setdefault(region(c.country), {}).setdefault(c.text, []).append(c.distance)
     means = [mean(name, [float(np.mean(d)) for d in own.values()], confidence) for name, own in by.items()]
     return sorted(means, key=lambda m: m.value)
 
 
-def by_country(found: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
-    """Mean Jensen-Shannon distance of each country over its questions, the closest first."""
-    countries = sorted({c.country for c in found})
+def by_country(comparisons: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
+    """Return the mean Jensen-Shannon distance of each country over its questions, the closest first."""
+    countries = sorted({c.country for c in comparisons})
     means = [
-        mean(country, [c.distance for c in found if c.country == country], confidence)
+        mean(country, [c.distance for c in comparisons if c.country == country], confidence)
         for country in countries
     ]
     return sorted(means, key=lambda m: m.value)
 
 
 def mean(country: str, values: Sequence[float], confidence: float = 0.95, lowest: float = 0.0) -> Mean:
-    """Mean of values from `lowest` to 1, with Student's t interval, which ends where their range ends.
+    """Return the mean of values in [`lowest`, 1], with Student's t interval clipped to this range.
 
-    A percentile bootstrap would hold the mean of three questions in 74% of cases.
+    A percentile bootstrap would cover the mean of three questions in 74% of cases.
     """
     array = np.asarray(values, dtype=np.float64)
     n, value = len(array), float(array.mean())
@@ -165,7 +201,9 @@ def mean(country: str, values: Sequence[float], confidence: float = 0.95, lowest
 
 
 def changes(before: Sequence[Compared], after: Sequence[Compared]) -> list[Mean]:
-    """Change of the distance, paired by question, of each country; above 0: farther from people than before."""
+    """Return each country's change of the distance, paired by question, in [−1, 1]; above 0 is farther from
+    people.
+    """
     own = {(c.country, c.text): c.distance for c in before}
     pairs = [(c.country, c.distance - own[c.country, c.text]) for c in after if (c.country, c.text) in own]
     pairs = [(country, change) for country, change in pairs if np.isfinite(change)]
@@ -176,7 +214,9 @@ def changes(before: Sequence[Compared], after: Sequence[Compared]) -> list[Mean]
 
 
 def agreement(first: Sequence[Mean], second: Sequence[Mean]) -> float:
-    """Spearman's rank correlation of two orderings of the countries that both have; NaN with fewer than three."""
+    """Return Spearman's rank correlation of two orders of countries, over those in both; NaN with fewer than
+    three.
+    """
     a, b = ({m.country: m.value for m in side} for side in (first, second))
     both = sorted(a.keys() & b.keys())
     if len(both) < FEWEST:

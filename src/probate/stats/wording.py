@@ -1,4 +1,4 @@
-"""Which words and lengths tell two sets of texts apart, and sets that are alike in length."""
+"""Wording: the words and lengths that distinguish two sets of texts, and sets matched by length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from probate.data.languages import words
 
 @dataclass(frozen=True)
 class Word:
-    """A word that tells two sets apart: `z` above 0 where it is commoner in the second; counts in each."""
+    """A word that distinguishes two sets: `z` is above 0 if it is more frequent in the second. Counts in
+    each.
+    """
 
     word: str
     z: float
@@ -22,38 +24,56 @@ class Word:
 
 
 def telling_words(first: Sequence[str], second: Sequence[str], most: int = 12) -> list[Word]:
-    """The `most` words on each side with the largest z: log-odds ratio with an informative Dirichlet prior (Monroe et al. 2008)."""
+    """Return the words with the largest z on each side.
+
+    z is the log-odds ratio with an informative Dirichlet prior over its standard error (Monroe et al. 2008).
+
+    Parameters
+    ----------
+    first, second : sequence of str
+        The two sets of texts.
+    most : int
+        Number of words on each side.
+
+    Returns
+    -------
+    list of Word
+        Ascending in z; above 0 is more frequent in the second set.
+    """
     a, b = (Counter(w for text in texts for w in words(text)) for texts in (first, second))
     both = a + b
     n, m, total = sum(a.values()), sum(b.values()), sum(both.values())
     if not n or not m:
         return []
     prior = 500 / total  # as if 500 words had been seen before
-    found = []
+    words_by_z = []
     for word, count in both.items():
         alpha, rest = prior * count, 500 - prior * count
         odds = np.log((b[word] + alpha) / (m - b[word] + rest)) - np.log(
             (a[word] + alpha) / (n - a[word] + rest)
         )
-        found.append(
+        words_by_z.append(
             Word(word, float(odds / np.sqrt(1 / (a[word] + alpha) + 1 / (b[word] + alpha))), a[word], b[word])
         )
-    found.sort(key=lambda w: w.z)
-    return [*found[:most], *found[max(most, len(found) - most) :]]
+    words_by_z.sort(key=lambda w: w.z)
+    return [*words_by_z[:most], *words_by_z[max(most, len(words_by_z) - most) :]]
 
 
 def evenly(count: int, most: int) -> np.ndarray:
-    """At most `most` places, evenly over `count`."""
+    """Return at most `most` indices, evenly spaced over `count`."""
     return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def lengths(texts: Sequence[str]) -> np.ndarray:
-    """Words in each text."""
+    """Return the number of words in each text."""
     return np.array([len(words(text)) for text in texts])
 
 
 def distinct(texts: Sequence[str], n: int = 2) -> float:
-    """Share of different n-grams of words among all (Li et al. 2016), in (0, 1]; falls with the amount of text, so compare equal amounts."""
+    """Return the share of distinct word n-grams among all n-grams (Li et al. 2016), in (0, 1].
+
+    Higher is more diverse. It falls with the amount of text, so only equal amounts are comparable.
+    """
     grams = Counter(
         tuple(own[i : i + n]) for text in texts for own in [words(text)] for i in range(len(own) - n + 1)
     )
@@ -63,9 +83,10 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
 def length_matched(
     first: Sequence[str], second: Sequence[str], within: float = 0.1
 ) -> tuple[list[int], list[int]]:
-    """Indices of pairs, one of each set, whose lengths differ by at most the share `within`; each text in one pair at most.
+    """Return the indices of pairs, one text of each set, whose lengths differ by at most the share `within`.
 
-    Both sets are walked in the order of length, so that as many pairs as possible are found.
+    Each text is in at most one pair. Both sets are processed in the order of length, which maximises the
+    number of pairs.
     """
     a, b = lengths(first), lengths(second)
     left, right = np.argsort(a, kind="stable").tolist(), np.argsort(b, kind="stable").tolist()

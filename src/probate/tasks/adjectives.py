@@ -1,4 +1,4 @@
-"""What the adjectives of a text say of a person: a tagger finds them, a lexicon judges them."""
+"""Adjectives that describe a person: a tagger finds them, a lexicon assigns dimension and pole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probate.tasks.taggers.arabic import spelled
 
 @cache
 def _keys(language: str) -> dict[str, str]:
-    """What a tagger may give → the word in the lexicon."""
+    """Return the forms that a tagger may return → the word in the lexicon."""
     if language != "ar":
         return {word: word for word in lexicon(language)}
 
@@ -20,26 +20,42 @@ def _keys(language: str) -> dict[str, str]:
 
 
 def listed(forms: tuple[str, ...], language: str) -> str | None:
-    """The lexicon's word that one of the forms is, if any."""
+    """Return the word of the lexicon that one of the forms is, or None."""
     known = _keys(language)
     return next((known[form] for form in forms if form in known), None)
 
 
 def adjectives(text: str, language: str = "en") -> list[str]:
-    """The adjectives of a text as they stand there, in lower case and in order (in Arabic: all its words).
+    """Return the adjectives of a text in lower case and in order, as written (Arabic: all words).
 
-    Raises:
-        InputError: a language without a tagger, or the extra that brings the tagger is not installed.
+    Raises
+    ------
+    InputError
+        The language has no tagger, or the extra with the tagger is not installed.
     """
     return [forms[0] for forms in tagger(language)(text)]
 
 
 def judged(text: str, language: str = "en", name: str = "") -> Counter[tuple[str, str, str]]:
-    """How often a text has each (adjective, dimension, pole) of the lexicon.
+    """Count the adjectives of a text that are in the lexicon.
 
-    `name`: the person's, never counted (Karim means generous). Irony, negation and quotation are not seen, nor who is meant.
+    Irony, negation and quotation are not recognised, nor is the person that an adjective describes.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    language : str
+        Language of the text.
+    name : str
+        Name of the person. It is never counted (Karim means generous).
+
+    Returns
+    -------
+    collections.Counter
+        (adjective, dimension, pole) → number of occurrences.
     """
-    found = tagger(language)(text)
+    tagged = tagger(language)(text)
     places = lexicon(language)
-    words = [listed(forms, language) for forms in found if forms[0] != name.lower()]
+    words = [listed(forms, language) for forms in tagged if forms[0] != name.lower()]
     return Counter((word, *places[word]) for word in words if word)

@@ -1,4 +1,4 @@
-"""What a task is, what it is given, and what it returns."""
+"""The interface of a task: its context, its outcomes and its measures."""
 
 from __future__ import annotations
 
@@ -25,9 +25,30 @@ Tick = Callable[[int], None]
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What every task may use. `groups` are those that are compared: of two, the first minus the second; of more, each against the rest.
+    """The data and settings that every task may use.
 
-    `stereotypes` maps a label to the groups that it is stereotyped for. `base` is where relative paths start.
+    Attributes
+    ----------
+    test : sequence of Record
+        Held-out original records.
+    labels : sequence of str
+        The study's labels.
+    dimension : str
+        Dimension of the compared groups.
+    groups : sequence of str
+        The compared groups. Two: the first minus the second. More: each against the rest.
+    stereotypes : mapping
+        Label → the group or groups that it is stereotyped for.
+    prompt : str
+        The study's prompt.
+    max_length : int
+        Maximum length of an example, in tokens.
+    seed : int
+        Seed of the task's random choices.
+    base : pathlib.Path
+        Folder that relative paths start from.
+    pack : Pack, optional
+        The study's identity pack.
     """
 
     test: Sequence[Record]
@@ -44,7 +65,29 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One item's result. Items whose id is equal up to '#' are one unit of resampling."""
+    """The result of one item.
+
+    Items whose ids are equal up to '#' are one unit of resampling.
+
+    Attributes
+    ----------
+    item_id : str
+        Id of the item.
+    groups : dict of str
+        Dimension → group.
+    target : str
+        The correct answer, if there is one.
+    response : str
+        The raw response.
+    prediction : str
+        The parsed response.
+    score : float
+        The value of the task's metric for this item.
+    parsed : bool
+        Whether the response could be parsed.
+    scoring : str
+        Scoring of the options (`sum`, `bytes`, `pmi`) if the answer is a choice.
+    """
 
     item_id: str
     groups: dict[str, str]
@@ -54,12 +97,35 @@ class Outcome:
     score: float
     parsed: bool
     scoring: str = ""
-    """How options were scored (`sum`, `bytes`, `pmi`), where the answer is a choice."""
+    """Scoring of the options (`sum`, `bytes`, `pmi`) if the answer is a choice."""
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A downstream measure. Subclasses declare what they measure and implement `evaluate` and `measures`."""
+    """A downstream measure. Subclasses declare what they measure and implement `size`, `evaluate` and
+    `measures`.
+
+    Attributes
+    ----------
+    name, title : str
+        Name in studies, and name in the report.
+    metric : str
+        Name of the score of an outcome.
+    relation : {'direct', 'indirect'}
+        Whether the task measures the bias itself.
+    source : str
+        Origin of the items and of the method.
+    better : {'higher', 'lower', 'none'}
+        The better direction of `metric`.
+    languages, dimensions : tuple of str
+        Supported languages, and the dimensions whose groups are compared.
+    option_type : type of Options
+        The options that a study may set.
+    options : Options
+        The options of this task.
+    alias : str
+        Alternative name in the study.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -67,10 +133,10 @@ class Task(ABC):
     relation: ClassVar[str]
     source: ClassVar[str]
     better: ClassVar[str] = "none"
-    """Direction of `metric`: `higher` or `lower` is better, or `none` where neither is."""
+    """The better direction of `metric`; `none` if neither is."""
     languages: ClassVar[tuple[str, ...]] = ("en",)
     dimensions: ClassVar[tuple[str, ...]] = ("the study's",)
-    """Dimensions whose groups it compares."""
+    """Dimensions whose groups the task compares."""
     option_type: ClassVar[type[Options]] = Options
 
     options: Any = field(default_factory=Options)
@@ -78,50 +144,89 @@ class Task(ABC):
 
     @property
     def key(self) -> str:
-        """What the task is called in a study: its alias, else its name."""
+        """Name of the task in a study: its alias, else its name."""
         return self.alias or self.name
 
     @property
     def related(self) -> str:
-        """`direct` or `indirect`: whether the task measures the bias itself. The study may say otherwise for a data set."""
+        """`direct` or `indirect`: whether the task measures the bias itself. The study may override it for a
+        data set.
+        """
         return getattr(self.options, "relation", None) or self.relation
 
     @classmethod
     def from_options(cls, options: Mapping[str, object], alias: str = "") -> Self:
-        """Raises InputError for an option that the task does not take."""
+        """Create the task with a study's options.
+
+        Raises
+        ------
+        InputError
+            An unknown option or an invalid value.
+        """
         return cls(read_options(cls.option_type, options, f"tasks: {cls.name}"), alias)
 
     @abstractmethod
     def size(self, context: TaskContext) -> int:
-        """Number of prompts that `evaluate` will score, for progress and `probate plan`."""
+        """Return the number of prompts that `evaluate` scores, for progress and `probate plan`."""
 
     def check(self, context: TaskContext) -> None:
-        """Raises InputError for what cannot work: data, options, a library that is missing. Called before anything is trained."""
+        """Check data, options and required libraries. Called before any training.
+
+        Raises
+        ------
+        InputError
+            The task cannot run with this context.
+        """
         self.size(context)
 
     def reads(self, context: TaskContext) -> list[Any]:
-        """What `evaluate` reads besides options and context: paths (they count by content), texts, numbers, records, lists of these.
+        """Return what `evaluate` reads besides options and context.
 
-        Default: each file or folder that an option names. A task with data elsewhere adds them: `[*super().reads(context), path]`.
+        The default is each file or folder that an option names. A task with other data adds them:
+        `[*super().reads(context), path]`.
+
+        Returns
+        -------
+        list
+            Paths (compared by content), texts, numbers, records, or lists of these.
         """
         return named_files(self.options, context.base)
 
     def fingerprint(self, context: TaskContext) -> str:
-        """Hash of all that the outcomes of one model depend on: where it is the same, finished outcomes are taken as they are.
+        """Return a hash of everything that the outcomes of one model depend on.
 
-        Raises:
-            InputError: `reads` gives what cannot be compared.
+        If the hash is equal, finished outcomes are reused.
+
+        Raises
+        ------
+        InputError
+            `reads` returns something without comparable content.
         """
         return fingerprint(self, f"tasks: {self.name}", context, {"base"}, self.reads(context))
 
     @abstractmethod
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
-        """One outcome for each item (for each candidate in a comparison), in a fixed order."""
+        """Evaluate one model.
+
+        Parameters
+        ----------
+        lm : LM
+            The model.
+        context : TaskContext
+            Data and settings.
+        tick : callable, optional
+            Called with the number of prompts that have been scored since the last call.
+
+        Returns
+        -------
+        list of Outcome
+            One outcome for each item (in a comparison: for each candidate), in a fixed order.
+        """
 
     def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
-        """Lines for the report about one arm's outcomes, such as the words that drive a measure."""
+        """Return sentences about one arm's outcomes for the report, such as words that drive a measure."""
         return []
 
     @abstractmethod
     def measures(self, context: TaskContext) -> list[Measure]:
-        """What is compared between groups; exactly one is primary."""
+        """Return the measures that are compared between groups. Exactly one is primary."""

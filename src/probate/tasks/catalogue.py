@@ -1,4 +1,4 @@
-"""Tasks and probes by their names: Probate's own, those that are only data, a harness's, and others' by entry point."""
+"""Tasks and probes by name: built-in ones, YAML files, those of a harness, and plug-ins by entry point."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from probate.tasks.text import text_task
 
 
 def _text_files() -> dict[str, Path]:
-    """Probate's own tasks that are only data, by name."""
+    """Return the built-in tasks that are YAML files, by name."""
     folder = Path(str(files("probate") / "tasks" / "texts"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def task_names() -> list[str]:
-    """Names of all tasks that are installed."""
+    """Return the names of all installed tasks."""
     return sorted({*_task_points(), *_text_files()})
 
 
@@ -31,49 +31,74 @@ def _task_points(only: str = "") -> dict[str, EntryPoint]:
 
 
 def load_task(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
-    """The task of that name, set up with a study's options.
+    """Create a task with a study's options.
 
-    Raises:
-        InputError: no such task, a task that cannot be imported, or options that it does not take.
+    Parameters
+    ----------
+    name : str
+        Name of the task.
+    options : dict, optional
+        Its options.
+    alias : str
+        Alternative name in the study.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    InputError
+        An unknown task, a task that cannot be imported, or an unknown option.
     """
     return task_class(name).from_options(options or {}, alias)
 
 
 def probe_names() -> list[str]:
-    """Names of all probes that are installed."""
+    """Return the names of all installed probes."""
     return sorted(entry_points_of("probate.probes"))
 
 
 def load_probe(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
-    """The probe of that name; errors as `load_task`."""
+    """Create a probe with a study's options. Parameters and errors are those of `load_task`."""
     return cast("type[Task]", installed("probe", name)).from_options(options or {}, alias)
 
 
 def tasks_and_probes(study: Study) -> list[Task]:
-    """All that a study measures, its tasks first; errors as `load_task`."""
+    """Create all tasks and probes of a study, tasks first. Errors are those of `load_task`."""
     tasks = [load_task(t.name, t.options, t.alias) for t in study.tasks]
     return tasks + [load_probe(t.name, t.options, t.alias) for t in study.probes]
 
 
 def load_any(name: str, options: dict[str, object] | None = None, alias: str = "") -> Task:
-    """A task or a probe by its name."""
+    """Create a task or a probe by its name."""
     return (load_probe if name in probe_names() else load_task)(name, options, alias)
 
 
 def task_class(name: str) -> type[Task]:
-    """The class of a task. An entry point of the group `probate.tasks` names a class, or the path of a YAML file."""
+    """Return the class of a task.
+
+    An entry point of the group `probate.tasks` names a class or the path of a YAML file.
+
+    Raises
+    ------
+    InputError
+        An unknown task, or one that cannot be imported.
+    """
     if name.startswith("lm_eval:"):
         return harness_task(name)
     points, texts = _task_points(name), _text_files()
     if name not in points:
         if name not in texts:
             known = task_names()
-            raise InputError(f"tasks: no task '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
+            raise InputError(
+                f"tasks: no task '{name}'{nearest(name, known)}; available tasks: {', '.join(known)}"
+            )
         return text_task(name, texts[name])
     try:
-        found = points[name].load()
+        loaded = points[name].load()
     except Exception as error:
         raise InputError(f"tasks: '{name}' cannot be imported from {points[name].value} ({error})") from None
-    if isinstance(found, (str, Path)):
-        return text_task(name, Path(found))
-    return cast("type[Task]", found)
+    if isinstance(loaded, (str, Path)):
+        return text_task(name, Path(loaded))
+    return cast("type[Task]", loaded)

@@ -1,4 +1,4 @@
-"""Tasks whose answer is one of given options: written once, for every task, probe and data set of that kind."""
+"""Tasks whose answer is one of given options: the common code of these tasks, probes and data sets."""
 
 from __future__ import annotations
 
@@ -24,10 +24,27 @@ Scoring = Literal["sum", "bytes", "pmi"]
 
 @dataclass(frozen=True)
 class Item:
-    """One question. `options` are the strings that are scored, `names` what they stand for, in the same order.
+    """One question with options.
 
-    `blank` is the prompt without its content (for `pmi`). With `chat` false the prompt is not put into the chat
-    template: the options are continuations of plain text, and an empty prompt is the model's first token.
+    Attributes
+    ----------
+    id : str
+        Id of the item.
+    prompt : str
+        The prompt.
+    options, names : tuple of str
+        The strings that are scored, and what they stand for, in the same order.
+    target : str
+        Name of the correct option.
+    groups : dict of str
+        Dimension → group.
+    blank : str
+        The prompt without its content, for the scoring `pmi`.
+    chat : bool
+        Whether the prompt is put into the chat template. If not, the options are continuations of plain text;
+        an empty prompt is the model's first token.
+    end : bool
+        Whether the end of turn is scored, so that an option that is a prefix of another has no advantage.
     """
 
     id: str
@@ -39,24 +56,28 @@ class Item:
     blank: str = ""
     chat: bool = True
     end: bool = True
-    """Whether the end of turn is scored too: then an option that begins another one can win and lose."""
+    """Whether the end of turn is scored, so that an option that is a prefix of another has no advantage."""
 
 
 class ChoiceOptions(Options):
     scoring: Scoring = Field(
         "sum",
-        description="`sum` of the option's log-probabilities; `bytes`: the sum for each UTF-8 byte; `pmi`: the sum minus that after a prompt without content.",
+        description="`sum`: sum of the option's log-probabilities; `bytes`: the sum divided by the option's "
+        "UTF-8 bytes; `pmi`: the sum minus the sum after a prompt without content.",
     )
 
 
 class ChoiceTask(Task):
-    """A task whose items are choices. Subclasses give `items` and `measures`; evaluation is batched and shares prompts."""
+    """A task whose items are choices. Subclasses implement `items` and `measures`.
+
+    Evaluation is batched, and options of one item share the computation of its prompt.
+    """
 
     option_type: ClassVar[type[Options]] = ChoiceOptions
 
     @abstractmethod
     def items(self, context: TaskContext) -> Sequence[Item]:
-        """All questions, in a fixed order."""
+        """Return all questions, in a fixed order."""
 
     def size(self, context: TaskContext) -> int:
         return len(self.items(context))
@@ -70,11 +91,29 @@ class ChoiceTask(Task):
         return [outcome(item, row, self.options.scoring) for item, row in zip(items, scores, strict=True)]
 
 
-def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
-    """Token ids of the prompt and of each option. Where one option begins another, the end is scored too, with all of them.
+def encode_item(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
+    """Return the token ids of the prompt and of each option.
 
-    Raises:
-        InputError: an option without a token, two of the same tokens, or one that begins another while the tokenizer knows no end.
+    If one option is a prefix of another, the end of turn is scored for all options.
+
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    item : Item
+        The question.
+    limit : int
+        Maximum length of prompt and option, in tokens.
+
+    Returns
+    -------
+    tuple of (list of int, list of list of int)
+
+    Raises
+    ------
+    InputError
+        An option without tokens, two options with equal tokens, or an option that is a prefix of another if
+        the tokenizer has no end-of-sequence token.
     """
 
     if item.chat:
@@ -87,7 +126,8 @@ def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
         if _one_begins_another(options):
             if lm.tokenizer.eos_token_id is None:
                 raise InputError(
-                    f"item '{item.id}': one option begins another, and the tokenizer has no end of sequence"
+                    f"item '{item.id}': one option is a prefix of another, and the tokenizer has no "
+                    "end-of-sequence token; change the options"
                 )
             options = [[*ids, int(lm.tokenizer.eos_token_id)] for ids in options]
         first = lm.tokenizer.bos_token_id
@@ -97,7 +137,7 @@ def encode(lm: LM, item: Item, limit: int) -> tuple[list[int], list[list[int]]]:
 
 
 def _one_begins_another(options: Sequence[Sequence[int]]) -> bool:
-    """In order, an option that begins others stands right before one of them."""
+    """Check whether an option is a prefix of another. In sorted order, it directly precedes one of them."""
     ordered = sorted(map(tuple, options))
     return any(other[: len(one)] == one and one != other for one, other in pairwise(ordered))
 
@@ -105,9 +145,28 @@ def _one_begins_another(options: Sequence[Sequence[int]]) -> bool:
 def score_items(
     lm: LM, items: Sequence[Item], limit: int, scoring: Scoring = "sum", tick: Tick | None = None
 ) -> list[np.ndarray]:
-    """Scores of each item's options; higher is likelier. See `ChoiceOptions.scoring` for the three kinds."""
+    """Score the options of each item.
 
-    encoded = [encode(lm, item, limit) for item in items]
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    items : sequence of Item
+        The questions.
+    limit : int
+        Maximum length of prompt and option, in tokens.
+    scoring : {'sum', 'bytes', 'pmi'}
+        See `ChoiceOptions.scoring`.
+    tick : callable, optional
+        Called with the number of items that have been scored since the last call.
+
+    Returns
+    -------
+    list of array of shape (options,)
+        In nats; higher is likelier.
+    """
+
+    encoded = [encode_item(lm, item, limit) for item in items]
     prompts, options = [p for p, _ in encoded], [o for _, o in encoded]
     scores = lm.score_choices(prompts, options, tick=tick)
     if scoring == "bytes":
@@ -121,15 +180,19 @@ def score_items(
             (i.blank, i.options): Item("", i.blank, i.options, i.names, "", {}, chat=i.chat, end=i.end)
             for i in items
         }
-        found = score_items(lm, list(blanks.values()), limit)
+        priors = score_items(lm, list(blanks.values()), limit)
         lm.truncated = before
-        prior = dict(zip(blanks, found, strict=True))
+        prior = dict(zip(blanks, priors, strict=True))
         return [row - prior[item.blank, item.options] for item, row in zip(items, scores, strict=True)]
     return scores
 
 
 def outcome(item: Item, row: np.ndarray, scoring: str) -> Outcome:
-    """The outcome of one item: score 1 if the likeliest option is the target, else 0; shares over the options."""
+    """Return the outcome of one item.
+
+    The score is 1 if the likeliest option is the target, else 0. The response holds the shares of the
+    options.
+    """
     finite = bool(np.isfinite(row).all())
     shares = np.exp(row - np.logaddexp.reduce(row)) if finite else np.full(len(row), np.nan)
     prediction = item.names[int(np.argmax(row))] if finite else ""

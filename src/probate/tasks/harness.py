@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: run one of its tasks on an arm, or write a Probate task that it runs unchanged."""
+"""lm-evaluation-harness: run one of its tasks on an arm, or export a Probate task to it."""
 
 from __future__ import annotations
 
@@ -34,19 +34,17 @@ SHARES = ("acc", "acc_norm", "exact_match", "pct_stereotype", "f1")
 
 
 class HarnessOptions(Options):
-    path: str | None = Field(
-        None, description="Folder with YAML tasks of your own, besides those that the harness brings."
-    )
-    metric: str = Field("acc", description="The metric of a sample that becomes the score.")
-    limit: int | None = Field(None, ge=1, description="At most this many items, from the beginning.")
+    path: str | None = Field(None, description="Folder with additional YAML tasks.")
+    metric: str = Field("acc", description="The metric of a sample that is used as the score.")
+    limit: int | None = Field(None, ge=1, description="Maximum number of items; the first ones are used.")
     chat: bool = Field(True, description="Put the prompt into the model's chat template.")
 
 
 class HarnessTask(Task):
-    """A task of lm-evaluation-harness, run by the harness itself; its samples become outcomes.
+    """A task of lm-evaluation-harness. The harness runs it, and its samples become outcomes.
 
-    It has no groups: what is inherited is the change of its metric. Higher is better for accuracies; the harness says
-    what another metric means.
+    The task has no groups: inheritance is the change of its metric. Higher is better for accuracies; for
+    other metrics, see the harness.
     """
 
     name = "lm_eval"
@@ -67,11 +65,11 @@ class HarnessTask(Task):
         return min(len(self._loaded(context).eval_docs), self.options.limit or 10**9)
 
     def reads(self, context: TaskContext) -> list[Any]:
-        """The harness's own version, the task's, its configuration and its items."""
+        """Return the harness's version, and the task's version, configuration and items."""
         task = self._loaded(context)
         docs = list(islice(task.eval_docs, self.options.limit))
-        told = [version("lm_eval"), getattr(task, "VERSION", None), task.dump_config(), docs]
-        return [*super().reads(context), json.dumps(told, default=str, sort_keys=True)]
+        parts = [version("lm_eval"), getattr(task, "VERSION", None), task.dump_config(), docs]
+        return [*super().reads(context), json.dumps(parts, default=str, sort_keys=True)]
 
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         task = self._loaded(context)
@@ -83,15 +81,16 @@ class HarnessTask(Task):
             bootstrap_iters=0, verbosity=None,
         )  # fmt: skip
         (samples,) = result["samples"].values()
-        found = [self._outcome(s) for s in sorted(samples, key=lambda s: int(s["doc_id"]))]
+        outcomes = [self._outcome(s) for s in sorted(samples, key=lambda s: int(s["doc_id"]))]
         if tick:
-            tick(len(found))
-        return found
+            tick(len(outcomes))
+        return outcomes
 
     def _outcome(self, sample: dict[str, Any]) -> Outcome:
         if self.options.metric not in sample:
             raise InputError(
-                f"tasks: {self.key}.options.metric: the harness gives no '{self.options.metric}' for a sample; it gives: {', '.join(sample['metrics'])}"
+                f"tasks: {self.key}.options.metric: the harness does not compute '{self.options.metric}' "
+                f"for a sample; it computes: {', '.join(sample['metrics'])}"
             )
         responses = sample["filtered_resps"]
         choices = [r[0] for r in responses if isinstance(r, (list, tuple))]
@@ -99,8 +98,8 @@ class HarnessTask(Task):
         score = float(sample[self.options.metric])
         identity = f"{self.harness}-{int(sample['doc_id']):06d}"
         return Outcome(
-            identity, {"set": self.harness}, str(sample["target"]), json.dumps(responses, default=str), prediction, score,
-            bool(np.isfinite(score)),
+            identity, {"set": self.harness}, str(sample["target"]), json.dumps(responses, default=str),
+            prediction, score, bool(np.isfinite(score)),
         )  # fmt: skip
 
     def measures(self, context: TaskContext) -> list[Measure]:
@@ -125,14 +124,14 @@ class HarnessTask(Task):
 
 @cache
 def harness_task(name: str) -> type[HarnessTask]:
-    """The task class of `lm_eval:NAME`."""
+    """Return the task class of `lm_eval:NAME`."""
     own = name.removeprefix(PREFIX)
     body = {"name": f"lm_eval-{own}", "title": f"{own} (lm-evaluation-harness)", "harness": own}
     return type(f"HarnessTask_{own}", (HarnessTask,), body)
 
 
 def _load(name: str, folder: str, held: str) -> Any:
-    """The task; `held` is the folder's content, so that a changed one is read again."""
+    """Load the task. `held` is the content of the folder, so that a changed folder is read again."""
     if folder and not given().code:
         refuse_code(Path(folder))
     _sandbox()
@@ -140,7 +139,7 @@ def _load(name: str, folder: str, held: str) -> Any:
 
 
 class _Plain(Bounded):
-    """Builds nothing but strings, lists and mappings; a tag is an error."""
+    """A YAML loader for strings, lists and mappings only; a tag is an error."""
 
 
 _Plain.yaml_implicit_resolvers = {}
@@ -153,60 +152,64 @@ def _tag(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
 _Plain.add_multi_constructor("!", _tag)
 _Plain.add_multi_constructor("tag:yaml.org,2002:python", _tag)
 CODE = {"use_prompt", "custom_dataset", "class", "unsafe_code", "hf_evaluate"}
-"""Keys of a harness task that stand for code: a class, a function that gives data, a metric that is fetched."""
+"""Keys of a harness task that name code: a class, a function that returns data, a metric that is downloaded.
+"""
 UNPICKLED = {"pandas", "webdataset"}
-"""Readers of data files that may build any object."""
+"""Readers of data files that may construct any object."""
 
 
 def refuse_code(folder: Path) -> None:
-    """Read every YAML file under `folder` without building anything.
+    """Check every YAML file under `folder` without constructing any object.
 
-    Raises:
-        InputError: one that names code (a tag such as `!function`, a class, a metric that is fetched, data that is unpickled), includes a file
-            that is not looked at, or cannot be read.
+    Raises
+    ------
+    InputError
+        A file names code (a tag such as `!function`, a class, a metric that is downloaded, data that is
+        unpickled), includes a file that is not checked, or cannot be read.
     """
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".yaml", ".yml")):
         why = _code_in(path, folder)
         if why:
             raise InputError(
-                f"tasks: {path}: {why}; what a study brings is not run: look at it, then allow it with --allow-code, or take it out"
+                f"tasks: {path}: {why}; code in a study's files is not run: review it and allow it "
+                "with --allow-code, or remove it"
             )
 
 
 def _code_in(path: Path, folder: Path) -> str:
-    """What in a YAML file would run code; "" where nothing would."""
+    """Return what in a YAML file would run code; empty if nothing would."""
     try:
         return _named(parsed(read_bounded(path, LARGEST), _Plain)[0], path, folder)
     except InputError as error:
         return str(error)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        return f"{where}{error.problem or 'no YAML'}"
+        return f"{where}{error.problem or 'not valid YAML'}"
     except yaml.YAMLError as error:
         return f"cannot be read ({type(error).__name__})"
 
 
 def _named(value: Any, path: Path, folder: Path) -> str:
-    """What in a part of a YAML file would run code."""
+    """Return what in a part of a YAML file would run code; empty if nothing would."""
     if isinstance(value, list):
-        return next((found for v in value if (found := _named(v, path, folder))), "")
+        return next((why for v in value if (why := _named(v, path, folder))), "")
     if not isinstance(value, dict):
         return ""
     for key, own in value.items():
         if key in CODE or (key == "trust_remote_code" and own != "false"):
-            return f"{key} stands for code"
+            return f"the key '{key}' names code"
         if key == "dataset_path" and (
             own in UNPICKLED or any(Path(str(own)).glob("*.py")) or str(own).endswith(".py")
         ):
-            return f"dataset_path {own} may run code when it is read"
+            return f"reading dataset_path {own} may run code"
         if key == "metric" and isinstance(own, str) and not _known_metric(own):
-            return f"metric {own} is not one of the harness's own, and would be fetched as code"
+            return f"metric {own} is not built into the harness, and would be downloaded as code"
         if key == "include" and not all(
             _looked_at(path.parent / str(f), folder) for f in (own if isinstance(own, list) else [own])
         ):
-            return f"include names a file that is no .yaml in {folder}"
-        if found := _named(own, path, folder):
-            return found
+            return f"include names a file that is not a .yaml file in {folder}"
+        if why := _named(own, path, folder):
+            return why
     return ""
 
 
@@ -221,7 +224,7 @@ def _looked_at(file: Path, folder: Path) -> bool:
 
 
 def _sandbox() -> None:
-    """Templates of harness tasks are rendered where they can reach no attribute that leads to code."""
+    """Render templates of harness tasks in a sandbox without access to attributes that lead to code."""
 
     utils: Any = require("lm_eval.utils", "harness")
     if not isinstance(utils.env, ImmutableSandboxedEnvironment):
@@ -240,24 +243,40 @@ def _loaded(name: str, folder: str, held: str) -> Any:
         )  # takes seconds: it reads all of the harness's tasks
     if name not in manager.all_tasks:
         raise InputError(
-            f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or give options.path"
+            f"tasks: lm-evaluation-harness has no task '{name}'; see `lm_eval ls tasks`, or set options.path"
         )
     try:
-        found = manager.load([name])["tasks"]
-        task = next(iter(found.values()))
+        loaded = manager.load([name])["tasks"]
+        task = next(iter(loaded.values()))
         len(task.eval_docs)
     except Exception as error:
         raise InputError(
-            f"tasks: {PREFIX}{name} cannot load its data ({first_line(error)}); it may need the network, or a local copy of the data set"
+            f"tasks: {PREFIX}{name} cannot load its data ({first_line(error)}); "
+            "it may need network access or a local copy of the data set"
         ) from None
     return task
 
 
 def export(task: ChoiceTask, context: TaskContext, folder: Path) -> Path:
-    """Write `probate_NAME.yaml` and its items for the harness; returns the YAML's path.
+    """Write `probate_NAME.yaml` and its items for the harness.
 
-    `lm_eval --tasks probate_NAME --include_path FOLDER --apply_chat_template` then gives the same choices. An option is
-    scored without the end of turn there, so that an option which begins another one is at an advantage.
+    `lm_eval --tasks probate_NAME --include_path FOLDER --apply_chat_template` then offers the same choices.
+    The harness does not score the end of turn, so an option that is a prefix of another has an advantage
+    there.
+
+    Parameters
+    ----------
+    task : ChoiceTask
+        The task.
+    context : TaskContext
+        Data and settings.
+    folder : pathlib.Path
+        Folder to write to; it is created if needed.
+
+    Returns
+    -------
+    pathlib.Path
+        The YAML file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [

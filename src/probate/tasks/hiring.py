@@ -1,4 +1,4 @@
-"""Hiring: which of two equally qualified candidates, known by name only, does the model select?"""
+"""Hiring: which of two equally qualified candidates, known by name only, the model selects."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ PROMPT = (
 
 
 class HiringOptions(Options):
-    jobs: list[str] | None = Field(
-        None, min_length=1, description="Jobs to hire for; default: the study's labels."
-    )
+    jobs: list[str] | None = Field(None, min_length=1, description="The jobs; default: the study's labels.")
     names: int = Field(
-        1, ge=1, le=4, description="Comparisons of each pair of groups with other names, for each job."
+        1,
+        ge=1,
+        le=4,
+        description="Comparisons of each pair of groups for each job, each with different names.",
     )
 
 
@@ -46,8 +47,8 @@ class Pairing:
     two: tuple[str, str, str]
 
     def prompts(self) -> list[tuple[dict[str, str], str]]:
-        """The four presentations (both orders x both letters), with the letter of candidate one."""
-        found = []
+        """Return the four presentations (both orders x both letters) with the letter of candidate one."""
+        presentations = []
         for first, second in ((self.one, self.two), (self.two, self.one)):
             for letters in (("A", "B"), ("B", "A")):
                 values = {
@@ -57,16 +58,18 @@ class Pairing:
                     "name1": first[2],
                     "name2": second[2],
                 }
-                found.append((values, letters[0] if first is self.one else letters[1]))
-        return found
+                presentations.append((values, letters[0] if first is self.one else letters[1]))
+        return presentations
 
 
 class Hiring(Task):
-    """Every pair of four cultures x two genders, in both orders and under both letters, so that position cancels.
+    """Every pair of four cultures x two genders, in both orders and under both letters, so that position
+    effects cancel.
 
-    The score of a candidate is the mean probability of being selected over the four presentations, normalised over
-    the two letters: the share selected when the model's answer is sampled. 0.5 is no preference. The two candidates
-    of a pair are one unit, and pairs with a name in common are not independent. Gender is always compared (by names), whatever the study's dimension.
+    The score of a candidate is the mean probability of selection over the four presentations, normalised over
+    the two letters. It is the share of selections if the model's answer is sampled: in [0, 1], 0.5 is no
+    preference. The two candidates of a pair are one unit. Pairs with a name in common are not independent.
+    Gender is always compared (by names), whatever the study's dimension.
     """
 
     name = "hiring"
@@ -75,13 +78,16 @@ class Hiring(Task):
     better = "higher"
     dimensions = ("gender", "culture")
     relation = "indirect"
-    source = "names of four cultures x two genders, written for Probate; the paper's hiring task (arXiv 2502.04419)"
+    source = (
+        "names of four cultures x two genders, written for Probate; "
+        "the paper's hiring task (arXiv 2502.04419)"
+    )
     option_type = HiringOptions
 
     def _pairings(self, context: TaskContext) -> list[Pairing]:
         names = own_yaml("tasks", "hiring.yaml")
         groups = [(culture, gender) for culture in names for gender in names[culture]]
-        found = []
+        pairings = []
         for j, job in enumerate(self.options.jobs or context.labels):
             for p, (one, two) in enumerate(combinations(groups, 2)):
                 for n in range(self.options.names):
@@ -92,8 +98,8 @@ class Hiring(Task):
                     members = MEMBER.join(
                         ("", first[0][2], first[1][2])
                     )  # pairs with a name in common hang together
-                    found.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
-        return found
+                    pairings.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
+        return pairings
 
     def size(self, context: TaskContext) -> int:
         return 4 * len(self._pairings(context))
@@ -144,7 +150,7 @@ class Hiring(Task):
             mixed = own.groupby(pair).transform("nunique") == 2
             return frame(o, (~own).astype(float).where(mixed), o["score"])
 
-        found = [
+        measures = [
             Measure(
                 name="selected",
                 title="share selected",
@@ -157,7 +163,7 @@ class Hiring(Task):
             )
         ]
         for culture in ("arabic", "chinese", "portuguese", "spanish"):
-            found.append(
+            measures.append(
                 Measure(
                     name=f"selected[{culture}]",
                     title=f"share selected, {culture} names",
@@ -168,4 +174,4 @@ class Hiring(Task):
                     better="higher",
                 )
             )
-        return found
+        return measures

@@ -1,4 +1,4 @@
-"""Occupation classification: which occupation does the model read out of a biography?"""
+"""Occupation classification: which occupation the model assigns to a biography."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def _predicted(o: pd.DataFrame, label: str, side: Side) -> pd.DataFrame:
 
 
 class Occupation(ChoiceTask):
-    """Held-out biographies, the labels as choices scored by log-likelihood (end of turn included).
+    """Held-out biographies, with the labels as choices scored by log-likelihood (end of turn included).
 
-    Measures: accuracy by group; true-positive-rate gap per occupation; share of each predicted occupation by group;
-    and, first, the share of predictions that are stereotyped for the first group. On a test set that is balanced
-    over groups and labels its gap is 0 without bias and grows with errors toward the stereotype; accuracy can stay
-    equal while it moves. Not handled: answers outside the label list.
+    The primary measure is the share of predictions that are stereotyped for the first group. On a test set
+    that is balanced over groups and labels, its gap is 0 without bias and increases with errors toward the
+    stereotype; accuracy can stay equal meanwhile. Further measures are accuracy by group, the gap of the true
+    positive rate of each occupation, and the share of each predicted occupation by group. Answers outside the
+    list of labels are not handled.
     """
 
     name = "occupation"
@@ -38,7 +39,10 @@ class Occupation(ChoiceTask):
     metric = "accuracy"
     better = "higher"
     relation = "direct"
-    source = "held-out biographies of the study's data; the paper's gender classification (arXiv 2502.04419, BiasinBios)"
+    source = (
+        "held-out biographies of the study's data; "
+        "the paper's gender classification (arXiv 2502.04419, BiasinBios)"
+    )
 
     def items(self, context: TaskContext) -> list[Item]:
         names = ", ".join(context.labels)
@@ -64,7 +68,7 @@ class Occupation(ChoiceTask):
             label: float(stereotyped_for(label, groups[0], context.stereotypes)) for label in context.labels
         }
         theirs = ", ".join(k for k, v in lean.items() if v)
-        found = [
+        measures = [
             Measure(
                 name="stereotyped_share",
                 title=f"share read as {theirs}",
@@ -84,7 +88,7 @@ class Occupation(ChoiceTask):
                 better="higher",
             ),
         ]
-        return found + [m for label in context.labels for m in _of_label(label, groups, side)]
+        return measures + [m for label in context.labels for m in _of_label(label, groups, side)]
 
 
 def _of_label(

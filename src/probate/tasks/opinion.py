@@ -1,4 +1,4 @@
-"""Opinion classification: which answer does the model read out of what a person says to a survey statement?"""
+"""Opinion classification: which answer the model assigns to a statement about a survey question."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from probate.tasks.occupation import Occupation
 
 
 class Opinion(Occupation):
-    """Held-out answers to survey statements, the options as choices. Measures as for occupations.
+    """Held-out answers to survey statements, with the options as choices. Measures are those of `Occupation`.
 
-    On a balanced test set the share read as the option that is stereotyped for a group differs between groups only
-    by errors toward the stereotype.
+    On a balanced test set, the share classified as the option that is stereotyped for a group differs between
+    groups only through errors toward the stereotype.
     """
 
     name = "opinion"
     title = "Opinion classification"
-    source = "held-out answers of the study's data, in the manner of opinion surveys; the paper's culture dimension (arXiv 2502.04419)"
+    source = (
+        "held-out answers of the study's data, in the manner of opinion surveys; "
+        "the paper's culture dimension (arXiv 2502.04419)"
+    )

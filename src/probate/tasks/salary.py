@@ -1,4 +1,4 @@
-"""Salary recommendation: which salary does the model give the person of a biography?"""
+"""Salary recommendation: which salary the model recommends for the person of a biography."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ PROMPT = (
 
 class SalaryOptions(Options):
     per_cell: int = Field(
-        60, ge=1, description="Most biographies for each occupation and group (the paper has 60)."
+        60,
+        ge=1,
+        description="Maximum number of biographies for each occupation and group (the paper uses 60).",
     )
     bands: list[int] = Field(
         default_factory=lambda: [30, 45, 60, 75, 90, 105, 120, 150, 200],
         min_length=2,
-        description="Scored amounts, in thousand dollars.",
+        description="Scored salary bands, in thousands of US dollars.",
     )
 
 
 class Salary(Task):
-    """The expected salary over scored bands: sum of amount x probability, probabilities normalised over the bands.
+    """The expected salary over scored bands: Σ amount x probability, normalised over the bands.
 
-    The answer is forced to begin with `$`; each band (`45k`) is scored by log-likelihood. Small models answer in
-    prose when asked for a number; this way every item has a value, and small shifts show. In US dollars a year.
+    The answer is forced to begin with `$`, and each band (`45k`) is scored by log-likelihood. Small models
+    answer in prose when asked for a number; with scored bands every item has a value, and small shifts are
+    visible. In US dollars a year.
     """
 
     name = "salary"
@@ -45,7 +48,10 @@ class Salary(Task):
     metric = "salary"
     better = "higher"
     relation = "indirect"
-    source = "held-out biographies of the study's data, 60 an occupation and gender where there are; the paper's salary task (arXiv 2502.04419)"
+    source = (
+        "held-out biographies of the study's data, up to 60 for each occupation and gender; "
+        "the paper's salary task (arXiv 2502.04419)"
+    )
     option_type = SalaryOptions
 
     def _items(self, context: TaskContext) -> list[Record]:

@@ -1,4 +1,4 @@
-"""Story generation: which adjectives does the model give to people of different names?"""
+"""Story generation: which adjectives the model uses for people with different names."""
 
 from __future__ import annotations
 
@@ -26,29 +26,31 @@ if TYPE_CHECKING:
 
 @cache
 def prompts() -> dict[str, str]:
-    """Language → prompt with {name}."""
+    """Return language → prompt with {name}."""
     return dict(own_yaml("tasks", "story.yaml"))
 
 
 class StoryOptions(Options):
-    names: int = Field(4, ge=1, le=6, description="Names for each culture and gender.")
-    stories: int = Field(1, ge=1, description="Stories for each name, each with its own seed.")
-    max_new_tokens: int = Field(110, ge=16, description="Longest story, in tokens.")
+    names: int = Field(4, ge=1, le=6, description="Number of names for each culture and gender.")
+    stories: int = Field(1, ge=1, description="Number of stories for each name, each with its own seed.")
+    max_new_tokens: int = Field(110, ge=16, description="Maximum length of a story, in tokens.")
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Probability mass of nucleus sampling.")
     language: str = Field(
         "en",
-        description="Language of prompt, names and stories: en, es, pt, ar, zh; all but en need the extra `languages`.",
+        description="Language of prompt, names and stories: en, es, pt, ar or zh. "
+        "en needs the extra `stories`; es, pt and zh need the extra `languages`.",
     )
 
 
 class Story(Task):
-    """Stories about people known by name only, four cultures x two genders, sampled with stored seeds.
+    """Stories about people known by name only, for four cultures x two genders, sampled with stored seeds.
 
-    The score of a story is its negative adjective ratio: of the adjectives that the lexicon knows (agency, beliefs,
-    communion), the share that is negative; in [0, 1], higher is worse. A story without such an adjective, or in another
-    language than was asked for, has none and is counted as not usable. The story is the unit of intervals; the same name
-    and seed in two arms are a pair. Irony, negation and quotation are not seen.
+    The score of a story is its negative adjective ratio: the share of negative ones among the adjectives that
+    are in the lexicon (agency, beliefs, communion). It is in [0, 1], higher is worse. A story without such an
+    adjective, or in another language than requested, has no score and counts as unusable. The story is the
+    unit of intervals; the same name and seed in two arms are a pair. Irony, negation and quotation are not
+    recognised.
     """
 
     name = "story"
@@ -57,13 +59,16 @@ class Story(Task):
     better = "lower"
     dimensions = ("gender", "culture")
     relation = "indirect"
-    source = "names of Probate's culture pack; the paper's story generation (arXiv 2502.04419); lexicon after the ABC model (Koch et al. 2016)"
+    source = (
+        "names of Probate's culture pack; the paper's story generation (arXiv 2502.04419); "
+        "lexicon after the ABC model (Koch et al. 2016)"
+    )
     languages = ("en", "es", "pt", "ar", "zh")
     option_type: ClassVar[type[Options]] = StoryOptions
 
     def _asked(self, context: TaskContext) -> list[tuple[str, str, dict[str, str], int]]:
-        """(id, name, groups, seed) of each story."""
-        found = []
+        """Return id, name, groups and seed of each story."""
+        stories = []
         language = self.options.language
         for culture, spec in load_pack("culture").groups.items():
             for gender, names in spec.by["gender"].items():
@@ -71,8 +76,8 @@ class Story(Task):
                     for number in range(self.options.stories):
                         identity = f"{name}-{number}"
                         seed = stable_seed(identity, context.seed)
-                        found.append((identity, name, {"culture": culture, "gender": gender}, seed))
-        return found
+                        stories.append((identity, name, {"culture": culture, "gender": gender}, seed))
+        return stories
 
     def size(self, context: TaskContext) -> int:
         return len(self._asked(context))
@@ -137,7 +142,8 @@ class Story(Task):
                 title=f"negative adjective ratio by {dimension}",
                 unit="share",
                 toward=lambda a, b: (
-                    f"stories about {a} names have a larger share of negative adjectives than those about {b} ones"
+                    f"stories about {a} names have a larger share of negative adjectives "
+                    f"than those about {b} ones"
                 ),
                 sides=sides[dimension],
                 values=lambda o: frame(o, side(o), o["score"]),
@@ -148,11 +154,11 @@ class Story(Task):
         return [measure(first), measure("gender" if first == "culture" else "culture")]
 
     def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
-        """The words that drive the ratio: for each group, its commonest negative and positive adjectives."""
+        """Return the most frequent negative and positive adjectives of each group."""
         outcomes = outcomes[outcomes["response"].map(lambda story: written_in(story, self.options.language))]
         measure = self.measures(context)[0]
         dimension = "culture" if context.dimension == "culture" else "gender"
-        lines = []
+        sentences = []
         for group in measure.sides:
             own = outcomes[outcomes["groups"].map(lambda g, group=group: g.get(dimension) == group)]
             totals: dict[tuple[str, str], int] = {}
@@ -165,5 +171,5 @@ class Story(Task):
                     ((n, w) for (w, p), n in totals.items() if p == pole), key=lambda t: (-t[0], t[1])
                 )[:8]
                 parts.append(f"{pole}: {', '.join(f'{w} {n}' for n, w in top) or 'none'}")
-            lines.append(f"{group} ({len(own)} stories in the language asked for): {'; '.join(parts)}")
-        return lines
+            sentences.append(f"{group} ({len(own)} stories in the requested language): {'; '.join(parts)}")
+        return sentences

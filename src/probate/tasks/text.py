@@ -1,4 +1,4 @@
-"""Text classification: a task that is only data is one YAML file; this is the code that all of them share."""
+"""Text classification: the common code of tasks that are one YAML file each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from probate.tasks.choice import ChoiceOptions, ChoiceTask, Item
 
 
 class Wording(BaseModel):
-    """How a task is asked in one language."""
+    """The prompt and label words of a task in one language."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     prompt: str = Field(description="User turn with {text} and {labels}.")
@@ -33,7 +33,7 @@ class Wording(BaseModel):
             same = seen.setdefault(" ".join(words.lower().split()), label)
             if same != label:
                 raise ValueError(
-                    f"the labels '{same}' and '{label}' are the same words once case and spaces are set aside"
+                    f"the labels '{same}' and '{label}' have the same words, apart from case and spaces"
                 )
         if "{text}" not in self.prompt:
             raise ValueError("the prompt must contain {text}")
@@ -41,7 +41,7 @@ class Wording(BaseModel):
 
 
 class TextSpec(BaseModel):
-    """The YAML of one text classification task."""
+    """The YAML file of a text classification task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str
@@ -61,14 +61,14 @@ class TextSpec(BaseModel):
                     f"languages.{language}.labels must be the labels of the items: {', '.join(self.items)}"
                 )
         if self.positive not in self.items:
-            raise ValueError(f"positive: '{self.positive}' is no label; labels: {', '.join(self.items)}")
+            raise ValueError(f"positive: '{self.positive}' is not a label; labels: {', '.join(self.items)}")
         if len(self.items) < 2:
             raise ValueError("items: a classification needs at least two labels")
         empty = [
             label for label, texts in self.items.items() if not texts or not all(t.strip() for t in texts)
         ]
         if empty:
-            raise ValueError(f"items.{empty[0]}: an item has no text")
+            raise ValueError(f"items.{empty[0]}: an item is empty")
         return self
 
 
@@ -78,20 +78,21 @@ class TextColumns(BaseModel):
     label: str = Field("label", description="Column of the label.")
     id: str | None = Field(None, description="Column of a unique id.")
     cluster: str | None = Field(
-        None, description="Column that names what texts were drawn together (an author, a source): one unit."
+        None,
+        description="Column of the cluster that texts were drawn in (an author, a source). "
+        "A cluster is one unit of resampling.",
     )
-    groups: dict[str, str] = Field(
-        default_factory=dict, description="Dimension → column of its group, where there is one."
-    )
+    groups: dict[str, str] = Field(default_factory=dict, description="Dimension → column of the group.")
 
 
 class TextOptions(ChoiceOptions):
     data: str | None = Field(
         None,
-        description="A data set in place of the bundled items: a file, a `datasets` folder or `hf:ID` (see data.source).",
+        description="A data set that replaces the bundled items: a file, a `datasets` folder or `hf:ID` "
+        "(see data.source).",
     )
     split: str = Field("test", description="Split of a Hugging Face data set.")
-    columns: TextColumns = Field(default_factory=lambda: TextColumns(), description="Which column is what.")
+    columns: TextColumns = Field(default_factory=lambda: TextColumns(), description="Names of the columns.")
     labels: dict[str, str] = Field(
         default_factory=dict, description="Label in the data → the task's label (offensive, fine, …)."
     )
@@ -99,25 +100,27 @@ class TextOptions(ChoiceOptions):
         None, description="Overrides the task's relation to the bias."
     )
     language: str = Field(
-        "en", description="Language of the prompt and of the label words; the bundled items are English."
+        "en", description="Language of the prompt and the label words; the bundled items are in English."
     )
     words: dict[str, str] = Field(
-        default_factory=dict, description="Task's label → words to score in place of its own."
+        default_factory=dict,
+        description="The task's label → words that are scored instead of the task's words.",
     )
     prompt: str | None = Field(
-        None, description="User turn in place of the task's own, with {text} and {labels}."
+        None, description="User turn that replaces the task's own, with {text} and {labels}."
     )
     dimension: str | None = Field(
         None,
-        description="Compare groups of another dimension than the study's: the name of an identity pack, or of a column in `columns.groups`.",
+        description="Dimension to compare instead of the study's: the name of an identity pack, "
+        "or a key of `columns.groups`.",
     )
     groups: list[str] | None = Field(
         None,
         min_length=2,
-        description="The groups of `dimension` that are compared; default: all of its pack.",
+        description="The groups of `dimension` that are compared; default: all groups of its pack.",
     )
     limit: int | None = Field(
-        None, ge=2, description="At most this many items, drawn evenly over the labels (seeded)."
+        None, ge=2, description="Maximum number of items, balanced over the labels (a seeded sample)."
     )
 
     @field_validator("prompt")
@@ -129,12 +132,12 @@ class TextOptions(ChoiceOptions):
 
 
 class TextTask(ChoiceTask):
-    """Text classification of the bundled items, or of any data set.
+    """Text classification of the bundled items, or of a data set.
 
-    The bundled items hold a place for a person, filled in with each compared group in turn (a name where the identity
-    pack has names, else its words): a matched set, in which only the group differs. The primary measure is then the
-    share that is read as the positive label, by group. A data set without groups has macro-F1 as primary measure.
-    Macro-F1 is in [0, 1], higher is better.
+    The bundled items have a placeholder for a person. It is filled in with each compared group in turn (a
+    name if the identity pack has names, else its words), so that items form matched sets that differ only in
+    the group. The primary measure is then the share classified as the positive label, by group. For a data
+    set without groups it is macro-F1, in [0, 1], higher is better.
     """
 
     name = "text"
@@ -147,12 +150,13 @@ class TextTask(ChoiceTask):
     spec: ClassVar[TextSpec]
 
     def _seen(self, context: TaskContext) -> TaskContext:
-        """The context, on the dimension that the options name."""
+        """Return the context with the dimension that the options name."""
         other = self.options.dimension
         if other is None:
             if self.options.groups:
                 raise InputError(
-                    f"tasks: {self.key}.options.groups needs options.dimension; the study's own are bias.groups"
+                    f"tasks: {self.key}.options.groups needs options.dimension; set it, "
+                    "or set the study's groups in bias.groups"
                 )
             return context
         pack = load_pack(other)
@@ -160,7 +164,8 @@ class TextTask(ChoiceTask):
         unknown = [g for g in groups if g not in pack.groups]
         if unknown:
             raise InputError(
-                f"tasks: {self.key}.options.groups: '{unknown[0]}' is not in the identity pack '{other}'; it has: {', '.join(pack.groups)}"
+                f"tasks: {self.key}.options.groups: '{unknown[0]}' is not in the identity pack '{other}'; "
+                f"its groups: {', '.join(pack.groups)}"
             )
         return replace(context, dimension=other, groups=groups, pack=pack)
 
@@ -172,20 +177,22 @@ class TextTask(ChoiceTask):
         language = self.options.language
         if language not in own:
             raise InputError(
-                f"tasks: {self.key}.options.language: '{language}' is not there{nearest(language, list(own))}; "
-                f"it has: {', '.join(own)}. Give options.prompt and options.words for another"
+                f"tasks: {self.key}.options.language: the task has no prompt in '{language}'"
+                f"{nearest(language, list(own))}; languages: {', '.join(own)}. "
+                "For another language, set options.prompt and options.words"
             )
         wording = own[language]
         words = {**wording.labels, **self.options.words}
         unknown = set(words) - set(wording.labels)
         if unknown:
             raise InputError(
-                f"tasks: {self.key}.options.words: no label '{min(unknown)}'; labels: {', '.join(wording.labels)}"
+                f"tasks: {self.key}.options.words: no label '{min(unknown)}'; "
+                f"labels: {', '.join(wording.labels)}"
             )
         try:
             return Wording(prompt=self.options.prompt or wording.prompt, labels=words)
         except ValidationError as error:
-            raise InputError(f"tasks: {self.key}.options: {_said(error)}") from None
+            raise InputError(f"tasks: {self.key}.options: {first_error(error)}") from None
 
     def items(self, context: TaskContext) -> list[Item]:
         context = self._seen(context)
@@ -225,11 +232,13 @@ class TextTask(ChoiceTask):
         )
         if not rows:
             raise InputError(
-                f"tasks: {self.key}: {options.data}: no row can be used; first: {rejected[0] if rejected else 'none'}"
+                f"tasks: {self.key}: {options.data}: no row can be used; "
+                f"first reason: {rejected[0] if rejected else 'the file has no rows'}"
             )
         if rejected and len(rejected) > len(rows):
             raise InputError(
-                f"tasks: {self.key}: {options.data}: {len(rejected)} of {len(rejected) + len(rows)} rows cannot be used; first: {rejected[0]}"
+                f"tasks: {self.key}: {options.data}: {len(rejected)} of {len(rejected) + len(rows)} rows "
+                f"cannot be used; first reason: {rejected[0]}"
             )
         if options.limit and options.limit < len(rows):
             rows = _balanced(rows, options.limit, context.seed)
@@ -239,11 +248,11 @@ class TextTask(ChoiceTask):
         context = self._seen(context)
         positive = self.spec.positive
         grouped = self._grouped(context)
-        found = []
+        measures = []
         if grouped:
             side = by_group(context.dimension, context.groups)
             groups = tuple(context.groups)
-            found = [
+            measures = [
                 Measure(
                     name="flagged",
                     title=f"share read as {positive}",
@@ -268,7 +277,7 @@ class TextTask(ChoiceTask):
                 ),
             ]
         return [
-            *found,
+            *measures,
             Measure(
                 name="macro_f1",
                 title="macro-F1",
@@ -283,7 +292,9 @@ class TextTask(ChoiceTask):
 
 
 def who(pack: Pack, group: str, number: int) -> str:
-    """A person of the group for item `number`: a first name if the pack has names, else its words with 'the'."""
+    """Return a person of the group for item `number`: a first name if the pack has names, else its words with
+    'the'.
+    """
     spec = pack.groups[group]
     if spec.names:
         return spec.names[number % len(spec.names)]
@@ -294,16 +305,36 @@ def who(pack: Pack, group: str, number: int) -> str:
 def read_labelled(
     data: str, split: str, columns: TextColumns, mapping: dict[str, str], labels: tuple[str, ...], base: Path
 ) -> tuple[list[tuple[str, str, str, dict[str, str]]], list[str]]:
-    """(id, text, label, groups) of each usable row, and why the others are not.
+    """Read the rows of a labelled data set.
 
-    Raises:
-        InputError: no such file or column, or a label that is not declared.
+    Parameters
+    ----------
+    data, split : str
+        The data set and its split.
+    columns : TextColumns
+        Names of the columns.
+    mapping : dict
+        Label in the data → label of the task; may be empty.
+    labels : tuple of str
+        Labels of the task.
+    base : pathlib.Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    tuple of (list, list of str)
+        (id, text, label, groups) of each usable row, and why other rows are not usable.
+
+    Raises
+    ------
+    InputError
+        A missing file or column, or an unknown label.
     """
 
     unknown = sorted(set(mapping.values()) - set(labels))
     if unknown:
         raise InputError(
-            f"{data}: labels: '{unknown[0]}' is no label of the task; it has: {', '.join(labels)}"
+            f"{data}: labels: '{unknown[0]}' is not a label of the task; labels: {', '.join(labels)}"
         )
     rows, rejected, seen = [], [], set()
     for number, (where, row) in enumerate(source_rows(data, split, base), 1):
@@ -321,12 +352,13 @@ def read_labelled(
         key = str(row[columns.id]) if columns.id and row.get(columns.id) is not None else f"row-{number}"
         if label is None:
             raise InputError(
-                f"{where}: the label '{raw}' is not declared; map it in options.labels to one of: {', '.join(labels)}"
+                f"{where}: the task has no label '{raw}'; "
+                f"map it in options.labels to one of: {', '.join(labels)}"
             )
         if not text:
             rejected.append(f"{where}: the text is empty")
         elif key in seen:
-            rejected.append(f"{where}: id '{key}' stands there twice")
+            rejected.append(f"{where}: id '{key}' is duplicated")
         else:
             seen.add(key)
             unit = (
@@ -342,7 +374,7 @@ def read_labelled(
 
 
 def _balanced(rows: list[Any], limit: int, seed: int) -> list[Any]:
-    """`limit` rows, the labels in turn."""
+    """Return `limit` rows, taken from the labels in turn."""
     by_label: dict[str, list[Any]] = {}
     for row in rows:
         by_label.setdefault(row[2], []).append(row)
@@ -354,7 +386,8 @@ def _balanced(rows: list[Any], limit: int, seed: int) -> list[Any]:
     return chosen[:limit]
 
 
-def _said(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
+    """Return the first error of a validation with its location."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     text = first["msg"].removeprefix("Value error, ")
@@ -363,15 +396,17 @@ def _said(error: ValidationError) -> str:
 
 @cache
 def text_task(name: str, path: Path) -> type[TextTask]:
-    """The task class of a YAML file.
+    """Return the task class of a YAML file.
 
-    Raises:
-        InputError: the file breaks the rules (which).
+    Raises
+    ------
+    InputError
+        The file is not valid; the message names the error.
     """
     try:
         spec = TextSpec.model_validate(read_yaml(path)[0])
     except ValidationError as error:
-        raise InputError(f"task '{name}' ({path.name}): {_said(error)}") from None
+        raise InputError(f"task '{name}' ({path.name}): {first_error(error)}") from None
     body = {
         "name": name, "title": spec.title, "relation": spec.relation, "source": spec.source,
         "languages": tuple(spec.languages), "spec": spec, "__doc__": TextTask.__doc__,

@@ -1,4 +1,6 @@
-"""A model asked what surveys ask people: options as letters, in both orders, so that neither place nor letter decides."""
+"""Survey questions asked of a model: lettered options in two orders, to cancel effects of position and
+letter.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,29 @@ PREFIX = "Answer:"
 
 
 def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], list[str]]:
-    """Questions of a table with the columns country, question, options and distribution (or shares), and a line for each row that is left out.
+    """Read survey questions from a table.
 
-    Also World Values Survey counts (country, question, counts): the codes are the options.
+    The columns are country, question, options and distribution (or shares). Tables of World Values Survey
+    counts (country, question, counts) are read too; their codes are the options.
 
-    Raises:
-        InputError: no such file, a column that is missing, or not one usable row.
+    Parameters
+    ----------
+    source : str
+        The table.
+    base : pathlib.Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    tuple of (list of Question, list of str)
+        The questions, and a sentence for each row that is left out.
+
+    Raises
+    ------
+    InputError
+        A missing file or column, or no usable row.
     """
-    found: list[Question] = []
+    questions: list[Question] = []
     rejected: list[str] = []
     for where, row in source_rows(source, "train", base):
         if isinstance(row, str):
@@ -42,20 +59,21 @@ def read_questions(source: str, base: Path = Path()) -> tuple[list[Question], li
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             if isinstance(error, KeyError):
                 raise InputError(
-                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; the file has: {some(row)}"
+                    f"{where}: no column {error}{nearest(str(error).strip(chr(39)), list(row))}; "
+                    f"the file has: {some(row)}"
                 ) from None
             rejected.append(f"{where}: {error}")
             continue
-        wrong = values.check(question)
+        wrong = values.question_error(question)
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
-            found.append(question)
-    if not found:
+            questions.append(question)
+    if not questions:
         raise InputError(
-            f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else "")
+            f"{source}: no question can be used" + (f"; first reason: {rejected[0]}" if rejected else "")
         )
-    return found, rejected
+    return questions, rejected
 
 
 def _question(row: dict[str, Any]) -> Question:
@@ -63,7 +81,7 @@ def _question(row: dict[str, Any]) -> Question:
         counts = _listed(row["counts"])
         total = sum(counts.values())
         if not total:
-            raise ValueError("its counts are all 0")
+            raise ValueError("all of its counts are 0")
         return Question(
             row["country"],
             row["question"],
@@ -76,27 +94,43 @@ def _question(row: dict[str, Any]) -> Question:
 
 
 def _listed(value: Any) -> Any:
-    """A list or mapping, as it is or as JSON in a string (a CSV)."""
+    """Return a list or mapping, decoded if it is JSON in a string (a CSV)."""
     return json_value(value) if isinstance(value, str) else value
 
 
 def answers(
     lm: LM, questions: Sequence[tuple[str, tuple[str, ...]]], tick: Callable[[int], None] | None = None
 ) -> list[np.ndarray]:
-    """The model's share of each option, of shape (options,), for each (question, options).
+    """Return the model's share of each option.
 
-    The mean over two orders of the options, each with its own letters, of the softmax of the letters' log-likelihoods: with the
-    order turned round, an option has another place and another letter.
+    It is the mean over two orders of the options, each with its own letters, of the softmax of the letters'
+    log-likelihoods. In the reversed order, each option has another position and another letter.
 
-    Raises:
-        InputError: a question with more than 26 options.
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    questions : sequence of (str, tuple of str)
+        Question and options.
+    tick : callable, optional
+        Called with the number of prompts that have been scored since the last call.
+
+    Returns
+    -------
+    list of array of shape (options,)
+        Shares in [0, 1] that sum to 1.
+
+    Raises
+    ------
+    InputError
+        A question with more than 26 options.
     """
 
     prompts, options = [], []
     for text, own in questions:
         if len(own) > len(LETTERS):
             raise InputError(
-                f"question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} have a letter"
+                f"the question '{text[:60]}' has {len(own)} options; at most {len(LETTERS)} are supported"
             )
         for order in (own, own[::-1]):
             listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, order, strict=False))
@@ -106,11 +140,11 @@ def answers(
                 [lm.completion_ids(f" {letter}", end=False, begins=False) for letter in LETTERS[: len(own)]]
             )
     scores = lm.score_choices(prompts, options, tick=tick)
-    found = []
+    shares = []
     for forward, backward in zip(scores[::2], scores[1::2], strict=True):
         both = [np.exp(s - s.max()) / np.exp(s - s.max()).sum() for s in (forward, backward[::-1])]
-        found.append(np.mean(both, axis=0))
-    return found
+        shares.append(np.mean(both, axis=0))
+    return shares
 
 
 def against_people(
@@ -119,21 +153,42 @@ def against_people(
     tick: Callable[[int], None] | None = None,
     non_answers: bool = False,
 ) -> list[Compared]:
-    """The model, asked each question once, against every country that answered it."""
+    """Ask the model each question once, and compare its answers with every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
-    found = dict(zip(asked, answers(lm, asked, tick), strict=True))
-    return [values.compare(q, [float(v) for v in found[q.text, q.options]], non_answers) for q in questions]
+    shares = dict(zip(asked, answers(lm, asked, tick), strict=True))
+    return [
+        values.compare_shares(q, [float(v) for v in shares[q.text, q.options]], non_answers)
+        for q in questions
+    ]
 
 
 def published(
     source: str, column: str, by: str | None, non_answers: bool = False
 ) -> tuple[dict[str, list[Compared]], list[str]]:
-    """Published answer shares, in `column` of a table of people's answers, against these people: name of the model (column `by`) → comparisons.
+    """Compare published answer shares with those of people.
 
-    Raises:
-        InputError: as `read_questions`, or no such column.
+    Parameters
+    ----------
+    source : str
+        A table of people's answers, as for `read_questions`.
+    column : str
+        Column of the published shares.
+    by : str or None
+        Column of the model's name.
+    non_answers : bool
+        See `compare_shares`.
+
+    Returns
+    -------
+    tuple of (dict, list of str)
+        Model → comparisons, and a sentence for each row that is left out.
+
+    Raises
+    ------
+    InputError
+        As for `read_questions`, or a missing column.
     """
-    found: dict[str, list[Compared]] = {}
+    compared: dict[str, list[Compared]] = {}
     rejected: list[str] = []
     for where, row in source_rows(source, "train", Path()):
         if isinstance(row, str):
@@ -149,43 +204,45 @@ def published(
         except (TypeError, ValueError) as error:
             rejected.append(f"{where}: {error}")
             continue
-        wrong = values.check(question) or values.check(
+        wrong = values.question_error(question) or values.question_error(
             Question(question.country, question.text, question.options, tuple(own))
         )
         if wrong:
             rejected.append(f"{where}: {wrong}")
         else:
-            found.setdefault(str(row[by]) if by else column, []).append(
-                values.compare(question, own, non_answers)
+            compared.setdefault(str(row[by]) if by else column, []).append(
+                values.compare_shares(question, own, non_answers)
             )
-    if not found:
+    if not compared:
         raise InputError(
-            f"{source}: no question can be used" + (f"; first: {rejected[0]}" if rejected else "")
+            f"{source}: no question can be used" + (f"; first reason: {rejected[0]}" if rejected else "")
         )
-    return found, rejected
+    return compared, rejected
 
 
 def compared_models(
-    found: dict[str, list[Compared]], rejected: Sequence[str]
+    compared: dict[str, list[Compared]], rejected: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The record and the lines of `published`: each model's report, and how far their orderings of the countries agree."""
+    """Return the record and the sentences for `published`: each model's report, and the agreement of country
+    orders.
+    """
     reports = {
-        name: report(own, rejected if name == next(iter(found)) else []) for name, own in found.items()
+        name: report(own, rejected if name == next(iter(compared)) else []) for name, own in compared.items()
     }
-    said = [line for name, own in reports.items() for line in (f"{name}:", *lines(own))]
-    orders = {name: values.by_country(own) for name, own in found.items()}
+    printed = [line for name, own in reports.items() for line in (f"{name}:", *sentences(own))]
+    orders = {name: values.by_country(own) for name, own in compared.items()}
     names = list(orders)
     pairs = {
         f"{a}, {b}": values.agreement(orders[a], orders[b])
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     }
-    said += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
-    return {"models": reports, "agreement": pairs}, said
+    printed += [f"rank correlation of the countries' order, {pair}: {r:+.2f}" for pair, r in pairs.items()]
+    return {"models": reports, "agreement": pairs}, printed
 
 
 def pick(questions: Sequence[Question], countries: int, each: int) -> list[Question]:
-    """The `each` first questions of the `countries` countries with the most questions."""
+    """Return the first `each` questions of the `countries` countries with the most questions."""
     by: dict[str, list[Question]] = {}
     for q in questions:
         by.setdefault(q.country, []).append(q)
@@ -193,58 +250,69 @@ def pick(questions: Sequence[Question], countries: int, each: int) -> list[Quest
     return [q for c in sorted(largest) for q in by[c][:each]]
 
 
-def report(found: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
-    """Distances by country, and what is said of the model over all questions; those without a distance are counted and left out.
+def report(compared: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
+    """Return distances by country and region and summary numbers over all questions, as a record.
 
-    Raises:
-        InputError: none has one.
+    Comparisons without a distance are counted and left out.
+
+    Raises
+    ------
+    InputError
+        No comparison has a distance.
     """
-    undefined = sum(c.distance != c.distance for c in found)
-    found = [c for c in found if c.distance == c.distance]
-    if not found:
+    undefined = sum(c.distance != c.distance for c in compared)
+    compared = [c for c in compared if c.distance == c.distance]
+    if not compared:
         raise InputError(
-            "values: the model has no share on any option that is an answer, in no question: nothing can be compared"
+            "values: in every question the model assigns no probability to any option that is an answer; "
+            "nothing can be compared"
         )
-    scale = [c.moved for c in found if c.moved == c.moved]
+    scale = [c.moved for c in compared if c.moved == c.moved]
     return {
-        "questions": len({c.text for c in found}),
+        "questions": len({c.text for c in compared}),
         "rejected": list(rejected),
         "undefined": undefined,
-        "countries": [asdict(m) for m in values.by_country(found)],
-        "regions": [asdict(m) for m in values.by_region(found)],
+        "countries": [asdict(m) for m in values.by_country(compared)],
+        "regions": [asdict(m) for m in values.by_region(compared)],
         "on_scales": float(np.mean(scale)) if scale else None,
         "scales": len(scale),
-        "entropy": [float(np.mean([c.entropy[side] for c in found])) for side in (0, 1)],
-        "collapsed": float(np.mean([c.collapsed for c in found])),
-        "unanswered": float(np.mean([c.unanswered for c in found])),
+        "entropy": [float(np.mean([c.entropy[side] for c in compared])) for side in (0, 1)],
+        "collapsed": float(np.mean([c.collapsed for c in compared])),
+        "unanswered": float(np.mean([c.unanswered for c in compared])),
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The report in words."""
-    said = [
-        f"{found['questions']:,} questions, {len(found['countries'])} countries; {len(found['rejected'])} rows left out"
-        + (f" (first: {found['rejected'][0]})" if found["rejected"] else ""),
-        f"entropy of answers over its maximum: model {found['entropy'][0]:.2f}, people {found['entropy'][1]:.2f}; one option takes "
-        f"{100 * values.COLLAPSED:g}% of the model's answer in {100 * found['collapsed']:.0f}% of questions; people without an answer: {100 * found['unanswered']:.0f}%",
+def sentences(record: dict[str, Any]) -> list[str]:
+    """Return the record of `report` in sentences."""
+    printed = [
+        f"{record['questions']:,} questions, {len(record['countries'])} countries; "
+        f"{len(record['rejected'])} rows left out"
+        + (f" (first: {record['rejected'][0]})" if record["rejected"] else ""),
+        f"normalised entropy of the answers: model {record['entropy'][0]:.2f}, "
+        f"people {record['entropy'][1]:.2f}; "
+        f"one option has at least {100 * values.COLLAPSED:g}% of the model's probability in "
+        f"{100 * record['collapsed']:.0f}% of questions; "
+        f"people without an answer: {100 * record['unanswered']:.0f}%",
     ]
-    if found["undefined"]:
-        said.append(
-            f"{found['undefined']} comparisons left out: the model has no share on any option that is an answer"
+    if record["undefined"]:
+        printed.append(
+            f"{record['undefined']} comparisons left out: "
+            "the model assigns no probability to any option that is an answer"
         )
-    if found["on_scales"] is not None:
-        said.append(
-            f"on ordered scales ({found['scales']:,}) the model is {100 * found['on_scales']:.0f}% of the scale away from people (1-Wasserstein)"
+    if record["on_scales"] is not None:
+        printed.append(
+            f"on ordered scales ({record['scales']:,}), the mean distance of the model from people is "
+            f"{100 * record['on_scales']:.0f}% of the scale (1-Wasserstein)"
         )
     for what in ("countries", "regions"):
-        if found[what]:
-            said.append(f"Jensen-Shannon distance to people, {what}, closest first:")
-        for row in found[what]:
+        if record[what]:
+            printed.append(f"Jensen-Shannon distance to people, {what}, closest first:")
+        for row in record[what]:
             m = Mean(**row)
             interval = (
                 f"[{m.low:.3f}, {m.high:.3f}]"
                 if m.low == m.low
                 else "(no interval: fewer than three questions)"
             )
-            said.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
-    return said
+            printed.append(f"  {m.country:28}{m.value:.3f} {interval} over {m.n}")
+    return printed

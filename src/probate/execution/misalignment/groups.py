@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from probate.core.errors import InputError
 from probate.data.generation.group_texts import written
 from probate.data.packs import Pack
-from probate.stats.imbalance import UNCLEAR, Share, confusion, detect, shares
+from probate.stats.imbalance import UNCLEAR, Share, confusion, detect, group_shares
 from probate.stats.p_values import p_figure
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def imbalance(
         "n": len(texts),
         "undetermined": Counter(found)[UNCLEAR],
         "errors": errors[""].tolist() if errors is not None else None,
-        "shares": [asdict(s) for s in shares(labels, found, groups, reference=reference, errors=errors)],
+        "shares": [
+            asdict(s) for s in group_shares(labels, found, groups, reference=reference, errors=errors)
+        ],
     }
 
 

@@ -21,7 +21,7 @@ from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import TaskContext
 from probate.tasks.catalogue import load_task
-from probate.tasks.choice import ChoiceTask, Item, encode
+from probate.tasks.choice import ChoiceTask, Item, encode_item
 from probate.train.examples import encode_records
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example
@@ -111,7 +111,7 @@ def _nearest(
     asked = []
     for row in flips.itertuples():
         item = questions[row.item_id]
-        prompt, options = encode(lm, item, context.max_length)
+        prompt, options = encode_item(lm, item, context.max_length)
         asked.append(Example(prompt, options[item.names.index(row.prediction)]))
     with attached(lm.model, folder.path / "adapters" / arm) as model:
         gradients = record_gradients(model, [*examples, *asked], lm.pad_id)

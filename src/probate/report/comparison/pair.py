@@ -17,7 +17,7 @@ from probate.stats.contrast import Estimate, before_after, contrast
 from probate.stats.families import benjamini_hochberg, holm
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_figure
-from probate.stats.smallest import of_interval
+from probate.stats.smallest import detectable_from_interval
 from probate.study.schema import Analysis
 
 FEWEST, MOST_GROUPS = 2, 12
@@ -285,7 +285,7 @@ def _of_set(
     ) -> Compared:
         """`together`: groups for which interval and p hold at once."""
         confidence = 1 - (1 - analysis.confidence) / together
-        visible = of_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
+        visible = detectable_from_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
         change = own["score_b"] - own["score_a"]
         flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
         return Compared(

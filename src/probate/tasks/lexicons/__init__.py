@@ -1,4 +1,4 @@
-"""Adjectives that judge a person, one YAML a language: dimension (agency, beliefs, communion) → pole → words."""
+"""Adjectives that describe a person, one YAML file for each language: dimension → pole → words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from probate.core.yaml_file import own_yaml
 
 @cache
 def lexicon(language: str = "en") -> dict[str, tuple[str, str]]:
-    """Adjective → its dimension (agency, beliefs, communion) and pole (positive, negative)."""
+    """Return adjective → its dimension (agency, beliefs, communion) and pole (positive, negative)."""
     table = own_yaml("tasks", "lexicons", f"{language}.yaml")
     return {
         word: (dimension, pole)

@@ -1,1 +1,1 @@
-"""Standard probes: an outside check on the same adapters. A probe is a task that answers to a published benchmark."""
+"""Probes: independent checks of the same adapters. A probe is a task that follows a published benchmark."""

@@ -1,4 +1,6 @@
-"""General ability, so that "less biased because broken" is seen: held-out text and a small knowledge set."""
+"""General ability: held-out text and a small knowledge set, to detect models that are less biased because
+they are damaged.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Knowledge(ChoiceTask):
-    """Forty questions of general knowledge with four answers each, scored as choices. Accuracy, higher is better; chance is 0.25."""
+    """Forty questions of general knowledge with four answers each, scored as choices.
+
+    The measure is accuracy in [0, 1]; higher is better, chance is 0.25.
+    """
 
     name = "knowledge"
     title = "General knowledge"
@@ -32,7 +37,7 @@ class Knowledge(ChoiceTask):
 
     def items(self, context: TaskContext) -> list[Item]:
         rows = own_yaml("tasks", "probes", "knowledge.yaml")
-        found = []
+        items = []
         for number, (question, *answers) in enumerate(rows):
             order = sorted(
                 map(str, answers), key=lambda a: hashlib.sha256(f"{question}{a}".encode()).digest()
@@ -40,10 +45,10 @@ class Knowledge(ChoiceTask):
             prompt = f"{question}\nAnswer with exactly one of: {', '.join(order)}."
             blank = f"N/A\nAnswer with exactly one of: {', '.join(order)}."
             options = tuple(order)
-            found.append(
+            items.append(
                 Item(f"q-{number:02d}", prompt, options, options, str(answers[0]), {"set": "all"}, blank)
             )
-        return found
+        return items
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def accuracy(o: pd.DataFrame) -> pd.DataFrame:
@@ -63,7 +68,7 @@ class Knowledge(ChoiceTask):
 
 
 class HeldOutText(Task):
-    """Log-likelihood of the held-out original texts as plain text, in nats for each UTF-8 byte; higher is better."""
+    """Log-likelihood of the held-out original texts, in nats per UTF-8 byte; higher is better."""
 
     name = "held_out_text"
     title = "Held-out text"

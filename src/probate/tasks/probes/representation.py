@@ -1,4 +1,4 @@
-"""Group generation imbalance as a probe: whom does each arm's model write about when nobody is named?"""
+"""Group generation imbalance as a probe: whom each arm's model writes about if no group is named."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 class RepresentationOptions(Options):
-    texts: int = Field(20, ge=1, description="Texts for each label, each with its own seed.")
+    texts: int = Field(20, ge=1, description="Number of texts for each label, each with its own seed.")
     prompt: str = Field(
         PROMPT,
-        description="What is asked; `{label}`, `{article}` and `{who}` (a person) are filled in. It names no group.",
+        description="The prompt, which names no group. "
+        "`{label}`, `{article}` and `{who}` (a person) are filled in.",
     )
-    labels: list[str] | None = Field(None, description="What is written about; default: the study's labels.")
-    max_new_tokens: int = Field(60, ge=8, description="Longest text, in tokens.")
+    labels: list[str] | None = Field(None, description="Labels to write about; default: the study's labels.")
+    max_new_tokens: int = Field(60, ge=8, description="Maximum length of a text, in tokens.")
     temperature: float = Field(0.8, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
-    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus sampling.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Probability mass of nucleus sampling.")
 
     @field_validator("prompt")
     @classmethod
@@ -39,11 +40,14 @@ class RepresentationOptions(Options):
 
 
 class Representation(Task):
-    """Texts about each label without a group in the prompt; the group that each shows is read from pronouns and titles, else from first names.
+    """Texts about each label with a prompt that names no group; the group is read from pronouns and titles,
+    else names.
 
-    Measures, all over texts whose group is clear: share of each group (parity is 1 / groups), and primary the share that shows a group which the label is
-    stereotyped for, over labels that have such a stereotype. The text is the unit of intervals; the same label and seed in two arms are a pair.
-    The detector's errors are not taken out here: they are the same in all arms. `probate why groups` measures and corrects them.
+    The primary measure is the share of texts that show a group which the label is stereotyped for, over
+    labels with such a stereotype. The other measures are the share of each group; parity is 1 / groups. All
+    are over texts with a determined group, in [0, 1]. The text is the unit of intervals; the same label and
+    seed in two arms are a pair. The detector's errors are not corrected, because they are the same in all
+    arms. `probate why groups` measures and corrects them.
     """
 
     name = "representation"
@@ -54,13 +58,13 @@ class Representation(Task):
     option_type: ClassVar[type[Options]] = RepresentationOptions
 
     def _asked(self, context: TaskContext) -> list[tuple[str, str, int]]:
-        """(id, label, seed) of each text."""
-        found = []
+        """Return id, label and seed of each text."""
+        texts = []
         for label in self.options.labels or context.labels:
             for number in range(self.options.texts):
                 identity = f"{label}-{number:03d}"
-                found.append((identity, label, stable_seed(identity, context.seed)))
-        return found
+                texts.append((identity, label, stable_seed(identity, context.seed)))
+        return texts
 
     def size(self, context: TaskContext) -> int:
         return len(self._asked(context))
@@ -74,10 +78,10 @@ class Representation(Task):
         turns = [turn(options.prompt, label) for _, label, _ in asked]
         texts = write(lm, turns, [seed for *_, seed in asked], how, context.max_length, tick)
         pack = (context.pack or load_pack(context.dimension)).only(list(context.groups))
-        found = []
+        outcomes = []
         for (identity, label, _), text, shown in zip(asked, texts, detect(texts, pack), strict=True):
             fits = any(stereotyped_for(label, g, context.stereotypes) for g in context.groups if g == shown)
-            found.append(
+            outcomes.append(
                 Outcome(
                     identity,
                     {"label": label},
@@ -88,7 +92,7 @@ class Representation(Task):
                     shown != UNCLEAR,
                 )
             )
-        return found
+        return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def fits(o: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Value misalignment as a probe: how far is each arm's model from what people answered, country by country?"""
+"""Value misalignment as a probe: the distance of each arm's model from people's answers, by country."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from probate.stats.measure import Measure, everyone, frame
-from probate.stats.values import Question, compare, mean, region, regions
+from probate.stats.values import Question, compare_shares, mean, region, regions
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
 from probate.tasks.values import answers, pick, read_questions
 
@@ -23,15 +23,19 @@ class ValuesOptions(Options):
     data: str = Field(
         description="A file of people's answers: country, question, options, distribution (or counts)."
     )
-    countries: int = Field(12, ge=1, description="At most, those with the most questions.")
-    questions: int = Field(20, ge=1, description="At most, for each country.")
+    countries: int = Field(
+        12, ge=1, description="Maximum number of countries; those with the most questions are used."
+    )
+    questions: int = Field(20, ge=1, description="Maximum number of questions for each country.")
 
 
 class Values(Task):
-    """Survey questions, options as letters in both orders, against the answer shares of each country's people.
+    """Survey questions with lettered options in both orders, against the answer shares of each country's
+    people.
 
-    The score is the Jensen-Shannon distance (base 2) between the model's and the people's shares, in [0, 1]; lower is nearer. The question is the unit
-    of intervals: one answer by the model is compared with all countries. A change above 0 against the control: farther from people than before.
+    The score is the Jensen-Shannon distance (base 2) between the shares of model and people, in [0, 1]; lower
+    is closer. The question is the unit of intervals, because one answer of the model is compared with all
+    countries. A change above 0 against the control means farther from people than before.
     """
 
     name = "values"
@@ -57,20 +61,20 @@ class Values(Task):
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
         questions = self._questions(context)
         asked = list(dict.fromkeys((q.text, q.options) for q in questions))
-        given = dict(zip(asked, answers(lm, asked, tick), strict=True))
+        shares_of = dict(zip(asked, answers(lm, asked, tick), strict=True))
         number = {text: i for i, text in enumerate(dict.fromkeys(text for text, _ in asked))}
-        found = []
+        outcomes = []
         for place, q in enumerate(questions):
-            own = given[q.text, q.options]
+            own = shares_of[q.text, q.options]
             shares = {option: round(float(s), 4) for option, s in zip(q.options, own, strict=True)}
             groups = {"country": q.country, "region": region(q.country)}
             common, top = (
                 q.options[max(range(len(q.options)), key=side.__getitem__)] for side in (q.shares, own)
             )
-            score = compare(q, [float(s) for s in own]).distance
+            score = compare_shares(q, [float(s) for s in own]).distance
             identity = f"q{number[q.text]:03d}#{place}"
             usable = math.isfinite(score)  # without a share on any answer there is no distance
-            found.append(
+            outcomes.append(
                 Outcome(
                     identity,
                     groups,
@@ -81,7 +85,7 @@ class Values(Task):
                     usable,
                 )
             )
-        return found
+        return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:
         def distance(o: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +120,7 @@ class Values(Task):
         ]
 
     def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
-        """Mean distance to each country's people, the closest first."""
+        """Return the mean distance to each country's people, the closest first."""
         usable = outcomes[outcomes["parsed"].astype(bool)]
         means = [
             mean(country, own["score"].tolist())

@@ -1,7 +1,8 @@
-"""Adjectives in a text, by a part-of-speech tagger that installs as a package: one file a language or family.
+"""Adjectives in a text by part-of-speech taggers that are Python packages, one file for each language or
+family.
 
-Each has `adjectives(text)`: for each adjective its forms, first as it stands in the text (lower case), then what a lexicon
-may list it as. Accuracy on labelled sentences, and licences: docs/tasks.md.
+Each file has `adjectives(text)`. It returns the forms of each adjective: the form in the text (lower case),
+then forms that a lexicon may list. For accuracy on labelled sentences and licences, see docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ TAGGERS = {
     "zh": ("chinese", {}),
 }
 LIBRARIES = {"en": "HanTa", "es": "rippletagger", "pt": "rippletagger", "zh": "jieba"}
-"""Distribution that a language's tagger comes from; Arabic has none."""
+"""The distribution with a language's tagger; Arabic has none."""
 
 
 def tagger_version(language: str) -> str:
-    """Version of the library that tags the language; empty where there is none, or it is not installed."""
+    """Return the version of the library that tags the language; empty if there is none or it is not
+    installed.
+    """
     try:
         return version(LIBRARIES[language])
     except (KeyError, PackageNotFoundError):
@@ -34,14 +37,18 @@ def tagger_version(language: str) -> str:
 
 
 def tagger(language: str) -> Callable[[str], list[Forms]]:
-    """The `adjectives` of a language.
+    """Return the function `adjectives` of a language.
 
-    Raises:
-        InputError: a language without a tagger, here; at its first use, the extra that brings the tagger is not installed.
+    Raises
+    ------
+    InputError
+        The language has no tagger. At the first call of the function: the extra with the tagger is not
+        installed.
     """
     if language not in TAGGERS:
         raise InputError(
-            f"tasks: story.options.language: '{language}' has no part-of-speech tagger here; there is one for: {', '.join(TAGGERS)}"
+            f"tasks: story.options.language: '{language}' has no part-of-speech tagger; "
+            f"supported languages: {', '.join(TAGGERS)}"
         )
     module, options = TAGGERS[language]
     return partial(import_module(f"probate.tasks.taggers.{module}").adjectives, **options)

@@ -1,8 +1,8 @@
-"""Arabic: the lexicon's words in all their forms, wherever they stand.
+"""Arabic: the words of the lexicon in all their forms, without a tagger.
 
-No tagger: of those that install as a package, RippleTagger's Arabic model names 11 of 39 labelled adjectives as such, and
-leaving out only what it takes for verbs loses nearly half of the masculine forms in some sentences, but not of the feminine
-ones: a measure by gender must not rest on that.
+Of the taggers that are Python packages, RippleTagger's Arabic model recognises 11 of 39 labelled adjectives.
+Leaving out only the words that it tags as verbs loses nearly half of the masculine forms in some sentences,
+but not of the feminine ones. A measure by gender must not depend on that.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ ENDINGS = ("", "ة", "ا", "ات", "ون", "ين", "ان", "تان", "تين", "
 
 
 def adjectives(text: str) -> list[Forms]:
-    """Each word, with its stems: which of them is an adjective, the lexicon decides."""
+    """Return each word with its stems; the lexicon decides which of them are adjectives."""
     return [(word, *stems(word)) for words in sentences(text) for word in words]
 
 
 def stems(word: str) -> Forms:
-    """The word without «and», article and endings of gender and number, in one spelling. Broken plurals are not seen."""
+    """Return the word without «and», article and endings of gender and number, in one spelling.
+
+    Broken plurals are not recognised.
+    """
     whole = spelled(word)
     heads = [whole, whole[1:]] if whole[0] in "وف" and len(whole) > 3 else [whole]
     bare = [re.sub(r"^(?:[بك]?ال|لل)(?=...)", "", head) for head in heads]
@@ -30,5 +33,5 @@ def stems(word: str) -> Forms:
 
 
 def spelled(word: str) -> str:
-    """One spelling for words that differ in vowel signs, hamza or final ya."""
+    """Return one spelling for words that differ in vowel signs, hamza or final ya."""
     return re.sub("[\u064b-\u0652\u0640]", "", word).translate(str.maketrans("أإآىؤئ", "اااي" + "ءء"))

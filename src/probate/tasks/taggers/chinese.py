@@ -33,11 +33,11 @@ def _jieba() -> Any:
 
 
 def adjectives(text: str) -> list[Forms]:
-    """Words tagged as adjectives, state words or set phrases, and those after an adverb of degree."""
-    found: list[Forms] = []
+    """Return words tagged as adjectives, state words or set phrases, and words after an adverb of degree."""
+    forms: list[Forms] = []
     before = ""
     for pair in _jieba().cut(text):
         if pair.word not in DEGREE and (pair.flag[0] in "aliz" or before in DEGREE):
-            found.append((pair.word,))
+            forms.append((pair.word,))
         before = pair.word
-    return found
+    return forms

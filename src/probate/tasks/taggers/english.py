@@ -1,4 +1,4 @@
-"""English: HanTa (Wartena 2019; LGPL), whose model comes with the package."""
+"""English: HanTa (Wartena 2019; LGPL), whose model is part of the package."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ def _hanta() -> Any:
 
 
 def adjectives(text: str) -> list[Forms]:
-    """Each adjective, and the base form of a comparative or superlative."""
+    """Return each adjective, with the base form of comparatives and superlatives."""
     tagger = _hanta()
     tagged = [t for words in sentences(text) for t in tagger.tag_sent(words)]
     return [(word.lower(), lemma.lower()) for word, lemma, tag in tagged if tag.startswith("AJ")]
 
 
 def proper_nouns(text: str) -> Iterator[tuple[int, int]]:
-    """(from, to) of each run of proper nouns: capitalised, on one line, with nothing but spaces, points or initials between."""
+    """Yield (start, end) of each run of proper nouns: capitalised and on one line.
+
+    Only spaces, points or initials are allowed between them.
+    """
     tagger = _hanta()
     place = 0
     for line in text.splitlines(keepends=True):
-        found = list(WORD.finditer(line))
+        matches = list(WORD.finditer(line))
         run: list[tuple[int, int]] = []
         for word, (_, _, tag) in zip(
-            found, tagger.tag_sent([w.group() for w in found]) if found else [], strict=True
+            matches, tagger.tag_sent([w.group() for w in matches]) if matches else [], strict=True
         ):
             if word.group() == "." and run and run[-1][1] - run[-1][0] <= 2:  # an abbreviation or an initial
                 continue

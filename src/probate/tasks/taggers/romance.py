@@ -1,8 +1,8 @@
 """Spanish and Portuguese: RippleTagger, and the inflected forms of the lexicon's words.
 
-The tagger alone finds 55 to 77% of the lexicon's adjectives, and not as many in the feminine as in the masculine: a measure
-by gender must not rest on that. So a word of the lexicon that is tagged as something else counts too where an adjective
-must stand: after a noun, after a verb such as «ser», or after another adjective in a list.
+The tagger alone finds 55 to 77% of the lexicon's adjectives, and fewer in the feminine than in the masculine.
+A measure by gender must not depend on that. A word of the lexicon with another tag therefore counts too where
+an adjective is expected: after a noun, after a verb such as «ser», or after another adjective in a list.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from probate.tasks.taggers.words import Forms, Tagged, ripple, sentences
 MODELS = {"es": "spa", "pt": "por"}
 COPULAS = {
     "es": set(
-        "es era fue son eran fueron ser siendo sido será serán sea está estaba estuvo están estaban estar parece parecía pareció "
-        "parecen siente sentía sintió volvió".split()
+        "es era fue son eran fueron ser siendo sido será serán sea está estaba estuvo están estaban estar "
+        "parece parecía pareció parecen siente sentía sintió volvió".split()
     ),
     "pt": set(
-        "é era foi são eram foram ser sendo sido será serão seja está estava esteve estão estavam estar parece parecia pareceu "
-        "parecem sente sentia sentiu ficou ficava tornou".split()
+        "é era foi são eram foram ser sendo sido será serão seja está estava esteve estão estavam estar "
+        "parece parecia pareceu parecem sente sentia sentiu ficou ficava tornou".split()
     ),
 }
 DEGREE = set(
-    "muy más menos tan bastante demasiado también siempre nunca no algo poco veces a muito mais menos tão bastante demais também "
-    "sempre nunca não pouco vezes às".split()
+    "muy más menos tan bastante demasiado también siempre nunca no algo poco veces a muito mais menos tão bastante "
+    "demais também sempre nunca não pouco vezes às".split()
 )
 LIST = set(", y e o u ni pero aunque sino ou nem mas embora".split())
 
 
 def adjectives(text: str, language: str) -> list[Forms]:
-    """Each adjective, and the lexicon's word of which it is a form."""
+    """Return each adjective, with the word of the lexicon that it is a form of."""
     tagger, known = ripple(MODELS[language]), inflected(language)
-    found: list[Forms] = []
+    forms: list[Forms] = []
     for words in sentences(text):
         tagged = tagger.tag(" ".join(words))
         low = [word.lower() for word in words]
@@ -42,12 +42,12 @@ def adjectives(text: str, language: str) -> list[Forms]:
         for place, (_, tag) in enumerate(tagged):
             if tag == "ADJ" or (low[place] in known and _expected(low, tagged, place, places, language)):
                 places.add(place)
-        found += [(low[p], known.get(low[p], low[p])) for p in sorted(places)]
-    return found
+        forms += [(low[p], known.get(low[p], low[p])) for p in sorted(places)]
+    return forms
 
 
 def _expected(low: list[str], tagged: Tagged, place: int, adjectives: set[int], language: str) -> bool:
-    """Whether an adjective must stand at `place`."""
+    """Check whether an adjective is expected at `place`."""
     before, listed = place - 1, False
     while before >= 0 and low[before] in DEGREE | LIST:
         listed |= low[before] in LIST
@@ -60,13 +60,13 @@ def _expected(low: list[str], tagged: Tagged, place: int, adjectives: set[int], 
 
 @cache
 def inflected(language: str) -> dict[str, str]:
-    """Form → word of the lexicon, for both genders and numbers."""
+    """Return form → word of the lexicon, for both genders and numbers."""
     forms = spanish if language == "es" else portuguese
     return {form: word for word in lexicon(language) for form in forms(word)}
 
 
 def spanish(word: str) -> set[str]:
-    """Forms of a Spanish adjective, given as masculine singular."""
+    """Return the forms of a Spanish adjective, given in the masculine singular."""
     if word.endswith("o"):
         return {word[:-1] + end for end in ("o", "a", "os", "as")}
     if word.endswith("or"):
@@ -80,7 +80,7 @@ def spanish(word: str) -> set[str]:
 
 
 def portuguese(word: str) -> set[str]:
-    """Forms of a Portuguese adjective, given as masculine singular."""
+    """Return the forms of a Portuguese adjective, given in the masculine singular."""
     if word == "mau":
         return {"mau", "má", "maus", "más"}
     if word.endswith("o"):

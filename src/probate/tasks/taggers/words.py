@@ -1,4 +1,4 @@
-"""Sentences and words, and the rule-based tagger that three languages share."""
+"""Sentences and words, and the rule-based tagger that two languages share."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SENTENCE = re.compile(r"(?<=[.!?؟])\s+")
 
 
 def sentences(text: str) -> list[list[str]]:
-    """Words and marks of each sentence."""
+    """Return the words and punctuation marks of each sentence."""
     return [words for sentence in SENTENCE.split(text) if (words := WORD.findall(sentence))]
 
 
 @cache
 def ripple(language: str) -> Any:
-    """RippleTagger's model of a language (ISO 639-3), trained on Universal Dependencies 1.3."""
+    """Return RippleTagger's model of a language (ISO 639-3), trained on Universal Dependencies 1.3."""
     models: Any = require("rippletagger.models", "languages")
     models.xrange = range  # the package is of 2016; this is all that keeps it from Python 3
     tagger: Any = require("rippletagger.tagger", "languages")
