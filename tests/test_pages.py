@@ -58,6 +58,21 @@ def test_every_page_that_is_written_is_guarded() -> None:
     assert found == []
 
 
+def test_all_pages_come_from_one_environment() -> None:
+    code = {
+        path.relative_to(Path(probate.__file__).parent).as_posix(): path.read_text(encoding="utf-8")
+        for path in Path(probate.__file__).parent.rglob("*.py")
+    }
+    assert [name for name, text in code.items() if "PackageLoader(" in text] == ["report/render.py"]
+    templates = {
+        name: (Path(probate.__file__).parent / name).read_text(encoding="utf-8")
+        for name in ("report/page.html.j2", "report/grid.html.j2", "audits/page.html.j2")
+    }
+    for name, text in templates.items():
+        assert any(f'"{name}"' in own for own in code.values()), name
+        assert text.startswith('{% extends "report/layout.html.j2" %}') and "<style" not in text, name
+
+
 def test_a_script_runs_by_its_hash_only() -> None:
     one, two = (policy(f"<script>{s}</script>") for s in ("a()", "b()"))
     assert one != two and "'sha256-" in one and "unsafe" not in one.split("style-src")[0]

@@ -12,8 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader
-
 from probate.audits.clean import write_clean
 from probate.audits.items import given_items, own_items
 from probate.audits.read import read_set
@@ -31,7 +29,7 @@ from probate.execution.checksums import write_checksums
 from probate.report import notebook
 from probate.report.cards.facts import DataFile, Facts
 from probate.report.cards.write import write_cards
-from probate.report.policy import guarded
+from probate.report.render import write_page
 from probate.stats.p_values import p_words
 
 
@@ -275,21 +273,18 @@ def write_audit(
     """`audit.html`, `audit.json`, `provenance.jsonl`, the cards and checksums in `out`; returns the page's path."""
 
     out.mkdir(parents=True, exist_ok=True)
-    loader = ChoiceLoader([PackageLoader("probate", "audits"), PackageLoader("probate", "report")])
-    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.get_template("page.html.j2").render(
+    path = write_page(
+        out / "audit.html",
+        "audits/page.html.j2",
         a=record,
         name=Path(found.data.source).name,
         original=Path(found.original.source).name if found.original else "",
         shape=found.data.shape.describe(),
-        version=version("probate"),
         rules=RULES,
         tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
         p_words=p_words,
         train=train,
     )
-    path = out / "audit.html"
-    write_atomic(path, guarded(page))
     write_atomic(out / "audit.json", json_text({**record, "train": train}))
     write_atomic(
         out / "provenance.jsonl",

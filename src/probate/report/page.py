@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 
-from probate.core.files import write_atomic
 from probate.core.records import Record, read_records
 from probate.execution import checksums
 from probate.execution.folder import RunFolder
@@ -26,7 +24,7 @@ from probate.report.cards.hugging_face import dataset_card, model_card
 from probate.report.cards.write import CARDS, write_cards
 from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
-from probate.report.policy import guarded
+from probate.report.render import write_page
 from probate.stats.databias import data_bias
 from probate.stats.effects import effects_of
 from probate.stats.groups import parse_rates
@@ -103,15 +101,13 @@ def build_report(folder: RunFolder) -> Path:
     every, whole = effects, outcomes
     effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (effects, outcomes))
     columns, heat = heat_map(effects, own, titles, relations)
-    environment = Environment(
-        loader=PackageLoader("probate", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     failures = folder.failures()
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     found, told, limits = findings_of(folder)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
-    page = environment.get_template("page.html.j2").render(
-        version=version("probate"),
+    path = write_page(
+        folder.path / "report.html",
+        "report/page.html.j2",
         study=study,
         info=info,
         model=_model_title(study),
@@ -159,10 +155,7 @@ def build_report(folder: RunFolder) -> Path:
         reviews=[review.lines(found) for found in folder.reviews()],
         failures=failures,
         lock=folder.lock_text(),
-        table=vars(environment.get_template("table.html.j2").module)["table"],
     )
-    path = folder.path / "report.html"
-    write_atomic(path, guarded(page))
     write_cards(folder.path, _facts(folder, found, limits))
     return path
 
