@@ -144,11 +144,11 @@ def test_with_takes_any_key_and_leaves_the_study_as_it_was():
         ({"data": 3}, "Study.with_: data: must be a path, a pandas.DataFrame"),
         ({"data": [1]}, "Study.with_: data: row 1 is a int, not a dictionary"),
         ({"data": []}, "Study.with_: data: the table has no rows"),
-        ({"data": pd.DataFrame({0: ["x"]})}, "the name of column 0 is no text"),
+        ({"data": pd.DataFrame({0: ["x"]})}, "the name of column 0 is not a string"),
         ({"data": pd.DataFrame([["x", "y"]], columns=["a", "a"])}, "column 'a' is duplicated"),
         ({"data": [{"text": object()}]}, "row 1, column 'text': a object cannot be written as JSON"),
         ({"data": [{"text": "a\ud800"}]}, "half a character"),
-        ({"data": [{"text": b"\xff"}]}, "bytes that are not UTF-8"),
+        ({"data": [{"text": b"\xff"}]}, "not UTF-8; decode the bytes"),
     ],
 )
 def test_wrong_changes_are_one_sentence(changes, message):

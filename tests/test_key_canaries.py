@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from probate.commands.app import app
 from probate.core.consent import allow
-from probate.core.errors import InputError, ProbateError, kept_traceback
+from probate.core.errors import InputError, ProbateError, write_traceback
 from probate.core.secrets import hide, remember
 from probate.core.servers import VENDORS, key_for, refusal
 from probate.execution.folder import RunFolder
@@ -187,7 +187,7 @@ def test_ask_keeps_the_key(tmp_path: Path, servers, name: str) -> None:
         done.exception
     )
     if done.exception is not None:
-        assert leaks(Path(kept_traceback(done.exception)).read_text()) == []
+        assert leaks(Path(write_traceback(done.exception)).read_text()) == []
 
 
 RUN = [
@@ -246,7 +246,7 @@ def test_this_machine_needs_no_leave_and_gets_no_key(tmp_path: Path, servers) ->
         f"--server 127.0.0.1:{server.server_address[1]}={VARIABLE}" in client.notes[0]
     )  # it is said that no key is sent
     told = CliRunner().invoke(app, ["plan", str(study(tmp_path, server.url, "embedded"))]).output
-    assert "is sent no key" in told and VARIABLE in told
+    assert "no key is sent to" in told and VARIABLE in told
     with allow(servers=[f"127.0.0.1={VARIABLE}"]):
         assert ApiClient(spec, tmp_path / "b").notes == []
 
@@ -335,7 +335,7 @@ def test_tracebacks_and_logs_hold_no_key(tmp_path: Path, form: str) -> None:
     try:
         raise RuntimeError(f"the server said {FORMS[form]}")
     except RuntimeError as error:
-        path = Path(kept_traceback(error))
+        path = Path(write_traceback(error))
     assert leaks(path.read_text()) == []
     path.unlink()
 

@@ -75,10 +75,10 @@ def test_a_reader_that_has_gone_is_no_error_of_the_gate(args):
 def test_a_traceback_that_cannot_be_written_is_said(monkeypatch):
     import tempfile
 
-    from probate.core.errors import kept_traceback
+    from probate.core.errors import write_traceback
 
     monkeypatch.setattr(tempfile, "tempdir", "/nowhere/at/all")
-    assert kept_traceback(ValueError()).startswith("not written (No such file")
+    assert write_traceback(ValueError()).startswith("not written (No such file")
 
 
 def point(name: str, value: str, group: str, distribution: str) -> EntryPoint:
@@ -120,7 +120,7 @@ def test_a_name_that_is_taken_is_an_error_that_names_both(kind, place, monkeypat
         lambda group: [*real(group=group), *(added if group == f"probate.{kind}" else [])],
     )
     for use in (listed, lambda: load(name)):
-        with pytest.raises(InputError, match=f"'{name}' stands there twice") as said:
+        with pytest.raises(InputError, match=f"'{name}' is duplicated") as said:
             use()
         assert "their:Thing of theirs" in str(said.value)
         assert "other:Thing of others" in str(said.value) or "of probate" in str(said.value)

@@ -102,7 +102,7 @@ def test_a_value_without_a_counterpart_in_python_spoils_its_row_alone(odd, kind,
 def test_two_columns_of_one_name_are_refused(tmp_path):
     path = tmp_path / "x.arrow"
     write(path, pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), "file")
-    with pytest.raises(InputError, match=r"x\.arrow: the column 'text' stands there twice"):
+    with pytest.raises(InputError, match=r"x\.arrow: the column 'text' is duplicated"):
         list(source_rows(path.name, "train", tmp_path))
 
 

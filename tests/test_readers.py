@@ -101,7 +101,7 @@ def test_duplicate_ids(tmp_path):
         ),
         ("a.jsonl", "not json\n", "none of the 1 rows is usable; first: .*not JSON"),
         ("a.parquet", "PAR1", "not a Parquet file"),
-        ("a.csv", "text,label,text\na,b,c\n", "a.csv:1: the column 'text' stands there twice"),
+        ("a.csv", "text,label,text\na,b,c\n", "a.csv:1: the column 'text' is duplicated"),
         ("a.parquet.gz", "x", "the format '.parquet' is not supported"),
         ("a.arrow", "x", "not an Arrow file"),
         ("a.xlsx", "x", r"the format '\.xlsx' is not supported; use one of \.jsonl"),

@@ -69,7 +69,7 @@ def test_nothing_is_appended_through_a_link(tmp_path: Path, write: str, name: st
     outside.write_text("theirs", encoding="utf-8")
     home.mkdir()
     (home / name).symlink_to(outside)
-    with pytest.raises(InputError, match=f"{name}: a symbolic link"):
+    with pytest.raises(InputError, match=f"{name}: is a symbolic link"):
         APPENDING[write](home / name)
     assert outside.read_text(encoding="utf-8") == "theirs"
 

@@ -49,7 +49,7 @@ def test_gamma_is_checked_before_anything_runs(tmp_path, ratio):
         ("", "the file is empty"),
         ("- a\n", "must be a mapping"),
         ("name: [\n", "not valid YAML"),
-        ("name: a\nname: b\n", r"s\.yaml:2: not valid YAML: key 'name' stands there twice"),
+        ("name: a\nname: b\n", r"s\.yaml:2: not valid YAML: key 'name' is duplicated; remove one"),
         ("name: a b\n", "name: string should match"),
         ("model: {device: gpu}\n", r"model\.device: must be one of auto, cpu, cuda, mps; got 'gpu'"),
         ("bias: {types: [given]}\n", "no 'augmented' section"),

@@ -96,7 +96,7 @@ def test_any_change_of_a_stage_file_is_found(finished, tmp_path, part):
             again == {stage}
             and len(said) == 1
             and said[0].startswith(stage)
-            and said[0].endswith("done again")
+            and said[0].endswith("run again")
         ), (
             name,
             kind,
@@ -117,8 +117,8 @@ def test_what_was_changed_is_done_again_and_the_rest_is_not(tiny_study, finished
     result = run(tiny_study(tasks=TASKS), tmp_path / "run", quiet=True)
     said = capsys.readouterr().err
     assert (
-        "outcomes.jsonl is not as the stage wrote it" in said
-        and "adapter_model.safetensors is not as the stage wrote it" in said
+        "outcomes.jsonl was changed after the stage finished" in said
+        and "adapter_model.safetensors was changed after the stage finished" in said
     )
     assert path.read_text(encoding="utf-8") == whole and adapter.read_bytes() == before
     changed = {p.parent.name for p in stamps if p.stat().st_mtime_ns != stamps[p]}

@@ -29,7 +29,7 @@ from probate.commands import (
     verify,
     why,
 )
-from probate.core.errors import UNFORESEEN, ProbateError, StageError, kept_traceback
+from probate.core.errors import UNEXPECTED, ProbateError, StageError, write_traceback
 from probate.core.terminal import echo
 
 
@@ -136,7 +136,7 @@ def _told(error: BaseException) -> int:
         return 130
     kind = type(error).__name__
     echo(
-        f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {kept_traceback(error)}",
+        f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {write_traceback(error)}",
         err=True,
     )
-    return UNFORESEEN
+    return UNEXPECTED

@@ -1,4 +1,8 @@
-"""Arrow files and batches, read into memory of our own: a file that shrinks under a memory map would end the process."""
+"""Reading Arrow files and batches.
+
+Files are read into memory and never memory-mapped, because a file that shrinks under a memory map would end
+the process.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +16,41 @@ from probate.core.errors import InputError, first_line
 
 MOST_COLUMNS = 10_000
 ROWS_A_BYTE = 100
-"""Rows that a byte of a Parquet file may stand for: constant columns take next to none, texts do."""
+"""Maximum number of rows per byte of a Parquet file. A constant column takes almost no space; texts do."""
 LARGEST_PART = 4 * 1024**3
-"""Bytes of a row group, unpacked."""
-DAMAGED = "not an Arrow file, or cut off or damaged"
+"""Maximum size of an unpacked row group, in bytes."""
+DAMAGED = "not an Arrow file, or truncated or damaged"
 
 
 @contextmanager
 def arrow_file(path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
-    """The schema of an Arrow file or stream, and its batches.
+    """Open an Arrow file or stream.
 
-    Raises:
-        InputError: it is no such file, or damaged; also while batches are read.
+    Parameters
+    ----------
+    path : Path
+        An Arrow IPC file (Feather V2) or an Arrow stream.
+
+    Yields
+    ------
+    schema : pyarrow.Schema
+        The schema of the file.
+    batches : iterator of pyarrow.RecordBatch
+        The record batches, read one at a time.
+
+    Raises
+    ------
+    InputError
+        If the file is not an Arrow file or is damaged. Damage may also be detected while batches are read.
     """
     import pyarrow
     from pyarrow import ipc
 
     with pyarrow.OSFile(str(path)) as source:
         try:
-            whole = source.read(6) == b"ARROW1"
+            is_file = source.read(6) == b"ARROW1"
             source.seek(0)
-            reader = ipc.open_file(source) if whole else ipc.open_stream(source)
+            reader = ipc.open_file(source) if is_file else ipc.open_stream(source)
             schema = reader.schema
         except (pyarrow.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path}: {DAMAGED} ({first_line(error)}); write it again") from None
@@ -43,52 +61,58 @@ def arrow_file(path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
 def _batches(path: Path, reader: Any) -> Iterator[Any]:
     import pyarrow
 
-    number = 0
+    rows_read = 0
     try:
-        each = (
+        batches = (
             (reader.get_batch(i) for i in range(reader.num_record_batches))
             if hasattr(reader, "num_record_batches")
             else reader
         )
-        for batch in each:
+        for batch in batches:
             yield batch
-            number += batch.num_rows
+            rows_read += batch.num_rows
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(
-            f"{path}: damaged after row {number} ({first_line(error)}); write it again"
+            f"{path}: damaged after row {rows_read} ({first_line(error)}); write it again"
         ) from None
 
 
 def check_columns(where: str, names: Sequence[str]) -> None:
-    """Raises InputError for more columns than a file of records has, or two of one name."""
+    """Raise `InputError` if there are more than `MOST_COLUMNS` columns, or if a name is duplicated."""
     if len(names) > MOST_COLUMNS:
         raise InputError(
-            f"{where}: {len(names):,} columns, where at most {MOST_COLUMNS:,} are read; is it a file of records?"
+            f"{where}: {len(names):,} columns, the maximum is {MOST_COLUMNS:,}; "
+            "check that it is a file of records"
         )
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
-        raise InputError(f"{where}: the column '{twice[0]}' stands there twice; rename one")
+    duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
+    if duplicates:
+        raise InputError(f"{where}: the column '{duplicates[0]}' is duplicated; rename one of them")
 
 
 def check_claims(path: Path, metadata: Any) -> None:
-    """Raises InputError for a Parquet file that says that it unpacks to more than memory should be given for its size."""
+    """Raise `InputError` if a Parquet file declares more rows or larger row groups than its size allows."""
     check_columns(str(path), metadata.schema.to_arrow_schema().names)
     size = path.stat().st_size
     if metadata.num_rows > ROWS_A_BYTE * size:
         raise InputError(
-            f"{path}: it says that it has {metadata.num_rows:,} rows in {size:,} bytes; write it again"
+            f"{path}: damaged: it declares {metadata.num_rows:,} rows in {size:,} bytes; write it again"
         )
     for i in range(metadata.num_row_groups):
-        largest = metadata.row_group(i).total_byte_size  # of its columns, a damaged one would end the process
-        if largest > LARGEST_PART:
+        # The size of the row group, because reading the metadata of a damaged column would end the process.
+        unpacked = metadata.row_group(i).total_byte_size
+        if unpacked > LARGEST_PART:
             raise InputError(
-                f"{path}: a part of it unpacks to {largest:,} bytes; write it with smaller row groups"
+                f"{path}: row group {i} unpacks to {unpacked:,} bytes; write the file with smaller row groups"
             )
 
 
 def batch_rows(batch: Any) -> list[dict[str, Any] | str]:
-    """The rows of a batch; of one with a value that Python has no counterpart of, such as a date in the year 20000, what is wrong with it."""
-    batch.validate(full=True)  # offsets that point elsewhere would be followed
+    """Return the rows of a batch as dictionaries.
+
+    A row with a value that Python cannot represent, such as a date in the year 20000, is replaced by a
+    sentence that describes the problem.
+    """
+    batch.validate(full=True)  # to_pylist does not check offsets that point outside the buffer
     try:
         return list(batch.to_pylist())
     except (ValueError, OverflowError) as error:

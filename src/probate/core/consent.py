@@ -1,4 +1,7 @@
-"""What the user allows for a time, which no study may allow itself: code that a folder of tasks brings, and servers with their keys."""
+"""Permissions of the user: running the code of a folder of tasks, and sending prompts and keys to servers.
+
+A study cannot grant these permissions itself. They hold only inside a `with allow(...)` block.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,15 @@ from probate.core.errors import InputError
 
 @dataclass(frozen=True)
 class Consent:
-    """`servers`: host (or host:port) → the variable whose value may go there as key; "" for none."""
+    """The permissions that are in force.
+
+    Attributes
+    ----------
+    code : bool
+        If True, a folder of harness tasks may run the code that its YAML files name.
+    servers : mapping of str to str
+        Host, or `host:port` → environment variable whose value may be sent there as the key; "" for no key.
+    """
 
     code: bool = False
     servers: Mapping[str, str] = field(default_factory=dict)
@@ -21,41 +32,65 @@ class Consent:
 
 NOTHING = Consent()
 
-_given: ContextVar[Consent] = ContextVar("probate_consent", default=NOTHING)
+_current: ContextVar[Consent] = ContextVar("probate_consent", default=NOTHING)
 
 
-def given() -> Consent:
-    """What is allowed now."""
-    return _given.get()
+def current_consent() -> Consent:
+    """Return the permissions that are in force."""
+    return _current.get()
 
 
 def read_servers(lines: Iterable[str], where: str) -> dict[str, str]:
-    """`HOST` or `HOST=VARIABLE` (a port may follow the host) as host → variable; `http://` before it lets the key go there without encryption.
+    """Parse a list of allowed servers.
 
-    Raises:
-        InputError: a line that is neither.
+    Parameters
+    ----------
+    lines : iterable of str
+        `HOST` or `HOST=VARIABLE`. The host may have a port. `http://` before the host allows the key to be
+        sent without encryption.
+    where : str
+        File or option that the lines come from, for errors.
+
+    Returns
+    -------
+    dict of str to str
+        Host in lower case → environment variable that holds the key; "" for no key.
+
+    Raises
+    ------
+    InputError
+        If a line has another form.
     """
-    found = {}
+    servers = {}
     for line in lines:
         host, _, variable = (part.strip() for part in line.partition("="))
         if not re.fullmatch(
             r"(?:http://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d+)?", host
         ) or not re.fullmatch(r"\w*", variable):
             raise InputError(f"{where}: must be HOST or HOST=VARIABLE, as in api.example.org=MY_KEY")
-        found[host.lower()] = variable
-    return found
+        servers[host.lower()] = variable
+    return servers
 
 
 @contextmanager
 def allow(*, code: bool = False, servers: Sequence[str] = ()) -> Iterator[None]:
-    """Allow code of harness tasks, and servers as `HOST` or `HOST=VARIABLE`, in what runs inside; on top of what is allowed already.
+    """Grant permissions inside a `with` block, in addition to those that are in force.
 
-    Raises:
-        InputError: a server that is no host.
+    Parameters
+    ----------
+    code : bool, default False
+        Allow a folder of harness tasks to run the code that its YAML files name.
+    servers : sequence of str, optional
+        Servers that prompts may be sent to: `HOST` or `HOST=VARIABLE`; see `read_servers`.
+
+    Raises
+    ------
+    InputError
+        If a server has another form.
     """
-    own = given()
-    token = _given.set(Consent(own.code or code, {**own.servers, **read_servers(servers, "--server")}))
+    outer = current_consent()
+    token = _current.set(Consent(outer.code or code, {**outer.servers, **read_servers(servers, "--server")}))
     try:
         yield
     finally:
-        _given.reset(token)
+        _current.reset(token)

@@ -1,7 +1,8 @@
-"""Imports that are carried out at the first use of the module.
+"""Deferred imports: a module is loaded when it is first used.
 
-Modules that import torch or pandas take a second or more to load, and most commands need few of them. Such modules are imported in
-a block at the top of a file, where readers, type checkers and the contracts between rooms see them::
+Modules that import torch or pandas take a second or more to load, and most commands need few of them. Such
+modules are imported in a block at the top of a file, where readers, type checkers and the import contracts
+see them::
 
     with deferred():
         from probate.models.inference import scoring
@@ -9,7 +10,8 @@ a block at the top of a file, where readers, type checkers and the contracts bet
     def answer(lm): ...
         scoring.score_choices(lm, ...)   # loaded here
 
-Only modules can be imported in this way, not the names in them: ``from a.module import name`` would load the module at once.
+Only modules can be imported in this way, not names: ``from a.module import name`` would load the module at
+once.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ OWN = "probate."
 
 
 class _Deferred(ModuleType):
-    """A module that loads itself when an attribute is asked for that it does not have yet."""
+    """A module that loads itself when an attribute is first read."""
 
     lock: ClassVar[Any] = RLock()
 
@@ -43,8 +45,8 @@ class _Deferred(ModuleType):
         return getattr(self, name)
 
 
-class _Later(Loader):
-    """Leaves a module empty; `loader` fills it later."""
+class _DeferredLoader(Loader):
+    """A loader that leaves the module empty. `loader` loads it when it is first used."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
@@ -60,18 +62,23 @@ class _Later(Loader):
 
 
 class _Finder(MetaPathFinder):
+    """A finder that defers the loading of Probate's modules."""
+
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        found = PathFinder.find_spec(name, path, target) if name.startswith(OWN) else None
-        if found is not None and found.loader is not None:
-            found.loader = _Later(found.loader)
-        return found
+        spec = PathFinder.find_spec(name, path, target) if name.startswith(OWN) else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _DeferredLoader(spec.loader)
+        return spec
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Probate's own modules that are imported inside are loaded at their first use. Other modules are imported as ever."""
+    """Defer the loading of Probate's modules that are imported inside the block.
+
+    Other modules load at once.
+    """
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:

@@ -1,4 +1,4 @@
-"""Errors that reach a user: one clear sentence each, with the exit code of the command."""
+"""Errors that are shown to the user: one sentence per problem, and the exit code of the command."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from difflib import get_close_matches
 from probate.core.secrets import hide
 
 BREAKS = re.compile("[\r\n\v\f\x85\u2028\u2029]+")
-UNFORESEEN = 70
-"""Exit code of an error that nobody foresaw."""
+UNEXPECTED = 70
+"""Exit code of an unexpected error."""
 
 
-def kept_traceback(error: BaseException) -> str:
-    """Write the traceback of `error` to a new file in the system's folder for such; returns its path, or why there is none."""
+def write_traceback(error: BaseException) -> str:
+    """Write the traceback of `error` to a new temporary file.
 
+    Returns
+    -------
+    str
+        The path of the file, or the reason why it could not be written.
+    """
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", errors="backslashreplace", prefix="probate-", suffix=".log", delete=False
@@ -29,12 +34,18 @@ def kept_traceback(error: BaseException) -> str:
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """The first line of what a library says, without a full stop; the error's name where it says nothing."""
+    """Return the first line of an error's message without the full stop, or its class if there is none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most].rstrip(".")
 
 
 class ProbateError(Exception):
-    """Base of all errors that are shown without a traceback: sentences, each on a line of its own whatever names it holds."""
+    """Base class of all errors that are shown without a traceback.
+
+    Parameters
+    ----------
+    *sentences : str
+        One sentence per problem. Each is shown on one line: line breaks inside it become spaces.
+    """
 
     exit_code = 3
 
@@ -46,25 +57,24 @@ class ProbateError(Exception):
 
 
 class InputError(ProbateError):
-    """The study, the data or an argument is wrong. Exit code 2."""
+    """Raised if the study, the data or an argument is wrong. Exit code 2."""
 
     exit_code = 2
 
 
 class StageError(ProbateError):
-    """A stage failed; what finished before it is kept. Exit code 3."""
+    """Raised if a stage failed. Stages that finished before are kept. Exit code 3."""
 
     exit_code = 3
 
 
 def some(names: Iterable[object], most: int = 300) -> str:
-    """The names in a row, as far as they have room in one sentence."""
+    """Return the names separated by commas, cut off after `most` characters."""
     text = ", ".join(map(str, names))
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def nearest(word: str, allowed: list[str]) -> str:
-    """` (did you mean 'x'?)` for the closest of `allowed`, or an empty string."""
-
-    found = get_close_matches(word, allowed, n=1, cutoff=0.6)
-    return f" (did you mean '{found[0]}'?)" if found else ""
+    """Return ` (did you mean 'x'?)` for the closest match in `allowed`, or "" if there is none."""
+    matches = get_close_matches(word, allowed, n=1, cutoff=0.6)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""

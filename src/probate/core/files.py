@@ -1,4 +1,8 @@
-"""Every file that Probate writes goes through here: whole or not at all, on disk when it is said to be, never through a symbolic link."""
+"""Writing files. All files of Probate are written here.
+
+A file is written completely or not at all. It is flushed to disk before the function returns, and symbolic
+links are never followed.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,29 @@ from typing import TextIO
 from probate.core.errors import InputError
 
 PREFIX, SUFFIX = ".probate-", ".part"
-NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows does not have it
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one."""
+    """Write `text` to `path` atomically: a reader sees either the old file or the complete new one."""
     with atomic(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A new, empty file beside `path` to be written; it takes the place of `path` at the end, and is removed if something failed.
+    """Write a file atomically.
 
-    A symbolic link at `path` is replaced, not followed.
+    Parameters
+    ----------
+    path : Path
+        The file to write. A symbolic link at `path` is replaced, not followed.
+
+    Yields
+    ------
+    Path
+        A new, empty file beside `path`. At the end of the block it replaces `path`. After an error it is
+        removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path.parent)
@@ -43,7 +56,19 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` to be filled; it becomes `path`, which must not be there, at the end."""
+    """Write a folder atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to write. It must not exist.
+
+    Yields
+    ------
+    Path
+        A new, empty folder beside `path`. At the end of the block it is renamed to `path`. After an error it
+        is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path.parent)
     part.mkdir()
@@ -59,7 +84,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_files(folder: Path) -> Iterator[Path]:
-    """A new folder inside `folder` for files that a library names itself; each takes its place in `folder` at the end."""
+    """Write files whose names a library chooses, each of them atomically.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that the files belong in.
+
+    Yields
+    ------
+    Path
+        A new folder inside `folder`. At the end of the block its files are moved to `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     part = _part(folder)
     part.mkdir()
@@ -77,10 +113,14 @@ def atomic_files(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def appending(path: Path) -> Iterator[TextIO]:
-    """`path` to be appended to, a cut-off last line ended first; what was written is on disk at the end.
+    """Open a text file to append to it.
 
-    Raises:
-        InputError: `path` is a symbolic link.
+    An incomplete last line is terminated first. Everything is flushed to disk at the end of the block.
+
+    Raises
+    ------
+    InputError
+        If `path` is a symbolic link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -88,7 +128,7 @@ def appending(path: Path) -> Iterator[TextIO]:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise InputError(
-                f"{path}: a symbolic link, through which nothing is written; remove it"
+                f"{path}: is a symbolic link, which Probate does not write to; remove it"
             ) from None
         raise
     with os.fdopen(handle, "a", encoding="utf-8", newline="\n") as file:
@@ -102,7 +142,10 @@ def appending(path: Path) -> Iterator[TextIO]:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a kill left half written anywhere in `folder`, which nobody else may be writing to."""
+    """Remove the incomplete files of an interrupted process from `folder`.
+
+    No other process may be writing there.
+    """
     for part in list(folder.rglob(f"{PREFIX}*{SUFFIX}")):
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part, ignore_errors=True)
@@ -111,7 +154,7 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def _part(folder: Path) -> Path:
-    """A name that nobody can have taken beforehand."""
+    """Return a random file name, which another user cannot predict."""
     return folder / f"{PREFIX}{secrets.token_hex(12)}{SUFFIX}"
 
 
@@ -120,14 +163,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _sync(path: Path) -> None:
-    """What stands in a file, or which names a folder holds, is on disk when this returns."""
-    if path.is_dir() and os.name == "nt":  # Windows opens no folder
+    """Flush a file, or the entries of a folder, to disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder
         return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot
+        if error.errno != errno.EINVAL:  # the file system does not support it
             raise
     finally:
         os.close(handle)

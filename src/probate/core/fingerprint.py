@@ -1,4 +1,7 @@
-"""One hash of all that a task, a probe or a mitigation reads: options, context, files by their content, and the code of a plug-in."""
+"""Fingerprints: one hash of everything that a task, a probe or a mitigation reads.
+
+This includes its options, its context, the contents of files, and the code of a plug-in.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,17 @@ from probate.core.errors import InputError
 from probate.core.records import Record
 
 OWN = {"probate", "builtins", "abc", "typing"}
-"""Packages whose code is no input: Probate raises `STAGE_VERSIONS` where its own changes what is written."""
+"""Packages whose code is not hashed.
+
+A change of Probate's code that changes results raises `STAGE_VERSIONS`.
+"""
 
 
 def content(path: Path | Traversable) -> str:
-    """SHA-256 of a file's bytes, or of the names and bytes of all files in a folder; `missing` where there is neither.
+    """Return the SHA-256 of a file's bytes, or of the names and bytes of all files in a folder.
 
-    Hidden files and `__pycache__` are left out. Neither size nor time of a file is looked at, only what it holds.
+    Returns `missing` if `path` does not exist. Hidden files and `__pycache__` are left out. The size and the
+    time of a file are not used.
     """
     if path.is_file():
         with path.open("rb") as handle:
@@ -43,7 +50,10 @@ def _inside(folder: Path | Traversable) -> Iterator[tuple[str, str]]:
 
 
 def named_files(options: BaseModel, base: Path) -> list[Path]:
-    """Files and folders that a string in `options` names: from `base`, as an absolute path, or with `*` several."""
+    """Return the files and folders that the strings in `options` name.
+
+    A string may be a path relative to `base`, an absolute path, or a pattern with `*` in the file name.
+    """
     return [path for text in _strings(options.model_dump()) for path in _files(text, base)]
 
 
@@ -63,16 +73,19 @@ def _files(text: str, base: Path) -> list[Path]:
             return sorted(path.parent.glob(path.name))
         above = {base.resolve(), *base.resolve().parents}
         return [path] if path.exists() and path.resolve() not in above else []
-    except (OSError, ValueError, RuntimeError, NotImplementedError):  # a text that is no path on this system
+    except (OSError, ValueError, RuntimeError, NotImplementedError):  # not a valid path on this system
         return []
 
 
 def code(kind: type) -> list[tuple[str, str]]:
-    """Name and source of each class that `kind` is made from, but for Probate's own: a package's whole folder, so with its data."""
+    """Return the name and the source of `kind` and its base classes, except Probate's own.
+
+    If a class belongs to a package, its source is the package's whole folder, including data files.
+    """
     return [
-        (f"{one.__module__}.{one.__qualname__}", _source(one))
-        for one in kind.__mro__
-        if one.__module__.partition(".")[0] not in OWN
+        (f"{cls.__module__}.{cls.__qualname__}", _source(cls))
+        for cls in kind.__mro__
+        if cls.__module__.partition(".")[0] not in OWN
     ]
 
 
@@ -83,7 +96,7 @@ def _source(kind: type) -> str:
         return content(Path(file).parent if getattr(module, "__package__", "") else Path(file))
     try:
         return inspect.getsource(kind)
-    except (OSError, TypeError):  # typed at a prompt: what the interpreter holds
+    except (OSError, TypeError):  # defined at an interactive prompt: hash the byte code
         return digest(
             [(name, _compiled(f.__code__)) for name, f in sorted(vars(kind).items()) if inspect.isfunction(f)]
         )
@@ -95,10 +108,15 @@ def _compiled(body: CodeType) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON: a path by its content, a record without the place that it was read from, data classes and models by their fields.
+    """Return `value` as JSON that can be hashed.
 
-    Raises:
-        InputError: something without content to compare, such as an object of a class of one's own.
+    A path is replaced by the hash of its content. A record is included without the file and line that it was
+    read from. Data classes and pydantic models are included by their fields.
+
+    Raises
+    ------
+    InputError
+        If a value has no content to compare, such as an object of a custom class.
     """
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
@@ -126,18 +144,35 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted((plain(v) for v in value), key=str)
     raise InputError(
-        f"a {type(value).__name__} has no content to compare; give text, numbers, lists, records or paths"
+        f"a {type(value).__name__} cannot be compared by content; use text, numbers, lists, records or paths"
     )
 
 
 def fingerprint(owner: Any, where: str, context: Any, without: set[str], reads: Any) -> str:
-    """Hash of `owner` (with `options`): code, options, `context` but for the fields `without`, and what it says that it reads.
+    """Return the hash of everything that a task, a probe or a mitigation reads.
 
-    Raises:
-        InputError: what it reads cannot be compared; `where` is what the error begins with.
+    Parameters
+    ----------
+    owner : Task, Probe or Mitigation
+        Its name, its options and the code of its class are hashed.
+    where : str
+        Beginning of an error's message, as in `tasks: story`.
+    context : dataclass instance
+        The context that `owner` is given.
+    without : set of str
+        Fields of `context` that `owner` does not read.
+    reads : object
+        Further inputs, as declared by `owner`.
+
+    Raises
+    ------
+    InputError
+        If an input cannot be compared by content.
     """
-    given = {f.name: getattr(context, f.name) for f in fields(context) if f.name not in without}
+    context_fields = {f.name: getattr(context, f.name) for f in fields(context) if f.name not in without}
     try:
-        return digest(owner.name, code(type(owner)), plain(owner.options), plain(given), plain(reads))
+        return digest(
+            owner.name, code(type(owner)), plain(owner.options), plain(context_fields), plain(reads)
+        )
     except InputError as error:
         raise InputError(f"{where}: {error}") from None

@@ -1,9 +1,10 @@
-"""Tables in memory (pandas frames, data sets, lists of dictionaries) as files that every reader of Probate takes.
+"""Files of tables in memory (pandas frames, data sets, lists of dictionaries), for Probate's readers.
 
-A table is written once as JSON Lines, under a name that is the SHA-256 of its content: the same table is the same file, so that a run with
-it can be continued, and the study that a run folder locks names the hash. The files lie in the folder that the environment variable
-PROBATE_FRAMES names, else in `frames` of the cache (PROBATE_CACHE, else the user's); only the user can read them, and they may be deleted
-at any time.
+A table is written once, as JSON Lines. The file's name is the SHA-256 of its content. So the same table
+always gives the same file: a run with it can be continued, and the locked study in the run folder contains
+the hash. The files are in the folder of the environment variable PROBATE_FRAMES. By default this is `frames`
+in the cache folder (PROBATE_CACHE, or the user's cache). Only the user can read them, and they may be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TAKEN = "a path, a pandas.DataFrame, a datasets.Dataset or DatasetDict, or a lis
 
 
 def frames_folder() -> Path:
-    """Where tables in memory are written."""
+    """Return the folder that tables in memory are written to."""
     if override := os.environ.get("PROBATE_FRAMES"):
         return Path(override).expanduser()
     cache = os.environ.get("PROBATE_CACHE")
@@ -36,17 +37,31 @@ def frames_folder() -> Path:
 
 
 def is_table(value: Any) -> bool:
-    """Whether `value` is a table in memory."""
+    """Check whether `value` is a table in memory."""
     return isinstance(value, pd.DataFrame) or _is_list(value) or _is_dataset(value)
 
 
 def table_source(value: Any, where: str, split: str = "train") -> str:
-    """The source that a reader takes: a path or name as it is, or the file of a table in memory.
+    """Return a source that a reader accepts. A table in memory is written to a file first.
 
-    `where` names the argument in errors; `split` is taken of a `DatasetDict`.
+    Parameters
+    ----------
+    value : path, frame, data set or list of dict
+        A path or name, which is returned unchanged, or a table in memory.
+    where : str
+        Name of the argument, for errors.
+    split : str, default "train"
+        Split of a `DatasetDict` to use.
 
-    Raises:
-        InputError: neither a path nor a table, or a table that cannot be written.
+    Returns
+    -------
+    str
+        A path or name.
+
+    Raises
+    ------
+    InputError
+        If `value` is neither a path nor a table, or a table that cannot be written.
     """
     if isinstance(value, (str, os.PathLike)):
         return os.fspath(value)
@@ -54,21 +69,24 @@ def table_source(value: Any, where: str, split: str = "train") -> str:
 
 
 def table_file(value: Any, where: str, split: str = "train") -> Path:
-    """The file of a table in memory, written unless it is there already.
+    """Write a table in memory to its file, unless the file exists, and return its path.
 
-    Raises:
-        InputError: no table, no row, a column whose name is no text or that is duplicated, a value that JSON cannot hold.
+    Raises
+    ------
+    InputError
+        If `value` is not a table or has no rows, if the name of a column is duplicated or not a string, or
+        if a value cannot be represented in JSON.
     """
     lines = "".join(
         json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
         for row in _json_rows(value, where, split)
     )
     if not lines:
-        raise InputError(f"{where}: the table has no rows; give at least one")
+        raise InputError(f"{where}: the table has no rows; pass at least one")
     try:
         data = lines.encode("utf-8")
     except UnicodeEncodeError:
-        raise InputError(f"{where}: a text holds half a character (a lone surrogate); remove it") from None
+        raise InputError(f"{where}: a text contains a lone surrogate (half a character); remove it") from None
     folder = frames_folder()
     path = folder / f"{hashlib.sha256(data).hexdigest()}.jsonl"
     if not path.is_file() or path.read_bytes() != data:
@@ -79,13 +97,14 @@ def table_file(value: Any, where: str, split: str = "train") -> Path:
                 part.write_bytes(data)
         except OSError as error:
             raise InputError(
-                f"{where}: {path}: cannot be written ({error.strerror or error}); name another folder in PROBATE_FRAMES"
+                f"{where}: {path}: cannot be written ({error.strerror or error}); "
+                "set PROBATE_FRAMES to another folder"
             ) from None
     return path
 
 
 def as_frame(value: Any, where: str, split: str = "train") -> pd.DataFrame:
-    """A table in memory as a frame; a frame is given back itself."""
+    """Return a table in memory as a frame. A frame is returned as it is, without a copy."""
     if isinstance(value, pd.DataFrame):
         return value
     if _is_dataset(value):
@@ -99,28 +118,28 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_dataset(value: Any) -> bool:
-    """Whether `value` is of the library `datasets`, which is not imported for that."""
+    """Check whether `value` belongs to the library `datasets`, without importing it."""
     return any(kind.__module__.partition(".")[0] == "datasets" for kind in type(value).__mro__)
 
 
 def _split_of(value: Any, where: str, split: str) -> Iterable[Any]:
     if not isinstance(value, dict):  # DatasetDict and IterableDatasetDict are dictionaries
-        found: Iterable[Any] = value
-        return found
+        rows: Iterable[Any] = value
+        return rows
     if split not in value:
         names = list(map(str, value))
         raise InputError(f"{where}: no split '{split}'{nearest(split, names)}; it has: {', '.join(names)}")
-    found = value[split]
-    return found
+    rows = value[split]
+    return rows
 
 
 def _json_rows(value: Any, where: str, split: str) -> Iterator[dict[str, Any]]:
     if isinstance(value, pd.DataFrame):
         names = list(value.columns)
         if bad := [name for name in names if not isinstance(name, str)]:
-            raise InputError(f"{where}: the name of column {bad[0]!r} is no text; rename the column")
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"{where}: column '{twice[0]}' is duplicated; rename one of them")
+            raise InputError(f"{where}: the name of column {bad[0]!r} is not a string; rename the column")
+        if duplicates := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"{where}: the column '{duplicates[0]}' is duplicated; rename one of them")
         columns = [value[name].tolist() for name in names]
         for number, cells in enumerate(zip(*columns, strict=True), 1):
             yield {name: _plain(v, where, number, name) for name, v in zip(names, cells, strict=True)}
@@ -131,12 +150,12 @@ def _json_rows(value: Any, where: str, split: str) -> Iterator[dict[str, Any]]:
         if not isinstance(row, Mapping):
             raise InputError(f"{where}: row {number} is a {type(row).__name__}, not a dictionary")
         if bad := [name for name in row if not isinstance(name, str)]:
-            raise InputError(f"{where}: row {number}: key {bad[0]!r} is no text; rename it")
+            raise InputError(f"{where}: row {number}: key {bad[0]!r} is not a string; rename it")
         yield {name: _plain(v, where, number, name) for name, v in row.items()}
 
 
 def _plain(value: Any, where: str, number: int, column: str) -> Any:
-    """A cell as JSON holds it; what is missing as null, dates as ISO 8601, bytes decoded."""
+    """Return a cell as a JSON value: missing values as null, dates in ISO 8601, bytes decoded from UTF-8."""
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -158,12 +177,13 @@ def _plain(value: Any, where: str, number: int, column: str) -> Any:
             return value.decode()
         except UnicodeDecodeError:
             raise InputError(
-                f"{where}: row {number}, column '{column}': bytes that are not UTF-8; decode or drop the column"
+                f"{where}: row {number}, column '{column}': not UTF-8; decode the bytes or drop the column"
             ) from None
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, (Decimal, os.PathLike, pd.Interval, pd.Period, pd.Timedelta)):
         return str(value)
     raise InputError(
-        f"{where}: row {number}, column '{column}': a {type(value).__name__} cannot be written as JSON; convert it to text or drop the column"
+        f"{where}: row {number}, column '{column}': a {type(value).__name__} cannot be written as JSON; "
+        "convert it to text or drop the column"
     )

@@ -1,4 +1,7 @@
-"""The one place where a file that a user names is opened: a regular file, not a pipe, a device or a name in /proc."""
+"""Opening files that the user names.
+
+They must be regular files: pipes, devices and names in /proc are rejected.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,15 @@ KINDS = {
     stat.S_IFDIR: "a folder",
 }
 LARGEST = 16 * 1024 * 1024
-"""Bytes of a file that is read as a whole."""
-COPY = "name a regular file; save what it gives to one first"
+"""Maximum size of a file that is read as a whole, in bytes."""
+COPY = "save its content to a regular file and use that"
 
 
 def check_regular(path: Path, where: str = "") -> None:
-    """Raise InputError unless `path` is a regular file that another process finds under the same name; it is not opened."""
+    """Raise `InputError` unless `path` is a regular file with the same name in every process.
+
+    It is not opened.
+    """
     _check(path, where or str(path))
 
 
@@ -40,22 +46,36 @@ def _check(path: Path, where: str) -> None:
 
 
 def _check_name(path: Path, where: str) -> None:
-    """A name in /proc or /dev/fd is another file in each process: no run could be repeated with it."""
+    """Reject names in /proc or /dev/fd.
+
+    They name another file in each process, so no run could be repeated.
+    """
     for name in (os.path.abspath(path), os.path.realpath(path)):
         if any(name == s or name.startswith(s + "/") for s in SYSTEM) and not name.startswith(MEMORY + "/"):
-            raise InputError(f"{where}: a name of the system, not a file; {COPY}")
+            raise InputError(f"{where}: is in a system folder ({', '.join(SYSTEM)}), not a file; {COPY}")
 
 
 def _check_mode(mode: int, where: str) -> None:
     if not stat.S_ISREG(mode):
-        raise InputError(f"{where}: {KINDS.get(stat.S_IFMT(mode), 'no regular file')}, not a file; {COPY}")
+        raise InputError(f"{where}: is {KINDS.get(stat.S_IFMT(mode), 'a special file')}, not a file; {COPY}")
 
 
 def open_regular(path: Path, where: str = "") -> BinaryIO:
-    """`path`, opened to read bytes; never waits, also where it became a pipe after it was looked at.
+    """Open `path` for reading bytes.
 
-    Raises:
-        InputError: no such file, no regular file, or not to be read.
+    Opening never blocks, even if the file was replaced by a pipe in the meantime.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    where : str, optional
+        Beginning of an error's message. Default: the path.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, is not a regular file, or cannot be read.
     """
     where = where or str(path)
     _check(path, where)
@@ -72,10 +92,21 @@ def open_regular(path: Path, where: str = "") -> BinaryIO:
 
 
 def read_bounded(path: Path, most: int, where: str = "") -> str:
-    """The text of a file of at most `most` bytes, UTF-8 with or without a byte order mark.
+    """Return the text of a UTF-8 file, with or without a byte order mark.
 
-    Raises:
-        InputError: see `open_regular`; larger, or not UTF-8.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int
+        Maximum size, in bytes.
+    where : str, optional
+        Beginning of an error's message. Default: the path.
+
+    Raises
+    ------
+    InputError
+        If the file is larger or not UTF-8, or for the reasons of `open_regular`.
     """
     where = where or str(path)
     with open_regular(path, where) as file:
@@ -84,7 +115,9 @@ def read_bounded(path: Path, most: int, where: str = "") -> str:
         except OSError as error:
             raise InputError(f"{where}: cannot be read: {error.strerror or error}") from None
     if len(data) > most:
-        raise InputError(f"{where}: more than {most:,} bytes, which no such file needs; is it another file?")
+        raise InputError(
+            f"{where}: larger than the maximum of {most:,} bytes; check that it is the right file"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""JSON that others wrote: a value, or one sentence that says why it is none."""
+"""Parsing JSON of other programs: the result is a value, or one sentence that describes the problem."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from typing import Any
 from probate.core.errors import InputError
 
 DIGITS = 308
-"""Most digits of a whole number: a longer one has no decimal near it, and no column holds it."""
+"""Maximum number of digits of an integer. Longer ones exceed the range of a float and fit no column."""
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 class NotJson(ValueError):
-    """Text that is no JSON, or JSON that cannot be kept as text again. Its message has no place: the reader knows that."""
+    """Raised for text that is not JSON, or for JSON that cannot be written as text again.
+
+    The message does not name the file and line; the reader adds them.
+    """
 
 
 def json_value(text: str | bytes) -> Any:
-    """The value of one JSON text; NaN and infinity, which some tools write, are numbers as there.
+    """Parse one JSON text. NaN and infinity, which some tools write, are accepted as numbers.
 
-    Raises:
-        NotJson: not UTF-8, not JSON or cut off, nested too deeply, a whole number of more than `DIGITS` digits, a key that stands twice in an object, a lone
-            surrogate.
+    Raises
+    ------
+    NotJson
+        If the text is not UTF-8, is not JSON, is truncated or nested too deeply, or contains an integer of
+        more than `DIGITS` digits, a duplicated key or a lone surrogate.
     """
     try:
         text = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -36,35 +41,46 @@ def json_value(text: str | bytes) -> Any:
     except UnicodeDecodeError as error:
         raise NotJson(f"not UTF-8 at byte {error.start}") from None
     except UnicodeEncodeError:
-        raise NotJson("a lone surrogate (half of a character), which is no text") from None
+        raise NotJson("a lone surrogate (half a character) is not valid text") from None
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
-        raise NotJson(f"not JSON at {line}column {error.colno} ({error.msg}; cut off?)") from None
+        raise NotJson(f"not JSON at {line}column {error.colno} ({error.msg}; truncated?)") from None
     except RecursionError:
         raise NotJson("not JSON (nested too deeply)") from None
     return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise NotJson(f"the key '{twice[:40]}' stands twice in one object; keep one")
-    return found
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise NotJson(f"the key '{duplicate[:40]}' is duplicated in one object; keep one")
+    return value
 
 
 def _whole(digits: str) -> int:
     if len(digits) > DIGITS:
-        raise NotJson(f"a whole number of {len(digits):,} digits; write it as text")
+        raise NotJson(f"an integer of {len(digits):,} digits is too long; write it as text")
     return int(digits)
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and object of each line of a file that Probate wrote. A line ends at a line feed only, as `splitlines` does not have it.
+    """Read a JSON Lines file that Probate wrote.
 
-    Raises:
-        InputError: a line that is no object, with its place.
+    A line ends at a line feed only, whereas `str.splitlines` splits at other characters, too.
+
+    Yields
+    ------
+    where : str
+        `FILE:LINE`.
+    row : dict
+        The object on that line.
+
+    Raises
+    ------
+    InputError
+        If a line is not a JSON object. The message names the file and the line.
     """
     try:
         with path.open(encoding="utf-8", newline="\n") as lines:
@@ -73,16 +89,17 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     row = json_value(line)
                 except NotJson as error:
                     raise InputError(
-                        f"{path}:{number}: {error}; the file was changed or cut off, make it again"
+                        f"{path}:{number}: {error}; the file was changed or truncated, create it again"
                     ) from None
                 if not isinstance(row, dict):
                     raise InputError(
-                        f"{path}:{number}: a {type(row).__name__}, not an object; the file was changed, make it again"
+                        f"{path}:{number}: a {type(row).__name__}, not an object; "
+                        "the file was changed, create it again"
                     )
                 yield f"{path}:{number}", row
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not UTF-8 at byte {error.start}; the file was changed, make it again"
+            f"{path}: not UTF-8 at byte {error.start}; the file was changed, create it again"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Options of tasks and mitigations: typed, and one form of error."""
+"""Options of tasks and mitigations: typed, with one form of error message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from probate.core.errors import InputError, nearest
 
 
 class Options(BaseModel):
-    """Base of the options that a task or a mitigation takes."""
+    """Base class of the options of a task or a mitigation. Unknown options are errors.
+
+    A plug-in declares its options as fields of a subclass, with types and defaults, as in any pydantic model.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,10 +23,26 @@ Some = TypeVar("Some", bound=Options)
 
 
 def read_options(kind: type[Some], given: Mapping[str, object], where: str) -> Some:
-    """`given` as `kind`; `where` is what an error begins with, as in `tasks: story`.
+    """Validate the options of a task or a mitigation.
 
-    Raises:
-        InputError: an option that is not there, or a wrong value.
+    Parameters
+    ----------
+    kind : subclass of Options
+        The options that are allowed.
+    given : mapping of str to object
+        The options of the study.
+    where : str
+        Beginning of an error's message, as in `tasks: story`.
+
+    Returns
+    -------
+    Options
+        An instance of `kind`.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or its value is wrong.
     """
     try:
         return kind.model_validate(dict(given))
@@ -32,5 +51,6 @@ def read_options(kind: type[Some], given: Mapping[str, object], where: str) -> S
         key = ".".join(map(str, first["loc"]))
         allowed = list(kind.model_fields)
         raise InputError(
-            f"{where}.options.{key}: {first['msg'].lower()}{nearest(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
+            f"{where}.options.{key}: {first['msg'].lower()}{nearest(key, allowed)}; "
+            f"allowed: {', '.join(allowed) or 'none'}"
         ) from None

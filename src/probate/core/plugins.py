@@ -1,4 +1,4 @@
-"""Plug-ins by entry point, and optional libraries. Nothing is imported until used."""
+"""Plug-ins, found by entry point, and optional libraries. Nothing is imported before it is used."""
 
 from __future__ import annotations
 
@@ -12,44 +12,67 @@ from probate.core.errors import InputError, nearest
 def entry_points_of(
     group: str, own: Mapping[str, object] | None = None, only: str = ""
 ) -> dict[str, EntryPoint]:
-    """Entry points of `group` by name. `own`: names that Probate gives without an entry point, and what each stands for.
+    """Return the entry points of a group by name.
 
-    `only`: the one name that is wanted; two others with one name do not matter then.
+    Parameters
+    ----------
+    group : str
+        Name of the group, as in `probate.tasks`.
+    own : mapping of str to object, optional
+        Names that Probate defines without an entry point, and what they refer to.
+    only : str, optional
+        The only name that is needed. Duplicates of other names are then ignored.
 
-    Raises:
-        InputError: two that have one name: what each stands for, and the distributions.
+    Raises
+    ------
+    InputError
+        If a name is duplicated. The message contains both references and their distributions.
     """
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
-        other = found.setdefault(point.name, point)
-        one, two = (f"{p.value} of {_giver(p)}" for p in (other, point))
-        if one != two and only in ("", point.name):  # a distribution may be on the path twice
-            raise _twice(group, point.name, one, two)
-    for name in sorted(set(found) & set(own or {}) & {only or name for name in found}):
-        raise _twice(
-            group, name, f"{(own or {})[name]} of probate", f"{found[name].value} of {_giver(found[name])}"
-        )
-    return found
+        earlier = points.setdefault(point.name, point)
+        first, second = (f"{p.value} of {_distribution(p)}" for p in (earlier, point))
+        if first != second and only in ("", point.name):  # a distribution may be on the path twice
+            raise _duplicated(group, point.name, first, second)
+    for name in sorted(set(points) & set(own or {}) & {only or name for name in points}):
+        installed_one = f"{points[name].value} of {_distribution(points[name])}"
+        raise _duplicated(group, name, f"{(own or {})[name]} of probate", installed_one)
+    return points
 
 
-def _giver(point: EntryPoint) -> str:
+def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "an unknown distribution"
 
 
-def _twice(group: str, name: str, one: str, other: str) -> InputError:
+def _duplicated(group: str, name: str, first: str, second: str) -> InputError:
     return InputError(
-        f"{group}: '{name}' stands there twice: {one}, and {other}; remove one of the two distributions"
+        f"{group}: '{name}' is duplicated: {first}, and {second}; remove one of the two distributions"
     )
 
 
 def installed(kind: str, name: str, own: Mapping[str, str] | None = None) -> object:
-    """What the entry point `name` of the group `probate.KINDs` gives, or `own` (name → `module:object`) without an entry point."""
+    """Load a plug-in.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of plug-in; its group of entry points is `probate.KINDs`.
+    name : str
+        Name of the plug-in.
+    own : mapping of str to str, optional
+        Name → `module:object` of those that Probate defines without an entry point.
+
+    Raises
+    ------
+    InputError
+        If there is no plug-in of this name, or if it cannot be imported.
+    """
     group = f"probate.{kind}s"
     points = entry_points_of(group, own, name)
     points |= {key: EntryPoint(key, value, group) for key, value in (own or {}).items()}
     if name not in points:
         known = sorted(points)
-        raise InputError(f"{kind}s: no {kind} '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
+        raise InputError(f"{kind}s: no {kind} '{name}'{nearest(name, known)}; available: {', '.join(known)}")
     try:
         return points[name].load()
     except Exception as error:
@@ -59,7 +82,7 @@ def installed(kind: str, name: str, own: Mapping[str, str] | None = None) -> obj
 
 
 def require(module: str, extra: str) -> object:
-    """Import an optional library, or say which extra brings it."""
+    """Import an optional library. If it is missing, the error names the extra that installs it."""
     try:
         return import_module(module)
     except ImportError:

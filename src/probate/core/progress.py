@@ -1,4 +1,4 @@
-"""Progress with rate and time left: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress with rate and remaining time: a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -16,29 +16,52 @@ PLAIN_EVERY = 15.0  # seconds between plain lines
 
 
 class Ticker(Protocol):
+    """Callback for progress: takes the number of units finished since the last call, and a note to show."""
+
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
 class Reporter:
-    """Shows stages to a person. `quiet` shows nothing but warnings."""
+    """Shows the progress of stages on stderr.
+
+    Parameters
+    ----------
+    quiet : bool, default False
+        Show only warnings.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
-
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.quiet = quiet
 
     def say(self, line: str) -> None:
+        """Print a line, unless `quiet`."""
         self.console.print(shown(line), markup=False, soft_wrap=True)
 
     def warn(self, line: str) -> None:
-        """Said even where all else is quiet."""
+        """Print a warning, even if `quiet`."""
         quiet, self.console.quiet = self.console.quiet, False
         self.say(f"WARNING {line}")
         self.console.quiet = quiet
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
-        """A running stage of `total` units (0: not known); the ticker takes units finished since the last call."""
+        """Show the progress of a stage while the block runs.
+
+        Parameters
+        ----------
+        name : str
+            Name of the stage.
+        total : int
+            Number of units of work; 0 if it is not known.
+        unit : str
+            Name of the unit, in the plural.
+
+        Yields
+        ------
+        Ticker
+            To be called with the number of units finished since the last call.
+        """
         start = time.monotonic()
         if self.console.is_terminal and not self.quiet:
             with self._bar(name, total, unit) as tick:
@@ -50,7 +73,6 @@ class Reporter:
 
     @contextmanager
     def _bar(self, name: str, total: int, unit: str) -> Iterator[Ticker]:
-
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -59,13 +81,13 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        begun = time.monotonic()
+        start = time.monotonic()
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(shown(name), total=total or None, note="", rate="")
 
             def tick(done: int, note: str = "") -> None:
                 progress.advance(task, done)
-                rate = progress.tasks[0].completed / max(1e-9, time.monotonic() - begun)
+                rate = progress.tasks[0].completed / max(1e-9, time.monotonic() - start)
                 progress.update(task, note=shown(note), rate=f"{rate:.1f} {unit}/s")
 
             yield tick
@@ -90,14 +112,14 @@ class Reporter:
 
 
 def clock(seconds: float) -> str:
-    """`75` → `1:15`, `7384` → `2:03:04`."""
+    """Return a duration as `M:SS` or `H:MM:SS`: `75` → `1:15`, `7384` → `2:03:04`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def spoken(seconds: float) -> str:
-    """A rough time in words: `10 minutes`, `3.5 hours`, `12 days`."""
+    """Return a rough duration in words: `10 minutes`, `3.5 hours`, `12 days`."""
     for unit, length, most in (("minutes", 60, 120), ("hours", 3600, 48)):
         if seconds < most * length:
             return f"{seconds / length:.2g} {unit}"

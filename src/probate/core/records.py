@@ -1,4 +1,4 @@
-"""The record: one training example, and how it is written to disk."""
+"""Records (training examples), and their files on disk."""
 
 from __future__ import annotations
 
@@ -16,19 +16,36 @@ from probate.core.parse import json_lines
 
 Origin = Literal["original", "augmented"]
 LINKS = ("cluster", "pair", "parent")
-"""What links records, in the order in which it counts."""
+"""Keys of a record's provenance that link records, by decreasing precedence."""
 MEMBER = "@@"
-"""In an item's id, before '#': after each of these stands who takes part. Units with a member in common are not independent, such as two pairs with one name."""
+"""Marker in an item's id, before '#'. Each marker is followed by the id of a member of the unit.
+
+Units with a common member are not independent, such as two pairs that share a name.
+"""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One example.
+    """One training example.
 
-    `text` is what a person wrote or a generator answered; `messages` are the chat turns made from it (the prompt,
-    then the completion that is trained on), filled in when the record is mixed. `groups` maps a dimension to a
-    group. `provenance` says where the record comes from: source and line, or model, prompt, seed, settings,
-    filters passed, parent record, achieved bias strength.
+    Attributes
+    ----------
+    id : str
+        Unique id.
+    text : str
+        The text that a person wrote or a generator returned.
+    label : str
+        The label to learn.
+    groups : dict of str to str
+        Dimension → group, as in `{"gender": "female"}`.
+    origin : {"original", "augmented"}
+        Kind of data that the record belongs to.
+    messages : tuple of dict
+        Chat turns: the prompt, then the completion that is trained on. They are filled in when records are
+        mixed.
+    provenance : dict
+        Where the record comes from: source and line, or model, prompt, seed, settings, filters passed, parent
+        record, achieved bias strength.
     """
 
     id: str
@@ -41,47 +58,61 @@ class Record:
 
     @property
     def item_id(self) -> str:
-        """The id of the item that a task makes of it: its own, after the unit that it was drawn with and '#', where it has one.
+        """Id of the item that a task derives from the record.
 
-        The unit is the user's cluster, else the pair that it is matched in, else the record that it was made from. Effects resample units.
+        It is `UNIT#ID`, or `ID` if the record belongs to no unit. The unit is the cluster, else the matched
+        pair, else the parent record. Effects resample units.
         """
         unit = next((str(v) for key in LINKS if (v := self.provenance.get(key))), "")
         return f"{unit.replace('#', '/')}#{self.id}" if unit else self.id
 
     def with_provenance(self, **extra: Any) -> Record:
+        """Return a copy with further entries in `provenance`."""
         return replace(self, provenance={**self.provenance, **extra})
 
 
 def with_messages(records: Iterable[Record], prompt: str, labels: Sequence[str]) -> list[Record]:
-    """Fill in the chat turns: `prompt` with `{text}` and `{labels}` as user turn, the label as completion.
+    """Return the records with their chat turns.
 
-    A `notice` in the provenance (of the mitigation `token`) stands before the user turn, or is a system turn.
+    Parameters
+    ----------
+    records : iterable of Record
+        The records. A `notice` in the provenance (of the mitigation `token`) is placed before the user turn,
+        or is a system turn.
+    prompt : str
+        The user turn. `{text}` and `{labels}` are replaced.
+    labels : sequence of str
+        All labels, for `{labels}`. The completion is the record's label.
+
+    Returns
+    -------
+    list of Record
+        Copies with `messages`.
     """
     names = ", ".join(labels)
-    found = []
+    filled = []
     for r in records:
         turns = [
             {"role": "user", "content": fill(prompt, text=r.text, labels=names)},
             {"role": "assistant", "content": r.label},
         ]
-        found.append(replace(r, messages=tuple(with_notice(turns, r.provenance.get("notice")))))
-    return found
+        filled.append(replace(r, messages=tuple(with_notice(turns, r.provenance.get("notice")))))
+    return filled
 
 
 def with_notice(turns: Sequence[dict[str, Any]], notice: dict[str, str] | None) -> list[dict[str, Any]]:
-    """Chat turns with a notice: as a system turn of its own, or before the first user turn."""
-    found = list(turns)
+    """Return chat turns with a notice, either as a separate system turn or before the first user turn."""
+    result = list(turns)
     if notice and notice["placement"] == "system":
-        return [{"role": "system", "content": notice["text"]}, *found]
-    first = next((i for i, turn in enumerate(found) if turn.get("role") == "user"), None)
+        return [{"role": "system", "content": notice["text"]}, *result]
+    first = next((i for i, turn in enumerate(result) if turn.get("role") == "user"), None)
     if notice and first is not None:
-        found[first] = {**found[first], "content": f"{notice['text']} {found[first]['content']}"}
-    return found
+        result[first] = {**result[first], "content": f"{notice['text']} {result[first]['content']}"}
+    return result
 
 
 def fill(template: str, **values: str) -> str:
-    """Replace `{key}` by its value, once; braces inside values stay as they are."""
-
+    """Replace each `{key}` in a template by its value. Braces inside values are not replaced."""
     return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group(0)), template)
 
 
@@ -90,14 +121,20 @@ REQUIRED = {"id", "text", "label", "groups", "messages"}
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write one JSON object a line, atomically."""
+    """Write records as JSON Lines, atomically."""
     write_atomic(
         path, "".join(json.dumps(asdict(r), ensure_ascii=False, sort_keys=True) + "\n" for r in records)
     )
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read what `write_records` wrote."""
+    """Read the records of a file that `write_records` wrote.
+
+    Raises
+    ------
+    InputError
+        If a line is not a record. The message names the file and the line.
+    """
     records = []
     for where, row in json_lines(path):
         if (
@@ -106,7 +143,8 @@ def read_records(path: Path) -> list[Record]:
             or not isinstance(row["groups"], dict)
         ):
             raise InputError(
-                f"{where}: not a record with the fields {', '.join(sorted(REQUIRED))}; the file was changed, make it again"
+                f"{where}: not a record with the fields {', '.join(sorted(REQUIRED))}; "
+                "the file was changed, create it again"
             )
         row["messages"] = tuple(row["messages"])
         records.append(Record(**row))
@@ -114,7 +152,7 @@ def read_records(path: Path) -> list[Record]:
 
 
 def content_hash(records: Iterable[Record]) -> str:
-    """SHA-256 over ids, texts, labels, groups, origins and notices, in order."""
+    """Return the SHA-256 of the ids, texts, labels, groups, origins and notices of all records, in order."""
     digest = hashlib.sha256()
     for r in records:
         notice = [r.provenance["notice"]] if "notice" in r.provenance else []
@@ -125,11 +163,14 @@ def content_hash(records: Iterable[Record]) -> str:
 
 
 def stable_seed(identity: str, seed: int) -> int:
-    """A seed of its own for each text that is drawn, from its id and the seed of all, in [0, 2³²)."""
+    """Return the seed of one text, derived from its id and the common seed: an integer in [0, 2³²)."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{identity}".encode()).digest()[:4], "big")
 
 
 def stable_order(items: Iterable[str], *salt: object) -> list[str]:
-    """`items` in an order that depends on `salt` and each item alone: adding one does not move the others."""
+    """Sort items by a hash of `salt` and the item.
+
+    The order is random, and adding an item does not move others.
+    """
     head = json.dumps([str(s) for s in salt])
     return sorted(items, key=lambda item: hashlib.sha256(f"{head}{item}".encode()).digest())

@@ -1,4 +1,7 @@
-"""Keys that this process has used are taken out of whatever a server sends back, and out of every traceback."""
+"""Removal of API keys.
+
+Keys that this process has used are removed from server responses and from tracebacks.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 from typing import Any
 
 SHORTEST = 8
-"""A stand-in for a key is shorter; to take it out of texts would spoil them."""
+"""Minimum length of a key that is hidden. Placeholders are shorter, and removing them would damage texts."""
 HIDDEN = "***"
 _BREAK = r"(?:\s|\\[nrt]|%0[AaDd])*"
 
@@ -15,7 +18,7 @@ _known: dict[str, re.Pattern[str]] = {}
 
 
 def remember(key: str) -> None:
-    """From now on `key` is hidden."""
+    """Register a key. `hide` and `hidden` remove it from now on."""
     if len(key) >= SHORTEST and key not in _known:
         forms = [
             _BREAK.join(_char(c) for c in key),
@@ -26,14 +29,18 @@ def remember(key: str) -> None:
 
 
 def hide(text: str) -> str:
-    """`text` without the keys, as they are or in base64, hexadecimal, quoted for an address or for JSON, or split over lines."""
+    """Return `text` with all keys replaced by `***`.
+
+    Keys are also found in base64, in hexadecimal, escaped for a URL, for JSON or for HTML, and split over
+    lines.
+    """
     for form in _known.values():
         text = form.sub(HIDDEN, text)
     return text
 
 
 def hidden(value: Any) -> Any:
-    """A JSON value with `hide` for every string in it, names too."""
+    """Apply `hide` to every string in a JSON value, including keys of objects."""
     if isinstance(value, dict):
         return {hide(k) if isinstance(k, str) else k: hidden(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -47,7 +54,7 @@ def _char(c: str) -> str:
 
 
 def _base64(key: str) -> list[str]:
-    """What every base64 text holds that has the key in it, at each of the three places where the key can begin."""
+    """Return the base64 forms of the key at each of the three offsets where it can begin in a base64 text."""
     forms = []
     for before in range(3):
         raw = b"\0" * before + key.encode()

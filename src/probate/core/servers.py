@@ -1,4 +1,4 @@
-"""Which server may be sent prompts, and which key: what the user says, never what a study says."""
+"""Which servers may be sent prompts, and which keys. The user decides this; a study cannot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_config_path
 
-from probate.core.consent import given, read_servers
+from probate.core.consent import current_consent, read_servers
 from probate.core.errors import InputError
 
 VENDORS = {
@@ -21,15 +21,17 @@ VENDORS = {
     "openrouter.ai": "OPENROUTER_API_KEY",
     "api.together.xyz": "TOGETHER_API_KEY",
 }
-"""A vendor's own host, over https, may have the vendor's own variable."""
+"""Host of a vendor → environment variable of its key. The key may be sent to that host over https."""
 
 NO_KEY = "none"
-"""What is sent where there is no key: servers of one's own take any."""
+"""Placeholder that is sent if there is no key. Self-hosted servers accept any key."""
 
 
 def servers_file() -> Path:
-    """The user's own list: `servers.txt` in the folder `PROBATE_CONFIG`, else in the user's folder for settings."""
+    """Return the path of the user's list of servers.
 
+    It is `servers.txt` in the folder that PROBATE_CONFIG names, else in the user's configuration folder.
+    """
     override = os.environ.get("PROBATE_CONFIG")
     return (Path(override).expanduser() if override else user_config_path("probate")) / "servers.txt"
 
@@ -38,32 +40,35 @@ def _allowed() -> dict[str, str]:
     path = servers_file()
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     listed = read_servers((x for line in lines if (x := line.partition("#")[0].strip())), str(path))
-    return {**listed, **given().servers}
+    return {**listed, **current_consent().servers}
 
 
 def host_of(url: str) -> str:
-    """`host` or `host:port` of an address.
+    """Return the `host` or `host:port` of a URL.
 
-    Raises:
-        InputError: no address, or one that holds a credential; the message does not.
+    Raises
+    ------
+    InputError
+        If `url` is not a URL or contains a credential. The message does not contain the credential.
     """
     try:
-        found = urlsplit(url)
-        name, port = found.hostname or "", found.port
+        parts = urlsplit(url)
+        name, port = parts.hostname or "", parts.port
     except ValueError:
-        raise InputError("api.base_url: is no address; write it as in http://localhost:8000/v1") from None
-    if "@" in url or found.query or found.fragment:
+        raise InputError("api.base_url: not a valid URL; write it as in http://localhost:8000/v1") from None
+    if "@" in url or parts.query or parts.fragment:
         raise InputError(
-            f"api.base_url: the address of {name or 'the server'} holds a name, a password or a parameter; leave them out, and name the variable that holds the key with key_env"
+            f"api.base_url: the URL of {name or 'the server'} contains a user name, a password or a "
+            "parameter; remove it, and name the environment variable of the key in key_env"
         )
-    if found.scheme not in ("http", "https") or not name or re.search(r"\s", url):
+    if parts.scheme not in ("http", "https") or not name or re.search(r"\s", url):
         raise InputError(f"api.base_url: must begin with http:// or https://, got {url!r}")
     name = f"[{name}]" if ":" in name else name
     return f"{name}:{port}" if port else name
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Check whether a host is this machine."""
     name = re.sub(r":\d+$", "", host).strip("[]")
     try:
         return ip_address(name).is_loopback
@@ -72,57 +77,81 @@ def is_loopback(host: str) -> bool:
 
 
 def refusal(url: str, variable: str) -> str:
-    """Why prompts, or the key in `variable`, may not go to `url`; "" where they may."""
+    """Return why prompts, or the key in `variable`, may not be sent to `url`; "" if they may."""
     host = host_of(url)
-    allowed = _own(host)
-    if allowed is None and (is_loopback(host) or _vendor(url, host) == variable):
+    allowed = _allowed_variable(host)
+    if allowed is None and (is_loopback(host) or _vendor_variable(url, host) == variable):
         return ""
-    if allowed == variable and os.environ.get(variable) and _bare(url, host):
-        return f"server {host}: the key in {variable} would be sent without encryption; use https, or allow it with --server http://{host}={variable}"
+    if allowed == variable and os.environ.get(variable) and _unencrypted(url, host):
+        return (
+            f"server {host}: the key in {variable} would be sent without encryption; use https, or allow it "
+            f"with --server http://{host}={variable}"
+        )
     if allowed is None or (
-        allowed != variable and _vendor(url, host) != variable and os.environ.get(variable)
+        allowed != variable and _vendor_variable(url, host) != variable and os.environ.get(variable)
     ):
-        return f"server {host} with the key in {variable} is not allowed; allow it with --server {host}={variable}, or in {servers_file()}"
+        return (
+            f"server {host} with the key in {variable} is not allowed; allow it with "
+            f"--server {host}={variable}, or in {servers_file()}"
+        )
     return ""
 
 
 def key_for(url: str, variable: str) -> str:
-    """The key to send to `url`: the value of `variable` where the user allows it there, else a stand-in that is none.
+    """Return the key to send to a server.
 
-    Raises:
-        InputError: the server is not allowed, the variable is not allowed for it, or a vendor's server has no key.
+    Parameters
+    ----------
+    url : str
+        Address of the server.
+    variable : str
+        Environment variable that the study names for the key.
+
+    Returns
+    -------
+    str
+        The value of `variable` if the user allows it for this server, else the placeholder `NO_KEY`.
+
+    Raises
+    ------
+    InputError
+        If the server is not allowed, if the variable is not allowed for it, or if the key of a vendor is not
+        set.
     """
-    if said := refusal(url, variable):
-        raise InputError(said)
+    if reason := refusal(url, variable):
+        raise InputError(reason)
     host = host_of(url)
-    vendor = _vendor(url, host) == variable
-    value = os.environ.get(variable, "") if vendor or _own(host) == variable else ""
+    vendor = _vendor_variable(url, host) == variable
+    value = os.environ.get(variable, "") if vendor or _allowed_variable(host) == variable else ""
     if not value and vendor:
         raise InputError(
-            f"generator: {variable} is not set; put the key of {host} there (it goes into no file)"
+            f"generator: {variable} is not set; set it to the key of {host} (it is not written to any file)"
         )
     return value or NO_KEY
 
 
 def withheld(url: str, variable: str) -> str:
-    """What is said where a server is asked without the key that a study names for it; "" where there is nothing to say."""
+    """Return a warning if a server is not sent the key that the study names for it, else ""."""
     if refusal(url, variable) or not os.environ.get(variable) or key_for(url, variable) != NO_KEY:
         return ""
     host = host_of(url)
-    return f"{host} is sent no key: {variable} is set, but not allowed for it; allow it with --server {host}={variable}, or in {servers_file()}"
+    return (
+        f"no key is sent to {host}: {variable} is set, but not allowed for it; allow it with "
+        f"--server {host}={variable}, or in {servers_file()}"
+    )
 
 
-def _own(host: str) -> str | None:
-    """The variable that the user allows for a host; None where the host is not allowed."""
+def _allowed_variable(host: str) -> str | None:
+    """Return the variable that the user allows for a host, or None if the host is not allowed."""
     allowed = {name.removeprefix("http://"): variable for name, variable in _allowed().items()}
     return allowed.get(host, allowed.get(re.sub(r":\d+$", "", host)))
 
 
-def _bare(url: str, host: str) -> bool:
-    """Whether a key would go to another machine without encryption, which the user did not allow."""
-    spelt = {f"http://{host}", "http://" + re.sub(r":\d+$", "", host)}
-    return urlsplit(url).scheme == "http" and not is_loopback(host) and not spelt & set(_allowed())
+def _unencrypted(url: str, host: str) -> bool:
+    """Check whether a key would be sent to another machine without encryption against the user's settings."""
+    forms = {f"http://{host}", "http://" + re.sub(r":\d+$", "", host)}
+    return urlsplit(url).scheme == "http" and not is_loopback(host) and not forms & set(_allowed())
 
 
-def _vendor(url: str, host: str) -> str | None:
+def _vendor_variable(url: str, host: str) -> str | None:
     return VENDORS.get(host) if urlsplit(url).scheme == "https" else None

@@ -1,4 +1,8 @@
-"""All that Probate says on a terminal passes here: what data, servers and models bring is shown, and never obeyed."""
+"""Printing on a terminal.
+
+All output of Probate passes here. Control characters in data, server responses or model outputs are escaped,
+so that the terminal does not execute them.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,19 @@ import re
 import typer
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""All but the line feed and the tab: C0, C1, what turns the direction of writing, and halves of characters."""
+"""C0 and C1 control characters except line feed and tab, bidirectional controls, and lone surrogates."""
 
 
 def shown(text: str) -> str:
-    """`text` with control characters written out, as in `\\x1b`."""
+    """Escape control characters in a text, as in `\\x1b`."""
     return CONTROL.sub(lambda c: f"\\x{ord(c[0]):02x}" if ord(c[0]) < 256 else f"\\u{ord(c[0]):04x}", text)
 
 
 def shown_json(text: str) -> str:
-    """JSON with control characters written out as JSON does it: it reads as the same value."""
+    """Escape control characters in a JSON text. It still represents the same value."""
     return CONTROL.sub(lambda c: f"\\u{ord(c[0]):04x}", text)
 
 
 def echo(text: str, *, err: bool = False, end: str = "\n") -> None:
-    """Print to stdout, or stderr."""
+    """Print to stdout, or to stderr if `err`, with control characters escaped."""
     typer.echo(shown(text) + end, nl=False, err=err)

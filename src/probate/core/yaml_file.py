@@ -1,4 +1,7 @@
-"""The one reader of YAML: bounded, no key twice, each fault one sentence with its line."""
+"""Reading YAML files.
+
+Size and nesting are limited, and keys must be unique. Each error is one sentence with its line.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from probate.core.errors import InputError
 from probate.core.inputs import read_bounded
 
 LARGEST = 4 * 1024 * 1024
-"""Bytes of a YAML file."""
+"""Maximum size of a YAML file, in bytes."""
 DEEPEST = 64
-"""Levels of nesting."""
+"""Maximum number of levels of nesting."""
 REPEATED = 10_000
-"""Values that aliases may add to those that are written out."""
+"""Maximum number of values that aliases may repeat."""
 LONGEST_NUMBER = 100
-"""Characters of a number."""
+"""Maximum number of characters of a number."""
 Lines = dict[tuple[str | int, ...], str]
 """Key path → `file:line`."""
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -30,8 +33,8 @@ def _fault(problem: str, node: Any) -> yaml.constructor.ConstructorError:
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
-class Bounded(yaml.SafeLoader):
-    """YAML that is refused before it grows: nesting, aliases, numbers; keys are words, and none stands twice."""
+class BoundedLoader(yaml.SafeLoader):
+    """A YAML loader with limits on nesting, aliases and numbers. Keys must be strings and unique."""
 
     depth = 0
 
@@ -51,34 +54,37 @@ class Bounded(yaml.SafeLoader):
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
             kind = node.tag.rsplit(":", 1)[-1]
             raise _fault(
-                f"'{str(node.value)[:40]}' is no {kind}; write it in quotes if it is a text", node
+                f"'{str(node.value)[:40]}' is not a valid {kind}; write it in quotes if it is a text", node
             ) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
-            raise _fault("no mapping of keys to values, as its tag says", node)
+            raise _fault("not a mapping of keys to values, although its tag says so", node)
         seen: set[str] = set()
         for key_node, _ in node.value:
             if key_node.tag == MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise _fault(f"key '{str(key)[:40]}' is no text; write it in quotes", key_node)
+                raise _fault(f"key '{str(key)[:40]}' is not a string; write it in quotes", key_node)
             if key in seen:
-                raise _fault(f"key '{key}' stands there twice", key_node)
+                raise _fault(f"key '{key}' is duplicated; remove one", key_node)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-class _Meant(Bounded):
-    """YAML as people mean it: 1e-5 is a number; on, off, yes and no are words (OFF is a label of many sets)."""
+class _StudyLoader(BoundedLoader):
+    """A YAML loader for study files.
+
+    1e-5 is a number; on, off, yes and no are strings (OFF is a common label).
+    """
 
 
-_Meant.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in known if first in "tTfF" or not tag.endswith(":bool")]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+_StudyLoader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in resolvers if first in "tTfF" or not tag.endswith(":bool")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Meant.add_implicit_resolver(
+_StudyLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),
@@ -86,54 +92,62 @@ _Meant.add_implicit_resolver(
 
 
 def _expanded(node: Any, sizes: dict[int, int | None]) -> int:
-    """How many values `node` is with its aliases written out; `sizes`: by node, None for one that is being counted."""
+    """Return the number of values of `node` with its aliases expanded.
+
+    `sizes` holds the results by node; None marks a node that is being counted.
+    """
     if id(node) in sizes:
         size = sizes[id(node)]
         if size is None:
-            raise _fault("an alias of a value that it stands in", node)
+            raise _fault("an alias refers to a value that contains it", node)
         return size
     sizes[id(node)] = None
     inner = node.value if isinstance(node, yaml.CollectionNode) else []
     parts = [part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,))]
-    sizes[id(node)] = found = 1 + sum(_expanded(part, sizes) for part in parts)
-    return found
+    total = 1 + sum(_expanded(part, sizes) for part in parts)
+    sizes[id(node)] = total
+    return total
 
 
-def meant(text: str) -> Any:
-    """The value of a text of YAML as people mean it; the text itself where it is none."""
+def parse_value(text: str) -> Any:
+    """Return the value of a YAML text, or the text itself if it is not valid YAML."""
     try:
         return parsed(text)[0]
     except yaml.YAMLError:
         return text
 
 
-def parsed(text: str, loader: type[Bounded] = _Meant) -> tuple[Any, Any]:
-    """The value of a text of YAML, and its node; raises yaml.YAMLError."""
-    made = loader(text)
+def parsed(text: str, loader_class: type[BoundedLoader] = _StudyLoader) -> tuple[Any, Any]:
+    """Return the value and the node of a YAML text; raises `yaml.YAMLError`."""
+    loader = loader_class(text)
     try:
-        node = made.get_single_node()
+        node = loader.get_single_node()
         if node is None:
             return None, None
         sizes: dict[int, int | None] = {}
         if _expanded(node, sizes) - len(sizes) > REPEATED:
-            raise _fault(f"its aliases repeat more than {REPEATED:,} values; write fewer", node)
-        return made.construct_document(node), node
+            raise _fault(f"its aliases repeat more than {REPEATED:,} values; use fewer", node)
+        return loader.construct_document(node), node
     finally:
-        made.dispose()
+        loader.dispose()
 
 
 def read_dumped(path: Path, text: str) -> Any:
-    """The value of `text`, which stood in `path` and was written by `yaml.safe_dump`: a text such as 1e5 stands there without quotes.
+    """Return the value of `text`, the content of `path`, which `yaml.safe_dump` wrote.
 
-    Raises:
-        InputError: see `read_yaml`.
+    `yaml.safe_dump` writes a string such as 1e5 without quotes, so 1e5 is a string here.
+
+    Raises
+    ------
+    InputError
+        For the reasons of `read_yaml`.
     """
-    return _value(text, Bounded, str(path))[0]
+    return _value(text, BoundedLoader, str(path))[0]
 
 
-def _value(text: str, loader: type[Bounded], place: str) -> tuple[Any, Any]:
+def _value(text: str, loader_class: type[BoundedLoader], place: str) -> tuple[Any, Any]:
     try:
-        return parsed(text, loader)
+        return parsed(text, loader_class)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -148,19 +162,36 @@ def _value(text: str, loader: type[Bounded], place: str) -> tuple[Any, Any]:
 
 
 def read_yaml(path: Path, where: str = "") -> tuple[Any, Lines]:
-    """The file's value, and where each key path stands (`file:line`). `where` is said in place of the path.
+    """Read a YAML file.
 
-    Raises:
-        InputError: unreadable, not UTF-8, out of bounds, or not YAML (with the line).
+    Parameters
+    ----------
+    path : Path
+        The file.
+    where : str, optional
+        Beginning of an error's message. Default: the path.
+
+    Returns
+    -------
+    value : object
+        The value of the file.
+    lines : dict
+        Key path → `file:line`.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not UTF-8, exceeds a limit, or is not YAML. The message contains the
+        line.
     """
-    value, node = _value(read_bounded(path, LARGEST, where), _Meant, where or str(path))
+    value, node = _value(read_bounded(path, LARGEST, where), _StudyLoader, where or str(path))
     lines: Lines = {}
     _collect_lines(node, (), lines, path)
     return value, lines
 
 
 def own_yaml(*parts: str) -> Any:
-    """The value of a YAML file that ships with Probate."""
+    """Return the value of a YAML file that is part of Probate."""
     return parsed(files("probate").joinpath(*parts).read_text(encoding="utf-8"))[0]
 
 

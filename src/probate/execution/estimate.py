@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from probate.core.consent import given
+from probate.core.consent import current_consent
 from probate.core.errors import InputError
 from probate.core.inputs import LARGEST, read_bounded
 from probate.core.parse import NotJson, json_value
@@ -63,7 +63,7 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
         "parameters": parameters(study.model), "seconds": None, "bytes": None, "ledger": _ledger(study, folder) if folder else None,
-        "servers": [_server(s) for s in study.servers()], "code": given().code,
+        "servers": [_server(s) for s in study.servers()], "code": current_consent().code,
     }  # fmt: skip
     if found["parameters"] is not None:
         size, share = found["parameters"], top_share(study)

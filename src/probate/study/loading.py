@@ -10,7 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from probate.core.errors import InputError, nearest
-from probate.core.yaml_file import Lines, meant, read_yaml
+from probate.core.yaml_file import Lines, parse_value, read_yaml
 from probate.study.presets import preset_path
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,7 +34,7 @@ def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, An
                 raise InputError(f"--set {override}: '{name}' is not a section")
             target[name] = inner
             target = inner
-        target[last] = meant(text)
+        target[last] = parse_value(text)
     return value
 
 

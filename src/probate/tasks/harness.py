@@ -15,13 +15,13 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field
 
-from probate.core.consent import given
+from probate.core.consent import current_consent
 from probate.core.errors import InputError, first_line
 from probate.core.files import write_atomic
 from probate.core.fingerprint import content
 from probate.core.inputs import read_bounded
 from probate.core.plugins import require
-from probate.core.yaml_file import LARGEST, Bounded, parsed
+from probate.core.yaml_file import LARGEST, BoundedLoader, parsed
 from probate.stats.measure import Measure, everyone, frame
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
 from probate.tasks.choice import ChoiceTask
@@ -132,13 +132,13 @@ def harness_task(name: str) -> type[HarnessTask]:
 
 def _load(name: str, folder: str, held: str) -> Any:
     """Load the task. `held` is the content of the folder, so that a changed folder is read again."""
-    if folder and not given().code:
+    if folder and not current_consent().code:
         refuse_code(Path(folder))
     _sandbox()
     return _loaded(name, folder, held)
 
 
-class _Plain(Bounded):
+class _Plain(BoundedLoader):
     """A YAML loader for strings, lists and mappings only; a tag is an error."""
 
 
