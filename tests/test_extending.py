@@ -108,7 +108,7 @@ def test_the_backend_of_another_gives_another_fingerprint(lm, model_dir, monkeyp
 @pytest.mark.parametrize(("kind", "load"), [("backend", load_backend), ("trainer", load_trainer)])
 def test_an_unknown_backend_or_trainer_is_said(kind, load):
     known = {"backend": "transformers", "trainer": "lora"}[kind]
-    with pytest.raises(InputError, match=f"no {kind} '{known}s' .did you mean '{known}'.*there are: {known}"):
+    with pytest.raises(InputError, match=f"no {kind} '{known}s' .did you mean '{known}'.*available: {known}"):
         load(f"{known}s")
 
 

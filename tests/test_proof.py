@@ -410,7 +410,7 @@ def test_a_proof_draws_nothing_and_changes_nothing():
     before = {n: p.clone() for n, p in wrapped.state_dict().items()}
     wrapped.train()
     torch.manual_seed(5)
-    losses._holds(wrapped, losses.SHARED, 90, 0, False, lone=False)
+    losses._holds(wrapped, losses.SHARED, 90, 0, False, unshared=False)
     state = torch.random.get_rng_state()
     assert torch.equal(state, torch.random.manual_seed(5).get_state()) and model.transformer.drop.p == 0.5
     assert all(torch.equal(before[n], p) for n, p in wrapped.state_dict().items())

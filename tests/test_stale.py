@@ -106,6 +106,7 @@ def study(place, tiny_study, tmp_path, monkeypatch):
         "probate.report.pipeline.analyse", lambda _: pd.DataFrame()
     )  # read anew each time, and slow
     monkeypatch.setattr("probate.report.pipeline.build_report", lambda _: None)
+    monkeypatch.setattr("probate.report.results.Run.held", lambda run: run)  # there are no effects to hold
     monkeypatch.setattr(
         probate.execution.prepare,
         "load_mitigation",
