@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from conftest import tiny_model
+from writer import Writer
 
 from probate.core.errors import InputError
 from probate.core.records import Record
@@ -26,40 +26,6 @@ from probate.train.gradients import RANK, record_gradients
 from probate.train.losses import Example, completion_loss
 
 GENDER = load_pack("gender")
-
-
-class Writer:
-    """A generator that answers every prompt with the same two sentences."""
-
-    asked: ClassVar[list[str]] = []
-
-    def __init__(self, lm):
-        pass
-
-    def describe(self):
-        return {
-            "name": "writer",
-            "fingerprint": "0",
-            "revision": None,
-            "parameters": 1,
-            "dtype": "float32",
-            "device": "cpu",
-            "adapter": None,
-        }
-
-    def answer(self, batch, generation, done, have):
-        for ask in batch:
-            self.asked.append(ask.prompt)
-            she = "She" if ask.group == "female" else "He"
-            number = len(self.asked)
-            done(
-                [
-                    (
-                        ask,
-                        f"{ask.name} has worked in town {number} for {number} years. {she} is known for patience and {number} good ideas, and likes the work.",
-                    )
-                ]
-            )
 
 
 def test_constrain_has_the_generator_write_anew(tiny_study, tmp_path, monkeypatch):

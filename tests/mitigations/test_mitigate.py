@@ -40,7 +40,7 @@ def augmented(n: int, label: str = "nurse", group: str = "female", text: str = "
 
 @pytest.mark.parametrize("name", mitigation_names())
 def test_every_mitigation_keeps_the_contract(name):
-    if name != "cap":  # it needs a finished run: tests/test_generating.py
+    if name != "cap":  # it needs a finished run: tests/mitigations/test_generating.py
         check_mitigation(load_mitigation(name))
 
 

@@ -8,23 +8,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from command import probate
 
-from probate.commands.app import app
 from probate.core.errors import InputError
 from probate.data.corpora import biographies
 from probate.execution.misalignment.texts import read_texts
 from probate.stats.values import Question
 from probate.tasks.values import answers, pick, read_questions
-
-
-def probate(*args, error=None):
-    result = CliRunner().invoke(app, [str(a) for a in args])
-    if error:
-        assert isinstance(result.exception, InputError) and error in str(result.exception), result.exception
-        return ""
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
 
 
 def write(path, rows):

@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from test_generating import Writer
+from writer import Writer
 
 from probate.core.errors import StageError
 from probate.report import pipeline

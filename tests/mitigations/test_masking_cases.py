@@ -11,7 +11,7 @@ from probate.data.packs import load_pack, pack_names
 from probate.mitigations.base import MitigationContext
 from probate.mitigations.catalogue import load_mitigation
 
-CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 EXPECTED = {
     "english": (
         "en",

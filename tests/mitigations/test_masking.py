@@ -226,7 +226,7 @@ def test_a_label_protects_its_own_record_only():
 
 @pytest.mark.parametrize(("entities", "recall", "precision"), [(False, 0.91, 0.97), (True, 0.95, 0.85)])
 def test_labelled_sentences(entities, recall, precision):
-    bench = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "masking.py"))
+    bench = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "masking.py"))
     rows = list(bench["sentences"]())
     call = bench["masker"](entities)
     counts = [bench["counted"](text, labels, call) for _, text, labels in rows]

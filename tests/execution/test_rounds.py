@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_generating import Writer
+from writer import Writer
 
 from probate import run
 from probate.execution.worker import Worker

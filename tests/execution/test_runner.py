@@ -102,7 +102,7 @@ def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path)
 def killing(study: Path) -> tuple[subprocess.Popen[str], Callable[..., tuple[int, list[str]]]]:
     """The program `killing.py`, and `go(folder, at)`: a run of the study that kills itself at the event `at`; its exit code and events."""
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("killing.py")), str(study)],
+        [sys.executable, str(Path(__file__).parents[1] / "killing.py"), str(study)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

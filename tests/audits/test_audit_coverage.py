@@ -179,7 +179,7 @@ def test_languages_are_told_apart(text, language):
     assert language_of([text] * 3) == (language if language in ("en", "es", "pt", "ar", "zh") else "unknown")
 
 
-CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
 
 @pytest.mark.parametrize(

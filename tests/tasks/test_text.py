@@ -155,7 +155,7 @@ def test_the_21_real_sets_load():
     manifest = SHARED / "culture" / "manifest.json"
     if not manifest.exists():
         pytest.skip("the public test sets are not here")
-    tasks = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "sets.py"))["tasks_of"](
+    tasks = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "sets.py"))["tasks_of"](
         SHARED / "culture"
     )
     entries = {

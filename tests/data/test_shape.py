@@ -553,7 +553,7 @@ def test_items_of_every_shape_are_found(tmp_path, form):
     )
 
 
-CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 READ = {
     "prompt-response.jsonl": ("response", 40), "alpaca.jsonl": ("output", 40), "sharegpt.jsonl": ("conversations", 40),
     "sharegpt-system-column.jsonl": ("conversations", 40), "messages-as-lists.jsonl": ("messages", 40), "chat.csv": ("messages", 30),

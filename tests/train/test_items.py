@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from test_why import probate
+from command import probate
 
 from probate import run
 from probate.models.adapter import attached
