@@ -30,10 +30,10 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
-from probate.models.inference.finding import sentences
 from probate.models.inference.generation import generate
 from probate.models.inference.proof import findings
 from probate.models.inference.scoring import score_options
+from probate.models.inference.shortcut_check import sentences
 from probate.study.schema import Lora, Training
 from probate.train.losses import Example
 from probate.train.sft import train

@@ -14,7 +14,7 @@ import pandas as pd
 
 from probate.audits.groups import dimensions_of
 from probate.audits.read import AuditSet
-from probate.audits.verdict import Found, of_groups
+from probate.audits.verdict import AuditFinding, of_groups
 from probate.core.records import Record
 from probate.data.packs import load_pack
 from probate.data.shape import Shape
@@ -22,12 +22,12 @@ from probate.data.spellings import GroupColumn
 from probate.stats import macro_f1
 from probate.stats.imbalance import UNCLEAR, group_shares
 from probate.stats.manipulation import manipulation_check
-from probate.stats.values import Compared, by_country
+from probate.stats.values import ShareComparison, by_country
 from probate.study.schema import Analysis
 
 Array = np.ndarray
 Row = tuple[str, str, float, float]
-Finds = Callable[[np.random.Generator], list[Found]]
+Finds = Callable[[np.random.Generator], list[AuditFinding]]
 GROUPS = ["north", "south", "east", "west"]
 ANALYSIS = Analysis(resamples=400)
 PACK = load_pack("gender")
@@ -93,7 +93,9 @@ def of_shares(runs: int) -> Iterator[Row]:
     for share in ([0.5, 0.5], [0.8, 0.2], [0.4, 0.3, 0.2, 0.1]):
         for n, m in ((300, 60), (300, 300), (100, 3000)):
 
-            def find(rng: np.random.Generator, p: list[float] = share, n: int = n, m: int = m) -> list[Found]:
+            def find(
+                rng: np.random.Generator, p: list[float] = share, n: int = n, m: int = m
+            ) -> list[AuditFinding]:
                 files = [
                     audited(["texto"] * k, [""] * k, list(rng.choice(GROUPS[: len(p)], k, p=p)), "es")
                     for k in (n, m)
@@ -117,7 +119,7 @@ def of_ties(runs: int) -> Iterator[Row]:
                     n: int = n,
                     m: int = m,
                     size: tuple[int, int] = size,
-                ) -> list[Found]:
+                ) -> list[AuditFinding]:
                     return of_groups(
                         dimensions_of(drawn(rng, table(v, *size), n), drawn(rng, table(v, *size), m))
                     )
@@ -134,7 +136,9 @@ def of_ties(runs: int) -> Iterator[Row]:
         (0.95, 0.2, 60, 60),
     ):
 
-        def more(rng: np.random.Generator, v: float = v, w: float = w, n: int = n, m: int = m) -> list[Found]:
+        def more(
+            rng: np.random.Generator, v: float = v, w: float = w, n: int = n, m: int = m
+        ) -> list[AuditFinding]:
             return of_groups(dimensions_of(drawn(rng, table(v, 2, 2), n), drawn(rng, table(w, 2, 2), m)))
 
         yield from weighed(
@@ -152,7 +156,7 @@ def of_reading(runs: int) -> Iterator[Row]:
     recall = np.array([0.6, 0.9])
     for share, what in ((0.5, "under equality"), (0.95, "found")):
 
-        def find(rng: np.random.Generator, share: float = share) -> list[Found]:
+        def find(rng: np.random.Generator, share: float = share) -> list[AuditFinding]:
             his = (rng.random(300) >= share).astype(int)
             clear = rng.random(300) < recall[his]
             texts = [
@@ -228,7 +232,7 @@ def of_values(runs: int) -> Iterator[Row]:
             draws, held = np.random.default_rng(7).beta(a, b, (runs, n)), []
             for own in draws:
                 (mean,) = by_country(
-                    [Compared("X", str(i), d, np.nan, (1, 1), 0, False) for i, d in enumerate(own)]
+                    [ShareComparison("X", str(i), d, np.nan, (1, 1), 0, False) for i, d in enumerate(own)]
                 )
                 held.append(mean.low <= a / (a + b) <= mean.high)
             yield rate(f"distances of Beta({a}, {b}), {n} questions", "coverage of values", held)

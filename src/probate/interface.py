@@ -644,7 +644,7 @@ def calibrate(
             svg = recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick)
             notebook.Figure("recovery", svg).save(plot)
     record = {"runs": runs, "tasks": found["tasks"], "plot": plot}
-    return Calibration([*simulation.lines(found), *([f"plot: {plot}"] if plot else [])], record)
+    return Calibration([*simulation.sentences(found), *([f"plot: {plot}"] if plot else [])], record)
 
 
 @dataclass(frozen=True)
@@ -732,7 +732,7 @@ def plan(
     folder = Path("runs") / loaded.name if out is None else Path(out)
     with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
         found = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
-    return PlanSummary(estimate.lines(found), found)
+    return PlanSummary(estimate.sentences(found), found)
 
 
 def _study(study: Study | str | Path) -> Study:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from probate.audits.verdict import Found, verdict
+from probate.audits.verdict import AuditFinding, verdict
 from probate.commands.app import app
 from probate.core.errors import InputError
 from probate.data.checks.artefacts import find_artefacts
@@ -227,8 +227,11 @@ def test_artefacts_need_more_than_a_word():
 
 
 def test_the_heaviest_finding_decides():
-    assert verdict([]) == "note" and verdict([Found("a", "note", ""), Found("b", "look", "")]) == "look"
-    assert verdict([Found("a", "stop", ""), Found("b", "look", "")]) == "stop"
+    assert (
+        verdict([]) == "note"
+        and verdict([AuditFinding("a", "note", ""), AuditFinding("b", "look", "")]) == "look"
+    )
+    assert verdict([AuditFinding("a", "stop", ""), AuditFinding("b", "look", "")]) == "stop"
 
 
 @pytest.mark.parametrize(

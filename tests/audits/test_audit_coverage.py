@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from probate.audits.coverage import coverage, not_measured
 from probate.audits.groups import dimensions_of
 from probate.audits.read import read_set
-from probate.audits.verdict import Found, of_groups, verdict
+from probate.audits.verdict import AuditFinding, of_groups, verdict
 from probate.commands.app import app
 from probate.data.corpora import biographies, opinions
 from probate.data.shape import Given
@@ -43,7 +43,7 @@ def looked(tmp_path, rows, given=None):
     data = read_set(str(write(tmp_path / "a.jsonl", rows)), given)
     dimensions = dimensions_of(data)
     reasons = list(not_measured(data, None, dimensions, {}))
-    found = [*of_groups(dimensions), *(Found("coverage", "cannot tell", r) for r in reasons)]
+    found = [*of_groups(dimensions), *(AuditFinding("coverage", "cannot tell", r) for r in reasons)]
     return verdict(found), " | ".join(reasons), data
 
 
@@ -204,7 +204,7 @@ def test_the_collected_files(file, own, said):
     dimensions = dimensions_of(data)
     found = [
         *of_groups(dimensions),
-        *(Found("coverage", "cannot tell", r) for r in not_measured(data, None, dimensions, {})),
+        *(AuditFinding("coverage", "cannot tell", r) for r in not_measured(data, None, dimensions, {})),
     ]
     assert verdict(found) == own and any(said in f.sentence for f in found), found
 

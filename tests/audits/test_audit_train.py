@@ -125,7 +125,7 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path, m
 
     monkeypatch.setattr("probate.audits.train.plan", planning)
     told = train(found, tmp_path, budget, str(model_dir), quiet=True)
-    left = int(told["lines"][-1].split(";")[1].split()[0])
+    left = int(told["sentences"][-1].split(";")[1].split()[0])
     assert begun + budget / 2 < clock.now <= begun + budget
     assert told["arms"] >= 3 and left > 0 and (tmp_path / told["report"]).is_file()
     if slower > 1:
@@ -133,9 +133,9 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path, m
     inherited = next(f for f in found.found if f.kind == "inherited")
     assert "changes its gap by" in inherited.sentence and 0 <= inherited.p <= 1
     assert any(
-        "the smallest change that this would find four times in five" in line for line in told["lines"]
+        "the smallest change that this would find four times in five" in line for line in told["sentences"]
     )
-    assert f"{told['arms']} models trained" in told["lines"][-1]
+    assert f"{told['arms']} models trained" in told["sentences"][-1]
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
         tmp_path,
         "gender",
     )
-    assert "nan" not in "\n".join([*told["lines"], *(f.sentence for f in found.found)])
-    assert sum("undefined: arm 'neutral-0.5-s0' has no answers" in line for line in told["lines"]) == 2
+    assert "nan" not in "\n".join([*told["sentences"], *(f.sentence for f in found.found)])
+    assert sum("undefined: arm 'neutral-0.5-s0' has no answers" in line for line in told["sentences"]) == 2
     (row,) = [f for f in found.found if f.kind == "inherited"]
     assert row.weight == "cannot tell" and "cannot tell whether" in row.sentence
 

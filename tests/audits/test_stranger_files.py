@@ -15,7 +15,7 @@ from probate.audits.read import read_set
 from probate.audits.remedies import remedy
 from probate.audits.stage_one import as_record, audit
 from probate.audits.together import together
-from probate.audits.verdict import UNSURE, Found, check_audit, exit_code, of_groups, said_of, verdict
+from probate.audits.verdict import UNSURE, AuditFinding, check_audit, exit_code, of_groups, said_of, verdict
 from probate.commands.app import app
 from probate.core.errors import InputError
 from probate.data.shape import Given
@@ -52,7 +52,7 @@ def heard(tmp_path, own, original=None, **given):
     dimensions = dimensions_of(data, first)
     found = list(of_groups(dimensions))
     unsure = list(not_measured(data, first, dimensions, {}))
-    return verdict([*found, *(Found("coverage", UNSURE, s) for s in unsure)]), unsure, found
+    return verdict([*found, *(AuditFinding("coverage", UNSURE, s) for s in unsure)]), unsure, found
 
 
 def test_an_original_whose_tie_goes_the_other_way_excuses_nothing(tmp_path):
@@ -312,7 +312,7 @@ def test_groups_that_the_texts_alone_show_are_crossed_too(tmp_path):
 
 
 def test_a_gate_does_not_pass_what_was_not_looked_at(tmp_path):
-    weights = [Found("repeats", "look", "a"), Found("coverage", UNSURE, "b")]
+    weights = [AuditFinding("repeats", "look", "a"), AuditFinding("coverage", UNSURE, "b")]
     assert (
         verdict(weights) == "look"
         and exit_code({f.weight for f in weights}) == 4

@@ -11,9 +11,9 @@ from architectures import CONFIGS, WINDOW, devices, lively_model
 
 from probate.core.errors import StageError
 from probate.models.inference import generation, proof, scoring, tree
-from probate.models.inference.finding import sentences
 from probate.models.inference.generation import generate
 from probate.models.inference.scoring import score_choices
+from probate.models.inference.shortcut_check import sentences
 from probate.models.inference.trunk import make_trunk
 from probate.study.schema import Training
 from probate.train import lora, losses

@@ -25,7 +25,7 @@ from probate.execution.checksums import verify
 from probate.report.review.items import Round, Shown, write_round
 from probate.report.review.marks import agreement, krippendorff, mark_file, read_marks, save_mark
 from probate.report.review.session import merge_marks, prepare
-from probate.report.review_words import lines
+from probate.report.review_words import sentences
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_marks_survive_a_kill_and_merge(finished, serving):
     other = mark_file(server.marks.parent, "bob")
     for item in items:
         save_mark(other, item, truth[item])
-    said = lines(merge_marks(finished, "groups"))
+    said = sentences(merge_marks(finished, "groups"))
     assert "8 items read (ann 7, bob 8); agreement: Cohen's κ 1.00 over 7 items" in said[0]
     assert any("the detector against people, female: precision 1.00, recall 1.00" in line for line in said)
     assert "Read by people" in (finished / "report.html").read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def test_agreement_is_that_of_the_textbooks():
 def test_agreement_is_undefined_with_a_reason(answers, items, reason):
     found = agreement(marks_of(*answers))
     assert np.isnan(found["value"]) and (found["items"], found["reason"]) == (items, reason)
-    said = lines({"question": "Which?", "items": items, "reviewers": {}, "agreement": finite(found)})[0]
+    said = sentences({"question": "Which?", "items": items, "reviewers": {}, "agreement": finite(found)})[0]
     assert f"undefined over {items} items ({reason})" in said
 
 
@@ -177,7 +177,7 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
             "the left one" if item.hidden["arms"][0].startswith("given") else "the right one",
         )
     assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(
-        lines(merge_marks(finished, "pairs"))
+        sentences(merge_marks(finished, "pairs"))
     )
 
 
@@ -234,7 +234,7 @@ def test_a_second_round_keeps_the_first(finished):
         found["detector"][g]["n"] for g in ("female", "male")
     ) == len(truth)
     save_mark(second.marks, "gone", "female")
-    assert "1 marks are of items" in "\n".join(lines(merge_marks(finished, "groups")))
+    assert "1 marks are of items" in "\n".join(sentences(merge_marks(finished, "groups")))
 
 
 def test_a_line_separator_in_an_id_loses_no_mark(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 import probate as pb
 from probate.core.errors import InputError
-from probate.execution.calibrate import _design, calibrate, lines, table
+from probate.execution.calibrate import _design, calibrate, sentences, table
 from probate.report.recovery import recovery_plot
 from probate.stats.measure import Measure
 from probate.stats.simulate import Design, judge, simulate
@@ -30,7 +30,7 @@ def test_an_assumed_design_is_described(tiny_study, tmp_path):
         seeds=[0, 1, 2],
     )
     simulated = calibrate(study, Path(), source=None, **{**ASSUMED, "goal": 0.3})
-    said = "\n".join(lines(simulated))
+    said = "\n".join(sentences(simulated))
     assert (
         "held-out items: 60 items, 3 seeds, rate 0.50" in said
         and "smallest change found four times in five" in said
@@ -44,7 +44,7 @@ def test_an_assumed_design_is_described(tiny_study, tmp_path):
 
 def test_a_finished_run_gives_items_and_rates(tiny_study, finished_run, tmp_path):
     finished_run(tmp_path)
-    said = "\n".join(lines(calibrate(tiny_study(), Path(), source=tmp_path, **ASSUMED)))
+    said = "\n".join(sentences(calibrate(tiny_study(), Path(), source=tmp_path, **ASSUMED)))
     items = re.search(r"occupation: (\d+) items, 1 seed, rate 0\.\d\d, agreement", said)
     assert items and 8 <= int(items[1]) <= 18  # nine pairs of twins, by how much twins have in common
 
@@ -93,10 +93,10 @@ def test_the_spread_of_a_change_is_that_of_both_its_arms():
 def test_without_a_second_seed_the_spread_is_assumed():
     one = _design(outcomes(0.1, 1, np.random.default_rng(0)), MEASURE, 3, 0.04)
     assert (one.design.seed_sd, one.sd_low, one.sd_high, one.freedom) == (0.04, 0.04, 0.04, 0)
-    said = "\n".join(lines({"runs": 100, "tasks": table({"t": one}, ANALYSIS, None, 100)}))
+    said = "\n".join(sentences({"runs": 100, "tasks": table({"t": one}, ANALYSIS, None, 100)}))
     assert "sd of a change between seeds 0.040 (assumed)" in said
     two = _design(outcomes(0.1, 2, np.random.default_rng(0)), MEASURE, 3, 0.04)
-    said = "\n".join(lines({"runs": 100, "tasks": table({"t": two}, ANALYSIS, None, 100)}))
+    said = "\n".join(sentences({"runs": 100, "tasks": table({"t": two}, ANALYSIS, None, 100)}))
     assert re.search(r"\(3 degrees of freedom\)", said)
     assert re.search(
         r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than \d+|[\d.]+)\]|no change is found",

@@ -12,8 +12,8 @@ from scipy.stats import ttest_1samp, wasserstein_distance
 
 from probate.stats.scales import ordered, substantive
 from probate.stats.values import (
-    Compared,
     Question,
+    ShareComparison,
     agreement,
     by_country,
     changes,
@@ -98,7 +98,7 @@ def test_non_answers_are_set_aside_unless_they_are_to_count():
 
 def test_few_questions_have_no_interval_and_a_change_is_paired():
     def one(text, distance):
-        return Compared("X", text, distance, np.nan, (1, 1), 0, False)
+        return ShareComparison("X", text, distance, np.nan, (1, 1), 0, False)
 
     (two,) = by_country([one("a", 0.1), one("b", 0.3)])
     assert two.value == pytest.approx(0.2) and np.isnan(two.low)
@@ -115,7 +115,7 @@ def test_few_questions_have_no_interval_and_a_change_is_paired():
     not (SHARED / "globalopinionqa").is_dir(), reason="GlobalOpinionQA is not here (shared/data)"
 )
 def test_published_distributions_agree_with_scipy():
-    found: dict[str, list[Compared]] = {}
+    found: dict[str, list[ShareComparison]] = {}
     for line in (SHARED / "globalopinionqa" / "llm_distributions.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
         q = Question(row["country"], row["question"], tuple(map(str, row["options"])), tuple(row["human"]))

@@ -10,13 +10,13 @@ from pathlib import Path
 from probate.audits.clean import CLEANED
 from probate.audits.groups import FEWEST, Dimension
 from probate.audits.stage_one import StageOne
-from probate.audits.verdict import NOTE, UNSURE, Found
+from probate.audits.verdict import NOTE, UNSURE, AuditFinding
 from probate.data.spellings import pack_of
 
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-def remedy(found: StageOne, finding: Found, again: Sequence[str]) -> tuple[str, str]:
+def remedy(found: StageOne, finding: AuditFinding, again: Sequence[str]) -> tuple[str, str]:
     """(command, what to do in words). Both are empty for a note. `again`: the audit's own arguments, without `--out`."""
     if finding.weight in (NOTE, UNSURE):
         return "", ""

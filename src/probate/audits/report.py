@@ -95,9 +95,10 @@ class Audit:
     def record(self) -> dict[str, Any]:
         return {**self._record, "train": self._trained}
 
-    def lines(self) -> list[str]:
+    @property
+    def sentences(self) -> list[str]:
         """list of str: What `probate audit` prints, with what mends each finding."""
-        return [*lines(self._found, self._record), *(self._trained or {}).get("lines", [])]
+        return [*sentences(self._found, self._record), *(self._trained or {}).get("sentences", [])]
 
     def save(self, folder: str | Path) -> Path:
         """Write the report, the record, provenance and cards.
@@ -185,7 +186,7 @@ def audit_source(
     try:
         return Audit(*with_study(found, record, out, left, model, dimension, quiet=quiet))
     except StageError as error:  # what was found without training stays
-        return Audit(found, record, {"arms": 0, "lines": [f"stage two: {error}"], "failed": True})
+        return Audit(found, record, {"arms": 0, "sentences": [f"stage two: {error}"], "failed": True})
 
 
 def run_audit(
@@ -345,7 +346,7 @@ def _facts(found: StageOne) -> Facts:
     )  # fmt: skip
 
 
-def lines(found: StageOne, record: dict[str, Any]) -> list[str]:
+def sentences(found: StageOne, record: dict[str, Any]) -> list[str]:
     """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
     said = [f"read as {found.data.shape.describe()}", *_coverage(record["coverage"])]
     for own in record["findings"]:

@@ -12,7 +12,7 @@ from probate.audits.coverage import coverage, not_measured
 from probate.audits.groups import Dimension, dimensions_of
 from probate.audits.read import AuditSet
 from probate.audits.together import Together, together
-from probate.audits.verdict import Found, share_finding
+from probate.audits.verdict import AuditFinding, share_finding
 from probate.data.checks.artefacts import find_artefacts
 from probate.data.checks.repeats import Index, Repeats, find_repeats, matching_texts
 from probate.data.shape.sources import sources_of
@@ -35,7 +35,7 @@ class StageOne:
     copied: list[int]
     compared: dict[str, Any] | None
     diversity: dict[str, float]
-    found: list[Found] = field(default_factory=list)
+    found: list[AuditFinding] = field(default_factory=list)
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
     pairs: list[Together] = field(default_factory=list)
@@ -86,10 +86,10 @@ def audit(
     return found
 
 
-def _findings(a: StageOne) -> Iterable[Found]:
+def _findings(a: StageOne) -> Iterable[AuditFinding]:
     data, total = a.data, len(a.data.texts)
     if data.shape.evaluation:
-        yield Found(
+        yield AuditFinding(
             "evaluation",
             verdict.STOP,
             f"this is an evaluation set, not training data: {data.shape.evaluation}",
@@ -142,19 +142,19 @@ def _findings(a: StageOne) -> Iterable[Found]:
     yield from verdict.of_artefacts(a.artefacts, total)
     labels = set(data.labels) - {""}
     if len(labels) == 1:
-        yield Found("one class", verdict.LOOK, f"all {total:,} labels are '{next(iter(labels))}'")
+        yield AuditFinding("one class", verdict.LOOK, f"all {total:,} labels are '{next(iter(labels))}'")
     if total > 1 and len(set(data.texts)) == 1:
-        yield Found("one class", verdict.LOOK, f"all {total:,} texts are the same")
+        yield AuditFinding("one class", verdict.LOOK, f"all {total:,} texts are the same")
     yield from verdict.of_groups(a.dimensions, a.pairs, a.apart)
     for name, (short, grams) in a.short.items():
         said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
-        yield Found("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
+        yield AuditFinding("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
     yield from (
-        Found("coverage", verdict.UNSURE, reason)
+        AuditFinding("coverage", verdict.UNSURE, reason)
         for reason in not_measured(data, a.original, a.dimensions, a.short)
     )
     yield from (
-        Found("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left
+        AuditFinding("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left
     )
 
 

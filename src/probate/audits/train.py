@@ -14,7 +14,7 @@ from typing import Any
 from probate.audits.groups import values_of
 from probate.audits.read import AuditSet
 from probate.audits.stage_one import StageOne
-from probate.audits.verdict import NOTE, STOP, UNSURE, Found
+from probate.audits.verdict import NOTE, STOP, UNSURE, AuditFinding
 from probate.core.deferred import deferred
 from probate.core.errors import InputError, StageError
 from probate.core.files import write_atomic
@@ -342,7 +342,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
     for r in main.itertuples():
         if r.reason:
             found.found.append(
-                Found(
+                AuditFinding(
                     "inherited",
                     UNSURE,
                     f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}",
@@ -351,7 +351,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
             continue
         if r.seeds < 2:
             found.found.append(
-                Found(
+                AuditFinding(
                     "inherited",
                     UNSURE,
                     f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; give more time",
@@ -361,7 +361,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
         sentence = f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
         found.found.append(
-            Found(
+            AuditFinding(
                 "inherited",
                 STOP if sure else NOTE,
                 sentence,
@@ -374,7 +374,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
     left = sum("budget" in f["error"] for f in result.failures)
     lines.append(f"{trained} models trained; {left} left out because the budget was spent")
     return {
-        "arms": trained, "lines": lines, "report": "study/report.html", "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
+        "arms": trained, "sentences": lines, "report": "study/report.html", "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
         "effects": main.to_dict("records"),
     }  # fmt: skip
 

@@ -79,7 +79,7 @@ PLAIN = {
 
 
 @dataclass(frozen=True)
-class Found:
+class AuditFinding:
     """One finding: its kind in `RULES`, how heavy it is, a sentence with its numbers, and the mitigation to try, if there is one."""
 
     kind: str
@@ -97,16 +97,16 @@ class Found:
 
 def of_groups(
     dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), apart: Sequence[Apart] = ()
-) -> list[Found]:
+) -> list[AuditFinding]:
     """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become what they are `otherwise`.
 
     Of `pairs`, which are in the same family, only those that weigh are given.
     """
-    found: list[Found] = []
+    found: list[AuditFinding] = []
     for d in dimensions:
         if not d.known and d.undetermined > 1 - READ:
             sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
-            found.append(Found("coverage", NOTE, sentence))
+            found.append(AuditFinding("coverage", NOTE, sentence))
             if d.labels and NONE in d.labels["groups"]:
                 tie = replace(_ties(d), dimension=d.name, otherwise=NOTE)
                 found.append(
@@ -132,7 +132,7 @@ def of_groups(
             )
             heavy = e["change"] >= 0.5
             found.append(
-                Found(
+                AuditFinding(
                     "lean",
                     LOOK if heavy else NOTE,
                     sentence,
@@ -149,7 +149,7 @@ def of_groups(
     return [f for f in found if f.kind != "together" or f.weight != NOTE]
 
 
-def _balance(d: Dimension, how: str) -> list[Found]:
+def _balance(d: Dimension, how: str) -> list[AuditFinding]:
     several = [s for s in d.shares if s["count"] >= FEW or s["original"]]
     shares = several if len(d.shares) > 2 else d.shares[:1]
     found = []
@@ -169,7 +169,7 @@ def _balance(d: Dimension, how: str) -> list[Found]:
         heavy = judged and away >= 0.1
         open_ = heavy and (s["unclear"] or s.get("original_unclear")) and s["shown_p"] < SHOWN
         found.append(
-            Found(
+            AuditFinding(
                 "balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "", s["p"] if judged else float("nan"),
                 otherwise=UNSURE if open_ else NOTE,
             )
@@ -177,7 +177,7 @@ def _balance(d: Dimension, how: str) -> list[Found]:
     return found
 
 
-def _ties(d: Dimension) -> Found:
+def _ties(d: Dimension) -> AuditFinding:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
     sentence = f"{_named(d)}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
@@ -201,7 +201,7 @@ def _ties(d: Dimension) -> Found:
     return _tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess))
 
 
-def _together(t: Together) -> Found:
+def _together(t: Together) -> AuditFinding:
     e, (first, second) = t.tie, t.names
     excess = e["v"] - e["by_chance"]
     numbers = f"Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
@@ -209,10 +209,10 @@ def _together(t: Together) -> Found:
         sentence = (
             f"{first}: {GAPS[t.kind]} with {numbers}, so that what is said of the others is not said of all"
         )
-        return Found("together", LOOK if excess >= 0.1 else NOTE, sentence, p=e["p"])
+        return AuditFinding("together", LOOK if excess >= 0.1 else NOTE, sentence, p=e["p"])
     if t.kind == "label":
         sentence = f"{first} and column '{second}' go together with {numbers}; if a model is to learn that column, audit it with --label {shlex.quote(second)}"
-        return Found("together", LOOK if excess >= 0.3 else NOTE, sentence, p=e["p"])
+        return AuditFinding("together", LOOK if excess >= 0.3 else NOTE, sentence, p=e["p"])
     weight, alone = (_graded(excess, min(excess - t.alone, own)) for own in (_beyond(e, excess), excess))
     if not t.named:
         weight, alone = (LOOK if w == STOP else w for w in (weight, alone))
@@ -227,11 +227,13 @@ def _together(t: Together) -> Found:
     )
 
 
-def _tie(kind: str, weight: str, sentence: str, remedy: str, e: Mapping[str, Any], alone: str) -> Found:
+def _tie(
+    kind: str, weight: str, sentence: str, remedy: str, e: Mapping[str, Any], alone: str
+) -> AuditFinding:
     """`alone`: what it would weigh without the original, whose tie excuses nothing unless it is shown."""
     compared = e["more"] is not None
     unsure = compared and alone == STOP and e["p"] < SHOWN and not e["original_p"] < SHOWN
-    return Found(
+    return AuditFinding(
         kind,
         weight,
         sentence,
@@ -265,13 +267,13 @@ def _against(e: Mapping[str, Any], strength: float | None) -> str:
     )
 
 
-def _apart(a: Apart) -> Found:
+def _apart(a: Apart) -> AuditFinding:
     sentence = (
         f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}{f' of {a.sources:,} sources' if a.sources < a.n else ''}), "
         f"names and words of groups masked"
     )
     heavy = a.auc >= 0.7
-    return Found(
+    return AuditFinding(
         "apart",
         LOOK if heavy else NOTE,
         f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence,
@@ -280,7 +282,7 @@ def _apart(a: Apart) -> Found:
     )
 
 
-def _rank(d: Dimension) -> Found:
+def _rank(d: Dimension) -> AuditFinding:
     e = d.rank or {}
     excess = e["r"] - e["by_chance"]
     sentence = f"{_named(d)}: its numbers differ between labels by rank with r {e['r']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
@@ -307,20 +309,20 @@ def _graded(excess: float, beyond: float) -> str:
 
 def share_finding(
     kind: str, count: int, total: int, what: str, look: float, stop: float = 2.0, remedy: str = ""
-) -> Found | None:
+) -> AuditFinding | None:
     """A finding on a share of the rows, or None where there is nothing. `look` and `stop`: shares from which it weighs so much."""
     if not count:
         return None
     share = count / max(1, total)
     weight = STOP if share >= stop else LOOK if share >= look else NOTE
-    return Found(
+    return AuditFinding(
         kind, weight, f"{count:,} of {total:,} {what} ({100 * share:.1f}%)", remedy if weight != NOTE else ""
     )
 
 
-def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
+def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[AuditFinding]:
     """A finding for each kind of trace."""
-    found: list[Found] = []
+    found: list[AuditFinding] = []
     for kind, places in artefacts.items():
         look = 2.0 if kind in HARMLESS else {"control token": 0.0, "refusal": 0.01}.get(kind, 0.05)
         words = {
@@ -340,13 +342,13 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[Found]:
     return found
 
 
-def verdict(found: Sequence[Found]) -> str:
+def verdict(found: Sequence[AuditFinding]) -> str:
     """`stop`, `look`, `cannot tell` or `note`: the heaviest."""
     weights = {f.weight for f in found}
     return next((w for w in (STOP, LOOK, UNSURE) if w in weights), NOTE)
 
 
-def said_of(found: Sequence[Found]) -> str:
+def said_of(found: Sequence[AuditFinding]) -> str:
     """The verdict as a sentence, with a second one where it does not speak of all that was given."""
     own = verdict(found)
     more = own != UNSURE and any(f.weight == UNSURE for f in found)

@@ -106,7 +106,7 @@ def audit(
         quiet=quiet,
     )
     kept = found.clean(clean) if clean else (0, 0)
-    said = [*found.lines(), f"report: {found.save(folder)}"]
+    said = [*found.sentences, f"report: {found.save(folder)}"]
     said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} left out)"] if clean else []
     give(said, found.record, as_json)
     if gate or found.failed:

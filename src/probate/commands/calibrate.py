@@ -91,7 +91,7 @@ def calibrate(
         if plot:
             files.write_atomic(plot, recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick))
     give(
-        [*simulation.lines(found), *([f"plot: {plot}"] if plot else [])],
+        [*simulation.sentences(found), *([f"plot: {plot}"] if plot else [])],
         {"runs": runs, "tasks": found["tasks"], "plot": plot},
         as_json,
     )

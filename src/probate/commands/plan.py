@@ -41,4 +41,4 @@ def plan(
 
     with allow(code=allow_code, servers=servers or []):
         found = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
-    give(estimate.lines(found), found, as_json)
+    give(estimate.sentences(found), found, as_json)

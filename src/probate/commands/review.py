@@ -41,6 +41,6 @@ def review(
     """Read a run's texts blind in a local page; agreement and the detector's error go into the report."""
     if merge:
         found = session.merge_marks(folder, what)
-        give([*summary.lines(found), f"report: {found['report']}"], found, as_json)
+        give([*summary.sentences(found), f"report: {found['report']}"], found, as_json)
         return
     session.serve(folder, what, task, reviewer, most, port, browser, echo)

@@ -114,7 +114,7 @@ def distribution(
         f"original: {original}, read as {first.shape.describe()}",
         f"augmented: {augmented}, read as {second.shape.describe()}",
         f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
-        *distances.lines(found),
+        *distances.sentences(found),
     ]
     if map_file:
         for name, parts in found["spaces"].items():
@@ -182,7 +182,7 @@ def groups(
         lm = loading.load_lm(model)
         with Reporter(quiet=quiet).stage("write", texts * len(about) * (1 + len(names)), "texts") as tick:
             made = shown.of_model(lm, about, pack, names, texts, shares, tick)
-        give(shown.lines(made), made, as_json, out)
+        give(shown.sentences(made), made, as_json, out)
         return
     read = reading.read_texts(str(source), text)
     labels = read.values(by, "--by") if by else [""] * len(read.texts)
@@ -195,7 +195,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    give([f"read as {read.shape.describe()}", *shown.lines(found)], found, as_json, out)
+    give([f"read as {read.shape.describe()}", *shown.sentences(found)], found, as_json, out)
 
 
 @app.command("values")
@@ -263,7 +263,7 @@ def items(
 
     run = run_folder.RunFolder(folder)
     found = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
-    give([*attribution.lines(found), f"report: {page.rebuild(run)}"], found, as_json)
+    give([*attribution.sentences(found), f"report: {page.rebuild(run)}"], found, as_json)
 
 
 def _shares(text: str) -> dict[str, float]:

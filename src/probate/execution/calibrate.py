@@ -162,7 +162,7 @@ def table(
     return found
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """What `calibrate` found, in words."""
     said = [
         f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, "

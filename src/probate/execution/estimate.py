@@ -112,7 +112,7 @@ def _ledger_line(held: dict[str, Any]) -> str:
     return said + (f" ({aside:,} tokens of them set aside by requests without an end)" if aside else "")
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """The plan in words and a table."""
     said = [f"study {found['study']}: {len(found['arms'])} arms on {found['model']}", ""]
     said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")

@@ -15,7 +15,7 @@ from probate.core.records import Record, read_records
 from probate.execution import checksums
 from probate.execution.folder import RunFolder
 from probate.models.embedded import WHEELS
-from probate.models.inference.finding import Finding, sentences
+from probate.models.inference.shortcut_check import ShortcutCheck, sentences
 from probate.report import figures, rounds, stopping, why, words
 from probate.report import review_words as review
 from probate.report.cards.data_card import data_card
@@ -147,12 +147,12 @@ def build_report(folder: RunFolder) -> Path:
             r.get("truncated", 0) for r in folder.reports("adapters/") + folder.reports("stages/evaluate-")
         ),
         shortcuts=sentences(
-            Finding(**f)
+            ShortcutCheck(**f)
             for r in folder.reports("adapters/") + folder.reports("stages/")
             for f in r.get("shortcuts", [])
         ),
         attribution=folder.attribution(),
-        reviews=[review.lines(found) for found in folder.reviews()],
+        reviews=[review.sentences(found) for found in folder.reviews()],
         failures=failures,
         lock=folder.lock_text(),
     )
@@ -302,14 +302,14 @@ def _tasks(study: Study) -> dict[str, Task]:
 def _notes(
     outcomes: pd.DataFrame, own: dict[str, list[Measure]], tasks: dict[str, Task], folder: RunFolder
 ) -> dict[str, list[tuple[str, list[str]]]]:
-    """Task → (arm, its task's lines), where a task has any."""
+    """Task → (arm, its notes), where a task has any."""
     context = folder.context()
     found: dict[str, list[tuple[str, list[str]]]] = {}
     for key in own:
         for arm, rows in outcomes[outcomes["task"] == key].groupby("arm", sort=False):
-            lines = tasks[key].notes(rows, context)
-            if lines:
-                found.setdefault(key, []).append((str(arm), lines))
+            notes = tasks[key].notes(rows, context)
+            if notes:
+                found.setdefault(key, []).append((str(arm), notes))
     return found
 
 

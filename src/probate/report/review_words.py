@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """A merged review in words."""
     by = ", ".join(f"{name} {n}" for name, n in found["reviewers"].items())
     e = found["agreement"]

@@ -29,7 +29,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ShareComparison:
     """Comparison of a model with people on one question, over the options that are answers.
 
     All numbers that need the model's shares are NaN if the model has no share on any of the options.
@@ -82,7 +82,7 @@ def question_error(question: Question) -> str:
     return ""
 
 
-def compare_shares(question: Question, model: Sequence[float], non_answers: bool = False) -> Compared:
+def compare_shares(question: Question, model: Sequence[float], non_answers: bool = False) -> ShareComparison:
     """Compare a model with people on one question.
 
     Parameters
@@ -97,13 +97,13 @@ def compare_shares(question: Question, model: Sequence[float], non_answers: bool
 
     Returns
     -------
-    Compared
+    ShareComparison
     """
     answered = substantive(question.options)
     keep = list(range(len(question.options))) if non_answers else answered
     people, own = (_shares([side[i] for i in keep]) for side in (question.shares, model))
     scale = len(keep) == len(answered) and ordered([question.options[i] for i in keep])
-    return Compared(
+    return ShareComparison(
         question.country,
         question.text,
         js_distance(own, people),
@@ -163,7 +163,7 @@ def regions() -> list[str]:
     return sorted(set(_regions().values()))
 
 
-def by_region(comparisons: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
+def by_region(comparisons: Sequence[ShareComparison], confidence: float = 0.95) -> list[Mean]:
     """Return the mean distance of each region over its questions, the closest first.
 
     A question's distance is averaged over the countries of the region first, so that the question is the
@@ -177,7 +177,7 @@ def by_region(comparisons: Sequence[Compared], confidence: float = 0.95) -> list
     return sorted(means, key=lambda m: m.value)
 
 
-def by_country(comparisons: Sequence[Compared], confidence: float = 0.95) -> list[Mean]:
+def by_country(comparisons: Sequence[ShareComparison], confidence: float = 0.95) -> list[Mean]:
     """Return the mean Jensen-Shannon distance of each country over its questions, the closest first."""
     countries = sorted({c.country for c in comparisons})
     means = [
@@ -200,7 +200,7 @@ def mean(country: str, values: Sequence[float], confidence: float = 0.95, lowest
     return Mean(country, n, value, max(lowest, value - half), min(1.0, value + half))
 
 
-def changes(before: Sequence[Compared], after: Sequence[Compared]) -> list[Mean]:
+def changes(before: Sequence[ShareComparison], after: Sequence[ShareComparison]) -> list[Mean]:
     """Return each country's change of the distance, paired by question, in [−1, 1]; above 0 is farther from
     people.
     """

@@ -18,7 +18,7 @@ from probate.data.shape.columns import first_named
 from probate.data.shape.names import ANSWER_SHARES
 from probate.models.lm import LM
 from probate.stats import values
-from probate.stats.values import Compared, Mean, Question
+from probate.stats.values import Mean, Question, ShareComparison
 
 PROMPT = "{question}\n\n{options}\n\nAnswer with one letter."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -152,7 +152,7 @@ def against_people(
     questions: Sequence[Question],
     tick: Callable[[int], None] | None = None,
     non_answers: bool = False,
-) -> list[Compared]:
+) -> list[ShareComparison]:
     """Ask the model each question once, and compare its answers with every country that answered it."""
     asked = list(dict.fromkeys((q.text, q.options) for q in questions))
     shares = dict(zip(asked, answers(lm, asked, tick), strict=True))
@@ -164,7 +164,7 @@ def against_people(
 
 def published(
     source: str, column: str, by: str | None, non_answers: bool = False
-) -> tuple[dict[str, list[Compared]], list[str]]:
+) -> tuple[dict[str, list[ShareComparison]], list[str]]:
     """Compare published answer shares with those of people.
 
     Parameters
@@ -188,7 +188,7 @@ def published(
     InputError
         As for `read_questions`, or a missing column.
     """
-    compared: dict[str, list[Compared]] = {}
+    compared: dict[str, list[ShareComparison]] = {}
     rejected: list[str] = []
     for where, row in source_rows(source, "train", Path()):
         if isinstance(row, str):
@@ -221,7 +221,7 @@ def published(
 
 
 def compared_models(
-    compared: dict[str, list[Compared]], rejected: Sequence[str]
+    compared: dict[str, list[ShareComparison]], rejected: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the record and the sentences for `published`: each model's report, and the agreement of country
     orders.
@@ -250,7 +250,7 @@ def pick(questions: Sequence[Question], countries: int, each: int) -> list[Quest
     return [q for c in sorted(largest) for q in by[c][:each]]
 
 
-def report(compared: Sequence[Compared], rejected: Sequence[str]) -> dict[str, Any]:
+def report(compared: Sequence[ShareComparison], rejected: Sequence[str]) -> dict[str, Any]:
     """Return distances by country and region and summary numbers over all questions, as a record.
 
     Comparisons without a distance are counted and left out.

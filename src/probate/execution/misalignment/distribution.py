@@ -145,7 +145,7 @@ def _plain(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """The comparison in words."""
     (n, m), ((a, sa), (b, sb)) = found["n"], found["lengths"]
     said = [

@@ -105,7 +105,7 @@ def default_groups(pack: Pack) -> list[str]:
     return [g for g in pack.groups if "they" not in pack.groups[g].pronouns]
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """In words: the detector, then a line for each label and group."""
     said = [
         f"{found['n']:,} texts; the group is undetermined in {found['undetermined']:,} "

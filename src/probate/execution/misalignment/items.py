@@ -140,7 +140,7 @@ def _shown(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def sentences(found: dict[str, Any]) -> list[str]:
     """The attribution in words."""
     said = [
         f"{found['arm']}, {found['task']}: {len(found['items'])} flipped items, the nearest of "

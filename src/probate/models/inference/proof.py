@@ -28,7 +28,7 @@ import transformers
 from probate.core.errors import StageError
 from probate.core.files import write_atomic
 from probate.models.embedded import proof_dir
-from probate.models.inference.finding import Finding
+from probate.models.inference.shortcut_check import ShortcutCheck
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 """Largest root mean square difference from the plain pass that counts as rounding, as a share of the standard
@@ -57,7 +57,7 @@ class _Kept:
     """Findings and plain logits of one loaded model."""
 
     fingerprint: str
-    findings: dict[tuple[str, int, str], Finding] = field(default_factory=dict)
+    findings: dict[tuple[str, int, str], ShortcutCheck] = field(default_factory=dict)
     tails: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
 
 
@@ -110,7 +110,7 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
     return kept.findings[key].holds
 
 
-def findings(model: Any) -> list[Finding]:
+def findings(model: Any) -> list[ShortcutCheck]:
     """Return the findings for `model` so far (`probate.models.inference.finding.sentences`)."""
     return list(_kept(model).findings.values())
 
@@ -245,7 +245,9 @@ def without_noise(model: Any) -> Iterator[None]:
                 setattr(module, name, value)
 
 
-def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Callable[[int], float]) -> Finding:
+def _compared(
+    model: Any, shortcut: str, edge: int, longest: int, measure: Callable[[int], float]
+) -> ShortcutCheck:
     """Compare a shortcut with the plain pass and return the finding."""
     difference, reason = None, ""
     with without_noise(model):
@@ -264,7 +266,7 @@ def _compared(model: Any, shortcut: str, edge: int, longest: int, measure: Calla
             reason = f"it fails: {_line(error)}"
     if difference is not None and not difference < float("inf"):
         difference, reason = None, "its output is not finite"
-    return Finding(
+    return ShortcutCheck(
         shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason
     )
 
@@ -347,15 +349,15 @@ def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
     return proof_dir() / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
 
 
-def _read(path: Path, shortcut: str) -> Finding | None:
+def _read(path: Path, shortcut: str) -> ShortcutCheck | None:
     try:
-        finding = Finding(**json.loads(path.read_text(encoding="utf-8")))
+        finding = ShortcutCheck(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return finding if finding.shortcut == shortcut else None
 
 
-def _write(path: Path, finding: Finding) -> None:
+def _write(path: Path, finding: ShortcutCheck) -> None:
     with suppress(OSError):  # an unwritable cache only costs time
         write_atomic(path, json.dumps(asdict(finding)))
 

@@ -10,7 +10,13 @@ import pandas as pd
 
 from probate.core.errors import InputError
 from probate.report import notebook
-from probate.report.comparison.pair import Compared, Unread, compare_results, lines, unread_lines
+from probate.report.comparison.pair import (
+    ResultComparison,
+    Unread,
+    compare_results,
+    comparison_sentences,
+    unread_sentences,
+)
 from probate.report.comparison.read import read_results
 from probate.study.schema import Analysis
 
@@ -49,14 +55,14 @@ class Comparison:
 
     a: str
     b: str
-    compared: list[Compared]
+    compared: list[ResultComparison]
     missing: list[Unread]
     flipped: pd.DataFrame
     kinds: tuple[str, str]
 
     @property
     def sentences(self) -> list[str]:
-        return self.lines(SHOWN)
+        return self.describe(SHOWN)
 
     @property
     def effects(self) -> pd.DataFrame:
@@ -77,12 +83,12 @@ class Comparison:
             "flipped": self.flipped.to_dict("records"),
         }
 
-    def lines(self, show: int) -> list[str]:
+    def describe(self, show: int) -> list[str]:
         """list of str: The sentences, with at most `show` items whose score changed."""
         return [
             f"A: {self.kinds[0]}, {self.a}; B: {self.kinds[1]}, {self.b}",
-            *unread_lines(self.missing),
-            *lines(self.compared, self.flipped, show),
+            *unread_sentences(self.missing),
+            *comparison_sentences(self.compared, self.flipped, show),
         ]
 
     def __repr__(self) -> str:
@@ -120,7 +126,7 @@ def run_compare(
     wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
     found = compare_sources(first, second, wanted, columns, confidence, cluster)
-    return found.lines(show), found.record
+    return found.describe(show), found.record
 
 
 def _split(option: str, text: str, shape: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ FEWEST, MOST_GROUPS = 2, 12
 
 
 @dataclass(frozen=True)
-class Compared:
+class ResultComparison:
     """B minus A in one set, over all items (`what` all) or as the change of a gap between groups.
 
     `visible`: the smallest change that this n would find four times in five, with its interval (`visible_low`, `visible_high`; of two given models only the
@@ -96,13 +96,13 @@ def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]])
 
 def compare_results(
     a: pd.DataFrame, b: pd.DataFrame, analysis: Analysis, pairs: list[tuple[str, str]] | None = None
-) -> tuple[list[Compared], pd.DataFrame, list[Unread]]:
+) -> tuple[list[ResultComparison], pd.DataFrame, list[Unread]]:
     """All comparisons, the items that flipped (set, item, groups, before, after, predictions), and what was left out, counted.
 
     Raises:
         InputError: sets without an item in common, or whose items of one id have other questions or targets.
     """
-    found: list[Compared] = []
+    found: list[ResultComparison] = []
     flips = []
     missing: list[Unread] = []
     for first, second in matched_sets(a, b, pairs or []):
@@ -260,11 +260,11 @@ def _of_set(
     only_b: int,
     groups: Mapping[str, list[str]],
     analysis: Analysis,
-) -> Iterator[Compared]:
+) -> Iterator[ResultComparison]:
     """`groups`: dimension → the groups that are compared; a comparison that needs one without a readable score is undefined."""
     if both.empty:
         nan = float("nan")
-        yield Compared(
+        yield ResultComparison(
             name,
             "all",
             0,
@@ -282,13 +282,13 @@ def _of_set(
 
     def row(
         what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float], together: int = 1
-    ) -> Compared:
+    ) -> ResultComparison:
         """`together`: groups for which interval and p hold at once."""
         confidence = 1 - (1 - analysis.confidence) / together
         visible = detectable_from_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
         change = own["score_b"] - own["score_a"]
         flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-        return Compared(
+        return ResultComparison(
             name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible.value, flipped, share,
             visible_low=visible.low, visible_high=visible.high, together=together,
         )  # fmt: skip
@@ -337,7 +337,7 @@ def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
+def comparison_sentences(found: list[ResultComparison], flips: pd.DataFrame, most: int) -> list[str]:
     """The comparison in words, the items that flipped last."""
     said = []
     for c in found:
@@ -362,11 +362,11 @@ def lines(found: list[Compared], flips: pd.DataFrame, most: int) -> list[str]:
     return said
 
 
-def _only(c: Compared) -> str:
+def _only(c: ResultComparison) -> str:
     return f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else ""
 
 
-def unread_lines(missing: list[Unread]) -> list[str]:
+def unread_sentences(missing: list[Unread]) -> list[str]:
     """What was left out, in words."""
     said = []
     for m in missing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class ShortcutCheck:
     """The result of comparing a shortcut with a model's plain pass.
 
     Attributes
@@ -31,15 +31,15 @@ class Finding:
     reason: str = ""
 
 
-def sentences(findings: Iterable[Finding]) -> list[str]:
+def sentences(findings: Iterable[ShortcutCheck]) -> list[str]:
     """Return one sentence per shortcut and result, for its longest texts; unused shortcuts come first."""
-    widest: dict[tuple[bool, str], Finding] = {}
+    widest: dict[tuple[bool, str], ShortcutCheck] = {}
     for finding in sorted(findings, key=lambda f: f.longest):
         widest[finding.holds, finding.shortcut] = finding
     return [_sentence(widest[key]) for key in sorted(widest)]
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(finding: ShortcutCheck) -> str:
     if finding.holds:
         return f"{finding.shortcut}: equals the model's plain pass up to {finding.longest} tokens"
     why = (
