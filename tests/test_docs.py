@@ -40,6 +40,18 @@ def test_links_between_pages(page):
             assert (page.parent / target).exists(), target
 
 
+def test_what_new_plugins_import_is_public():
+    """Each name that a package from `probate new` imports is in the table of docs/python.md."""
+    scaffold = (ROOT / "src" / "probate" / "commands" / "scaffold.py").read_text(encoding="utf-8")
+    table = (ROOT / "docs" / "python.md").read_text(encoding="utf-8").split("## What is public")[1]
+    templates = re.findall(r"^from (probate\.[a-z_.]+) import ([\w, ]+)$", scaffold, re.M)
+    own = [(module, names) for module, names in templates if not module.startswith("probate.commands")]
+    assert len(own) > 10
+    for module, names in own:
+        assert f"`{module}`" in table, module
+        assert all(f"`{name}`" in table for name in names.split(", ")), (module, names)
+
+
 def test_python_examples_run(model_dir, tmp_path, monkeypatch):
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))

@@ -53,7 +53,7 @@ def study(frame, model_dir):
 def test_the_public_names_are_listed_and_found():
     assert set(pb.__all__) == {
         "Audit", "Calibration", "Comparison", "Decision", "Figure", "InputError", "PlanSummary", "ProbateError", "Run", "StageError", "Study", "__version__",
-        "audit", "calibrate", "check", "compare", "mitigate", "plan", "run",
+        "audit", "calibrate", "check", "compare", "load_builtin", "mitigate", "plan", "run",
     }  # fmt: skip
     assert set(pb.__all__) <= set(dir(pb))
     assert all(getattr(pb, name) for name in pb.__all__)
@@ -513,3 +513,18 @@ def test_every_module_is_walked():
     """So that the test of hidden names looks at all of them."""
     names = [m.name for m in pkgutil.iter_modules(import_module("probate").__path__)]
     assert {"interface", "report", "audits"} <= set(names)
+
+
+def test_builtin_corpora_are_loaded_by_name():
+    bios = pb.load_builtin("biographies")
+    assert bios.columns.tolist() == ["id", "pair", "text", "label", "gender"] and len(bios) == 360
+    assert bios.groupby("pair")["label"].nunique().eq(1).all()
+    arabic = pb.load_builtin("opinions", language="ar")
+    assert len(arabic) == 240 and set(arabic["label"]).isdisjoint(pb.load_builtin("opinions")["label"])
+    for arguments, sentence in [
+        ({"name": "novels"}, "no corpus 'novels'; use one of biographies, opinions"),
+        ({"name": "biographies", "language": "ar"}, "English (en) only, not in 'ar'"),
+        ({"name": "opinions", "language": "xx"}, "xx"),
+    ]:
+        with pytest.raises(pb.InputError, match=re.escape(sentence)):
+            pb.load_builtin(**arguments)

@@ -23,7 +23,7 @@ with deferred():
     from probate.audits import train as stage_two
     from probate.audits import verdict as audit_verdict
     from probate.core import frames
-    from probate.data import rows
+    from probate.data import corpora, rows
     from probate.data.shape import shape as shapes
     from probate.execution import calibrate as simulation
     from probate.execution import estimate, tracking
@@ -782,3 +782,42 @@ def _as_arguments(**tables: Any) -> Iterator[None]:
 
 def _tables_of(study: Study) -> dict[str, str]:
     return {"data": study.data.source} | ({"augmented": study.augmented.source} if study.augmented else {})
+
+
+def load_builtin(name: str, *, language: str = "en") -> pd.DataFrame:
+    """Return a corpus that ships with Probate, for first steps and tests.
+
+    Parameters
+    ----------
+    name : {"biographies", "opinions"}
+        `biographies`: six occupations with 30 pairs each. The two records of a pair differ only in gender.
+        `opinions`: answers to opinion questions, 60 for each of four cultures.
+    language : {"en", "ar", "es", "pt", "zh"}, default "en"
+        Language of the texts. `biographies` are in English only.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per record, with the columns `id`, `pair`, `text` and `label`, and with `gender`
+        (`biographies`, 360 rows), or `statement`, `culture` and `gender` (`opinions`, 240 rows).
+
+    Raises
+    ------
+    InputError
+        If there is no corpus of this name or in this language.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> bios = pb.load_builtin("biographies")
+    >>> bios["label"].nunique(), len(bios)
+    (6, 360)
+    """
+    known = ("biographies", "opinions")
+    if name not in known:
+        raise InputError(f"load_builtin: there is no corpus '{name}'; use one of {', '.join(known)}")
+    if name == "opinions":
+        return pd.DataFrame(corpora.opinions(language))
+    if language != "en":
+        raise InputError(f"load_builtin: 'biographies' are in English (en) only, not in '{language}'")
+    return pd.DataFrame(corpora.biographies())

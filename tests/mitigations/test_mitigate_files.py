@@ -159,3 +159,70 @@ def test_broken_rows_are_counted_and_the_rest_is_done(tmp_path):
     text = probate("--strategy", "mask", "--in", source, "--out", tmp_path / "o.jsonl", "--quiet").output
     assert "6 rows read, 4 changed, 0 added, 1 left out" in text and "not JSON" in text
     assert len(read(tmp_path / "o.jsonl")) == 5
+
+
+def restore(*args):
+    return CliRunner().invoke(app, ["restore", *map(str, args)])
+
+
+@pytest.mark.parametrize("strategy", ["mask", "counterfactual", "mask,reweight", "token,mask"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_mitigated_file_is_restored(tmp_path, suffix, strategy):
+    source, out, back = (tmp_path / f"{n}{suffix}" for n in ("in", "out", "back"))
+    write(source)
+    probate("--strategy", strategy, "--in", source, "--out", out, "--quiet")
+    result = restore(out, "--out", back)
+    assert result.exit_code == 0 and f"written: {back}" in result.output, result.exception
+    assert read(back) == read(source) and read(out) != read(source)
+    if suffix == ".jsonl":
+        assert back.read_bytes() == source.read_bytes()
+
+
+def _edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+REFUSED = {
+    "a changes file that is gone": (lambda out, notes, back: notes.unlink(), "no such file; name the file"),
+    "an output that exists": (lambda out, notes, back: back.write_text(""), "exists; choose another name"),
+    "an edited row": (
+        lambda out, notes, back: _edit(out, "They are", "We are"),
+        "not as the changes file records it",
+    ),
+    "a row too few": (
+        lambda out, notes, back: out.write_text("".join(out.read_text().splitlines(keepends=True)[:2])),
+        "2 rows, but",
+    ),
+    "a record of something else": (
+        lambda out, notes, back: notes.write_text('{"a": 1}\n'),
+        "not a record of changes",
+    ),
+    "changes of a wrong type": (
+        lambda out, notes, back: _edit(notes, '[[0, "She is", "They are"]]', '"They are"'),
+        "not as the changes file records it",
+    ),
+    "a line of a wrong type": (
+        lambda out, notes, back: _edit(notes, '"row": 1', '"line": 5, "row": 1'),
+        "not a record",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_restored_is_refused(tmp_path, name):
+    change, sentence = REFUSED[name]
+    source, out, back = write(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", tmp_path / "back.jsonl"
+    probate("--strategy", "mask", "--in", source, "--out", out, "--quiet")
+    change(out, tmp_path / "out.jsonl.changes.jsonl", back)
+    result = restore(out, "--out", back)
+    assert isinstance(result.exception, InputError) and sentence in str(result.exception), result.exception
+    assert not back.exists() or not back.read_text()
+
+
+def test_rows_that_were_left_out_cannot_be_restored(tmp_path):
+    source, out = write(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    probate("--strategy", "rebalance", "--in", source, "--out", out, "--quiet")
+    result = restore(out, "--out", tmp_path / "back.jsonl")
+    assert "was left out" in str(result.exception)

@@ -44,13 +44,15 @@ This page is made from the docstrings by `make docs`; do not edit it.
 """
 KINDS = {
     "Studies and runs": ["Study", "run", "Run", "Figure", "plan", "PlanSummary", "calibrate", "Calibration"],
-    "Data": ["audit", "Audit", "mitigate"],
+    "Data": ["audit", "Audit", "mitigate", "load_builtin"],
     "Decisions": ["check", "Decision", "compare", "Comparison"],
     "Errors": ["InputError", "StageError", "ProbateError"],
 }
 LISTED = ("Parameters", "Returns", "Attributes", "Raises")
 TYPED = re.compile(r"(list of \w+|dict|str|int|bool|Path|pandas\.DataFrame): ")
 """How the docstring of a property begins that says its type."""
+MODULES = re.compile(r"\b(typing|probate(\.\w+)*)\.")
+"""Names of modules before the name of a type."""
 UNDERLINE = re.compile(r"^(\w+)\n-+$", re.M)
 
 
@@ -159,7 +161,7 @@ def _section(model: type[BaseModel], prefix: str) -> list[str]:
 def _type(field: FieldInfo) -> str:
     annotation: Any = field.annotation
     text = getattr(annotation, "__name__", "") if not get_args(annotation) else str(annotation)
-    return "`" + text.replace("typing.", "").replace("probate.study.schema.", "").replace("|", "or") + "`"
+    return "`" + MODULES.sub("", text).replace("|", "or") + "`"
 
 
 def _default(field: FieldInfo) -> str:

@@ -78,7 +78,9 @@ class Mask(Mitigation):
 
 
 def undo(text: str, changes: Iterable[Change]) -> str:
-    """Return the text before the changes."""
+    """Return the text before the changes; raises ValueError if they are not changes of this text."""
     for offset, before, after in reversed(list(changes)):
+        if text[offset : offset + len(after)] != after:
+            raise ValueError("the text is not the one that was changed")
         text = text[:offset] + before + text[offset + len(after) :]
     return text

@@ -242,18 +242,30 @@ def _write(
     summary.rows.append(int(parent.id))
     line, style_lost = json_line(held.row, row)
     write.row(row, line)
-    if made:
+    changed = row is not held.row
+    if made or changed:
         note = {"row": int(parent.id), "written": summary.written, "mitigations": made}
+        note |= {} if weight is None else {"weight": weight}
         note |= (
             {"added": True}
             if added
             else {"places": places_of(held.turns, held.free), "between": held.between}
         )
-        changed = row is not held.row
-        if changed and not added and (style_lost or restored(row, note) != held.row):
-            note |= _kept_line(held.row) or {"cells": {c: v for c, v in held.row.items() if row[c] != v}}
+        if changed and not added and (style_lost or not _reverts(row, note, held.row)):
+            note |= _kept_line(held.row) or {
+                "cells": {c: v for c, v in held.row.items() if row[c] != v},
+                "new": [c for c in row if c not in held.row],
+            }
         write.note(note)
     _count(summary, made, added, [held.turns[i].text for i in held.free], texts, show)
+
+
+def _reverts(row: dict[str, Any], note: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Return True if the noted changes suffice to restore the row."""
+    try:
+        return restored(row, note) == before
+    except ValueError:
+        return False
 
 
 def _kept_line(row: Any) -> dict[str, Any]:

@@ -197,7 +197,7 @@ def _parquet(path: Path, source: Path, out: Path, columns: Sequence[str]) -> Ite
 
 
 def _schema(source: Path, columns: Sequence[str]) -> Any:
-    """Return the schema of a Parquet or Arrow file with the added columns, or None for other formats."""
+    """Return the schema of a Parquet or Arrow file with exactly `columns`, or None for other formats."""
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -211,4 +211,4 @@ def _schema(source: Path, columns: Sequence[str]) -> Any:
     for column in columns:
         if column not in schema.names:
             schema = schema.append(pyarrow.field(column, pyarrow.float64()))
-    return schema
+    return pyarrow.schema([field for field in schema if field.name in columns], schema.metadata)
