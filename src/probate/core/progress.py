@@ -119,8 +119,10 @@ def clock(seconds: float) -> str:
 
 
 def spoken(seconds: float) -> str:
-    """Return a rough duration in words: `10 minutes`, `3.5 hours`, `12 days`."""
-    for unit, length, most in (("minutes", 60, 120), ("hours", 3600, 48)):
+    """Return a rough duration in words: `40 seconds`, `10 minutes`, `3.5 hours`, `12 days`."""
+    for unit, length, most in (("seconds", 1, 60), ("minutes", 60, 120), ("hours", 3600, 48)):
         if seconds < most * length:
-            return f"{seconds / length:.2g} {unit}"
+            count = seconds / length
+            shown = f"{count:.2g}" if 1 <= count < 9.95 else f"{count:.0f}"
+            return f"{shown} {unit[:-1] if shown == '1' else unit}"
     return f"{seconds / 86400:,.0f} days"
