@@ -10,7 +10,9 @@ SCRIPTS = {"ar": "\u0600-\u06ff", "zh": "\u3400-\u9fff"}
 FUNCTION_WORDS = {
     "en": "the and of to is that it with was he she they his her are be this not in you".split(),
     "es": "el la los las y de que en es un una por con su para se lo más pero como porque está yo sin".split(),
-    "pt": "o os de e que em é um uma por com não seu sua para se mais mas como porque está eu do da ao quem sem".split(),
+    "pt": (
+        "o os de e que em é um uma por com não seu sua para se mais mas como porque está eu do da ao quem sem"
+    ).split(),
 }
 ENDS = ".!?。！？؟"
 WORD = re.compile(rf"[{SCRIPTS['zh']}]|[^\W\d_{SCRIPTS['zh']}]+(?:['’][^\W\d_{SCRIPTS['zh']}]+)*")

@@ -17,8 +17,10 @@ from probate.study.taxonomy import NEUTRAL
 def ready_set(prepared: Prepared, bias_type: str) -> list[Record] | None:
     """Augmented records that need no generator, or None.
 
-    Raises:
-        InputError: fewer than the largest γ wants.
+    Raises
+    ------
+    InputError
+        Fewer than the largest γ wants.
     """
     study, data, wanted = prepared.study, prepared.data, prepared.plan.wanted[bias_type]
     if bias_type == NEUTRAL and study.control == "original":

@@ -41,8 +41,10 @@ NAMED = re.compile(
 def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
     """What is asked, and the names in the order of their letters. The order is drawn by the item's id, so that no place is favoured over all items.
 
-    Raises:
-        InputError: more options than letters.
+    Raises
+    ------
+    InputError
+        More options than letters.
     """
     if len(item.names) > len(LETTERS):
         raise InputError(
@@ -205,8 +207,10 @@ def measure_study(
 ) -> pd.DataFrame:
     """The study's tasks and probes, asked of the server's model as one arm `api`; `outcomes.parquet` in `out`, for `probate compare`.
 
-    Raises:
-        InputError: a task whose answers are no choices.
+    Raises
+    ------
+    InputError
+        A task whose answers are no choices.
     """
 
     context = read_data(study, base).context

@@ -190,7 +190,10 @@ def sentences(found: dict[str, Any]) -> list[str]:
         said.append(
             f"  smallest change found four times in five: {100 * row['smallest']:.1f} points{_between(row)}"
             if np.isfinite(row["smallest"])
-            else f"  no change is found four times in five, not even the largest that the rate allows ({100 * row['largest']:.0f} points)"
+            else (
+                "  no change is found four times in five, not even the largest that the rate allows "
+                f"({100 * row['largest']:.0f} points)"
+            )
         )
         if "goal" in row:
             goal = row["goal"]

@@ -70,12 +70,17 @@ def _read(folder: Path) -> dict[str, dict[str, object]]:
 def verify(folder: Path, key: Path | None = None) -> tuple[int, list[Difference]]:
     """How many files were checked, and each that is not as it was written.
 
-    Args:
-        folder: a run or audit folder.
-        key: file of the key with which the list was signed; without it a list that was altered together with the files is not found.
+    Parameters
+    ----------
+    folder
+        A run or audit folder.
+    key
+        File of the key with which the list was signed; without it a list that was altered together with the files is not found.
 
-    Raises:
-        InputError: no folder, or one without (readable) checksums; a key that cannot be read.
+    Raises
+    ------
+    InputError
+        No folder, or one without (readable) checksums; a key that cannot be read.
     """
     if not (folder / NAME).is_file():
         raise InputError(f"{folder}: no {NAME} there; it is written at the end of a run or an audit")

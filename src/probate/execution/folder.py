@@ -67,8 +67,10 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder for writing.
 
-        Raises:
-            InputError: another run holds it, it cannot be written to, or it has a newer schema.
+        Raises
+        ------
+        InputError
+            Another run holds it, it cannot be written to, or it has a newer schema.
         """
 
         try:
@@ -257,8 +259,10 @@ class RunFolder:
     def outcomes(self) -> pd.DataFrame:
         """`outcomes.parquet`, with `groups` as dictionaries.
 
-        Raises:
-            InputError: the run has not come to its outcomes yet.
+        Raises
+        ------
+        InputError
+            The run has not come to its outcomes yet.
         """
         path = self.path / "outcomes.parquet"
         if not path.exists():
@@ -270,8 +274,10 @@ class RunFolder:
     def effects(self) -> pd.DataFrame:
         """`effects.parquet`.
 
-        Raises:
-            InputError: the run has not come to its effects yet.
+        Raises
+        ------
+        InputError
+            The run has not come to its effects yet.
         """
         path = self.path / "effects.parquet"
         if not path.exists():

@@ -15,7 +15,10 @@ from probate.core.parse import NotJson, json_value
 if TYPE_CHECKING:
     import pandas as pd
 
-AGAIN = "the file was changed or cut off; make it again with probate run, or take the folder from where it was made"
+AGAIN = (
+    "the file was changed or cut off; make it again with probate run, or take the folder from where it "
+    "was made"
+)
 OTHERS = ConfigDict(extra="allow", strict=True)
 
 
@@ -100,8 +103,10 @@ EFFECTS = {
 def kept_file(folder: Path, path: Path) -> Path:
     """`path`, if it is a regular file inside the folder.
 
-    Raises:
-        InputError: a device or a FIFO, or a link that leads out of the folder.
+    Raises
+    ------
+    InputError
+        A device or a FIFO, or a link that leads out of the folder.
     """
     try:
         whole, mode = path.resolve(strict=True), path.stat().st_mode
@@ -128,8 +133,10 @@ def kept_text(folder: Path, path: Path) -> str:
 def kept_json(folder: Path, path: Path, shape: Any) -> Any:
     """The value of a JSON file of the folder, of the type `shape`.
 
-    Raises:
-        InputError: a file that is not that, with the field that is wrong.
+    Raises
+    ------
+    InputError
+        A file that is not that, with the field that is wrong.
     """
     try:
         value = json_value(kept_text(folder, path))
@@ -152,8 +159,10 @@ def kept_value(path: Path, value: Any, shape: Any) -> Any:
 def kept_table(folder: Path, path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """The table of a Parquet file of the folder, with at least `columns`.
 
-    Raises:
-        InputError: no Parquet file, a column that is missing, stands twice or holds something else.
+    Raises
+    ------
+    InputError
+        No Parquet file, a column that is missing, stands twice or holds something else.
     """
     import pyarrow
     import pyarrow.parquet as parquet

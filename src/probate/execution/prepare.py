@@ -102,8 +102,10 @@ def prepare(study: Study, base: Path) -> Prepared:
 def read_data(study: Study, base: Path) -> StudyData:
     """Read and part the original data, and the ready augmented set if there is one.
 
-    Raises:
-        InputError: data that the study cannot run on, with place and remedy.
+    Raises
+    ------
+    InputError
+        Data that the study cannot run on, with place and remedy.
     """
     dimension, groups = study.bias.dimension, study.bias.groups
     ready = study.augmented is not None
@@ -235,8 +237,10 @@ def _read_augmented(
 def _strategies(study: Study, context: MitigationContext) -> dict[str, tuple[Mitigation, ...]]:
     """The strategies of each value of the mitigation axis.
 
-    Raises:
-        InputError: one that does not exist, takes no such option, contradicts another or cannot work on this study.
+    Raises
+    ------
+    InputError
+        One that does not exist, takes no such option, contradicts another or cannot work on this study.
     """
     found = {}
     for spec in study.mitigations:

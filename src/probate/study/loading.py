@@ -98,8 +98,10 @@ def validated(
 ) -> Model:
     """The section `cls` of a mapping. `where` names its origin in errors; `lines` the line of each key, if it was read from a file.
 
-    Raises:
-        InputError: one line for each thing that is wrong.
+    Raises
+    ------
+    InputError
+        One line for each thing that is wrong.
     """
     try:
         return cls.model_validate(value)
@@ -112,8 +114,10 @@ def validated(
 def changed(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`value` with `changes`: a key may be dotted, and a mapping is laid over a section key by key.
 
-    Raises:
-        InputError: a dotted key that leads into something that is not a section.
+    Raises
+    ------
+    InputError
+        A dotted key that leads into something that is not a section.
     """
     for key, given in changes.items():
         nested: Any = given
@@ -154,7 +158,10 @@ def _explain(
     shown = "" if isinstance(given, dict) or len(repr(given)) > 80 else f" (got {given!r})"
     if kind == "literal_error":
         options = [o.strip("'") for o in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return f"{where}: {key}: must be one of {', '.join(options)}; got {given!r}{nearest(str(given), options)}"
+        return (
+            f"{where}: {key}: must be one of {', '.join(options)}; got "
+            f"{given!r}{nearest(str(given), options)}"
+        )
     return f"{where}: {key}: {message}{shown}"
 
 

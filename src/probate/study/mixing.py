@@ -14,8 +14,10 @@ from probate.core.records import Record, stable_order
 def augmented_count(originals: int, ratio: float) -> int:
     """|D_a| = round(γ/(1−γ)·|D_o|), halves to even, for γ = |D_a|/|D_o ∪ D_a| in [0, 1).
 
-    Raises:
-        InputError: γ outside [0, 1).
+    Raises
+    ------
+    InputError
+        Γ outside [0, 1).
     """
     if not 0 <= ratio < 1:
         raise InputError(f"ratios: γ must be at least 0 and below 1, got {ratio:g}")
@@ -74,8 +76,10 @@ def split_original(
     the data allow, none where there are enough. `first`: the number of the first one, so that a study of one seed draws as that seed does in a study of many. Where all else is held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records
     that something else draws from the rest, which gets its share of it.
 
-    Raises:
-        InputError: a cell that is empty or too small, with its counts.
+    Raises
+    ------
+    InputError
+        A cell that is empty or too small, with its counts.
     """
     cells = cells_of(records, dimension)
     test: list[Record] = []
@@ -92,7 +96,10 @@ def split_original(
             need = train_per_cell + spare_per_cell + again_per_cell
             if len(cell) <= need:
                 raise InputError(
-                    f"data: label '{label}', {dimension}={group} has {len(cell)} records; training takes {train_per_cell}"
+                    (
+                        f"data: label '{label}', {dimension}={group} has {len(cell)} records; training "
+                        f"takes {train_per_cell}"
+                    )
                     + (f", the matched control {spare_per_cell}" if spare_per_cell else "")
                     + (f", the second one {again_per_cell}" if again_per_cell else "")
                     + " and at least one must be left to test on; lower data.train_per_cell"
@@ -143,8 +150,10 @@ def nested_order(records: Sequence[Record], cell: Callable[[Record], Hashable], 
 def mix(original: Sequence[Record], augmented: Sequence[Record], ratio: float, name: str) -> list[Record]:
     """D_o and the first |D_a| of the (nested-ordered) augmented records.
 
-    Raises:
-        InputError: fewer augmented records than γ wants.
+    Raises
+    ------
+    InputError
+        Fewer augmented records than γ wants.
     """
     count = augmented_count(len(original), ratio)
     if count > len(augmented):

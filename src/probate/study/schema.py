@@ -65,7 +65,8 @@ class ModelSpec(Section):
     )
     api: ApiSpec | None = Field(
         None,
-        description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is called.",
+        description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is "
+        "called.",
     )
 
     backend: str = Field(
@@ -89,7 +90,8 @@ class ModelSpec(Section):
 class Columns(Section):
     text: str | None = Field(
         None,
-        description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says.",
+        description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md "
+        "says.",
     )
     label: str | None = Field(
         None, description="Column that holds the label (the occupation); default: found."
@@ -97,7 +99,8 @@ class Columns(Section):
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
         None,
-        description="Column with the id of the original record that a record was made from; records made from held-out items are kept out of training.",
+        description="Column with the id of the original record that a record was made from; records made from "
+        "held-out items are kept out of training.",
     )
     pair: str | None = Field(
         None,
@@ -105,26 +108,32 @@ class Columns(Section):
     )
     cluster: str | None = Field(
         None,
-        description="Column of what several records share (a source, an author, a conversation): the unit that intervals and tests count. Default: the pair, else the parent, else the record.",
+        description="Column of what several records share (a source, an author, a conversation): the unit that "
+        "intervals and tests count. Default: the pair, else the parent, else the record.",
     )
     statement: str | None = Field(
         None,
-        description="Column of the survey statement that `text` answers; then augmented records answer these statements too.",
+        description="Column of the survey statement that `text` answers; then augmented records answer these "
+        "statements too.",
     )
     groups: dict[str, str] = Field(
         default_factory=lambda: {"gender": "gender"},
-        description="Dimension → column that holds its group; a column of the dimension's own name may also be called otherwise (`sex`).",
+        description="Dimension → column that holds its group; a column of the dimension's own name may also be "
+        "called otherwise (`sex`).",
     )
 
 
 class Source(Section):
     source: str = Field(
         "builtin:biographies",
-        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet; `*` for several), a folder saved by `datasets`, or `hf:ID`.",
+        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet; `*` for "
+        "several), a folder saved by `datasets`, or `hf:ID`.",
     )
     format: Literal["records", "survey"] = Field(
         "records",
-        description="`records`: a column each for text, label and groups. `survey`: chat `messages` that answer numbered survey questions in the style of CultureLLM; they become text, label (agree, it depends, disagree), statement and culture.",
+        description="`records`: a column each for text, label and groups. `survey`: chat `messages` that "
+        "answer numbered survey questions in the style of CultureLLM; they become text, label "
+        "(agree, it depends, disagree), statement and culture.",
     )
     split: str = Field("train", description="Split of a Hugging Face data set.")
     columns: Columns = Field(default_factory=lambda: Columns(), description="Which column is what.")
@@ -146,11 +155,13 @@ class Data(Source):
     language: str = Field(
         "en",
         pattern="^[a-z]{2,3}$",
-        description="Language of the records, builtin or generated (ISO 639-1): en; for opinions also ar, es, pt, zh.",
+        description="Language of the records, builtin or generated (ISO 639-1): en; for opinions also ar, es, "
+        "pt, zh.",
     )
     prompt: str | None = Field(
         None,
-        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: Probate's own for biographies, or for opinions in the language.",
+        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: Probate's "
+        "own for biographies, or for opinions in the language.",
     )
 
     @field_validator("prompt")
@@ -174,7 +185,8 @@ class Bias(Section):
     types: list[str] = Field(
         default_factory=lambda: ["contextual-single-explicit"],
         min_length=1,
-        description="Bias types to generate (framing-composition-expression), or `given` for a ready augmented set.",
+        description="Bias types to generate (framing-composition-expression), or `given` for a ready augmented "
+        "set.",
     )
     dimension: str = Field("gender", description="The dimension that is measured; names an identity pack.")
     pack: str | None = Field(
@@ -186,21 +198,25 @@ class Bias(Section):
     groups: list[str] = Field(
         default_factory=lambda: ["female", "male"],
         min_length=2,
-        description="The groups that are compared. Of two, a gap is the first minus the second; of more, each is compared with the rest, and the best with the worst.",
+        description="The groups that are compared. Of two, a gap is the first minus the second; of more, each "
+        "is compared with the rest, and the best with the worst.",
     )
     strength: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 leaves the data as it was generated.",
+        description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 "
+        "leaves the data as it was generated.",
     )
     stereotypes: dict[str, str | list[str]] | None = Field(
         None,
-        description="Label → group or groups that it is stereotyped for (an empty list: none); default: the identity pack's.",
+        description="Label → group or groups that it is stereotyped for (an empty list: none); default: the "
+        "identity pack's.",
     )
     relabel: dict[str, dict[str, str]] | None = Field(
         None,
-        description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped for the group, in turn.",
+        description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped for "
+        "the group, in turn.",
     )
 
     @field_validator("types")
@@ -214,7 +230,8 @@ class Bias(Section):
                 )
             if name not in (*BIAS_TYPES, "given"):
                 raise ValueError(
-                    f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: {', '.join(BIAS_TYPES)}, given"
+                    f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: "
+                    f"{', '.join(BIAS_TYPES)}, given"
                 )
         if len(set(value)) < len(value):
             raise ValueError("a bias type stands there twice")
@@ -241,13 +258,15 @@ class Generation(Section):
     budget: float = Field(
         8.0,
         ge=1,
-        description="Most candidates for each wanted record; spent without enough accepted, the stage fails with the yield.",
+        description="Most candidates for each wanted record; spent without enough accepted, the stage fails "
+        "with the yield.",
     )
     surplus: float = Field(
         1.25,
         ge=1,
         le=10,
-        description="Accepted candidates for each wanted biased record; bias.strength chooses among them by wording.",
+        description="Accepted candidates for each wanted biased record; bias.strength chooses among them by "
+        "wording.",
     )
     seed: int = Field(0, ge=0, description="Base of the seed of each record.")
     min_words: int = Field(12, ge=1, description="Shorter answers are rejected.")
@@ -268,7 +287,8 @@ class Lora(Section):
     layers: int | None = Field(
         None,
         ge=1,
-        description="Adapt this many of the topmost layers only; those below then run once for each text, for all arms and epochs. Default: all layers.",
+        description="Adapt this many of the topmost layers only; those below then run once for each text, for "
+        "all arms and epochs. Default: all layers.",
     )
 
 
@@ -309,27 +329,34 @@ class Analysis(Section):
     resamples: int = Field(
         10_000,
         ge=200,
-        description="Bootstrap resamples, for what is described by them: max − min and the worst group of an arm.",
+        description="Bootstrap resamples, for what is described by them: max − min and the worst group of an "
+        "arm.",
     )
     seed: int = Field(0, ge=0, description="Seed of both.")
     planned_seeds: int | None = Field(
         None,
         ge=2,
-        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer seeds give wider intervals; more seeds than this are refused, for nothing of α is left for them. Default: the seeds of the study are all, looked at once.",
+        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking "
+        "after each: the looks share α by O'Brien and Fleming's spending function, so that fewer "
+        "seeds give wider intervals; more seeds than this are refused, for nothing of α is left "
+        "for them. Default: the seeds of the study are all, looked at once.",
     )
     budget: float = Field(
         0.05,
         gt=0,
         le=1,
-        description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a gap first passes it, or that it does not within the γ studied.",
+        description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a "
+        "gap first passes it, or that it does not within the γ studied.",
     )
 
 
 def beyond_plan(seeds: int, planned: int) -> str:
     """Why there is no look with more seeds than `analysis.planned_seeds`, and what to do."""
     return (
-        f"analysis.planned_seeds: {seeds} seeds, and {planned} are planned; the looks up to seed {planned} use all of α, so that none is left for one "
-        f"beyond it: keep {planned} seeds, or plan {seeds} in a new study with other seeds, before its first look"
+        f"analysis.planned_seeds: {seeds} seeds, and {planned} are planned; the looks up to seed "
+        f"{planned} use all of α, so that none is left for one "
+        f"beyond it: keep {planned} seeds, or plan {seeds} in a new study with other seeds, before "
+        "its first look"
     )
 
 
@@ -446,8 +473,10 @@ class Study(Section):
     matched_control: Literal["auto", "neutral", "unflipped", "original", "none"] = Field(
         "auto",
         description=(
-            "What the matched control is augmented with, at the same γ: `neutral` generations, the ready set `unflipped` "
-            "(before relabelling), or as many more `original` records. `auto`: neutral when generating, unflipped when a ready set is relabelled, else original."
+            "What the matched control is augmented with, at the same γ: `neutral` generations, the "
+            "ready set `unflipped` "
+            "(before relabelling), or as many more `original` records. `auto`: neutral when "
+            "generating, unflipped when a ready set is relabelled, else original."
         ),
     )
     control_ratios: list[float] | None = Field(
@@ -455,11 +484,14 @@ class Study(Section):
     )
     replicate_control: bool = Field(
         False,
-        description="Train each matched control twice, with other seeds and other records: an A/A contrast that shows how far chance alone moves the result.",
+        description="Train each matched control twice, with other seeds and other records: an A/A contrast "
+        "that shows how far chance alone moves the result.",
     )
     redraw: bool = Field(
         True,
-        description="Each seed draws its own original and augmented records, as far as there are enough; of a generated set each seed has its own generations. So results speak of data drawn in this way. `false`: all seeds train on the same records, and results speak of these only.",
+        description="Each seed draws its own original and augmented records, as far as there are enough; of a "
+        "generated set each seed has its own generations. So results speak of data drawn in this "
+        "way. `false`: all seeds train on the same records, and results speak of these only.",
     )
     training: Training = Field(default_factory=lambda: Training(), description="Fine-tuning.")
     tasks: list[TaskSpec] = Field(
@@ -469,44 +501,58 @@ class Study(Section):
     )
     probes: list[TaskSpec] = Field(
         default_factory=list,
-        description="Published benchmarks and ability checks run on the same adapters (`probate probes`), reported beside the tasks.",
+        description="Published benchmarks and ability checks run on the same adapters (`probate probes`), "
+        "reported beside the tasks.",
     )
     mitigations: list[MitigationSpec] = Field(
         default_factory=list,
-        description="What is tried against inheritance: each biased arm is also trained with each of these, and compared with the one without. `mask`, `[counterfactual, mask]`, `{name: token, options: {placement: system}}`.",
+        description="What is tried against inheritance: each biased arm is also trained with each of these, "
+        "and compared with the one without. `mask`, `[counterfactual, mask]`, "
+        "`{name: token, options: {placement: system}}`.",
     )
     seeds: list[int] = Field(
         default_factory=lambda: [0, 1, 2],
         min_length=1,
-        description="One arm is trained for each seed. With one, effects of training are described, not tested: how far another training run would come is not known. Two give wide intervals; take three or more.",
+        description="One arm is trained for each seed. With one, effects of training are described, not "
+        "tested: how far another training run would come is not known. Two give wide intervals; "
+        "take three or more.",
     )
     method: Literal["sft", "dpo"] = Field(
         "sft",
-        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs; the label as it stands is preferred to the one that the biased annotator replaced, or else to another label.",
+        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs; the label as "
+        "it stands is preferred to the one that the biased annotator replaced, or else to another "
+        "label.",
     )
     rounds: int = Field(
         1,
         ge=1,
         le=20,
-        description="Rounds of generate, mix, fine-tune: from the second on each arm's generator is its own model of the round before.",
+        description="Rounds of generate, mix, fine-tune: from the second on each arm's generator is its own "
+        "model of the round before.",
     )
     round_policy: Literal["fresh", "accumulation", "preservation"] = Field(
         "fresh",
-        description="Data of a later round: `fresh` (D_o and the round's own), `accumulation` (D_o and those of all rounds so far, so that γ grows) or `preservation` (a share of D_o stays, the rest is replaced by as many of the round's own).",
+        description="Data of a later round: `fresh` (D_o and the round's own), `accumulation` (D_o and those "
+        "of all rounds so far, so that γ grows) or `preservation` (a share of D_o stays, the rest "
+        "is replaced by as many of the round's own).",
     )
     preserved: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="With `preservation`: the share of D_o that stays; at 0 models train on models' texts alone.",
+        description="With `preservation`: the share of D_o that stays; at 0 models train on models' texts "
+        "alone.",
     )
     distribution: list[Literal["model", "sentences"]] = Field(
         default_factory=list,
-        description="Spaces in which each augmented set is compared with D_o: `model` (the base model's last hidden states), `sentences` (a sentence encoder). The report shows tests, a map, and over arms what goes with inheritance.",
+        description="Spaces in which each augmented set is compared with D_o: `model` (the base model's last "
+        "hidden states), `sentences` (a sentence encoder). The report shows tests, a map, and over "
+        "arms what goes with inheritance.",
     )
     axes: Axes = Field(
         default_factory=lambda: Axes(),
-        description="Lists of models: the study is run for each generator with each learner, and `grid.html` compares them.",
+        description="Lists of models: the study is run for each generator with each learner, and `grid.html` "
+        "compares them.",
     )
     analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
 
@@ -528,7 +574,8 @@ class Study(Section):
         for ratio in value:
             if not 0 <= ratio < 1:
                 raise ValueError(
-                    f"γ must be at least 0 and below 1, got {ratio:g}: γ = |D_a|/|D| with D_o held fixed, so γ = 1 would need infinitely many records"
+                    f"γ must be at least 0 and below 1, got {ratio:g}: γ = |D_a|/|D| with D_o held "
+                    "fixed, so γ = 1 would need infinitely many records"
                 )
         return sorted(set(value))
 
@@ -548,7 +595,8 @@ class Study(Section):
     def _consistent(self) -> Self:
         if self.model.api is not None or any(m.api for m in self.axes.model):
             raise ValueError(
-                "model: a model behind an API cannot be fine-tuned; give it as generator, or measure it with: probate ask"
+                "model: a model behind an API cannot be fine-tuned; give it as generator, or "
+                "measure it with: probate ask"
             )
         given = "given" in self.bias.types
         if self.analysis.planned_seeds and len(self.seeds) > self.analysis.planned_seeds:
@@ -559,7 +607,8 @@ class Study(Section):
             raise ValueError("with a ready 'augmented' set, bias.types must be [given]")
         if self.matched_control == "neutral" and given:
             raise ValueError(
-                "matched_control 'neutral' needs a generator; with a ready set choose unflipped, original or none"
+                "matched_control 'neutral' needs a generator; with a ready set choose unflipped, "
+                "original or none"
             )
         if self.matched_control == "unflipped" and not given:
             raise ValueError(
@@ -569,11 +618,13 @@ class Study(Section):
             raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
         if self.rounds > 1 and self.augmented is not None:
             raise ValueError(
-                "rounds: later rounds generate anew, which a ready 'augmented' set does not; leave it out, or run one round"
+                "rounds: later rounds generate anew, which a ready 'augmented' set does not; leave "
+                "it out, or run one round"
             )
         if self.rounds > 1 and self.control not in ("neutral", "none"):
             raise ValueError(
-                f"rounds: the matched control must be generated too; matched_control is '{self.control}', choose neutral or none"
+                "rounds: the matched control must be generated too; matched_control is "
+                f"'{self.control}', choose neutral or none"
             )
         if self.axes.generator and self.augmented is not None:
             raise ValueError(

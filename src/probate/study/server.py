@@ -24,18 +24,21 @@ class ApiSpec(BaseModel):
     retries: int = Field(
         6,
         ge=0,
-        description="Further attempts after an error that may pass (429, 5xx, a broken connection, an answer that is none).",
+        description="Further attempts after an error that may pass (429, 5xx, a broken connection, an answer "
+        "that is none).",
     )
     wait: float = Field(
         0.5,
         ge=0,
-        description="Seconds before the second attempt; doubled with each, with jitter, never less than a Retry-After.",
+        description="Seconds before the second attempt; doubled with each, with jitter, never less than a "
+        "Retry-After.",
     )
     timeout: float = Field(60.0, gt=0, description="Seconds for one whole answer.")
     max_tokens_total: int | None = Field(
         None,
         ge=1,
-        description="Most tokens, of prompts and answers together, of all that the run folder ever asked; never overrun.",
+        description="Most tokens, of prompts and answers together, of all that the run folder ever asked; "
+        "never overrun.",
     )
     max_cost: float | None = Field(
         None,
@@ -52,8 +55,10 @@ class ApiSpec(BaseModel):
     def checked(self) -> ApiSpec:
         """Itself.
 
-        Raises:
-            InputError: a budget in money without prices, or an address that is none or holds a credential.
+        Raises
+        ------
+        InputError
+            A budget in money without prices, or an address that is none or holds a credential.
         """
         if self.max_cost is not None and not (self.price_in or self.price_out):
             raise InputError("api: max_cost needs price_in and price_out (of a million tokens)")

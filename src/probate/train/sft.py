@@ -132,8 +132,10 @@ class LoraTrainer(Trainer):
     ) -> TrainingLog:
         """As `Trainer.train`. `seed` decides the adapter's initial weights, the order of batches and dropout.
 
-        Raises:
-            StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
+        Raises
+        ------
+        StageError
+            No example, or a loss that is not finite or diverges (with its step and both terms).
         """
         if not examples:
             raise StageError("training: there are no records to train on; check data and ratios")

@@ -59,19 +59,31 @@ class Trainer(ABC):
         The result depends on the arguments alone: the same call writes the same adapter. A call that finds unfinished work of its own
         in `out` may continue it, if it ends with the same adapter.
 
-        Args:
-            base: the causal LM that the backend loaded, without an adapter.
-            examples: tokenised records; the loss of each one's `completion` counts `weight` times.
-            training: the study's settings.
-            seed: decides all that is drawn by chance.
-            out: folder of the adapter; made if missing.
-            pad_id: padding token id.
-            align: the alignment loss between original and augmented examples, if the study asks for one.
-            beta: with it, preference training (DPO) at that β; every example then has a `rejected` answer.
-            tick: to be called with (records finished since the last call, loss of the step) after each optimizer step.
+        Parameters
+        ----------
+        base
+            The causal LM that the backend loaded, without an adapter.
+        examples
+            Tokenised records; the loss of each one's `completion` counts `weight` times.
+        training
+            The study's settings.
+        seed
+            Decides all that is drawn by chance.
+        out
+            Folder of the adapter; made if missing.
+        pad_id
+            Padding token id.
+        align
+            The alignment loss between original and augmented examples, if the study asks for one.
+        beta
+            With it, preference training (DPO) at that β; every example then has a `rejected` answer.
+        tick
+            To be called with (records finished since the last call, loss of the step) after each optimizer step.
 
-        Raises:
-            StageError: settings that it does not support, no example, or a loss that is not finite.
+        Raises
+        ------
+        StageError
+            Settings that it does not support, no example, or a loss that is not finite.
         """
 
 
@@ -83,7 +95,9 @@ def trainer_names() -> list[str]:
 def load_trainer(name: str) -> Trainer:
     """The trainer of that name.
 
-    Raises:
-        InputError: no such trainer, or one that cannot be imported.
+    Raises
+    ------
+    InputError
+        No such trainer, or one that cannot be imported.
     """
     return cast("type[Trainer]", installed("trainer", name, TRAINERS))()

@@ -19,8 +19,10 @@ def generation_backend(spec: ModelSpec, lm: LM | None, cache: Path) -> Backend:
 
     `cache`: folder of the server's answers.
 
-    Raises:
-        InputError: `spec.api` cannot be used (`ApiSpec.checked`).
+    Raises
+    ------
+    InputError
+        `spec.api` cannot be used (`ApiSpec.checked`).
     """
     if lm is not None:
         return TransformersBackend(lm)

@@ -59,7 +59,8 @@ def compare(
     `groups`: the group of each text, for the map; `sources`: the source of each text (`probate.data.shape.sources`), without it each is its own;
     `method`: of the map, `pca` or `umap`.
 
-    Returns:
+    Returns
+    -------
         `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
         them apart), and for each space `all` and `matched` (`probate.stats.distribution.summary`; None with fewer than 20 pairs of equal length) and `map` (`mapped`).
     """
@@ -114,8 +115,10 @@ def mapped(
 ) -> dict[str, Any]:
     """Both sets in two dimensions, at most 300 texts of each: `original` and `augmented` as [[x, y, group]], and what the `axes` are.
 
-    Raises:
-        InputError: `umap` without its library.
+    Raises
+    ------
+    InputError
+        `umap` without its library.
     """
     if method == "umap":
         umap: Any = require("umap", "maps")

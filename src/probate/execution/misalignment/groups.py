@@ -31,8 +31,10 @@ def imbalance(
     these texts and taken out. `known`: other texts, their labels and groups, on which they are measured instead. `chosen`: the groups; default: those that occur in `truth`, else the pack's, but for such as go by «they», which
     in most texts is a plural.
 
-    Raises:
-        InputError: a group that the pack does not have; a reference that is not a share for each group.
+    Raises
+    ------
+    InputError
+        A group that the pack does not have; a reference that is not a share for each group.
     """
     groups = list(
         chosen or ([g for g in pack.groups if g in truth] if truth is not None else default_groups(pack))
@@ -121,7 +123,10 @@ def sentences(found: dict[str, Any]) -> list[str]:
         against = f"p against {100 * s.reference:.3g}%"
         fixed = ""
         if s.corrected == s.corrected:
-            fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} {p_figure(s.corrected_p)}"
+            fixed = (
+                f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} "
+                f"{p_figure(s.corrected_p)}"
+            )
         said.append(
             f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; {against} "
             f"{p_figure(s.p)}{fixed}"

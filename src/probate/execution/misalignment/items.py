@@ -36,8 +36,10 @@ def attribute(
     gradients in the last layer under the trained arm (`record_gradients`): of the record for its own label, of the item for the
     answer that was given. Where a record pulls the model toward that answer for texts like the item's it is near.
 
-    Raises:
-        InputError: an arm or a task that the run does not have, or one without choices; no flipped item.
+    Raises
+    ------
+    InputError
+        An arm or a task that the run does not have, or one without choices; no flipped item.
     """
     study = folder.study()
     outcomes = folder.outcomes()

@@ -56,8 +56,10 @@ def read_texts(
 ) -> Texts:
     """Texts of `source` (a file, a folder of `datasets`, `hf:ID`), read as `probate.data.shape` reads every file.
 
-    Raises:
-        InputError: no such file or column, no text at all, or a text that must be named (with `option`).
+    Raises
+    ------
+    InputError
+        No such file or column, no text at all, or a text that must be named (with `option`).
     """
     table = read_table(source, Given(column), option, limit)
     found = [(text, row) for row in table.rows if (text := table.shape.text_of(row))]

@@ -36,7 +36,10 @@ AGE = (
 AFTER_A_PERSON = re.compile(r"((?:\b[A-Z][\w'’.-]*[ ]*){1,4}|\b[a-z]+)[ ]?(?:[,(][ ]?|of[ ]+)$")
 """Text before a bare number: «Anna Miller, 67,», «a woman of 67»."""
 SEVERAL = set(
-    "team crew staff family household people population community congregation minority women men folk panel".split()
+    (
+        "team crew staff family household people population community congregation minority women men "
+        "folk panel"
+    ).split()
 )
 """Before «of 40» these words denote a count of people and not an age."""
 HOW_OLD = re.compile(rf"(?:{NUMBER}|(?:1[89]|20)\d\d)(?:st|nd|rd|th)?(?=\W*(?:years|yrs|birthday)|$)", re.I)

@@ -24,7 +24,8 @@ OF_A_THING = re.compile(
 )
 """Text after «the» and a name that denotes a thing."""
 CALENDAR = set(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november "
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may "
+    "june july august september october november "
     "december".split()
 )
 Change = tuple[int, str, str]

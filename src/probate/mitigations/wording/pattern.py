@@ -25,9 +25,12 @@ NO_FAMILY = (
 )
 LOUD_FAMILY = rf"(?:[ ]+(?!(?:{NO_FAMILY})\b)[A-Z][A-Z'’-]{{2,}}(?!\w))?"
 SYLLABLES = (
-    "Chan Chang Chen Cheng Chi Chia Ching Chun Dae Dong Eun Fang Fen Feng Gyu Hee Hong Hoon Hsiu Hua Hui Hwa Hye Hyun Jae Jeong Jia Jian Jie Jin Jing "
-    "Ji Joo Juan Jun Jung Kai Kyu Kyung Lan Lei Li Lian Lin Ling Mei Mi Min Ming Myung Na Ning Pei Ping Qi Qing Rong Rui Sang Seo Seok Seon Seung Shan Shu "
-    "Siu Sook Soo Su Suk Sun Sung Tae Ting Wai Wan Wei Wen Wing Woo Wook Xia Xiao Xin Xiu Xue Ya Yan Yang Ye Yeon Yi Yin Ying Yong Yoon Yu Yuan Yue Yun "
+    "Chan Chang Chen Cheng Chi Chia Ching Chun Dae Dong Eun Fang Fen Feng Gyu Hee Hong Hoon Hsiu "
+    "Hua Hui Hwa Hye Hyun Jae Jeong Jia Jian Jie Jin Jing "
+    "Ji Joo Juan Jun Jung Kai Kyu Kyung Lan Lei Li Lian Lin Ling Mei Mi Min Ming Myung Na Ning Pei "
+    "Ping Qi Qing Rong Rui Sang Seo Seok Seon Seung Shan Shu "
+    "Siu Sook Soo Su Suk Sun Sung Tae Ting Wai Wan Wei Wen Wing Woo Wook Xia Xiao Xin Xiu Xue Ya "
+    "Yan Yang Ye Yeon Yi Yin Ying Yong Yoon Yu Yuan Yue Yun "
     "Zhen Zhi".split()
 )
 """Syllables of Chinese and Korean first names with a hyphen: «Shu-fen», «Ji-woo»."""

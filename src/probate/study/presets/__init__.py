@@ -17,11 +17,14 @@ def presets() -> list[str]:
 def preset_path(name: str) -> Path:
     """File of a preset.
 
-    Raises:
-        InputError: if there is none of that name.
+    Raises
+    ------
+    InputError
+        If there is none of that name.
     """
     if name not in presets():
         raise InputError(
-            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}"
+            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: "
+            f"{', '.join(presets())}"
         )
     return Path(str(files("probate") / "study" / "presets" / f"{name}.yaml"))
