@@ -86,9 +86,9 @@ def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | No
     if listed := LISTED.fullmatch(text):
         beside = own.get(plain(listed[2]))
         return of(listed[1]) if beside in (None, of(listed[1])) else None
-    found = NAMED.findall(text)
-    said = {of(letter) for letter, _ in found}
-    return said.pop() if len(said) == 1 and not all(word for _, word in found) else None
+    matches = NAMED.findall(text)
+    said = {of(letter) for letter, _ in matches}
+    return said.pop() if len(said) == 1 and not all(word for _, word in matches) else None
 
 
 def shares_of(
@@ -132,8 +132,8 @@ def top_tokens(answer: dict[str, Any]) -> list[dict[str, Any]]:
     logprobs = answer["choices"][0].get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     first = content[0] if isinstance(content, list) and content else None
-    found = first.get("top_logprobs") if isinstance(first, dict) else None
-    return [t for t in found if isinstance(t, dict)] if isinstance(found, list) else []
+    tokens = first.get("top_logprobs") if isinstance(first, dict) else None
+    return [t for t in tokens if isinstance(t, dict)] if isinstance(tokens, list) else []
 
 
 def measure(
@@ -165,7 +165,7 @@ def measure(
         ]
         said = client.ask(again)
         more = {i: said[k * samples : (k + 1) * samples] for k, i in enumerate(plain)}
-    found = []
+    outcomes = []
     for i, item in enumerate(items):
         texts = dict(zip(item.names, item.options, strict=True))
         shares, how = shares_of(more.get(i, [answers[i]]), asked[i][1], texts)
@@ -177,7 +177,7 @@ def measure(
             if shares
             else _unread(answers[i])
         )
-        found.append(
+        outcomes.append(
             Outcome(
                 item.id,
                 item.groups,
@@ -189,7 +189,7 @@ def measure(
                 how,
             )
         )
-    return found
+    return outcomes
 
 
 def _unread(answer: dict[str, Any]) -> str:

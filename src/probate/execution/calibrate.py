@@ -55,7 +55,7 @@ def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Plann
     unmitigated arms of the first round, less what their items make. `seed_sd` stands for it where the run has one seed.
     """
 
-    outcomes, context, found = folder.outcomes(), folder.context(), {}
+    outcomes, context, planned = folder.outcomes(), folder.context(), {}
     outcomes = outcomes[(outcomes["mitigation"] == "none") & (outcomes["round"] == 1)]
     for spec in folder.study().tasks:
         task = load_task(spec.name, spec.options, spec.alias)
@@ -63,10 +63,10 @@ def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Plann
         own = outcomes[outcomes["task"] == task.key]
         if measure.unit != "share" or len(measure.sides) != 2 or own.empty:
             continue
-        found[task.key] = _design(own, measure, len(study.seeds), seed_sd)
-    if not found:
+        planned[task.key] = _design(own, measure, len(study.seeds), seed_sd)
+    if not planned:
         raise InputError(f"{folder.path}: no task there has a share that is compared between two groups")
-    return found
+    return planned
 
 
 def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float) -> Planned:
@@ -110,20 +110,20 @@ def _items(controls: Sequence[pd.DataFrame], same: float) -> int:
     By the variance of a gap's change over units: that of n single items, half of each group, is 4 (1 − agreement) / n.
     """
     units, rows = len(set(clusters(controls[0]))), len(controls[0])
-    found = _sampling([dict(enumerate(controls))])
-    return int(np.clip(round(4 * (1 - same) / found), units, rows)) if found > 0 and same < 1 else units
+    variance = _sampling([dict(enumerate(controls))])
+    return int(np.clip(round(4 * (1 - same) / variance), units, rows)) if variance > 0 and same < 1 else units
 
 
 def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:
     """What items make of the variance of a gap's change from one training to another of the same arm, mean over arms and pairs of seeds."""
-    found = []
+    variances = []
     for own in arms:
         for one, other in itertools.pairwise(own.values()):
             table = cluster_table(paired_difference(one, other))
-            found.append(
+            variances.append(
                 resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0]
             )
-    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+    return float(np.nanmean(variances)) if np.isfinite(variances).any() else 0.0
 
 
 def table(
@@ -137,7 +137,7 @@ def table(
 
     `smallest_interval`: the smallest visible change at both ends of the interval of `seed_sd`.
     """
-    analysis, found = analysis.model_copy(update={"resamples": RESAMPLES}), {}
+    analysis, rows = analysis.model_copy(update={"resamples": RESAMPLES}), {}
     tick = tick or (lambda _: None)
     for name, plan in planned.items():
         cells, design = [], plan.design
@@ -146,29 +146,29 @@ def table(
             tick(1)
             if effect <= 2 * min(design.rate, 1 - design.rate):  # the rate leaves room for it
                 cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
-        found[name] = {
+        rows[name] = {
             "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),
             "seed_sd_interval": [plan.sd_low, plan.sd_high], "seed_sd_freedom": plan.freedom,
         }  # fmt: skip
         if plan.freedom:
-            found[name]["smallest_interval"] = [
+            rows[name]["smallest_interval"] = [
                 smallest_visible(replace(design, seed_sd=sd), analysis) for sd in (plan.sd_low, plan.sd_high)
             ]
         tick(1)
         if goal is not None:
-            found[name]["goal"] = {
+            rows[name]["goal"] = {
                 "effect": goal, "items": required_size(design, goal, analysis, what="n"), "seeds": required_size(design, goal, analysis, what="seeds"),
             }  # fmt: skip
-    return found
+    return rows
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
+def sentences(result: dict[str, Any]) -> list[str]:
     """What `calibrate` found, in words."""
     said = [
-        f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, "
+        f"{result['runs']:,} simulated studies for each figure; change of a gap against the control, "
         "two-sided p ≤ 0.05, not adjusted"
     ]
-    for name, row in found["tasks"].items():
+    for name, row in result["tasks"].items():
         d = row["design"]
         said.append(
             f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate "
@@ -248,5 +248,5 @@ def calibrate(
     small = next((name for name, d in designs.items() if d.n < 8), None)
     if small:
         raise InputError(f"calibrate: {small} has {designs[small].n} items; at least 8 are needed")
-    found = table(planned, study.analysis, goal, runs, tick)
-    return {"runs": runs, "tasks": found, "designs": designs}
+    rows = table(planned, study.analysis, goal, runs, tick)
+    return {"runs": runs, "tasks": rows, "designs": designs}

@@ -31,8 +31,8 @@ class Difference:
 
 def _files(folder: Path) -> list[str]:
     """Whatever lies in a folder but folders."""
-    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    return sorted(name for name in found if name not in BESIDE)
+    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    return sorted(name for name in names if name not in BESIDE)
 
 
 def write_checksums(folder: Path, only: Iterable[str] | None = None) -> None:
@@ -85,13 +85,13 @@ def verify(folder: Path, key: Path | None = None) -> tuple[int, list[Difference]
     if not (folder / NAME).is_file():
         raise InputError(f"{folder}: no {NAME} there; it is written at the end of a run or an audit")
     known, there = _read(folder), set(_files(folder))
-    found = [
+    differences = [
         Difference(name, what)
         for name, entry in known.items()
         if (what := _changed(folder, name, entry, there))
     ]
-    found += [Difference(name, "new") for name in sorted(there - set(known))]
-    return len(known), [*_list_itself(folder, key), *found]
+    differences += [Difference(name, "new") for name in sorted(there - set(known))]
+    return len(known), [*_list_itself(folder, key), *differences]
 
 
 def _changed(folder: Path, name: str, entry: dict[str, object], there: set[str]) -> str:

@@ -57,7 +57,7 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "evaluate": len(plan.arms) * len(tasks),
     }
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "study": study.name, "model": study.model.name,
         "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
         "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
@@ -65,18 +65,18 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "parameters": parameters(study.model), "seconds": None, "bytes": None, "ledger": _ledger(study, folder) if folder else None,
         "servers": [_server(s) for s in study.servers()], "code": current_consent().code,
     }  # fmt: skip
-    if found["parameters"] is not None:
-        size, share = found["parameters"], top_share(study)
-        found["speed"] = matrix_speed() * EFFICIENCY
+    if record["parameters"] is not None:
+        size, share = record["parameters"], top_share(study)
+        record["speed"] = matrix_speed() * EFFICIENCY
         arm = share + (1 - share) / max(
             1, len(plan.arms)
         )  # layers below the adapted ones run once for all arms
         flops = (
             2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)
         )  # shared prefixes are computed once
-        found["seconds"] = flops / found["speed"]
-        found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
-    return found
+        record["seconds"] = flops / record["speed"]
+        record["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
+    return record
 
 
 def _server(spec: ApiSpec) -> dict[str, str]:
@@ -112,43 +112,43 @@ def _ledger_line(held: dict[str, Any]) -> str:
     return said + (f" ({aside:,} tokens of them set aside by requests without an end)" if aside else "")
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
+def sentences(record: dict[str, Any]) -> list[str]:
     """The plan in words and a table."""
-    said = [f"study {found['study']}: {len(found['arms'])} arms on {found['model']}", ""]
+    said = [f"study {record['study']}: {len(record['arms'])} arms on {record['model']}", ""]
     said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")
-    said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in found["arms"]]
-    said += ["", f"original records: {found['originals']} to train on, {found['held_out']} held out"]
-    if found["kept_out"]:
-        said.append(f"kept out: {len(found['kept_out'])} rows; first: {found['kept_out'][0]}")
+    said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in record["arms"]]
+    said += ["", f"original records: {record['originals']} to train on, {record['held_out']} held out"]
+    if record["kept_out"]:
+        said.append(f"kept out: {len(record['kept_out'])} rows; first: {record['kept_out'][0]}")
     said += [
         f"augmented records wanted: {t} {n}"
-        + (f", generated {k} times: each seed has its own" if (k := found["draws"].get(t, 1)) > 1 else "")
-        for t, n in found["augmented_wanted"].items()
+        + (f", generated {k} times: each seed has its own" if (k := record["draws"].get(t, 1)) > 1 else "")
+        for t, n in record["augmented_wanted"].items()
     ]
     said += [
         f"server: {s['server']}, key in {s['variable']}"
         + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
-        for s in found["servers"]
+        for s in record["servers"]
     ]
     said += (
         ["code: harness tasks may run the code that their YAML files name (--allow-code)"]
-        if found["code"]
+        if record["code"]
         else []
     )
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
-    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
-    if found.get("ledger"):
-        said += ["", _ledger_line(found["ledger"])]
-    if found["seconds"] is None:
+    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
+    if record.get("ledger"):
+        said += ["", _ledger_line(record["ledger"])]
+    if record["seconds"] is None:
         return [*said, "", "time and disk: unknown, the model's size is not in its name"]
     return [
         *said,
         "",
-        f"time: about {spoken(found['seconds'])} on this machine's CPU ({found['speed'] / 1e9:.0f} GFLOP/s "
-        f"for {found['parameters'] / 1e6:,.0f} million "
+        f"time: about {spoken(record['seconds'])} on this machine's CPU ({record['speed'] / 1e9:.0f} GFLOP/s "
+        f"for {record['parameters'] / 1e6:,.0f} million "
         "parameters); a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
-        f"disk: about {found['bytes'] / 1e6:,.0f} MB of adapters"
-        + (", and 1 GB once for the embedded model" if found["model"] in WHEELS else ""),
+        f"disk: about {record['bytes'] / 1e6:,.0f} MB of adapters"
+        + (", and 1 GB once for the embedded model" if record["model"] in WHEELS else ""),
     ]
 
 
@@ -167,12 +167,12 @@ def top_share(study: Study) -> float:
 def _depth(config: Path) -> int | None:
     """Layers of a model by its config; None where it does not say."""
     try:
-        found = json_value(read_bounded(config, LARGEST))
+        settings = json_value(read_bounded(config, LARGEST))
     except (OSError, NotJson) as error:
         raise InputError(
             f"model: {config}: cannot be read as JSON ({error}); copy it again from where the model is from"
         ) from None
-    depth = found.get("num_hidden_layers") if isinstance(found, dict) else None
+    depth = settings.get("num_hidden_layers") if isinstance(settings, dict) else None
     return depth if isinstance(depth, int) and depth > 0 else None
 
 
@@ -183,8 +183,8 @@ def parameters(spec: ModelSpec) -> float | None:
     folder = Path(spec.name).expanduser()
     if folder.is_dir():
         return sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2 or None
-    found = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", spec.name, re.I)
-    return float(found.group(1)) * (1e9 if found.group(2).lower() == "b" else 1e6) if found else None
+    match = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", spec.name, re.I)
+    return float(match.group(1)) * (1e9 if match.group(2).lower() == "b" else 1e6) if match else None
 
 
 def matrix_speed(size: int = 1024, seconds: float = 0.25) -> float:

@@ -102,14 +102,14 @@ class RunFolder:
 
     def check_schema(self) -> None:
         """Raises InputError if a newer version of Probate wrote the folder."""
-        found = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
-        if not isinstance(found, int):
+        schema = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
+        if not isinstance(schema, int):
             raise InputError(
                 f"{self.path / 'run.json'}: schema: must be a whole number; choose another folder"
             )
-        if found > SCHEMA:
+        if schema > SCHEMA:
             raise InputError(
-                f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; "
+                f"{self.path}: written with schema {schema}, this version of Probate reads up to {SCHEMA}; "
                 "update Probate, or choose another folder"
             )
 
@@ -179,14 +179,14 @@ class RunFolder:
 
     def write_provenance(self, data: StudyData, sets: dict[str, list[Record]]) -> None:
         """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
-        lines = []
+        entries = []
         for r in data.split.all_train():
-            lines.append(
+            entries.append(
                 {"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance}
             )
         for name, records in sets.items():
             for place, r in enumerate(records):
-                lines.append(
+                entries.append(
                     {
                         "id": r.id,
                         "set": name,
@@ -197,12 +197,12 @@ class RunFolder:
                     }
                 )
         write_atomic(
-            self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines)
+            self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in entries)
         )
 
     def write_mitigated(self, arm: Arm, made: Mitigated) -> None:
         """The training records of a mitigated arm, what was done to each, its weight, and what was left out."""
-        lines = [
+        entries = [
             {
                 "id": r.id,
                 "origin": r.origin,
@@ -214,8 +214,8 @@ class RunFolder:
             }
             for r, w in zip(made.records, made.weights, strict=True)
         ]
-        lines += [{"id": r.id, "left_out": why} for r, why in made.dropped]
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        entries += [{"id": r.id, "left_out": why} for r, why in made.dropped]
+        text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
         write_atomic(self.path / "data" / "mitigated" / f"{arm.name}.jsonl", text)
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
@@ -253,8 +253,8 @@ class RunFolder:
     def _locked_study(self) -> dict[str, Any]:
         path = self.path / "study.lock.yaml"
         lock = read_dumped(path, self.lock_text())
-        found: dict[str, Any] = kept_value(path, lock, Lock)["study"]
-        return found
+        study: dict[str, Any] = kept_value(path, lock, Lock)["study"]
+        return study
 
     def outcomes(self) -> pd.DataFrame:
         """`outcomes.parquet`, with `groups` as dictionaries.
@@ -325,7 +325,7 @@ class RunFolder:
     def reports(self, prefix: str) -> list[dict[str, Any]]:
         """What each finished stage whose name begins with `prefix` said of itself; a record that is not as it was written is left out."""
         paths = [kept_file(self.path, p) for p in sorted(self.path.glob(f"{prefix}*/{RECORD}"))]
-        return [kept_value(p, found, StageReport) for p in paths if (found := read_report(p)) is not None]
+        return [kept_value(p, report, StageReport) for p in paths if (report := read_report(p)) is not None]
 
     def reviews(self) -> list[dict[str, Any]]:
         """What people said who read the run's texts, once their marks were merged."""

@@ -113,8 +113,8 @@ def read_data(study: Study, base: Path) -> StudyData:
     if pack is None and not (ready and dimension not in pack_names()):
         pack = load_pack(dimension)
     reading = read_source(study.data, base, "original", study.data.labels, study.data.language)
-    found = Counter(r.label for r in reading.records)
-    labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(found)
+    counts = Counter(r.label for r in reading.records)
+    labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(counts)
     if dimension not in study.data.columns.groups:
         raise InputError(f"data.columns.groups has no '{dimension}', the dimension that the study measures")
     there = {r.groups.get(dimension, "") for r in reading.records} if ready else set()
@@ -128,7 +128,7 @@ def read_data(study: Study, base: Path) -> StudyData:
         raise InputError(f"bias.groups: '{unknown[0]}' is not {have}")
     known, pack = pack, with_given(pack, dimension, groups)
     _check_language(study, pack)
-    _check_labels(labels, found)
+    _check_labels(labels, counts)
     own = study.bias.stereotypes if known or study.bias.stereotypes else {label: [] for label in labels}
     stereotypes = stereotypes_for(labels, pack, own)
     for group, mapping in (study.bias.relabel or {}).items():
@@ -189,12 +189,12 @@ def _check_language(study: Study, pack: Pack) -> None:
     pack.speaking(language)
 
 
-def _check_labels(labels: Sequence[str], found: Counter[str]) -> None:
+def _check_labels(labels: Sequence[str], counts: Counter[str]) -> None:
     if len(labels) < 2:
         raise InputError(f"data: only one label, '{labels[0]}'; a classification needs at least two")
-    absent = [label for label in labels if not found[label]]
+    absent = [label for label in labels if not counts[label]]
     if absent:
-        have = ", ".join(sorted(found))
+        have = ", ".join(sorted(counts))
         raise InputError(f"data.labels: no record has the label '{absent[0]}'; the data has: {have}")
     if len({label.lower() for label in labels}) < len(labels):
         raise InputError(f"data: two labels differ only in upper and lower case: {', '.join(labels)}")
@@ -242,13 +242,13 @@ def _strategies(study: Study, context: MitigationContext) -> dict[str, tuple[Mit
     InputError
         One that does not exist, takes no such option, contradicts another or cannot work on this study.
     """
-    found = {}
+    strategies = {}
     for spec in study.mitigations:
-        found[spec.key] = tuple(load_mitigation(s.name, s.options) for s in spec.strategies)
-        check_together(found[spec.key])
-        for strategy in found[spec.key]:
+        strategies[spec.key] = tuple(load_mitigation(s.name, s.options) for s in spec.strategies)
+        check_together(strategies[spec.key])
+        for strategy in strategies[spec.key]:
             strategy.check(context)
-    return found
+    return strategies
 
 
 def _mitigation_context(study: Study, data: StudyData) -> MitigationContext:

@@ -110,10 +110,10 @@ class Runner:
                 if made is not None:
                     mixed[arm.name] = made
             if arm.name in mixed and self._in_time(arm):
-                begun = time.monotonic()
+                started = time.monotonic()
                 self.worker.place = f"[{number}/{len(arms)}]"
                 frames += self._arm(arm, mixed[arm.name])
-                self._spent.append(time.monotonic() - begun)
+                self._spent.append(time.monotonic() - started)
         if study.rounds > 1:
             self.folder.write_provenance(prepared.data, self._sets)
         self.folder.write_failures(self.failures)

@@ -49,13 +49,13 @@ def track(path: Path) -> str:
             name = _metric_name(
                 f"{r.question}/{r.task}/{r.metric}/{r.bias_type}/g{r.ratio:g}/{r.mitigation}/r{r.round}/{r.contrast}/{r.comparison}"
             )
-            found = {
+            values = {
                 "/estimate": r.estimate,
                 "/ci_low": r.ci_low,
                 "/ci_high": r.ci_high,
                 "/p_adjusted": r.p_adjusted,
             }
-            mlflow.log_metrics({f"{name}{key}": float(v) for key, v in found.items() if np.isfinite(v)})
+            mlflow.log_metrics({f"{name}{key}": float(v) for key, v in values.items() if np.isfinite(v)})
         mlflow.log_metric("failures", len(folder.failures()))
         for artifact in ARTIFACTS:
             if (path / artifact).is_file():

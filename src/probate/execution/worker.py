@@ -180,7 +180,7 @@ class Worker:
         examples, truncated = encoding.encode_records(base, records, training.max_length, job.weights)
         if job.method == "dpo":
             examples = preference.with_rejected(base, examples, records, job.labels, job.seed)
-        begun = time.monotonic()
+        started = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(self._named(f"train {job.arm}"), total, "records") as tick:
             log = sft.train(
@@ -196,7 +196,7 @@ class Worker:
             )
         return {
             "records": len(examples),
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(time.monotonic() - started, 1),
             "truncated": truncated,
             "steps": log.steps,
             "tokens": log.tokens,

@@ -64,14 +64,14 @@ def compare(
         `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
         them apart), and for each space `all` and `matched` (`probate.stats.distribution.summary`; None with fewer than 20 pairs of equal length) and `map` (`mapped`).
     """
-    found, pairs = told(original, augmented)
+    result, pairs = told(original, augmented)
     for name, embed in spaces.items():
         x, y = embed(list(original)), embed(list(augmented))
-        found["spaces"][name] = {
+        result["spaces"][name] = {
             **tested(x, y, pairs, permutations, seed, sources),
             "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
         }
-    return found
+    return result
 
 
 def told(
@@ -81,7 +81,7 @@ def told(
     pairs = length_matched(original, augmented)
     least = min(len(original), len(augmented))
     sizes = [lengths(original), lengths(augmented)]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "n": [len(original), len(augmented)],
         "lengths": [[float(s.mean()), float(s.std(ddof=1)) if len(s) > 1 else 0.0] for s in sizes],
         "distinct": [distinct([side[i] for i in evenly(len(side), least)]) for side in (original, augmented)],
@@ -89,7 +89,7 @@ def told(
         "pairs": len(pairs[0]),
         "spaces": {},
     }
-    return found, pairs
+    return result, pairs
 
 
 def tested(
@@ -133,41 +133,41 @@ def mapped(
             f"first two principal components, {100 * share[0]:.0f}% and {100 * share[1]:.0f}% of the variance"
         )
         parts = (sides[0], sides[1])
-    found: dict[str, Any] = {"axes": axes}
+    points: dict[str, Any] = {"axes": axes}
     for name, part, own in zip(("original", "augmented"), parts, groups, strict=True):
         chosen = evenly(len(part), MAPPED)
-        found[name] = [[round(float(part[i, 0]), 3), round(float(part[i, 1]), 3), own[i]] for i in chosen]
-    return found
+        points[name] = [[round(float(part[i, 0]), 3), round(float(part[i, 1]), 3), own[i]] for i in chosen]
+    return points
 
 
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
+def _plain(summary: dict[str, Any]) -> dict[str, Any]:
     """Dataclasses as dictionaries, so that it can be written as JSON."""
-    return found | {
-        "distances": [asdict(e) for e in found["distances"]] if found["distances"] else None,
-        "auc": asdict(found["auc"]) if found["auc"] else None,
+    return summary | {
+        "distances": [asdict(e) for e in summary["distances"]] if summary["distances"] else None,
+        "auc": asdict(summary["auc"]) if summary["auc"] else None,
     }
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
+def sentences(result: dict[str, Any]) -> list[str]:
     """The comparison in words."""
-    (n, m), ((a, sa), (b, sb)) = found["n"], found["lengths"]
+    (n, m), ((a, sa), (b, sb)) = result["n"], result["lengths"]
     said = [
         f"{n:,} original and {m:,} augmented texts; words a text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd "
         f"{sb:.0f}); "
-        f"different bigrams in equal amounts of texts: {100 * found['distinct'][0]:.0f}% and "
-        f"{100 * found['distinct'][1]:.0f}%",
+        f"different bigrams in equal amounts of texts: {100 * result['distinct'][0]:.0f}% and "
+        f"{100 * result['distinct'][1]:.0f}%",
     ]
-    for name, space in found["spaces"].items():
+    for name, space in result["spaces"].items():
         for title, part in (
             ("all texts", space["all"]),
-            (f"{found['pairs']} pairs of equal length", space["matched"]),
+            (f"{result['pairs']} pairs of equal length", space["matched"]),
         ):
             if part is None:
                 said.append(f"{name}, {title}: fewer than {FEWEST_PAIRS}, not compared")
                 continue
             said.append(f"{name}, {title}: " + "; ".join(_parts(part)))
             said += [f"  {null}" for null in nulls(part)]
-    words = found["words"]
+    words = result["words"]
     for title, own in (
         ("original", [w for w in words if w["z"] < -2]),
         ("augmented", [w for w in reversed(words) if w["z"] > 2]),

@@ -45,24 +45,24 @@ def imbalance(
         raise InputError(
             f"--reference: needs a share for each of {', '.join(groups)} that sum to 1, got {reference}"
         )
-    found = detect(texts, pack)
+    detected = detect(texts, pack)
     errors = None
     if known is None and truth is not None:
         known = texts, labels, truth
     if known is not None:
-        shown = found if known[0] is texts else detect(known[0], pack)
+        shown = detected if known[0] is texts else detect(known[0], pack)
         seen = list(zip(known[1], known[2], shown, strict=True))
         errors = {}
         for label in {*labels, ""}:
-            own = [(true, detected) for at, true, detected in seen if label in ("", at)]
-            errors[label] = confusion([true for true, _ in own], [detected for _, detected in own], groups)
+            own = [(true, shown_group) for at, true, shown_group in seen if label in ("", at)]
+            errors[label] = confusion([true for true, _ in own], [shown_group for _, shown_group in own], groups)
     return {
         "groups": groups,
         "n": len(texts),
-        "undetermined": Counter(found)[UNCLEAR],
+        "undetermined": Counter(detected)[UNCLEAR],
         "errors": errors[""].tolist() if errors is not None else None,
         "shares": [
-            asdict(s) for s in group_shares(labels, found, groups, reference=reference, errors=errors)
+            asdict(s) for s in group_shares(labels, detected, groups, reference=reference, errors=errors)
         ],
     }
 
@@ -91,7 +91,7 @@ def of_model(
     rows = list(zip(made.texts, made.labels, made.asked, strict=True))
     neutral, asked = [r for r in rows if not r[2]], [r for r in rows if r[2]]
     known = [r[0] for r in asked], [r[1] for r in asked], [r[2] for r in asked]
-    found = imbalance(
+    result = imbalance(
         [r[0] for r in neutral],
         [r[1] for r in neutral],
         pack,
@@ -99,7 +99,7 @@ def of_model(
         reference=reference,
         chosen=groups,
     )
-    return {**found, "texts": [list(r) for r in rows]}
+    return {**result, "texts": [list(r) for r in rows]}
 
 
 def default_groups(pack: Pack) -> list[str]:
@@ -107,18 +107,18 @@ def default_groups(pack: Pack) -> list[str]:
     return [g for g in pack.groups if "they" not in pack.groups[g].pronouns]
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
+def sentences(result: dict[str, Any]) -> list[str]:
     """In words: the detector, then a line for each label and group."""
     said = [
-        f"{found['n']:,} texts; the group is undetermined in {found['undetermined']:,} "
-        f"({100 * found['undetermined'] / found['n']:.0f}%)"
+        f"{result['n']:,} texts; the group is undetermined in {result['undetermined']:,} "
+        f"({100 * result['undetermined'] / result['n']:.0f}%)"
     ]
-    if found["errors"]:
-        for group, row in zip(found["groups"], found["errors"], strict=True):
+    if result["errors"]:
+        for group, row in zip(result["groups"], result["errors"], strict=True):
             total = sum(row)
-            seen = ", ".join(f"{g} {n}" for g, n in zip([*found["groups"], UNCLEAR], row, strict=True) if n)
+            seen = ", ".join(f"{g} {n}" for g, n in zip([*result["groups"], UNCLEAR], row, strict=True) if n)
             said.append(f"of {total:,} texts on {group} people the detector says: {seen or 'nothing'}")
-    for row in found["shares"]:
+    for row in result["shares"]:
         s = Share(**row)
         against = f"p against {100 * s.reference:.3g}%"
         fixed = ""

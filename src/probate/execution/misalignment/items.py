@@ -67,8 +67,8 @@ def attribute(
     records = _trained_on(folder, study, str(first["bias_type"]), int(first["seed"]), float(first["ratio"]))
     context = _context(folder)
     questions = {i.id: i for i in task.items(context)}
-    found = _nearest(folder, study, lm, chosen, flips, questions, records, context, each)
-    result = {"arm": chosen, "task": task.key, "records": len(records), "items": found}
+    entries = _nearest(folder, study, lm, chosen, flips, questions, records, context, each)
+    result = {"arm": chosen, "task": task.key, "records": len(records), "items": entries}
     write_atomic(folder.path / "attribution.json", json.dumps(result, indent=1, ensure_ascii=False))
     return result
 
@@ -118,10 +118,10 @@ def _nearest(
     with attached(lm.model, folder.path / "adapters" / arm) as model:
         gradients = record_gradients(model, [*examples, *asked], lm.pad_id)
     near = gradients[len(examples) :] @ gradients[: len(examples)].T
-    found = []
+    entries = []
     for row, scores in zip(flips.itertuples(), near, strict=True):
         order = scores.argsort(descending=True, stable=True)[:each].tolist()
-        found.append(
+        entries.append(
             {
                 "item": row.item_id,
                 "groups": row.groups,
@@ -132,7 +132,7 @@ def _nearest(
                 "records": [{"similarity": float(scores[i]), **_shown(records[i])} for i in order],
             }
         )
-    return found
+    return entries
 
 
 def _shown(record: Record) -> dict[str, Any]:
@@ -142,13 +142,13 @@ def _shown(record: Record) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
+def sentences(result: dict[str, Any]) -> list[str]:
     """The attribution in words."""
     said = [
-        f"{found['arm']}, {found['task']}: {len(found['items'])} flipped items, the nearest of "
-        f"{found['records']:,} training records"
+        f"{result['arm']}, {result['task']}: {len(result['items'])} flipped items, the nearest of "
+        f"{result['records']:,} training records"
     ]
-    for item in found["items"]:
+    for item in result["items"]:
         groups = ", ".join(map(str, item["groups"].values()))
         said.append(f"{item['item']} ({groups}): {item['before']} → {item['after']}; target {item['target']}")
         for r in item["records"]:

@@ -62,8 +62,8 @@ def read_texts(
         No such file or column, no text at all, or a text that must be named (with `option`).
     """
     table = read_table(source, Given(column), option, limit)
-    found = [(text, row) for row in table.rows if (text := table.shape.text_of(row))]
-    empty = len(table.rows) - len(found) + len(table.rejected)
-    if not found:
+    pairs = [(text, row) for row in table.rows if (text := table.shape.text_of(row))]
+    empty = len(table.rows) - len(pairs) + len(table.rejected)
+    if not pairs:
         raise InputError(f"{source}: no text in it ({empty} rows without one)")
-    return Texts([text for text, _ in found], [row for _, row in found], table.shape, empty)
+    return Texts([text for text, _ in pairs], [row for _, row in pairs], table.shape, empty)
