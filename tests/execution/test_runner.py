@@ -251,7 +251,7 @@ def test_two_runs_into_one_folder(tiny_study, tmp_path):
 
 def test_a_newer_schema(tiny_study, tmp_path):
     (tmp_path / "run.json").write_text('{"schema": 99}')
-    with pytest.raises(InputError, match="written with schema 99, this version of Probate reads up to 1"):
+    with pytest.raises(InputError, match="has schema 99, but this version of Probate reads schemas up to 1"):
         run(tiny_study(), tmp_path, quiet=True)
 
 

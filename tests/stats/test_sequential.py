@@ -54,7 +54,8 @@ def test_a_run_that_was_looked_at_keeps_its_plan(tmp_path):
     folder.check_plan(study(3, 4))
     for seeds, planned in ((5, 9), (9, 9), (9, None)):
         with pytest.raises(
-            InputError, match=r"study.lock.yaml has 5, and its results were looked at .* set it to 5 again"
+            InputError,
+            match=r"study.lock.yaml has 5, and its results were already analysed .* set it to 5 again",
         ):
             folder.check_plan(study(seeds, planned))
 

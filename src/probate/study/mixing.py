@@ -72,9 +72,11 @@ def split_original(
 ) -> Split:
     """Part the records by cell (label x group): training, spare (for a control), test. A pair stays together.
 
-    Each of `draws` takes the next records of what is not held out, and begins again where they end: so two draws have as few records in common as
-    the data allow, none where there are enough. `first`: the number of the first one, so that a study of one seed draws as that seed does in a study of many. Where all else is held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records
-    that something else draws from the rest, which gets its share of it.
+    Each of `draws` takes the next records of what is not held out, and begins again where they end: so two
+    draws have as few records in common as the data allow, none where there are enough. `first`: the number of
+    the first one, so that a study of one seed draws as that seed does in a study of many. Where all else is
+    held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records that something else draws
+    from the rest, which gets its share of it.
 
     Raises
     ------
@@ -131,8 +133,8 @@ def cells_of(records: Iterable[Record], dimension: str) -> dict[tuple[str, str],
 def nested_order(records: Sequence[Record], cell: Callable[[Record], Hashable], seed: int) -> list[Record]:
     """An order whose every beginning is as balanced over cells as its length allows.
 
-    Within a cell the order is random by `seed`; cells are then merged in proportion to their size, so that the
-    first n records are the subset at the γ that wants n, and a smaller γ is contained in a larger one.
+    Within a cell the order is random by `seed`; cells are then merged in proportion to their size, so that
+    the first n records are the subset at the γ that wants n, and a smaller γ is contained in a larger one.
     """
     members: dict[Hashable, list[Record]] = defaultdict(list)
     for r in records:

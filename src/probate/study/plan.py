@@ -47,8 +47,8 @@ class Plan:
 def arms_of(study: Study) -> tuple[Arm, ...]:
     """Arms of `study`, in the order in which they are run.
 
-    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed, shared too. Later rounds
-    follow the whole first one; γ = 0, which nothing is generated for, has one round.
+    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed,
+    shared too. Later rounds follow the whole first one; γ = 0, which nothing is generated for, has one round.
     """
     doses = [r for r in study.ratios if r > 0]
     controls = control_ratios(study)

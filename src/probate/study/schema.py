@@ -65,8 +65,8 @@ class ModelSpec(Section):
     )
     api: ApiSpec | None = Field(
         None,
-        description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is "
-        "called.",
+        description="An OpenAI-compatible server that the generator is behind; then `name` is only what it "
+        "is called.",
     )
 
     backend: str = Field(
@@ -90,8 +90,8 @@ class ModelSpec(Section):
 class Columns(Section):
     text: str | None = Field(
         None,
-        description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md "
-        "says.",
+        description="Column that holds the text (the biography), or the chat; default: found, as "
+        "docs/files.md says.",
     )
     label: str | None = Field(
         None, description="Column that holds the label (the occupation); default: found."
@@ -99,8 +99,8 @@ class Columns(Section):
     id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
     parent: str | None = Field(
         None,
-        description="Column with the id of the original record that a record was made from; records made from "
-        "held-out items are kept out of training.",
+        description="Column with the id of the original record that a record was made from; records made "
+        "from held-out items are kept out of training.",
     )
     pair: str | None = Field(
         None,
@@ -108,8 +108,8 @@ class Columns(Section):
     )
     cluster: str | None = Field(
         None,
-        description="Column of what several records share (a source, an author, a conversation): the unit that "
-        "intervals and tests count. Default: the pair, else the parent, else the record.",
+        description="Column of what several records share (a source, an author, a conversation): the unit "
+        "that intervals and tests count. Default: the pair, else the parent, else the record.",
     )
     statement: str | None = Field(
         None,
@@ -118,8 +118,8 @@ class Columns(Section):
     )
     groups: dict[str, str] = Field(
         default_factory=lambda: {"gender": "gender"},
-        description="Dimension → column that holds its group; a column of the dimension's own name may also be "
-        "called otherwise (`sex`).",
+        description="Dimension → column that holds its group; a column of the dimension's own name may also "
+        "be called otherwise (`sex`).",
     )
 
 
@@ -146,7 +146,8 @@ class Data(Source):
     train_per_cell: int = Field(
         20,
         ge=1,
-        description="Original training records for each label × group; |D_o| is this times the number of cells.",
+        description="Original training records for each label × group; |D_o| is this times the number of "
+        "cells.",
     )
     test_per_cell: int | None = Field(
         None, ge=1, description="Held-out records for each label × group; default: all that are left."
@@ -155,13 +156,13 @@ class Data(Source):
     language: str = Field(
         "en",
         pattern="^[a-z]{2,3}$",
-        description="Language of the records, builtin or generated (ISO 639-1): en; for opinions also ar, es, "
-        "pt, zh.",
+        description="Language of the records, builtin or generated (ISO 639-1): en; for opinions also ar, "
+        "es, pt, zh.",
     )
     prompt: str | None = Field(
         None,
-        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: Probate's "
-        "own for biographies, or for opinions in the language.",
+        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: "
+        "Probate's own for biographies, or for opinions in the language.",
     )
 
     @field_validator("prompt")
@@ -185,8 +186,8 @@ class Bias(Section):
     types: list[str] = Field(
         default_factory=lambda: ["contextual-single-explicit"],
         min_length=1,
-        description="Bias types to generate (framing-composition-expression), or `given` for a ready augmented "
-        "set.",
+        description="Bias types to generate (framing-composition-expression), or `given` for a ready "
+        "augmented set.",
     )
     dimension: str = Field("gender", description="The dimension that is measured; names an identity pack.")
     pack: str | None = Field(
@@ -198,8 +199,8 @@ class Bias(Section):
     groups: list[str] = Field(
         default_factory=lambda: ["female", "male"],
         min_length=2,
-        description="The groups that are compared. Of two, a gap is the first minus the second; of more, each "
-        "is compared with the rest, and the best with the worst.",
+        description="The groups that are compared. Of two, a gap is the first minus the second; of more, "
+        "each is compared with the rest, and the best with the worst.",
     )
     strength: float = Field(
         1.0,
@@ -215,8 +216,8 @@ class Bias(Section):
     )
     relabel: dict[str, dict[str, str]] | None = Field(
         None,
-        description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped for "
-        "the group, in turn.",
+        description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped "
+        "for the group, in turn.",
     )
 
     @field_validator("types")
@@ -275,7 +276,8 @@ class Generation(Section):
         0.7,
         gt=0,
         le=1,
-        description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this.",
+        description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above "
+        "this.",
     )
 
 
@@ -287,8 +289,8 @@ class Lora(Section):
     layers: int | None = Field(
         None,
         ge=1,
-        description="Adapt this many of the topmost layers only; those below then run once for each text, for "
-        "all arms and epochs. Default: all layers.",
+        description="Adapt this many of the topmost layers only; those below then run once for each text, "
+        "for all arms and epochs. Default: all layers.",
     )
 
 
@@ -336,17 +338,17 @@ class Analysis(Section):
     planned_seeds: int | None = Field(
         None,
         ge=2,
-        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking "
-        "after each: the looks share α by O'Brien and Fleming's spending function, so that fewer "
-        "seeds give wider intervals; more seeds than this are refused, for nothing of α is left "
-        "for them. Default: the seeds of the study are all, looked at once.",
+        description="Most seeds that will be run. With it, seeds may be added until a result is sure, "
+        "looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer "
+        "seeds give wider intervals; more seeds than this are refused, for nothing of α is left for them. "
+        "Default: the seeds of the study are all, looked at once.",
     )
     budget: float = Field(
         0.05,
         gt=0,
         le=1,
-        description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a "
-        "gap first passes it, or that it does not within the γ studied.",
+        description="Gap budget of shares: with two seeds or more, the report says at which γ the change of "
+        "a gap first passes it, or that it does not within the γ studied.",
     )
 
 
@@ -489,9 +491,9 @@ class Study(Section):
     )
     redraw: bool = Field(
         True,
-        description="Each seed draws its own original and augmented records, as far as there are enough; of a "
-        "generated set each seed has its own generations. So results speak of data drawn in this "
-        "way. `false`: all seeds train on the same records, and results speak of these only.",
+        description="Each seed draws its own original and augmented records, as far as there are enough; of "
+        "a generated set each seed has its own generations. So results speak of data drawn in this way. "
+        "`false`: all seeds train on the same records, and results speak of these only.",
     )
     training: Training = Field(default_factory=lambda: Training(), description="Fine-tuning.")
     tasks: list[TaskSpec] = Field(
@@ -519,9 +521,8 @@ class Study(Section):
     )
     method: Literal["sft", "dpo"] = Field(
         "sft",
-        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs; the label as "
-        "it stands is preferred to the one that the biased annotator replaced, or else to another "
-        "label.",
+        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs; the label "
+        "as it stands is preferred to the one that the biased annotator replaced, or else to another label.",
     )
     rounds: int = Field(
         1,
@@ -666,17 +667,20 @@ class Study(Section):
         source : str or path
             A study file (YAML), or the name of a preset.
         overrides : sequence of str, optional
-            `key=value` strings, as in `probate run STUDY --set key=value`. From Python, `with_` takes values as they are.
+            `key=value` strings, as in `probate run STUDY --set key=value`. From Python, `with_` takes values
+            as they are.
 
         Returns
         -------
         Study
-            The study. Its relative paths start from the folder of the file; those of a preset start from the working folder.
+            The study. Its relative paths start from the folder of the file; those of a preset start from the
+            working folder.
 
         Raises
         ------
         InputError
-            No such file, or settings that are wrong. The message has one line for each: file, line, key, what was given, what is allowed.
+            No such file, or settings that are wrong. The message has one line for each: file, line, key, what
+            was given, what is allowed.
 
         Examples
         --------
@@ -723,17 +727,19 @@ class Study(Section):
         Parameters
         ----------
         **changes
-            Any key of a study file. A section is changed key by key by a dictionary (`training={"epochs": 1}`), or by a dotted name
-            (`**{"training.epochs": 1}`).
+            Any key of a study file. A section is changed key by key by a dictionary (`training={"epochs":
+            1}`), or by a dotted name (`**{"training.epochs": 1}`).
         data, augmented : path, frame, data set, list of dict or dict, optional
-            The original data, and a ready augmented set: one row a record. The columns of text, label and group are found as docs/files.md says.
-            A table in memory (`pandas.DataFrame`, `datasets.Dataset`, `datasets.DatasetDict` or a list of dictionaries) is written once, as JSON Lines
-            that only the user can read, to the folder that the environment variable PROBATE_FRAMES names, else to `frames` of the cache
-            (PROBATE_CACHE, else the user's).
-            The name of that file is the SHA-256 of its content: a run with the same table continues, and the lock file of the run names the hash.
-            A path starts from the working folder. New data replaces `source`, `format`, `split`, `columns` and `labels` of the section by their
-            defaults, unless the same call names them (`**{"data.labels": [...]}`). With `augmented`, nothing is generated: `bias.types` becomes
-            `["given"]`, unless the same call names it. A dictionary changes the section only.
+            The original data, and a ready augmented set: one row a record. The columns of text, label and
+            group are found as docs/files.md says. A table in memory (`pandas.DataFrame`, `datasets.Dataset`,
+            `datasets.DatasetDict` or a list of dictionaries) is written once, as JSON Lines that only the
+            user can read, to the folder that the environment variable PROBATE_FRAMES names, else to `frames`
+            of the cache (PROBATE_CACHE, else the user's). The name of that file is the SHA-256 of its
+            content: a run with the same table continues, and the lock file of the run names the hash. A path
+            starts from the working folder. New data replaces `source`, `format`, `split`, `columns` and
+            `labels` of the section by their defaults, unless the same call names them (`**{"data.labels":
+            [...]}`). With `augmented`, nothing is generated: `bias.types` becomes `["given"]`, unless the
+            same call names it. A dictionary changes the section only.
 
         Returns
         -------
@@ -743,7 +749,8 @@ class Study(Section):
         Raises
         ------
         InputError
-            An unknown key or a wrong value, with the message that a study file would have, or a table that cannot be written.
+            An unknown key or a wrong value, with the message that a study file would have, or a table that
+            cannot be written.
 
         Examples
         --------

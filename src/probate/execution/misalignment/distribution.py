@@ -1,4 +1,4 @@
-"""Original against augmented texts: embedded, tested, and told apart by words and lengths."""
+"""Comparison of original and augmented texts: by embeddings, by words and by lengths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,22 @@ MAPPED = 300
 
 
 def hidden_states(lm: LM, limit: int = 512) -> Embed:
-    """The mean last hidden state over a text's tokens, under `lm`: the space in which the alignment loss works."""
+    """Return a function that embeds texts as the mean of `lm`'s last hidden states over their tokens.
+
+    This is the space of the alignment loss.
+
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    limit : int, default 512
+        Most tokens of a text; the rest is ignored.
+
+    Returns
+    -------
+    callable
+        n texts → array of shape (n, hidden size). It raises InputError for a text of fewer than two tokens.
+    """
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         rows = [lm.text_ids(text)[:limit] for text in texts]
@@ -54,15 +69,37 @@ def compare(
     permutations: int = 10_000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that is said of two sets of texts, for each space as they are and matched in length.
+    """Compare two sets of texts, in each space once as they are and once matched in length.
 
-    `groups`: the group of each text, for the map; `sources`: the source of each text (`probate.data.shape.sources`), without it each is its own;
-    `method`: of the map, `pca` or `umap`.
+    Parameters
+    ----------
+    original, augmented : sequence of str
+        The texts.
+    spaces : dict of str to callable
+        Name of a space → function that embeds texts.
+    groups : tuple of two sequences of str, optional
+        The group of each text, for the map.
+    sources : tuple, optional
+        The source of each text (`probate.data.shape.sources`). Default: each text is its own source.
+    method : {"pca", "umap"}, default "pca"
+        Method of the map.
+    permutations : int, default 10000
+        Permutations of the tests.
+    seed : int, default 0
+        Seed of the permutations and of the map.
 
     Returns
     -------
-        `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
-        them apart), and for each space `all` and `matched` (`probate.stats.distribution.summary`; None with fewer than 20 pairs of equal length) and `map` (`mapped`).
+    dict
+        `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal
+        amounts of text, in [0, 1]), `words` (words that distinguish the sets), and for each space `all` and
+        `matched` (`probate.stats.distribution.summary`; None with fewer than 20 pairs of equal length) and
+        `map` (`mapped`).
+
+    Raises
+    ------
+    InputError
+        A text is too short to embed, or the library of the map is missing.
     """
     result, pairs = told(original, augmented)
     for name, embed in spaces.items():
@@ -77,7 +114,7 @@ def compare(
 def told(
     original: Sequence[str], augmented: Sequence[str]
 ) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
-    """What is said of two sets of texts without a space, `spaces` empty; and the pairs of equal length."""
+    """Compare two sets of texts without a space; return this with `spaces` empty, and the pairs of equal length."""
     pairs = length_matched(original, augmented)
     least = min(len(original), len(augmented))
     sizes = [lengths(original), lengths(augmented)]
@@ -100,7 +137,10 @@ def tested(
     seed: int,
     sources: tests.Sources | None,
 ) -> dict[str, dict[str, Any] | None]:
-    """`all` and `matched` of one space: the tests on all points, and on pairs of equal length where there are enough."""
+    """Test two sets in one space: `all` on all points, `matched` on pairs of equal length.
+
+    `matched` is None with fewer than 20 pairs.
+    """
     left, right = pairs
     own = ([sources[0][i] for i in left], [sources[1][i] for i in right]) if sources else None
     matched = tests.summary(x[left], y[right], permutations, seed, own) if len(left) >= FEWEST_PAIRS else None
@@ -113,20 +153,34 @@ def tested(
 def mapped(
     x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int
 ) -> dict[str, Any]:
-    """Both sets in two dimensions, at most 300 texts of each: `original` and `augmented` as [[x, y, group]], and what the `axes` are.
+    """Map both sets to two dimensions, with at most 300 texts of each.
+
+    Parameters
+    ----------
+    x, y : array of shape (n, d) and (m, d)
+        Embeddings of the original and the augmented texts.
+    groups : tuple of two sequences of str
+        The group of each text.
+    method : {"pca", "umap"}
+        Method of the map.
+    seed : int
+        Seed of UMAP.
+
+    Returns
+    -------
+    dict
+        `original` and `augmented` as lists of [x, y, group], and `axes`, which says what the axes are.
 
     Raises
     ------
     InputError
-        `umap` without its library.
+        The library of `umap` is missing.
     """
     if method == "umap":
         umap: Any = require("umap", "maps")
         both = umap.UMAP(random_state=seed, n_jobs=1).fit_transform(np.concatenate([x, y]))
-        parts, axes = (
-            (both[: len(x)], both[len(x) :]),
-            "UMAP: near points are alike, distances between clusters mean little",
-        )
+        parts = (both[: len(x)], both[len(x) :])
+        axes = "UMAP: nearby points are similar; distances between clusters mean little"
     else:
         *sides, share = tests.principal_map(x, y)
         axes = (
@@ -141,7 +195,7 @@ def mapped(
 
 
 def _plain(summary: dict[str, Any]) -> dict[str, Any]:
-    """Dataclasses as dictionaries, so that it can be written as JSON."""
+    """Return a summary with its dataclasses as dictionaries, so that it can be written as JSON."""
     return summary | {
         "distances": [asdict(e) for e in summary["distances"]] if summary["distances"] else None,
         "auc": asdict(summary["auc"]) if summary["auc"] else None,
@@ -149,12 +203,11 @@ def _plain(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def sentences(result: dict[str, Any]) -> list[str]:
-    """The comparison in words."""
+    """Return the comparison as sentences."""
     (n, m), ((a, sa), (b, sb)) = result["n"], result["lengths"]
     said = [
-        f"{n:,} original and {m:,} augmented texts; words a text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd "
-        f"{sb:.0f}); "
-        f"different bigrams in equal amounts of texts: {100 * result['distinct'][0]:.0f}% and "
+        f"{n:,} original and {m:,} augmented texts; words per text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd "
+        f"{sb:.0f}); different bigrams in equal amounts of text: {100 * result['distinct'][0]:.0f}% and "
         f"{100 * result['distinct'][1]:.0f}%",
     ]
     for name, space in result["spaces"].items():
@@ -174,7 +227,7 @@ def sentences(result: dict[str, Any]) -> list[str]:
     ):
         said.append(
             f"words of the {title} texts: "
-            + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none stands out")
+            + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none is distinctive")
         )
     return said
 

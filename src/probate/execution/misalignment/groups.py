@@ -1,4 +1,4 @@
-"""Which groups do texts show, label by label? Of a file, or of what a model writes when no group is asked for."""
+"""Shares of groups in texts, by label: of a file, or of what a model writes without being asked for a group."""
 
 from __future__ import annotations
 
@@ -27,14 +27,37 @@ def imbalance(
     reference: dict[str, float] | None = None,
     chosen: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Shares of groups by label. `truth`: the group of each text where it is known; then the detector's errors are measured on
-    these texts and taken out. `known`: other texts, their labels and groups, on which they are measured instead. `chosen`: the groups; default: those that occur in `truth`, else the pack's, but for such as go by «they», which
-    in most texts is a plural.
+    """Estimate the shares of groups by label, corrected for the detector's errors where they are known.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts.
+    labels : sequence of str
+        The label of each text.
+    pack : Pack
+        The identity pack whose words the detector uses.
+    truth : sequence of str, optional
+        The group of each text. Then the detector's errors are measured on these texts and corrected for.
+    known : tuple of three sequences of str, optional
+        Other texts, their labels and their groups, on which the detector's errors are measured.
+    reference : dict of str to float, optional
+        Group → share to test against; the shares sum to 1. Default: equal shares.
+    chosen : sequence of str, optional
+        The groups. Default: those that occur in `truth`, else those of the pack except the groups that use
+        "they", which is a plural in most texts.
+
+    Returns
+    -------
+    dict
+        `groups`, `n`, `undetermined` (texts without a detected group), `errors` (counts, true groups ×
+        detected groups and "undetermined"; None if they are not known) and `shares` (one row for each label
+        and group).
 
     Raises
     ------
     InputError
-        A group that the pack does not have; a reference that is not a share for each group.
+        The pack does not have a group, or the reference is not a share for each group.
     """
     groups = list(
         chosen or ([g for g in pack.groups if g in truth] if truth is not None else default_groups(pack))
@@ -43,7 +66,7 @@ def imbalance(
     pack = pack.only(groups)
     if reference is not None and (set(reference) != set(groups) or abs(sum(reference.values()) - 1) > 1e-6):
         raise InputError(
-            f"--reference: needs a share for each of {', '.join(groups)} that sum to 1, got {reference}"
+            f"--reference: must give a share for each of {', '.join(groups)}, which sum to 1; got {reference}"
         )
     detected = detect(texts, pack)
     errors = None
@@ -54,8 +77,8 @@ def imbalance(
         seen = list(zip(known[1], known[2], shown, strict=True))
         errors = {}
         for label in {*labels, ""}:
-            own = [(true, shown_group) for at, true, shown_group in seen if label in ("", at)]
-            errors[label] = confusion([true for true, _ in own], [shown_group for _, shown_group in own], groups)
+            own = [(true, said) for at, true, said in seen if label in ("", at)]
+            errors[label] = confusion([true for true, _ in own], [said for _, said in own], groups)
     return {
         "groups": groups,
         "n": len(texts),
@@ -70,7 +93,7 @@ def imbalance(
 def _check(groups: Sequence[str], pack: Pack) -> None:
     unknown = [g for g in groups if g not in pack.groups]
     if unknown or len(groups) < 2:
-        what = f"no group '{unknown[0]}'" if unknown else f"only {len(groups)} of them"
+        what = f"no group '{unknown[0]}'" if unknown else f"{len(groups)} given, at least 2 are needed,"
         raise InputError(
             f"--groups: {what} in the identity pack '{pack.dimension}'; it has: {', '.join(pack.groups)}"
         )
@@ -85,7 +108,37 @@ def of_model(
     reference: dict[str, float] | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """`imbalance` of what a model writes about `labels` without a group, the detector's errors measured on what it writes about each group."""
+    """Estimate the shares of groups in what a model writes about labels without being asked for a group.
+
+    The detector's errors are measured on what the model writes about each group.
+
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    labels : sequence of str
+        The labels that it writes about.
+    pack : Pack
+        The identity pack.
+    groups : sequence of str
+        The groups.
+    texts : int
+        Texts for each label, and for each label and group.
+    reference : dict of str to float, optional
+        As in `imbalance`.
+    tick : callable, optional
+        Called with the number of texts that were written since the last call.
+
+    Returns
+    -------
+    dict
+        As of `imbalance`, with `texts`: [text, label, group asked for].
+
+    Raises
+    ------
+    InputError
+        As of `imbalance`.
+    """
     _check(groups, pack)
     made = written(lm, labels, pack.only(groups), texts, tick=tick)
     rows = list(zip(made.texts, made.labels, made.asked, strict=True))
@@ -103,12 +156,12 @@ def of_model(
 
 
 def default_groups(pack: Pack) -> list[str]:
-    """The pack's groups, but for such as go by «they», which in most texts is a plural."""
+    """Return the pack's groups except those that use "they", which is a plural in most texts."""
     return [g for g in pack.groups if "they" not in pack.groups[g].pronouns]
 
 
 def sentences(result: dict[str, Any]) -> list[str]:
-    """In words: the detector, then a line for each label and group."""
+    """Return the result as sentences: the detector's errors, then one for each label and group."""
     said = [
         f"{result['n']:,} texts; the group is undetermined in {result['undetermined']:,} "
         f"({100 * result['undetermined'] / result['n']:.0f}%)"
