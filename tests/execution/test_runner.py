@@ -263,7 +263,7 @@ def test_an_output_folder_that_cannot_be_written(tiny_study, tmp_path):
 
 def test_more_than_the_ready_set_has(tiny_study, tmp_path):
     study = tiny_study(augmented={"source": "builtin:biographies", "limit": 4})
-    with pytest.raises(InputError, match=r"wants 18 augmented records, the set has 4 that can be used"):
+    with pytest.raises(InputError, match=r"needs 18 augmented records, but the set has only 4 usable ones"):
         run(study, tmp_path, quiet=True)
 
 

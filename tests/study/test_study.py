@@ -32,7 +32,7 @@ def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
     assert "s.yaml:5: training.epochs: input should be a valid integer" in found and "(got 'many')" in found
     assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, layers, r, targets" in found
     assert (
-        "s.yaml:8: bias.types: 'contextual-singel-explicit' is no bias type (did you mean 'contextual-single-explicit'?)"
+        "s.yaml:8: bias.types: 'contextual-singel-explicit' is not a bias type (did you mean 'contextual-single-explicit'?)"
         in found
     )
 
@@ -109,7 +109,7 @@ def test_a_study_extends_another(tmp_path):
         ),
         ("extends: none.yaml\n", r"s\.yaml:1: extends: .*none\.yaml: no such file"),
         ("extends: s.yaml\n", "the study extends itself"),
-        ("extends: [a]\n", "must be a preset's name or a study file"),
+        ("extends: [a]\n", "must be the name of a preset or a study file"),
         ("extends: bad.yaml\nname: a\n", r"bad\.yaml:1: seeds: "),
     ],
 )

@@ -222,9 +222,13 @@ def table(
             if effect <= 2 * min(design.rate, 1 - design.rate):  # the rate leaves room for it
                 cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
         rows[name] = {
-            "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),
-            "seed_sd_interval": [plan.sd_low, plan.sd_high], "seed_sd_freedom": plan.freedom,
-        }  # fmt: skip
+            "design": asdict(design),
+            "effects": cells,
+            "smallest": smallest_visible(design, analysis),
+            "largest": 2 * min(design.rate, 1 - design.rate),
+            "seed_sd_interval": [plan.sd_low, plan.sd_high],
+            "seed_sd_freedom": plan.freedom,
+        }
         if plan.freedom:
             rows[name]["smallest_interval"] = [
                 smallest_visible(replace(design, seed_sd=sd), analysis) for sd in (plan.sd_low, plan.sd_high)
@@ -232,8 +236,10 @@ def table(
         tick(1)
         if goal is not None:
             rows[name]["goal"] = {
-                "effect": goal, "items": required_size(design, goal, analysis, what="n"), "seeds": required_size(design, goal, analysis, what="seeds"),
-            }  # fmt: skip
+                "effect": goal,
+                "items": required_size(design, goal, analysis, what="n"),
+                "seeds": required_size(design, goal, analysis, what="seeds"),
+            }
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Estimate of what a study costs: records, tokens, time and disk, from a short measurement of this machine."""
+"""Estimate of a study's cost: records, tokens, time and disk, after a short measurement of this machine."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
 
 
 def _server(spec: ApiSpec) -> dict[str, str]:
-    """Return the server of a study's prompts, the variable with its key, and why they would not be sent, if so."""
+    """Return a server, the variable with its key, and the reasons if prompts or key would not be sent."""
     spec.checked()
     url, variable = spec.base_url, spec.key_env
     return {
@@ -195,7 +195,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
 
 
 def top_share(study: Study) -> float:
-    """Return the share of the model's layers that are adapted; 1 if all are, or if their number is unknown."""
+    """Return the share of the model's layers that are adapted; 1 if all are or their number is unknown."""
     top = study.training.lora.layers
     path = Path(study.model.name).expanduser() / "config.json"
     if top is None:

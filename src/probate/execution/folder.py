@@ -125,7 +125,7 @@ class RunFolder:
             )
 
     def check_plan(self, study: Study) -> None:
-        """Check that the study does not plan more seeds than the plan by which the folder was analysed before.
+        """Check that the study plans no more seeds than the plan by which the folder was analysed.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Reading files of a run folder. A file may have been changed, and a whole folder may come from a stranger."""
+"""Reading files of a run folder. Any file may have been changed, or the folder may come from a stranger."""
 
 from __future__ import annotations
 

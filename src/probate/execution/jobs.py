@@ -22,12 +22,12 @@ from probate.tasks.base import Task, TaskContext
 from probate.train.settings import AlignSettings
 
 VERSIONS = {"generate": 3, "distribution": 3, "mitigate": 2, "train": 2, "evaluate": 3}
-"""Version of each stage's code, raised by hand when its output changes; stages of older versions are rerun."""
+"""Version of each stage's code, raised by hand when its output changes. Older stages are done again."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained adapter: the arm's name, the key of the training job, and the folder with the PEFT adapter."""
+    """A trained adapter: the arm's name, the key of its training, and the folder with the PEFT adapter."""
 
     arm: str
     key: str
@@ -57,7 +57,7 @@ class GenerateJob:
     round: int = 1
 
     def key(self, fingerprint: str) -> str:
-        """Return the job's key. `fingerprint` is the model's; with an adapter, the adapter's key replaces it."""
+        """Return the job's key. `fingerprint` is the model's; an adapter's key replaces it."""
         opinions = opinion_words(self.language) if self.statements else None
         return digest(
             VERSIONS["generate"],
@@ -101,7 +101,7 @@ class DistributionJob:
         return first, second
 
     def key(self, fingerprint: str, encoder: str) -> str:
-        """Return the job's key. `encoder` is the content hash of the sentence encoder, empty if it is not used."""
+        """Return the job's key. `encoder` is the sentence encoder's content hash, empty if it is not used."""
         return digest(
             VERSIONS["distribution"],
             self.spaces,
@@ -208,7 +208,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """Measure one task on one adapter. `columns` are those of `outcomes.parquet` that all rows of the arm share."""
+    """Measure one task on one adapter. All rows of `outcomes.parquet` for the arm share `columns`."""
 
     trained: Trained
     model: ModelSpec

@@ -46,7 +46,7 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study with its data, tasks and mitigations, read and checked once. All jobs take their inputs from it."""
+    """A study with its data, tasks and mitigations, read and checked once. All jobs use it."""
 
     study: Study
     data: StudyData

@@ -87,7 +87,7 @@ class Worker:
 
     @contextmanager
     def _author(self, job: GenerateJob) -> Iterator[LM | None]:
-        """Yield the generating model, in a later round with its adapter; yield None for a model behind a server."""
+        """Yield the generating model, in a later round with its adapter; None for a model behind a server."""
         if job.author is not None:
             base = self.lm(job.model)
             with attached(base.model, job.author.folder) as model:
@@ -265,5 +265,5 @@ def _distances(job: ArmJob, watched: Watched, log: Any, base: LM, folder: Path) 
 
 
 def _shortcuts(lm: LM | None) -> dict[str, Any]:
-    """Return which shortcuts were compared with the model's plain forward pass; a model behind a server has none."""
+    """Return the checks of shortcuts against the plain forward pass; a model behind a server has none."""
     return {} if lm is None else {"shortcuts": [asdict(f) for f in proof.findings(lm.model)]}

@@ -114,7 +114,7 @@ def compare(
 def told(
     original: Sequence[str], augmented: Sequence[str]
 ) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
-    """Compare two sets of texts without a space; return this with `spaces` empty, and the pairs of equal length."""
+    """Compare two sets of texts without embeddings; also return the pairs of equal length."""
     pairs = length_matched(original, augmented)
     least = min(len(original), len(augmented))
     sizes = [lengths(original), lengths(augmented)]

@@ -1,4 +1,4 @@
-"""Shares of groups in texts, by label: of a file, or of what a model writes without being asked for a group."""
+"""Shares of groups by label: in the texts of a file, or in texts that a model writes about no given group."""
 
 from __future__ import annotations
 
