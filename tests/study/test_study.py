@@ -53,11 +53,11 @@ def test_gamma_is_checked_before_anything_runs(tmp_path, ratio):
         ("name: a b\n", "name: string should match"),
         ("model: {device: gpu}\n", r"model\.device: must be one of auto, cpu, cuda, mps; got 'gpu'"),
         ("bias: {types: [given]}\n", "no 'augmented' section"),
-        ("augmented: {}\n", r"bias\.types must be \[given\]"),
+        ("augmented: {}\n", r"bias\.types: must be \[given\]"),
         ("bias: {groups: [female, female]}\n", "the groups must differ"),
         ("data: {prompt: no slot}\n", r"data\.prompt: must contain \{text\}"),
         ("bias: {types: [neutral]}\n", "matched control"),
-        ("seeds: [0, 0]\n", "seeds must be different"),
+        ("seeds: [0, 0]\n", "seeds must be distinct"),
         ("x: !!python/object/apply:os.system [id]\n", "not valid YAML"),
     ],
 )

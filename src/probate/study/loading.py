@@ -203,7 +203,7 @@ def changed(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> di
 
 
 def study_folder(source: str | Path) -> Path:
-    """Return the folder that relative paths of a study start from: its file's; for a preset the working folder."""
+    """Return the base folder of a study's relative paths: its file's; for a preset the working folder."""
     return Path(source).parent if Path(source).exists() else Path(".")
 
 

@@ -621,7 +621,9 @@ class Study(Section):
         if self.analysis.planned_seeds and len(self.seeds) > self.analysis.planned_seeds:
             raise ValueError(beyond_plan(len(self.seeds), self.analysis.planned_seeds))
         if given and self.augmented is None:
-            raise ValueError("bias.types: 'given' needs an 'augmented' section; add it")
+            raise ValueError(
+                "bias.types: 'given' needs a ready set, but there is no 'augmented' section; add one"
+            )
         if self.augmented is not None and self.bias.types != ["given"]:
             raise ValueError("bias.types: must be [given] with a ready 'augmented' set")
         if self.matched_control == "neutral" and given:
