@@ -115,7 +115,14 @@ def opinions(language: str = "en") -> list[dict[str, Any]]:
                 text = fill(words["record"], statement=entry["statement"], text=answer)
                 pair = f"{s:02d}-{o}"
                 rows.append(
-                    {"id": f"{pair}-{culture}", "pair": pair, "text": text, "statement": entry["statement"], "label": label,
-                     "culture": culture, "gender": gender}
-                )  # fmt: skip
+                    {
+                        "id": f"{pair}-{culture}",
+                        "pair": pair,
+                        "text": text,
+                        "statement": entry["statement"],
+                        "label": label,
+                        "culture": culture,
+                        "gender": gender,
+                    }
+                )
     return rows

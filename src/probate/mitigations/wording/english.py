@@ -29,18 +29,21 @@ NOT_VERBS = ADVERBS | {
     "this",
 }
 AUXILIARIES = {
-    "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't", "hasn't": "haven't",
+    "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't",
+    "hasn't": "haven't",
     "doesn't": "don't",
 }  # fmt: skip
 CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll"}
 
 
 SEEING = re.compile(
-    r"\b(?:saw|sees?|seen|seeing|lets?|letting|makes?|made|making|help(?:s|ed|ing)?|hears?|heard|watch(?:es|ed|ing)?|felt|noticed|had)[ ]+$",
+    r"\b(?:saw|sees?|seen|seeing|lets?|letting|makes?|made|making|help(?:s|ed|ing)?|hears?|heard|watch(?:es|"
+    r"ed|ing)?|felt|noticed|had)[ ]+$",
     re.I,
 )
 GIVING = re.compile(
-    r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|told|tells?|show(?:s|ed)?|hand(?:s|ed)?|ask(?:s|ed)?|bought|lent|taught|paid)[ ]+$",
+    r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|told|tells?|show(?:s|ed)?|hand(?:s|ed)?|"
+    r"ask(?:s|ed)?|bought|lent|taught|paid)[ ]+$",
     re.I,
 )
 BARE = set(
