@@ -187,8 +187,8 @@ def sentences(record: dict[str, Any]) -> list[str]:
         *said,
         "",
         f"time: about {spoken(record['seconds'])} on this machine's CPU ({record['speed'] / 1e9:.0f} GFLOP/s "
-        f"for {record['parameters'] / 1e6:,.0f} million parameters), accurate to a factor of two; "
-        "a GPU is usually 50 to 500 times as fast",
+        f"for {record['parameters'] / 1e6:,.0f} million parameters); this is a rough estimate, "
+        "within a factor of two; a GPU is usually 50 to 500 times as fast",
         f"disk: about {record['bytes'] / 1e6:,.0f} MB of adapters"
         + (", plus 1 GB once for the embedded model" if record["model"] in WHEELS else ""),
     ]

@@ -238,16 +238,20 @@ class RunFolder:
         write_atomic(self.path / "data" / "mitigated" / f"{arm.name}.jsonl", text)
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
+        """Write `failures.json`: stage, arm and error of each failure."""
         write_atomic(self.path / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
 
     def write_traceback(self, stage: str, text: str) -> None:
+        """Append a traceback to `errors.log`, with secrets hidden."""
         with appending(self.path / "errors.log") as log:
             log.write(hide(f"--- {stage}\n{text}\n"))
 
     def write_outcomes(self, outcomes: pd.DataFrame) -> None:
+        """Write `outcomes.parquet`."""
         self._write_table(outcomes, "outcomes.parquet")
 
     def write_effects(self, effects: pd.DataFrame) -> None:
+        """Write `effects.parquet`."""
         self._write_table(effects, "effects.parquet")
 
     def _write_table(self, table: pd.DataFrame, name: str) -> None:
@@ -273,6 +277,7 @@ class RunFolder:
             raise InputError(f"{path}: {said}") from None
 
     def lock_text(self) -> str:
+        """Return the text of `study.lock.yaml`."""
         return kept_text(self.path, self.path / "study.lock.yaml")
 
     def _locked_study(self) -> dict[str, Any]:
@@ -324,6 +329,7 @@ class RunFolder:
         return dict(self._json("attribution.json", dict[str, Any], {}))
 
     def failures(self) -> list[dict[str, str]]:
+        """Return the failures of the run: stage, arm and error of each."""
         return list(self._json("failures.json", list[dict[str, str]], []))
 
     def context(self) -> TaskContext:

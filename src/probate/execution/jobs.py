@@ -133,6 +133,7 @@ class MitigateJob:
         return any(s.slow for s in self.strategies)
 
     def key(self, fingerprints: list[str]) -> str:
+        """Return the job's key. `fingerprints` are those of the model and of the generator."""
         own = [s.fingerprint(self.context) for s in self.strategies]
         return digest(VERSIONS["mitigate"], own, fingerprints, content_hash(self.records))
 

@@ -82,7 +82,20 @@ def control_ratios(study: Study) -> list[float]:
 
 
 def make_plan(study: Study, cells: int) -> Plan:
-    """The plan of `study` when its data has `cells` label x group cells."""
+    """Plan a study.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    cells : int
+        Number of cells (label × group) of its data.
+
+    Returns
+    -------
+    Plan
+        The arms, and the numbers of records.
+    """
     originals = study.data.train_per_cell * cells
     most, controls = max(study.ratios), control_ratios(study)
     wanted = {t: augmented_count(originals, most) for t in study.bias.types} if most else {}

@@ -62,7 +62,7 @@ class Texts:
 
 
 def shared_sources(first: list[Ties], second: list[Ties]) -> Sources:
-    """Return the source of each text of two files, by what the texts say of it."""
+    """Return the source of each text of two files, by what the rows state about it."""
     return sources_of(first, second)
 
 
