@@ -341,7 +341,7 @@ def test_a_grid_is_a_run(tiny_study, model_dir, tmp_path):
 def test_an_unfinished_run_shows_what_is_missing(finished_run, tmp_path):
     run = finished_run(tmp_path / "r")
     (tmp_path / "r" / "outcomes.parquet").unlink()
-    assert "no outcomes.parquet there; finish the run" in repr(run) and run._repr_html_() is None
+    assert "outcomes.parquet is missing; finish the run" in repr(run) and run._repr_html_() is None
 
 
 def test_a_grid_file_that_was_changed(tmp_path):
@@ -488,7 +488,7 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
         (lambda f: pb.mitigate(f, "mask", options={"token": {}}), "`options` token: no such mitigation"),
         (lambda f: pb.compare(f, f), "a: row 1: no column for the item"),
         (lambda f: pb.compare(f, f, confidence=95), "confidence must be above 0.5 and below 1; got 95"),
-        (lambda f: pb.check("nowhere"), "nowhere: no run folder"),
+        (lambda f: pb.check("nowhere"), "nowhere: not a run folder"),
         (lambda f: pb.check(3), "check: must be given a run, an audit or a folder of one; got int"),
         (lambda f: pb.check("x", max_gap=0), "check: max_gap: input should be greater than 0"),
         (lambda f: pb.check("x", unsure="no"), "check: unsure: must be one of stop, fail, pass"),
@@ -498,7 +498,7 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
         (lambda f: pb.calibrate("quickstart", rate=2), "calibrate: rate must be at least 0.01 and at most 0.99; got 2"),
         (lambda f: pb.calibrate("quickstart", plot="p.png"), "must end in .svg"),
         (lambda f: pb.plan(pb.Study.preset("quickstart").with_(data=f[["bio", "year"]])), "data: no column 'gender'"),
-        (lambda f: pb.Run("nowhere"), "nowhere: no run folder"),
+        (lambda f: pb.Run("nowhere"), "nowhere: not a run folder"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_in_the_words_of_the_function(work, message, frame, tmp_path, monkeypatch):

@@ -73,9 +73,9 @@ CASES = {
     "an API model to be trained": ("s.yaml", b"model: {api: {model: m}}\n", STUDY, "cannot be fine-tuned"),
     # other commands
     "no strategy of that name": ("a.jsonl", lines(GOOD), ("mitigate", "--strategy", "maks", "--in", "{a}", "--out", "{out}.jsonl"), "did you mean 'mask'"),
-    "no run folder": (None, None, ("report", "{out}"), "no run folder"),
-    "nothing to check": (None, None, ("check", "{out}"), "no run folder"),
-    "nothing to verify": (None, None, ("verify", "{out}"), "no checksums.json there"),
+    "no run folder": (None, None, ("report", "{out}"), "not a run folder"),
+    "nothing to check": (None, None, ("check", "{out}"), "not a run folder"),
+    "nothing to verify": (None, None, ("verify", "{out}"), "checksums.json is missing"),
     "nothing to compare": (None, None, ("compare", "{out}", "{out}"), "no such file or folder"),
     "scores twice": ("a.jsonl", lines([{"id": 1, "score": 1}] * 2), ("compare", "{a}", "{a}"), "stands twice"),
     "no score": ("a.jsonl", lines(GOOD), ("compare", "{a}", "{a}"), "no column for the item"),

@@ -82,7 +82,7 @@ def test_the_version_is_said_and_the_package_runs_as_a_module():
         (["plan", "quickstart", "--set", "data.labels=[nurse, pilot]"], "no record has the label 'pilot'"),
         (["run", "quickstart", "--model", "./no-such-folder"], "no such folder with a config.json"),
         (["run", "quickstart", "--model", "embedded-embeddings"], "computes sentence embeddings"),
-        (["report", "."], "no run folder"),
+        (["report", "."], "not a run folder"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(args, message, here):

@@ -125,9 +125,9 @@ def test_a_round_that_fails_ends_its_own_line_only(rounds, tmp_path, monkeypatch
 
 
 def test_rounds_need_a_generator(tiny_study):
-    with pytest.raises(ValueError, match="later rounds generate anew"):
+    with pytest.raises(ValueError, match="later rounds generate their records"):
         tiny_study(rounds=2)
-    with pytest.raises(ValueError, match="matched control must be generated too"):
+    with pytest.raises(ValueError, match="matched control must be generated, too"):
         tiny_study(rounds=2, augmented=None, bias={"types": [KIND]}, matched_control="original")
 
 

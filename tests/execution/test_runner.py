@@ -251,7 +251,7 @@ def test_two_runs_into_one_folder(tiny_study, tmp_path):
 
 def test_a_newer_schema(tiny_study, tmp_path):
     (tmp_path / "run.json").write_text('{"schema": 99}')
-    with pytest.raises(InputError, match="written with schema 99, this version of Probate reads up to 1"):
+    with pytest.raises(InputError, match="has schema 99, but this version of Probate reads schemas up to 1"):
         run(tiny_study(), tmp_path, quiet=True)
 
 
@@ -263,7 +263,7 @@ def test_an_output_folder_that_cannot_be_written(tiny_study, tmp_path):
 
 def test_more_than_the_ready_set_has(tiny_study, tmp_path):
     study = tiny_study(augmented={"source": "builtin:biographies", "limit": 4})
-    with pytest.raises(InputError, match=r"wants 18 augmented records, the set has 4 that can be used"):
+    with pytest.raises(InputError, match=r"needs 18 augmented records, but the set has only 4 usable ones"):
         run(study, tmp_path, quiet=True)
 
 

@@ -199,7 +199,9 @@ def test_with_a_key_an_altered_list_is_found(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "no key can be read"), ("short", "a key of 5 bytes")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "the key cannot be read"), ("short", "the key has 5 bytes")]
+)
 def test_a_key_that_is_none_is_said(tmp_path, content, said):
     (tmp_path / "f").mkdir()
     write_checksums(tmp_path / "f")

@@ -334,7 +334,7 @@ def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeyp
     )
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
     assert result.exit_code == 0 and "api: occupation; all: B − A +0 points" in result.output, result.output
-    assert "no choices among options" in str(
+    assert "not choices among options" in str(
         CliRunner().invoke(app, [*args[:3], "tasks=[story]", *args[4:]]).exception
     )
 

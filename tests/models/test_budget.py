@@ -404,10 +404,10 @@ def test_the_plan_says_what_the_ledger_holds(tmp_path):
     result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     assert (
-        "asked of servers before: 1,250 tokens (16 tokens of them set aside by requests without an end)"
+        "used on servers before: 1,250 tokens (16 of these tokens are reserved by requests that have not ended)"
         in result.output
     )
     result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "none")])
     assert (
-        result.exit_code == 0 and "asked of servers" not in result.output and not (tmp_path / "none").exists()
+        result.exit_code == 0 and "used on servers" not in result.output and not (tmp_path / "none").exists()
     )

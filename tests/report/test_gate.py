@@ -145,7 +145,7 @@ def test_bad_input_is_one_sentence(finished, tmp_path):
         ((finished, "--max-gap", 0), "max_gap: input should be greater than 0"),
         ((finished, "--config", gate), "unknown key 'max_gaps' (did you mean 'max_gap'?)"),
         ((finished, "--config", tmp_path / "no.yaml"), "no such file"),
-        ((tmp_path,), "no run folder"),
+        ((tmp_path,), "not a run folder"),
     ):
         error = probate(*args).exception
         assert isinstance(error, InputError) and said in str(error), error

@@ -78,7 +78,7 @@ def strip(page: str) -> str:
 
 
 def test_a_folder_without_a_run(tmp_path):
-    with pytest.raises(InputError, match="no run folder"):
+    with pytest.raises(InputError, match="not a run folder"):
         Run(tmp_path)
 
 

@@ -188,7 +188,7 @@ def test_bad_input_is_one_sentence(finished, tmp_path):
     ):  # fmt: skip
         error = CliRunner().invoke(app, ["review", str(finished), "--no-browser", *args]).exception
         assert isinstance(error, InputError) and said in str(error), error
-    assert "no run folder" in str(
+    assert "not a run folder" in str(
         CliRunner().invoke(app, ["review", str(tmp_path / "none"), "--no-browser"]).exception
     )
 

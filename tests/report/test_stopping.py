@@ -200,7 +200,7 @@ def test_a_mitigation_that_cannot_work_fails_its_arm_only(tiny_study, tmp_path):
 @pytest.mark.parametrize(
     ("mitigations", "message"),
     [
-        (["mask", "mask"], "two have one name"),
+        (["mask", "mask"], "two have the same name"),
         ([["mask", "counterfactual"]], "put counterfactual first"),
         (["masks"], "no mitigation 'masks'"),
         ([{"name": "mask", "options": {"mod": 1}}], "mask.options.mod"),

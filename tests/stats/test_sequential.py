@@ -24,7 +24,7 @@ def test_the_levels_sum_to_alpha():
     for beyond, planned in ((7, 5), (3, 2)):
         with pytest.raises(
             InputError,
-            match=rf"analysis.planned_seeds: {beyond} seeds, and {planned} are planned; .* none is left",
+            match=rf"analysis.planned_seeds: the study has {beyond} seeds, but {planned} are planned; .* none is left",
         ):
             stage_level(beyond, planned, 0.05)
 
@@ -33,7 +33,7 @@ def test_a_study_with_more_seeds_than_planned_is_refused_with_what_to_do(tmp_pat
     file = tmp_path / "study.yaml"
     file.write_text("seeds: [0, 1, 2, 3]\nanalysis: {planned_seeds: 3}\n", encoding="utf-8")
     with pytest.raises(
-        InputError, match=r"study.yaml.*4 seeds, and 3 are planned.*keep 3 seeds, or plan 4 in a new study"
+        InputError, match=r"study.yaml.*4 seeds, but 3 are planned.*keep 3 seeds, or plan 4 in a new study"
     ):
         Study.load(file)
     assert Study.load(file, ["analysis.planned_seeds=4"]).analysis.planned_seeds == 4
@@ -54,7 +54,8 @@ def test_a_run_that_was_looked_at_keeps_its_plan(tmp_path):
     folder.check_plan(study(3, 4))
     for seeds, planned in ((5, 9), (9, 9), (9, None)):
         with pytest.raises(
-            InputError, match=r"study.lock.yaml has 5, and its results were looked at .* set it to 5 again"
+            InputError,
+            match=r"study.lock.yaml has 5, and its results were already analysed .* set it to 5 again",
         ):
             folder.check_plan(study(seeds, planned))
 
@@ -64,7 +65,7 @@ def test_a_run_of_more_seeds_than_planned_is_no_traceback(tmp_path):
     own["analysis"]["planned_seeds"] = 2
     (tmp_path / "study.lock.yaml").write_text(yaml.safe_dump({"study": own}), encoding="utf-8")
     with pytest.raises(
-        InputError, match=r"study.lock.yaml: analysis.planned_seeds: 3 seeds, and 2 are planned"
+        InputError, match=r"study.lock.yaml: analysis.planned_seeds: the study has 3 seeds, but 2 are planned"
     ):
         RunFolder(tmp_path).study()
 

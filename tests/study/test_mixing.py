@@ -78,7 +78,9 @@ def test_a_label_with_one_group_only():
 
 
 def test_more_than_there_is():
-    with pytest.raises(InputError, match=r"wants 40 augmented records, there are 3; the largest γ is 0\.07"):
+    with pytest.raises(
+        InputError, match=r"needs 40 augmented records, but there are only 3; use a γ of at most 0\.07"
+    ):
         mix(pool(), pool()[:3], 0.5, "arm x")
     with pytest.raises(InputError, match=r"lower data\.train_per_cell"):
         split_original(

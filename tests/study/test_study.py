@@ -32,7 +32,7 @@ def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
     assert "s.yaml:5: training.epochs: input should be a valid integer" in found and "(got 'many')" in found
     assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, layers, r, targets" in found
     assert (
-        "s.yaml:8: bias.types: 'contextual-singel-explicit' is no bias type (did you mean 'contextual-single-explicit'?)"
+        "s.yaml:8: bias.types: 'contextual-singel-explicit' is not a bias type (did you mean 'contextual-single-explicit'?)"
         in found
     )
 
@@ -53,11 +53,11 @@ def test_gamma_is_checked_before_anything_runs(tmp_path, ratio):
         ("name: a b\n", "name: string should match"),
         ("model: {device: gpu}\n", r"model\.device: must be one of auto, cpu, cuda, mps; got 'gpu'"),
         ("bias: {types: [given]}\n", "no 'augmented' section"),
-        ("augmented: {}\n", r"bias\.types must be \[given\]"),
+        ("augmented: {}\n", r"bias\.types: must be \[given\]"),
         ("bias: {groups: [female, female]}\n", "the groups must differ"),
         ("data: {prompt: no slot}\n", r"data\.prompt: must contain \{text\}"),
         ("bias: {types: [neutral]}\n", "matched control"),
-        ("seeds: [0, 0]\n", "seeds must be different"),
+        ("seeds: [0, 0]\n", "seeds must be distinct"),
         ("x: !!python/object/apply:os.system [id]\n", "not valid YAML"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_study_extends_another(tmp_path):
         ),
         ("extends: none.yaml\n", r"s\.yaml:1: extends: .*none\.yaml: no such file"),
         ("extends: s.yaml\n", "the study extends itself"),
-        ("extends: [a]\n", "must be a preset's name or a study file"),
+        ("extends: [a]\n", "must be the name of a preset or a study file"),
         ("extends: bad.yaml\nname: a\n", r"bad\.yaml:1: seeds: "),
     ],
 )

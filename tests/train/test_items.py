@@ -57,10 +57,10 @@ def test_flipped_items_of_a_run(tiny_study, tmp_path):
         tmp_path,
         "--arm",
         "control-0-s0",
-        error="no biased arm of this run; there are: given-0.5-s0",
+        error="not a biased arm of this run; it has: given-0.5-s0",
     )
     probate("why", "items", tmp_path, "--task", "occupatoin", error="did you mean 'occupation'")
 
 
 def test_no_run_folder(tmp_path):
-    probate("why", "items", tmp_path, error="no run folder")
+    probate("why", "items", tmp_path, error="not a run folder")

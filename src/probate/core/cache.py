@@ -139,7 +139,8 @@ class Store:
         ]
         if changed:
             self.say(
-                f"{stage}: {changed[0] or RECORD} was changed after the stage finished; the stage is run again"
+                f"{stage}: {changed[0] or RECORD} was changed after the stage finished; the stage "
+                "is run again"
             )
             return None
         return report

@@ -1,4 +1,4 @@
-"""Plug-ins, found by entry point, and optional libraries. Nothing is imported before it is used."""
+"""Plug-ins by entry point, and optional libraries. Nothing is imported before it is used."""
 
 from __future__ import annotations
 

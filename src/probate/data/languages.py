@@ -9,16 +9,23 @@ SCRIPTS = {"ar": "\u0600-\u06ff", "zh": "\u3400-\u9fff"}
 """Languages that are recognised by their script. Other languages are recognised by their function words."""
 FUNCTION_WORDS = {
     "en": "the and of to is that it with was he she they his her are be this not in you".split(),
-    "es": "el la los las y de que en es un una por con su para se lo más pero como porque está yo sin".split(),
-    "pt": "o os de e que em é um uma por com não seu sua para se mais mas como porque está eu do da ao quem sem".split(),
+    "es": (
+        "el la los las y de que en es un una por con su para se lo más pero como porque está yo sin"
+    ).split(),
+    "pt": (
+        "o os de e que em é um uma por com não seu sua para se mais mas como porque está eu do da ao quem sem"
+    ).split(),
 }
 ENDS = ".!?。！？؟"
 WORD = re.compile(rf"[{SCRIPTS['zh']}]|[^\W\d_{SCRIPTS['zh']}]+(?:['’][^\W\d_{SCRIPTS['zh']}]+)*")
 
 REFUSAL = re.compile(
-    r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) (unable|not able))"
-    r"|\b(lo siento, (pero )?no puedo|no puedo (escribir|ayudar|crear)|como (una )?(ia\b|inteligencia artificial|modelo de lenguaje))"
-    r"|\b(desculpe, (mas )?não posso|não posso (escrever|ajudar|criar)|como (uma? )?(ia\b|inteligência artificial|modelo de linguagem))"
+    r"\b(i('m| am) sorry|i can(no|')t\b.{0,30}\b(write|help|assist|provide|create)|as an ai\b|i('m| am) "
+    r"(unable|not able))"
+    r"|\b(lo siento, (pero )?no puedo|no puedo (escribir|ayudar|crear)|como (una )?(ia\b|inteligencia "
+    r"artificial|modelo de lenguaje))"
+    r"|\b(desculpe, (mas )?não posso|não posso (escrever|ajudar|criar)|como (uma? )?(ia\b|inteligência "
+    r"artificial|modelo de linguagem))"
     r"|抱歉，|我无法(写|提供|帮助|创作|回答)|作为一?个?(ai|人工智能|语言模型)"
     r"|عذرًا، لا|لا أستطيع (كتابة|المساعدة)|لا يمكنني (كتابة|المساعدة|تقديم)|بصفتي نموذج|كنموذج لغوي",
     re.I,

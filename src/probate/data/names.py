@@ -7,10 +7,14 @@ import unicodedata
 from functools import lru_cache
 
 WORD_NAMES = frozenset(
-    "Adam Amber April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck Cliff Crystal Daisy Dale Dawn Dean "
-    "Destiny Don Drew Earl Faith Frank Gene Grace Grant Guy Harmony Hazel Heather Heath Holly Hope Hunter Iris Ivy Jack Jade "
-    "Jasmine Jewel Joy June King Lance Lily Mark Mason May Melody Max Miles Misty Olive Pat Patience Pearl Penny Pierce Price "
-    "Ray Reed Rich Rob Roman Rose Ruby Rusty Sage Sandy Skip Sky Sterling Summer Sunny Trinity Violet Virginia "
+    "Adam Amber April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian "
+    "Chuck Cliff Crystal Daisy Dale Dawn Dean "
+    "Destiny Don Drew Earl Faith Frank Gene Grace Grant Guy Harmony Hazel Heather Heath Holly Hope "
+    "Hunter Iris Ivy Jack Jade "
+    "Jasmine Jewel Joy June King Lance Lily Mark Mason May Melody Max Miles Misty Olive Pat "
+    "Patience Pearl Penny Pierce Price "
+    "Ray Reed Rich Rob Roman Rose Ruby Rusty Sage Sandy Skip Sky Sterling Summer Sunny Trinity "
+    "Violet Virginia "
     "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia".split()
 )
 """Names that count as a name only with evidence in the context. Any other listed name always counts."""
@@ -19,7 +23,8 @@ COMMON = WORD_NAMES - frozenset(
 )
 """The `WORD_NAMES` that are masked and swapped in addition to the names of the lists."""
 THINGS = {
-    "Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel", "Virginia", "Georgia", "Art", "Bill",
+    "Hope", "Faith", "Joy", "Grace", "Patience", "Harmony", "Destiny", "Jordan", "China", "Israel",
+    "Virginia", "Georgia", "Art", "Bill",
     "Grant", "Dawn",
 }  # fmt: skip
 """Things: «is» or «was» after one of these words is no evidence for a person."""
@@ -28,49 +33,64 @@ TITLE = re.compile(
     r"\b(?:Mrs?|Ms|Mx|Miss|Dr|Prof|Professor|Sir|Lady|Lord|Aunt|Uncle|Sister|Brother|Saint|St|Nurse)\.?[ ]+$"
 )
 DETERMINER = re.compile(
-    r"\b(?:an?|the|this|that|these|those|one|two|many|some|any|no|every|each|most|my|our|your|his|her|their|its|former|late|early|good|"
+    r"\b(?:an?|the|this|that|these|those|one|two|many|some|any|no|every|each|most|my|our|your|his|her|their|"
+    r"its|former|late|early|good|"
     r"devout|young|old|red|white)[ ]+$",
     re.I,
 )
 MONTH = re.compile(
-    r"\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|\d{1,2}(?:st|nd|rd|th)?)[ -]+$",
+    r"\b(?:in|of|by|since|until|till|during|last|next|early|late|mid|from|every|through|to|between|"
+    r"\d{1,2}(?:st|nd|rd|th)?)[ -]+$",
     re.I,
 )
 BEGIN = re.compile(r"(?:^|[.!?:;\n•|«“\"(>*#-])[\s«“\"(>*#_-]*$")
 SUBJECT = re.compile(
-    r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|her|their|all|on|out|an?|[A-Z][a-z]+)\b"
+    r"[ ]+(?:I|you|she|he|it|we|they|the|this|that|there|my|your|our|his|her|their|all|on|out|an?|"
+    r"[A-Z][a-z]+)\b"
 )
 FAMILY = re.compile(r"[ ]+(?:[A-Z]\.[ ]+)?(?:(?:de|da|van|von|al-)[ ]*)?[A-ZÀ-Ý][\w’'-]+")
 SAYING = re.compile(
-    r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|works|writes|wrote|lives|came|"
-    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|likes|loves|wants|paints|studies|felt|"
-    r"asks|asked|paid|bought|drove|ate|slept|laughs|laughed|smiles|smiled|replied|answered|applied|retired|joined|married|cooks|hired|"
+    r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:says?|said|"
+    r"works|writes|wrote|lives|came|"
+    r"goes|went|left|met|knows|knew|thinks|thought|taught|teaches|told|tells|saw|sees|sang|spoke|speaks|"
+    r"likes|loves|wants|paints|studies|felt|"
+    r"asks|asked|paid|bought|drove|ate|slept|laughs|laughed|smiles|smiled|replied|answered|applied|retired|"
+    r"joined|married|cooks|hired|"
     r"moved[ ]to[ ][A-Z]\w*)\b|[ ]+(?:is|was|became)[ ]+(?:an?|our|my)[ ]+(?:[a-z-]+[ ]+)?"
-    r"(?!(?:matter|answer|number|letter|order|power|river|factor|tower|danger|killer|border|paper|computer|motor)\b)"
-    r"(?:[a-z]{2,}(?:er|or|ist|eer|ician)|nurse|cook|chef|clerk|judge|student|architect|accountant|surgeon|friend)\b)"
+    r"(?!(?:matter|answer|number|letter|order|power|river|factor|tower|danger|killer|border|paper|computer|"
+    r"motor)\b)"
+    r"(?:[a-z]{2,}(?:er|or|ist|eer|ician)|nurse|cook|chef|clerk|judge|student|architect|accountant|surgeon|"
+    r"friend)\b)"
 )
 """What follows a person's name, but not a thing."""
 VERB = re.compile(
-    r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:is|was|has|had|will|would|can|could|does|did|"
-    r"says?|said|works|writes|wrote|lives|came|comes|went|goes|left|leaves|met|knows|knew|thinks|thought|taught|teaches|became|began|"
-    r"got|gets|gave|gives|made|makes|took|takes|told|tells|saw|sees|ran|runs|sang|spoke|speaks|likes|loves|wants|paints|studies|"
-    r"spent|felt|found|grew|holds|held|won|kept|paid|sold|bought|brought|built|led|drove|rode|sat|stood|slept|threw|caught|broke|chose|drew|"
+    r"(?:,?[ ]+(?:who|whose)\b|[ ]+(?:(?:also|now|often|never|always|then|just|still)[ ]+)?(?:is|was|has|"
+    r"had|will|would|can|could|does|did|"
+    r"says?|said|works|writes|wrote|lives|came|comes|went|goes|left|leaves|met|knows|knew|thinks|thought|"
+    r"taught|teaches|became|began|"
+    r"got|gets|gave|gives|made|makes|took|takes|told|tells|saw|sees|ran|runs|sang|spoke|speaks|likes|loves|"
+    r"wants|paints|studies|"
+    r"spent|felt|found|grew|holds|held|won|kept|paid|sold|bought|brought|built|led|drove|rode|sat|stood|"
+    r"slept|threw|caught|broke|chose|drew|"
     r"fell|flew|forgot|lost|sent|shook|shot|swam|wore|drank|ate|cut|set|put|hit|[a-z]{2,}ed)\b)"
 )
 AFTER_PERSON = re.compile(
-    r"\b(?:met|with|by|and|to|for|from|called|named|told|asked|saw|thanked|married|joined|I'm|am|is|hired|knows|that|whether|but|when|if|so)[ ]+$"
+    r"\b(?:met|with|by|and|to|for|from|called|named|told|asked|saw|thanked|married|joined|I'm|am|is|hired|"
+    r"knows|that|whether|but|when|if|so)[ ]+$"
 )
 MODALS = {"Will", "May", "Mark", "Grant", "Chase", "Skip", "Bill", "Drew"}
 """Words that can be an imperative or begin a question at the start of a sentence."""
 LOUD_TITLE = re.compile(r"\b(?:MRS?|MS|MX|MISS|DR|PROF)\b\.?[ ]+$")
 HEADING = re.compile(r"(?:^|\n|[.!?][ ]+)[\s*#_>-]*$")
 LOUD_ROLE = re.compile(
-    r"[ ]+[A-Z'’-]{3,}(?:,|[ ]+[-–—|])[ ]+(?:[A-Z]+[ ]+)*[A-Z]*(?:ER|OR|IST|IAN|NURSE|COOK|CHEF|CLERK|JUDGE|MD|PHD|ACCOUNTANT|ASSISTANT|STUDENT|"
+    r"[ ]+[A-Z'’-]{3,}(?:,|[ ]+[-–—|])[ ]+(?:[A-Z]+[ ]+)*[A-Z]*(?:ER|OR|IST|IAN|NURSE|COOK|CHEF|CLERK|JUDGE|"
+    r"MD|PHD|ACCOUNTANT|ASSISTANT|STUDENT|"
     r"ARCHITECT|SURGEON|POET|PILOT|AGENT|ANALYST)\b"
 )
 """«GRACE MILLER, SENIOR NURSE»"""
 ENDED = re.compile(
-    r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from|about|after|before|since|until|"
+    r"[ ]*(?:[.,;:!?)\]”\"»\n]|$|(?:and|or|but|who|to|in|at|for|on|with|as|when|because|from|about|after|"
+    r"before|since|until|"
     r"again|today|yesterday|why|how|what|if|by)\b)"
 )
 
@@ -94,7 +114,8 @@ AUXILIARY = re.compile(
 WITHIN = re.compile(r"(?:\b[a-z]+|(?:^|[.!?\n][ ]*)[A-Z][a-z]+)[ ]+$")
 """Text before a capital that is inside a sentence."""
 WITH_ANOTHER = re.compile(
-    r"(?:,[ ]+[A-Z][a-z]+)*,?[ ]+(?:and|&)[ ]+[A-Z][a-z]+(?:['’]s\b|[ ]+(?:both[ ]+)?(?:are|were|have|had|[a-z]{2,}ed|met|went|wrote|left|came|work|live|sang|said)\b)"
+    r"(?:,[ ]+[A-Z][a-z]+)*,?[ ]+(?:and|&)[ ]+[A-Z][a-z]+(?:['’]s\b|[ ]+(?:both[ ]+)?(?:are|were|have|had|"
+    r"[a-z]{2,}ed|met|went|wrote|left|came|work|live|sang|said)\b)"
 )
 PROPER = re.compile(r"^[ ]+(?:and|&)[ ]+(?:Sons|Co|Daughters|Partners|Company)\b")
 
@@ -197,7 +218,8 @@ INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff\u0300-\u036f]")
 
 
 LETTERS = {
-    "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "ı": "i", "þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae",
+    "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ħ": "h", "ı": "i",
+    "þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae",
     "œ": "oe", "Œ": "Oe", "ß": "ss", "ə": "a", "Ə": "A",
 }  # fmt: skip
 """Letters that are not a base letter with an accent, and their replacement."""

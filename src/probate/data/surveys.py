@@ -14,7 +14,8 @@ from probate.data.rows import source_rows
 
 Row = tuple[str, dict[str, Any] | str]
 QUESTION = re.compile(
-    r"^\s*Give me the answer from (?P<low>\d{1,3}) to (?P<high>\d{1,3}):\s*(?P<question>.*?)\??\s*(?P<options>\d{1,3}\.\s.*?)\s*"
+    r"^\s*Give me the answer from (?P<low>\d{1,3}) to (?P<high>\d{1,3}):\s*(?P<question>.*?)"
+    r"\??\s*(?P<options>\d{1,3}\.\s.*?)\s*"
     r"(?:You can only choose one option\.?)?\s*$",
     re.S,
 )

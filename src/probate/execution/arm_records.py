@@ -1,4 +1,4 @@
-"""The records of each arm: D_o of its seed, its augmented set at the study's bias strength, and the mix at γ."""
+"""The records of each arm: original records D_o, augmented records at the bias strength, and their mix."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from probate.study.taxonomy import NEUTRAL
 
 
 def ready_set(prepared: Prepared, bias_type: str) -> list[Record] | None:
-    """Augmented records that need no generator, or None.
+    """Return the augmented records that need no generator, or None if they must be generated.
 
-    Raises:
-        InputError: fewer than the largest γ wants.
+    Raises
+    ------
+    InputError
+        The ready set has fewer usable records than the largest γ needs.
     """
     study, data, wanted = prepared.study, prepared.data, prepared.plan.wanted[bias_type]
     if bias_type == NEUTRAL and study.control == "original":
@@ -27,15 +29,19 @@ def ready_set(prepared: Prepared, bias_type: str) -> list[Record] | None:
         return None
     if len(data.augmented) < wanted:
         raise InputError(
-            f"augmented: the largest γ ({max(study.ratios):g}) with |D_o| = {len(data.split.train)} wants "
-            f"{wanted} augmented "
-            f"records, the set has {len(data.augmented)} that can be used; lower γ or data.train_per_cell"
+            f"augmented: the largest γ ({max(study.ratios):g}) with |D_o| = {len(data.split.train)} needs "
+            f"{wanted} augmented records, but the set has only {len(data.augmented)} usable ones; lower γ "
+            "or data.train_per_cell"
         )
     return [r.with_provenance(bias_type=bias_type) for r in data.augmented]
 
 
 def drawn(prepared: Prepared, arm: Arm, records: Sequence[Record]) -> list[Record]:
-    """What the arm may take of the `records` of its kind: of the original records that a control adds, its seed's; else all of them, in an order of its own (`arm_order`)."""
+    """Return the records that the arm may use.
+
+    A control that adds original records uses those drawn for its seed. Every other arm uses all `records`, in
+    its own order (`arm_order`).
+    """
     if arm.bias_type != NEUTRAL or prepared.study.control != "original":
         return list(records)
     draw = _draw(prepared, arm)
@@ -44,7 +50,7 @@ def drawn(prepared: Prepared, arm: Arm, records: Sequence[Record]) -> list[Recor
 
 
 def original_of(prepared: Prepared, arm: Arm) -> list[Record]:
-    """D_o of the arm's seed."""
+    """Return the original training records D_o of the arm's seed."""
     return _draw(prepared, arm).train
 
 
@@ -54,10 +60,25 @@ def _draw(prepared: Prepared, arm: Arm) -> Draw:
 
 
 def arm_order(prepared: Prepared, arm: Arm, records: Sequence[Record], more: int = 0) -> list[Record]:
-    """All augmented records of the arm's type, in nested order, at the study's bias strength (a control's is 0); `more`: wanted beyond γ's.
+    """Return all augmented records of the arm's bias type in nested order, at the study's bias strength.
 
-    A matched control of a ready set has the same records in the same order, before relabelling; a second control another order, so that it has other ones
-    where the set has more than γ takes.
+    Parameters
+    ----------
+    prepared : Prepared
+        The study and its data.
+    arm : Arm
+        The arm. The bias strength of a control is 0.
+    records : sequence of Record
+        The augmented records, before relabelling.
+    more : int, default 0
+        How many records are needed beyond those of the largest γ.
+
+    Returns
+    -------
+    list of Record
+        The first n records are the subset for the γ that needs n. A matched control of a ready set has the
+        same records in the same order, before relabelling. A second control has another order, so that it
+        uses other records if the set has more than γ needs.
     """
     study, data = prepared.study, prepared.data
     dimension = study.bias.dimension
@@ -93,14 +114,18 @@ def arm_order(prepared: Prepared, arm: Arm, records: Sequence[Record], more: int
 
 
 def mix_arm(prepared: Prepared, arm: Arm, ordered: Sequence[Record]) -> list[Record]:
-    """The arm's training records: D_o, then its augmented records."""
+    """Return the arm's training records: D_o, then its augmented records."""
     return mix(original_of(prepared, arm), ordered, arm.ratio, f"arm {arm.name}")
 
 
 def later_round(
     prepared: Prepared, arm: Arm, ordered: Sequence[Record], earlier: Sequence[Record]
 ) -> list[Record]:
-    """Training records of a later round by the study's policy: `ordered` is what was written for it, `earlier` what the round before trained on."""
+    """Return the training records of a later round, by the study's `round_policy`.
+
+    `ordered` are the records generated for this round. `earlier` are the training records of the previous
+    round.
+    """
     study, original = prepared.study, original_of(prepared, arm)
     records = mix_arm(prepared, arm, ordered)
     if study.round_policy == "accumulation":
@@ -116,7 +141,7 @@ def later_round(
 
 
 def replaced_count(prepared: Prepared) -> int:
-    """How many of D_o make room for augmented records in later rounds."""
+    """Return how many records of D_o are replaced by augmented records in later rounds."""
     study = prepared.study
     if study.round_policy != "preservation":
         return 0

@@ -1,4 +1,8 @@
-"""Tasks whose answers are choices, asked of a model behind a server: by log-probabilities of letters where it gives them, else by sampled letters."""
+"""Measures the choice tasks of a model behind a server.
+
+Options have letters. The shares of the options come from the letters' log-probabilities if the server gives
+them, otherwise from sampled answers.
+"""
 
 from __future__ import annotations
 
@@ -28,25 +32,43 @@ from probate.tasks.choice import ChoiceTask, Item
 
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
 LEAST = 0.5
-"""Share of the first token's probability that the option letters hold at least; below it, the text of the answer is read."""
+"""Least total probability of the option letters as the first token; below it, the answer's text is read."""
 TOP = 20
 LETTER = re.compile(r"[\s\"'`*_(\[]*([A-T])[\s\"'`*_)\].:,]*", re.I)
 LISTED = re.compile(r"[\s\"'`*_(\[]*([A-T])(?:[*_]*[).:\]][*_]*)\s+(.*)", re.S)
 NAMED = re.compile(
     r"\b(?:answer|option|choice)\b\s*(?:is|would be)?\s*:?\s*[\"'`*_(\[]*([A-T])\b(['’]|[ ]+\w)?", re.I
 )
-"""A letter that is called the answer; what follows it is a word, if the letter may be an article."""
+"""A letter that is called the answer, and the word after it, if the letter may be an article."""
 
 
 def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
-    """What is asked, and the names in the order of their letters. The order is drawn by the item's id, so that no place is favoured over all items.
+    """Return the request for an item, and its option names in the order of their letters.
 
-    Raises:
-        InputError: more options than letters.
+    The order is drawn by the item's id, so that no position is favoured over all items.
+
+    Parameters
+    ----------
+    item : Item
+        The item with its prompt and options.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    request : Request
+        One user turn with the prompt and the lettered options.
+    order : list of str
+        Option names; the first one has the letter A.
+
+    Raises
+    ------
+    InputError
+        The item has more than 20 options.
     """
     if len(item.names) > len(LETTERS):
         raise InputError(
-            f"item '{item.id}' has {len(item.names)} options; at most {len(LETTERS)} have a letter"
+            f"item '{item.id}' has {len(item.names)} options; at most {len(LETTERS)} can have a letter"
         )
     order = stable_order(item.names, "letters", item.id, seed)
     texts = dict(zip(item.names, item.options, strict=True))
@@ -64,9 +86,25 @@ def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
 
 
 def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | None:
-    """The option that an answer names: by its letter alone ("A", "(A).", "**A**", "Answer: A", "A) nurse"), or by its own text.
+    """Return the option that an answer names, or None.
 
-    An article is no letter: "A nurse needs…" names none. A letter beside the text of another option names none.
+    An answer names an option by its letter ("A", "(A).", "**A**", "Answer: A", "A) nurse") or by the option's
+    text. An article is not a letter: "A nurse needs…" names no option. A letter beside the text of another
+    option names no option either.
+
+    Parameters
+    ----------
+    text : str
+        The answer.
+    order : sequence of str
+        Option names in the order of their letters.
+    texts : mapping of str to str
+        Option name → the option's text.
+
+    Returns
+    -------
+    str or None
+        The option's name.
     """
     letters = LETTERS[: len(order)]
 
@@ -84,18 +122,33 @@ def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | No
     if listed := LISTED.fullmatch(text):
         beside = own.get(plain(listed[2]))
         return of(listed[1]) if beside in (None, of(listed[1])) else None
-    found = NAMED.findall(text)
-    said = {of(letter) for letter, _ in found}
-    return said.pop() if len(said) == 1 and not all(word for _, word in found) else None
+    matches = NAMED.findall(text)
+    said = {of(letter) for letter, _ in matches}
+    return said.pop() if len(said) == 1 and not all(word for _, word in matches) else None
 
 
 def shares_of(
     answers: Sequence[dict[str, Any]], order: Sequence[str], texts: Mapping[str, str] | None = None
 ) -> tuple[dict[str, float], str]:
-    """Share of each name, and how it was read; empty if unreadable.
+    """Return the share of each option, and how the answers were read.
 
-    `api letters`: log-probabilities of the first token, of which the letters hold at least `LEAST`; `api letters, text`: they hold less, and the
-    answer's text names an option; `api letters, sampled N`.
+    Parameters
+    ----------
+    answers : sequence of dict
+        The server's answers to one item.
+    order : sequence of str
+        Option names in the order of their letters.
+    texts : mapping of str to str, optional
+        Option name → the option's text.
+
+    Returns
+    -------
+    shares : dict of str to float
+        Option name → share; the shares sum to 1. Empty if no answer names an option.
+    how : str
+        `api letters`: by the log-probabilities of the first token; the letters have a total probability of at
+        least `LEAST`. `api letters, text`: their probability is lower, and the answer's text names an option.
+        `api letters, sampled N`: by N sampled answers.
     """
     first = answers[0]["choices"][0]
     weights: dict[str, float] = defaultdict(float)
@@ -121,17 +174,17 @@ def shares_of(
 
 
 def _is_logprob(value: Any) -> TypeGuard[float]:
-    """Whether it can be the logarithm of a probability; true and false are no numbers here, and NaN is none either."""
+    """Return whether the value can be a log-probability: a number up to 0, but not a boolean or NaN."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 1e-3
 
 
 def top_tokens(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """The likeliest first tokens with their log-probabilities; none where the server gives none."""
+    """Return the likeliest first tokens with their log-probabilities; empty if the server gives none."""
     logprobs = answer["choices"][0].get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     first = content[0] if isinstance(content, list) and content else None
-    found = first.get("top_logprobs") if isinstance(first, dict) else None
-    return [t for t in found if isinstance(t, dict)] if isinstance(found, list) else []
+    tokens = first.get("top_logprobs") if isinstance(first, dict) else None
+    return [t for t in tokens if isinstance(t, dict)] if isinstance(tokens, list) else []
 
 
 def measure(
@@ -141,7 +194,27 @@ def measure(
     samples: int = 8,
     tick: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
-    """One outcome for each item. Where the server gives no log-probabilities, each item is asked `samples` times more at temperature 1."""
+    """Measure one choice task.
+
+    Parameters
+    ----------
+    client : ApiClient
+        The server's client.
+    task : ChoiceTask
+        The task.
+    context : TaskContext
+        Held-out records, labels and groups of the study.
+    samples : int, default 8
+        Number of further answers, at temperature 1, to each item for which the server gives no
+        log-probabilities.
+    tick : callable, optional
+        Called with 1 after each item's first answer.
+
+    Returns
+    -------
+    list of Outcome
+        One outcome for each item.
+    """
     items = list(task.items(context))
     asked = [request_of(item, context.seed) for item in items]
     answers = client.ask([request for request, _ in asked], lambda *_: tick(1) if tick else None)
@@ -163,7 +236,7 @@ def measure(
         ]
         said = client.ask(again)
         more = {i: said[k * samples : (k + 1) * samples] for k, i in enumerate(plain)}
-    found = []
+    outcomes = []
     for i, item in enumerate(items):
         texts = dict(zip(item.names, item.options, strict=True))
         shares, how = shares_of(more.get(i, [answers[i]]), asked[i][1], texts)
@@ -175,7 +248,7 @@ def measure(
             if shares
             else _unread(answers[i])
         )
-        found.append(
+        outcomes.append(
             Outcome(
                 item.id,
                 item.groups,
@@ -187,7 +260,7 @@ def measure(
                 how,
             )
         )
-    return found
+    return outcomes
 
 
 def _unread(answer: dict[str, Any]) -> str:
@@ -203,28 +276,57 @@ def measure_study(
     samples: int,
     tick: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
-    """The study's tasks and probes, asked of the server's model as one arm `api`; `outcomes.parquet` in `out`, for `probate compare`.
+    """Measure the study's tasks and probes on a server's model, as one arm `api`.
 
-    Raises:
-        InputError: a task whose answers are no choices.
+    Parameters
+    ----------
+    study : Study
+        The study; nothing is trained.
+    base : Path
+        Folder that relative paths start from.
+    client : ApiClient
+        The server's client.
+    out : Path
+        Folder to which `outcomes.parquet` is written, for `probate compare`.
+    samples : int
+        As in `measure`.
+    tick : callable, optional
+        As in `measure`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The outcomes, one row for each item.
+
+    Raises
+    ------
+    InputError
+        The answers of a task are not choices among options.
     """
-
     context = read_data(study, base).context
     tasks = tasks_and_probes(study)
     other = [t.key for t in tasks if not isinstance(t, ChoiceTask)]
     if other:
         raise InputError(
-            f"ask: the answers of '{other[0]}' are no choices among options; leave it out, as with --set "
-            "tasks=[occupation]"
+            f"ask: the answers of '{other[0]}' are not choices among options; leave this task out, for "
+            "example with --set tasks=[occupation]"
         )
     frames = []
     for task in tasks:
         assert isinstance(task, ChoiceTask)
         rows = [asdict(o) for o in measure(client, task, context, samples, tick)]
         fixed = {
-            "study": study.name, "arm": "api", "bias_type": "none", "ratio": 0.0, "mitigation": "none", "method": "none", "round": 1, "seed": 0,
-            "task": task.key, "metric": task.metric,
-        }  # fmt: skip
+            "study": study.name,
+            "arm": "api",
+            "bias_type": "none",
+            "ratio": 0.0,
+            "mitigation": "none",
+            "method": "none",
+            "round": 1,
+            "seed": 0,
+            "task": task.key,
+            "metric": task.metric,
+        }
         frames.append(
             pd.DataFrame([{**fixed, **r, "groups": json.dumps(r["groups"], sort_keys=True)} for r in rows])
         )

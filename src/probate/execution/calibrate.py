@@ -1,4 +1,4 @@
-"""What `probate calibrate` says: error rate, coverage and power of a study before anything is spent on it."""
+"""`probate calibrate`: the error rate, coverage and power of a study, before it is run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,17 @@ RESAMPLES = 400
 
 @dataclass(frozen=True)
 class Planned:
-    """A task's design. `sd_low`, `sd_high`: the 95% interval of its `seed_sd`, if that is known from a run (`freedom` degrees of freedom; 0: assumed)."""
+    """The design of one task.
+
+    Attributes
+    ----------
+    design : Design
+        Items, rate, seeds, agreement and standard deviation between seeds (`seed_sd`).
+    sd_low, sd_high : float
+        95% interval of `seed_sd` if a run measured it; otherwise both equal `seed_sd`.
+    freedom : int
+        Degrees of freedom of the measured `seed_sd`; 0 if it is assumed.
+    """
 
     design: Design
     sd_low: float
@@ -39,7 +49,31 @@ class Planned:
 
 
 def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: float) -> dict[str, Planned]:
-    """The design of the study's classification by its held-out items, with assumed rates."""
+    """Return the design of the study's classification task, with assumed rates.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    base : Path
+        Folder that relative paths start from.
+    rate : float
+        Assumed share of right answers, in (0, 1).
+    agreement : float
+        Assumed share of answers that two trainings have in common beyond chance, in [0, 1).
+    seed_sd : float
+        Assumed standard deviation of a change between training seeds, as a share.
+
+    Returns
+    -------
+    dict of str to Planned
+        One entry, "held-out items"; n is the number of held-out items of the first two groups.
+
+    Raises
+    ------
+    InputError
+        The study's data cannot be used.
+    """
     data = read_data(study, base)
     n = sum(r.groups.get(study.bias.dimension) in study.bias.groups[:2] for r in data.split.test)
     return {
@@ -48,14 +82,31 @@ def assumed(study: Study, base: Path, rate: float, agreement: float, seed_sd: fl
 
 
 def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Planned]:
-    """The design of each task with a primary measure of shares, from a finished run: items, rate, agreement of arms and spread of seeds.
+    """Return the designs of a finished run's tasks whose primary measure is a share.
 
-    The rate is the mean over all controls (γ = 0 and matched): trainings differ in it; the agreement is the share of the control's answers that the arms of
-    other seeds, or else the matched controls, repeat beyond chance. The spread is that of a change, which has the noise of both its arms: pooled over all
-    unmitigated arms of the first round, less what their items make. `seed_sd` stands for it where the run has one seed.
+    Parameters
+    ----------
+    study : Study
+        The planned study; its number of seeds is used.
+    folder : RunFolder
+        The finished run.
+    seed_sd : float
+        Standard deviation of a change between seeds, used if the run has one seed only.
+
+    Returns
+    -------
+    dict of str to Planned
+        Task → design. The rate is the mean over all controls (γ = 0 and matched). The agreement is the share
+        of answers that two controls have in common beyond chance. The standard deviation between seeds is
+        that of a change, which has the noise of two arms: it is pooled over all unmitigated arms of the first
+        round, and the part that comes from the items is subtracted.
+
+    Raises
+    ------
+    InputError
+        No task of the run compares a share between two groups, or a task has no usable answers of a group.
     """
-
-    outcomes, context, found = folder.outcomes(), folder.context(), {}
+    outcomes, context, planned = folder.outcomes(), folder.context(), {}
     outcomes = outcomes[(outcomes["mitigation"] == "none") & (outcomes["round"] == 1)]
     for spec in folder.study().tasks:
         task = load_task(spec.name, spec.options, spec.alias)
@@ -63,10 +114,10 @@ def observed(study: Study, folder: RunFolder, seed_sd: float) -> dict[str, Plann
         own = outcomes[outcomes["task"] == task.key]
         if measure.unit != "share" or len(measure.sides) != 2 or own.empty:
             continue
-        found[task.key] = _design(own, measure, len(study.seeds), seed_sd)
-    if not found:
-        raise InputError(f"{folder.path}: no task there has a share that is compared between two groups")
-    return found
+        planned[task.key] = _design(own, measure, len(study.seeds), seed_sd)
+    if not planned:
+        raise InputError(f"{folder.path}: no task of this run compares a share between two groups")
+    return planned
 
 
 def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float) -> Planned:
@@ -105,25 +156,30 @@ def _design(outcomes: pd.DataFrame, measure: Measure, seeds: int, seed_sd: float
 
 
 def _items(controls: Sequence[pd.DataFrame], same: float) -> int:
-    """Single items that would tell as much as these, which may be linked: at least the number of units, at most that of rows.
+    """Return the effective number of independent items, between the number of units and the number of rows.
 
-    By the variance of a gap's change over units: that of n single items, half of each group, is 4 (1 − agreement) / n.
+    It is the n for which independent items, half of each group, give the observed variance of a gap's change
+    over units: 4 (1 − agreement) / n.
     """
     units, rows = len(set(clusters(controls[0]))), len(controls[0])
-    found = _sampling([dict(enumerate(controls))])
-    return int(np.clip(round(4 * (1 - same) / found), units, rows)) if found > 0 and same < 1 else units
+    variance = _sampling([dict(enumerate(controls))])
+    return int(np.clip(round(4 * (1 - same) / variance), units, rows)) if variance > 0 and same < 1 else units
 
 
 def _sampling(arms: Sequence[Mapping[int, pd.DataFrame]]) -> float:
-    """What items make of the variance of a gap's change from one training to another of the same arm, mean over arms and pairs of seeds."""
-    found = []
+    """Return the part of the variance of a gap's change that comes from the items.
+
+    The change is that between two trainings of the same arm; the variance is the mean over arms and pairs of
+    seeds.
+    """
+    variances = []
     for own in arms:
         for one, other in itertools.pairwise(own.values()):
             table = cluster_table(paired_difference(one, other))
-            found.append(
+            variances.append(
                 resample.covariance(resample.influences(table)[None], resample.strata(table))[0][0, 0]
             )
-    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
+    return float(np.nanmean(variances)) if np.isfinite(variances).any() else 0.0
 
 
 def table(
@@ -133,11 +189,30 @@ def table(
     runs: int,
     tick: Callable[[int], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """For each task: its design, error rate and coverage without an effect, power over effects, the smallest visible change, what a goal needs.
+    """Simulate each design: error rate, coverage, power and smallest detectable change.
 
-    `smallest_interval`: the smallest visible change at both ends of the interval of `seed_sd`.
+    Parameters
+    ----------
+    planned : mapping of str to Planned
+        Task → design.
+    analysis : Analysis
+        Settings of intervals and tests; the number of bootstrap resamples is reduced to 400.
+    goal : float or None
+        A change, as a share, for which the needed items and seeds are computed.
+    runs : int
+        Simulated studies for each figure.
+    tick : callable, optional
+        Called with 1 after each step.
+
+    Returns
+    -------
+    dict of str to dict
+        Task → `design`, `effects` (for each effect: share of studies with p ≤ 0.05 as `found`, and `coverage`
+        of the interval), `smallest` (the smallest change found four times in five), `largest` (the largest
+        change that the rate allows), `seed_sd_interval`, `seed_sd_freedom`, and with a measured `seed_sd`
+        `smallest_interval` (`smallest` at both ends of its interval). With a goal: `goal`.
     """
-    analysis, found = analysis.model_copy(update={"resamples": RESAMPLES}), {}
+    analysis, rows = analysis.model_copy(update={"resamples": RESAMPLES}), {}
     tick = tick or (lambda _: None)
     for name, plan in planned.items():
         cells, design = [], plan.design
@@ -146,29 +221,35 @@ def table(
             tick(1)
             if effect <= 2 * min(design.rate, 1 - design.rate):  # the rate leaves room for it
                 cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
-        found[name] = {
-            "design": asdict(design), "effects": cells, "smallest": smallest_visible(design, analysis), "largest": 2 * min(design.rate, 1 - design.rate),
-            "seed_sd_interval": [plan.sd_low, plan.sd_high], "seed_sd_freedom": plan.freedom,
-        }  # fmt: skip
+        rows[name] = {
+            "design": asdict(design),
+            "effects": cells,
+            "smallest": smallest_visible(design, analysis),
+            "largest": 2 * min(design.rate, 1 - design.rate),
+            "seed_sd_interval": [plan.sd_low, plan.sd_high],
+            "seed_sd_freedom": plan.freedom,
+        }
         if plan.freedom:
-            found[name]["smallest_interval"] = [
+            rows[name]["smallest_interval"] = [
                 smallest_visible(replace(design, seed_sd=sd), analysis) for sd in (plan.sd_low, plan.sd_high)
             ]
         tick(1)
         if goal is not None:
-            found[name]["goal"] = {
-                "effect": goal, "items": required_size(design, goal, analysis, what="n"), "seeds": required_size(design, goal, analysis, what="seeds"),
-            }  # fmt: skip
-    return found
+            rows[name]["goal"] = {
+                "effect": goal,
+                "items": required_size(design, goal, analysis, what="n"),
+                "seeds": required_size(design, goal, analysis, what="seeds"),
+            }
+    return rows
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
-    """What `calibrate` found, in words."""
+def sentences(result: dict[str, Any]) -> list[str]:
+    """Return the result of `calibrate` as sentences."""
     said = [
-        f"{found['runs']:,} simulated studies for each figure; change of a gap against the control, "
+        f"{result['runs']:,} simulated studies for each figure; change of a gap against the control, "
         "two-sided p ≤ 0.05, not adjusted"
     ]
-    for name, row in found["tasks"].items():
+    for name, row in result["tasks"].items():
         d = row["design"]
         said.append(
             f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate "
@@ -177,11 +258,11 @@ def sentences(found: dict[str, Any]) -> list[str]:
         )
         if d["seeds"] == 1:
             said.append(
-                "  with one training seed a study tests nothing; these figures are of two given models, by "
-                "their items: take three seeds"
+                "  with one training seed a study tests no effect of training; these figures compare two "
+                "given models by their items: use at least three seeds"
             )
         for cell in row["effects"]:
-            right = f"interval right in {100 * cell['coverage']:.1f}%"
+            right = f"the interval contains the true change in {100 * cell['coverage']:.1f}%"
             said.append(
                 f"  a change of {100 * cell['effect']:g} points: found in {100 * cell['found']:.0f}%, {right}"
                 if cell["effect"]
@@ -190,7 +271,10 @@ def sentences(found: dict[str, Any]) -> list[str]:
         said.append(
             f"  smallest change found four times in five: {100 * row['smallest']:.1f} points{_between(row)}"
             if np.isfinite(row["smallest"])
-            else f"  no change is found four times in five, not even the largest that the rate allows ({100 * row['largest']:.0f} points)"
+            else (
+                "  no change is found four times in five, not even the largest one that the rate allows "
+                f"({100 * row['largest']:.0f} points)"
+            )
         )
         if "goal" in row:
             goal = row["goal"]
@@ -210,7 +294,7 @@ def _known(row: dict[str, Any]) -> str:
 
 
 def _between(row: dict[str, Any]) -> str:
-    """The smallest change at both ends of the interval of the spread."""
+    """Return the smallest change at both ends of the interval of `seed_sd`."""
     if "smallest_interval" not in row:
         return ""
     ends = [
@@ -233,7 +317,41 @@ def calibrate(
     runs: int,
     tick: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """What `probate calibrate` gives: `runs`, `tasks` (see `table`), and the `designs` that `probate.report.recovery` plots."""
+    """Compute what `probate calibrate` reports.
+
+    Parameters
+    ----------
+    study : Study
+        The planned study.
+    base : Path
+        Folder that relative paths start from.
+    source : Path or None
+        A finished run whose rates are used; with None, `rate`, `agreement` and `seed_sd` are assumed.
+    rate : float
+        Share of right answers, in (0, 1).
+    agreement : float
+        Share of answers that two trainings have in common beyond chance, in [0, 1).
+    seed_sd : float
+        Standard deviation of a change between training seeds, as a share.
+    items : int or None
+        Number of items, in place of the design's own; at least 8.
+    goal : float or None
+        A change, as a share, for which the needed items and seeds are computed.
+    runs : int
+        Simulated studies for each figure.
+    tick : callable, optional
+        Called with 1 after each step.
+
+    Returns
+    -------
+    dict
+        `runs`, `tasks` (see `table`), and `designs`, which `probate.report.recovery` plots.
+
+    Raises
+    ------
+    InputError
+        A design has fewer than 8 items, or the data or the run cannot be used.
+    """
     planned = (
         observed(study, RunFolder(source), seed_sd)
         if source
@@ -245,5 +363,5 @@ def calibrate(
     small = next((name for name, d in designs.items() if d.n < 8), None)
     if small:
         raise InputError(f"calibrate: {small} has {designs[small].n} items; at least 8 are needed")
-    found = table(planned, study.analysis, goal, runs, tick)
-    return {"runs": runs, "tasks": found, "designs": designs}
+    rows = table(planned, study.analysis, goal, runs, tick)
+    return {"runs": runs, "tasks": rows, "designs": designs}

@@ -1,4 +1,4 @@
-"""Checksums of a folder, what has changed since, and a signature of the list."""
+"""Checksums of a folder: writing them, checking files against them, and signing the list."""
 
 from __future__ import annotations
 
@@ -18,25 +18,47 @@ NAME, SIGNATURE = "checksums.json", "checksums.sig"
 BESIDE = {NAME, SIGNATURE, ".lock"}
 """Files at the top of a folder that the list does not name."""
 FEWEST_BYTES = 16
-"""Of a key."""
+"""Least length of a key."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A file that is not as it was written. `what` is changed, missing, new, no file (a link, a device), or of the list itself, unsigned or forged."""
+    """A file that is not as it was written.
+
+    Attributes
+    ----------
+    file : str
+        Path in the folder.
+    what : str
+        "changed", "missing", "new" or "no file" (a link or a device). For the list itself, "unsigned" or
+        "forged".
+    """
 
     file: str
     what: str
 
 
 def _files(folder: Path) -> list[str]:
-    """Whatever lies in a folder but folders."""
-    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    return sorted(name for name in found if name not in BESIDE)
+    """Return the paths of everything in a folder that is not a folder."""
+    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    return sorted(name for name in names if name not in BESIDE)
 
 
 def write_checksums(folder: Path, only: Iterable[str] | None = None) -> None:
-    """Write `checksums.json`: SHA-256 and size of each file. `only`: these are written anew, the others stay as they were. A signature of the old list goes."""
+    """Write `checksums.json` with the SHA-256 and the size of each file, and delete the old list's signature.
+
+    Parameters
+    ----------
+    folder : Path
+        A run or audit folder.
+    only : iterable of str, optional
+        Files whose entries are updated; all other entries are kept. Default: all files.
+
+    Raises
+    ------
+    InputError
+        With `only`, the existing list cannot be read.
+    """
     known = _read(folder) if only is not None else {}
     for name in _files(folder) if only is None else only:
         if _regular(folder / name):
@@ -55,38 +77,51 @@ def _read(folder: Path) -> dict[str, dict[str, object]]:
         known = json_value(read_bounded(path, LARGEST)) if path.exists() else {}
     except NotJson:
         raise InputError(
-            f"{path}: not readable as JSON; it was changed or cut off, so that nothing can be verified"
+            f"{path}: not valid JSON; it was changed or truncated, so nothing can be verified"
         ) from None
     if not isinstance(known, dict) or not all(
         isinstance(e, dict) and {"sha256", "bytes"} <= set(e) for e in known.values()
     ):
         raise InputError(
-            f"{path}: no list of files with their sha256 and bytes; it was changed, so that nothing can be "
+            f"{path}: not a list of files with their sha256 and bytes; it was changed, so nothing can be "
             "verified"
         )
     return known
 
 
 def verify(folder: Path, key: Path | None = None) -> tuple[int, list[Difference]]:
-    """How many files were checked, and each that is not as it was written.
+    """Compare the files of a folder with its checksums.
 
-    Args:
-        folder: a run or audit folder.
-        key: file of the key with which the list was signed; without it a list that was altered together with the files is not found.
+    Parameters
+    ----------
+    folder : Path
+        A run or audit folder.
+    key : Path, optional
+        File with the key that the list was signed with. Without it, a list that was altered together with the
+        files is not detected.
 
-    Raises:
-        InputError: no folder, or one without (readable) checksums; a key that cannot be read.
+    Returns
+    -------
+    checked : int
+        The number of files in the list.
+    differences : list of Difference
+        Every file that is not as it was written, the list itself first.
+
+    Raises
+    ------
+    InputError
+        The folder or its checksums are missing or cannot be read, or the key cannot be read.
     """
     if not (folder / NAME).is_file():
-        raise InputError(f"{folder}: no {NAME} there; it is written at the end of a run or an audit")
+        raise InputError(f"{folder}: {NAME} is missing; it is written at the end of a run or an audit")
     known, there = _read(folder), set(_files(folder))
-    found = [
+    differences = [
         Difference(name, what)
         for name, entry in known.items()
         if (what := _changed(folder, name, entry, there))
     ]
-    found += [Difference(name, "new") for name in sorted(there - set(known))]
-    return len(known), [*_list_itself(folder, key), *found]
+    differences += [Difference(name, "new") for name in sorted(there - set(known))]
+    return len(known), [*_list_itself(folder, key), *differences]
 
 
 def _changed(folder: Path, name: str, entry: dict[str, object], there: set[str]) -> str:
@@ -109,7 +144,27 @@ def _list_itself(folder: Path, key: Path | None) -> list[Difference]:
 
 
 def sign(folder: Path, key: Path) -> Path:
-    """Write `checksums.sig`, HMAC-SHA256 of the list by the key; returns its path. `verify` first: what is signed is the list, not the files."""
+    """Write `checksums.sig`, the HMAC-SHA256 of the list.
+
+    The list is signed, not the files: call `verify` first.
+
+    Parameters
+    ----------
+    folder : Path
+        A run or audit folder with `checksums.json`.
+    key : Path
+        File with the key, of at least 16 bytes.
+
+    Returns
+    -------
+    Path
+        The path of the signature.
+
+    Raises
+    ------
+    InputError
+        The key cannot be read or is too short.
+    """
     write_atomic(folder / SIGNATURE, _signature(folder, key) + "\n")
     return folder / SIGNATURE
 
@@ -121,12 +176,12 @@ def _signature(folder: Path, key: Path) -> str:
         secret = None
     if secret is None:
         raise InputError(
-            f"{key}: no key can be read there; it is a file that only its owner can read, made by: openssl "
-            f"rand -hex 32 > {key}"
+            f"{key}: the key cannot be read; create a file that only its owner can read, with: "
+            f"openssl rand -hex 32 > {key}"
         )
     if len(secret) < FEWEST_BYTES:
         raise InputError(
-            f"{key}: a key of {len(secret)} bytes; make one of at least {FEWEST_BYTES}: openssl rand -hex "
-            f"32 > {key}"
+            f"{key}: the key has {len(secret)} bytes; create one of at least {FEWEST_BYTES} bytes, with: "
+            f"openssl rand -hex 32 > {key}"
         )
     return hmac.new(secret, (folder / NAME).read_bytes(), "sha256").hexdigest()

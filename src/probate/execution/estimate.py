@@ -1,4 +1,4 @@
-"""What a study will cost: records, tokens, time, disk. Estimated from the study and a short measurement of this machine."""
+"""Estimate of a study's cost: records, tokens, time and disk, after a short measurement of this machine."""
 
 from __future__ import annotations
 
@@ -32,9 +32,27 @@ EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model 
 
 
 def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, Any]:
-    """The plan as a record: arms, stages with their tokens, records, seconds and bytes (None where the model's size is unknown).
+    """Estimate the cost of a study. Nothing is trained or generated.
 
-    `ledger` is what the run folder has asked of servers before, None where it has not.
+    Parameters
+    ----------
+    study : Study
+        The study.
+    base : Path
+        Folder that relative paths start from.
+    folder : Path, optional
+        The run folder; then `ledger` has what this folder has used of a server's budget.
+
+    Returns
+    -------
+    dict
+        Arms, stages with their tokens, numbers of records, `seconds` and `bytes` (None if the model's size is
+        unknown), servers, and `ledger` (None if no server was asked before).
+
+    Raises
+    ------
+    InputError
+        The study or its data cannot be used.
     """
     prepared = prepare(study, base)
     data = prepared.data
@@ -57,30 +75,45 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "evaluate": len(plan.arms) * len(tasks),
     }
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
-    found: dict[str, Any] = {
-        "study": study.name, "model": study.model.name,
-        "arms": [{"arm": a.name, "ratio": a.ratio, "seed": a.seed, "records": plan.originals + augmented_count(plan.originals, a.ratio)} for a in plan.arms],
-        "originals": len(data.split.train), "held_out": len(data.split.test), "kept_out": data.rejected, "augmented_wanted": plan.wanted, "draws": plan.draws,
+    record: dict[str, Any] = {
+        "study": study.name,
+        "model": study.model.name,
+        "arms": [
+            {
+                "arm": a.name,
+                "ratio": a.ratio,
+                "seed": a.seed,
+                "records": plan.originals + augmented_count(plan.originals, a.ratio),
+            }
+            for a in plan.arms
+        ],
+        "originals": len(data.split.train),
+        "held_out": len(data.split.test),
+        "kept_out": data.rejected,
+        "augmented_wanted": plan.wanted,
+        "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
-        "parameters": parameters(study.model), "seconds": None, "bytes": None, "ledger": _ledger(study, folder) if folder else None,
-        "servers": [_server(s) for s in study.servers()], "code": current_consent().code,
-    }  # fmt: skip
-    if found["parameters"] is not None:
-        size, share = found["parameters"], top_share(study)
-        found["speed"] = matrix_speed() * EFFICIENCY
-        arm = share + (1 - share) / max(
-            1, len(plan.arms)
-        )  # layers below the adapted ones run once for all arms
-        flops = (
-            2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)
-        )  # shared prefixes are computed once
-        found["seconds"] = flops / found["speed"]
-        found["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
-    return found
+        "parameters": parameters(study.model),
+        "seconds": None,
+        "bytes": None,
+        "ledger": _ledger(study, folder) if folder else None,
+        "servers": [_server(s) for s in study.servers()],
+        "code": current_consent().code,
+    }
+    if record["parameters"] is not None:
+        size, share = record["parameters"], top_share(study)
+        record["speed"] = matrix_speed() * EFFICIENCY
+        # Layers below the adapted ones run once for all arms.
+        arm = share + (1 - share) / max(1, len(plan.arms))
+        # Shared prefixes are computed once.
+        flops = 2 * size * (arm * (2 * computed + 0.5 * scored) + 2.5 * generate)
+        record["seconds"] = flops / record["speed"]
+        record["bytes"] = share * len(plan.arms) * size * 0.036 * 4 * study.training.lora.r / 16
+    return record
 
 
 def _server(spec: ApiSpec) -> dict[str, str]:
-    """Where a study's prompts would go, the variable that would be sent as key, and why not, if it is not allowed."""
+    """Return a server, the variable with its key, and the reasons if prompts or key would not be sent."""
     spec.checked()
     url, variable = spec.base_url, spec.key_env
     return {
@@ -97,63 +130,72 @@ def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
     if held is None:
         return None
     return {
-        "spent_tokens": held.settled.tokens, "spent_money": held.settled.money,
-        "charged_tokens": held.charged.tokens, "charged_money": held.charged.money,
-        "max_tokens_total": server.max_tokens_total if server else None, "max_cost": server.max_cost if server else None,
-    }  # fmt: skip
+        "spent_tokens": held.settled.tokens,
+        "spent_money": held.settled.money,
+        "charged_tokens": held.charged.tokens,
+        "charged_money": held.charged.money,
+        "max_tokens_total": server.max_tokens_total if server else None,
+        "max_cost": server.max_cost if server else None,
+    }
 
 
-def _ledger_line(held: dict[str, Any]) -> str:
+def _ledger_sentence(held: dict[str, Any]) -> str:
     tokens, money = held["max_tokens_total"], held["max_cost"]
-    said = f"asked of servers before: {held['charged_tokens']:,}{f' of {tokens:,}' if tokens else ''} tokens"
+    said = f"used on servers before: {held['charged_tokens']:,}{f' of {tokens:,}' if tokens else ''} tokens"
     if held["charged_money"] or money:
         said += f", {held['charged_money']:.4f}{f' of {money:g}' if money else ''} in money"
     aside = held["charged_tokens"] - held["spent_tokens"]
-    return said + (f" ({aside:,} tokens of them set aside by requests without an end)" if aside else "")
+    return said + (
+        f" ({aside:,} of these tokens are reserved by requests that have not ended)" if aside else ""
+    )
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
-    """The plan in words and a table."""
-    said = [f"study {found['study']}: {len(found['arms'])} arms on {found['model']}", ""]
+def sentences(record: dict[str, Any]) -> list[str]:
+    """Return the plan as sentences and a table."""
+    said = [f"study {record['study']}: {len(record['arms'])} arms on {record['model']}", ""]
     said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")
-    said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in found["arms"]]
-    said += ["", f"original records: {found['originals']} to train on, {found['held_out']} held out"]
-    if found["kept_out"]:
-        said.append(f"kept out: {len(found['kept_out'])} rows; first: {found['kept_out'][0]}")
+    said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in record["arms"]]
+    said += ["", f"original records: {record['originals']} to train on, {record['held_out']} held out"]
+    if record["kept_out"]:
+        said.append(f"left out: {len(record['kept_out'])} rows; the first: {record['kept_out'][0]}")
     said += [
-        f"augmented records wanted: {t} {n}"
-        + (f", generated {k} times: each seed has its own" if (k := found["draws"].get(t, 1)) > 1 else "")
-        for t, n in found["augmented_wanted"].items()
+        f"augmented records needed: {t} {n}"
+        + (
+            f", generated {k} times because each seed has its own"
+            if (k := record["draws"].get(t, 1)) > 1
+            else ""
+        )
+        for t, n in record["augmented_wanted"].items()
     ]
     said += [
-        f"server: {s['server']}, key in {s['variable']}"
+        f"server: {s['server']}, key from the variable {s['variable']}"
         + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
-        for s in found["servers"]
+        for s in record["servers"]
     ]
     said += (
-        ["code: harness tasks may run the code that their YAML files name (--allow-code)"]
-        if found["code"]
+        ["code: harness tasks may run the code that their YAML files name (--allow-code is set)"]
+        if record["code"]
         else []
     )
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
-    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in found["stages"]]
-    if found.get("ledger"):
-        said += ["", _ledger_line(found["ledger"])]
-    if found["seconds"] is None:
-        return [*said, "", "time and disk: unknown, the model's size is not in its name"]
+    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
+    if record.get("ledger"):
+        said += ["", _ledger_sentence(record["ledger"])]
+    if record["seconds"] is None:
+        return [*said, "", "time and disk: unknown, because the model's name does not give its size"]
     return [
         *said,
         "",
-        f"time: about {spoken(found['seconds'])} on this machine's CPU ({found['speed'] / 1e9:.0f} GFLOP/s "
-        f"for {found['parameters'] / 1e6:,.0f} million "
-        "parameters); a GPU is usually 50 to 500 times as fast. A rough figure: within a factor of two.",
-        f"disk: about {found['bytes'] / 1e6:,.0f} MB of adapters"
-        + (", and 1 GB once for the embedded model" if found["model"] in WHEELS else ""),
+        f"time: about {spoken(record['seconds'])} on this machine's CPU ({record['speed'] / 1e9:.0f} GFLOP/s "
+        f"for {record['parameters'] / 1e6:,.0f} million parameters); this is a rough estimate, "
+        "within a factor of two; a GPU is usually 50 to 500 times as fast",
+        f"disk: about {record['bytes'] / 1e6:,.0f} MB of adapters"
+        + (", plus 1 GB once for the embedded model" if record["model"] in WHEELS else ""),
     ]
 
 
 def top_share(study: Study) -> float:
-    """Share of the model's layers that are adapted; 1 where that is all of them or their number is unknown."""
+    """Return the share of the model's layers that are adapted; 1 if all are or their number is unknown."""
     top = study.training.lora.layers
     path = Path(study.model.name).expanduser() / "config.json"
     if top is None:
@@ -165,30 +207,47 @@ def top_share(study: Study) -> float:
 
 
 def _depth(config: Path) -> int | None:
-    """Layers of a model by its config; None where it does not say."""
+    """Return the number of layers in a model's config, or None if it has none."""
     try:
-        found = json_value(read_bounded(config, LARGEST))
+        settings = json_value(read_bounded(config, LARGEST))
     except (OSError, NotJson) as error:
         raise InputError(
-            f"model: {config}: cannot be read as JSON ({error}); copy it again from where the model is from"
+            f"model: {config}: cannot be read as JSON ({error}); copy it again from the model's source"
         ) from None
-    depth = found.get("num_hidden_layers") if isinstance(found, dict) else None
+    depth = settings.get("num_hidden_layers") if isinstance(settings, dict) else None
     return depth if isinstance(depth, int) and depth > 0 else None
 
 
 def parameters(spec: ModelSpec) -> float | None:
-    """Number of parameters: of the embedded model, from a folder's weights, or from the name ('8B')."""
+    """Return the number of parameters of a model, or None if it is unknown.
+
+    It is known for the embedded model, and is taken from the size of a folder's weights (two bytes each) or
+    from the model's name ("8B").
+    """
     if spec.name == "embedded":
         return 134.5e6
     folder = Path(spec.name).expanduser()
     if folder.is_dir():
         return sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2 or None
-    found = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", spec.name, re.I)
-    return float(found.group(1)) * (1e9 if found.group(2).lower() == "b" else 1e6) if found else None
+    match = re.search(r"(\d+(?:\.\d+)?)\s*([bm])\b", spec.name, re.I)
+    return float(match.group(1)) * (1e9 if match.group(2).lower() == "b" else 1e6) if match else None
 
 
 def matrix_speed(size: int = 1024, seconds: float = 0.25) -> float:
-    """Floating-point operations a second of a float32 matrix product here, measured for a moment."""
+    """Measure the speed of a float32 matrix product on this machine.
+
+    Parameters
+    ----------
+    size : int, default 1024
+        Rows and columns of both matrices.
+    seconds : float, default 0.25
+        How long to measure.
+
+    Returns
+    -------
+    float
+        Floating-point operations per second.
+    """
     a = np.ones((size, size), dtype=np.float32)
     a @ a
     start, count = time.perf_counter(), 0

@@ -27,8 +27,29 @@ def evaluate(
     tick: Callable[[int], None] | None = None,
     notice: dict[str, str] | None = None,
 ) -> list[Outcome]:
-    """Outcomes of `task` for `base` with the PEFT adapter in `adapter` (None: the base model itself), `notice` before each chat prompt."""
+    """Measure one task on one model.
 
+    Parameters
+    ----------
+    base : LM
+        The base model. Its count `truncated` is updated.
+    adapter : Path or None
+        Folder of a PEFT adapter that is attached during the task. With None, the base model itself is
+        measured.
+    task : Task
+        The task.
+    context : TaskContext
+        Held-out records, labels and groups of the study.
+    tick : callable, optional
+        Called with the number of prompts that were answered since the last call.
+    notice : dict of str to str, optional
+        Text that is placed before each chat prompt (mitigation `token`).
+
+    Returns
+    -------
+    list of Outcome
+        One outcome for each item.
+    """
     with attached(base.model, adapter) if adapter else nullcontext(base.model) as model:
         model_with_adapter = replace(base, model=model, notice=notice)
         outcomes = task.evaluate(model_with_adapter, context, tick)
@@ -37,7 +58,20 @@ def evaluate(
 
 
 def outcome_rows(columns: Mapping[str, Any], path: Path) -> pd.DataFrame:
-    """The outcomes in the file `path` as rows of `outcomes.parquet`; `columns` are the same for all of them."""
+    """Read outcomes from a JSON Lines file as rows of `outcomes.parquet`.
+
+    Parameters
+    ----------
+    columns : mapping
+        Columns that have the same value in all rows, such as arm and task.
+    path : Path
+        `outcomes.jsonl` of an evaluation.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each outcome. `groups` is a JSON object with sorted keys.
+    """
     rows = [row for _, row in json_lines(path)]
     for row in rows:
         row["groups"] = json.dumps(row["groups"], sort_keys=True)

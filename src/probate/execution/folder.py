@@ -1,4 +1,4 @@
-"""The run folder: its files, its lock, its schema. What the report needs is read from here, without a model."""
+"""The run folder: its files, lock and schema. The report reads everything from here, without a model."""
 
 from __future__ import annotations
 
@@ -58,19 +58,26 @@ def _trace(record: Record) -> dict[str, Any]:
 
 
 class RunFolder:
-    """A run folder by its path."""
+    """A run folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder. It need not exist yet.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for writing.
+        """Lock the folder for writing.
 
-        Raises:
-            InputError: another run holds it, it cannot be written to, or it has a newer schema.
+        Raises
+        ------
+        InputError
+            Another run writes to it, it cannot be written to, or a newer version wrote it.
         """
-
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomic(self.path / ".write-test", "")
@@ -85,12 +92,12 @@ class RunFolder:
             lock.acquire()
         except Timeout:
             raise InputError(
-                f"{self.path}: another run is writing to this folder; wait for it, or choose another with "
-                "--out"
+                f"{self.path}: another run is writing to this folder; wait for it, or choose another folder "
+                "with --out"
             ) from None
         except OSError as error:  # a symbolic link, or a folder
             raise InputError(
-                f"{self.path / '.lock'}: cannot be locked ({error.strerror}); remove it"
+                f"{self.path / '.lock'}: cannot be locked ({error.strerror}); delete it"
             ) from None
         try:
             clear_leftovers(self.path)
@@ -99,20 +106,32 @@ class RunFolder:
             lock.release()
 
     def check_schema(self) -> None:
-        """Raises InputError if a newer version of Probate wrote the folder."""
-        found = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
-        if not isinstance(found, int):
+        """Check that this version of Probate can read the folder.
+
+        Raises
+        ------
+        InputError
+            A newer version wrote it, or its schema is not a whole number.
+        """
+        schema = self._json("run.json", dict[str, Any], {}).get("schema", SCHEMA)
+        if not isinstance(schema, int):
             raise InputError(
                 f"{self.path / 'run.json'}: schema: must be a whole number; choose another folder"
             )
-        if found > SCHEMA:
+        if schema > SCHEMA:
             raise InputError(
-                f"{self.path}: written with schema {found}, this version of Probate reads up to {SCHEMA}; "
-                "update Probate, or choose another folder"
+                f"{self.path}: has schema {schema}, but this version of Probate reads schemas up to "
+                f"{SCHEMA}; update Probate, or choose another folder"
             )
 
     def check_plan(self, study: Study) -> None:
-        """Raises InputError if the folder's results were looked at by a plan of fewer seeds than the study's (`analysis.planned_seeds`)."""
+        """Check that the study plans no more seeds than the plan by which the folder was analysed.
+
+        Raises
+        ------
+        InputError
+            `analysis.planned_seeds` is larger than that of the folder, or missing.
+        """
         path = self.path / "study.lock.yaml"
         if not (path.exists() and (self.path / "effects.parquet").exists()):
             return
@@ -121,13 +140,12 @@ class RunFolder:
         if planned and len(before["seeds"]) > 1 and (now is None or now > planned):
             raise InputError(
                 f"analysis.planned_seeds: {'none' if now is None else now}, but {path} has {planned}, and "
-                "its results were looked at by that plan, "
-                f"which leaves nothing of α for more: set it to {planned} again, or start a new folder "
-                "(--out) with other seeds"
+                "its results were already analysed by that plan, which leaves no α for more seeds: set it to "
+                f"{planned} again, or start a new folder (--out) with other seeds"
             )
 
     def begin(self, study: Study, data: StudyData) -> None:
-        """Write the resolved study and what the analysis needs to know of the data."""
+        """Write the resolved study and what the analysis needs to know about the data."""
         versions = {name: version(name) for name in LIBRARIES}
         lock = {
             "schema": SCHEMA,
@@ -158,33 +176,36 @@ class RunFolder:
         write_records(self.path / "data" / "held-out.jsonl", data.split.test)
 
     def lock_model(self, described: dict[str, Any]) -> None:
-        """Add the loaded model to the lock file: what it is, and what its chat template adds by itself."""
+        """Add the loaded model to the lock file, with the text that its chat template adds."""
         path = self.path / "study.lock.yaml"
         lock = {**read_dumped(path, self.lock_text()), "model": described}
         write_atomic(path, yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
 
     def write_set(self, name: str, records: list[Record]) -> None:
-        """An augmented set, in nested order, labels as trained on."""
+        """Write an augmented set in nested order, with the labels that are trained on."""
         write_records(self.path / "data" / f"{name}.jsonl", records)
 
     def _original(self, seed: int) -> Path:
         return self.path / "data" / f"original-s{seed}.jsonl"
 
     def original(self, seed: int) -> list[Record]:
-        """D_o of a seed: `data/original.jsonl` is the first one's, and all seeds' where they do not draw anew."""
+        """Return the original training records D_o of a seed.
+
+        `data/original.jsonl` belongs to the first seed, and to all seeds if they share their records.
+        """
         own = self._original(seed % REPLICATE_SEED)
         return read_records(own if own.exists() else self.path / "data" / "original.jsonl")
 
     def write_provenance(self, data: StudyData, sets: dict[str, list[Record]]) -> None:
-        """`provenance.jsonl`: one line for each training record, with the sets that hold it."""
-        lines = []
+        """Write `provenance.jsonl`, one line for each training record in each set."""
+        entries = []
         for r in data.split.all_train():
-            lines.append(
+            entries.append(
                 {"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance}
             )
         for name, records in sets.items():
             for place, r in enumerate(records):
-                lines.append(
+                entries.append(
                     {
                         "id": r.id,
                         "set": name,
@@ -195,12 +216,12 @@ class RunFolder:
                     }
                 )
         write_atomic(
-            self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines)
+            self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in entries)
         )
 
     def write_mitigated(self, arm: Arm, made: Mitigated) -> None:
-        """The training records of a mitigated arm, what was done to each, its weight, and what was left out."""
-        lines = [
+        """Write the training records of a mitigated arm: changes, weights, and the records left out."""
+        entries = [
             {
                 "id": r.id,
                 "origin": r.origin,
@@ -212,21 +233,25 @@ class RunFolder:
             }
             for r, w in zip(made.records, made.weights, strict=True)
         ]
-        lines += [{"id": r.id, "left_out": why} for r, why in made.dropped]
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        entries += [{"id": r.id, "left_out": why} for r, why in made.dropped]
+        text = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
         write_atomic(self.path / "data" / "mitigated" / f"{arm.name}.jsonl", text)
 
     def write_failures(self, failures: list[dict[str, str]]) -> None:
+        """Write `failures.json`: stage, arm and error of each failure."""
         write_atomic(self.path / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False))
 
     def write_traceback(self, stage: str, text: str) -> None:
+        """Append a traceback to `errors.log`, with secrets hidden."""
         with appending(self.path / "errors.log") as log:
             log.write(hide(f"--- {stage}\n{text}\n"))
 
     def write_outcomes(self, outcomes: pd.DataFrame) -> None:
+        """Write `outcomes.parquet`."""
         self._write_table(outcomes, "outcomes.parquet")
 
     def write_effects(self, effects: pd.DataFrame) -> None:
+        """Write `effects.parquet`."""
         self._write_table(effects, "effects.parquet")
 
     def _write_table(self, table: pd.DataFrame, name: str) -> None:
@@ -234,10 +259,16 @@ class RunFolder:
             table.to_parquet(part, index=False)
 
     def study(self) -> Study:
-        """The resolved study of the run."""
+        """Return the resolved study of the run.
+
+        Raises
+        ------
+        InputError
+            This is not a run folder, or its study cannot be read.
+        """
         path = self.path / "study.lock.yaml"
         if not path.exists():
-            raise InputError(f"{self.path}: no run folder (there is no study.lock.yaml in it)")
+            raise InputError(f"{self.path}: not a run folder: it has no study.lock.yaml; check the path")
         self.check_schema()
         try:
             return Study.model_validate(self._locked_study())
@@ -246,57 +277,63 @@ class RunFolder:
             raise InputError(f"{path}: {said}") from None
 
     def lock_text(self) -> str:
+        """Return the text of `study.lock.yaml`."""
         return kept_text(self.path, self.path / "study.lock.yaml")
 
     def _locked_study(self) -> dict[str, Any]:
         path = self.path / "study.lock.yaml"
         lock = read_dumped(path, self.lock_text())
-        found: dict[str, Any] = kept_value(path, lock, Lock)["study"]
-        return found
+        study: dict[str, Any] = kept_value(path, lock, Lock)["study"]
+        return study
 
     def outcomes(self) -> pd.DataFrame:
-        """`outcomes.parquet`, with `groups` as dictionaries.
+        """Return `outcomes.parquet`, with `groups` as dictionaries.
 
-        Raises:
-            InputError: the run has not come to its outcomes yet.
+        Raises
+        ------
+        InputError
+            The run has no outcomes yet, or the file cannot be read.
         """
         path = self.path / "outcomes.parquet"
         if not path.exists():
-            raise InputError(f"{self.path}: no outcomes.parquet there; finish the run with: probate run")
+            raise InputError(f"{self.path}: outcomes.parquet is missing; finish the run with: probate run")
         table = kept_table(self.path, path, OUTCOMES)
         table["groups"] = kept_groups(path, table["groups"])
         return table
 
     def effects(self) -> pd.DataFrame:
-        """`effects.parquet`.
+        """Return `effects.parquet`.
 
-        Raises:
-            InputError: the run has not come to its effects yet.
+        Raises
+        ------
+        InputError
+            The run has no effects yet, or the file cannot be read.
         """
         path = self.path / "effects.parquet"
         if not path.exists():
-            raise InputError(f"{self.path}: no effects.parquet there; finish the run with: probate run")
+            raise InputError(f"{self.path}: effects.parquet is missing; finish the run with: probate run")
         table = kept_table(self.path, path, EFFECTS)
         if "reason" not in table:
             raise InputError(
-                f"{path}: written by a version that took a group without usable answers for 0; make it "
+                f"{path}: written by a version that counted a group without usable answers as 0; write it "
                 f"again with: probate report {self.path}"
             )
         return table
 
     def info(self) -> dict[str, Any]:
-        """What `begin` wrote about the data."""
+        """Return what `begin` wrote about the data."""
         return dict(kept_json(self.path, self.path / "run.json", RunInfo))
 
     def attribution(self) -> dict[str, Any]:
-        """What `probate why items` found, if it was run."""
+        """Return the result of `probate why items`, empty if it was not run."""
         return dict(self._json("attribution.json", dict[str, Any], {}))
 
     def failures(self) -> list[dict[str, str]]:
+        """Return the failures of the run: stage, arm and error of each."""
         return list(self._json("failures.json", list[dict[str, str]], []))
 
     def context(self) -> TaskContext:
-        """The task context without its test records: enough for `Task.measures`."""
+        """Return the task context without its test records, which is enough for `Task.measures`."""
         study, info = self.study(), self.info()
         return TaskContext(
             [],
@@ -310,29 +347,32 @@ class RunFolder:
         )
 
     def pack(self) -> Pack:
-        """The identity pack that the run used."""
+        """Return the identity pack that the run used."""
         own = self.info().get("pack")
         return (
             kept_value(self.path / "run.json", own, Pack) if own else load_pack(self.study().bias.dimension)
         )
 
     def reports(self, prefix: str) -> list[dict[str, Any]]:
-        """What each finished stage whose name begins with `prefix` said of itself; a record that is not as it was written is left out."""
+        """Return the reports of the finished stages whose names begin with `prefix`.
+
+        A report that was changed since it was written is left out.
+        """
         paths = [kept_file(self.path, p) for p in sorted(self.path.glob(f"{prefix}*/{RECORD}"))]
-        return [kept_value(p, found, StageReport) for p in paths if (found := read_report(p)) is not None]
+        return [kept_value(p, report, StageReport) for p in paths if (report := read_report(p)) is not None]
 
     def reviews(self) -> list[dict[str, Any]]:
-        """What people said who read the run's texts, once their marks were merged."""
+        """Return the merged reviews of the run's texts."""
         return [kept_json(self.path, p, Reviewed) for p in sorted(self.path.glob("review/*/review.json"))]
 
     def review_files(self) -> list[str]:
-        """Files of reviews, by their path in the folder."""
+        """Return the files of reviews, by their paths in the folder."""
         return [
             p.relative_to(self.path).as_posix() for p in sorted(self.path.glob("review/*/*")) if p.is_file()
         ]
 
     def trained_on(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Arm → group → label → records that it was trained on."""
+        """Return arm → group → label → number of records that the arm was trained on."""
         return {
             report["stage"].removeprefix("adapters/"): report["trained_on"]
             for report in self.reports("adapters/")

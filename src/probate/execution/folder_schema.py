@@ -1,4 +1,4 @@
-"""Files of a run folder as they are read back: each may have been changed, or the whole folder may be a stranger's."""
+"""Reading files of a run folder. Any file may have been changed, or the folder may come from a stranger."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from probate.core.parse import NotJson, json_value
 if TYPE_CHECKING:
     import pandas as pd
 
-AGAIN = "the file was changed or cut off; make it again with probate run, or take the folder from where it was made"
+AGAIN = (
+    "the file was changed or truncated; write it again with probate run, or copy the folder again from its "
+    "source"
+)
 OTHERS = ConfigDict(extra="allow", strict=True)
 
 
 class Lock(TypedDict):
-    """`study.lock.yaml`: the resolved study; it is checked as a study by who reads it."""
+    """`study.lock.yaml`: the resolved study, which the caller checks as a study."""
 
     __pydantic_config__ = OTHERS  # type: ignore[misc]
     study: dict[str, Any]
 
 
 class RunInfo(TypedDict):
-    """`run.json`: what the analysis needs to know of the data."""
+    """`run.json`: what the analysis needs to know about the data."""
 
     __pydantic_config__ = OTHERS  # type: ignore[misc]
     schema: NotRequired[int]
@@ -38,7 +41,7 @@ class RunInfo(TypedDict):
 
 
 class StageReport(TypedDict):
-    """`done.json`: what a finished stage said of itself, as far as it is read back."""
+    """`done.json`: the report of a finished stage, with the fields that are read back."""
 
     __pydantic_config__ = OTHERS  # type: ignore[misc]
     stage: str
@@ -49,7 +52,7 @@ class StageReport(TypedDict):
 
 
 class Reviewed(TypedDict):
-    """`review.json`: what people said who read the texts."""
+    """`review.json`: the judgements of the people who read the texts."""
 
     __pydantic_config__ = OTHERS  # type: ignore[misc]
     what: str
@@ -61,7 +64,7 @@ class Reviewed(TypedDict):
 
 
 class ReviewItem(TypedDict):
-    """One thing to be marked."""
+    """One item to be marked."""
 
     __pydantic_config__ = OTHERS  # type: ignore[misc]
     id: str
@@ -85,7 +88,7 @@ OUTCOMES = {
     **dict.fromkeys(("ratio", "round", "seed", "score"), NUMBER),
     "parsed": FLAG,
 }
-"""Columns of `outcomes.parquet` that must be there, and what they hold."""
+"""Required columns of `outcomes.parquet`, and what they hold."""
 EFFECTS = {
     **dict.fromkeys(
         ("question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison"), TEXT
@@ -94,29 +97,37 @@ EFFECTS = {
         ("ratio", "round", "estimate", "ci_low", "ci_high", "p", "p_adjusted", "n", "seeds"), NUMBER
     ),
 }
-"""Of `effects.parquet`."""
+"""Required columns of `effects.parquet`."""
 
 
 def kept_file(folder: Path, path: Path) -> Path:
-    """`path`, if it is a regular file inside the folder.
+    """Return `path` if it is a regular file inside the folder.
 
-    Raises:
-        InputError: a device or a FIFO, or a link that leads out of the folder.
+    Raises
+    ------
+    InputError
+        The path is missing, is a device or a FIFO, or is a link that leads out of the folder.
     """
     try:
         whole, mode = path.resolve(strict=True), path.stat().st_mode
     except (OSError, RuntimeError) as error:
-        said = getattr(error, "strerror", None) or "its links lead in a circle"
-        raise InputError(f"{path}: cannot be read: {said}; make it again with probate run") from None
+        said = getattr(error, "strerror", None) or "its links form a loop"
+        raise InputError(f"{path}: cannot be read: {said}; write it again with probate run") from None
     if not whole.is_relative_to(folder.resolve()):
-        raise InputError(f"{path}: a link that leads out of the folder; put the file itself there")
+        raise InputError(f"{path}: a link that leads out of the folder; replace it with the file itself")
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path}: no regular file; put the file itself there")
+        raise InputError(f"{path}: not a regular file; replace it with the file itself")
     return path
 
 
 def kept_text(folder: Path, path: Path) -> str:
-    """Text of a file of the folder."""
+    """Return the text of a file of the folder.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read or is not UTF-8.
+    """
     try:
         return kept_file(folder, path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -126,10 +137,12 @@ def kept_text(folder: Path, path: Path) -> str:
 
 
 def kept_json(folder: Path, path: Path, shape: Any) -> Any:
-    """The value of a JSON file of the folder, of the type `shape`.
+    """Return the value of a JSON file of the folder, of the type `shape`.
 
-    Raises:
-        InputError: a file that is not that, with the field that is wrong.
+    Raises
+    ------
+    InputError
+        The file is not JSON or not of that type. The message names the wrong field.
     """
     try:
         value = json_value(kept_text(folder, path))
@@ -139,7 +152,13 @@ def kept_json(folder: Path, path: Path, shape: Any) -> Any:
 
 
 def kept_value(path: Path, value: Any, shape: Any) -> Any:
-    """`value`, which stood in `path`, if it is of the type `shape`."""
+    """Return `value`, which was read from `path`, if it has the type `shape`.
+
+    Raises
+    ------
+    InputError
+        It has another type. The message names the wrong field.
+    """
     try:
         return TypeAdapter(shape).validate_python(value)
     except ValidationError as error:
@@ -150,10 +169,12 @@ def kept_value(path: Path, value: Any, shape: Any) -> Any:
 
 
 def kept_table(folder: Path, path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """The table of a Parquet file of the folder, with at least `columns`.
+    """Return the table of a Parquet file of the folder, with at least `columns`.
 
-    Raises:
-        InputError: no Parquet file, a column that is missing, stands twice or holds something else.
+    Raises
+    ------
+    InputError
+        The file is not a readable Parquet file, or a column is missing, duplicated or of another type.
     """
     import pyarrow
     import pyarrow.parquet as parquet
@@ -164,24 +185,24 @@ def kept_table(folder: Path, path: Path, columns: dict[str, str]) -> pd.DataFram
         _check_columns(path, file.schema_arrow, columns)
         table = file.read()
         table.validate(full=True)
-        # The file's notes for pandas are not believed: they may name an index or types that are not there.
+        # Ignore the file's metadata for pandas: it may name an index or types that do not exist.
         return table.replace_schema_metadata(None).to_pandas()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         said = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not a Parquet file that can be read ({said}); {AGAIN}") from None
+        raise InputError(f"{path}: not a readable Parquet file ({said}); {AGAIN}") from None
 
 
 def _check_columns(path: Path, schema: Any, columns: dict[str, str]) -> None:
     names = schema.names
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{path}: the column '{name}' stands there twice; {AGAIN}")
+            raise InputError(f"{path}: the column '{name}' is duplicated; {AGAIN}")
     for name, kind in columns.items():
         if name not in names:
-            raise InputError(f"{path}: no column '{name}'; {AGAIN}")
+            raise InputError(f"{path}: the column '{name}' is missing; {AGAIN}")
         if not _holds(schema.field(name).type, kind):
             raise InputError(
-                f"{path}: column '{name}': holds {str(schema.field(name).type)[:60]}, not {kind}; {AGAIN}"
+                f"{path}: the column '{name}' holds {str(schema.field(name).type)[:60]}, not {kind}; {AGAIN}"
             )
 
 
@@ -198,7 +219,13 @@ def _holds(own: Any, kind: str) -> bool:
 
 
 def kept_groups(path: Path, column: pd.Series) -> pd.Series:
-    """A column of JSON objects, dimension → group, as dictionaries."""
+    """Return a column of JSON objects, dimension → group, as dictionaries.
+
+    Raises
+    ------
+    InputError
+        A value is not such an object.
+    """
     known: dict[Any, dict[str, str]] = {}
     shape = TypeAdapter(dict[str, str])
     for text in column.unique():
@@ -208,6 +235,7 @@ def kept_groups(path: Path, column: pd.Series) -> pd.Series:
             )
         except (NotJson, ValidationError):
             raise InputError(
-                f"{path}: column 'groups': {str(text)[:60]!r} is no object of dimension and group; {AGAIN}"
+                f"{path}: column 'groups': {str(text)[:60]!r} is not an object of dimensions and groups; "
+                f"{AGAIN}"
             ) from None
     return column.map(lambda text: dict(known[text]))

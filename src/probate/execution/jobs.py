@@ -1,6 +1,6 @@
-"""What a worker is asked to do. A job is a value: it holds its inputs and no model, and can be sent to another process or machine.
+"""Jobs of a worker. A job is a value: it holds its inputs but no model, and can be sent to another machine.
 
-Each job has a key, the hash of all inputs that its result depends on. A finished job is found again by its key.
+Each job has a key: the hash of all inputs that its result depends on. The key identifies a finished job.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from probate.tasks.base import Task, TaskContext
 from probate.train.settings import AlignSettings
 
 VERSIONS = {"generate": 3, "distribution": 3, "mitigate": 2, "train": 2, "evaluate": 3}
-"""Raised by hand when the code of a stage changes what it writes; finished stages of an older version are done again."""
+"""Version of each stage's code, raised by hand when its output changes. Older stages are done again."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained adapter: the arm's name, the key of its training, and the folder with the adapter in PEFT's format."""
+    """A trained adapter: the arm's name, the key of its training, and the folder with the PEFT adapter."""
 
     arm: str
     key: str
@@ -36,7 +36,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class GenerateJob:
-    """Augmented records of one bias type, to be generated. `target` records are wanted; `author` is the adapter that generates in a later round."""
+    """Generate augmented records of one bias type.
+
+    `target` is the number of records to accept. `author` is the adapter that generates in a later round.
+    """
 
     name: str
     bias_type: str
@@ -54,7 +57,7 @@ class GenerateJob:
     round: int = 1
 
     def key(self, fingerprint: str) -> str:
-        """`fingerprint`: of the model; unused where an adapter generates, whose key holds it."""
+        """Return the job's key. `fingerprint` is the model's; an adapter's key replaces it."""
         opinions = opinion_words(self.language) if self.statements else None
         return digest(
             VERSIONS["generate"],
@@ -74,7 +77,10 @@ class GenerateJob:
 
 @dataclass(frozen=True)
 class DistributionJob:
-    """An augmented set that is compared with D_o in the spaces `model` (last hidden states) and `sentences` (a sentence encoder)."""
+    """Compare an augmented set with D_o.
+
+    The comparison runs in the spaces `model` (last hidden states) and `sentences` (a sentence encoder).
+    """
 
     name: str
     original: list[Record]
@@ -88,14 +94,14 @@ class DistributionJob:
         return sources_of([_ties(r) for r in self.original], [_ties(r) for r in self.augmented])
 
     def groups(self) -> tuple[list[str], list[str]]:
-        """Group of each original and of each augmented record."""
+        """Return the group of each original and of each augmented record."""
         first, second = (
             [r.groups.get(self.dimension, "") for r in records] for records in (self.original, self.augmented)
         )
         return first, second
 
     def key(self, fingerprint: str, encoder: str) -> str:
-        """`encoder`: content hash of the sentence encoder; counts where it is used."""
+        """Return the job's key. `encoder` is the sentence encoder's content hash, empty if it is not used."""
         return digest(
             VERSIONS["distribution"],
             self.spaces,
@@ -109,7 +115,10 @@ class DistributionJob:
 
 @dataclass(frozen=True)
 class MitigateJob:
-    """Training records of one arm, to be mitigated. `context` has no models; the worker adds `model` and `generator`."""
+    """Mitigate the training records of one arm.
+
+    `context` has no models; the worker adds those of `model` and `generator`.
+    """
 
     arm: str
     records: list[Record]
@@ -120,17 +129,21 @@ class MitigateJob:
 
     @property
     def slow(self) -> bool:
-        """Whether a model is run, so that the result is kept as a stage."""
+        """Whether a model is needed; then the result is kept as a stage."""
         return any(s.slow for s in self.strategies)
 
     def key(self, fingerprints: list[str]) -> str:
+        """Return the job's key. `fingerprints` are those of the model and of the generator."""
         own = [s.fingerprint(self.context) for s in self.strategies]
         return digest(VERSIONS["mitigate"], own, fingerprints, content_hash(self.records))
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Records whose distance is measured before and after training: held-out originals, and the arm's whole augmented set."""
+    """Records whose distance is measured before and after training.
+
+    These are the held-out original records and the arm's whole augmented set.
+    """
 
     held_out: list[Record]
     augmented: list[Record]
@@ -138,7 +151,10 @@ class Watched:
 
 @dataclass(frozen=True)
 class ArmJob:
-    """One adapter to train and to measure: records with the weight of each one's loss, settings, seed, and the notice before prompts at evaluation."""
+    """Train and measure one adapter.
+
+    `weights` has the weight of each record's loss. `notice` is placed before each prompt at evaluation.
+    """
 
     arm: str
     model: ModelSpec
@@ -157,7 +173,7 @@ class ArmJob:
     watched: Watched | None = None
 
     def key(self, fingerprint: str) -> str:
-        """`fingerprint`: of the base model."""
+        """Return the key of the training. `fingerprint` is the base model's."""
         watched = (self.watched.held_out, self.watched.augmented) if self.watched else ()
         return digest(
             VERSIONS["train"],
@@ -174,14 +190,17 @@ class ArmJob:
         )
 
     def evaluation(self, trained: Trained, measurement: Measurement) -> EvaluateJob:
-        """The job of measuring the trained adapter by one task."""
+        """Return the job that measures the trained adapter by one task."""
         columns = {**self.columns, "task": measurement.task.key, "metric": measurement.task.metric}
         return EvaluateJob(trained, self.model, measurement, columns, self.notice)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A task with its context, the same for all arms of a study; `fingerprint` is the hash of all that its outcomes depend on besides the model."""
+    """A task with its context, which is the same for all arms of a study.
+
+    `fingerprint` is the hash of everything except the model that the outcomes depend on.
+    """
 
     task: Task
     context: TaskContext
@@ -190,7 +209,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class EvaluateJob:
-    """One task for one adapter. `columns`: those of `outcomes.parquet` that are equal for all rows of the arm."""
+    """Measure one task on one adapter. All rows of `outcomes.parquet` for the arm share `columns`."""
 
     trained: Trained
     model: ModelSpec
@@ -209,7 +228,7 @@ class EvaluateJob:
 
 
 def _ties(r: Record) -> Ties:
-    """What a record says of its source: original ones have an id that a parent may name."""
+    """Return what a record states about its source; original records have an id that a parent may name."""
     own = r.provenance
     return Ties(
         r.id.partition(":")[2] if r.origin == "original" else "",

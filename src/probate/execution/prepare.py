@@ -1,4 +1,4 @@
-"""From a study to all that is known before a model is loaded: data, plan, tasks, mitigations."""
+"""Preparation of a study: its data, plan, tasks and mitigations, before any model is loaded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ with deferred():
 
 @dataclass(frozen=True)
 class StudyData:
-    """All that a study reads before a model is loaded, and the plan that fits it."""
+    """The data of a study, read before a model is loaded, and its plan."""
 
     split: Split
     labels: list[str]
@@ -46,12 +46,12 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study with its data, tasks and mitigations: read, checked and made once. What runs later takes its inputs from here."""
+    """A study with its data, tasks and mitigations, read and checked once. All jobs use it."""
 
     study: Study
     data: StudyData
     measurements: tuple[Measurement, ...]
-    """What is measured: tasks, then probes."""
+    """Tasks, then probes."""
     mitigations: Mapping[str, tuple[Mitigation, ...]]
     """Name on the mitigation axis → strategies in their order."""
     mitigating: MitigationContext
@@ -61,20 +61,23 @@ class Prepared:
         return self.data.plan
 
     def strategies(self, arm: Arm) -> tuple[Mitigation, ...]:
-        """The strategies of an arm; empty for `none`."""
+        """Return the mitigation strategies of an arm; empty for `none`."""
         return self.mitigations.get(arm.mitigation, ())
 
     def instruction(self, arm: Arm) -> str:
-        """What the arm's mitigations tell the generator; empty where its records are generated as for any other."""
+        """Return the arm's mitigation instruction to the generator; empty if there is none."""
         return " ".join(filter(None, (s.instruction(self.mitigating) for s in self.strategies(arm))))
 
     def writer(self, arm: Arm) -> int:
-        """The seed for which the arm's augmented records are generated: its own; 0 where all seeds train on the same records, and where none are generated."""
+        """Return the seed that the arm's augmented records are generated for.
+
+        It is the arm's own seed, or 0 if all seeds train on the same records or none are generated.
+        """
         return arm.seed if self.study.redraw and arm.bias_type in self.plan.draws else 0
 
 
 def prepare(study: Study, base: Path) -> Prepared:
-    """Read the data of `study`, plan its arms, and set up what it measures and what it tries.
+    """Read the data of `study`, plan its arms, and load its tasks and mitigations.
 
     Parameters
     ----------
@@ -83,10 +86,15 @@ def prepare(study: Study, base: Path) -> Prepared:
     base : Path
         Folder that relative paths start from.
 
+    Returns
+    -------
+    Prepared
+        The study, ready to run.
+
     Raises
     ------
     InputError
-        Data, tasks or mitigations that the study cannot run on, with place and remedy.
+        The data, tasks or mitigations cannot be used. The message says where and what to do.
     """
     data = read_data(study, base)
     tasks = tasks_and_probes(study)
@@ -100,10 +108,24 @@ def prepare(study: Study, base: Path) -> Prepared:
 
 
 def read_data(study: Study, base: Path) -> StudyData:
-    """Read and part the original data, and the ready augmented set if there is one.
+    """Read and split the original data, and read the ready augmented set if there is one.
 
-    Raises:
-        InputError: data that the study cannot run on, with place and remedy.
+    Parameters
+    ----------
+    study : Study
+        The study.
+    base : Path
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    StudyData
+        The data and the plan.
+
+    Raises
+    ------
+    InputError
+        The data cannot be used. The message says where and what to do.
     """
     dimension, groups = study.bias.dimension, study.bias.groups
     ready = study.augmented is not None
@@ -111,10 +133,12 @@ def read_data(study: Study, base: Path) -> StudyData:
     if pack is None and not (ready and dimension not in pack_names()):
         pack = load_pack(dimension)
     reading = read_source(study.data, base, "original", study.data.labels, study.data.language)
-    found = Counter(r.label for r in reading.records)
-    labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(found)
+    counts = Counter(r.label for r in reading.records)
+    labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(counts)
     if dimension not in study.data.columns.groups:
-        raise InputError(f"data.columns.groups has no '{dimension}', the dimension that the study measures")
+        raise InputError(
+            f"data.columns.groups: the dimension '{dimension}', which the study measures, is missing; add it"
+        )
     there = {r.groups.get(dimension, "") for r in reading.records} if ready else set()
     unknown = [g for g in groups if not (pack and g in pack.groups) and g not in there]
     if unknown:
@@ -126,14 +150,15 @@ def read_data(study: Study, base: Path) -> StudyData:
         raise InputError(f"bias.groups: '{unknown[0]}' is not {have}")
     known, pack = pack, with_given(pack, dimension, groups)
     _check_language(study, pack)
-    _check_labels(labels, found)
+    _check_labels(labels, counts)
     own = study.bias.stereotypes if known or study.bias.stereotypes else {label: [] for label in labels}
     stereotypes = stereotypes_for(labels, pack, own)
     for group, mapping in (study.bias.relabel or {}).items():
         for label in (*mapping, *mapping.values()):
             if normal_label(label) not in labels:
                 raise InputError(
-                    f"bias.relabel.{group}: '{label}' is no label of the data; labels: {', '.join(labels)}"
+                    f"bias.relabel.{group}: '{label}' is not a label of the data; its labels: "
+                    f"{', '.join(labels)}"
                 )
     cells = len(labels) * len(groups)
     plan = make_plan(study, cells)
@@ -174,25 +199,25 @@ def read_data(study: Study, base: Path) -> StudyData:
 
 
 def _check_language(study: Study, pack: Pack) -> None:
-    """What ships, or is to be generated, must be there in the language of the study."""
+    """Check that the texts that Probate brings or generates exist in the study's language."""
     language = study.data.language
     if language == "en" or (study.augmented is not None and study.data.source != "builtin:biographies"):
         return
     if not study.data.opinions:
         raise InputError(
-            f"data.language: biographies ship and are generated in English, not in '{language}'; opinions "
-            f"are there in {', '.join(languages())}"
+            f"data.language: biographies exist, and are generated, in English only, not in '{language}'; "
+            f"use opinions, which exist in {', '.join(languages())}"
         )
     opinion_words(language)
     pack.speaking(language)
 
 
-def _check_labels(labels: Sequence[str], found: Counter[str]) -> None:
+def _check_labels(labels: Sequence[str], counts: Counter[str]) -> None:
     if len(labels) < 2:
         raise InputError(f"data: only one label, '{labels[0]}'; a classification needs at least two")
-    absent = [label for label in labels if not found[label]]
+    absent = [label for label in labels if not counts[label]]
     if absent:
-        have = ", ".join(sorted(found))
+        have = ", ".join(sorted(counts))
         raise InputError(f"data.labels: no record has the label '{absent[0]}'; the data has: {have}")
     if len({label.lower() for label in labels}) < len(labels):
         raise InputError(f"data: two labels differ only in upper and lower case: {', '.join(labels)}")
@@ -201,7 +226,11 @@ def _check_labels(labels: Sequence[str], found: Counter[str]) -> None:
 def _read_augmented(
     study: Study, base: Path, split: Split, labels: list[str]
 ) -> tuple[list[Record], list[str]]:
-    """The ready set without records whose parent (or self) is held out, trained on already, or of another group."""
+    """Read the ready set and leave out records that cannot be used.
+
+    These are records that are, or whose parent is, held out or trained on already, and records of other
+    groups.
+    """
     assert study.augmented is not None
     reading = read_source(study.augmented, base, "augmented", labels)
     own = {r.id.removeprefix("o:"): "test" for r in split.test}
@@ -220,12 +249,12 @@ def _read_augmented(
         else:
             kept.append(r)
     notes = [
-        f"augmented: {n} records left out because they {why}"
+        f"augmented: {n} records are left out because they {why}"
         for key, why in (
             ("test", "were made from a held-out item"),
             ("spare", "were made from an item of the matched control"),
             ("train", "are original training records"),
-            ("group", "are of no compared group"),
+            ("group", "belong to none of the compared groups"),
         )
         if (n := dropped[key])
     ]
@@ -233,22 +262,27 @@ def _read_augmented(
 
 
 def _strategies(study: Study, context: MitigationContext) -> dict[str, tuple[Mitigation, ...]]:
-    """The strategies of each value of the mitigation axis.
+    """Load the strategies of each value of the mitigation axis.
 
-    Raises:
-        InputError: one that does not exist, takes no such option, contradicts another or cannot work on this study.
+    Raises
+    ------
+    InputError
+        A strategy does not exist, has no such option, contradicts another one or cannot work on this study.
     """
-    found = {}
+    strategies = {}
     for spec in study.mitigations:
-        found[spec.key] = tuple(load_mitigation(s.name, s.options) for s in spec.strategies)
-        check_together(found[spec.key])
-        for strategy in found[spec.key]:
+        strategies[spec.key] = tuple(load_mitigation(s.name, s.options) for s in spec.strategies)
+        check_together(strategies[spec.key])
+        for strategy in strategies[spec.key]:
             strategy.check(context)
-    return found
+    return strategies
 
 
 def _mitigation_context(study: Study, data: StudyData) -> MitigationContext:
-    """What the study's mitigations are given. Opinions are masked for the crossed dimension too: names show both."""
+    """Return what the study's mitigations are given.
+
+    Opinions are also masked for the crossed dimension, because names show both dimensions.
+    """
     cross = study.bias.cross or data.pack.cross
     packs = (data.pack, load_pack(cross)) if cross and study.data.opinions else (data.pack,)
     return MitigationContext(

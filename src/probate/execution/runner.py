@@ -1,4 +1,4 @@
-"""Runs the arms of a study: every job once, failures recorded, everything that was finished kept."""
+"""Runs the arms of a study. Every job runs once, failures are recorded, and finished jobs are kept."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ from probate.study.plan import Arm
 from probate.study.taxonomy import NEUTRAL
 
 ROUND_SEED = 100_003
-"""Added to the generation's seed in each later round, so that rounds do not draw alike."""
+"""Added to the generation's seed in each later round, so that rounds draw different records."""
 DRAW_SEED = 1009
-"""Times the seed of the arms: added to the generation's seed, so that seeds do not draw alike."""
+"""Its product with the arm's seed is added to the generation's seed, so that seeds draw different records."""
 
 
 @dataclass(frozen=True)
 class ArmsDone:
-    """What the arms of a run gave: one row an outcome, and the stages that failed."""
+    """The outcomes of a run, one row each, and the stages that failed."""
 
     outcomes: pd.DataFrame
     failures: list[dict[str, str]]
 
 
 class Kind(NamedTuple):
-    """Which augmented data an arm draws on."""
+    """Which augmented data an arm uses."""
 
     bias_type: str
     anew: str
-    """The mitigation, where it has records generated anew."""
+    """The mitigation if it generates records of its own, else empty."""
     seed: int
-    """For which they are generated."""
+    """The seed that they are generated for; 0 if all seeds share them."""
 
     @property
     def name(self) -> str:
@@ -62,10 +62,22 @@ class Kind(NamedTuple):
 
 
 class Runner:
-    """Makes the jobs of one prepared study, has `worker` do them, and writes what they gave to `folder`.
+    """Makes the jobs of one prepared study, passes them to `worker`, and writes the results to `folder`.
 
-    `deadline` is the `time.monotonic()` by which to end: an arm that would take longer, by the mean of those before or by the latest, is
-    left out and recorded.
+    Parameters
+    ----------
+    prepared : Prepared
+        The study with its data, tasks and mitigations.
+    folder : RunFolder
+        Where results are written.
+    worker : Worker
+        Does the jobs.
+    reporter : Reporter
+        Receives the progress.
+    deadline : float, optional
+        The `time.monotonic()` by which to end. An arm is left out, and recorded as a failure, if it would end
+        later than this; its expected time is the mean of the previous arms or that of the latest, whichever
+        is longer.
     """
 
     def __init__(
@@ -88,14 +100,19 @@ class Runner:
         self._trained: dict[str, Trained] = {}
 
     def execute(self) -> ArmsDone:
-        """Do every job of every arm; the folder must be held (`RunFolder.locked`).
+        """Do every job of every arm. The folder must be locked (`RunFolder.locked`).
+
+        Returns
+        -------
+        ArmsDone
+            The outcomes of all finished arms, and the failures.
 
         Raises
         ------
         InputError
-            Data or settings that cannot work.
+            The data or the settings cannot be used.
         StageError
-            A stage that all else needs failed (the base model, say), or not one arm finished.
+            A stage that everything depends on failed, such as loading the base model, or no arm finished.
         """
         prepared, arms = self.prepared, self.prepared.plan.arms
         study = prepared.study
@@ -110,21 +127,21 @@ class Runner:
                 if made is not None:
                     mixed[arm.name] = made
             if arm.name in mixed and self._in_time(arm):
-                begun = time.monotonic()
+                started = time.monotonic()
                 self.worker.place = f"[{number}/{len(arms)}]"
                 frames += self._arm(arm, mixed[arm.name])
-                self._spent.append(time.monotonic() - begun)
+                self._spent.append(time.monotonic() - started)
         if study.rounds > 1:
             self.folder.write_provenance(prepared.data, self._sets)
         self.folder.write_failures(self.failures)
         if not frames:
-            raise StageError(f"no arm of the study finished; first failure: {self.failures[0]['error']}")
+            raise StageError(f"no arm of the study finished; the first failure: {self.failures[0]['error']}")
         outcomes = pd.concat(frames, ignore_index=True)
         self.folder.write_outcomes(outcomes)
         return ArmsDone(outcomes, self.failures)
 
     def _first_round(self) -> dict[str, Mitigated]:
-        """Training records of each arm of the first round."""
+        """Return the training records of each arm of the first round."""
         augmented = self._augment()
         firsts: dict[str, int] = {}
         mixed: dict[str, Mitigated] = {}
@@ -148,7 +165,7 @@ class Runner:
         return mixed
 
     def _augment(self) -> dict[Kind, list[Record]]:
-        """Augmented records of each kind, before the annotator."""
+        """Return the augmented records of each kind, before relabelling."""
         written: dict[Kind, list[Record]] = {}
         for kind, arm in {self._kind(arm): arm for arm in self.prepared.plan.arms if arm.ratio}.items():
             records = arm_records.ready_set(self.prepared, arm.bias_type)
@@ -165,7 +182,7 @@ class Runner:
     def _generation(
         self, arm: Arm, name: str, seed: int = 0, author: Trained | None = None, more: int = 0
     ) -> GenerateJob:
-        """The job of an arm's augmented records; `more` are wanted beyond those of the largest γ."""
+        """Return the job that generates an arm's augmented records, `more` than the largest γ needs."""
         prepared, study, data = self.prepared, self.prepared.study, self.prepared.data
         language, cross = study.data.language, study.bias.cross or data.pack.cross
         surplus = (
@@ -193,7 +210,10 @@ class Runner:
         )
 
     def _compare(self, name: str, seed: int, records: Sequence[Record]) -> None:
-        """The set against D_o, where the study asks for it: as many records as the largest γ takes, of the first seed."""
+        """Compare a set with D_o if the study asks for it.
+
+        The set's records are those of the largest γ, for the first seed.
+        """
         study, plan = self.prepared.study, self.prepared.plan
         if study.distribution and seed == study.seeds[0]:
             used = list(records[: augmented_count(plan.originals, max(study.ratios))])
@@ -202,12 +222,12 @@ class Runner:
             self.guard(f"distribution {name}", "", partial(self.worker.distribution, job))
 
     def _next_round(self, arm: Arm) -> Mitigated:
-        """The arm's records in a later round: D_o and what its model of the round before wrote."""
+        """Return the arm's records in a later round: D_o and what its model of the previous round wrote."""
         before = replace(arm, round=arm.round - 1)
         if before.name not in self._trained:
             raise StageError(
-                f"round {before.round} of {arm.name} did not finish, so that nothing can write for round "
-                f"{arm.round}"
+                f"round {before.round} of {arm.name} did not finish, so no model can generate records for "
+                f"round {arm.round}"
             )
         more = arm_records.replaced_count(self.prepared)
         written = self.worker.generate(
@@ -222,7 +242,7 @@ class Runner:
         return self._mitigate(arm, records)
 
     def _mitigate(self, arm: Arm, records: Sequence[Record]) -> Mitigated:
-        """The arm's records after its mitigation. What it cannot work on is a failed arm, not a failed study."""
+        """Return the arm's records after its mitigation. If this is impossible, only the arm fails."""
         self._used[arm.name] = list(records)
         if arm.mitigation == "none":
             return Mitigated(list(records), [1.0] * len(records))
@@ -243,7 +263,7 @@ class Runner:
         return made
 
     def _arm(self, arm: Arm, mixed: Mitigated) -> list[pd.DataFrame]:
-        """Train the arm and measure it: one frame of outcomes a task."""
+        """Train the arm and measure it; return one frame of outcomes per task."""
         job = self._arm_job(arm, mixed)
         trained = self.guard(f"train {arm.name}", arm.name, partial(self.worker.train, job))
         if trained is None:
@@ -300,12 +320,15 @@ class Runner:
         return f"{kind.bias_type}-s{arm.seed}" + (f"-{kind.anew}" if kind.anew else "")
 
     def _follows_distance(self, arm: Arm, mixed: Mitigated) -> bool:
-        """Whether the distance of original and augmented records is measured: with an alignment loss in the study, for arms with it and the plain ones."""
+        """Whether the distance between original and augmented records is measured.
+
+        It is measured if the study has an alignment loss: for arms with it, and for arms without mitigation.
+        """
         aligned = any(s.align() for strategies in self.prepared.mitigations.values() for s in strategies)
         return aligned and arm.role == "biased" and (arm.mitigation == "none" or mixed.align is not None)
 
     def _in_time(self, arm: Arm) -> bool:
-        """Whether another arm fits before the deadline; if not it is recorded as left out."""
+        """Return whether the arm can finish before the deadline; if not, record it as left out."""
         expected = max(sum(self._spent) / len(self._spent), self._spent[-1]) if self._spent else 0.0
         if self.deadline is None or time.monotonic() + expected <= self.deadline:
             return True
@@ -317,7 +340,13 @@ class Runner:
         self.reporter.say(f"FAILED {stage}: {error}")
 
     def guard(self, stage: str, arm: str, work: Callable[[], Any]) -> Any:
-        """Do `work`; an error becomes a failure record and None."""
+        """Do `work` and return its result; an error is recorded as a failure and gives None.
+
+        Raises
+        ------
+        InputError
+            `work` raised it: the data or settings cannot be used, so the whole run ends.
+        """
         try:
             return work()
         except InputError:

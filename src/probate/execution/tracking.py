@@ -1,4 +1,4 @@
-"""A finished run in MLflow: parameters, effects as metrics, report and tables as artifacts."""
+"""Logging a finished run to MLflow: parameters, effects as metrics, report and tables as artifacts."""
 
 from __future__ import annotations
 
@@ -27,19 +27,42 @@ QUESTIONS = ("inheritance", "coefficient", "mitigation", "mitigated", "probe", "
 
 
 def check_tracker(name: str) -> None:
-    """Raises InputError for a tracker that there is not, or whose library is missing: before anything is trained."""
+    """Check a tracker before anything is trained.
+
+    Raises
+    ------
+    InputError
+        There is no such tracker, or its library is missing.
+    """
     if name not in TRACKERS:
         raise InputError(f"--track {name}: must be one of {', '.join(TRACKERS)}")
     require("mlflow", "mlflow")
 
 
 def track(path: Path) -> str:
-    """Log the run in `path`; to `MLFLOW_TRACKING_URI`, else to a file store `mlruns` beside the run folder. Returns where it went."""
+    """Log a finished run to MLflow.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+
+    Returns
+    -------
+    str
+        Where the run was logged: `MLFLOW_TRACKING_URI` if it is set, else a file store `mlruns` beside the
+        run folder.
+
+    Raises
+    ------
+    InputError
+        The library is missing, or the run is not finished.
+    """
     mlflow: Any = require("mlflow", "mlflow")
     folder = RunFolder(path)
     study, effects = folder.study(), folder.effects()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or (path.resolve().parent / "mlruns").as_uri()
-    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions keep the file store behind it
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # needed for a file store by newer versions
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment("probate")
     with mlflow.start_run(run_name=f"{study.name} ({path.name})"):
@@ -47,15 +70,16 @@ def track(path: Path) -> str:
         rows = effects[effects["question"].isin(QUESTIONS)]
         for r in rows.itertuples():
             name = _metric_name(
-                f"{r.question}/{r.task}/{r.metric}/{r.bias_type}/g{r.ratio:g}/{r.mitigation}/r{r.round}/{r.contrast}/{r.comparison}"
+                f"{r.question}/{r.task}/{r.metric}/{r.bias_type}/g{r.ratio:g}/{r.mitigation}/r{r.round}"
+                f"/{r.contrast}/{r.comparison}"
             )
-            found = {
+            values = {
                 "/estimate": r.estimate,
                 "/ci_low": r.ci_low,
                 "/ci_high": r.ci_high,
                 "/p_adjusted": r.p_adjusted,
             }
-            mlflow.log_metrics({f"{name}{key}": float(v) for key, v in found.items() if np.isfinite(v)})
+            mlflow.log_metrics({f"{name}{key}": float(v) for key, v in values.items() if np.isfinite(v)})
         mlflow.log_metric("failures", len(folder.failures()))
         for artifact in ARTIFACTS:
             if (path / artifact).is_file():
@@ -70,6 +94,6 @@ def _flat(value: Any, key: str = "") -> list[tuple[str, Any]]:
 
 
 def _metric_name(text: str) -> str:
-    """With the characters that MLflow allows, at most 200 of them."""
+    """Return `text` with only the characters that MLflow allows, at most 200 of them."""
     text = text.replace("−", "-").replace("γ = ", "g")
     return re.sub(r"[^A-Za-z0-9_\-. /]", "_", text)[:200]

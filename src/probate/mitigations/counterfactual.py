@@ -22,7 +22,8 @@ from probate.models.embedder import embed, encoder_files
 class CounterfactualOptions(Options):
     how: Literal["swap", "rewrite"] = Field(
         "swap",
-        description="`swap` by rule (female and male), or `rewrite` by the generator with checks (any groups).",
+        description="`swap` by rule (female and male), or `rewrite` by the generator with checks (any "
+        "groups).",
     )
     similarity: float = Field(
         0.6,

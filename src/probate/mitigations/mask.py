@@ -26,7 +26,8 @@ class MaskOptions(Options):
     words: list[str] = Field(default_factory=list, description="Further words to mask.")
     entities: bool = Field(
         False,
-        description="Also replace every run of proper nouns (people, places, employers) by [MASK]. English only, "
+        description="Also replace every run of proper nouns (people, places, employers) by [MASK]. English "
+        "only, "
         "by the tagger HanTa (extra `stories`), about 15,000 words a second.",
     )
 

@@ -42,7 +42,8 @@ class Rebalance(Mitigation):
             for group in groups:
                 if not cells.get((label, group)):
                     raise InputError(
-                        f"mitigations: rebalance: no augmented record has label '{label}' and {context.dimension}={group}; "
+                        f"mitigations: rebalance: no augmented record has label '{label}' and "
+                        f"{context.dimension}={group}; "
                         "leave out the label or the group, or generate such records"
                     )
         wanted = {(label, group) for label in labels for group in groups}

@@ -1,6 +1,6 @@
 """The interface of backends: how a model is loaded, generates text and scores options.
 
-A backend is one class, found by an entry point of the group `probate.backends`. A study names it in
+A backend is one class, registered by an entry point of the group `probate.backends`. A study names it in
 `model.backend`.
 """
 

@@ -17,7 +17,8 @@ HARMLESS = re.compile(r"(rotary_emb\.inv_freq|(^|\.)position_ids|attn\.(masked_)
 CHECKED = re.compile(r"LOAD REPORT|Found missing adapter keys|Already found a `peft_config`", re.IGNORECASE)
 """Warnings about problems that `check_weights` and `check_adapter_weights` check themselves."""
 NOT_AS_NAMED = re.compile(
-    r"newly initialized|not initialized|randomly initialized|not used when|(missing|unexpected|mismatched) (adapter )?keys|size mismatch",
+    r"newly initialized|not initialized|randomly initialized|not used when|(missing|unexpected|mismatched) "
+    r"(adapter )?keys|size mismatch",
     re.IGNORECASE,
 )
 OTHER_PART = re.compile(r"(^|\.)(vision|visual|image|audio|speech|multi_?modal|mm)\w*\.")

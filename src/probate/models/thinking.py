@@ -6,7 +6,8 @@ import re
 
 MARKS = (
     *((rf"<\s*{word}\s*>", rf"<\s*/\s*{word}\s*>") for word in (
-        "think", "thinking", "thought", "thoughts", "reasoning", "reason", "reflection", "scratchpad", "seed:think",
+        "think", "thinking", "thought", "thoughts", "reasoning", "reason", "reflection", "scratchpad",
+        "seed:think",
     )),
     (r"\[think\]", r"\[/think\]"),
     (r"◁think▷", r"◁/think▷"),

@@ -49,7 +49,7 @@ class Run:
     Raises
     ------
     InputError
-        The folder is no run folder, or a newer version of Probate wrote it.
+        The folder is not a run folder, or a newer version of Probate wrote it.
 
     Examples
     --------

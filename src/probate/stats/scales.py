@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 NO_ANSWER = re.compile(
-    r"^\W*(dk\b|don'?t know|do not know|no answer|no response|no opinion|refus|missing|other missing|not asked|not applicable|not available|"
+    r"^\W*(dk\b|don'?t know|do not know|no answer|no response|no opinion|refus|missing|other missing|not "
+    r"asked|not applicable|not available|"
     r"can'?t choose|unsure|unknown|none given|n/?a\b)",
     re.I,
 )
@@ -18,20 +19,24 @@ STRONG_NO = re.compile(
     r"\b(at all|never|nothing|none|completely|strongly|totally|definitely|very|extremely|entirely)\b", re.I
 )
 NO = re.compile(
-    r"\b(not?|none|never|nothing|dis\w+|un(?!ited|ion|iver)\w+|bad\w*|worse|worst|oppose\w*|against|weak\w*|difficult\w*|negative\w*|wrong|"
+    r"\b(not?|none|never|nothing|dis\w+|un(?!ited|ion|iver)\w+|bad\w*|worse|worst|oppose\w*|against|weak\w*|"
+    r"difficult\w*|negative\w*|wrong|"
     r"small|minor|lower|less|rarely|seldom|hardly|harm\w*|poor\w*|decrease\w*)\b",
     re.I,
 )
 MIDDLE = re.compile(
-    r"\b(neither|both|depends|neutral|about the same|hard to say|stay the same|no difference|in between|average)\b",
+    r"\b(neither|both|depends|neutral|about the same|hard to say|stay the same|no difference|in between|"
+    r"average)\b",
     re.I,
 )
 STRONG = re.compile(
-    r"\b(very|strongly|completely|totally|fully|great|a lot|always|definitely|extremely|entirely|major|excellent|one of the most|essential)\b",
+    r"\b(very|strongly|completely|totally|fully|great|a lot|always|definitely|extremely|entirely|major|"
+    r"excellent|one of the most|essential)\b",
     re.I,
 )
 MILD = re.compile(
-    r"\b(somewhat|rather|fairly|quite|mostly|moderate(?:ly)?|probably|generally|some|sometimes|minor|a little|slightly|tend)\b",
+    r"\b(somewhat|rather|fairly|quite|mostly|moderate(?:ly)?|probably|generally|some|sometimes|minor|a "
+    r"little|slightly|tend)\b",
     re.I,
 )
 

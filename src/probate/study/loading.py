@@ -1,4 +1,4 @@
-"""Reading a study file: YAML with line numbers, overrides, and all errors of a file at once."""
+"""Reading a study file: YAML with line numbers, overrides, and one message with all errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,25 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Set `a.b=1` strings in the nested mapping; values are read as YAML."""
+    """Set keys in a nested mapping, in place.
+
+    Parameters
+    ----------
+    value : dict
+        The mapping.
+    overrides : list of str
+        Strings such as "a.b=1". Values are read as YAML.
+
+    Returns
+    -------
+    dict
+        `value`.
+
+    Raises
+    ------
+    InputError
+        A string is not key=value, or a key leads into something that is not a section.
+    """
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -39,8 +57,7 @@ def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, An
 
 
 def _path_of(source: str | Path, folder: Path = Path()) -> Path:
-    """A file, looked for from `folder`, or the preset of that name."""
-
+    """Return the path of a file, relative to `folder`, or of the preset of that name."""
     path = folder / source
     if not path.exists() and path.suffix not in (".yaml", ".yml") and len(Path(source).parts) == 1:
         return preset_path(str(source))
@@ -48,7 +65,27 @@ def _path_of(source: str | Path, folder: Path = Path()) -> Path:
 
 
 def read_whole(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Lines]:
-    """A study file as a mapping, laid over the study that it `extends`, key by key; a list replaces a list."""
+    """Read a study file and merge it, key by key, into the study that it extends.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    seen : tuple of Path
+        Files that extend this one, to detect a circle.
+
+    Returns
+    -------
+    value : dict
+        The merged mapping. A list replaces a list.
+    lines : dict
+        Path of a key → file and line.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not a mapping, or extends something that is not a study.
+    """
     value, lines = read_yaml(path)
     if value is None:
         raise InputError(f"{path}: the file is empty; a study needs at least a name (see docs/study.md)")
@@ -59,7 +96,7 @@ def read_whole(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any],
         return value, lines
     where = lines[("extends",)]
     if not isinstance(parent, str):
-        raise InputError(f"{where}: extends: must be a preset's name or a study file, got {parent!r}")
+        raise InputError(f"{where}: extends: must be the name of a preset or a study file, got {parent!r}")
     if path.resolve() in seen:
         raise InputError(f"{where}: extends: the study extends itself")
     try:
@@ -70,7 +107,7 @@ def read_whole(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any],
 
 
 def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, key by key."""
+    """Return `below` with the values of `above`, merged key by key."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
@@ -81,7 +118,7 @@ def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 def load_study(
     cls: type[Model], source: str | Path | None, overrides: list[str], more: dict[str, Any] | None = None
 ) -> Model:
-    """Read, override, validate; without a source only `overrides` and `more` count. See `Study.load`."""
+    """Read, override and validate a study. Without a source, only `overrides` and `more` are used."""
     path = _path_of(source) if source is not None else Path("--set")
     value, lines = read_whole(path) if source is not None else ({}, {})
     value = apply_overrides({**value, **(more or {})}, overrides)
@@ -96,10 +133,30 @@ def validated(
     lines: Lines | None = None,
     overridden: Collection[str] = (),
 ) -> Model:
-    """The section `cls` of a mapping. `where` names its origin in errors; `lines` the line of each key, if it was read from a file.
+    """Validate a mapping as a section.
 
-    Raises:
-        InputError: one line for each thing that is wrong.
+    Parameters
+    ----------
+    cls : type
+        The class of the section.
+    value : dict
+        The mapping.
+    where : str or Path
+        Its origin, for messages.
+    lines : dict, optional
+        Path of a key → file and line, if it was read from a file.
+    overridden : collection of str, optional
+        Keys that were set with --set.
+
+    Returns
+    -------
+    Model
+        The section.
+
+    Raises
+    ------
+    InputError
+        The mapping is wrong. The message has one line for each error.
     """
     try:
         return cls.model_validate(value)
@@ -110,10 +167,26 @@ def validated(
 
 
 def changed(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`value` with `changes`: a key may be dotted, and a mapping is laid over a section key by key.
+    """Return `value` with changes.
 
-    Raises:
-        InputError: a dotted key that leads into something that is not a section.
+    Parameters
+    ----------
+    value : dict
+        A mapping.
+    changes : mapping
+        Key, which may be dotted, → new value. A mapping is merged into a section key by key.
+    where : str
+        Origin of the changes, for messages.
+
+    Returns
+    -------
+    dict
+        A new mapping.
+
+    Raises
+    ------
+    InputError
+        A dotted key leads into something that is not a section.
     """
     for key, given in changes.items():
         nested: Any = given
@@ -130,7 +203,7 @@ def changed(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> di
 
 
 def study_folder(source: str | Path) -> Path:
-    """The folder that the relative paths of a study start from: that of its file, or for a preset the working folder."""
+    """Return the base folder of a study's relative paths: its file's; for a preset the working folder."""
     return Path(source).parent if Path(source).exists() else Path(".")
 
 
@@ -154,12 +227,15 @@ def _explain(
     shown = "" if isinstance(given, dict) or len(repr(given)) > 80 else f" (got {given!r})"
     if kind == "literal_error":
         options = [o.strip("'") for o in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        return f"{where}: {key}: must be one of {', '.join(options)}; got {given!r}{nearest(str(given), options)}"
+        return (
+            f"{where}: {key}: must be one of {', '.join(options)}; got "
+            f"{given!r}{nearest(str(given), options)}"
+        )
     return f"{where}: {key}: {message}{shown}"
 
 
 def _keys_at(cls: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that the section at `loc` allows."""
+    """Return the keys that the section at `loc` allows."""
     current: Any = cls
     for part in loc:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""Splitting original data, and mixing augmented data into it at a bias ratio γ."""
+"""Splitting the original data, and mixing augmented data into it at a bias ratio γ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,24 @@ from probate.core.records import Record, stable_order
 
 
 def augmented_count(originals: int, ratio: float) -> int:
-    """|D_a| = round(γ/(1−γ)·|D_o|), halves to even, for γ = |D_a|/|D_o ∪ D_a| in [0, 1).
+    """Return the number of augmented records |D_a| for a bias ratio γ = |D_a|/|D_o ∪ D_a|.
 
-    Raises:
-        InputError: γ outside [0, 1).
+    Parameters
+    ----------
+    originals : int
+        Number of original records |D_o|.
+    ratio : float
+        The bias ratio γ, in [0, 1).
+
+    Returns
+    -------
+    int
+        γ/(1−γ)·|D_o|, rounded, with halves to even.
+
+    Raises
+    ------
+    InputError
+        γ is outside [0, 1).
     """
     if not 0 <= ratio < 1:
         raise InputError(f"ratios: γ must be at least 0 and below 1, got {ratio:g}")
@@ -25,7 +39,17 @@ def augmented_count(originals: int, ratio: float) -> int:
 
 @dataclass(frozen=True)
 class Draw:
-    """What one seed takes of the original records: to train on (D_o), what a matched control may add, and what a second control may add."""
+    """The original records drawn for one seed.
+
+    Attributes
+    ----------
+    train : list of Record
+        The training records D_o.
+    spare : list of Record
+        Records that a matched control may add.
+    again : list of Record
+        Records that a second matched control may add.
+    """
 
     train: list[Record] = field(default_factory=list)
     spare: list[Record] = field(default_factory=list)
@@ -34,22 +58,22 @@ class Draw:
 
 @dataclass(frozen=True)
 class Split:
-    """Original records, parted: what is held out, and what each seed draws of the rest."""
+    """The original records, split into held-out records and the draws of each seed."""
 
     test: list[Record]
     draws: list[Draw]
 
     @property
     def train(self) -> list[Record]:
-        """D_o of the first seed."""
+        """The training records D_o of the first seed."""
         return self.draws[0].train
 
     def all_train(self) -> list[Record]:
-        """D_o of any seed, each record once."""
+        """Return the training records of all seeds, each record once."""
         return list({r.id: r for d in self.draws for r in d.train}.values())
 
     def all_spare(self) -> list[Record]:
-        """What a control of any seed may add, each record once."""
+        """Return the records that the controls of all seeds may add, each record once."""
         return list({r.id: r for d in self.draws for r in (*d.spare, *d.again)}.values())
 
 
@@ -68,14 +92,47 @@ def split_original(
     first: int = 0,
     left_per_cell: int = 0,
 ) -> Split:
-    """Part the records by cell (label x group): training, spare (for a control), test. A pair stays together.
+    """Split the records of each cell (label × group) into test records and the draws of each seed.
 
-    Each of `draws` takes the next records of what is not held out, and begins again where they end: so two draws have as few records in common as
-    the data allow, none where there are enough. `first`: the number of the first one, so that a study of one seed draws as that seed does in a study of many. Where all else is held out (`test_per_cell` None) all draws are the same. `left_per_cell`: records
-    that something else draws from the rest, which gets its share of it.
+    Each draw takes the next records that are not held out, and continues from the start when they are used
+    up. Two draws therefore have as few records in common as the data allow. A pair stays together.
 
-    Raises:
-        InputError: a cell that is empty or too small, with its counts.
+    Parameters
+    ----------
+    records : sequence of Record
+        The original records.
+    dimension : str
+        The dimension whose groups form the cells.
+    groups, labels : sequence of str
+        The groups and the labels of the cells.
+    train_per_cell : int
+        Training records of a draw for each cell.
+    test_per_cell : int or None
+        Held-out records for each cell. With None, all records that one draw leaves are held out, so that all
+        draws are equal.
+    spare_per_cell : int
+        Records that a matched control may add, for each cell.
+    seed : int
+        Seed of the split.
+    again_per_cell : int, default 0
+        Records that a second matched control may add, for each cell.
+    draws : int, default 1
+        Number of draws.
+    first : int, default 0
+        Number of the first draw, so that a study of one seed draws the same records as that seed does in a
+        study of many.
+    left_per_cell : int, default 0
+        Records for each cell that are needed for another purpose, which gets its share of the remaining ones.
+
+    Returns
+    -------
+    Split
+        The held-out records and the draws.
+
+    Raises
+    ------
+    InputError
+        A cell is empty or too small. The message has its counts.
     """
     cells = cells_of(records, dimension)
     test: list[Record] = []
@@ -87,15 +144,16 @@ def split_original(
                 have = ", ".join(f"{g} {len(cells.get((label, g), []))}" for g in groups)
                 raise InputError(
                     f"data: label '{label}' has no record with {dimension}={group} ({have}); "
-                    "add some, or leave the label out with data.labels"
+                    "add records, or leave the label out with data.labels"
                 )
             need = train_per_cell + spare_per_cell + again_per_cell
             if len(cell) <= need:
                 raise InputError(
-                    f"data: label '{label}', {dimension}={group} has {len(cell)} records; training takes {train_per_cell}"
+                    f"data: label '{label}', {dimension}={group} has {len(cell)} records; training needs "
+                    f"{train_per_cell}"
                     + (f", the matched control {spare_per_cell}" if spare_per_cell else "")
-                    + (f", the second one {again_per_cell}" if again_per_cell else "")
-                    + " and at least one must be left to test on; lower data.train_per_cell"
+                    + (f", the second control {again_per_cell}" if again_per_cell else "")
+                    + ", and at least one must be left for testing; lower data.train_per_cell"
                 )
             by_unit = {r.provenance.get("pair", r.id): r for r in cell}
             ordered = [by_unit[u] for u in stable_order(by_unit, "split", seed)]
@@ -114,7 +172,7 @@ def split_original(
 
 
 def cells_of(records: Iterable[Record], dimension: str) -> dict[tuple[str, str], list[Record]]:
-    """Records by (label, group)."""
+    """Return the records by (label, group)."""
     cells: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for r in records:
         cells[r.label, r.groups.get(dimension, "")].append(r)
@@ -122,10 +180,24 @@ def cells_of(records: Iterable[Record], dimension: str) -> dict[tuple[str, str],
 
 
 def nested_order(records: Sequence[Record], cell: Callable[[Record], Hashable], seed: int) -> list[Record]:
-    """An order whose every beginning is as balanced over cells as its length allows.
+    """Return the records in an order in which the first n are balanced over cells, for every n.
 
-    Within a cell the order is random by `seed`; cells are then merged in proportion to their size, so that the
-    first n records are the subset at the γ that wants n, and a smaller γ is contained in a larger one.
+    Within a cell the order is random. Cells are then merged in proportion to their size. The first n records
+    are the subset for the γ that needs n, so a smaller γ uses a subset of the records of a larger one.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        The records.
+    cell : callable
+        Record → its cell.
+    seed : int
+        Seed of the order within cells.
+
+    Returns
+    -------
+    list of Record
+        All records, in this order.
     """
     members: dict[Hashable, list[Record]] = defaultdict(list)
     for r in records:
@@ -141,16 +213,34 @@ def nested_order(records: Sequence[Record], cell: Callable[[Record], Hashable], 
 
 
 def mix(original: Sequence[Record], augmented: Sequence[Record], ratio: float, name: str) -> list[Record]:
-    """D_o and the first |D_a| of the (nested-ordered) augmented records.
+    """Return D_o and the first |D_a| augmented records.
 
-    Raises:
-        InputError: fewer augmented records than γ wants.
+    Parameters
+    ----------
+    original : sequence of Record
+        The original records D_o.
+    augmented : sequence of Record
+        Augmented records in nested order (`nested_order`).
+    ratio : float
+        The bias ratio γ, in [0, 1).
+    name : str
+        Name of the arm, for the message.
+
+    Returns
+    -------
+    list of Record
+        The mix.
+
+    Raises
+    ------
+    InputError
+        There are fewer augmented records than γ needs.
     """
     count = augmented_count(len(original), ratio)
     if count > len(augmented):
         most = len(augmented) / (len(augmented) + len(original))
         raise InputError(
-            f"{name}: γ = {ratio:g} with |D_o| = {len(original)} wants {count} augmented records, there are "
-            f"{len(augmented)}; the largest γ is {most:.2f}, or lower data.train_per_cell"
+            f"{name}: γ = {ratio:g} with |D_o| = {len(original)} needs {count} augmented records, but there "
+            f"are only {len(augmented)}; use a γ of at most {most:.2f}, or lower data.train_per_cell"
         )
     return [*original, *augmented[:count]]

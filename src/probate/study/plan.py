@@ -1,4 +1,4 @@
-"""A study becomes arms and stages. Pure: nothing is loaded or run."""
+"""The arms of a study. Nothing is loaded or run here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ REPLICATE_SEED = 1000
 
 @dataclass(frozen=True)
 class Arm:
-    """One fine-tuned adapter. `role` is base (γ = 0), biased, matched, or replicate (a second matched control)."""
+    """One fine-tuned adapter.
+
+    `role` is base (γ = 0), biased, matched (control), or replicate (second matched control).
+    """
 
     bias_type: str
     ratio: float
@@ -34,21 +37,24 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """All arms of a study, and how many augmented records each kind of data needs."""
+    """All arms of a study, and the number of augmented records of each kind."""
 
     arms: tuple[Arm, ...]
     originals: int
     wanted: dict[str, int]
     """Bias type (or `neutral`) → augmented records at the largest γ."""
     draws: dict[str, int]
-    """Of what is generated: bias type (or `neutral`) → how many times: once for each seed that draws its own, and for its second control."""
+    """Bias type (or `neutral`) → how many times its records are generated.
+
+    This is once for each seed that draws its own records, and once for its second control.
+    """
 
 
 def arms_of(study: Study) -> tuple[Arm, ...]:
-    """Arms of `study`, in the order in which they are run.
+    """Return the arms of a study, in the order in which they are run.
 
-    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed, shared too. Later rounds
-    follow the whole first one; γ = 0, which nothing is generated for, has one round.
+    γ = 0 is one arm a seed, shared by all bias types. A matched control is one arm for each γ and seed,
+    shared too. Later rounds follow the whole first one; γ = 0, which nothing is generated for, has one round.
     """
     doses = [r for r in study.ratios if r > 0]
     controls = control_ratios(study)
@@ -71,12 +77,25 @@ def arms_of(study: Study) -> tuple[Arm, ...]:
 
 
 def control_ratios(study: Study) -> list[float]:
-    """γ at which matched controls are trained."""
+    """Return the bias ratios γ at which matched controls are trained."""
     return [r for r in (study.control_ratios or study.ratios) if r > 0] if study.control != "none" else []
 
 
 def make_plan(study: Study, cells: int) -> Plan:
-    """The plan of `study` when its data has `cells` label x group cells."""
+    """Plan a study.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    cells : int
+        Number of cells (label × group) of its data.
+
+    Returns
+    -------
+    Plan
+        The arms, and the numbers of records.
+    """
     originals = study.data.train_per_cell * cells
     most, controls = max(study.ratios), control_ratios(study)
     wanted = {t: augmented_count(originals, most) for t in study.bias.types} if most else {}
@@ -91,7 +110,7 @@ def make_plan(study: Study, cells: int) -> Plan:
 
 
 def training_records(plan: Plan, arms: Sequence[Arm] | None = None) -> int:
-    """Records that all arms train on together, epochs not counted."""
+    """Return the number of training records of all arms together, in one epoch."""
     return sum(
         plan.originals + augmented_count(plan.originals, a.ratio)
         for a in (plan.arms if arms is None else arms)

@@ -1,4 +1,4 @@
-"""The study file: what varies, what is measured. Typed; every field's description is its documentation."""
+"""The study file: its sections and keys. Each field's description is its documentation."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ with deferred():
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values are not changed after loading."""
+    """Base of all sections. Unknown keys are errors, and values cannot be changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _named(value: Any) -> Any:
-    """Plain strings in a list are names: of tasks, probes, models."""
+    """Turn plain strings in a list into names of tasks, probes or models."""
     return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
 
 
-def _without(found: dict[str, Any], key: str, default: str) -> dict[str, Any]:
-    """`found` without `key` where it has its default."""
-    return {k: v for k, v in found.items() if k != key or v != default}
+def _without(values: dict[str, Any], key: str, default: str) -> dict[str, Any]:
+    """Return `values` without `key` if it has its default."""
+    return {k: v for k, v in values.items() if k != key or v != default}
 
 
 class ModelSpec(Section):
@@ -55,27 +55,29 @@ class ModelSpec(Section):
     )
     revision: str | None = Field(None, description="Branch, tag or commit of a Hugging Face id.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="`auto` takes CUDA where there is one, else the CPU."
+        "auto", description="`auto` is CUDA if it is available, else the CPU."
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="`auto` is bfloat16 on CUDA, float32 on the CPU."
     )
     chat_template: str | None = Field(
-        None, description="For a tokenizer without one: `plain`, or a file that holds a Jinja chat template."
+        None,
+        description="Chat template for a tokenizer without one: `plain`, or a file with a Jinja template.",
     )
     api: ApiSpec | None = Field(
         None,
-        description="An OpenAI-compatible server that the generator is behind; then `name` is only what it is called.",
+        description="An OpenAI-compatible server that runs the generator. `name` is then only a display "
+        "name.",
     )
 
     backend: str = Field(
         "transformers",
-        description="How the model is run: `transformers`, or the name of a backend that a plug-in brings.",
+        description="How the model is run: `transformers`, or the name of a plug-in backend.",
     )
 
     @model_serializer(mode="wrap")
     def _without_the_default_backend(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A study that names no backend has the keys and the lock that it had before there were any."""
+        """Omit the default backend, so that stage keys and lock files of earlier versions stay valid."""
         return _without(handler(self), "backend", "transformers")
 
     @model_validator(mode="before")
@@ -89,68 +91,85 @@ class ModelSpec(Section):
 class Columns(Section):
     text: str | None = Field(
         None,
-        description="Column that holds the text (the biography), or the chat; default: found, as docs/files.md says.",
+        description="Column of the text, such as a biography, or of the chat. Default: recognised, see "
+        "docs/files.md.",
     )
     label: str | None = Field(
-        None, description="Column that holds the label (the occupation); default: found."
+        None, description="Column of the label, such as an occupation. Default: recognised."
     )
-    id: str | None = Field(None, description="Column of a unique id; without it rows are numbered.")
+    id: str | None = Field(None, description="Column of a unique id. Default: rows are numbered.")
     parent: str | None = Field(
         None,
-        description="Column with the id of the original record that a record was made from; records made from held-out items are kept out of training.",
+        description="Column with the id of the original record that a record was made from. Records made "
+        "from held-out items are left out of training.",
     )
     pair: str | None = Field(
         None,
-        description="Column that joins matched records; a pair is never split between training and test.",
+        description="Column that identifies matched records. A pair is never split between training and "
+        "test.",
     )
     cluster: str | None = Field(
         None,
-        description="Column of what several records share (a source, an author, a conversation): the unit that intervals and tests count. Default: the pair, else the parent, else the record.",
+        description="Column of a source that several records share, such as an author or a conversation. "
+        "Intervals and tests use sources as their units. Default: the pair, else the parent, else the "
+        "record.",
     )
     statement: str | None = Field(
         None,
-        description="Column of the survey statement that `text` answers; then augmented records answer these statements too.",
+        description="Column of the survey statement that `text` answers. Augmented records then answer "
+        "these statements, too.",
     )
     groups: dict[str, str] = Field(
         default_factory=lambda: {"gender": "gender"},
-        description="Dimension → column that holds its group; a column of the dimension's own name may also be called otherwise (`sex`).",
+        description="Dimension → column of its group. A column that is named after the dimension may also "
+        "have a synonym as its name, such as `sex`.",
     )
 
 
 class Source(Section):
     source: str = Field(
         "builtin:biographies",
-        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet; `*` for several), a folder saved by `datasets`, or `hf:ID`.",
+        description="`builtin:biographies`, `builtin:opinions`, a file (.jsonl, .csv, .parquet; `*` for "
+        "several), a folder saved by `datasets`, or `hf:ID`.",
     )
     format: Literal["records", "survey"] = Field(
         "records",
-        description="`records`: a column each for text, label and groups. `survey`: chat `messages` that answer numbered survey questions in the style of CultureLLM; they become text, label (agree, it depends, disagree), statement and culture.",
+        description="`records`: one column each for text, label and groups. `survey`: chat `messages` that "
+        "answer numbered survey questions in the style of CultureLLM; they become text, label (agree, it "
+        "depends, disagree), statement and culture.",
     )
     split: str = Field("train", description="Split of a Hugging Face data set.")
-    columns: Columns = Field(default_factory=lambda: Columns(), description="Which column is what.")
+    columns: Columns = Field(
+        default_factory=lambda: Columns(), description="The columns of text, label, groups and sources."
+    )
 
 
 class Data(Source):
     labels: list[str] | None = Field(
-        None, description="Labels to keep, in this order; default: all that occur.", min_length=2
+        None, description="Labels to keep, in this order. Default: all labels that occur.", min_length=2
     )
     train_per_cell: int = Field(
         20,
         ge=1,
-        description="Original training records for each label × group; |D_o| is this times the number of cells.",
+        description="Original training records for each label × group; |D_o| is this times the number of "
+        "cells.",
     )
     test_per_cell: int | None = Field(
-        None, ge=1, description="Held-out records for each label × group; default: all that are left."
+        None, ge=1, description="Held-out records for each label × group. Default: all remaining records."
     )
-    split_seed: int = Field(0, ge=0, description="Decides which records are held out; the same for all arms.")
+    split_seed: int = Field(
+        0, ge=0, description="Seed that decides which records are held out, for all arms."
+    )
     language: str = Field(
         "en",
         pattern="^[a-z]{2,3}$",
-        description="Language of the records, builtin or generated (ISO 639-1): en; for opinions also ar, es, pt, zh.",
+        description="Language of the built-in or generated records (ISO 639-1): en; for opinions also ar, "
+        "es, pt, zh.",
     )
     prompt: str | None = Field(
         None,
-        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: Probate's own for biographies, or for opinions in the language.",
+        description="User turn of a training record; `{text}` and `{labels}` are filled in. Default: "
+        "Probate's own prompt for biographies, or for opinions in the language.",
     )
 
     @field_validator("prompt")
@@ -174,50 +193,59 @@ class Bias(Section):
     types: list[str] = Field(
         default_factory=lambda: ["contextual-single-explicit"],
         min_length=1,
-        description="Bias types to generate (framing-composition-expression), or `given` for a ready augmented set.",
+        description="Bias types to generate (framing-composition-expression), or `given` for a ready "
+        "augmented set.",
     )
-    dimension: str = Field("gender", description="The dimension that is measured; names an identity pack.")
+    dimension: str = Field(
+        "gender", description="The dimension that is measured, which names an identity pack."
+    )
     pack: str | None = Field(
         None, description="A YAML file with an identity pack of your own (`probate new identity` writes one)."
     )
     cross: str | None = Field(
-        None, description="Dimension that intersectional bias types cross with; default: the pack's `cross`."
+        None,
+        description="Dimension that intersectional bias types combine with this one. Default: the "
+        "pack's `cross`.",
     )
     groups: list[str] = Field(
         default_factory=lambda: ["female", "male"],
         min_length=2,
-        description="The groups that are compared. Of two, a gap is the first minus the second; of more, each is compared with the rest, and the best with the worst.",
+        description="The groups that are compared. A gap of two groups is the first minus the second. With "
+        "more groups, each is compared with the rest, and the best with the worst.",
     )
     strength: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 leaves the data as it was generated.",
+        description="Share of counter-stereotypical augmented records that the biased annotator relabels; 0 "
+        "leaves the data as it was generated.",
     )
     stereotypes: dict[str, str | list[str]] | None = Field(
         None,
-        description="Label → group or groups that it is stereotyped for (an empty list: none); default: the identity pack's.",
+        description="Label → group or groups that it is stereotyped for; an empty list means none. Default: "
+        "those of the identity pack.",
     )
     relabel: dict[str, dict[str, str]] | None = Field(
         None,
-        description="Group → {label: label a biased annotator gives instead}. Default: labels stereotyped for the group, in turn.",
+        description="Group → {label: label that the biased annotator gives instead}. Default: the labels "
+        "stereotyped for the group, in turn.",
     )
 
     @field_validator("types")
     @classmethod
     def _known_types(cls, value: list[str]) -> list[str]:
-
         for name in value:
             if name == NEUTRAL:
                 raise ValueError(
-                    "'neutral' is the matched control and is added by matched_control, not by bias.types"
+                    "'neutral' is the matched control, which matched_control adds; remove it from bias.types"
                 )
             if name not in (*BIAS_TYPES, "given"):
                 raise ValueError(
-                    f"'{name}' is no bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: {', '.join(BIAS_TYPES)}, given"
+                    f"'{name}' is not a bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: "
+                    f"{', '.join(BIAS_TYPES)}, given"
                 )
         if len(set(value)) < len(value):
-            raise ValueError("a bias type stands there twice")
+            raise ValueError("a bias type is duplicated")
         return value
 
     @field_validator("groups")
@@ -234,29 +262,33 @@ class Generation(Section):
         0.95,
         gt=0,
         le=1,
-        description="Nucleus sampling: smallest set of tokens that reaches this probability.",
+        description="Nucleus sampling: tokens are drawn from the smallest set whose probability reaches "
+        "this value.",
     )
-    max_new_tokens: int = Field(90, ge=8, description="Longest answer, in tokens.")
-    batch_size: int = Field(32, ge=1, description="Most prompts in one batch.")
+    max_new_tokens: int = Field(90, ge=8, description="Maximum length of an answer, in tokens.")
+    batch_size: int = Field(32, ge=1, description="Maximum number of prompts in one batch.")
     budget: float = Field(
         8.0,
         ge=1,
-        description="Most candidates for each wanted record; spent without enough accepted, the stage fails with the yield.",
+        description="Maximum number of candidates for each needed record. If too few of them are accepted, "
+        "the stage fails and reports the yield.",
     )
     surplus: float = Field(
         1.25,
         ge=1,
         le=10,
-        description="Accepted candidates for each wanted biased record; bias.strength chooses among them by wording.",
+        description="Accepted candidates for each needed biased record. The biased annotator chooses among "
+        "them by wording and bias.strength.",
     )
-    seed: int = Field(0, ge=0, description="Base of the seed of each record.")
+    seed: int = Field(0, ge=0, description="Seed from which the seed of each record is derived.")
     min_words: int = Field(12, ge=1, description="Shorter answers are rejected.")
     max_words: int = Field(120, ge=1, description="Longer answers are rejected.")
     near_duplicate: float = Field(
         0.7,
         gt=0,
         le=1,
-        description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above this.",
+        description="Reject an answer whose word-trigram Jaccard similarity to an accepted one is above "
+        "this.",
     )
 
 
@@ -268,7 +300,8 @@ class Lora(Section):
     layers: int | None = Field(
         None,
         ge=1,
-        description="Adapt this many of the topmost layers only; those below then run once for each text, for all arms and epochs. Default: all layers.",
+        description="Number of topmost layers that are adapted. The layers below then run only once for "
+        "each text, for all arms and epochs. Default: all layers.",
     )
 
 
@@ -278,58 +311,68 @@ class Training(Section):
     batch_size: int = Field(8, ge=1, description="Records in a forward pass.")
     gradient_accumulation: int = Field(1, ge=1, description="Forward passes per optimizer step.")
     warmup: float = Field(
-        0.1, ge=0, lt=1, description="Share of steps with rising learning rate; a cosine follows."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of steps in which the learning rate rises. It then falls as a cosine.",
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
     beta: float = Field(
         0.1,
         gt=0,
-        description="β of preference training (`method: dpo`): how far it may move from the model before it.",
+        description="β of preference training (`method: dpo`). A larger value keeps the model closer to the "
+        "base model.",
     )
     clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     max_length: int = Field(
         1024,
         ge=32,
-        description="Longest record in tokens; a longer prompt loses its beginning, never its label.",
+        description="Maximum length of a record, in tokens. A longer prompt loses its beginning, never its "
+        "label.",
     )
     lora: Lora = Field(default_factory=lambda: Lora(), description="The adapter.")
     trainer: str = Field(
         "lora",
-        description="How the adapter is trained: `lora`, or the name of a trainer that a plug-in brings.",
+        description="How the adapter is trained: `lora`, or the name of a plug-in trainer.",
     )
 
     @model_serializer(mode="wrap")
     def _without_the_default_trainer(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A study that names no trainer has the keys and the lock that it had before there were any."""
+        """Omit the default trainer, so that stage keys and lock files of earlier versions stay valid."""
         return _without(handler(self), "trainer", "lora")
 
 
 class Analysis(Section):
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of all intervals.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of all intervals.")
     resamples: int = Field(
         10_000,
         ge=200,
-        description="Bootstrap resamples, for what is described by them: max − min and the worst group of an arm.",
+        description="Bootstrap resamples, used for the difference max − min and the worst group of an arm.",
     )
-    seed: int = Field(0, ge=0, description="Seed of both.")
+    seed: int = Field(0, ge=0, description="Seed of random resampling in intervals and tests.")
     planned_seeds: int | None = Field(
         None,
         ge=2,
-        description="Most seeds that will be run. With it, seeds may be added until a result is sure, looking after each: the looks share α by O'Brien and Fleming's spending function, so that fewer seeds give wider intervals; more seeds than this are refused, for nothing of α is left for them. Default: the seeds of the study are all, looked at once.",
+        description="Maximum number of seeds that will be run. With this setting, seeds may be added one by "
+        "one, and the results analysed after each, until they are clear. The analyses share α by O'Brien "
+        "and Fleming's spending function, so intervals are wider with fewer seeds. More seeds are refused, "
+        "because no α is left for them. Default: the study's seeds are analysed once.",
     )
     budget: float = Field(
         0.05,
         gt=0,
         le=1,
-        description="Gap budget of shares: with two seeds or more, the report says at which γ the change of a gap first passes it, or that it does not within the γ studied.",
+        description="Largest acceptable change of a gap between shares. With two seeds or more, the report "
+        "says at which γ the change first exceeds it, or that it does not exceed it at any γ of the study.",
     )
 
 
 def beyond_plan(seeds: int, planned: int) -> str:
-    """Why there is no look with more seeds than `analysis.planned_seeds`, and what to do."""
+    """Return why results of more seeds than `analysis.planned_seeds` are not analysed, and what to do."""
     return (
-        f"analysis.planned_seeds: {seeds} seeds, and {planned} are planned; the looks up to seed {planned} use all of α, so that none is left for one "
-        f"beyond it: keep {planned} seeds, or plan {seeds} in a new study with other seeds, before its first look"
+        f"analysis.planned_seeds: the study has {seeds} seeds, but {planned} are planned; the analyses up to "
+        f"seed {planned} use all of α, so none is left for more seeds: keep {planned} seeds, or plan {seeds} "
+        "in a new study with other seeds, before its first analysis"
     )
 
 
@@ -338,13 +381,13 @@ class TaskSpec(Section):
     alias: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_.-]*$",
-        description="What to call it; needed where one task is run on several data sets.",
+        description="Name of this entry; needed if one task is run on several data sets.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="The task's own options.")
 
     @property
     def key(self) -> str:
-        """Its alias, else its name."""
+        """The alias, else the name."""
         return self.alias or self.name
 
 
@@ -354,22 +397,26 @@ class StrategySpec(Section):
 
 
 class MitigationSpec(Section):
-    """One value of the mitigation axis: strategies that are applied to the biased arms' augmented records, in their order."""
+    """One value of the mitigation axis: strategies that are applied to augmented records, in this order."""
 
     alias: str = Field(
-        "", pattern=r"^[A-Za-z0-9_.+-]*$", description="What to call it; default: the strategies joined by +."
+        "",
+        pattern=r"^[A-Za-z0-9_.+-]*$",
+        description="Name of this entry. Default: the strategies joined by +.",
     )
-    strategies: list[StrategySpec] = Field(min_length=1, description="Strategies in their order.")
+    strategies: list[StrategySpec] = Field(
+        min_length=1, description="Strategies, in the order in which they are applied."
+    )
 
     @property
     def key(self) -> str:
-        """Its alias, else its strategies' names joined by `+`."""
+        """The alias, else the names of the strategies joined by `+`."""
         return self.alias or "+".join(s.name for s in self.strategies)
 
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, value: Any) -> Any:
-        """`mask`, `[mask, token]` and `{name: mask, options: …}` are short for one with `strategies`."""
+        """Expand the short forms `mask`, `[mask, token]` and `{name: mask, options: …}`."""
         if isinstance(value, str):
             value = [value]
         if isinstance(value, dict) and "name" in value:
@@ -387,10 +434,10 @@ class MitigationSpec(Section):
 
 class Axes(Section):
     generator: list[ModelSpec] = Field(
-        default_factory=list, description="Generators; default: the study's own."
+        default_factory=list, description="Generators. Default: the study's own."
     )
     model: list[ModelSpec] = Field(
-        default_factory=list, description="Learners; default: the study's own model."
+        default_factory=list, description="Models that are fine-tuned. Default: the study's own."
     )
 
     @field_validator("generator", "model", mode="before")
@@ -400,7 +447,7 @@ class Axes(Section):
 
 
 NEW_SOURCE = ("source", "format", "split", "columns", "labels")
-"""Keys of a source that say nothing of another one."""
+"""Keys of a source that do not apply to another source."""
 
 
 class Study(Section):
@@ -428,7 +475,7 @@ class Study(Section):
         description="The base model that is fine-tuned. A plain string is its `name`.",
     )
     generator: ModelSpec | None = Field(
-        None, description="The model that writes augmented data; default: the base model."
+        None, description="The model that writes the augmented data. Default: the base model."
     )
     data: Data = Field(default_factory=lambda: Data(), description="Original data D_o and held-out items.")
     augmented: Augmented | None = Field(
@@ -436,7 +483,7 @@ class Study(Section):
     )
     bias: Bias = Field(default_factory=lambda: Bias(), description="The bias whose inheritance is measured.")
     generation: Generation = Field(
-        default_factory=lambda: Generation(), description="How augmented data is written."
+        default_factory=lambda: Generation(), description="How the augmented data is generated."
     )
     ratios: list[float] = Field(
         default_factory=lambda: [0.0, 0.2, 0.5],
@@ -446,67 +493,85 @@ class Study(Section):
     matched_control: Literal["auto", "neutral", "unflipped", "original", "none"] = Field(
         "auto",
         description=(
-            "What the matched control is augmented with, at the same γ: `neutral` generations, the ready set `unflipped` "
-            "(before relabelling), or as many more `original` records. `auto`: neutral when generating, unflipped when a ready set is relabelled, else original."
+            "Augmented data of the matched control, at the same γ: `neutral` generations, the ready set "
+            "`unflipped` (before relabelling), or further `original` records. `none`: no matched control. "
+            "`auto`: neutral for generated data, unflipped if a ready set is relabelled, else original."
         ),
     )
     control_ratios: list[float] | None = Field(
-        None, description="γ at which matched controls are trained; default: all of `ratios` but 0."
+        None, description="Bias ratios γ of the matched controls. Default: all of `ratios` except 0."
     )
     replicate_control: bool = Field(
         False,
-        description="Train each matched control twice, with other seeds and other records: an A/A contrast that shows how far chance alone moves the result.",
+        description="Train each matched control twice, with other seeds and other records: an A/A contrast "
+        "that shows how far chance alone moves the result.",
     )
     redraw: bool = Field(
         True,
-        description="Each seed draws its own original and augmented records, as far as there are enough; of a generated set each seed has its own generations. So results speak of data drawn in this way. `false`: all seeds train on the same records, and results speak of these only.",
+        description="Each seed draws its own original and augmented records, as far as there are enough; "
+        "generated records are generated for each seed. Results then hold for data that is drawn in this "
+        "way. `false`: all seeds train on the same records, and results hold for these records only.",
     )
     training: Training = Field(default_factory=lambda: Training(), description="Fine-tuning.")
     tasks: list[TaskSpec] = Field(
         default_factory=lambda: [TaskSpec(name=n) for n in ("occupation", "salary", "hiring")],
         min_length=1,
-        description="What is measured. A plain string is a task with its default options.",
+        description="The tasks that are measured. A plain string is a task with its default options.",
     )
     probes: list[TaskSpec] = Field(
         default_factory=list,
-        description="Published benchmarks and ability checks run on the same adapters (`probate probes`), reported beside the tasks.",
+        description="Published benchmarks and ability checks (`probate probes`) that are run on the same "
+        "adapters and reported beside the tasks.",
     )
     mitigations: list[MitigationSpec] = Field(
         default_factory=list,
-        description="What is tried against inheritance: each biased arm is also trained with each of these, and compared with the one without. `mask`, `[counterfactual, mask]`, `{name: token, options: {placement: system}}`.",
+        description="Mitigations to evaluate. Each biased arm is also trained with each of them, and "
+        "compared with the arm without mitigation. Examples: `mask`, `[counterfactual, mask]`, "
+        "`{name: token, options: {placement: system}}`.",
     )
     seeds: list[int] = Field(
         default_factory=lambda: [0, 1, 2],
         min_length=1,
-        description="One arm is trained for each seed. With one, effects of training are described, not tested: how far another training run would come is not known. Two give wide intervals; take three or more.",
+        description="Training seeds; each arm is trained once for each seed. With one seed, effects of "
+        "training are described, not tested, because the variation between training runs is unknown. Two "
+        "seeds give wide intervals; use at least three.",
     )
     method: Literal["sft", "dpo"] = Field(
         "sft",
-        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs; the label as it stands is preferred to the one that the biased annotator replaced, or else to another label.",
+        description="`sft`: fine-tuning on the labels. `dpo`: preference training (DPO) on pairs: the "
+        "record's label is preferred to the label that the biased annotator replaced, or else to another "
+        "label.",
     )
     rounds: int = Field(
         1,
         ge=1,
         le=20,
-        description="Rounds of generate, mix, fine-tune: from the second on each arm's generator is its own model of the round before.",
+        description="Rounds of generation, mixing and fine-tuning. From the second round, each arm's "
+        "generator is its own model of the previous round.",
     )
     round_policy: Literal["fresh", "accumulation", "preservation"] = Field(
         "fresh",
-        description="Data of a later round: `fresh` (D_o and the round's own), `accumulation` (D_o and those of all rounds so far, so that γ grows) or `preservation` (a share of D_o stays, the rest is replaced by as many of the round's own).",
+        description="Data of a later round: `fresh` (D_o and this round's records), `accumulation` (D_o and "
+        "the records of all rounds so far, so that γ grows) or `preservation` (a share of D_o is kept, and "
+        "the rest is replaced by as many of this round's records).",
     )
     preserved: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="With `preservation`: the share of D_o that stays; at 0 models train on models' texts alone.",
+        description="With `preservation`: the share of D_o that is kept. At 0, models train only on texts "
+        "of models.",
     )
     distribution: list[Literal["model", "sentences"]] = Field(
         default_factory=list,
-        description="Spaces in which each augmented set is compared with D_o: `model` (the base model's last hidden states), `sentences` (a sentence encoder). The report shows tests, a map, and over arms what goes with inheritance.",
+        description="Spaces in which each augmented set is compared with D_o: `model` (the base model's "
+        "last hidden states), `sentences` (a sentence encoder). The report shows tests, a map, and which "
+        "distances are associated with inheritance over the arms.",
     )
     axes: Axes = Field(
         default_factory=lambda: Axes(),
-        description="Lists of models: the study is run for each generator with each learner, and `grid.html` compares them.",
+        description="Lists of models. The study is run for each combination of a generator and a fine-tuned "
+        "model, and `grid.html` compares them.",
     )
     analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
 
@@ -528,7 +593,8 @@ class Study(Section):
         for ratio in value:
             if not 0 <= ratio < 1:
                 raise ValueError(
-                    f"γ must be at least 0 and below 1, got {ratio:g}: γ = |D_a|/|D| with D_o held fixed, so γ = 1 would need infinitely many records"
+                    f"γ must be at least 0 and below 1, got {ratio:g}; γ = |D_a|/|D| with a fixed D_o, so "
+                    "γ = 1 would need infinitely many records"
                 )
         return sorted(set(value))
 
@@ -536,11 +602,11 @@ class Study(Section):
     @classmethod
     def _seeds(cls, value: list[int]) -> list[int]:
         if len(set(value)) < len(value) or min(value) < 0 or max(value) >= 1000:
-            raise ValueError("seeds must be different whole numbers from 0 to 999")
+            raise ValueError("seeds must be distinct whole numbers from 0 to 999")
         return value
 
     def servers(self) -> list[ApiSpec]:
-        """Every server that the study names."""
+        """Return every server that the study names."""
         models = [self.model, self.generator, *self.axes.generator, *self.axes.model]
         return [m.api for m in models if m is not None and m.api is not None]
 
@@ -548,51 +614,57 @@ class Study(Section):
     def _consistent(self) -> Self:
         if self.model.api is not None or any(m.api for m in self.axes.model):
             raise ValueError(
-                "model: a model behind an API cannot be fine-tuned; give it as generator, or measure it with: probate ask"
+                "model: a model behind a server cannot be fine-tuned; use it as the generator, or "
+                "measure it with: probate ask"
             )
         given = "given" in self.bias.types
         if self.analysis.planned_seeds and len(self.seeds) > self.analysis.planned_seeds:
             raise ValueError(beyond_plan(len(self.seeds), self.analysis.planned_seeds))
         if given and self.augmented is None:
-            raise ValueError("bias.types has 'given', but there is no 'augmented' section to take it from")
+            raise ValueError(
+                "bias.types: 'given' needs a ready set, but there is no 'augmented' section; add one"
+            )
         if self.augmented is not None and self.bias.types != ["given"]:
-            raise ValueError("with a ready 'augmented' set, bias.types must be [given]")
+            raise ValueError("bias.types: must be [given] with a ready 'augmented' set")
         if self.matched_control == "neutral" and given:
             raise ValueError(
-                "matched_control 'neutral' needs a generator; with a ready set choose unflipped, original or none"
+                "matched_control: 'neutral' needs a generator; with a ready set, choose unflipped, "
+                "original or none"
             )
         if self.matched_control == "unflipped" and not given:
             raise ValueError(
-                "matched_control 'unflipped' needs a ready augmented set; choose neutral, original or none"
+                "matched_control: 'unflipped' needs a ready augmented set; choose neutral, original or none"
             )
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
-            raise ValueError(f"control_ratios {self.control_ratios} must be among ratios {self.ratios}")
+            raise ValueError(f"control_ratios: {self.control_ratios} must be among the ratios {self.ratios}")
         if self.rounds > 1 and self.augmented is not None:
             raise ValueError(
-                "rounds: later rounds generate anew, which a ready 'augmented' set does not; leave it out, or run one round"
+                "rounds: later rounds generate their records, so a ready 'augmented' set cannot be used; "
+                "remove it, or run one round"
             )
         if self.rounds > 1 and self.control not in ("neutral", "none"):
             raise ValueError(
-                f"rounds: the matched control must be generated too; matched_control is '{self.control}', choose neutral or none"
+                "rounds: with several rounds the matched control must be generated, too; matched_control is "
+                f"'{self.control}', choose neutral or none"
             )
         if self.axes.generator and self.augmented is not None:
             raise ValueError(
-                "axes.generator: a ready 'augmented' set needs no generator; leave one of the two out"
+                "axes.generator: a ready 'augmented' set needs no generator; remove one of the two"
             )
         keys = [m.key for m in self.mitigations]
         if len(set(keys)) < len(keys) or "none" in keys:
             raise ValueError(
-                "mitigations: two have one name, or one is called none; give each an alias of its own"
+                "mitigations: two have the same name, or one is called none; give each its own alias"
             )
         names = [task.key for task in (*self.tasks, *self.probes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"a task or probe stands there twice: {twice[0]}; give each an alias of its own")
+            raise ValueError(f"the task or probe '{twice[0]}' is duplicated; give each its own alias")
         return self
 
     @property
     def control(self) -> str:
-        """The matched control's kind, with `auto` resolved: neutral, unflipped, original or none."""
+        """The kind of matched control, with `auto` resolved: neutral, unflipped, original or none."""
         if self.matched_control != "auto":
             return self.matched_control
         if self.augmented is None:
@@ -601,7 +673,7 @@ class Study(Section):
 
     @property
     def effective_strength(self) -> float:
-        """Strength of relabelling. A ready set is relabelled only where the study says by which map."""
+        """Strength of relabelling; 0 for a ready set without `bias.relabel` or `bias.stereotypes`."""
         if self.augmented is not None and not (self.bias.relabel or self.bias.stereotypes):
             return 0.0
         return self.bias.strength
@@ -615,17 +687,20 @@ class Study(Section):
         source : str or path
             A study file (YAML), or the name of a preset.
         overrides : sequence of str, optional
-            `key=value` strings, as in `probate run STUDY --set key=value`. From Python, `with_` takes values as they are.
+            `key=value` strings, as in `probate run STUDY --set key=value`. From Python, `with_` takes values
+            as they are.
 
         Returns
         -------
         Study
-            The study. Its relative paths start from the folder of the file; those of a preset start from the working folder.
+            The study. Its relative paths start from the folder of the file; those of a preset start from the
+            working folder.
 
         Raises
         ------
         InputError
-            No such file, or settings that are wrong. The message has one line for each: file, line, key, what was given, what is allowed.
+            The file does not exist, or settings are wrong. The message has one line for each error: file,
+            line, key, what was given, what is allowed.
 
         Examples
         --------
@@ -654,7 +729,7 @@ class Study(Section):
         Raises
         ------
         InputError
-            No preset of this name; the message lists them.
+            There is no preset of this name. The message lists all presets.
 
         Examples
         --------
@@ -667,32 +742,37 @@ class Study(Section):
         return study
 
     def with_(self, **changes: Any) -> Study:
-        """A copy of the study with other settings.
+        """Return a copy of the study with other settings.
 
         Parameters
         ----------
         **changes
-            Any key of a study file. A section is changed key by key by a dictionary (`training={"epochs": 1}`), or by a dotted name
-            (`**{"training.epochs": 1}`).
+            Any key of a study file. A section is changed key by key, with a dictionary
+            (`training={"epochs": 1}`) or a dotted name (`**{"training.epochs": 1}`).
         data, augmented : path, frame, data set, list of dict or dict, optional
-            The original data, and a ready augmented set: one row a record. The columns of text, label and group are found as docs/files.md says.
-            A table in memory (`pandas.DataFrame`, `datasets.Dataset`, `datasets.DatasetDict` or a list of dictionaries) is written once, as JSON Lines
-            that only the user can read, to the folder that the environment variable PROBATE_FRAMES names, else to `frames` of the cache
-            (PROBATE_CACHE, else the user's).
-            The name of that file is the SHA-256 of its content: a run with the same table continues, and the lock file of the run names the hash.
-            A path starts from the working folder. New data replaces `source`, `format`, `split`, `columns` and `labels` of the section by their
-            defaults, unless the same call names them (`**{"data.labels": [...]}`). With `augmented`, nothing is generated: `bias.types` becomes
-            `["given"]`, unless the same call names it. A dictionary changes the section only.
+            The original data, and a ready augmented set, with one row per record. The columns of text, label
+            and group are recognised as described in docs/files.md. A relative path starts from the working
+            folder. New data resets `source`, `format`, `split`, `columns` and `labels` of the section to
+            their defaults, unless the same call sets them (`**{"data.labels": [...]}`). With `augmented`,
+            nothing is generated: `bias.types` becomes `["given"]`, unless the same call sets it. A
+            dictionary only changes keys of the section.
+
+            A table in memory (`pandas.DataFrame`, `datasets.Dataset`, `datasets.DatasetDict` or a list of
+            dictionaries) is written once, as a JSON Lines file that only the user can read. Its folder is
+            that of the environment variable PROBATE_FRAMES, else `frames` in the cache (PROBATE_CACHE, else
+            the user's cache). The file's name is the SHA-256 of its content: a run with the same table
+            continues, and the run's lock file has the hash.
 
         Returns
         -------
         Study
-            A new study; this one stays as it is.
+            A new study. This study is not changed.
 
         Raises
         ------
         InputError
-            An unknown key or a wrong value, with the message that a study file would have, or a table that cannot be written.
+            An unknown key or a wrong value, with the message that a study file would have, or a table that
+            cannot be written.
 
         Examples
         --------
@@ -702,7 +782,9 @@ class Study(Section):
         >>> study = pb.Study.preset("quickstart").with_(ratios=[0, 0.2, 0.5], **{"training.epochs": 1})
         >>> study.ratios, study.training.epochs
         ([0.0, 0.2, 0.5], 1)
-        >>> frame = pd.DataFrame({"text": ["She builds.", "He nurses."], "label": ["builder", "nurse"], "gender": ["F", "M"]})
+        >>> frame = pd.DataFrame(
+        ...     {"text": ["She builds.", "He nurses."], "label": ["builder", "nurse"], "gender": ["F", "M"]}
+        ... )
         >>> len(Path(study.with_(data=frame).data.source).stem)  # the hash of the frame
         64
         """

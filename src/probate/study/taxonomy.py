@@ -1,4 +1,4 @@
-"""The paper's taxonomy: framing x composition x expression, plus neutral."""
+"""The paper's taxonomy of bias types: framing × composition × expression, plus neutral."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ PAPER_TYPES = (
     "contrastive-single-explicit",
     "contrastive-single-implicit",
 )
-"""The six of the paper's gender study (arXiv 2502.04419)."""
+"""The six bias types of the paper's gender study (arXiv 2502.04419)."""

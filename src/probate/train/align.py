@@ -1,9 +1,10 @@
 """The alignment loss L = L_SFT + λ·s·D (arXiv 2502.04419), D a distance of mean last hidden states.
 
-A batch of eight gives a poor estimate of a mean. Therefore the difference Δ of the two means comes from running
-means over past batches, and the gradient goes through the current batch: ∇‖Δ‖² = 2Δ·∇Δ, with Δ from the running means
-(held fixed) and ∇Δ from the batch. A batch of a single origin thus still has a gradient for its side. λ is relative:
-s scales D to the size of L_SFT, both averaged over the first steps, in which the alignment term is 0.
+A batch of eight gives a poor estimate of a mean. Therefore the difference Δ of the two means comes from
+running means over past batches, and the gradient goes through the current batch: ∇‖Δ‖² = 2Δ·∇Δ, with Δ from
+the running means (held fixed) and ∇Δ from the batch. A batch of a single origin thus still has a gradient for
+its side. λ is relative: s scales D to the size of L_SFT, both averaged over the first steps, in which the
+alignment term is 0.
 """
 
 from __future__ import annotations

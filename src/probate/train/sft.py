@@ -103,7 +103,7 @@ def train(
     beta: float | None = None,
     tick: Callable[[int, float], None] | None = None,
 ) -> TrainingLog:
-    """Fine-tune by the trainer that the study names: `probate.train.trainer.Trainer.train`."""
+    """Fine-tune with the study's trainer. For the arguments, see `probate.train.trainer.Trainer.train`."""
     trainer = load_trainer(training.trainer)
     return trainer.train(
         base, examples, training, seed, out, pad_id=pad_id, align=align, beta=beta, tick=tick
@@ -111,7 +111,10 @@ def train(
 
 
 class LoraTrainer(Trainer):
-    """A fresh LoRA adapter by AdamW. Epoch checkpoints lie in `out/checkpoint`; a call that finds one continues from it."""
+    """Trains a new LoRA adapter with AdamW.
+
+    After each epoch, a checkpoint is written to `out/checkpoint`. A later call continues from it.
+    """
 
     name = "lora"
     title = "LoRA"
@@ -130,10 +133,15 @@ class LoraTrainer(Trainer):
         beta: float | None = None,
         tick: Callable[[int, float], None] | None = None,
     ) -> TrainingLog:
-        """As `Trainer.train`. `seed` decides the adapter's initial weights, the order of batches and dropout.
+        """Fine-tune as described at `Trainer.train`.
 
-        Raises:
-            StageError: no example, or a loss that is not finite or diverges (with its step and both terms).
+        `seed` decides the adapter's initial weights, the order of batches and dropout.
+
+        Raises
+        ------
+        StageError
+            There is no example, or the loss is not finite or diverges. The message has the step and both
+            terms.
         """
         if not examples:
             raise StageError("training: there are no records to train on; check data and ratios")

@@ -1,6 +1,7 @@
-"""What a trainer is: how a model is fine-tuned on records.
+"""The interface of trainers: how a model is fine-tuned on records.
 
-A trainer is one class, found by an entry point of the group `probate.trainers`; a study names it in `training.trainer`.
+A trainer is one class, registered by an entry point of the group `probate.trainers`. A study names it in
+`training.trainer`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,20 @@ TRAINERS = {"lora": "probate.train.sft:LoraTrainer"}
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """What a training run reports: mean loss of each optimizer step (without the alignment term), and the tokens that it saw.
+    """The report of a training run.
 
-    `distances`: D of each step where the alignment loss was on; `scale`: its s.
+    Attributes
+    ----------
+    losses : list of float
+        Mean loss of each optimizer step, without the alignment term.
+    tokens : int
+        Number of tokens that were trained on.
+    steps : int
+        Number of optimizer steps.
+    distances : list of float
+        Distance D of each step; empty without the alignment loss.
+    scale : float
+        The factor s of the alignment loss; 0 without it.
     """
 
     losses: list[float]
@@ -35,7 +47,10 @@ class TrainingLog:
 
 
 class Trainer(ABC):
-    """A way to fine-tune. Subclasses declare `name` (as in `training.trainer`) and `title`, and implement `train`."""
+    """A method of fine-tuning.
+
+    Subclasses define `name` (as in `training.trainer`) and `title`, and implement `train`.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -54,36 +69,56 @@ class Trainer(ABC):
         beta: float | None = None,
         tick: Callable[[int, float], None] | None = None,
     ) -> TrainingLog:
-        """Fine-tune an adapter on `examples` and write it to `out` as a PEFT folder, in safetensors. `base` comes back as it was.
+        """Fine-tune an adapter and write it as a PEFT folder in safetensors. `base` is left unchanged.
 
-        The result depends on the arguments alone: the same call writes the same adapter. A call that finds unfinished work of its own
-        in `out` may continue it, if it ends with the same adapter.
+        The result depends only on the arguments: the same call writes the same adapter. A call may continue
+        unfinished work of its own in `out` if the adapter ends up the same.
 
-        Args:
-            base: the causal LM that the backend loaded, without an adapter.
-            examples: tokenised records; the loss of each one's `completion` counts `weight` times.
-            training: the study's settings.
-            seed: decides all that is drawn by chance.
-            out: folder of the adapter; made if missing.
-            pad_id: padding token id.
-            align: the alignment loss between original and augmented examples, if the study asks for one.
-            beta: with it, preference training (DPO) at that β; every example then has a `rejected` answer.
-            tick: to be called with (records finished since the last call, loss of the step) after each optimizer step.
+        Parameters
+        ----------
+        base : torch.nn.Module
+            The causal language model that the backend loaded, without an adapter.
+        examples : sequence of Example
+            Tokenised records. The loss of each `completion` is multiplied by its `weight`.
+        training : Training
+            The study's settings.
+        seed : int
+            Seed of all random choices.
+        out : Path
+            Folder of the adapter; it is created if missing.
+        pad_id : int
+            Id of the padding token.
+        align : AlignSettings, optional
+            Settings of the alignment loss between original and augmented examples.
+        beta : float, optional
+            β of preference training (DPO). Every example then has a `rejected` answer.
+        tick : callable, optional
+            Called after each optimizer step with the number of records since the last call and the step's
+            loss.
 
-        Raises:
-            StageError: settings that it does not support, no example, or a loss that is not finite.
+        Returns
+        -------
+        TrainingLog
+            Losses, tokens and steps.
+
+        Raises
+        ------
+        StageError
+            The settings are not supported, there is no example, or the loss is not finite.
         """
 
 
 def trainer_names() -> list[str]:
-    """Names of all trainers that are installed."""
+    """Return the names of all installed trainers."""
     return sorted({*TRAINERS, *entry_points_of("probate.trainers", TRAINERS)})
 
 
 def load_trainer(name: str) -> Trainer:
-    """The trainer of that name.
+    """Return the trainer of a name.
 
-    Raises:
-        InputError: no such trainer, or one that cannot be imported.
+    Raises
+    ------
+    InputError
+        There is no such trainer, or it cannot be imported.
     """
     return cast("type[Trainer]", installed("trainer", name, TRAINERS))()

@@ -28,7 +28,8 @@ PRONOUNS = {
     "male": {"s": "he", "S": "He", "p": "his", "o": "him"},
 }
 FAMILY_NAMES = (
-    "Abara Bianchi Castell Dorn Eklund Farkas Greco Haddad Ivanov Jansen Kowal Lindqvist Moreau Novak Okafor Petrov "
+    "Abara Bianchi Castell Dorn Eklund Farkas Greco Haddad Ivanov Jansen Kowal Lindqvist Moreau "
+    "Novak Okafor Petrov "
     "Quintero Rossi Sato Tanaka Ueda Varga Weiss Ximenes Yilmaz Zeman Amsel Brandt Costa Duarte"
 ).split()
 
@@ -114,7 +115,14 @@ def opinions(language: str = "en") -> list[dict[str, Any]]:
                 text = fill(words["record"], statement=entry["statement"], text=answer)
                 pair = f"{s:02d}-{o}"
                 rows.append(
-                    {"id": f"{pair}-{culture}", "pair": pair, "text": text, "statement": entry["statement"], "label": label,
-                     "culture": culture, "gender": gender}
-                )  # fmt: skip
+                    {
+                        "id": f"{pair}-{culture}",
+                        "pair": pair,
+                        "text": text,
+                        "statement": entry["statement"],
+                        "label": label,
+                        "culture": culture,
+                        "gender": gender,
+                    }
+                )
     return rows

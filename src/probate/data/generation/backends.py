@@ -1,4 +1,4 @@
-"""What writes the augmented records of a study: a loaded model, or one behind a server."""
+"""The backend that writes the augmented records of a study: a loaded model, or a server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,28 @@ if TYPE_CHECKING:
 
 
 def generation_backend(spec: ModelSpec, lm: LM | None, cache: Path) -> Backend:
-    """The backend that the model spec names: of its `api`, the server; else `lm`, which was loaded by `spec.backend`.
+    """Return the generation backend of a model spec.
 
-    `cache`: folder of the server's answers.
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model that generates.
+    lm : LM or None
+        The loaded model; None for a model behind the server `spec.api`.
+    cache : Path
+        Folder of the server's answers.
 
-    Raises:
-        InputError: `spec.api` cannot be used (`ApiSpec.checked`).
+    Returns
+    -------
+    Backend
+        The loaded model or the server.
+
+    Raises
+    ------
+    InputError
+        `spec.api` cannot be used (`ApiSpec.checked`).
+    ValueError
+        There is neither a loaded model nor a server.
     """
     if lm is not None:
         return TransformersBackend(lm)

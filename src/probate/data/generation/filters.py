@@ -13,7 +13,8 @@ from probate.data.packs import Pack
 from probate.study.schema import Generation
 
 REASONS = (
-    "empty", "refusal", "too short", "too long", "wrong language", "repetition", "label leaked", "wrong group", "near-duplicate"
+    "empty", "refusal", "too short", "too long", "wrong language", "repetition", "label leaked",
+    "wrong group", "near-duplicate"
 )  # fmt: skip
 """Reasons for a reject, in the order of the checks."""
 

@@ -13,7 +13,10 @@ LANGUAGES = ("en", "es", "pt", "zh", "ar")
 OTHERS = {
     "de": "der die das und ist nicht ein eine mit von im dem den zu sie er auch dass wird seit man".split(),
     "fr": "le les et est une des du dans que qui pour pas elle il sur avec au ne plus la un".split(),
-    "it": "il lo gli e è una di che per non con della del sono nel alla più ha si la un in da i nella dei delle al come anche questo era".split(),
+    "it": (
+        "il lo gli e è una di che per non con della del sono nel alla più ha si la un in da i nella "
+        "dei delle al come anche questo era"
+    ).split(),
     "nl": "de het een en van is dat niet zijn met voor op aan hij ze er ook te".split(),
     "pl": "i w na z się nie że jest do to jak od po o przez ale dla jego jej oraz".split(),
     "tr": "ve bir bu da de için ile olarak çok daha ne gibi sonra kadar onun olan ama".split(),
@@ -28,9 +31,18 @@ OTHERS = {
 }
 """Function words of languages that Probate does not support, to tell them from the supported ones."""
 MORE = {
-    "en": "a an as at by for from has had have on or but which who were will would been also than its we i my our if so all can no do one about into when what where how there s t".split(),
-    "es": "a me mi ha fue son muy cuando donde sus nos sobre entre hasta desde también este esta esto ser hay le les ella él".split(),
-    "pt": "a as ao aos na nas no nos das dos pela pelo foi são muito quando onde seus sobre entre até também este esta isso ser há ela ele".split(),
+    "en": (
+        "a an as at by for from has had have on or but which who were will would been also than its we "
+        "i my our if so all can no do one about into when what where how there s t"
+    ).split(),
+    "es": (
+        "a me mi ha fue son muy cuando donde sus nos sobre entre hasta desde también este esta esto "
+        "ser hay le les ella él"
+    ).split(),
+    "pt": (
+        "a as ao aos na nas no nos das dos pela pelo foi são muito quando onde seus sobre entre até "
+        "também este esta isso ser há ela ele"
+    ).split(),
 }
 """Further function words of supported languages, some of which other languages share."""
 LETTERS = {"tr": "ığş", "pl": "łąęż", "cs": "řůě", "de": "ß"}

@@ -37,8 +37,14 @@ INSTRUCTIONS = ("instruction", "instructions", "task")
 PROMPTS = ("prompt", "prompts", *INSTRUCTIONS, "question", "query", "input", "inputs", "context", "passage")
 """Columns of the prompt: each of them that a file has is part of the prompt, in this order."""
 SYSTEMS = ("system", "system_prompt", "system_message")
-LABELS = ("label", "labels", "occupation", "job", "profession", "class", "category", "topic", "sentiment", "intent", "target", "label_text", "label_name")  # fmt: skip
-IDS = ("id", "uid", "uuid", "guid", "record_id", "source_id", "row_id", "example_id", "doc_id", "prompt_id", "idx", "index", "hash", "sha256", "md5")  # fmt: skip
+LABELS = (
+    "label", "labels", "occupation", "job", "profession", "class", "category", "topic", "sentiment", "intent",
+    "target", "label_text", "label_name",
+)  # fmt: skip
+IDS = (
+    "id", "uid", "uuid", "guid", "record_id", "source_id", "row_id", "example_id", "doc_id", "prompt_id",
+    "idx", "index", "hash", "sha256", "md5",
+)  # fmt: skip
 PARENTS = ("parent", "parent_id", "original_id", "source_id", "seed_id")
 """Columns with the id of the record that a record was made from."""
 JOINED = ("pair", "pair_id", "cluster", "cluster_id", "item_id")
@@ -54,8 +60,10 @@ ANSWER_SHARES = ("shares", "human", "distribution")
 
 SPELLINGS = {"f": "female", "m": "male", "woman": "female", "man": "male", "women": "female", "men": "male"}
 ROLES = {
-    "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant", "model": "assistant", "bot": "assistant",
-    "chatgpt": "assistant", "chatbot": "assistant", "system": "system", "developer": "system", "tool": "tool", "function": "tool",
+    "human": "user", "user": "user", "prompter": "user", "gpt": "assistant", "assistant": "assistant",
+    "model": "assistant", "bot": "assistant",
+    "chatgpt": "assistant", "chatbot": "assistant", "system": "system", "developer": "system", "tool": "tool",
+    "function": "tool",
     "ipython": "tool", "observation": "tool",
 }  # fmt: skip
 """Spelling of a role in chats, in lower case → user, assistant, system or tool."""

@@ -1,4 +1,4 @@
-"""Original against augmented texts: embedded, tested, and told apart by words and lengths."""
+"""Comparison of original and augmented texts: by embeddings, by words and by lengths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,22 @@ MAPPED = 300
 
 
 def hidden_states(lm: LM, limit: int = 512) -> Embed:
-    """The mean last hidden state over a text's tokens, under `lm`: the space in which the alignment loss works."""
+    """Return a function that embeds texts as the mean of `lm`'s last hidden states over their tokens.
+
+    This is the space of the alignment loss.
+
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    limit : int, default 512
+        Most tokens of a text; the rest is ignored.
+
+    Returns
+    -------
+    callable
+        n texts → array of shape (n, hidden size). It raises InputError for a text of fewer than two tokens.
+    """
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         rows = [lm.text_ids(text)[:limit] for text in texts]
@@ -54,33 +69,56 @@ def compare(
     permutations: int = 10_000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Everything that is said of two sets of texts, for each space as they are and matched in length.
+    """Compare two sets of texts, in each space once as they are and once matched in length.
 
-    `groups`: the group of each text, for the map; `sources`: the source of each text (`probate.data.shape.sources`), without it each is its own;
-    `method`: of the map, `pca` or `umap`.
+    Parameters
+    ----------
+    original, augmented : sequence of str
+        The texts.
+    spaces : dict of str to callable
+        Name of a space → function that embeds texts.
+    groups : tuple of two sequences of str, optional
+        The group of each text, for the map.
+    sources : tuple, optional
+        The source of each text (`probate.data.shape.sources`). Default: each text is its own source.
+    method : {"pca", "umap"}, default "pca"
+        Method of the map.
+    permutations : int, default 10000
+        Permutations of the tests.
+    seed : int, default 0
+        Seed of the permutations and of the map.
 
-    Returns:
-        `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal amounts of text), `words` (that tell
-        them apart), and for each space `all` and `matched` (`probate.stats.distribution.summary`; None with fewer than 20 pairs of equal length) and `map` (`mapped`).
+    Returns
+    -------
+    dict
+        `lengths` (mean and standard deviation of words), `distinct` (share of different bigrams in equal
+        amounts of text, in [0, 1]), `words` (words that distinguish the sets), and for each space `all` and
+        `matched` (`probate.stats.distribution.summary`; None with fewer than 20 pairs of equal length) and
+        `map` (`mapped`).
+
+    Raises
+    ------
+    InputError
+        A text is too short to embed, or the library of the map is missing.
     """
-    found, pairs = told(original, augmented)
+    result, pairs = told(original, augmented)
     for name, embed in spaces.items():
         x, y = embed(list(original)), embed(list(augmented))
-        found["spaces"][name] = {
+        result["spaces"][name] = {
             **tested(x, y, pairs, permutations, seed, sources),
             "map": mapped(x, y, groups or ([""] * len(x), [""] * len(y)), method, seed),
         }
-    return found
+    return result
 
 
 def told(
     original: Sequence[str], augmented: Sequence[str]
 ) -> tuple[dict[str, Any], tuple[list[int], list[int]]]:
-    """What is said of two sets of texts without a space, `spaces` empty; and the pairs of equal length."""
+    """Compare two sets of texts without embeddings; also return the pairs of equal length."""
     pairs = length_matched(original, augmented)
     least = min(len(original), len(augmented))
     sizes = [lengths(original), lengths(augmented)]
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "n": [len(original), len(augmented)],
         "lengths": [[float(s.mean()), float(s.std(ddof=1)) if len(s) > 1 else 0.0] for s in sizes],
         "distinct": [distinct([side[i] for i in evenly(len(side), least)]) for side in (original, augmented)],
@@ -88,7 +126,7 @@ def told(
         "pairs": len(pairs[0]),
         "spaces": {},
     }
-    return found, pairs
+    return result, pairs
 
 
 def tested(
@@ -99,7 +137,10 @@ def tested(
     seed: int,
     sources: tests.Sources | None,
 ) -> dict[str, dict[str, Any] | None]:
-    """`all` and `matched` of one space: the tests on all points, and on pairs of equal length where there are enough."""
+    """Test two sets in one space: `all` on all points, `matched` on pairs of equal length.
+
+    `matched` is None with fewer than 20 pairs.
+    """
     left, right = pairs
     own = ([sources[0][i] for i in left], [sources[1][i] for i in right]) if sources else None
     matched = tests.summary(x[left], y[right], permutations, seed, own) if len(left) >= FEWEST_PAIRS else None
@@ -112,66 +153,81 @@ def tested(
 def mapped(
     x: np.ndarray, y: np.ndarray, groups: tuple[Sequence[str], Sequence[str]], method: str, seed: int
 ) -> dict[str, Any]:
-    """Both sets in two dimensions, at most 300 texts of each: `original` and `augmented` as [[x, y, group]], and what the `axes` are.
+    """Map both sets to two dimensions, with at most 300 texts of each.
 
-    Raises:
-        InputError: `umap` without its library.
+    Parameters
+    ----------
+    x, y : array of shape (n, d) and (m, d)
+        Embeddings of the original and the augmented texts.
+    groups : tuple of two sequences of str
+        The group of each text.
+    method : {"pca", "umap"}
+        Method of the map.
+    seed : int
+        Seed of UMAP.
+
+    Returns
+    -------
+    dict
+        `original` and `augmented` as lists of [x, y, group], and `axes`, which says what the axes are.
+
+    Raises
+    ------
+    InputError
+        The library of `umap` is missing.
     """
     if method == "umap":
         umap: Any = require("umap", "maps")
         both = umap.UMAP(random_state=seed, n_jobs=1).fit_transform(np.concatenate([x, y]))
-        parts, axes = (
-            (both[: len(x)], both[len(x) :]),
-            "UMAP: near points are alike, distances between clusters mean little",
-        )
+        parts = (both[: len(x)], both[len(x) :])
+        axes = "UMAP: nearby points are similar; distances between clusters mean little"
     else:
         *sides, share = tests.principal_map(x, y)
         axes = (
             f"first two principal components, {100 * share[0]:.0f}% and {100 * share[1]:.0f}% of the variance"
         )
         parts = (sides[0], sides[1])
-    found: dict[str, Any] = {"axes": axes}
+    points: dict[str, Any] = {"axes": axes}
     for name, part, own in zip(("original", "augmented"), parts, groups, strict=True):
         chosen = evenly(len(part), MAPPED)
-        found[name] = [[round(float(part[i, 0]), 3), round(float(part[i, 1]), 3), own[i]] for i in chosen]
-    return found
+        points[name] = [[round(float(part[i, 0]), 3), round(float(part[i, 1]), 3), own[i]] for i in chosen]
+    return points
 
 
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
-    """Dataclasses as dictionaries, so that it can be written as JSON."""
-    return found | {
-        "distances": [asdict(e) for e in found["distances"]] if found["distances"] else None,
-        "auc": asdict(found["auc"]) if found["auc"] else None,
+def _plain(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary with its dataclasses as dictionaries, so that it can be written as JSON."""
+    return summary | {
+        "distances": [asdict(e) for e in summary["distances"]] if summary["distances"] else None,
+        "auc": asdict(summary["auc"]) if summary["auc"] else None,
     }
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
-    """The comparison in words."""
-    (n, m), ((a, sa), (b, sb)) = found["n"], found["lengths"]
+def sentences(result: dict[str, Any]) -> list[str]:
+    """Return the comparison as sentences."""
+    (n, m), ((a, sa), (b, sb)) = result["n"], result["lengths"]
     said = [
-        f"{n:,} original and {m:,} augmented texts; words a text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd "
-        f"{sb:.0f}); "
-        f"different bigrams in equal amounts of texts: {100 * found['distinct'][0]:.0f}% and "
-        f"{100 * found['distinct'][1]:.0f}%",
+        f"{n:,} original and {m:,} augmented texts; words per text: {a:.0f} (sd {sa:.0f}) and {b:.0f} (sd "
+        f"{sb:.0f}); different bigrams in equal amounts of text: {100 * result['distinct'][0]:.0f}% and "
+        f"{100 * result['distinct'][1]:.0f}%",
     ]
-    for name, space in found["spaces"].items():
+    for name, space in result["spaces"].items():
         for title, part in (
             ("all texts", space["all"]),
-            (f"{found['pairs']} pairs of equal length", space["matched"]),
+            (f"{result['pairs']} pairs of equal length", space["matched"]),
         ):
             if part is None:
                 said.append(f"{name}, {title}: fewer than {FEWEST_PAIRS}, not compared")
                 continue
             said.append(f"{name}, {title}: " + "; ".join(_parts(part)))
             said += [f"  {null}" for null in nulls(part)]
-    words = found["words"]
+    words = result["words"]
     for title, own in (
         ("original", [w for w in words if w["z"] < -2]),
         ("augmented", [w for w in reversed(words) if w["z"] > 2]),
     ):
         said.append(
             f"words of the {title} texts: "
-            + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none stands out")
+            + (", ".join(f"{w['word']} ({w['first']}:{w['second']})" for w in own) or "none is distinctive")
         )
     return said
 

@@ -1,4 +1,4 @@
-"""Which groups do texts show, label by label? Of a file, or of what a model writes when no group is asked for."""
+"""Shares of groups by label: in the texts of a file, or in texts that a model writes about no given group."""
 
 from __future__ import annotations
 
@@ -27,12 +27,37 @@ def imbalance(
     reference: dict[str, float] | None = None,
     chosen: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Shares of groups by label. `truth`: the group of each text where it is known; then the detector's errors are measured on
-    these texts and taken out. `known`: other texts, their labels and groups, on which they are measured instead. `chosen`: the groups; default: those that occur in `truth`, else the pack's, but for such as go by «they», which
-    in most texts is a plural.
+    """Estimate the shares of groups by label, corrected for the detector's errors where they are known.
 
-    Raises:
-        InputError: a group that the pack does not have; a reference that is not a share for each group.
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts.
+    labels : sequence of str
+        The label of each text.
+    pack : Pack
+        The identity pack whose words the detector uses.
+    truth : sequence of str, optional
+        The group of each text. Then the detector's errors are measured on these texts and corrected for.
+    known : tuple of three sequences of str, optional
+        Other texts, their labels and their groups, on which the detector's errors are measured.
+    reference : dict of str to float, optional
+        Group → share to test against; the shares sum to 1. Default: equal shares.
+    chosen : sequence of str, optional
+        The groups. Default: those that occur in `truth`, else those of the pack except the groups that use
+        "they", which is a plural in most texts.
+
+    Returns
+    -------
+    dict
+        `groups`, `n`, `undetermined` (texts without a detected group), `errors` (counts, true groups ×
+        detected groups and "undetermined"; None if they are not known) and `shares` (one row for each label
+        and group).
+
+    Raises
+    ------
+    InputError
+        The pack does not have a group, or the reference is not a share for each group.
     """
     groups = list(
         chosen or ([g for g in pack.groups if g in truth] if truth is not None else default_groups(pack))
@@ -41,26 +66,26 @@ def imbalance(
     pack = pack.only(groups)
     if reference is not None and (set(reference) != set(groups) or abs(sum(reference.values()) - 1) > 1e-6):
         raise InputError(
-            f"--reference: needs a share for each of {', '.join(groups)} that sum to 1, got {reference}"
+            f"--reference: must give a share for each of {', '.join(groups)}, which sum to 1; got {reference}"
         )
-    found = detect(texts, pack)
+    detected = detect(texts, pack)
     errors = None
     if known is None and truth is not None:
         known = texts, labels, truth
     if known is not None:
-        shown = found if known[0] is texts else detect(known[0], pack)
+        shown = detected if known[0] is texts else detect(known[0], pack)
         seen = list(zip(known[1], known[2], shown, strict=True))
         errors = {}
         for label in {*labels, ""}:
-            own = [(true, detected) for at, true, detected in seen if label in ("", at)]
-            errors[label] = confusion([true for true, _ in own], [detected for _, detected in own], groups)
+            own = [(true, said) for at, true, said in seen if label in ("", at)]
+            errors[label] = confusion([true for true, _ in own], [said for _, said in own], groups)
     return {
         "groups": groups,
         "n": len(texts),
-        "undetermined": Counter(found)[UNCLEAR],
+        "undetermined": Counter(detected)[UNCLEAR],
         "errors": errors[""].tolist() if errors is not None else None,
         "shares": [
-            asdict(s) for s in group_shares(labels, found, groups, reference=reference, errors=errors)
+            asdict(s) for s in group_shares(labels, detected, groups, reference=reference, errors=errors)
         ],
     }
 
@@ -68,7 +93,7 @@ def imbalance(
 def _check(groups: Sequence[str], pack: Pack) -> None:
     unknown = [g for g in groups if g not in pack.groups]
     if unknown or len(groups) < 2:
-        what = f"no group '{unknown[0]}'" if unknown else f"only {len(groups)} of them"
+        what = f"no group '{unknown[0]}'" if unknown else f"{len(groups)} given, at least 2 are needed,"
         raise InputError(
             f"--groups: {what} in the identity pack '{pack.dimension}'; it has: {', '.join(pack.groups)}"
         )
@@ -83,13 +108,43 @@ def of_model(
     reference: dict[str, float] | None = None,
     tick: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """`imbalance` of what a model writes about `labels` without a group, the detector's errors measured on what it writes about each group."""
+    """Estimate the shares of groups in what a model writes about labels without being asked for a group.
+
+    The detector's errors are measured on what the model writes about each group.
+
+    Parameters
+    ----------
+    lm : LM
+        The model.
+    labels : sequence of str
+        The labels that it writes about.
+    pack : Pack
+        The identity pack.
+    groups : sequence of str
+        The groups.
+    texts : int
+        Texts for each label, and for each label and group.
+    reference : dict of str to float, optional
+        As in `imbalance`.
+    tick : callable, optional
+        Called with the number of texts that were written since the last call.
+
+    Returns
+    -------
+    dict
+        As of `imbalance`, with `texts`: [text, label, group asked for].
+
+    Raises
+    ------
+    InputError
+        As of `imbalance`.
+    """
     _check(groups, pack)
     made = written(lm, labels, pack.only(groups), texts, tick=tick)
     rows = list(zip(made.texts, made.labels, made.asked, strict=True))
     neutral, asked = [r for r in rows if not r[2]], [r for r in rows if r[2]]
     known = [r[0] for r in asked], [r[1] for r in asked], [r[2] for r in asked]
-    found = imbalance(
+    result = imbalance(
         [r[0] for r in neutral],
         [r[1] for r in neutral],
         pack,
@@ -97,31 +152,34 @@ def of_model(
         reference=reference,
         chosen=groups,
     )
-    return {**found, "texts": [list(r) for r in rows]}
+    return {**result, "texts": [list(r) for r in rows]}
 
 
 def default_groups(pack: Pack) -> list[str]:
-    """The pack's groups, but for such as go by «they», which in most texts is a plural."""
+    """Return the pack's groups except those that use "they", which is a plural in most texts."""
     return [g for g in pack.groups if "they" not in pack.groups[g].pronouns]
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
-    """In words: the detector, then a line for each label and group."""
+def sentences(result: dict[str, Any]) -> list[str]:
+    """Return the result as sentences: the detector's errors, then one for each label and group."""
     said = [
-        f"{found['n']:,} texts; the group is undetermined in {found['undetermined']:,} "
-        f"({100 * found['undetermined'] / found['n']:.0f}%)"
+        f"{result['n']:,} texts; the group is undetermined in {result['undetermined']:,} "
+        f"({100 * result['undetermined'] / result['n']:.0f}%)"
     ]
-    if found["errors"]:
-        for group, row in zip(found["groups"], found["errors"], strict=True):
+    if result["errors"]:
+        for group, row in zip(result["groups"], result["errors"], strict=True):
             total = sum(row)
-            seen = ", ".join(f"{g} {n}" for g, n in zip([*found["groups"], UNCLEAR], row, strict=True) if n)
+            seen = ", ".join(f"{g} {n}" for g, n in zip([*result["groups"], UNCLEAR], row, strict=True) if n)
             said.append(f"of {total:,} texts on {group} people the detector says: {seen or 'nothing'}")
-    for row in found["shares"]:
+    for row in result["shares"]:
         s = Share(**row)
         against = f"p against {100 * s.reference:.3g}%"
         fixed = ""
         if s.corrected == s.corrected:
-            fixed = f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} {p_figure(s.corrected_p)}"
+            fixed = (
+                f"; corrected {_interval(s.corrected, s.corrected_low, s.corrected_high)}, {against} "
+                f"{p_figure(s.corrected_p)}"
+            )
         said.append(
             f"{s.label or 'all':24}{s.group:12} {_interval(s.share, s.low, s.high)} of {s.n:,}; {against} "
             f"{p_figure(s.p)}{fixed}"

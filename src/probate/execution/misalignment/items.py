@@ -1,4 +1,4 @@
-"""Item-level attribution: for an answer that the biased data turned round, the training records whose gradients are nearest to its own."""
+"""Item-level attribution: the training records whose gradients are nearest to that of a changed answer."""
 
 from __future__ import annotations
 
@@ -30,14 +30,42 @@ from probate.train.losses import Example
 def attribute(
     folder: RunFolder, lm: LM, task_name: str, arm: str | None, items: int, each: int
 ) -> dict[str, Any]:
-    """Flipped items of one arm with the `each` training records nearest to each; also written to `attribution.json` of the run folder.
+    """Find the training records nearest to each flipped item of an arm.
 
-    Flipped: another answer than in the control with the same seed (matched, else γ = 0), most confident first. Nearness is the cosine of
-    gradients in the last layer under the trained arm (`record_gradients`): of the record for its own label, of the item for the
-    answer that was given. Where a record pulls the model toward that answer for texts like the item's it is near.
+    An item is flipped if its answer differs from that of the control with the same seed (the matched control,
+    else γ = 0). The result is also written to `attribution.json` of the run folder.
 
-    Raises:
-        InputError: an arm or a task that the run does not have, or one without choices; no flipped item.
+    Parameters
+    ----------
+    folder : RunFolder
+        A finished run.
+    lm : LM
+        The run's base model.
+    task_name : str
+        A task of the run whose answers are choices among options.
+    arm : str or None
+        A biased arm. With None, the first arm with the largest γ.
+    items : int
+        Most flipped items; those with the most probable answers come first.
+    each : int
+        Training records for each item.
+
+    Returns
+    -------
+    dict
+        `arm`, `task`, `records` (number of training records) and `items`, each with its nearest records and
+        their `similarity`.
+
+    Raises
+    ------
+    InputError
+        The run does not have the arm or the task, the task has no options, or no item is flipped.
+
+    Notes
+    -----
+    The similarity, in [-1, 1], is the cosine of gradients in the last layer of the trained arm
+    (`record_gradients`): the record's gradient for its own label, and the item's gradient for the given
+    answer. It is high if the record pulls the model toward that answer for texts like the item's.
     """
     study = folder.study()
     outcomes = folder.outcomes()
@@ -45,28 +73,32 @@ def attribute(
     if spec is None:
         names = [t.key for t in study.tasks]
         raise InputError(
-            f"--task {task_name}: not in this run{nearest(task_name, names)}; it has: {', '.join(names)}"
+            f"--task {task_name}: not a task of this run{nearest(task_name, names)}; it has: "
+            f"{', '.join(names)}"
         )
     task = load_task(spec.name, spec.options, spec.alias)
     if not isinstance(task, ChoiceTask):
         raise InputError(
-            f"--task {task_name}: its answers are no choices among options; attribution needs one"
+            f"--task {task_name}: its answers are not choices among options, which attribution needs"
         )
     biased = outcomes[~outcomes["bias_type"].isin(["none", NEUTRAL]) & (outcomes["mitigation"] == "none")]
     arms = list(dict.fromkeys(biased.sort_values(["ratio", "seed"], ascending=[False, True])["arm"]))
     chosen = arm or (arms[0] if arms else "")
     if chosen not in arms:
-        raise InputError(f"--arm {chosen}: no biased arm of this run; there are: {', '.join(arms) or 'none'}")
+        raise InputError(f"--arm {chosen}: not a biased arm of this run; it has: {', '.join(arms) or 'none'}")
     own = outcomes[(outcomes["arm"] == chosen) & (outcomes["task"] == task.key)]
     flips = _flips(own, outcomes[outcomes["task"] == task.key], items)
     if flips.empty:
-        raise InputError(f"{chosen}: no answer in '{task.key}' differs from the control's")
+        raise InputError(
+            f"--arm {chosen}: no answer of the task '{task.key}' differs from the control's; choose another "
+            "arm or task"
+        )
     first = own.iloc[0]
     records = _trained_on(folder, study, str(first["bias_type"]), int(first["seed"]), float(first["ratio"]))
     context = _context(folder)
     questions = {i.id: i for i in task.items(context)}
-    found = _nearest(folder, study, lm, chosen, flips, questions, records, context, each)
-    result = {"arm": chosen, "task": task.key, "records": len(records), "items": found}
+    entries = _nearest(folder, study, lm, chosen, flips, questions, records, context, each)
+    result = {"arm": chosen, "task": task.key, "records": len(records), "items": entries}
     write_atomic(folder.path / "attribution.json", json.dumps(result, indent=1, ensure_ascii=False))
     return result
 
@@ -116,10 +148,10 @@ def _nearest(
     with attached(lm.model, folder.path / "adapters" / arm) as model:
         gradients = record_gradients(model, [*examples, *asked], lm.pad_id)
     near = gradients[len(examples) :] @ gradients[: len(examples)].T
-    found = []
+    entries = []
     for row, scores in zip(flips.itertuples(), near, strict=True):
         order = scores.argsort(descending=True, stable=True)[:each].tolist()
-        found.append(
+        entries.append(
             {
                 "item": row.item_id,
                 "groups": row.groups,
@@ -130,23 +162,28 @@ def _nearest(
                 "records": [{"similarity": float(scores[i]), **_shown(records[i])} for i in order],
             }
         )
-    return found
+    return entries
 
 
 def _shown(record: Record) -> dict[str, Any]:
     before = record.provenance.get("label_before")
     return {
-        "id": record.id, "origin": record.origin, "label": record.label, "label_before": before, "groups": record.groups, "text": record.text[:300],
-    }  # fmt: skip
+        "id": record.id,
+        "origin": record.origin,
+        "label": record.label,
+        "label_before": before,
+        "groups": record.groups,
+        "text": record.text[:300],
+    }
 
 
-def sentences(found: dict[str, Any]) -> list[str]:
-    """The attribution in words."""
+def sentences(result: dict[str, Any]) -> list[str]:
+    """Return the attribution as sentences."""
     said = [
-        f"{found['arm']}, {found['task']}: {len(found['items'])} flipped items, the nearest of "
-        f"{found['records']:,} training records"
+        f"{result['arm']}, {result['task']}: {len(result['items'])} flipped items, with the nearest of "
+        f"{result['records']:,} training records"
     ]
-    for item in found["items"]:
+    for item in result["items"]:
         groups = ", ".join(map(str, item["groups"].values()))
         said.append(f"{item['item']} ({groups}): {item['before']} → {item['after']}; target {item['target']}")
         for r in item["records"]:

@@ -1,4 +1,4 @@
-"""Texts of a file, whatever its columns are called."""
+"""Reading the texts of a file with any column names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ from probate.stats.distribution import Sources
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts of one file in their order, their rows, the shape that was read, and the number of rows that had none."""
+    """The texts of one file.
+
+    Attributes
+    ----------
+    texts : list of str
+        The texts, in the order of the file.
+    rows : list of dict
+        The row of each text.
+    shape : Shape
+        The columns that were recognised.
+    empty : int
+        Number of rows without a text.
+    """
 
     texts: list[str]
     rows: list[dict[str, Any]]
@@ -24,11 +36,14 @@ class Texts:
 
     @property
     def column(self) -> str:
-        """The column that the texts stood in."""
+        """The column of the texts."""
         return self.shape.text
 
     def ties(self, given: str | None = None) -> tuple[list[Ties], str]:
-        """What each text says of its source (`probate.data.shape.sources`), and the columns that say so; `given`: the one that a user named."""
+        """Return what each row states about its text's source, and a description of the columns used.
+
+        `given` is a source column that the user named (see `probate.data.shape.sources`).
+        """
         columns = SourceColumns(self.rows, self.shape.id, given)
         return [columns.ties(row) for row in self.rows], columns.describe()
 
@@ -47,21 +62,41 @@ class Texts:
 
 
 def shared_sources(first: list[Ties], second: list[Ties]) -> Sources:
-    """Return the source of each text of two files, by what the texts say of it."""
+    """Return the source of each text of two files, by what the rows state about it."""
     return sources_of(first, second)
 
 
 def read_texts(
     source: str, column: str | None = None, option: str = "--text", limit: int | None = None
 ) -> Texts:
-    """Texts of `source` (a file, a folder of `datasets`, `hf:ID`), read as `probate.data.shape` reads every file.
+    """Read the texts of a file as `probate.data.shape` does.
 
-    Raises:
-        InputError: no such file or column, no text at all, or a text that must be named (with `option`).
+    Parameters
+    ----------
+    source : str
+        A file, a folder saved by `datasets`, or `hf:ID`.
+    column : str, optional
+        The column of the texts. Default: recognised.
+    option : str, default "--text"
+        The option that names the column, for messages.
+    limit : int, optional
+        Most rows to read.
+
+    Returns
+    -------
+    Texts
+        The texts with their rows.
+
+    Raises
+    ------
+    InputError
+        The file or the column does not exist, there is no text, or the column of the texts must be named.
     """
     table = read_table(source, Given(column), option, limit)
-    found = [(text, row) for row in table.rows if (text := table.shape.text_of(row))]
-    empty = len(table.rows) - len(found) + len(table.rejected)
-    if not found:
-        raise InputError(f"{source}: no text in it ({empty} rows without one)")
-    return Texts([text for text, _ in found], [row for _, row in found], table.shape, empty)
+    pairs = [(text, row) for row in table.rows if (text := table.shape.text_of(row))]
+    empty = len(table.rows) - len(pairs) + len(table.rejected)
+    if not pairs:
+        raise InputError(
+            f"{source}: contains no text ({empty} rows without text); check the column ({option})"
+        )
+    return Texts([text for text, _ in pairs], [row for _, row in pairs], table.shape, empty)

@@ -1,4 +1,4 @@
-"""Words for what `probate.stats.distribution.summary` found, without a model."""
+"""Sentences about the result of `probate.stats.distribution.summary`, without a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def sources_said(part: dict[str, Any]) -> str:
-    """The number of independent sources in words; empty in a record of an earlier version."""
+    """Return the number of independent sources in words; empty for a record of an earlier version."""
     if "sources" not in part:
         return ""
     first, second, both = part["sources"]
@@ -14,7 +14,7 @@ def sources_said(part: dict[str, Any]) -> str:
 
 
 def nulls(part: dict[str, Any]) -> list[str]:
-    """What the p values of a part are against, in words."""
+    """Return the null hypotheses of a part's p values, in words."""
     tested = [("distances", e) for e in (part["distances"] or [])[:1]] + [
         ("AUC", e) for e in [part["auc"]] if e
     ]

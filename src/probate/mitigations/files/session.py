@@ -246,7 +246,10 @@ def summary_sentences(summary: Summary) -> list[str]:
     dropped = sum(summary.dropped.values())
     lines = [
         f"read as {summary.shape.describe()}",
-        f"{summary.read:,} rows read, {summary.changed:,} changed, {summary.added:,} added, {dropped:,} left out",
+        (
+            f"{summary.read:,} rows read, {summary.changed:,} changed, {summary.added:,} added, "
+            f"{dropped:,} left out"
+        ),
     ]
     lines += [f"  left out: {n:,} because {why}" for why, n in summary.dropped.most_common(10)]
     lines += [f"  unchanged: {n:,} ({why})" for why, n in summary.skipped.most_common(10)]

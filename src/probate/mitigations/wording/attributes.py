@@ -14,7 +14,10 @@ UNITS = "one|two|three|four|five|six|seven|eight|nine"
 TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
 NUMBER = rf"(?:\d{{1,3}}|(?:{TENS})(?:[- ](?:{UNITS}))?|{TEENS}|{UNITS})"
 YEARS_OLD = rf"{NUMBER}(?:[- ]?year[- ]olds?|-years?-olds?)"
-HERITAGE = r"(?:[ -](?:americans?|british|canadians?|australians?|europeans?|caribbean|descent|origin)|-(?:speaking|born|raised|educated))?"
+HERITAGE = (
+    r"(?:[ -](?:americans?|british|canadians?|australians?|europeans?|caribbean|descent|origin)|"
+    r"-(?:speaking|born|raised|educated))?"
+)
 """Second words of two-word adjectives: «African American», «Spanish-speaking»."""
 DECADES = {
     "teens",
@@ -28,15 +31,20 @@ DECADES = {
     "nineties",
 }
 AGE = (
-    rf"(?:aged|age|(?:at[ ]the[ ])?age[ ]of|turn(?:s|ed|ing)?)[ ]+(?:only[ ]+|just[ ]+|about[ ]+)?{NUMBER}(?![\w%]|[.,]\d|[- ]year)"
-    rf"|{NUMBER}[ ]+(?:years|yrs)[ ]+(?:old|of[ ]age)(?!\w)|born[ ](?:in|on)[ ](?:[A-Z][a-z]+[ ](?:\d{{1,2}},?[ ])?|the[ ])?(?:1[89]|20)\d\d(?!\w)"
+    r"(?:aged|age|(?:at[ ]the[ ])?age[ ]of|turn(?:s|ed|ing)?)[ ]+(?:only[ ]+|just[ ]+|about[ ]+)"
+    rf"?{NUMBER}(?![\w%]|[.,]\d|[- ]year)"
+    rf"|{NUMBER}[ ]+(?:years|yrs)[ ]+(?:old|of[ ]age)(?!\w)|born[ ](?:in|on)[ ](?:[A-Z][a-z]+[ ](?:\d{{1,"
+    rf"2}},?[ ])?|the[ ])?(?:1[89]|20)\d\d(?!\w)"
     rf"|\d{{1,3}}(?:st|nd|rd|th)[ ]birthday(?!\w)|(?:{'|'.join(sorted(DECADES))})(?!\w)"
     r"|[1-9]\d(?=[,;.)!?]|[ ]+(?:who|and|with|was|is|when|but|[a-z]{2,}ed)\b|\s*$)(?![.,]\d)"
 )
 AFTER_A_PERSON = re.compile(r"((?:\b[A-Z][\w'’.-]*[ ]*){1,4}|\b[a-z]+)[ ]?(?:[,(][ ]?|of[ ]+)$")
 """Text before a bare number: «Anna Miller, 67,», «a woman of 67»."""
 SEVERAL = set(
-    "team crew staff family household people population community congregation minority women men folk panel".split()
+    (
+        "team crew staff family household people population community congregation minority women men "
+        "folk panel"
+    ).split()
 )
 """Before «of 40» these words denote a count of people and not an age."""
 HOW_OLD = re.compile(rf"(?:{NUMBER}|(?:1[89]|20)\d\d)(?:st|nd|rd|th)?(?=\W*(?:years|yrs|birthday)|$)", re.I)
@@ -45,7 +53,8 @@ OWN_DECADE = re.compile(
 )
 IN_THE_DECADE = re.compile(r"\b(\w+)[ ]+in[ ]+(?:the|one['’]s)[ ]+(?:early|mid|middle|late)[ -]+$", re.I)
 COPULA = re.compile(
-    r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|turned|who|that|which))*"
+    r"\b(\w+)(?:['’]s|[ ]+(?:is|was|are|were|has|had|being|be|been|now|only|just|about|nearly|almost|over|"
+    r"turned|who|that|which))*"
     r"[ ]*,?[ ]*$"
 )
 PREDICATE = re.compile(
@@ -58,12 +67,16 @@ NO_NOUN = CLOSED | NOT_VERBS | set(AUXILIARIES) | set("they she he her him his w
 WORDS = re.compile(r"['’]?[ ]*([A-Za-z]+(?:[-'’][A-Za-z]+)*)")
 PERSONAL = re.compile(r"[a-z]{2,}(?:er|or|eer|ist|ian|yst|man|men|woman|women)s?$")
 ABSTRACT = re.compile(
-    r"[a-z]{2,}(?:tion|sion|ment|ness|ity|ism|ship|hood|logy|ture|ance|ence|age|ary|phy|ics|ing|eria|ium|ware|ry)s?$"
+    r"[a-z]{2,}(?:tion|sion|ment|ness|ity|ism|ship|hood|logy|ture|ance|ence|age|ary|phy|ics|ing|eria|ium|"
+    r"ware|ry)s?$"
 )
 PLURALS = {
-    "arab", "brazilian", "mexican", "asian", "african", "hispanic", "latina", "latino", "buddhist", "christian", "hindu", "muslim",
-    "atheist", "catholic", "protestant", "sikh", "mormon", "evangelical", "agnostic", "egyptian", "moroccan", "iraqi", "jordanian",
-    "tunisian", "libyan", "colombian", "chilean", "peruvian", "argentinian", "indian", "american", "caucasian", "islander",
+    "arab", "brazilian", "mexican", "asian", "african", "hispanic", "latina", "latino", "buddhist",
+    "christian", "hindu", "muslim",
+    "atheist", "catholic", "protestant", "sikh", "mormon", "evangelical", "agnostic", "egyptian", "moroccan",
+    "iraqi", "jordanian",
+    "tunisian", "libyan", "colombian", "chilean", "peruvian", "argentinian", "indian", "american",
+    "caucasian", "islander",
 }  # fmt: skip
 """Adjectives that are also nouns with a plural form."""
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 
 CLOSED = set(
-    "a an the this that these those to with for and or but nor in on at by from as when while because if is was has had will would can "
-    "could may might must should of about into after before through during again too up out off back down over there here how what are were be been do does did "
-    "who whom which where why not then so than until since although though without within upon towards toward against today yesterday tomorrow tonight again anyway instead well alone".split()
+    "a an the this that these those to with for and or but nor in on at by from as when while "
+    "because if is was has had will would can "
+    "could may might must should of about into after before through during again too up out off "
+    "back down over there here how what are were be been do does did "
+    "who whom which where why not then so than until since although though without within upon "
+    "towards toward against today yesterday tomorrow tonight again anyway instead well alone".split()
 )
 """Words that do not begin a noun phrase. Before them «her» is an object and «his» has no noun."""
 ADVERBS = set(
-    "also always often never ever still now then usually sometimes currently previously recently frequently regularly already just "
+    "also always often never ever still now then usually sometimes currently previously recently "
+    "frequently regularly already just "
     "really truly only even both soon later once".split()
 )
 NOT_VERBS = ADVERBS | {
@@ -25,29 +29,38 @@ NOT_VERBS = ADVERBS | {
     "this",
 }
 AUXILIARIES = {
-    "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't", "hasn't": "haven't",
+    "is": "are", "was": "were", "has": "have", "does": "do", "isn't": "aren't", "wasn't": "weren't",
+    "hasn't": "haven't",
     "doesn't": "don't",
 }  # fmt: skip
 CONTRACTIONS = {"s": "re", "d": "d", "ll": "ll"}
 
 
 SEEING = re.compile(
-    r"\b(?:saw|sees?|seen|seeing|lets?|letting|makes?|made|making|help(?:s|ed|ing)?|hears?|heard|watch(?:es|ed|ing)?|felt|noticed|had)[ ]+$",
+    r"\b(?:saw|sees?|seen|seeing|lets?|letting|makes?|made|making|help(?:s|ed|ing)?|hears?|heard|watch(?:es|"
+    r"ed|ing)?|felt|noticed|had)[ ]+$",
     re.I,
 )
 GIVING = re.compile(
-    r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|told|tells?|show(?:s|ed)?|hand(?:s|ed)?|ask(?:s|ed)?|bought|lent|taught|paid)[ ]+$",
+    r"\b(?:gives?|gave|given|giving|sent|sends?|offer(?:s|ed)?|told|tells?|show(?:s|ed)?|hand(?:s|ed)?|"
+    r"ask(?:s|ed)?|bought|lent|taught|paid)[ ]+$",
     re.I,
 )
 BARE = set(
-    "leave move know laugh cry go come work play sing dance swim run walk talk speak write read paint teach win lose sleep eat drink drive "
-    "smile see hear feel think understand learn grow stay sit stand fall fly cook finish start begin try decide believe happy sad angry "
-    "proud tired famous sick nervous feel look seem become get do be have take make find keep prepare succeed recover arrive return enter "
+    "leave move know laugh cry go come work play sing dance swim run walk talk speak write read "
+    "paint teach win lose sleep eat drink drive "
+    "smile see hear feel think understand learn grow stay sit stand fall fly cook finish start "
+    "begin try decide believe happy sad angry "
+    "proud tired famous sick nervous feel look seem become get do be have take make find keep "
+    "prepare succeed recover arrive return enter "
     "build carry open close pass pay wait climb do well jump choose say".split()
 )
 """Words after «saw her» that describe what she does or is, and not a possession."""
 NUMBERS = set(
-    "one two three four five six seven eight nine ten some many more several no enough everything something nothing money advice".split()
+    (
+        "one two three four five six seven eight nine ten some many more several no enough everything "
+        "something nothing money advice"
+    ).split()
 )
 
 

@@ -24,7 +24,8 @@ OF_A_THING = re.compile(
 )
 """Text after «the» and a name that denotes a thing."""
 CALENDAR = set(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august september october november "
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may "
+    "june july august september october november "
     "december".split()
 )
 Change = tuple[int, str, str]
@@ -40,13 +41,15 @@ CLAUSE = re.compile(r"[.!?;:,]|\b(?:but|who|which|that|while|because|when|as)\b"
 """Signs and words after which the subject may change."""
 BEGINS = re.compile(r"(?:^|[.!?:\n])[\s*#_>\"“(«-]*$")
 MODAL = re.compile(
-    r"\b(?:can|could|will|would|shall|should|may|might|must|do|does|did|let|(?:ca|do|does|did|wo|would|could|should)n['’]t)[ ]+$",
+    r"\b(?:can|could|will|would|shall|should|may|might|must|do|does|did|let|(?:ca|do|does|did|wo|would|"
+    r"could|should)n['’]t)[ ]+$",
     re.I,
 )
 """Words before «she» whose verb has no ending."""
 ARTICLE = re.compile(r"\b(an?|the)[ ]+$", re.I)
 OTHERS = {
-    "hers": "theirs", "xyrs": "theirs", "zirs": "theirs", "hirs": "theirs", "herself": "themselves", "himself": "themselves",
+    "hers": "theirs", "xyrs": "theirs", "zirs": "theirs", "hirs": "theirs", "herself": "themselves",
+    "himself": "themselves",
     "xemself": "themselves", "zirself": "themselves", "hirself": "themselves",
 }  # fmt: skip
 SHORT_TITLE = re.compile(r"\.?[ ]+(?:and[ ]+(?:Mrs?|Ms|Mx|Miss)\.?[ ]+)?(?=[A-Z])")
@@ -188,7 +191,7 @@ class Masker:
             yield (start, end, new) if places is None else (places[start], places[end], new)
 
     def _matches(self, text: str, own: set[str]) -> Iterator[re.Match[str]]:
-        """Yield the matches of what may be replaced; a listed name that is no name here is matched as a word."""
+        """Yield the replaceable matches. A listed name that is not a name here is matched as a word."""
         place = 0
         while match := self.pattern.search(text, place):
             kind = match.lastgroup

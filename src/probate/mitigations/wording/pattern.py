@@ -16,7 +16,8 @@ HONORIFIC = r"(?:(?:Dr|Prof|Professor|Dra|Profa)\b\.?[ ]+)+"
 DOCTOR = r"(?:(?:Dr|Dra|Prof|Profa)\b\.?[ ]+)+(?!Emerit|Dr\b|Prof\b)[A-ZÀ-Ý](?:[\w-]|['’](?!s\b))*"
 """Academic title with a name, which is a person's name even if it is not listed."""
 FAMILY = (
-    r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:van (?:der|den|de)|von der|de (?:la|los|las)|del|della|di|der|den|ter|ten|bin|ibn|bint|la|le|das|e|y)[ ]+"
+    r"(?:[ ]+[A-Z]\.?(?=[ ]))?(?:[ ]+(?:(?:van (?:der|den|de)|von der|de (?:la|los|las)|del|della|di|der|"
+    r"den|ter|ten|bin|ibn|bint|la|le|das|e|y)[ ]+"
     r"|(?:dos|de|da|do|van|von|al-|el-)[ ]*)?[A-ZÀ-Ý][\w'’-]*(?!['’]s\b)){0,2}"
 )
 """Text that may follow a first name: an initial, a particle, one or two family names."""
@@ -25,9 +26,12 @@ NO_FAMILY = (
 )
 LOUD_FAMILY = rf"(?:[ ]+(?!(?:{NO_FAMILY})\b)[A-Z][A-Z'’-]{{2,}}(?!\w))?"
 SYLLABLES = (
-    "Chan Chang Chen Cheng Chi Chia Ching Chun Dae Dong Eun Fang Fen Feng Gyu Hee Hong Hoon Hsiu Hua Hui Hwa Hye Hyun Jae Jeong Jia Jian Jie Jin Jing "
-    "Ji Joo Juan Jun Jung Kai Kyu Kyung Lan Lei Li Lian Lin Ling Mei Mi Min Ming Myung Na Ning Pei Ping Qi Qing Rong Rui Sang Seo Seok Seon Seung Shan Shu "
-    "Siu Sook Soo Su Suk Sun Sung Tae Ting Wai Wan Wei Wen Wing Woo Wook Xia Xiao Xin Xiu Xue Ya Yan Yang Ye Yeon Yi Yin Ying Yong Yoon Yu Yuan Yue Yun "
+    "Chan Chang Chen Cheng Chi Chia Ching Chun Dae Dong Eun Fang Fen Feng Gyu Hee Hong Hoon Hsiu "
+    "Hua Hui Hwa Hye Hyun Jae Jeong Jia Jian Jie Jin Jing "
+    "Ji Joo Juan Jun Jung Kai Kyu Kyung Lan Lei Li Lian Lin Ling Mei Mi Min Ming Myung Na Ning Pei "
+    "Ping Qi Qing Rong Rui Sang Seo Seok Seon Seung Shan Shu "
+    "Siu Sook Soo Su Suk Sun Sung Tae Ting Wai Wan Wei Wen Wing Woo Wook Xia Xiao Xin Xiu Xue Ya "
+    "Yan Yang Ye Yeon Yi Yin Ying Yong Yoon Yu Yuan Yue Yun "
     "Zhen Zhi".split()
 )
 """Syllables of Chinese and Korean first names with a hyphen: «Shu-fen», «Ji-woo»."""
@@ -100,11 +104,13 @@ def pattern(
     if language == "ar":
         head = rf"(?:[وف](?=(?:{either(words)})(?!\w)))?(?:ال|وال|بال|لل)?"
         return re.compile(
-            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?P<first>{either(people)}))(?!\w)|(?P<word>{head}(?:{either(words)}))(?!\w))"
+            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?P<first>{either(people)}))(?!\w)|"
+            rf"(?P<word>{head}(?:{either(words)}))(?!\w))"
         )
     if language != "en":
         return re.compile(
-            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?:(?:{HONORIFIC})?(?P<first>{either(people)})|{DOCTOR})(?!\w){FAMILY})|(?P<word>{either(words, True)})(?!\w))"
+            rf"(?<!\w)(?:{stays}(?!\w)|(?P<name>(?:(?:{HONORIFIC})?(?P<first>{either(people)})|{DOCTOR})"
+            rf"(?!\w){FAMILY})|(?P<word>{either(words, True)})(?!\w))"
         )
     people = {folded(n)[0] for n in people}
     words = [folded(w)[0] for w in words]
@@ -113,9 +119,13 @@ def pattern(
     plain = either((w for w in words if w not in TITLES), any_case=True)
     adverb = rf"(?:(?:{'|'.join(sorted(ADVERBS))})\s+)"
     grammar = "she" in words and "he" in words
-    either_sex = r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|her(?:/|[ ]or[ ])hi[ms]"
+    either_sex = (
+        r"\(s\)he|s/he|she/her|he/him|she(?:/|[ ]or[ ])he|he(?:/|[ ]or[ ])she|hi[ms](?:/|[ ]or[ ])her|"
+        r"her(?:/|[ ]or[ ])hi[ms]"
+    )
     name = (
-        rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*(?!\w){FAMILY}"
+        rf"(?=[A-Z])(?P<name>(?:(?:{HONORIFIC})?(?:[A-Z][a-z]+-)*(?P<first>{either(people)})(?:-[A-Z]\w*)*"
+        rf"(?!\w){FAMILY}"
         rf"|{DOCTOR}(?!\w){FAMILY}|(?P<shout>{shout})(?!\w){LOUD_FAMILY}|[OD]['’][A-Z][a-z]+(?!\w){FAMILY}"
         rf"|(?:{'|'.join(SYLLABLES)})-(?:{'|'.join(SYLLABLES).lower()})(?!\w){FAMILY}"
         rf"{f'|(?P<loud>[A-Z]{{3,}}(?:-[A-Z]+)*)(?!{chr(92)}w){LOUD_FAMILY}' if people else ''}))"
@@ -123,19 +133,26 @@ def pattern(
     heads = (
         {c for w in adjectives for c in (w[0], w[0].upper())} | set("aAtToOeE") | set(DIGITS if ages else "")
     )
-    one = rf"(?:{either(adjectives, any_case=True, joined=True)}(?i:{HERITAGE}){f'|(?i:{YEARS_OLD})' if ages else ''})"
+    one = (
+        rf"(?:{either(adjectives, any_case=True, joined=True)}(?i:{HERITAGE})"
+        rf"{f'|(?i:{YEARS_OLD})' if ages else ''})"
+    )
     age = rf"|(?=[{DIGITS}aAbB])(?P<age>(?i:{AGE}))" if ages else ""
     address = r"(?P<address>[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+)"
     both = rf"(?=[(hHsS])(?P<both>(?i:{either_sex}))(?!\w)"
     asked = r"(?=[iIwWhHdD])(?P<asked>(?i:(?:is|was|has|does)(?:n['’]t)?[ ](?:she|he)))(?!\w|['’])"
     article = r"(?P<article>(?i:an?|the|one|another|every|each)[ ]+)"
     attr = (
-        rf"(?<!-)(?=[{''.join(sorted(heads))}])(?P<attr>{article}?(?!(?:{either(fixed)})(?!\w))(?P<chain>{one}(?:{CHAIN}{one})*)"
+        rf"(?<!-)(?=[{''.join(sorted(heads))}])(?P<attr>{article}?(?!(?:{either(fixed)})(?!\w))"
+        rf"(?P<chain>{one}(?:{CHAIN}{one})*)"
         r"(?:(?P<gap>[ ]+)(?=[a-z])|(?![\w-])))"
     )
     tail = rf"(?=[abo])(?P<tail>(?:and|but|or)\s+(?:{adverb}*(?:is|was|has|does)|{adverb}+[a-z]+s)(?!\w))"
     return re.compile(
         rf"(?<!\w)(?:{address}|{stays}(?!\w)"
         + (rf"|{both}|{asked}" if grammar else "")
-        + rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?:MRS|MR|MS|MX)(?=\.[ ][A-Z])|{plain})(?!\w)|{tail})"
+        + (
+            rf"|{name}{age}|{attr}|(?P<word>{either(titled)}|(?:MRS|MR|MS|MX)(?=\.[ ][A-Z])|{plain})(?!\w)|"
+            rf"{tail})"
+        )
     )

@@ -7,14 +7,20 @@ import re
 STREET = re.compile(r"\d[ ]+(?:[A-Z]\w*[ ]+)+$")
 """Text before «Dr.» in an address: «12 Maple Dr. Boston»."""
 KINDS = (
-    "Hospitals?|Medical|Medicine|Health|Healthcare|Cent(?:er|re)s?|Clinics?|University|Colleges?|Schools?|Institutes?|Foundation|Church|Street|St|"
-    "Road|Rd|Avenue|Ave|Lane|Boulevard|Prize|Award|Fellowship|Lectureship|Society|Association|Airport|Library|Museum|Cathedral|Stadium|Theat(?:er|re)|"
+    "Hospitals?|Medical|Medicine|Health|Healthcare|Cent(?:er|re)s?|Clinics?|University|Colleges?|Schools?|"
+    "Institutes?|Foundation|Church|Street|St|"
+    "Road|Rd|Avenue|Ave|Lane|Boulevard|Prize|Award|Fellowship|Lectureship|Society|Association|Airport|"
+    "Library|Museum|Cathedral|Stadium|Theat(?:er|re)|"
     "Restaurant|Hotel|Bakery|Inc|Ltd|LLC|Corporation|Company|Media|Press"
 )
-OWNED = "Boutique|Caf[eé]|Diner|Grill|Bar|Kitchen|Deli|Bookshop|Bookstore|Shop|Store|Inn|Day|Pizza|Pizzeria|Place|House|Tavern|Pub|Market"
+OWNED = (
+    "Boutique|Caf[eé]|Diner|Grill|Bar|Kitchen|Deli|Bookshop|Bookstore|Shop|Store|Inn|Day|Pizza|Pizzeria|"
+    "Place|House|Tavern|Pub|Market"
+)
 """Kinds of places that are also family names, so they count only after «'s»."""
 PLACE = re.compile(
-    rf"(?:['’]s?)?(?:[ ]+(?:[A-Z][\w'’-]*|of|and|for|&))*?[ ]*\b(?:{KINDS})\b|['’]s?[ ]+(?:[A-Z][\w'’-]*[ ]+)?(?:{OWNED})\b"
+    rf"(?:['’]s?)?(?:[ ]+(?:[A-Z][\w'’-]*|of|and|for|&))*?[ ]*\b(?:{KINDS})\b|['’]s?[ ]+(?:[A-Z][\w'’-]*[ "
+    rf"]+)?(?:{OWNED})\b"
 )
 """«Henry Ford Hospital», «Brigham and Women's Hospital», «Paul's Boutique»."""
 SAINT = re.compile(r"\b(?:St\.?|Saint|Santa|San|Mount|Mt\.?|Lake|Port|Fort|Camp)[ ]+$")

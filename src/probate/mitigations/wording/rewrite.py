@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from probate.models.lm import LM
 
 PROMPT = (
-    "Rewrite the text so that it is about {noun} called {name}. Change the name, the pronouns and the words of kinship. Change nothing else. "
+    "Rewrite the text so that it is about {noun} called {name}. Change the name, the pronouns and "
+    "the words of kinship. Change nothing else. "
     "Answer with the rewritten text only.\n\n{text}"
 )
 SHORTEST, LONGEST = 0.6, 1.7

@@ -8,7 +8,8 @@ from probate.mitigations.wording.english import cased
 
 FEMININE = {
     "pt": {
-        "o": "a", "os": "as", "um": "uma", "uns": "umas", "do": "da", "dos": "das", "ao": "à", "aos": "às", "no": "na", "nos": "nas",
+        "o": "a", "os": "as", "um": "uma", "uns": "umas", "do": "da", "dos": "das", "ao": "à", "aos": "às",
+        "no": "na", "nos": "nas",
         "pelo": "pela", "pelos": "pelas",
     },
     "es": {"el": "la", "los": "las", "un": "una", "unos": "unas", "del": "de la", "al": "a la"},

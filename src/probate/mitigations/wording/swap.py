@@ -79,7 +79,7 @@ def _spans(text: str, pack: Pack) -> Iterator[Span]:
 
 
 def _exchanges(text: str, pack: Pack) -> Iterator[Span]:
-    """Yield the exchanges in a text without accents; hyphenated names are exchanged as a whole or not at all."""
+    """Yield the exchanges in a text without accents. Hyphenated names are exchanged as a whole or kept."""
     pattern, table = _swapper(*_names(pack))
     last = -1
     for match in pattern.finditer(text):
@@ -166,7 +166,8 @@ def _swapper(women: tuple[str, ...], men: tuple[str, ...]) -> tuple[re.Pattern[s
     titles = either(t.capitalize() for t in TITLES)
     stays = rf"[\w.+-]+@[\w.-]+\w|(?:https?://|www\.)[^\s<>\"]+|(?:{_fixed(data, words, table)})(?!\w)"
     return re.compile(
-        rf"(?<!\w)(?:(?P<stays>{stays})|(?P<name>{people}(?:-[A-Z]\w*)*|(?:[A-Z][a-z]+-)+{people}(?:-[A-Z]\w*)*)(?!\w)"
+        rf"(?<!\w)(?:(?P<stays>{stays})|(?P<name>{people}(?:-[A-Z]\w*)*|(?:[A-Z][a-z]+-)"
+        rf"+{people}(?:-[A-Z]\w*)*)(?!\w)"
         rf"|(?P<title>(?:{titles})(?=\.?[ ]+[A-Z]))|(?P<word>{words})(?!\w))"
     ), table
 

@@ -34,7 +34,8 @@ SLOWEST = 60.0
 
 
 REPLACED = {
-    "max_tokens": "max_completion_tokens", "top_logprobs": "", "logprobs": "", "temperature": "", "top_p": "", "seed": "", "stop": "",
+    "max_tokens": "max_completion_tokens", "top_logprobs": "", "logprobs": "", "temperature": "", "top_p": "",
+    "seed": "", "stop": "",
 }  # fmt: skip
 """Parameters that some servers reject, and their replacement; "": the parameter is omitted."""
 
@@ -103,9 +104,13 @@ class ApiClient:
     ) -> list[dict[str, Any]]:
         openai: Any = require("openai", "api")
         client = openai.AsyncOpenAI(
-            api_key=self.key_sent, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout, default_headers=PLAIN,
+            api_key=self.key_sent,
+            base_url=self.spec.base_url,
+            max_retries=0,
+            timeout=self.spec.timeout,
+            default_headers=PLAIN,
             http_client=http_client(openai),
-        )  # fmt: skip
+        )
         gate = asyncio.Semaphore(self.spec.concurrency)
         answers: list[dict[str, Any]] = [{} for _ in requests]
         places: dict[str, list[int]] = {}
@@ -276,8 +281,12 @@ class ApiClient:
             except TimeoutError:
                 raise _NoAnswer(f"no complete answer within {self.spec.timeout:g} s") from None
             except (
-                UnboundedAnswer, openai.APIConnectionError, openai.APIResponseValidationError, ValueError, RecursionError,
-            ) as error:  # fmt: skip
+                UnboundedAnswer,
+                openai.APIConnectionError,
+                openai.APIResponseValidationError,
+                ValueError,
+                RecursionError,
+            ) as error:
                 reason = error.__cause__ if isinstance(error.__cause__, UnboundedAnswer) else error
                 plain = isinstance(reason, UnboundedAnswer)
                 used = (0, 0) if _never_sent(error) else most

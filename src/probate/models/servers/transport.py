@@ -10,7 +10,8 @@ from typing import Any
 from probate.models.servers.bounds import bound
 
 HEADERS = {
-    "host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding", "user-agent", "authorization",
+    "host", "accept", "accept-encoding", "connection", "content-type", "content-length", "transfer-encoding",
+    "user-agent", "authorization",
 }  # fmt: skip
 """Headers that are sent; those that the official client adds, also from the environment, are removed."""
 OWN = {"openai-organization", "openai-project"}

@@ -9,19 +9,22 @@ from probate.core.errors import InputError, nearest
 
 
 def presets() -> list[str]:
-    """Names of the studies that ship with Probate."""
+    """Return the names of the studies that ship with Probate."""
     folder = files("probate") / "study" / "presets"
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
 def preset_path(name: str) -> Path:
-    """File of a preset.
+    """Return the file of a preset.
 
-    Raises:
-        InputError: if there is none of that name.
+    Raises
+    ------
+    InputError
+        There is no preset of that name. The message lists all presets.
     """
     if name not in presets():
         raise InputError(
-            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: {', '.join(presets())}"
+            f"study '{name}': no such file, and no such preset{nearest(name, presets())}; presets: "
+            f"{', '.join(presets())}"
         )
     return Path(str(files("probate") / "study" / "presets" / f"{name}.yaml"))

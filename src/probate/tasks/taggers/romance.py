@@ -25,7 +25,8 @@ COPULAS = {
     ),
 }
 DEGREE = set(
-    "muy más menos tan bastante demasiado también siempre nunca no algo poco veces a muito mais menos tão bastante "
+    "muy más menos tan bastante demasiado también siempre nunca no algo poco veces a muito mais "
+    "menos tão bastante "
     "demais também sempre nunca não pouco vezes às".split()
 )
 LIST = set(", y e o u ni pero aunque sino ou nem mas embora".split())
