@@ -202,7 +202,7 @@ def audit(
     other = None if original is None else frames.table_source(original, "audit: original")
     with _as_arguments(data=source, original=other):
         folder = None if out is None else auditing.audit_folder(Path(out), "audit: out")
-        found = auditing.audit_source(
+        audited = auditing.audit_source(
             source,
             other,
             auditing.shape_of(text, label, prompt, groups or {}, language),
@@ -216,8 +216,8 @@ def audit(
             quiet=quiet,
         )
         if folder is not None:
-            found.save(folder)
-    return found
+            audited.save(folder)
+    return audited
 
 
 def compare(
@@ -345,10 +345,10 @@ def decision_on(folder: Path, gate: Gate) -> Decision:
 
 
 def _of_audit(said: list[str], verdict: str, code: int, gate: Gate) -> Decision:
-    found = {1: decide.FAIL, 4: decide.UNSURE}.get(code, decide.PASS)
-    code = decide.exit_code(found, gate)
+    outcome = {1: decide.FAIL, 4: decide.UNSURE}.get(code, decide.PASS)
+    code = decide.exit_code(outcome, gate)
     record = {"verdict": verdict, "exit": code, "said": said[:-1]}
-    return decide.Decision(found, said[:-1], said[-1], code, record)
+    return decide.Decision(outcome, said[:-1], said[-1], code, record)
 
 
 @overload
@@ -457,7 +457,7 @@ def mitigate(
     settings = digest(names, text, label, groups, list(packs), language, model, options)
     target = source.with_name(f"{source.stem}-{settings[:16]}.jsonl") if out is None else Path(out)
     with _as_arguments(data=str(source)):
-        found = session.mitigate_source(
+        result = session.mitigate_source(
             names,
             source,
             target,
@@ -471,10 +471,10 @@ def mitigate(
         )
     if out is not None:
         return target
-    frame = _like(frames.as_frame(data, "mitigate: data"), source, target, found.summary.rows)
+    frame = _like(frames.as_frame(data, "mitigate: data"), source, target, result.summary.rows)
     frame.attrs |= {
         "changes": f"{target}.changes.jsonl",
-        "summary": "\n".join(session.summary_sentences(found.summary)),
+        "summary": "\n".join(session.summary_sentences(result.summary)),
     }
     return frame
 
@@ -538,12 +538,12 @@ class Calibration:
 
         `smallest` is the smallest change that is found four times in five.
         """
-        found = [
+        rows = [
             {"task": task, **cell, "items": own["design"]["n"], "seeds": own["design"]["seeds"], "smallest": own["smallest"]}
             for task, own in self.record["tasks"].items()
             for cell in own["effects"]
         ]  # fmt: skip
-        return pd.DataFrame(found)
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         return "\n".join(["<Calibration>", *self.sentences])
@@ -628,7 +628,7 @@ def calibrate(
         allow(code=allow_code),
         Reporter(quiet=quiet).stage("simulate", 0, "") as tick,
     ):
-        found = simulation.calibrate(
+        simulated = simulation.calibrate(
             loaded,
             Path(loaded._base if base is None else base),
             source=None if source is None else Path(_results(source, "calibrate: source")),
@@ -641,10 +641,10 @@ def calibrate(
             tick=tick,
         )
         if plot is not None:
-            svg = recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick)
+            svg = recovery.recovery_plot(simulated["designs"], loaded.analysis, runs, tick)
             notebook.Figure("recovery", svg).save(plot)
-    record = {"runs": runs, "tasks": found["tasks"], "plot": plot}
-    return Calibration([*simulation.sentences(found), *([f"plot: {plot}"] if plot else [])], record)
+    record = {"runs": runs, "tasks": simulated["tasks"], "plot": plot}
+    return Calibration([*simulation.sentences(simulated), *([f"plot: {plot}"] if plot else [])], record)
 
 
 @dataclass(frozen=True)
@@ -731,8 +731,8 @@ def plan(
     allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
     folder = Path("runs") / loaded.name if out is None else Path(out)
     with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
-        found = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
-    return PlanSummary(estimate.sentences(found), found)
+        record = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
+    return PlanSummary(estimate.sentences(record), record)
 
 
 def _study(study: Study | str | Path) -> Study:

@@ -105,17 +105,17 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
             len(measure.sides) < 2 or all(n in measure.toward("GROUP", "OTHER") for n in ("GROUP", "OTHER")),
             f"{measure.name}: toward must say in words what a gap between two groups means, with both names",
         )
-        found = measure.values(table)
+        values = measure.values(table)
         columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]
         _expect(
-            list(found.columns) == ["item_id", "side", *columns],
+            list(values.columns) == ["item_id", "side", *columns],
             f"{measure.name}: columns must be item_id, side, {', '.join(columns)}",
         )
         _expect(
-            set(found["side"]) <= set(range(len(measure.sides))),
+            set(values["side"]) <= set(range(len(measure.sides))),
             f"{measure.name}: a side that is not declared",
         )
-        _expect(bool(found[columns].notna().all(axis=None)), f"{measure.name}: a value is missing")
+        _expect(bool(values[columns].notna().all(axis=None)), f"{measure.name}: a value is missing")
         unparsed = measure.values(table.assign(parsed=False))
         _expect(unparsed.empty, f"{measure.name}: unparsed outcomes must be left out")
     primary = next(m for m in measures if m.primary)
@@ -212,9 +212,9 @@ def check_mitigation(mitigation: Mitigation) -> None:
     records, context = sample_records()
     original = [r for r in records if r.origin == "original"]
     before = {r.id: r for r in records}
-    found = _check_reads(mitigation, context, lambda: mitigate(records, [mitigation], context), [])
+    result = _check_reads(mitigation, context, lambda: mitigate(records, [mitigation], context), [])
     _expect(
-        [r for r in found.records if r.origin == "original"] == original,
+        [r for r in result.records if r.origin == "original"] == original,
         "an original record was changed or moved",
     )
     _expect(
@@ -222,11 +222,11 @@ def check_mitigation(mitigation: Mitigation) -> None:
         "original records alone must stay as they are",
     )
     _expect(mitigate([], [mitigation], context).records == [], "no records must give no records")
-    ids = [r.id for r in found.records]
+    ids = [r.id for r in result.records]
     _expect(len(set(ids)) == len(ids), "two records have one id")
-    lost = set(before) - set(ids) - {r.id for r, why in found.dropped if why}
+    lost = set(before) - set(ids) - {r.id for r, why in result.dropped if why}
     _expect(not lost, f"records are gone without a reason: {', '.join(sorted(lost))}")
-    for r in found.records:
+    for r in result.records:
         parent = before.get(r.id) or before.get(
             str(next((m.get("parent") for m in r.provenance.get("mitigations", [])), ""))
         )
@@ -237,20 +237,20 @@ def check_mitigation(mitigation: Mitigation) -> None:
             r.text == parent.text or "mitigations" in r.provenance,
             f"{r.id}: changed without a line in its provenance",
         )
-    _expect(len(found.weights) == len(found.records), "as many weights as records")
+    _expect(len(result.weights) == len(result.records), "as many weights as records")
     _expect(
-        all(w > 0 for w in found.weights),
+        all(w > 0 for w in result.weights),
         "a weight must be above 0; leave a record out with a reason instead",
     )
-    _expect(found == mitigate(records, [mitigation], context), "two calls on the same records differ")
+    _expect(result == mitigate(records, [mitigation], context), "two calls on the same records differ")
     if mitigation.removes_groups:
         pack = context.packs[0].only(context.groups)
-        shown = detect([r.text for r in found.records if r.origin == "augmented"], pack)
+        shown = detect([r.text for r in result.records if r.origin == "augmented"], pack)
         _expect(set(shown) <= {UNCLEAR}, "removes_groups, but an augmented text still shows a group")
     if mitigation.idempotent:
-        again = mitigate(found.records, [mitigation], context)
+        again = mitigate(result.records, [mitigation], context)
         _expect(
-            [r.text for r in again.records] == [r.text for r in found.records],
+            [r.text for r in again.records] == [r.text for r in result.records],
             "idempotent, but doing it twice differs",
         )
 
@@ -288,9 +288,9 @@ def _check_scores(lm: LM, prompts: list[list[int]], options: list[list[list[int]
         all(bool(np.isfinite(s).all() and (s <= 0).all()) for s in scores), "a score must be in (-inf, 0]"
     )
     _expect(sum(ticks) == len(prompts), f"ticks add up to {sum(ticks)}, there are {len(prompts)} prompts")
-    for prompt, own, found in zip(prompts, options, scores, strict=True):
+    for prompt, own, together in zip(prompts, options, scores, strict=True):
         alone = lm.score_choices([prompt], [own])[0]
-        _expect(_near(alone, found), "a prompt's scores depend on the other prompts")
+        _expect(_near(alone, together), "a prompt's scores depend on the other prompts")
     whole = float(scores[0][1] - scores[0][0])
     rest = float(
         lm.score_choices([[*prompts[0], *options[0][0]]], [[options[0][1][len(options[0][0]) :]]])[0][0]

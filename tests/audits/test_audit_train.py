@@ -130,7 +130,7 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path, m
     assert told["arms"] >= 3 and left > 0 and (tmp_path / told["report"]).is_file()
     if slower > 1:
         return
-    inherited = next(f for f in found.found if f.kind == "inherited")
+    inherited = next(f for f in found.findings if f.kind == "inherited")
     assert "changes its gap by" in inherited.sentence and 0 <= inherited.p <= 1
     assert any(
         "the smallest change that this would find four times in five" in line for line in told["sentences"]
@@ -166,9 +166,9 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
         tmp_path,
         "gender",
     )
-    assert "nan" not in "\n".join([*told["sentences"], *(f.sentence for f in found.found)])
+    assert "nan" not in "\n".join([*told["sentences"], *(f.sentence for f in found.findings)])
     assert sum("undefined: arm 'neutral-0.5-s0' has no answers" in line for line in told["sentences"]) == 2
-    (row,) = [f for f in found.found if f.kind == "inherited"]
+    (row,) = [f for f in found.findings if f.kind == "inherited"]
     assert row.weight == "cannot tell" and "cannot tell whether" in row.sentence
 
 

@@ -96,7 +96,7 @@ def heard_with_pairs(tmp_path, own, original=None, **given):
     """As `heard`, by the audit as a whole."""
     first = read_set(file(tmp_path / "original.jsonl", original)) if original else None
     found = audit(read_set(file(tmp_path / "data.jsonl", own), Given(**given)), first, {}, permutations=50)
-    return found.verdict, [f.sentence for f in found.found if f.kind == "together"], found
+    return found.verdict, [f.sentence for f in found.findings if f.kind == "together"], found
 
 
 def test_what_only_two_groups_together_show_is_found(tmp_path):
@@ -206,7 +206,7 @@ def test_amounts_as_labels_are_grouped_and_said(tmp_path):
     assert "numbers by their quartiles" in coverage(whole.data, whole.dimensions)["label_rule"]
     assert (
         "no draw can balance amounts"
-        in remedy(whole, next(f for f in whole.found if f.weight == "stop"), [])[1]
+        in remedy(whole, next(f for f in whole.findings if f.weight == "stop"), [])[1]
     )
     classes = rows([i * 7 % 12 for i in range(N)], labels=list(range(12)))
     assert coverage(read_set(file(tmp_path / "c.jsonl", classes)), [])["label_rule"] == ""
@@ -278,7 +278,7 @@ def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_
             found = heard_with_pairs(
                 tmp_path, own, **({"groups": {"region": "region"}} if "region" in own[0] else {})
             )[2]
-            (apart,) = [f for f in found.found if f.kind == "apart"]
+            (apart,) = [f for f in found.findings if f.kind == "apart"]
             assert (
                 found.verdict == "look" == apart.weight
                 and "AUC" in apart.sentence
@@ -292,7 +292,7 @@ def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_
         }
         for t, g in zip(TEXTS, GROUP, strict=True)
     ]
-    assert [f.weight for f in heard_with_pairs(tmp_path, told)[2].found if f.kind == "apart"] == ["note"]
+    assert [f.weight for f in heard_with_pairs(tmp_path, told)[2].findings if f.kind == "apart"] == ["note"]
     assert heard_with_pairs(tmp_path, rows())[2].apart == []
 
 
@@ -376,7 +376,7 @@ def test_groups_that_prompts_name_are_read_from_them(tmp_path):
         {**r, "response": f"{r['response']} Become a {('nurse', 'pilot')[g]} in week {i}."}
         for i, (r, g) in enumerate(zip(asked[N:], GROUP, strict=True))
     ]
-    found = heard_with_pairs(tmp_path, answers)[2].found
+    found = heard_with_pairs(tmp_path, answers)[2].findings
     assert any(
         f.kind == "apart" and f.dimension == "gender in the prompts" and f.weight == "look" for f in found
     )
@@ -446,7 +446,7 @@ def test_a_column_that_no_option_can_name_has_words_for_a_remedy(tmp_path):
             for r, g in zip(rows(), GROUP, strict=True)
         ],
     )[2]
-    command, words = remedy(found, next(f for f in found.found if f.weight == "stop"), [])
+    command, words = remedy(found, next(f for f in found.findings if f.weight == "stop"), [])
     assert command == "" and "rebalance" in words
 
 

@@ -61,16 +61,16 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
             for i in {*a, *b} - masked.keys():
                 masked[i] = call(f"{data.prompts[i]}\n{data.texts[i]}")
             own, others = [masked[i] for i in a], [masked[i] for i in b]
-            if found := _auc(own, others, ([source[i] for i in a], [source[i] for i in b])):
+            if auc := _auc(own, others, ([source[i] for i in a], [source[i] for i in b])):
                 count = len({source[i] for i in (*a, *b)})
                 yield Apart(
                     d.name,
                     group,
                     len(a) + len(b),
-                    found.value,
-                    found.low,
-                    found.high,
-                    found.p,
+                    auc.value,
+                    auc.low,
+                    auc.high,
+                    auc.p,
                     _words(own, others),
                     count,
                 )

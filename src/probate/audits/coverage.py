@@ -124,8 +124,8 @@ def _labels(data: AuditSet) -> Iterator[str]:
 
 def _last_words(texts: Sequence[str]) -> str:
     """Texts that end in one of a few sentences («Answer: nurse», «The job is nurse.»): what is wrong with that, in words; else empty."""
-    found = Counter(LAST.split(text.strip())[-1].casefold() for text in texts)
-    several = [(end, n) for end, n in found.most_common(MOST_ENDS) if n > 1]
+    endings = Counter(LAST.split(text.strip())[-1].casefold() for text in texts)
+    several = [(end, n) for end, n in endings.most_common(MOST_ENDS) if n > 1]
     if len(several) < 2 or sum(n for _, n in several) <= (1 - MISSING) * len(texts):
         return ""
     return (

@@ -79,16 +79,16 @@ class Dimension:
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
     """Every column that may be a group; and of texts in English the dimensions of the packs that say so (`Pack.audit`)."""
-    found = []
+    dimensions = []
     for name, own in data.columns.items():
         if own.groups:
             pack = pack_of(name)
             lost = _lost(data, original, name) if name in data.shape.groups or pack else []
-            found.append(_dimension(data, original, name, pack, [*own.groups, *lost], True))
+            dimensions.append(_dimension(data, original, name, pack, [*own.groups, *lost], True))
     if data.shape.language != "en":  # the packs' words are read by English rules
-        return found
+        return dimensions
     given = {pack.dimension for name in data.columns if (pack := pack_of(name))}
-    found += [more for d in found if d.named and (more := _in_the_texts(data, d))]
+    dimensions += [more for d in dimensions if d.named and (more := _in_the_texts(data, d))]
     asked = [p for p in data.prompts if p]
     for pack in audited_packs():
         name = pack.dimension
@@ -96,12 +96,12 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
             continue
         groups = default_groups(pack)
         if len(asked) >= FEWEST and _clear(asked, pack.only(groups)) >= READ:
-            found.append(_shown(data, f"{name} in the prompts", pack, groups, data.prompts))
+            dimensions.append(_shown(data, f"{name} in the prompts", pack, groups, data.prompts))
         sample = [data.texts[i] for i in evenly(len(data.texts), SAMPLE)]
         clear = _clear(sample, pack.only(groups))
         if clear >= SHOWN or (pack.audit == "always" and clear > 0):
-            found.append(_dimension(data, original, name, pack, groups, False))
-    return found
+            dimensions.append(_dimension(data, original, name, pack, groups, False))
+    return dimensions
 
 
 def _clear(texts: Sequence[str], pack: Pack) -> float:
@@ -128,12 +128,12 @@ def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
 
 def _shown(data: AuditSet, name: str, pack: Pack, groups: list[str], texts: Sequence[str]) -> Dimension:
     values = ["" if v == UNCLEAR else v for v in detect(texts, pack.only(groups))]
-    found = Dimension(name, groups, values, False, None, float(np.mean([not v for v in values])))
-    found.shares = list(_shares(values, groups, None, read=True))
+    dimension = Dimension(name, groups, values, False, None, float(np.mean([not v for v in values])))
+    dimension.shares = list(_shares(values, groups, None, read=True))
     if data.labelled:
         shown = [v or NONE for v in values] if len(set(values) - {""}) == 1 else values
-        found.labels = tie_of(data.labels, shown, [*groups, NONE] if shown is not values else groups)
-    return found
+        dimension.labels = tie_of(data.labels, shown, [*groups, NONE] if shown is not values else groups)
+    return dimension
 
 
 def _lost(data: AuditSet, original: AuditSet | None, name: str) -> list[str]:
@@ -156,30 +156,30 @@ def _dimension(
         both = group_column(name, [*own.numbers, *other.numbers], dates=own.dates)
         groups, values, before = both.groups, both.values[: len(values)], both.values[len(values) :]
     detector = _detector(data, pack, groups, values, known) if pack else None
-    found = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
+    dimension = Dimension(name, groups, values, known, detector, float(np.mean([not v for v in values])))
     read_before = original is not None and name not in original.groups
-    found.shares = list(_shares(values, groups, before, read=not known, read_before=read_before))
+    dimension.shares = list(_shares(values, groups, before, read=not known, read_before=read_before))
     if own:
-        found.column, found.rule, found.named = (
+        dimension.column, dimension.rule, dimension.named = (
             own.column,
             own.rule,
             name in data.shape.groups or pack is not None,
         )
         if own.numbers is not None and data.labelled:
-            found.rank = by_rank(own.numbers, data.labels)
-            if found.rank and original and other and other.numbers and original.labelled:
-                found.rank |= _rank_before(found.rank, by_rank(other.numbers, original.labels))
+            dimension.rank = by_rank(own.numbers, data.labels)
+            if dimension.rank and original and other and other.numbers and original.labelled:
+                dimension.rank |= _rank_before(dimension.rank, by_rank(other.numbers, original.labels))
     if data.labelled:
         if known or (pack and pack.audit == "always" and len(set(values) - {""}) != 1):
-            found.labels = tie_of(data.labels, values, groups, original, before)
+            dimension.labels = tie_of(data.labels, values, groups, original, before)
         else:  # a text that shows none of them says something too
             shown, then = [[v or NONE for v in side] for side in (values, before or [])]
-            found.labels = tie_of(data.labels, shown, [*groups, NONE], original, then if before else None)
-        if found.labels and pack:
-            found.labels |= _follow(data.labels, values, pack)
+            dimension.labels = tie_of(data.labels, shown, [*groups, NONE], original, then if before else None)
+        if dimension.labels and pack:
+            dimension.labels |= _follow(data.labels, values, pack)
     if pack and data.shape.language == "en":
-        found.lean = _lean(data.texts, values, groups, pack, original, before)
-    return found
+        dimension.lean = _lean(data.texts, values, groups, pack, original, before)
+    return dimension
 
 
 def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] | None:
@@ -213,9 +213,9 @@ def _rank_before(own: dict[str, Any], old: dict[str, Any] | None) -> dict[str, A
     }
 
 
-def _more(found: Difference | None) -> dict[str, float | None]:
+def _more(change: Difference | None) -> dict[str, float | None]:
     return {
-        f"more{end}": getattr(found, name, None)
+        f"more{end}": getattr(change, name, None)
         for end, name in (("", "value"), ("_low", "low"), ("_high", "high"), ("_p", "p"))
     }
 
@@ -250,12 +250,12 @@ def _detector(
 @cache
 def _on_biographies(groups: tuple[str, ...]) -> Detector:
     rows = [r for r in biographies() if r["gender"] in groups]
-    found = detect([r["text"] for r in rows], load_pack("gender").only(groups))
-    return _measured("the biographies that ship with Probate", [r["gender"] for r in rows], found, groups)
+    read = detect([r["text"] for r in rows], load_pack("gender").only(groups))
+    return _measured("the biographies that ship with Probate", [r["gender"] for r in rows], read, groups)
 
 
-def _measured(on: str, truth: Sequence[str], found: Sequence[str], groups: Sequence[str]) -> Detector:
-    table = confusion(truth, found, groups)
+def _measured(on: str, truth: Sequence[str], read: Sequence[str], groups: Sequence[str]) -> Detector:
+    table = confusion(truth, read, groups)
     hits = np.diag(table)
     return Detector(
         on, len(truth), float(table[:, -1].sum() / table.sum()), table.tolist(), list(groups),
@@ -284,7 +284,7 @@ def _shares(
     unclear, old_unclear = counts[""] if read else 0, old[""] if read_before else 0
     for group in groups if total and len(groups) > 1 else ():
         low, high, p = central(counts[group], total + unclear, 1 / len(groups), unclear=unclear)
-        found = {
+        row = {
             "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "unclear": unclear, "low": low, "high": high,
             "parity": 1 / len(groups), "p": p, "shown_p": central(counts[group], total, 1 / len(groups))[2], "original": None,
         }  # fmt: skip
@@ -299,11 +299,11 @@ def _shares(
                 if unclear or old_unclear
                 else change
             )
-            found |= {
+            row |= {
                 "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear, "change": both.value,
                 "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
             }  # fmt: skip
-        yield found
+        yield row
 
 
 def _table(
@@ -335,18 +335,18 @@ def tie_of(
     rows, columns = used.sum(1), used.sum(0)
     n = int(used.sum())
     by_chance = float(np.sqrt((len(names) - 1) * (keep.sum() - 1) / max(1, n - 1) / (min(used.shape) - 1)))
-    found: dict[str, Any] = {
+    tie: dict[str, Any] = {
         "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)), "by_chance": by_chance,
         "p": float(chi2_contingency(used, correction=False).pvalue), "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None,
         "original_left": "", **ALONE,
     }  # fmt: skip
     if original is not None and before is not None and original.labelled:
         then = tie_before(names, table, *_table(original.labels, before, groups), FEWEST)
-        found |= {
+        tie |= {
             "original_v": then.v, "original_same": then.same, "original_left": then.left, "original_n": then.n, "original_p": then.p,
             **_more(then.more),
         }  # fmt: skip
-    return found
+    return tie
 
 
 def _follow(labels: Sequence[str], values: Sequence[str], pack: Pack) -> dict[str, Any]:

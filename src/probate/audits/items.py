@@ -16,7 +16,7 @@ from probate.testing import sample_context
 def own_items() -> dict[str, list[str]]:
     """Task or probe → the texts of its items that are long enough to be looked for, of those that bring items of their own and can be loaded."""
 
-    found: dict[str, list[str]] = {}
+    texts_of: dict[str, list[str]] = {}
     context = replace(
         sample_context(), test=[]
     )  # what is left are items that do not come from a study's data
@@ -26,10 +26,10 @@ def own_items() -> dict[str, list[str]]:
             if isinstance(task, ChoiceTask):
                 texts = dict.fromkeys(i.prompt or " ".join(i.options) for i in task.items(context))
                 long = [t for t in texts if len(word_tokens(t)) >= LONG]
-                found.update({name: long} if long else {})
+                texts_of.update({name: long} if long else {})
         except ProbateError:
             continue  # needs data of its own, or a library that is not there
-    return found
+    return texts_of
 
 
 def given_items(sources: list[str], text: str | None = None) -> Iterator[tuple[str, list[str]]]:

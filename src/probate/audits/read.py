@@ -75,48 +75,48 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
     """
     table = read_table(source, given, option)
     shape = table.shape
-    found = AuditSet(source, shape, rejected=table.rejected)
+    audit_set = AuditSet(source, shape, rejected=table.rejected)
     columns = SourceColumns(table.rows, shape.id)
-    found.tied_by = columns.describe()
+    audit_set.tied_by = columns.describe()
     raw: dict[str, list[Any]] = {name: [] for name in shape.groups}
     others: list[dict[str, Any]] = []
     for where, row in zip(table.where, table.rows, strict=True):
         text = shape.text_of(row)
         if not text:
-            found.empty += 1
+            audit_set.empty += 1
             continue
-        found.texts.append(text)
-        found.where.append(where)
-        found.ties.append(columns.ties(row))
-        found.labels.append(shape.label_of(row))
-        found.prompts.append(shape.prompt_of(row))
+        audit_set.texts.append(text)
+        audit_set.where.append(where)
+        audit_set.ties.append(columns.ties(row))
+        audit_set.labels.append(shape.label_of(row))
+        audit_set.prompts.append(shape.prompt_of(row))
         for name in shape.groups:
             raw[name].append(shape.group_of(row, name))
         others.append(shape.others(row))
         if shape.generator and (generator := plain(cell(row, shape.generator))):
-            found.generators[generator] += 1
-    if not found.texts:
+            audit_set.generators[generator] += 1
+    if not audit_set.texts:
         raise InputError(
-            f"{source}: no text in column '{shape.text}' ({found.empty} rows without one); name another with {option}"
+            f"{source}: no text in column '{shape.text}' ({audit_set.empty} rows without one); name another with {option}"
         )
-    found.languages = Counter(
-        x for i in evenly(len(found.texts), SAMPLE) if (x := language_of_text(found.texts[i]))
+    audit_set.languages = Counter(
+        x for i in evenly(len(audit_set.texts), SAMPLE) if (x := language_of_text(audit_set.texts[i]))
     )
-    own = group_column("label", found.labels)
-    if own.rule and not own.dates and _are_amounts(own, found.labels):
-        found.label_rule, found.amounts, found.labels = own.rule, found.labels, own.values
+    own = group_column("label", audit_set.labels)
+    if own.rule and not own.dates and _are_amounts(own, audit_set.labels):
+        audit_set.label_rule, audit_set.amounts, audit_set.labels = own.rule, audit_set.labels, own.values
     for name, values in raw.items():
-        found.columns[name] = group_column(name, values, shape.groups[name])
+        audit_set.columns[name] = group_column(name, values, shape.groups[name])
     for column in dict.fromkeys(c for row in others for c in row):
-        _candidate(found, column, [row.get(column) for row in others])
-    found.groups = {name: own.values for name, own in found.columns.items()}
-    return found
+        _candidate(audit_set, column, [row.get(column) for row in others])
+    audit_set.groups = {name: own.values for name, own in audit_set.columns.items()}
+    return audit_set
 
 
-def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
+def _candidate(audit_set: AuditSet, column: str, values: list[Any]) -> None:
     """A column that nobody named: a possible group, unless it cannot be one."""
     if any(isinstance(v, dict) or (isinstance(v, (list, tuple)) and not is_flat(v)) for v in values):
-        found.leave(column, "it holds lists or objects")
+        audit_set.leave(column, "it holds lists or objects")
         return
     own = group_column(column, values, column)
     there, different = (
@@ -124,24 +124,24 @@ def _candidate(found: AuditSet, column: str, values: list[Any]) -> None:
         len({str(v) for v, g in zip(values, own.values, strict=True) if g}),
     )
     if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
-        found.leave(
+        audit_set.leave(
             column,
             f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}",
         )
     elif len(own.groups) < 2:
-        found.leave(column, "one value only" if own.groups else "no values")
+        audit_set.leave(column, "one value only" if own.groups else "no values")
     elif not own.rule and (len(own.groups) > MOST_GROUPS or (different > 2 and different * 2 > there)):
-        found.leave(
+        audit_set.leave(
             column,
             f"{different:,} different values in {there:,} rows; name it with --group, if it is a group",
             several=True,
         )
-    elif _is_label(found.labels, own):
-        found.leave(
+    elif _is_label(audit_set.labels, own):
+        audit_set.leave(
             column, "the label under another name, one to one; if it is a group, name it with --group"
         )
     else:
-        found.columns[column] = own
+        audit_set.columns[column] = own
 
 
 def _are_amounts(own: GroupColumn, labels: list[str]) -> bool:

@@ -16,36 +16,36 @@ from probate.data.spellings import pack_of
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-def remedy(found: StageOne, finding: AuditFinding, again: Sequence[str]) -> tuple[str, str]:
+def remedy(stage_one: StageOne, finding: AuditFinding, again: Sequence[str]) -> tuple[str, str]:
     """(command, what to do in words). Both are empty for a note. `again`: the audit's own arguments, without `--out`."""
     if finding.weight in (NOTE, UNSURE):
         return "", ""
     if finding.kind in CLEANED:
         return shlex.join(
-            ["probate", "audit", *again, "--clean", _free("clean", found.data.source)]
+            ["probate", "audit", *again, "--clean", _free("clean", stage_one.data.source)]
         ), "leave these rows out"
-    dimension = next((d for d in found.dimensions if d.name == finding.dimension), None)
+    dimension = next((d for d in stage_one.dimensions if d.name == finding.dimension), None)
     if dimension is None or finding.kind not in ("balance", "ties", "lean"):
         return "", finding.remedy
     if finding.kind == "lean":
-        return _lean(found, dimension)
-    return _rebalance(found, dimension, finding.kind)
+        return _lean(stage_one, dimension)
+    return _rebalance(stage_one, dimension, finding.kind)
 
 
-def _lean(found: StageOne, d: Dimension) -> tuple[str, str]:
+def _lean(stage_one: StageOne, d: Dimension) -> tuple[str, str]:
     words = "add to each text its like of the other group"
     if (
-        d.name not in found.data.columns
+        d.name not in stage_one.data.columns
         or set(d.groups) != {"female", "male"}
-        or found.data.shape.language != "en"
+        or stage_one.data.shape.language != "en"
     ):
         return "", f"{words}, written anew"
-    return _mitigate(found, d, "counterfactual"), words
+    return _mitigate(stage_one, d, "counterfactual"), words
 
 
-def _rebalance(found: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
+def _rebalance(stage_one: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
     """As many rows in each cell of label and group, where each cell has some and enough remain."""
-    data = found.data
+    data = stage_one.data
     if not d.known:
         return (
             "",
@@ -82,14 +82,14 @@ def _rebalance(found: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
             f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so that a balanced draw leaves {left} rows",
         )
     return (
-        _mitigate(found, d, "rebalance"),
+        _mitigate(stage_one, d, "rebalance"),
         f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps all, and training must then use its weights",
     )
 
 
-def _mitigate(found: StageOne, d: Dimension, strategy: str) -> str:
+def _mitigate(stage_one: StageOne, d: Dimension, strategy: str) -> str:
     """The command; empty where the source is no single file or folder, or the groups have no column."""
-    shape, source = found.data.shape, found.data.source
+    shape, source = stage_one.data.shape, stage_one.data.source
     if not Path(source).exists() or not d.column.strip():  # no option can name that column
         return ""
     pack = pack_of(d.name)

@@ -62,7 +62,7 @@ class Audit:
     True
     """
 
-    _found: StageOne
+    _stage_one: StageOne
     _record: dict[str, Any]
     _trained: dict[str, Any] | None = None
 
@@ -98,7 +98,7 @@ class Audit:
     @property
     def sentences(self) -> list[str]:
         """list of str: What `probate audit` prints, with what mends each finding."""
-        return [*sentences(self._found, self._record), *(self._trained or {}).get("sentences", [])]
+        return [*sentences(self._stage_one, self._record), *(self._trained or {}).get("sentences", [])]
 
     def save(self, folder: str | Path) -> Path:
         """Write the report, the record, provenance and cards.
@@ -119,7 +119,7 @@ class Audit:
             `folder` is a file.
         """
         out = audit_folder(Path(folder), "Audit.save: folder")
-        return write_audit(self._found, self._record, out, self._trained)
+        return write_audit(self._stage_one, self._record, out, self._trained)
 
     def clean(self, path: str | Path) -> tuple[int, int]:
         """Write the rows that stay: without leaked, repeated, copied and unread ones, and traces that weigh.
@@ -139,7 +139,7 @@ class Audit:
         InputError
             The file is there already, its format is not written, or no row would stay.
         """
-        return write_clean(self._found, Path(path))
+        return write_clean(self._stage_one, Path(path))
 
     def __repr__(self) -> str:
         return "\n".join([f"<Audit {self.verdict}: {self.conclusion}>", *(f"- {f}" for f in self.findings)])
@@ -179,14 +179,14 @@ def audit_source(
         InputError: a file, column or option that is wrong.
     """
     started = time.monotonic()
-    found, record = run_audit(augmented, original, shape, original_shape, items, items_text, quiet=quiet)
+    stage_one, record = run_audit(augmented, original, shape, original_shape, items, items_text, quiet=quiet)
     if budget is None or out is None:
-        return Audit(found, record)
+        return Audit(stage_one, record)
     left = budget - (time.monotonic() - started)
     try:
-        return Audit(*with_study(found, record, out, left, model, dimension, quiet=quiet))
+        return Audit(*with_study(stage_one, record, out, left, model, dimension, quiet=quiet))
     except StageError as error:  # what was found without training stays
-        return Audit(found, record, {"arms": 0, "sentences": [f"stage two: {error}"], "failed": True})
+        return Audit(stage_one, record, {"arms": 0, "sentences": [f"stage two: {error}"], "failed": True})
 
 
 def run_audit(
@@ -212,14 +212,14 @@ def run_audit(
     data = read_set(augmented, shape)
     first = read_set(original, original_shape, "--original-text") if original else None
     known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
-    found = audit(data, first, known, reporter.say)
+    stage_one = audit(data, first, known, reporter.say)
     again = _again(augmented, original, shape, original_shape, items, items_text)
     record = {
-        **_record(found, again),
+        **_record(stage_one, again),
         "seconds": round(time.monotonic() - started, 1),
         "version": version("probate"),
     }
-    return found, record
+    return stage_one, record
 
 
 def _again(
@@ -241,16 +241,16 @@ def _again(
     return [part for option, value in own if value for part in (option, value)]
 
 
-def _record(found: StageOne, again: list[str]) -> dict[str, Any]:
+def _record(stage_one: StageOne, again: list[str]) -> dict[str, Any]:
     """`as_record`, each finding with the command that mends it, and what to do in words."""
-    record = as_record(found)
-    for f, own in zip(found.found, record["findings"], strict=True):
-        own["command"], own["remedy"] = remedy(found, f, again)
+    record = as_record(stage_one)
+    for f, own in zip(stage_one.findings, record["findings"], strict=True):
+        own["command"], own["remedy"] = remedy(stage_one, f, again)
     return {**record, "again": again}
 
 
 def with_study(
-    found: StageOne,
+    stage_one: StageOne,
     record: dict[str, Any],
     out: Path,
     budget: float,
@@ -262,14 +262,18 @@ def with_study(
     """Stage two (`probate.audits.train.train`): the audit and its record with the study's finding, and what is told of the study."""
 
     started = time.monotonic()
-    told = train(found, out, budget, model, dimension, quiet=quiet)
-    found = with_training(found)
+    told = train(stage_one, out, budget, model, dimension, quiet=quiet)
+    stage_one = with_training(stage_one)
     seconds = round(record["seconds"] + time.monotonic() - started, 1)
-    return found, {**_record(found, record["again"]), "seconds": seconds, "version": record["version"]}, told
+    return (
+        stage_one,
+        {**_record(stage_one, record["again"]), "seconds": seconds, "version": record["version"]},
+        told,
+    )
 
 
 def write_audit(
-    found: StageOne, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None
+    stage_one: StageOne, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None
 ) -> Path:
     """`audit.html`, `audit.json`, `provenance.jsonl`, the cards and checksums in `out`; returns the page's path."""
 
@@ -278,9 +282,9 @@ def write_audit(
         out / "audit.html",
         "audits/page.html.j2",
         a=record,
-        name=Path(found.data.source).name,
-        original=Path(found.original.source).name if found.original else "",
-        shape=found.data.shape.describe(),
+        name=Path(stage_one.data.source).name,
+        original=Path(stage_one.original.source).name if stage_one.original else "",
+        shape=stage_one.data.shape.describe(),
         rules=RULES,
         tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
         p_words=p_words,
@@ -289,50 +293,52 @@ def write_audit(
     write_atomic(out / "audit.json", json_text({**record, "train": train}))
     write_atomic(
         out / "provenance.jsonl",
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)),
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(stage_one)),
     )
-    write_cards(out, _facts(found))
+    write_cards(out, _facts(stage_one))
     write_checksums(out)
     return path
 
 
-def _provenance(found: StageOne) -> Any:
+def _provenance(stage_one: StageOne) -> Any:
     """A line for each text: where it is from, its hash, label, groups, and what was seen in it."""
-    data = found.data
+    data = stage_one.data
     marks: dict[int, list[str]] = {}
     for kind, places in [
-        *found.artefacts.items(),
-        *((f"holds an item of {n}", p) for n, p in found.leaked.items()),
-        ("holds the original", found.copied),
+        *stage_one.artefacts.items(),
+        *((f"holds an item of {n}", p) for n, p in stage_one.leaked.items()),
+        ("holds the original", stage_one.copied),
     ]:
         for i in places:
             marks.setdefault(i, []).append(kind)
     for i, text in enumerate(data.texts):
-        repeats = found.repeats.exact.get(i, found.repeats.near.get(i))
+        repeats = stage_one.repeats.exact.get(i, stage_one.repeats.near.get(i))
         yield {
             "where": data.where[i],
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
             "label": (data.amounts or data.labels)[i],
-            "groups": {d.name: d.values[i] for d in found.dimensions if d.values[i]},
-            "groups_from": {d.name: "file" if d.known else "text" for d in found.dimensions if d.values[i]},
+            "groups": {d.name: d.values[i] for d in stage_one.dimensions if d.values[i]},
+            "groups_from": {
+                d.name: "file" if d.known else "text" for d in stage_one.dimensions if d.values[i]
+            },
             **({"seen": marks[i]} if i in marks else {}),
             **({"repeats": data.where[repeats]} if repeats is not None else {}),
         }
 
 
-def _facts(found: StageOne) -> Facts:
-    data = found.data
-    first = found.dimensions[0] if found.dimensions else None
+def _facts(stage_one: StageOne) -> Facts:
+    data = stage_one.data
+    first = stage_one.dimensions[0] if stage_one.dimensions else None
     cells: dict[str, dict[str, int]] = {}
     for i, label in enumerate(data.labels):
         group = (first.values[i] if first else "") or "not clear"
         own = cells.setdefault(label or "no label", {})
         own[group] = own.get(group, 0) + 1
     makers = [f"{name}: {count} records" for name, count in data.generators.most_common()]
-    heavy = [f.sentence for f in found.found if f.weight != "note"]
+    heavy = [f.sentence for f in stage_one.findings if f.weight != "note"]
     return Facts(
         name=Path(data.source).stem or "data",
-        description=f"Texts that a model wrote, audited: {said_of(found.found)}",
+        description=f"Texts that a model wrote, audited: {said_of(stage_one.findings)}",
         files=[DataFile("provenance.jsonl", "a line for each text: place, hash, label, groups, what was seen in it", len(data.texts))],
         fields={"where": "File and line of the text", "sha256": "SHA-256 of the text", "label": "Its label", "groups": "Dimension and group, as a mapping"},
         dimension=first.name if first else "group",
@@ -341,14 +347,14 @@ def _facts(found: StageOne) -> Facts:
         steps=[f"Read as {data.shape.describe()}.", f"{len(data.rejected)} rows could not be read, {data.empty} had no text."],
         biases=heavy or ["Nothing weighs by the audit's rules."],
         limits=["Groups that no word of a text names are not seen; intervals and p stand in audit.html."],
-        results=[f.sentence for f in found.found if f.weight == "note"],
+        results=[f.sentence for f in stage_one.findings if f.weight == "note"],
         version=version("probate"),
     )  # fmt: skip
 
 
-def sentences(found: StageOne, record: dict[str, Any]) -> list[str]:
+def sentences(stage_one: StageOne, record: dict[str, Any]) -> list[str]:
     """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
-    said = [f"read as {found.data.shape.describe()}", *_coverage(record["coverage"])]
+    said = [f"read as {stage_one.data.shape.describe()}", *_coverage(record["coverage"])]
     for own in record["findings"]:
         said.append(f"{own['weight']:5} {own['sentence']}")
         said += [f"      try: {own['command'] or own['remedy']}"] if own["command"] or own["remedy"] else []

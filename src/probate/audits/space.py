@@ -50,6 +50,10 @@ def compare(
         if sources
         else None
     )
-    found, pairs = told(a, b)
-    counts = {"n": [len(original), len(augmented)], "compared": found["n"]}
-    return found | counts | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed, own)}}
+    comparison, pairs = told(a, b)
+    counts = {"n": [len(original), len(augmented)], "compared": comparison["n"]}
+    return (
+        comparison
+        | counts
+        | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed, own)}}
+    )

@@ -35,7 +35,7 @@ class StageOne:
     copied: list[int]
     compared: dict[str, Any] | None
     diversity: dict[str, float]
-    found: list[AuditFinding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
     pairs: list[Together] = field(default_factory=list)
@@ -43,7 +43,7 @@ class StageOne:
 
     @property
     def verdict(self) -> str:
-        return verdict.verdict(self.found)
+        return verdict.verdict(self.findings)
 
 
 def audit(
@@ -79,11 +79,14 @@ def audit(
     diversity = {
         "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
-    found = StageOne(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
-    found.pairs, found.apart = together(data, dimensions, original), list(told_apart(data, dimensions))
-    found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
-    found.found = list(_findings(found))
-    return found
+    stage_one = StageOne(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    stage_one.pairs, stage_one.apart = (
+        together(data, dimensions, original),
+        list(told_apart(data, dimensions)),
+    )
+    stage_one.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
+    stage_one.findings = list(_findings(stage_one))
+    return stage_one
 
 
 def _findings(a: StageOne) -> Iterable[AuditFinding]:
@@ -166,16 +169,16 @@ def as_record(a: StageOne) -> dict[str, Any]:
 
     return {
         "verdict": a.verdict,
-        "exit": verdict.exit_code({f.weight for f in a.found}),
+        "exit": verdict.exit_code({f.weight for f in a.findings}),
         "coverage": coverage(a.data, a.dimensions, a.pairs) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
-        "said": verdict.said_of(a.found),
+        "said": verdict.said_of(a.findings),
         "source": a.data.source,
         "original": a.original.source if a.original else None,
         "shape": asdict(a.data.shape),
         "texts": len(a.data.texts),
         "rejected": a.data.rejected[:100],
         "empty": a.data.empty,
-        "findings": [asdict(f) for f in a.found],
+        "findings": [asdict(f) for f in a.findings],
         "dimensions": [{k: v for k, v in asdict(d).items() if k != "values"} for d in a.dimensions],
         "repeats": {"exact": len(a.repeats.exact), "near": len(a.repeats.near)},
         "artefacts": {kind: places(own) for kind, own in a.artefacts.items()},

@@ -48,9 +48,9 @@ def together(
     labels: list[tuple[Dimension, Dimension]] = []
     for a, b in pairs:
         (labels if not b.named and may_be_label(b.column) else groups).append((a, b))
-    found = [t for a, b in groups[:MOST_PAIRS] if data.labelled and (t := _crossed(data, a, b, original))]
-    found += [t for a, b in labels[:MOST_PAIRS] if (t := _other_label(a, b))]
-    return found + [t for d in known if d.known and d.named and data.labelled for t in _gaps(data.labels, d)]
+    ties = [t for a, b in groups[:MOST_PAIRS] if data.labelled and (t := _crossed(data, a, b, original))]
+    ties += [t for a, b in labels[:MOST_PAIRS] if (t := _other_label(a, b))]
+    return ties + [t for d in known if d.known and d.named and data.labelled for t in _gaps(data.labels, d)]
 
 
 def may_be_label(column: str) -> bool:

@@ -71,15 +71,15 @@ def seconds_of(budget: str) -> float:
     Raises:
         InputError: anything else, or less than a minute.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
-    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
     if seconds < 60:
         raise InputError(f"--budget {budget}: must be a time of at least a minute, as in 30m, 2h or 900s")
     return seconds
 
 
 def train(
-    found: StageOne,
+    stage_one: StageOne,
     out: Path,
     budget: float,
     model: str,
@@ -87,7 +87,7 @@ def train(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run the study in `out/study`; `found.found` gets its finding. `budget`: seconds from now.
+    """Run the study in `out/study`; the finding is added to `stage_one.findings`. `budget`: seconds from now.
 
     Returns:
         `arms` trained, `lines` in words, `report` (path from `out`), the plan and the effects that the verdict rests on.
@@ -98,10 +98,10 @@ def train(
     """
     started = time.monotonic()
     reporter = Reporter(quiet=quiet)
-    original, name = _usable(found, dimension)
-    groups = _groups(found, name)
+    original, name = _usable(stage_one, dimension)
+    groups = _groups(stage_one, name)
     files = {side: out / "study-data" / f"{side}.jsonl" for side in ("original", "augmented")}
-    labels, cells = _write(found.data, original, found, name, groups, files)
+    labels, cells = _write(stage_one.data, original, stage_one, name, groups, files)
     speed = _speed(files, model, labels)
     deadline = started + budget - max(RESERVE * budget, LEAST_RESERVE)
     left = deadline - time.monotonic()
@@ -109,15 +109,15 @@ def train(
     for line in planned.said:
         reporter.say(line)
     result = run(planned.study, out / "study", base=Path("."), quiet=quiet, deadline=deadline)
-    return _told(found, planned, result, out, name)
+    return _told(stage_one, planned, result, out, name)
 
 
-def _usable(found: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
-    if found.original is None:
+def _usable(stage_one: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
+    if stage_one.original is None:
         raise InputError(
             "--train: needs --original: what augmented data adds is measured against a model that was trained without them"
         )
-    names = [d.name for d in found.dimensions if len(d.groups) >= 2 and any(d.values)]
+    names = [d.name for d in stage_one.dimensions if len(d.groups) >= 2 and any(d.values)]
     if dimension is not None and dimension not in names:
         raise InputError(
             f"--train: no groups of the dimension '{dimension}' in the texts; there are: {', '.join(names) or 'none'}"
@@ -126,27 +126,32 @@ def _usable(found: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
         raise InputError(
             "--train: no groups are given by the file or shown by its texts, so that no gap can be measured"
         )
-    common = {*found.data.labels} & {*found.original.labels} - {""}
+    common = {*stage_one.data.labels} & {*stage_one.original.labels} - {""}
     if len(common) < 2:
         raise InputError(
-            f"--train: fewer than two labels in both files; name their columns with --label and --original-label (found: {found.data.shape.label or 'none'}, {found.original.shape.label or 'none'})"
+            f"--train: fewer than two labels in both files; name their columns with --label and --original-label (found: {stage_one.data.shape.label or 'none'}, {stage_one.original.shape.label or 'none'})"
         )
-    return found.original, dimension or names[0]
+    return stage_one.original, dimension or names[0]
 
 
-def _groups(found: StageOne, name: str) -> list[str]:
+def _groups(stage_one: StageOne, name: str) -> list[str]:
     """The two groups with the most texts, in the order of the pack."""
-    own = next(d for d in found.dimensions if d.name == name)
+    own = next(d for d in stage_one.dimensions if d.name == name)
     top = {g for g, _ in Counter(v for v in own.values if v).most_common(2)}
     return [g for g in own.groups if g in top]
 
 
 def _write(
-    data: AuditSet, original: AuditSet, found: StageOne, name: str, groups: list[str], files: dict[str, Path]
+    data: AuditSet,
+    original: AuditSet,
+    stage_one: StageOne,
+    name: str,
+    groups: list[str],
+    files: dict[str, Path],
 ) -> tuple[list[str], dict[str, Counter[tuple[str, str]]]]:
     """Both sets with the columns text, label and the dimension; labels in common, and how many records each cell has."""
 
-    own = next(d for d in found.dimensions if d.name == name)
+    own = next(d for d in stage_one.dimensions if d.name == name)
     sides = {
         "original": (original, values_of(original, name, pack_of(name), own.groups)),
         "augmented": (data, own.values),
@@ -154,7 +159,7 @@ def _write(
     common = sorted({*data.labels} & {*original.labels} - {""})
     cells: dict[str, Counter[tuple[str, str]]] = {}
     written: dict[Path, str] = {}
-    repeated = {*found.repeats.exact, *found.repeats.near}
+    repeated = {*stage_one.repeats.exact, *stage_one.repeats.near}
     for side, (rows, values) in sides.items():
         lines, cells[side] = [], Counter()
         for i, (text, label, group) in enumerate(zip(rows.texts, rows.labels, values, strict=True)):
@@ -323,7 +328,7 @@ def plan(
     return Planned(study, train_count, test, seed(*best), said)
 
 
-def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: str) -> dict[str, Any]:
+def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimension: str) -> dict[str, Any]:
     effects = result.effects
     rows = effects[(effects["task"] == "occupation") & (effects["contrast"] == "against matched control")]
     main = rows[rows["question"] == "inheritance"]
@@ -341,7 +346,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
         lines.append("no pair of models finished within the budget: nothing can be said of what is inherited")
     for r in main.itertuples():
         if r.reason:
-            found.found.append(
+            stage_one.findings.append(
                 AuditFinding(
                     "inherited",
                     UNSURE,
@@ -350,7 +355,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
             )
             continue
         if r.seeds < 2:
-            found.found.append(
+            stage_one.findings.append(
                 AuditFinding(
                     "inherited",
                     UNSURE,
@@ -360,7 +365,7 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
         sentence = f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
-        found.found.append(
+        stage_one.findings.append(
             AuditFinding(
                 "inherited",
                 STOP if sure else NOTE,
@@ -385,19 +390,21 @@ def _visible(result: Run, study: Study, metric: str, comparison: str) -> str:
     measure = next(m for m in load_task("occupation").measures(folder.context()) if m.name == metric)
     outcomes = folder.outcomes()
     arms = values_by_arm(outcomes[outcomes["task"] == "occupation"], measure)
-    found = detectable_between(
+    smallest = detectable_between(
         arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis
     )
     return (
-        f"not known ({found.reason})"
-        if found.reason
-        else f"{100 * found.value:.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+        f"not known ({smallest.reason})"
+        if smallest.reason
+        else f"{100 * smallest.value:.1f} points [{100 * smallest.low:.1f}, {100 * smallest.high:.1f}]"
     )
 
 
-def with_training(found: StageOne) -> StageOne:
+def with_training(stage_one: StageOne) -> StageOne:
     """The audit with its findings in the order of their weight."""
     return replace(
-        found,
-        found=sorted(found.found, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)),
+        stage_one,
+        findings=sorted(
+            stage_one.findings, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)
+        ),
     )

@@ -102,14 +102,14 @@ def of_groups(
 
     Of `pairs`, which are in the same family, only those that weigh are given.
     """
-    found: list[AuditFinding] = []
+    findings: list[AuditFinding] = []
     for d in dimensions:
         if not d.known and d.undetermined > 1 - READ:
             sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
-            found.append(AuditFinding("coverage", NOTE, sentence))
+            findings.append(AuditFinding("coverage", NOTE, sentence))
             if d.labels and NONE in d.labels["groups"]:
                 tie = replace(_ties(d), dimension=d.name, otherwise=NOTE)
-                found.append(
+                findings.append(
                     replace(tie, weight=LOOK) if tie.weight == STOP else replace(tie, weight=NOTE, remedy="")
                 )
             continue
@@ -119,11 +119,11 @@ def of_groups(
             else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
         )
         if d.named:
-            found += [replace(f, dimension=d.name) for f in _balance(d, how)]
+            findings += [replace(f, dimension=d.name) for f in _balance(d, how)]
         if d.rank is not None:
-            found.append(_rank(d))
+            findings.append(_rank(d))
         if d.labels:
-            found.append(replace(_ties(d), dimension=d.name))
+            findings.append(replace(_ties(d), dimension=d.name))
         if d.lean:
             e = d.lean
             sentence = (
@@ -131,7 +131,7 @@ def of_groups(
                 f"against {e['against']} (n {e['n']:,})"
             )
             heavy = e["change"] >= 0.5
-            found.append(
+            findings.append(
                 AuditFinding(
                     "lean",
                     LOOK if heavy else NOTE,
@@ -141,18 +141,18 @@ def of_groups(
                     dimension=d.name,
                 )
             )
-    found += [*map(_together, pairs), *map(_apart, apart)]
-    for i, p in enumerate(holm([f.p for f in found])):
+    findings += [*map(_together, pairs), *map(_apart, apart)]
+    for i, p in enumerate(holm([f.p for f in findings])):
         if np.isfinite(p):
-            own = found[i] if p < SHOWN else replace(found[i], weight=found[i].otherwise, remedy="")
-            found[i] = replace(own, p_adjusted=float(p))
-    return [f for f in found if f.kind != "together" or f.weight != NOTE]
+            own = findings[i] if p < SHOWN else replace(findings[i], weight=findings[i].otherwise, remedy="")
+            findings[i] = replace(own, p_adjusted=float(p))
+    return [f for f in findings if f.kind != "together" or f.weight != NOTE]
 
 
 def _balance(d: Dimension, how: str) -> list[AuditFinding]:
     several = [s for s in d.shares if s["count"] >= FEW or s["original"]]
     shares = several if len(d.shares) > 2 else d.shares[:1]
-    found = []
+    findings = []
     for s in shares:
         expected = s["parity"] if s["original"] is None else s["original"]
         away = abs(s["share"] - expected)
@@ -168,13 +168,13 @@ def _balance(d: Dimension, how: str) -> list[AuditFinding]:
         judged = s["original"] is not None or (not d.rule and (d.known or len(d.shares) == 2))
         heavy = judged and away >= 0.1
         open_ = heavy and (s["unclear"] or s.get("original_unclear")) and s["shown_p"] < SHOWN
-        found.append(
+        findings.append(
             AuditFinding(
                 "balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "", s["p"] if judged else float("nan"),
                 otherwise=UNSURE if open_ else NOTE,
             )
         )  # fmt: skip
-    return found
+    return findings
 
 
 def _ties(d: Dimension) -> AuditFinding:
@@ -322,7 +322,7 @@ def share_finding(
 
 def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[AuditFinding]:
     """A finding for each kind of trace."""
-    found: list[AuditFinding] = []
+    findings: list[AuditFinding] = []
     for kind, places in artefacts.items():
         look = 2.0 if kind in HARMLESS else {"control token": 0.0, "refusal": 0.01}.get(kind, 0.05)
         words = {
@@ -338,20 +338,20 @@ def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[AuditFindi
             look,
             remedy="leave these rows out, or ask again",
         )
-        found += [replace(own, part=kind)] if own else []
-    return found
+        findings += [replace(own, part=kind)] if own else []
+    return findings
 
 
-def verdict(found: Sequence[AuditFinding]) -> str:
+def verdict(findings: Sequence[AuditFinding]) -> str:
     """`stop`, `look`, `cannot tell` or `note`: the heaviest."""
-    weights = {f.weight for f in found}
+    weights = {f.weight for f in findings}
     return next((w for w in (STOP, LOOK, UNSURE) if w in weights), NOTE)
 
 
-def said_of(found: Sequence[AuditFinding]) -> str:
+def said_of(findings: Sequence[AuditFinding]) -> str:
     """The verdict as a sentence, with a second one where it does not speak of all that was given."""
-    own = verdict(found)
-    more = own != UNSURE and any(f.weight == UNSURE for f in found)
+    own = verdict(findings)
+    more = own != UNSURE and any(f.weight == UNSURE for f in findings)
     return f"{VERDICTS[own]} Not all that was given could be looked at." if more else VERDICTS[own]
 
 

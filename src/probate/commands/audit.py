@@ -92,7 +92,7 @@ def audit(
     if out is not None:
         report.audit_folder(out, "--out")
     folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
-    found = report.audit_source(
+    audited = report.audit_source(
         augmented,
         original,
         report.shape_of(text, label, prompt, readers.group_columns(group or []), language),
@@ -105,9 +105,9 @@ def audit(
         dimension=dimension,
         quiet=quiet,
     )
-    kept = found.clean(clean) if clean else (0, 0)
-    said = [*found.sentences, f"report: {found.save(folder)}"]
+    kept = audited.clean(clean) if clean else (0, 0)
+    said = [*audited.sentences, f"report: {audited.save(folder)}"]
     said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} left out)"] if clean else []
-    give(said, found.record, as_json)
-    if gate or found.failed:
-        raise typer.Exit(found.exit_code)
+    give(said, audited.record, as_json)
+    if gate or audited.failed:
+        raise typer.Exit(audited.exit_code)

@@ -76,7 +76,7 @@ def calibrate(
     loaded, start = load_study(study, overrides, None, base)
 
     with allow(code=allow_code), Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
-        found = simulation.calibrate(
+        record = simulation.calibrate(
             loaded,
             start,
             source=source,
@@ -89,9 +89,9 @@ def calibrate(
             tick=tick,
         )
         if plot:
-            files.write_atomic(plot, recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick))
+            files.write_atomic(plot, recovery.recovery_plot(record["designs"], loaded.analysis, runs, tick))
     give(
-        [*simulation.sentences(found), *([f"plot: {plot}"] if plot else [])],
-        {"runs": runs, "tasks": found["tasks"], "plot": plot},
+        [*simulation.sentences(record), *([f"plot: {plot}"] if plot else [])],
+        {"runs": runs, "tasks": record["tasks"], "plot": plot},
         as_json,
     )

@@ -33,13 +33,13 @@ def export(
     loaded, base = load_study(study, overrides, None)
 
     options = {t.key: t for t in (*loaded.tasks, *loaded.probes)}
-    found = (
+    chosen = (
         catalogue.load_any(options[task].name, options[task].options, options[task].alias)
         if task in options
         else catalogue.load_any(task)
     )
-    if not isinstance(found, choice.ChoiceTask):
+    if not isinstance(chosen, choice.ChoiceTask):
         raise InputError(f"export: '{task}' is not a choice among options; the harness has no counterpart")
-    path = harness.export(found, prepare.read_data(loaded, base).context, out)
+    path = harness.export(chosen, prepare.read_data(loaded, base).context, out)
     command = f"lm_eval --model hf --tasks {path.stem} --include_path {out} --apply_chat_template"
     give([str(path), command], {"task": path, "command": command}, as_json)

@@ -78,16 +78,16 @@ def _card(task: Any) -> Card:
 
 def _list(names: Sequence[str], card: Callable[[str], Card], as_json: bool) -> None:
     """What is installed, one line each; what cannot be loaded is said, not left out."""
-    found: dict[str, Card] = {}
+    cards: dict[str, Card] = {}
     for name in names:
         try:
-            found[name] = card(name)
+            cards[name] = card(name)
         except Exception as error:  # somebody else's plug-in
-            found[name] = f"broken: {error}", {"broken": str(error)}
-    width = max(13, *(2 + len(name) for name in found))
+            cards[name] = f"broken: {error}", {"broken": str(error)}
+    width = max(13, *(2 + len(name) for name in cards))
     give(
-        [f"{name:{width}}{said}" for name, (said, _) in found.items()],
-        {k: r for k, (_, r) in found.items()},
+        [f"{name:{width}}{said}" for name, (said, _) in cards.items()],
+        {k: r for k, (_, r) in cards.items()},
         as_json,
     )
 
@@ -96,8 +96,8 @@ def mitigations(as_json: JsonFlag = False) -> None:
     """List the mitigations that are installed."""
 
     def card(name: str) -> Card:
-        found = strategies.load_mitigation(name)
-        return f"{found.title}; {found.source}", {"title": found.title, "source": found.source}
+        strategy = strategies.load_mitigation(name)
+        return f"{strategy.title}; {strategy.source}", {"title": strategy.title, "source": strategy.source}
 
     _list(strategies.mitigation_names(), card, as_json)
 

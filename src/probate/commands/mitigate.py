@@ -64,8 +64,8 @@ def mitigate(
     as_json: JsonFlag = False,
 ) -> None:
     """Apply mitigations to a file of augmented data, and say what changed."""
-    said, found = session.run_command(
+    said, record = session.run_command(
         strategy.split(","), source, out, groups.split(",") if groups else [], text, label, group or [], language, model, overrides or [], show,
         dry_run=dry_run, force=force, quiet=quiet,
     )  # fmt: skip
-    give([said], found, as_json)
+    give([said], record, as_json)

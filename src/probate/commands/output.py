@@ -15,10 +15,10 @@ from probate.core.terminal import echo, shown_json
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
-def give(said: Sequence[str], found: Any, as_json: bool, out: Path | None = None) -> None:
+def give(said: Sequence[str], record: Any, as_json: bool, out: Path | None = None) -> None:
     """Print `said`, or `found` as JSON, which is also written to `out`, if given."""
 
     if out:
-        write_atomic(out, json_text(found))
+        write_atomic(out, json_text(record))
         said = [*said, f"written: {out}"]
-    echo(shown_json(json_text(found)) if as_json else "\n".join(said))
+    echo(shown_json(json_text(record)) if as_json else "\n".join(said))

@@ -40,5 +40,5 @@ def plan(
     loaded, start = load_study(study, overrides, model, base)
 
     with allow(code=allow_code, servers=servers or []):
-        found = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
-    give(estimate.sentences(found), found, as_json)
+        record = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
+    give(estimate.sentences(record), record, as_json)

@@ -40,7 +40,7 @@ def review(
 ) -> None:
     """Read a run's texts blind in a local page; agreement and the detector's error go into the report."""
     if merge:
-        found = session.merge_marks(folder, what)
-        give([*summary.sentences(found), f"report: {found['report']}"], found, as_json)
+        record = session.merge_marks(folder, what)
+        give([*summary.sentences(record), f"report: {record['report']}"], record, as_json)
         return
     session.serve(folder, what, task, reviewer, most, port, browser, echo)

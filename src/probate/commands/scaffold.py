@@ -209,8 +209,8 @@ def test_{name}():
 def test_words_are_replaced():
     records, context = sample_records()
     records = [replace(r, text=f"Charming: {{r.text}}") for r in records]
-    found = mitigate(records, [load_mitigation("{name}")], context)
-    assert all(r.text.startswith("able:" if r.origin == "augmented" else "Charming:") for r in found.records)
+    result = mitigate(records, [load_mitigation("{name}")], context)
+    assert all(r.text.startswith("able:" if r.origin == "augmented" else "Charming:") for r in result.records)
 '''
 
 BACKEND = '''"""One backend for Probate: how a model is loaded, made to write, and asked for probabilities.
@@ -253,16 +253,16 @@ class {type}(Transformers):
 
     @torch.inference_mode()
     def score_choices(self, model, prompts, options, *, pad_id, tick=None):
-        found = []
+        choices = []
         for prompt, own in zip(prompts, options, strict=True):
             scores = []
             for option in own:
                 rows = self._logits(model, [*prompt, *option])[len(prompt) - 1 : -1].log_softmax(-1)
                 scores.append(float(rows[range(len(option)), option].sum()))
-            found.append(np.array(scores))
+            choices.append(np.array(scores))
             if tick:
                 tick(1)
-        return found
+        return choices
 
     def _logits(self, model, ids):
         """Of the token after each one, float64 of shape (tokens, vocabulary)."""

@@ -33,16 +33,20 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Find every file that was changed, lost or added since a run or an audit was finished. Exit 1 if there is one."""
-    count, found = checksums.verify(folder, key)
-    said = [f"{d.what:8} {d.file}" for d in found]
-    said.append(f"{count} files checked; {len(found) or 'none'} changed, missing or new")
-    if sign and not found:
+    count, differences = checksums.verify(folder, key)
+    said = [f"{d.what:8} {d.file}" for d in differences]
+    said.append(f"{count} files checked; {len(differences) or 'none'} changed, missing or new")
+    if sign and not differences:
         said.append(f"signed: {checksums.sign(folder, sign)}")
     elif not key:
         said.append(
             "the list itself was not checked: who can alter a file can alter the list, unless it is signed (--sign, --key)"
         )
-    elif not found:
+    elif not differences:
         said.append("the list is signed with this key")
-    give(said, {"checked": count, "differences": [{"what": d.what, "file": d.file} for d in found]}, as_json)
-    raise typer.Exit(1 if found else 0)
+    give(
+        said,
+        {"checked": count, "differences": [{"what": d.what, "file": d.file} for d in differences]},
+        as_json,
+    )
+    raise typer.Exit(1 if differences else 0)

@@ -101,7 +101,7 @@ def distribution(
     if "model" in names:
         spaces["model"] = distances.hidden_states(loading.load_lm(model))
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
-        found = distances.compare(
+        record = distances.compare(
             first.texts,
             second.texts,
             spaces,
@@ -114,14 +114,14 @@ def distribution(
         f"original: {original}, read as {first.shape.describe()}",
         f"augmented: {augmented}, read as {second.shape.describe()}",
         f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
-        *distances.sentences(found),
+        *distances.sentences(record),
     ]
     if map_file:
-        for name, parts in found["spaces"].items():
-            path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file
+        for name, parts in record["spaces"].items():
+            path = map_file.with_stem(f"{map_file.stem}-{name}") if len(record["spaces"]) > 1 else map_file
             write_atomic(path, charts.standalone(maps.text_map(parts["map"], name, f"map-{name}")))
             said.append(f"map: {path}")
-    give(said, found, as_json, out)
+    give(said, record, as_json, out)
 
 
 def _by(columns: str) -> str:
@@ -187,7 +187,7 @@ def groups(
     read = reading.read_texts(str(source), text)
     labels = read.values(by, "--by") if by else [""] * len(read.texts)
     known = spellings.group_column(dimension, read.values(truth, "--truth"), truth).values if truth else None
-    found = shown.imbalance(
+    record = shown.imbalance(
         read.texts,
         labels,
         packs.load_pack(dimension),
@@ -195,7 +195,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    give([f"read as {read.shape.describe()}", *shown.sentences(found)], found, as_json, out)
+    give([f"read as {read.shape.describe()}", *shown.sentences(record)], record, as_json, out)
 
 
 @app.command("values")
@@ -244,8 +244,8 @@ def values_command(
     lm = loading.load_lm(model)
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
-        found = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
-    give(values.sentences(found), found, as_json, out)
+        record = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
+    give(values.sentences(record), record, as_json, out)
 
 
 @app.command()
@@ -262,8 +262,8 @@ def items(
     """For answers that the biased data turned round: the training records whose gradients are nearest. The report lists them too."""
 
     run = run_folder.RunFolder(folder)
-    found = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
-    give([*attribution.sentences(found), f"report: {page.rebuild(run)}"], found, as_json)
+    record = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
+    give([*attribution.sentences(record), f"report: {page.rebuild(run)}"], record, as_json)
 
 
 def _shares(text: str) -> dict[str, float]:
