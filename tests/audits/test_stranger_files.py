@@ -216,7 +216,7 @@ def test_a_group_of_values_that_differ_from_row_to_row_cannot_be_told(tmp_path):
     own = rows(FREE, gender=None, persona=[f"someone born near lake {i}" for i in range(N)])
     said, unsure, found = heard(tmp_path, own, groups={"who": "persona"})
     assert said == UNSURE and any(
-        "80 of 80 values of column 'persona' occur less than 5 times" in s for s in unsure
+        "80 of 80 values of column 'persona' occur fewer than 5 times" in s for s in unsure
     )
     assert len(found) < 5
 

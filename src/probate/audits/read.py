@@ -97,7 +97,8 @@ def read_set(source: str, given: Given | None = None, option: str = "--text") ->
             audit_set.generators[generator] += 1
     if not audit_set.texts:
         raise InputError(
-            f"{source}: no text in column '{shape.text}' ({audit_set.empty} rows without one); name another with {option}"
+            f"{source}: no text in column '{shape.text}' ({audit_set.empty} rows without one); name another "
+            f"with {option}"
         )
     audit_set.languages = Counter(
         x for i in evenly(len(audit_set.texts), SAMPLE) if (x := language_of_text(audit_set.texts[i]))
@@ -126,7 +127,8 @@ def _candidate(audit_set: AuditSet, column: str, values: list[Any]) -> None:
     if key_of(column) in IDS or (own.rule and _counts_up(own.numbers)):
         audit_set.leave(
             column,
-            f"an id by its {'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}",
+            "an id by its "
+            f"{'name' if key_of(column) in IDS else 'values, which differ in each row and only rise'}",
         )
     elif len(own.groups) < 2:
         audit_set.leave(column, "one value only" if own.groups else "no values")

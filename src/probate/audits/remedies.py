@@ -49,19 +49,22 @@ def _rebalance(stage_one: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
     if not d.known:
         return (
             "",
-            f"have texts written for the {d.name} groups and labels that are rare; the file has no column of {d.name} by which rows could be left out",
+            f"have texts written for the {d.name} groups and labels that are rare; the file has no column "
+            f"of {d.name} by which rows could be left out",
         )
     if kind == "balance" and any(
         s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares
     ):
         return (
             "",
-            f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares",
+            f"leave out rows of the {d.name} groups that are above the original's share; no command draws "
+            "unequal shares",
         )
     if data.label_rule:
         return (
             "",
-            f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance amounts",
+            f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance "
+            "amounts",
         )
     labels = sorted(set(data.labels) - {""}) or [""]
     cells = Counter(zip(data.labels, d.values, strict=True))
@@ -72,18 +75,21 @@ def _rebalance(stage_one: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
         what = f"label '{label}' with {d.name} {group}" if label else f"{d.name} {group}"
         return (
             "",
-            f"no text has {what}{more}: have some written, or leave out that label or group; no draw can balance it",
+            f"no text has {what}{more}: have some written, or leave out that label or group; no draw can "
+            "balance it",
         )
     least = min(cells[x, g] for x in labels for g in d.groups)
     left = least * len(labels) * len(d.groups)
     if left < FEWEST:
         return (
             "",
-            f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so that a balanced draw leaves {left} rows",
+            f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so "
+            f"that a balanced draw leaves {left} rows",
         )
     return (
         _mitigate(stage_one, d, "rebalance"),
-        f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps all, and training must then use its weights",
+        f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps "
+        "all, and training must then use its weights",
     )
 
 

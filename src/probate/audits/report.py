@@ -363,23 +363,27 @@ def sentences(stage_one: StageOne, record: dict[str, Any]) -> list[str]:
 
 def _coverage(c: dict[str, Any]) -> list[str]:
     groups = "; ".join(
-        f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts without one)"
+        f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts "
+        "without one)"
         for g in c["groups"]
     )
     labels = (
-        f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without one{f' ({rule})' if (rule := c['label_rule']) else ''}"
+        f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without "
+        f"one{f' ({rule})' if (rule := c['label_rule']) else ''}"
         if c["labels"]
         else "no labels, so no ties"
     )
     read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
     said = [
-        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}; "
+        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups "
+        f"given: {groups or 'none'}; "
         f"read from the texts: {read or 'none'}"
     ]
     if c["together"]:
         pairs = [" and ".join(names) for names in c["together"]]
         said.append(
-            f"looked at together: {', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}"
+            "looked at together: "
+            f"{', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}"
         )
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 

@@ -115,12 +115,14 @@ def train(
 def _usable(stage_one: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
     if stage_one.original is None:
         raise InputError(
-            "--train: needs --original: what augmented data adds is measured against a model that was trained without them"
+            "--train: needs --original: what augmented data adds is measured against a model that was "
+            "trained without them"
         )
     names = [d.name for d in stage_one.dimensions if len(d.groups) >= 2 and any(d.values)]
     if dimension is not None and dimension not in names:
         raise InputError(
-            f"--train: no groups of the dimension '{dimension}' in the texts; there are: {', '.join(names) or 'none'}"
+            f"--train: no groups of the dimension '{dimension}' in the texts; there are: "
+            f"{', '.join(names) or 'none'}"
         )
     if not names:
         raise InputError(
@@ -129,7 +131,9 @@ def _usable(stage_one: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
     common = {*stage_one.data.labels} & {*stage_one.original.labels} - {""}
     if len(common) < 2:
         raise InputError(
-            f"--train: fewer than two labels in both files; name their columns with --label and --original-label (found: {stage_one.data.shape.label or 'none'}, {stage_one.original.shape.label or 'none'})"
+            "--train: fewer than two labels in both files; name their columns with --label and "
+            f"--original-label (found: {stage_one.data.shape.label or 'none'}, "
+            f"{stage_one.original.shape.label or 'none'})"
         )
     return stage_one.original, dimension or names[0]
 
@@ -177,7 +181,8 @@ def _write(
     if len(kept) < 2:
         fullest = ", ".join(f"{x} {[cells['original'][x, g] for g in groups]}" for x in common[:6])
         raise InputError(
-            f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of {' and '.join(groups)}; "
+            f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of "
+            f"{' and '.join(groups)}; "
             f"the fullest: {fullest}"
         )
     for path, text in written.items():
@@ -301,15 +306,19 @@ def plan(
         smallest = whole(*best, FEWEST_SEEDS)
         if smallest > budget or augmented_count(LEAST * count, RATIO) > augmented:
             raise StageError(
-                f"--budget: the smallest study ({LEAST} records of each label and group, {FEWEST_SEEDS} seeds) would take {spoken(smallest)} on this machine and needs "
-                f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give more time or more data"
+                f"--budget: the smallest study ({LEAST} records of each label and group, {FEWEST_SEEDS} "
+                f"seeds) would take {spoken(smallest)} on this machine and needs "
+                f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give "
+                "more time or more data"
             )
     train_count, test = best
     fit = max((s for s in range(FEWEST_SEEDS, 21) if whole(*best, s) <= budget), default=FEWEST_SEEDS)
     columns = {"text": "text", "label": "label", "id": "id", "groups": {dimension: dimension}}
     study = Study.model_validate(
         {
-            "name": "audit", "model": model, "description": "What a model inherits from the audited file: against as many more original records.",
+            "name": "audit", "model": model, "description": (
+                "What a model inherits from the audited file: against as many more original records."
+            ),
             "data": {
                 "source": str(files["original"].resolve()), "columns": columns, "labels": labels, "train_per_cell": train_count,
                 "test_per_cell": test, "prompt": _prompt(),
@@ -321,9 +330,11 @@ def plan(
         }
     )  # fmt: skip
     said = [
-        f"stage two: {train_count} original records of each of {count} cells and {augmented_count(train_count * count, RATIO)} augmented in all, {test * count} held out, "
+        f"stage two: {train_count} original records of each of {count} cells and "
+        f"{augmented_count(train_count * count, RATIO)} augmented in all, {test * count} held out, "
         f"γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
-        f"measured: {speed.said()}; once {spoken(once(*best, fit))}, then one seed (three models) {spoken(seed(*best))}, so that about {fit} seeds fit",
+        f"measured: {speed.said()}; once {spoken(once(*best, fit))}, then one seed (three models) "
+        f"{spoken(seed(*best))}, so that about {fit} seeds fit",
     ]
     return Planned(study, train_count, test, seed(*best), said)
 
@@ -339,8 +350,11 @@ def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimensi
             lines.append(f"{r.metric}, {r.comparison}: the change of the gap is undefined: {r.reason}")
             continue
         lines.append(
-            f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
-            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change that this would find four times in five: {_visible(result, planned.study, r.metric, r.comparison)}"
+            f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points "
+            f"[{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
+            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change "
+            "that this would find four times in five: "
+            f"{_visible(result, planned.study, r.metric, r.comparison)}"
         )
     if main.empty:
         lines.append("no pair of models finished within the budget: nothing can be said of what is inherited")
@@ -359,12 +373,16 @@ def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimensi
                 AuditFinding(
                     "inherited",
                     UNSURE,
-                    f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; give more time",
+                    f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; "
+                    "give more time",
                 )
             )
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
-        sentence = f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
+        sentence = (
+            f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points "
+            f"[{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
+        )
         stage_one.findings.append(
             AuditFinding(
                 "inherited",
