@@ -480,7 +480,7 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
     ("work", "message"),
     [
         (lambda f: pb.audit(f, text="boi"), "`text`: no column 'boi'"),
-        (lambda f: pb.audit(f, language="xx"), "`language` xx: not one that is read"),
+        (lambda f: pb.audit(f, language="xx"), "`language` xx: this language is not supported"),
         (lambda f: pb.audit(f, train="30m"), "name it with `out`"),
         (lambda f: pb.audit(7), "audit: data: must be a path"),
         (lambda f: pb.mitigate("x.csv", "mask"), "name it with `out`"),

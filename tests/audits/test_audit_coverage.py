@@ -109,7 +109,7 @@ def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
         "'number': an id by its values",
         "'sha': 60 different values",
         "'same': one value only",
-        "'tags': it holds lists",
+        "'tags': it contains lists",
     ):
         assert said in left, (said, left)
     own = coverage(data, [])
@@ -228,7 +228,7 @@ def test_exit_codes_of_the_gate(tmp_path, monkeypatch):
         result = CliRunner().invoke(app, ["check", str(out)])
         assert result.exit_code == code and f"verdict: {name}" in result.output
     page = (tmp_path / "cannot tell" / "audit.html").read_text(encoding="utf-8")
-    assert page.index("Not measured:") < page.index("All that was looked at") and "60 of 60 rows" in page
+    assert page.index("Not measured:") < page.index("All that was examined") and "60 of 60 rows" in page
     assert (
         CliRunner().invoke(app, ["check", str(tmp_path / "cannot tell"), "--unsure", "pass"]).exit_code == 0
     )

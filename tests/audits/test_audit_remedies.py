@@ -159,4 +159,4 @@ def test_clean_keeps_lines_as_they_stand_and_replaces_no_file(tmp_path):
             "--quiet",
         ],
     )
-    assert "the file is there already" in str(result.exception)
+    assert "the file already exists" in str(result.exception)

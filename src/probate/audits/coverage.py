@@ -48,8 +48,9 @@ def coverage(
         "texts_without_label": sum(not x for x in data.labels),
         "groups": [
             {
-                "name": name, "column": c.column, "groups": c.groups[:SHOWN], "different_groups": len(c.groups),
-                "missing": c.missing, "rule": c.rule, "named": name in data.shape.groups,
+                "name": name, "column": c.column, "groups": c.groups[:SHOWN],
+                "different_groups": len(c.groups), "missing": c.missing, "rule": c.rule,
+                "named": name in data.shape.groups,
             }
             for name, c in data.columns.items()
         ],

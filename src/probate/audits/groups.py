@@ -1,4 +1,4 @@
-"""Groups in a set: known or read from the text, with the detector's measured error; balance, ties with labels, lean of the wording."""
+"""Groups in a set, given or read from the texts: balance, associations with labels, lean, and the detector's error."""
 
 from __future__ import annotations
 
@@ -26,24 +26,41 @@ from probate.stats.mover import Difference, mover_difference, share
 from probate.stats.wording import evenly
 
 SHOWN = 0.05
-"""Share of texts that must show a group for a dimension to be looked at, if the file does not give it."""
+"""Share of texts that must show a group for a dimension to be examined, if the file does not give it."""
 SAMPLE = 3000
 FEWEST = 20
 READ = 0.25
-"""Share of texts that must show a group for shares read from them to count."""
+"""Share of texts that must show a group for the shares read from them to count."""
 DIFFER = 0.2
-"""Share of texts that show another group than the file gives from which what they show is looked at too."""
+"""Share of texts that show another group than the file gives, above which the groups in the texts are examined too."""
 ALONE: dict[str, Any] = {
-    "original_same": 1.0, "original_n": 0, "original_p": float("nan"), "more": None, "more_low": None, "more_high": None, "more_p": None,
+    "original_same": 1.0, "original_n": 0, "original_p": float("nan"),
+    "more": None, "more_low": None, "more_high": None, "more_p": None,
 }  # fmt: skip
-"""Of a tie without an original."""
+"""Values of an association without an original."""
 NONE = "none read"
-"""Of a dimension that is read from the texts: those that show no group of it."""
+"""Group of the texts that show no group, for a dimension that is read from the texts."""
 
 
 @dataclass(frozen=True)
 class Detector:
-    """How well the groups of one dimension are read from texts: `on` says where it was measured."""
+    """Measured error of reading the groups of one dimension from texts.
+
+    Attributes
+    ----------
+    on : str
+        Texts on which it was measured.
+    n : int
+        Number of these texts.
+    undetermined : float
+        Share of the texts without a clear group, from 0 to 1.
+    table : list of list of int
+        Confusion table of shape (groups, groups + 1): known group by read group, not clear last.
+    groups : list of str
+        The groups.
+    precision, recall : dict of str to float
+        Group → precision and recall, from 0 to 1; NaN if undefined.
+    """
 
     on: str
     n: int
@@ -56,7 +73,37 @@ class Detector:
 
 @dataclass
 class Dimension:
-    """One dimension of a set. `values`: the group of each text, empty where it is not clear; `known`: given by the file."""
+    """One dimension of a set.
+
+    Attributes
+    ----------
+    name : str
+        Name of the dimension.
+    groups : list of str
+        Its groups.
+    values : list of str
+        Group of each text; empty if it is not clear.
+    known : bool
+        Whether the file gives the groups.
+    detector : Detector or None
+        Error of reading the groups from texts; None if it was not measured.
+    undetermined : float
+        Share of the texts without a clear group, from 0 to 1.
+    shares : list of dict
+        Share of each group, with interval and p.
+    labels : dict or None
+        Association with the labels (`tie_of`).
+    lean : dict or None
+        Lean of the wording toward the texts' own groups, in words per 100.
+    column : str
+        Column of the file; empty if there is none.
+    rule : str
+        How numbers were grouped; empty for other columns.
+    named : bool
+        False for a column that nobody named as a group.
+    rank : dict or None
+        For numbers, the difference between labels by rank (`by_rank`).
+    """
 
     name: str
     groups: list[str]
@@ -69,16 +116,26 @@ class Dimension:
     lean: dict[str, Any] | None = None
     column: str = ""
     rule: str = ""
-    """How numbers were grouped."""
     named: bool = True
-    """False for a column that nobody named as a group."""
     rank: dict[str, Any] | None = None
-    """Numbers between labels by rank: `r` the square root of ε² (0 none, 1 all), `by_chance`, `p` (Kruskal and Wallis), `n`, `means` of the ranks
-    by label, `original_r` (NaN: none), and against the original as in `labels` (`tie_of`)."""
 
 
 def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dimension]:
-    """Every column that may be a group; and of texts in English the dimensions of the packs that say so (`Pack.audit`)."""
+    """Return the dimensions of a file.
+
+    Parameters
+    ----------
+    data : AuditSet
+        The file that is audited.
+    original : AuditSet, optional
+        The original file.
+
+    Returns
+    -------
+    list of Dimension
+        Every column that may define groups, and for texts in English the dimensions of the identity packs with
+        `Pack.audit`.
+    """
     dimensions = []
     for name, own in data.columns.items():
         if own.groups:
@@ -105,14 +162,14 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
 
 
 def _clear(texts: Sequence[str], pack: Pack) -> float:
-    """Share of a sample of the texts that show a group."""
+    """Return the share of a sample of the texts that show a group."""
     return float(
         np.mean([v != UNCLEAR for v in detect([texts[i] for i in evenly(len(texts), SAMPLE)], pack)])
     )
 
 
 def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
-    """What the texts show of a dimension that the file gives, where the two differ in more than a fifth of the texts that show it."""
+    """Return the groups in the texts, if they differ from the file's in over a fifth of the texts that show one."""
     table, pack = np.array(d.detector.table if d.detector else [[0]]), pack_of(d.name)
     shown = int(table[:, :-1].sum())
     if (
@@ -137,7 +194,7 @@ def _shown(data: AuditSet, name: str, pack: Pack, groups: list[str], texts: Sequ
 
 
 def _lost(data: AuditSet, original: AuditSet | None, name: str) -> list[str]:
-    """Groups that only the original has, of a column of which it has others of the file's too."""
+    """Return the groups that only the original has, if the two files have other groups of the column in common."""
     own, other = data.columns[name], original.columns.get(name) if original else None
     if other is None or own.rule or other.rule or not set(own.groups) & set(other.groups):
         return []
@@ -183,7 +240,27 @@ def _dimension(
 
 
 def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] | None:
-    """How numbers differ between labels by rank (Kruskal and Wallis; ε² after Kelley 1935); None where that cannot be said."""
+    """Measure how numbers differ between labels by rank (Kruskal-Wallis test).
+
+    Parameters
+    ----------
+    numbers : sequence of float
+        Number of each text; NaN if missing.
+    labels : sequence of str
+        Label of each text; empty if missing.
+
+    Returns
+    -------
+    dict or None
+        `r`: the square root of ε², from 0 (no difference) to 1; `by_chance`: its size under chance alone; `p`,
+        `n`; `means`: label → mean rank, as a share of `n`; `original_r`: NaN; and the values of `ALONE`. None
+        for fewer than 20 numbers, fewer than two labels or different numbers, or over half as many labels as
+        numbers.
+
+    References
+    ----------
+    ε² after Kelley (1935).
+    """
     pairs = [(x, y) for x, y in zip(numbers, labels, strict=True) if x == x and y]
     names, own = sorted({y for _, y in pairs}), np.array([x for x, _ in pairs])
     if len(names) < 2 or len(own) < FEWEST or len(np.unique(own)) < 2 or len(names) * 2 > len(own):
@@ -193,8 +270,8 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     n, ranks = len(own), rankdata(own)
     return {
         "means": {x: float(ranks[at == k].mean() / n) for k, x in enumerate(names)}, **ALONE,
-        "r": float(np.sqrt(test.statistic / (n - 1))), "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue),
-        "n": n, "original_r": float("nan"),
+        "r": float(np.sqrt(test.statistic / (n - 1))), "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))),
+        "p": float(test.pvalue), "n": n, "original_r": float("nan"),
     }  # fmt: skip
 
 
@@ -221,7 +298,24 @@ def _more(change: Difference | None) -> dict[str, float | None]:
 
 
 def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -> list[str]:
-    """The group of each text, as the file gives it or else as the text shows it; empty where it is none of `groups` or not clear."""
+    """Return the group of each text, as the file gives it, or else as the text shows it.
+
+    Parameters
+    ----------
+    data : AuditSet
+        The file.
+    name : str
+        Name of the dimension.
+    pack : Pack or None
+        Its identity pack; None if it has none.
+    groups : list of str
+        Groups to distinguish.
+
+    Returns
+    -------
+    list of str
+        Empty for a text whose group is not in `groups` or is not clear.
+    """
     if name in data.groups:
         return [v if v in groups else "" for v in data.groups[name]]
     if pack is None or any(g not in pack.groups for g in groups):
@@ -232,7 +326,7 @@ def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -
 def _detector(
     data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool
 ) -> Detector | None:
-    """Measured on this file where its groups are known, else for gender on the biographies that ship."""
+    """Measure the detector on this file if its groups are known, else for gender on the builtin biographies."""
     readable = [
         g
         for g in groups
@@ -272,12 +366,13 @@ def _shares(
     read: bool,
     read_before: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Of each group: its share, against equal shares and against the original's.
+    """Yield the share of each group, compared with equal shares or with the original's.
 
-    `share` is that of the `n` texts that have a group. `low` and `high` are exact; of groups that are `read` from the texts, how many of each group show
-    it is not known for these texts: then they hold the group's share of all, whatever group the `unclear` texts have that show none, and so do
-    `change_low`, `change_high` and `p`. `p` is against the original's where it has 20 texts of a group, else against equal shares; `shown_p` is p if all
-    groups are as likely to be shown.
+    `share` is the share among the `n` texts that have a group, and `low` and `high` are its exact interval. For
+    groups that are `read` from the texts, it is not known how many texts of each group show it. The interval,
+    `change_low`, `change_high` and `p` then allow for any group of the `unclear` texts, which show none. `p` is
+    against the original's share if the original has 20 texts with a group, else against equal shares. `shown_p`
+    is p under the assumption that all groups are equally likely to be shown.
     """
     counts, old = Counter(values), Counter(before or [])
     total, old_total = (sum(n for g, n in own.items() if g) for own in (counts, old))
@@ -285,8 +380,9 @@ def _shares(
     for group in groups if total and len(groups) > 1 else ():
         low, high, p = central(counts[group], total + unclear, 1 / len(groups), unclear=unclear)
         row = {
-            "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "unclear": unclear, "low": low, "high": high,
-            "parity": 1 / len(groups), "p": p, "shown_p": central(counts[group], total, 1 / len(groups))[2], "original": None,
+            "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "unclear": unclear,
+            "low": low, "high": high, "parity": 1 / len(groups), "p": p,
+            "shown_p": central(counts[group], total, 1 / len(groups))[2], "original": None,
         }  # fmt: skip
         if old_total >= FEWEST:
             sides = (
@@ -300,8 +396,8 @@ def _shares(
                 else change
             )
             row |= {
-                "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear, "change": both.value,
-                "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
+                "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear,
+                "change": both.value, "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
             }  # fmt: skip
         yield row
 
@@ -323,9 +419,26 @@ def tie_of(
     original: AuditSet | None = None,
     before: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    """How labels and groups go together: Cramér's V, its p, what chance alone would give, and the same in the original; None for too few texts.
+    """Measure the association of labels and groups.
 
-    `more`: the file's V less that of the original (`Before.more`), with its interval and p; None without one.
+    Parameters
+    ----------
+    labels, values : sequence of str
+        Label and group of each text; empty if missing.
+    groups : list of str
+        The groups.
+    original : AuditSet, optional
+        The original file.
+    before : sequence of str, optional
+        Group of each text of the original.
+
+    Returns
+    -------
+    dict or None
+        `v`: Cramér's V, from 0 to 1; `by_chance`: its size under chance alone; `p` (χ² test); `smallest`: the
+        smallest expected count; `table` of shape (labels, groups); and the values of the original. `more`: V of
+        the file minus that of the original (`Before.more`), with interval and p; None without an original. The
+        result is None for fewer than 20 texts, two labels or two groups.
     """
     names, table = _table(labels, values, groups)
     keep = table.sum(0) > 0
@@ -336,21 +449,21 @@ def tie_of(
     n = int(used.sum())
     by_chance = float(np.sqrt((len(names) - 1) * (keep.sum() - 1) / max(1, n - 1) / (min(used.shape) - 1)))
     tie: dict[str, Any] = {
-        "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)), "by_chance": by_chance,
-        "p": float(chi2_contingency(used, correction=False).pvalue), "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None,
-        "original_left": "", **ALONE,
+        "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)),
+        "by_chance": by_chance, "p": float(chi2_contingency(used, correction=False).pvalue),
+        "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None, "original_left": "", **ALONE,
     }  # fmt: skip
     if original is not None and before is not None and original.labelled:
         then = tie_before(names, table, *_table(original.labels, before, groups), FEWEST)
         tie |= {
-            "original_v": then.v, "original_same": then.same, "original_left": then.left, "original_n": then.n, "original_p": then.p,
-            **_more(then.more),
+            "original_v": then.v, "original_same": then.same, "original_left": then.left, "original_n": then.n,
+            "original_p": then.p, **_more(then.more),
         }  # fmt: skip
     return tie
 
 
 def _follow(labels: Sequence[str], values: Sequence[str], pack: Pack) -> dict[str, Any]:
-    """Share of the labels with a stereotype that follow it, and their number."""
+    """Return the share of the labels with a stereotype that follow it, and their number."""
     own = [
         (g, pack.stereotypes[x]) for x, g in zip(labels, values, strict=True) if g and x in pack.stereotypes
     ]
@@ -366,7 +479,7 @@ def _lean(
     original: AuditSet | None,
     before: Sequence[str] | None,
 ) -> dict[str, Any] | None:
-    """How far the wording leans toward each text's own group (words for each 100), against 0 or the original's."""
+    """Return how far the wording leans toward each text's own group (words per 100), against 0 or the original's."""
     if not all(g in pack.groups and pack.groups[g].wording for g in groups) or len(groups) < 2:
         return None
     own = _leans(texts, values, pack)
@@ -383,8 +496,8 @@ def _lean(
         ends = test.confidence_interval(0.95)
         change, against = float(own.mean()), "no lean"
     return {
-        "n": len(own), "mean": float(own.mean()), "change": change, "low": float(ends.low), "high": float(ends.high),
-        "p": float(test.pvalue), "against": against,
+        "n": len(own), "mean": float(own.mean()), "change": change, "low": float(ends.low),
+        "high": float(ends.high), "p": float(test.pvalue), "against": against,
     }  # fmt: skip
 
 
