@@ -75,8 +75,8 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
     Yields
     ------
     Apart
-        One for each group with at least 20 texts and at least 20 texts of other groups; at most the six largest
-        groups of a dimension.
+        One for each group with at least 20 texts and at least 20 texts of other groups, for at most the six
+        largest groups of a dimension.
     """
     if data.labelled:
         return

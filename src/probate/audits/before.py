@@ -1,4 +1,4 @@
-"""Association of labels and groups in the original: its strength, direction, and difference from the file's."""
+"""Association of labels and groups in the original, and how much stronger it is in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups in a set, given or read from the texts: balance, associations with labels, lean, and the detector's error."""
+"""Groups in a set, given or read from the texts: balance, associations with labels, lean, detector error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEWEST = 20
 READ = 0.25
 """Share of texts that must show a group for the shares read from them to count."""
 DIFFER = 0.2
-"""Share of texts that show another group than the file gives, above which the groups in the texts are examined too."""
+"""Share of texts with another group than the file gives, above which the groups in the texts are examined."""
 ALONE: dict[str, Any] = {
     "original_same": 1.0, "original_n": 0, "original_p": float("nan"),
     "more": None, "more_low": None, "more_high": None, "more_p": None,
@@ -133,8 +133,8 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
     Returns
     -------
     list of Dimension
-        Every column that may define groups, and for texts in English the dimensions of the identity packs with
-        `Pack.audit`.
+        Every column that may define groups, and for texts in English the dimensions of the identity packs that
+        have `Pack.audit`.
     """
     dimensions = []
     for name, own in data.columns.items():
@@ -169,7 +169,7 @@ def _clear(texts: Sequence[str], pack: Pack) -> float:
 
 
 def _in_the_texts(data: AuditSet, d: Dimension) -> Dimension | None:
-    """Return the groups in the texts, if they differ from the file's in over a fifth of the texts that show one."""
+    """Return the groups in the texts, if over a fifth of those that show one differ from the file's."""
     table, pack = np.array(d.detector.table if d.detector else [[0]]), pack_of(d.name)
     shown = int(table[:, :-1].sum())
     if (
@@ -194,7 +194,7 @@ def _shown(data: AuditSet, name: str, pack: Pack, groups: list[str], texts: Sequ
 
 
 def _lost(data: AuditSet, original: AuditSet | None, name: str) -> list[str]:
-    """Return the groups that only the original has, if the two files have other groups of the column in common."""
+    """Return the groups that only the original has, if the two files share other groups of the column."""
     own, other = data.columns[name], original.columns.get(name) if original else None
     if other is None or own.rule or other.rule or not set(own.groups) & set(other.groups):
         return []
@@ -252,8 +252,8 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     Returns
     -------
     dict or None
-        `r`: the square root of ε², from 0 (no difference) to 1; `by_chance`: its size under chance alone; `p`,
-        `n`; `means`: label → mean rank, as a share of `n`; `original_r`: NaN; and the values of `ALONE`. None
+        `r`: the square root of ε², from 0 (no difference) to 1; `by_chance`: its size under chance alone;
+        `p`, `n`; `means`: label → mean rank, as a share of `n`; `original_r`: NaN; and the values of `ALONE`. None
         for fewer than 20 numbers, fewer than two labels or different numbers, or over half as many labels as
         numbers.
 
@@ -270,8 +270,8 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     n, ranks = len(own), rankdata(own)
     return {
         "means": {x: float(ranks[at == k].mean() / n) for k, x in enumerate(names)}, **ALONE,
-        "r": float(np.sqrt(test.statistic / (n - 1))), "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))),
-        "p": float(test.pvalue), "n": n, "original_r": float("nan"),
+        "r": float(np.sqrt(test.statistic / (n - 1))),
+        "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue), "n": n, "original_r": float("nan"),
     }  # fmt: skip
 
 
@@ -326,7 +326,7 @@ def values_of(data: AuditSet, name: str, pack: Pack | None, groups: list[str]) -
 def _detector(
     data: AuditSet, pack: Pack, groups: list[str], values: list[str], known: bool
 ) -> Detector | None:
-    """Measure the detector on this file if its groups are known, else for gender on the builtin biographies."""
+    """Measure the detector on this file if its groups are known, else for gender on builtin biographies."""
     readable = [
         g
         for g in groups
@@ -368,11 +368,11 @@ def _shares(
 ) -> Iterator[dict[str, Any]]:
     """Yield the share of each group, compared with equal shares or with the original's.
 
-    `share` is the share among the `n` texts that have a group, and `low` and `high` are its exact interval. For
-    groups that are `read` from the texts, it is not known how many texts of each group show it. The interval,
-    `change_low`, `change_high` and `p` then allow for any group of the `unclear` texts, which show none. `p` is
-    against the original's share if the original has 20 texts with a group, else against equal shares. `shown_p`
-    is p under the assumption that all groups are equally likely to be shown.
+    `share` is the share among the `n` texts that have a group, and `low` and `high` are its exact interval.
+    For groups that are `read` from the texts, it is not known how many texts of each group show it. The
+    interval, `change_low`, `change_high` and `p` then allow for any group of the `unclear` texts, which show
+    none. `p` is against the original's share if the original has 20 texts with a group, else against equal
+    shares. `shown_p` is p under the assumption that all groups are equally likely to be shown.
     """
     counts, old = Counter(values), Counter(before or [])
     total, old_total = (sum(n for g, n in own.items() if g) for own in (counts, old))
@@ -380,8 +380,8 @@ def _shares(
     for group in groups if total and len(groups) > 1 else ():
         low, high, p = central(counts[group], total + unclear, 1 / len(groups), unclear=unclear)
         row = {
-            "group": group, "n": total, "count": counts[group], "share": counts[group] / total, "unclear": unclear,
-            "low": low, "high": high, "parity": 1 / len(groups), "p": p,
+            "group": group, "n": total, "count": counts[group], "share": counts[group] / total,
+            "unclear": unclear, "low": low, "high": high, "parity": 1 / len(groups), "p": p,
             "shown_p": central(counts[group], total, 1 / len(groups))[2], "original": None,
         }  # fmt: skip
         if old_total >= FEWEST:
@@ -397,7 +397,8 @@ def _shares(
             )
             row |= {
                 "original": old[group] / old_total, "original_n": old_total, "original_unclear": old_unclear,
-                "change": both.value, "change_low": change.low, "change_high": change.high, "p": change.p, "shown_p": both.p,
+                "change": both.value, "change_low": change.low, "change_high": change.high, "p": change.p,
+                "shown_p": both.p,
             }  # fmt: skip
         yield row
 
@@ -436,9 +437,9 @@ def tie_of(
     -------
     dict or None
         `v`: Cramér's V, from 0 to 1; `by_chance`: its size under chance alone; `p` (χ² test); `smallest`: the
-        smallest expected count; `table` of shape (labels, groups); and the values of the original. `more`: V of
-        the file minus that of the original (`Before.more`), with interval and p; None without an original. The
-        result is None for fewer than 20 texts, two labels or two groups.
+        smallest expected count; `table` of shape (labels, groups); and the values of the original. `more`: V
+        of the file minus that of the original (`Before.more`), with interval and p; None without an original.
+        The result is None for fewer than 20 texts, two labels or two groups.
     """
     names, table = _table(labels, values, groups)
     keep = table.sum(0) > 0
@@ -451,13 +452,14 @@ def tie_of(
     tie: dict[str, Any] = {
         "labels": names, "groups": groups, "table": table.tolist(), "n": n, "v": float(cramers_v(used)),
         "by_chance": by_chance, "p": float(chi2_contingency(used, correction=False).pvalue),
-        "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None, "original_left": "", **ALONE,
+        "smallest": float((np.outer(rows, columns) / n).min()), "original_v": None, "original_left": "",
+        **ALONE,
     }  # fmt: skip
     if original is not None and before is not None and original.labelled:
         then = tie_before(names, table, *_table(original.labels, before, groups), FEWEST)
         tie |= {
-            "original_v": then.v, "original_same": then.same, "original_left": then.left, "original_n": then.n,
-            "original_p": then.p, **_more(then.more),
+            "original_v": then.v, "original_same": then.same, "original_left": then.left,
+            "original_n": then.n, "original_p": then.p, **_more(then.more),
         }  # fmt: skip
     return tie
 
@@ -479,7 +481,7 @@ def _lean(
     original: AuditSet | None,
     before: Sequence[str] | None,
 ) -> dict[str, Any] | None:
-    """Return how far the wording leans toward each text's own group (words per 100), against 0 or the original's."""
+    """Return how far the wording leans to each text's own group (words per 100), against 0 or the original."""
     if not all(g in pack.groups and pack.groups[g].wording for g in groups) or len(groups) < 2:
         return None
     own = _leans(texts, values, pack)

@@ -44,7 +44,7 @@ with deferred():
 RATIO = 0.5
 EPOCHS = 4
 TRIPLES = 5
-"""Seeds that should fit. Each trains three models: without augmented data, with it, with as much original data."""
+"""Seeds that should fit. Each trains three models: without augmented data, with it, with more original data."""
 FEWEST_SEEDS = 2
 """Smallest number of seeds for a statement about training."""
 LAYERS = 6
@@ -140,8 +140,8 @@ def train(
     Raises
     ------
     InputError
-        There is no original, there are no common labels or no groups, or a cell has too few records. Nothing is
-        written in this case.
+        There is no original, there are no common labels or no groups, or a cell has too few records. Nothing
+        is written in this case.
     StageError
         The budget is too small for any study, or no model finished.
     """
@@ -204,7 +204,7 @@ def _write(
     groups: list[str],
     files: dict[str, Path],
 ) -> tuple[list[str], dict[str, Counter[tuple[str, str]]]]:
-    """Write both sets with the columns text, label and dimension; return the common labels and the cells' sizes."""
+    """Write both sets with the columns text, label and dimension; return common labels and cell sizes."""
 
     own = next(d for d in stage_one.dimensions if d.name == name)
     sides = {
@@ -367,7 +367,7 @@ def plan(
     augmented = sum(cells["augmented"][x, g] for x in labels for g in groups)
 
     def once(train: int, test: int, seeds: int) -> float:
-        """Return the time of the frozen layers: held-out texts, and the records that the seeds draw, each once."""
+        """Return the time of the frozen layers: held-out texts and the records of all seeds, each once."""
         original = min(2 * train * seeds, scarce - test) + test
         more = min(augmented_count(train * count, RATIO) * seeds, augmented)
         return original * count * speed.fill["original"] + more * speed.fill["augmented"]

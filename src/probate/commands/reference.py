@@ -151,7 +151,8 @@ def _section(model: type[BaseModel], prefix: str) -> list[str]:
     if prefix == "":
         lines.append("")
         lines.append(
-            "`generator` has the keys of `model`; `augmented` has `source`, `split` and `columns` as `data` has, and `augmented.limit`."
+            "`generator` has the keys of `model`; `augmented` has `source`, `split` and `columns` as `data` "
+            "has, and `augmented.limit`."
         )
     return [*lines, "", *below]
 
