@@ -1,4 +1,4 @@
-"""Conformance suites for plug-ins. All plug-ins of Probate pass them, and plug-in authors call them from tests.
+"""Conformance suites for plug-ins. All plug-ins of Probate pass them; plug-in authors call them from tests.
 
 from probate.testing import check_task, sample_context
 
@@ -263,10 +263,10 @@ def check_mitigation(mitigation: Mitigation) -> None:
     Raises
     ------
     AssertionError
-        The message names the violated part: declarations; original records and labels unchanged; no record lost
-        without a reason; unique ids; an entry in the provenance for each change; positive weights; determinism;
-        no change by a second application, if `idempotent`; texts that show no group, if `removes_groups`; empty
-        input; a fingerprint that includes all files that the mitigation reads.
+        The message names the violated part: declarations; original records and labels unchanged; no record
+        lost without a reason; unique ids; an entry in the provenance for each change; positive weights;
+        determinism; no change by a second application, if `idempotent`; texts that show no group, if
+        `removes_groups`; empty input; a fingerprint that includes all files that the mitigation reads.
     """
     for name in ("name", "title", "source"):
         _expect(
@@ -333,8 +333,8 @@ def check_backend(backend: Backend, spec: ModelSpec) -> None:
     ------
     AssertionError
         The message names the violated part: declarations; a tokenizer with a chat template; facts; scores
-        (shapes, bounds, chain rule, independence of the other prompts, progress); answers (length, ends, seeds,
-        saving and skipping of batches); agreement of scores and answers.
+        (shapes, bounds, chain rule, independence of the other prompts, progress); answers (length, ends,
+        seeds, saving and skipping of batches); agreement of scores and answers.
     """
     _expect(bool(backend.name and backend.title), "declare 'name' and 'title'")
     lm = lm_of(backend, spec)

@@ -103,7 +103,7 @@ def test_what_only_two_groups_together_show_is_found(tmp_path):
     other = ["white" if i // 2 % 2 else "black" for i in range(N)]
     apart = [g ^ (i // 2 % 2) for i, g in enumerate(GROUP)]  # women of one race, men of the other
     said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, race=other))
-    assert said == "stop" and len(pairs) == 1 and pairs[0].startswith("gender and race together")
+    assert said == "stop" and len(pairs) == 1 and pairs[0].startswith("gender and race combined")
     assert heard_with_pairs(tmp_path, rows(apart, race=other), rows(apart, race=other))[1] == []
     said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, region=other))
     assert said == "look" and "column 'region'" in pairs[0]
@@ -303,7 +303,7 @@ def test_groups_that_the_texts_alone_show_are_crossed_too(tmp_path):
         for i, (r, g) in enumerate(zip(rows(apart, gender=None), GROUP, strict=True))
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, shown)
-    assert said == "stop" and pairs[0].startswith("gender and race together")
+    assert said == "stop" and pairs[0].startswith("gender and race combined")
     half = [
         {**r, "text": f"{('She came. ', '')[g]}{r['text']}"}
         for r, g in zip(rows(gender=None), GROUP, strict=True)
@@ -333,13 +333,13 @@ def test_what_is_missing_with_the_other_is_said(tmp_path):
         {**r, "gender": None} if r["label"] == "yes" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, gone)
-    assert said == "look" and "whether the group is missing goes with the label" in pairs[0]
+    assert said == "look" and "whether the group is missing is associated with the label" in pairs[0]
     unlabelled = [
         {**r, "label": None} if r["gender"] == "female" and i % 3 == 0 else r
         for i, r in enumerate(rows(FREE))
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, unlabelled)
-    assert said == "look" and "whether the label is missing goes with the group" in pairs[0]
+    assert said == "look" and "whether the label is missing is associated with the group" in pairs[0]
     anywhere = [
         {**r, "gender": None if i % 11 == 0 else r["gender"], "label": None if i % 13 == 0 else r["label"]}
         for i, r in enumerate(rows(FREE))
@@ -355,7 +355,7 @@ def test_what_is_missing_with_the_other_is_said(tmp_path):
             ["--label", "gender", "--group", "gender=gender"],
             "--group gender=gender: this column is already the label",
         ),
-        (["--out", "data.jsonl"], "--out data.jsonl: a file, not a folder"),
+        (["--out", "data.jsonl"], "--out data.jsonl: this is a file; name a folder"),
     ],
 )
 def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, words, said):

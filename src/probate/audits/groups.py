@@ -133,8 +133,8 @@ def dimensions_of(data: AuditSet, original: AuditSet | None = None) -> list[Dime
     Returns
     -------
     list of Dimension
-        Every column that may define groups, and for texts in English the dimensions of the identity packs that
-        have `Pack.audit`.
+        Every column that may define groups, and for texts in English the dimensions of the identity packs
+        that have `Pack.audit`.
     """
     dimensions = []
     for name, own in data.columns.items():
@@ -253,9 +253,9 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     -------
     dict or None
         `r`: the square root of ε², from 0 (no difference) to 1; `by_chance`: its size under chance alone;
-        `p`, `n`; `means`: label → mean rank, as a share of `n`; `original_r`: NaN; and the values of `ALONE`. None
-        for fewer than 20 numbers, fewer than two labels or different numbers, or over half as many labels as
-        numbers.
+        `p`, `n`; `means`: label → mean rank, as a share of `n`; `original_r`: NaN; and the values of `ALONE`.
+        None for fewer than 20 numbers, fewer than two labels or different numbers, or over half as many labels
+        as numbers.
 
     References
     ----------
@@ -271,7 +271,8 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     return {
         "means": {x: float(ranks[at == k].mean() / n) for k, x in enumerate(names)}, **ALONE,
         "r": float(np.sqrt(test.statistic / (n - 1))),
-        "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue), "n": n, "original_r": float("nan"),
+        "by_chance": float(np.sqrt((len(names) - 1) / (n - 1))), "p": float(test.pvalue), "n": n,
+        "original_r": float("nan"),
     }  # fmt: skip
 
 
@@ -481,7 +482,7 @@ def _lean(
     original: AuditSet | None,
     before: Sequence[str] | None,
 ) -> dict[str, Any] | None:
-    """Return how far the wording leans to each text's own group (words per 100), against 0 or the original."""
+    """Return the lean of the wording to each text's group, in words per 100, against 0 or the original."""
     if not all(g in pack.groups and pack.groups[g].wording for g in groups) or len(groups) < 2:
         return None
     own = _leans(texts, values, pack)

@@ -44,7 +44,7 @@ with deferred():
 RATIO = 0.5
 EPOCHS = 4
 TRIPLES = 5
-"""Seeds that should fit. Each trains three models: without augmented data, with it, with more original data."""
+"""Seeds that should fit. Each trains three models: the original, with augmented data, with original data."""
 FEWEST_SEEDS = 2
 """Smallest number of seeds for a statement about training."""
 LAYERS = 6

@@ -60,14 +60,14 @@ def audit(
         Path | None,
         typer.Option(
             "--clean",
-            help="Also write this file: the data without leaked, repeated, copied and unread rows and traces.",
+            help="Also write this file: the data without the rows that a finding recommends to remove.",
         ),
     ] = None,
     gate: Annotated[
         bool,
         typer.Option(
             "--gate",
-            help="Exit code by the verdict: 1 for stop, 4 if something cannot be told, 0 for look and no sign.",
+            help="Exit code by verdict: 1 for stop, 4 if something cannot be told, 0 for look and no sign.",
         ),
     ] = False,
     train: Annotated[

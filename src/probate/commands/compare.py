@@ -37,7 +37,7 @@ def compare(
         typer.Option(
             "--cluster",
             metavar="COLUMN",
-            help="Column of both tables that names the cluster of each item; default: 'cluster', if it exists.",
+            help="Column of both tables with the cluster of each item; default: 'cluster', if it exists.",
         ),
     ] = "",
     show: Annotated[

@@ -30,7 +30,10 @@ def mitigate(
         str | None,
         typer.Option(
             "--groups",
-            help="Identity packs whose words are masked; the first is balanced. Default: all packs with the language; the first --group, else gender, is balanced.",
+            help=(
+                "Identity packs whose words are masked; the first is balanced. Default: all packs with the "
+                "language; the first --group, else gender, is balanced."
+            ),
         ),
     ] = None,
     text: Annotated[
@@ -63,7 +66,7 @@ def mitigate(
 ) -> None:
     """Apply mitigations to a file of augmented data, and report what changed."""
     said, record = session.run_command(
-        strategy.split(","), source, out, groups.split(",") if groups else [], text, label, group or [], language,
-        model, overrides or [], show, dry_run=dry_run, force=force, quiet=quiet,
+        strategy.split(","), source, out, groups.split(",") if groups else [], text, label, group or [],
+        language, model, overrides or [], show, dry_run=dry_run, force=force, quiet=quiet,
     )  # fmt: skip
     give([said], record, as_json)

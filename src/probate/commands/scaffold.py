@@ -127,7 +127,12 @@ class {type}(ChoiceTask):
     def items(self, context: TaskContext) -> Sequence[Item]:
         return [
             Item(
-                f"{name}-{{number}}", PROMPT.format(question=question), options, options, right, {{"subject": subject}}
+                f"{name}-{{number}}",
+                PROMPT.format(question=question),
+                options,
+                options,
+                right,
+                {{"subject": subject}},
             )
             for number, (question, options, right, subject) in enumerate(QUESTIONS)
         ]
@@ -173,7 +178,8 @@ from probate.mitigations.base import Mitigation, MitigationContext, Options, mar
 
 class {type}Options(Options):
     words: dict[str, str] = Field(
-        {{"charming": "able", "bossy": "resolute"}}, description="Word, in lower case -> the one that replaces it."
+        {{"charming": "able", "bossy": "resolute"}},
+        description="Word, in lower case -> the word that replaces it.",
     )
 
 
@@ -215,8 +221,9 @@ def test_words_are_replaced():
 
 BACKEND = '''"""One backend for Probate: it loads a model, generates texts and computes probabilities.
 
-This backend runs models of transformers, one row at a time. Replace what your engine does differently. For models
-that are not torch modules, subclass `probate.models.backend.Backend` and implement `load`, `facts` and `context` too.
+This backend runs models of transformers, one row at a time. Replace what your engine does differently.
+For models that are not torch modules, subclass `probate.models.backend.Backend` and also implement `load`,
+`facts` and `context`.
 """
 
 from __future__ import annotations
@@ -235,7 +242,8 @@ class {type}(Transformers):
 
     @torch.inference_mode()
     def generate(
-        self, model, prompts, seeds, *, stop_ids, pad_id, max_new_tokens, temperature=1.0, top_p=1.0, max_rows=32, done=None, skip=None
+        self, model, prompts, seeds, *, stop_ids, pad_id, max_new_tokens, temperature=1.0, top_p=1.0,
+        max_rows=32, done=None, skip=None
     ):
         answers = [[] for _ in prompts]
         for place, prompt in enumerate(prompts):
@@ -243,7 +251,8 @@ class {type}(Transformers):
                 continue
             draw = torch.Generator().manual_seed(int(seeds[place]))
             while len(answers[place]) < max_new_tokens:
-                token = self._next(self._logits(model, [*prompt, *answers[place]])[-1], temperature, top_p, draw)
+                logits = self._logits(model, [*prompt, *answers[place]])[-1]
+                token = self._next(logits, temperature, top_p, draw)
                 if token in stop_ids:
                     break
                 answers[place].append(token)
@@ -311,7 +320,9 @@ class {type}(Trainer):
     @torch.random.fork_rng()
     def train(self, base, examples, training, seed, out, *, pad_id, align=None, beta=None, tick=None):
         if align is not None or beta is not None:
-            raise StageError("training.trainer: '{name}' supports neither alignment losses nor preference training")
+            raise StageError(
+                "training.trainer: '{name}' supports neither alignment losses nor preference training"
+            )
         torch.manual_seed(seed)
         model = get_peft_model(base, lora_config(training, base))
         weights = [p for p in model.parameters() if p.requires_grad]

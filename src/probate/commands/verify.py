@@ -26,12 +26,12 @@ def verify(
         Path | None,
         typer.Option(
             "--key",
-            help="Check the signature of the list with the key in this file; this also detects an altered list.",
+            help="Check the signature of the list with the key in this file; also detects an altered list.",
         ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Find files that were changed, removed or added since a run or audit finished. Exit 1 if there are any."""
+    """Find files that were changed, removed or added since a run or audit finished. Exit 1 if there are."""
     count, differences = checksums.verify(folder, key)
     said = [f"{d.what:8} {d.file}" for d in differences]
     said.append(f"{count} files checked; {len(differences) or 'none'} changed, missing or new")

@@ -62,7 +62,7 @@ def distribution(
         str | None,
         typer.Option(
             "--source",
-            help="Column of the source that texts share (parent, pair, item), in one file or both; default: recognised.",
+            help="Column of the source that texts share (parent, pair, item), in one or both files.",
         ),
     ] = None,
     group: Annotated[
@@ -216,7 +216,7 @@ def values_command(
         str,
         typer.Option(
             "--answers",
-            help="File with answer shares of people: columns country, question, options, distribution (or counts).",
+            help="File of people's answer shares: columns country, question, options, distribution or counts.",
         ),
     ],
     model: ModelOption = "embedded",
@@ -234,7 +234,7 @@ def values_command(
         bool,
         typer.Option(
             "--non-answers",
-            help="Count «don't know» and similar answers as options; default: they are left out on both sides.",
+            help="Count «don't know» and similar answers as options; default: left out on both sides.",
         ),
     ] = False,
     countries: Annotated[
