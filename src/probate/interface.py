@@ -67,8 +67,8 @@ def run(
 
     The function generates, mixes, fine-tunes, evaluates and analyses, as `probate run` does, with all rounds.
     With `axes` it does so for each pair of models.
-    If the folder contains an earlier or interrupted run of the study, the run is continued, and only what changed
-    is done again.
+    If the folder contains an earlier or interrupted run of the study, the run is continued, and only what
+    changed is done again.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def run(
     out : str or path
         The run folder. It is created if it does not exist.
     servers : sequence of str, or dict of str to str, optional
-        Servers that may be used: `HOST` or `HOST=VARIABLE`, or a dictionary host → environment variable with the
-        key.
+        Servers that may be used: `HOST` or `HOST=VARIABLE`, or a dictionary host → environment variable with
+        the key.
     allow_code : bool, default False
         Allow harness tasks of the study to run the code that their YAML files name.
     track : {"mlflow"}, optional
@@ -88,8 +88,8 @@ def run(
     base : str or path, optional
         Folder for relative data paths. Default: the folder of the study file, else the working folder.
     deadline : float, optional
-        Time at which the run ends, in seconds of `time.monotonic()`. An arm that would not finish in time is left
-        out and recorded as a failure.
+        Time at which the run ends, in seconds of `time.monotonic()`. An arm that would not finish in time is
+        left out and recorded as a failure.
 
     Returns
     -------
@@ -105,8 +105,8 @@ def run(
 
     References
     ----------
-    Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks (ACL 2026,
-    arXiv 2502.04419).
+    Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks (ACL
+    2026, arXiv 2502.04419).
 
     Examples
     --------
@@ -150,14 +150,15 @@ def audit(
 ) -> Audit:
     """Audit data that a model wrote, before a model is trained on it.
 
-    The audit examines groups, their associations with labels, distribution, repeats, leaked evaluation items and
-    traces of a generator. The verdict follows stated rules. The columns are recognised as in docs/files.md.
+    The audit examines groups, their associations with labels, distribution, repeats, leaked evaluation items
+    and traces of a generator. The verdict follows stated rules. The columns are recognised as in
+    docs/files.md.
 
     Parameters
     ----------
     data : path, frame, data set or list of dict
-        The data that a model wrote, with one record per row. A path, a `pandas.DataFrame`, a `datasets.Dataset`
-        or `DatasetDict` (its split `train`), or a list of dictionaries.
+        The data that a model wrote, with one record per row. A path, a `pandas.DataFrame`, a
+        `datasets.Dataset` or `DatasetDict` (its split `train`), or a list of dictionaries.
     original : path, frame, data set or list of dict, optional
         The original data from which it was made.
     text, label, prompt : str, optional
@@ -298,13 +299,13 @@ def check(
     Parameters
     ----------
     run : Run, Audit, str or path
-        A run or an audit, or the folder of one. An audit is judged by its verdict; of the other parameters, only
-        `unsure` applies.
+        A run or an audit, or the folder of one. An audit is judged by its verdict; of the other parameters,
+        only `unsure` applies.
     max_gap : float, default 0.05
         The limit, in the unit of the tasks (0.05: five points).
     tasks : sequence of str, or dict of str to float, optional
-        Tasks to judge. A dictionary gives each task its own limit, in its unit. Default: all tasks that measure
-        shares.
+        Tasks to judge. A dictionary gives each task its own limit, in its unit. Default: all tasks that
+        measure shares.
     mitigation : str, default "none"
         Judge the arms with this mitigation.
     unsure : {"stop", "fail", "pass"}, default "stop"
@@ -434,22 +435,23 @@ def mitigate(
     data : path, frame, data set or list of dict
         Augmented data, plain text or chat, with one record per row.
     strategy : str or sequence of str
-        Mitigations in their order, such as `"mask"` or `["counterfactual", "mask"]`. `probate mitigations` lists
-        them.
+        Mitigations in their order, such as `"mask"` or `["counterfactual", "mask"]`. `probate mitigations`
+        lists them.
     out : str or path, optional
-        File to write (`.jsonl`, `.csv`, `.parquet`). The changes of each row are written to `OUT.changes.jsonl`.
-        Required if `data` is a path.
+        File to write (`.jsonl`, `.csv`, `.parquet`). The changes of each row are written to
+        `OUT.changes.jsonl`. Required if `data` is a path.
     text, label : str, optional
         Columns of text and label. Default: recognised as in docs/files.md.
     groups : dict of str to str, optional
         Name of a group → its column. Default: recognised.
     packs : sequence of str, optional
-        Identity packs whose words are masked; the first is balanced. Default: all packs that have the language;
-        the first of `groups`, else gender, is balanced.
+        Identity packs whose words are masked; the first is balanced. Default: all packs that have the
+        language; the first of `groups`, else gender, is balanced.
     language : {"en", "es", "pt", "ar", "zh"}, default "en"
         Language of the texts.
     model : str, optional
-        Model that rewrites, for `counterfactual` with `how: rewrite`: `embedded`, a Hugging Face id or a folder.
+        Model that rewrites, for `counterfactual` with `how: rewrite`: `embedded`, a Hugging Face id or a
+        folder.
     options : dict of str to dict, optional
         Mitigation → its options, such as `{"mask": {"mode": "mask"}}`.
     force : bool, default False
@@ -462,8 +464,9 @@ def mitigate(
     pandas.DataFrame or Path
         With `out`, its path. Otherwise a frame with the columns of `data` in their order. Cells that were not
         changed keep their values and types, `reweight` adds the column `weight`, and the index is that of the
-        given row from which each row comes. `frame.attrs["changes"]` is the path of a JSON Lines file with the
-        changes of each row (`row` and `written` count from 1), and `frame.attrs["summary"]` summarises them.
+        given row from which each row comes. `frame.attrs["changes"]` is the path of a JSON Lines file with
+        the changes of each row (`row` and `written` count from 1), and `frame.attrs["summary"]` summarises
+        them.
 
     Raises
     ------
@@ -571,8 +574,8 @@ class Calibration:
     def frame(self) -> pd.DataFrame:
         """pandas.DataFrame: One row for each task and true change of the gap (`effect`, a share).
 
-        `found` is the share of simulated studies that detect the change, and `coverage` the share whose interval
-        contains it. `smallest` is the smallest change that is detected with 80% power.
+        `found` is the share of simulated studies that detect the change, and `coverage` the share whose
+        interval contains it. `smallest` is the smallest change that is detected with 80% power.
         """
         rows = [
             {
@@ -695,7 +698,8 @@ class PlanSummary:
     sentences : list of str
         What `probate plan` prints.
     record : dict
-        What `probate plan --json` prints. `seconds` and `bytes` are None if the size of the model is not known.
+        What `probate plan --json` prints. `seconds` and `bytes` are None if the size of the model is not
+        known.
 
     Examples
     --------
@@ -795,7 +799,7 @@ def _is_sequence_of_tables(value: Any) -> bool:
 
 @contextmanager
 def _as_arguments(**tables: Any) -> Iterator[None]:
-    """Make errors name arguments of a function instead of options of the command or files of tables in memory.
+    """Make errors name arguments of a function instead of options of a command or files of tables.
 
     `tables` has for each name of a table its source.
     """

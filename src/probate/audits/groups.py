@@ -254,8 +254,8 @@ def by_rank(numbers: Sequence[float], labels: Sequence[str]) -> dict[str, Any] |
     dict or None
         `r`: the square root of ε², from 0 (no difference) to 1; `by_chance`: its size under chance alone;
         `p`, `n`; `means`: label → mean rank, as a share of `n`; `original_r`: NaN; and the values of `ALONE`.
-        None for fewer than 20 numbers, fewer than two labels or different numbers, or over half as many labels
-        as numbers.
+        None for fewer than 20 numbers, fewer than two labels or different numbers, or over half as many
+        labels as numbers.
 
     References
     ----------

@@ -216,7 +216,7 @@ def values_command(
         str,
         typer.Option(
             "--answers",
-            help="File of people's answer shares: columns country, question, options, distribution or counts.",
+            help="File of people's answers: columns country, question, options, distribution (or counts).",
         ),
     ],
     model: ModelOption = "embedded",
