@@ -480,7 +480,7 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
     ("work", "message"),
     [
         (lambda f: pb.audit(f, text="boi"), "`text`: no column 'boi'"),
-        (lambda f: pb.audit(f, language="xx"), "`language` xx: not one that is read"),
+        (lambda f: pb.audit(f, language="xx"), "`language` xx: this language is not supported"),
         (lambda f: pb.audit(f, train="30m"), "name it with `out`"),
         (lambda f: pb.audit(7), "audit: data: must be a path"),
         (lambda f: pb.mitigate("x.csv", "mask"), "name it with `out`"),
@@ -489,7 +489,7 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
         (lambda f: pb.compare(f, f), "a: row 1: no column for the item"),
         (lambda f: pb.compare(f, f, confidence=95), "confidence must be above 0.5 and below 1; got 95"),
         (lambda f: pb.check("nowhere"), "nowhere: not a run folder"),
-        (lambda f: pb.check(3), "check: must be given a run, an audit or a folder of one; got int"),
+        (lambda f: pb.check(3), "check: `run` must be a run, an audit or the folder of one; got int"),
         (lambda f: pb.check("x", max_gap=0), "check: max_gap: input should be greater than 0"),
         (lambda f: pb.check("x", unsure="no"), "check: unsure: must be one of stop, fail, pass"),
         (lambda f: pb.run(f, "x"), "study: must be a Study, a study file or the name of a preset; got DataFrame"),

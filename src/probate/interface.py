@@ -1,4 +1,4 @@
-"""What a user has from Python: the functions behind `import probate as pb`. Each does what the command of its name does."""
+"""Functions of `import probate as pb`. Each does what the command of the same name does."""
 
 from __future__ import annotations
 
@@ -44,8 +44,12 @@ Table = Any
 """A path, a pandas.DataFrame, a datasets.Dataset or DatasetDict, or a list of dictionaries."""
 
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
-ARGUMENTS = {"group": "groups", "groups": "packs", "in": "data", "server": "servers", "set": "options", "pair": "pairs"}  # fmt: skip
-"""Option of a command → the argument of its name, where they differ."""
+ARGUMENTS = {
+    "group": "groups", "groups": "packs", "in": "data", "server": "servers", "set": "options", "pair": (
+        "pairs"
+    ),
+}  # fmt: skip
+"""Option of a command → argument of the function, where the names differ."""
 
 
 def run(
@@ -61,43 +65,48 @@ def run(
 ) -> Run:
     """Run a study, or continue it, and write its report.
 
-    Generates, mixes, fine-tunes, evaluates and analyses: all that `probate run` does, with all rounds, and with `axes` for each pair of models.
-    A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
+    The function generates, mixes, fine-tunes, evaluates and analyses, as `probate run` does, with all rounds.
+    With `axes` it does so for each pair of models.
+    If the folder contains an earlier or interrupted run of the study, the run is continued, and only what
+    changed is done again.
 
     Parameters
     ----------
     study : Study, str or path
         The study, its file, or the name of a preset.
     out : str or path
-        The run folder; made if missing.
+        The run folder. It is created if it does not exist.
     servers : sequence of str, or dict of str to str, optional
-        Servers that may be asked: `HOST` or `HOST=VARIABLE`, or a dictionary host → environment variable that holds the key.
+        Servers that may be used: `HOST` or `HOST=VARIABLE`, or a dictionary host → environment variable with
+        the key.
     allow_code : bool, default False
-        Let a folder of harness tasks that the study names run the code that its YAML files name.
+        Allow harness tasks of the study to run the code that their YAML files name.
     track : {"mlflow"}, optional
-        Also log the finished run there.
+        Tracker to which the finished run is also logged.
     quiet : bool, default False
         Show no progress.
     base : str or path, optional
-        Folder that relative data paths start from. Default: the folder of the study file, else the working folder.
+        Folder for relative data paths. Default: the folder of the study file, else the working folder.
     deadline : float, optional
-        Time by which to end, in seconds of `time.monotonic()`. An arm that would take longer is left out and recorded as a failure.
+        Time at which the run ends, in seconds of `time.monotonic()`. An arm that would not finish in time is
+        left out and recorded as a failure.
 
     Returns
     -------
     Run
-        The results. A stage that failed is in `Run.failures`, and what finished is kept.
+        The results. Failed stages are in `Run.failures`; finished stages are kept.
 
     Raises
     ------
     InputError
-        Data or settings that cannot work, or a folder that another run is writing to.
+        Data or settings are not valid, or another run writes to the folder.
     StageError
         A stage failed that all others need, such as loading the base model.
 
-    Source
-    ------
-    Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks (ACL 2026, arXiv 2502.04419).
+    References
+    ----------
+    Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks (ACL
+    2026, arXiv 2502.04419).
 
     Examples
     --------
@@ -141,36 +150,38 @@ def audit(
 ) -> Audit:
     """Audit data that a model wrote, before a model is trained on it.
 
-    Looks at groups, ties of groups with labels, distribution, repeats, leaked evaluation items and traces of a generator; the verdict follows
-    stated rules. The columns are found as docs/files.md says.
+    The audit examines groups, their associations with labels, distribution, repeats, leaked evaluation items
+    and traces of a generator. The verdict follows stated rules. The columns are recognised as in
+    docs/files.md.
 
     Parameters
     ----------
     data : path, frame, data set or list of dict
-        The data that a model wrote: a row a record. A path, a `pandas.DataFrame`, a `datasets.Dataset` or `DatasetDict` (its split `train`),
-        or a list of dictionaries.
+        The data that a model wrote, with one record per row. A path, a `pandas.DataFrame`, a
+        `datasets.Dataset` or `DatasetDict` (its split `train`), or a list of dictionaries.
     original : path, frame, data set or list of dict, optional
-        The original data that it came from.
+        The original data from which it was made.
     text, label, prompt : str, optional
-        Columns of text, label and prompt. Default: found.
+        Columns of text, label and prompt. Default: recognised.
     groups : dict of str to str, optional
-        Name of a group → its column, as in `{"gender": "sex"}`. Default: found.
+        Name of a group → its column, such as `{"gender": "sex"}`. Default: recognised.
     language : {"en", "es", "pt", "ar", "zh"}, optional
         Language of the texts. Default: recognised.
     original_text, original_label : str, optional
         Columns of the original data.
     items : path, frame, data set or list of dict, or a sequence of them, optional
-        Evaluation items that the data must not hold.
+        Evaluation items that the data must not contain.
     items_text : str, optional
-        Column of the items' text. Default: found.
+        Column of the text of the items. Default: recognised.
     train : str, optional
-        Time for stage two, as in `"30m"`: models are trained with and without the data in the folder `out`, and what they inherit is measured.
+        Time for the whole audit with stage two, such as `"30m"`. Stage two trains models with and without the
+        data in the folder `out`, and measures what they inherit.
     out : str or path, optional
-        Folder to write report, record and cards to. `Audit.save` writes them later.
+        Folder for report, record and cards. `Audit.save` writes them later.
     model : str, default "embedded"
-        With `train`: the model: `embedded`, a Hugging Face id or a folder.
+        With `train`: model to train: `embedded`, a Hugging Face id or a folder.
     dimension : str, optional
-        With `train`: the dimension. Default: the first that was found.
+        With `train`: dimension of the groups. Default: the first one of the data.
     quiet : bool, default False
         Show no progress.
 
@@ -182,7 +193,7 @@ def audit(
     Raises
     ------
     InputError
-        A file, column or argument that is wrong.
+        A file, column or argument is wrong.
 
     Examples
     --------
@@ -194,7 +205,7 @@ def audit(
     'audit.html'
     """
     if train is not None and out is None:
-        raise InputError("audit: train needs a folder for the models; name it with `out`")
+        raise InputError("audit: `train` needs a folder for the models; name it with `out`")
     listed = [items] if frames.is_table(items) and not _is_sequence_of_tables(items) else items
     if isinstance(listed, (str, os.PathLike)):
         listed = [listed]
@@ -202,7 +213,7 @@ def audit(
     other = None if original is None else frames.table_source(original, "audit: original")
     with _as_arguments(data=source, original=other):
         folder = None if out is None else auditing.audit_folder(Path(out), "audit: out")
-        found = auditing.audit_source(
+        audited = auditing.audit_source(
             source,
             other,
             auditing.shape_of(text, label, prompt, groups or {}, language),
@@ -216,8 +227,8 @@ def audit(
             quiet=quiet,
         )
         if folder is not None:
-            found.save(folder)
-    return found
+            audited.save(folder)
+    return audited
 
 
 def compare(
@@ -234,26 +245,27 @@ def compare(
     Parameters
     ----------
     a, b : Run, path, frame, data set or list of dict
-        Before and after: runs, run folders, samples of lm-evaluation-harness, logs of inspect_ai, or tables with a row an item
-        (columns `item`, `score`, and if there are any `prediction`, `target`, `group`, `cluster`).
+        Results before and after: runs, run folders, samples of lm-evaluation-harness, logs of inspect_ai, or
+        tables with one item per row (columns `item`, `score`, and optionally `prediction`, `target`, `group`,
+        `cluster`).
     pairs : dict of str to str, or sequence of pairs, optional
-        What of `a` belongs to what of `b`, where names differ.
+        Name in `a` and the corresponding name in `b`, if they differ.
     groups : dict of str to str, optional
         Name of a group → its column in both tables.
     cluster : str, optional
-        Column of both tables that names what items were drawn together. Default: `cluster`, if there is one.
+        Column of both tables with the cluster of each item. Default: `cluster`, if it exists.
     confidence : float, default 0.95
         Level of the intervals, between 0.5 and 1.
 
     Returns
     -------
     Comparison
-        Changes with intervals and adjusted p, the items that flipped, and what was left out.
+        Changes with intervals and adjusted p, items that flipped, and what was left out.
 
     Raises
     ------
     InputError
-        Results that cannot be read, or that have no item in common.
+        Results cannot be read, or have no item in common.
 
     Examples
     --------
@@ -278,33 +290,36 @@ def check(
     mitigation: str = "none",
     unsure: str = "stop",
 ) -> Decision:
-    """Decide whether what was inherited is within a limit.
+    """Decide whether the inherited change is within a limit.
 
-    The decision rests on the interval of the change of each gap, at the largest bias ratio γ, against the matched control where there is one:
-    `pass` if all of it lies within ±`max_gap`, `fail` if all of it lies beyond, else `cannot tell`.
+    The decision uses the interval of the change of each gap at the largest bias ratio γ, against the matched
+    control if there is one. It is `pass` if the whole interval lies within ±`max_gap`, `fail` if the whole
+    interval lies beyond, and otherwise `cannot tell`.
 
     Parameters
     ----------
     run : Run, Audit, str or path
-        A run or its folder, or an audit or its folder. An audit is judged by its verdict; the other parameters but `unsure` do not apply.
+        A run or an audit, or the folder of one. An audit is judged by its verdict; of the other parameters,
+        only `unsure` applies.
     max_gap : float, default 0.05
         The limit, in the unit of the tasks (0.05: five points).
     tasks : sequence of str, or dict of str to float, optional
-        Tasks to look at; a dictionary gives each a limit of its own, in its unit. Default: all that measure shares.
+        Tasks to judge. A dictionary gives each task its own limit, in its unit. Default: all tasks that
+        measure shares.
     mitigation : str, default "none"
         Judge the arms with this mitigation.
     unsure : {"stop", "fail", "pass"}, default "stop"
-        What `cannot tell` does to `exit_code`: 4, 1 or 0. The verdict stays.
+        Exit code for `cannot tell`: 4, 1 or 0. The verdict does not change.
 
     Returns
     -------
     Decision
-        The verdict, with a sentence for each effect. It is true only for `pass`.
+        The verdict, with one sentence for each effect. Its truth value is true only for `pass`.
 
     Raises
     ------
     InputError
-        No run folder, or a task or mitigation that the run does not have.
+        The folder is not a run or an audit, or the run does not have a task or mitigation.
 
     Examples
     --------
@@ -331,24 +346,39 @@ def check(
         if isinstance(run, auditing.Audit):
             return _of_audit(*audit_verdict.judged(run.record), gate)
         if isinstance(run, results.Run):
-            raise InputError(
-                f"check: {run.folder} is a grid; check each of its runs, which are in `Run.pairs`"
-            )
-    raise InputError(f"check: must be given a run, an audit or a folder of one; got {type(run).__name__}")
+            raise InputError(f"check: {run.folder} is a grid; check each of its runs in `Run.pairs`")
+    raise InputError(f"check: `run` must be a run, an audit or the folder of one; got {type(run).__name__}")
 
 
 def decision_on(folder: Path, gate: Gate) -> Decision:
-    """The decision of a gate on a folder of a run or of an audit."""
+    """Apply a gate to the folder of a run or of an audit.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    gate : Gate
+        The gate.
+
+    Returns
+    -------
+    Decision
+
+    Raises
+    ------
+    InputError
+        The folder is not a run or an audit, or the run does not have a task or mitigation of the gate.
+    """
     if (folder / "audit.json").is_file():
         return _of_audit(*audit_verdict.judged_folder(folder), gate)
     return decide.check(folder, gate)
 
 
 def _of_audit(said: list[str], verdict: str, code: int, gate: Gate) -> Decision:
-    found = {1: decide.FAIL, 4: decide.UNSURE}.get(code, decide.PASS)
-    code = decide.exit_code(found, gate)
+    outcome = {1: decide.FAIL, 4: decide.UNSURE}.get(code, decide.PASS)
+    code = decide.exit_code(outcome, gate)
     record = {"verdict": verdict, "exit": code, "said": said[:-1]}
-    return decide.Decision(found, said[:-1], said[-1], code, record)
+    return decide.Decision(outcome, said[:-1], said[-1], code, record)
 
 
 @overload
@@ -403,40 +433,45 @@ def mitigate(
     Parameters
     ----------
     data : path, frame, data set or list of dict
-        Augmented data, plain text or chat: a row a record.
+        Augmented data, plain text or chat, with one record per row.
     strategy : str or sequence of str
-        Mitigations in their order, as in `"mask"` or `["counterfactual", "mask"]`; `probate mitigations` lists them.
+        Mitigations in their order, such as `"mask"` or `["counterfactual", "mask"]`. `probate mitigations`
+        lists them.
     out : str or path, optional
-        File to write (`.jsonl`, `.csv`, `.parquet`); what was done to each row lies beside it in `OUT.changes.jsonl`. Needed where `data` is a path.
+        File to write (`.jsonl`, `.csv`, `.parquet`). The changes of each row are written to
+        `OUT.changes.jsonl`. Required if `data` is a path.
     text, label : str, optional
-        Columns of text and label. Default: found, as docs/files.md says.
+        Columns of text and label. Default: recognised as in docs/files.md.
     groups : dict of str to str, optional
-        Name of a group → its column. Default: found.
+        Name of a group → its column. Default: recognised.
     packs : sequence of str, optional
-        Identity packs whose words are masked; the first is balanced. Default: all that have the language; the first of `groups`, else gender, is balanced.
+        Identity packs whose words are masked; the first is balanced. Default: all packs that have the
+        language; the first of `groups`, else gender, is balanced.
     language : {"en", "es", "pt", "ar", "zh"}, default "en"
         Language of the texts.
     model : str, optional
-        Model that rewrites, for `counterfactual` with `how: rewrite`: `embedded`, a Hugging Face id or a folder.
+        Model that rewrites, for `counterfactual` with `how: rewrite`: `embedded`, a Hugging Face id or a
+        folder.
     options : dict of str to dict, optional
-        Mitigation → its options, as in `{"mask": {"mode": "mask"}}`.
+        Mitigation → its options, such as `{"mask": {"mode": "mask"}}`.
     force : bool, default False
-        Replace `out` if it is there.
+        Replace `out` if it exists.
     quiet : bool, default False
         Show no progress.
 
     Returns
     -------
     pandas.DataFrame or Path
-        With `out` its path. Else a frame with the columns of the one given, in their order; cells that nothing changed stay as they were, `reweight`
-        adds the column `weight`, and the index names the row of the given frame that each row comes from.
-        `frame.attrs["changes"]` is the path of a JSON Lines file with what was done to each row (`row` and `written` count from 1),
-        `frame.attrs["summary"]` says it in words.
+        With `out`, its path. Otherwise a frame with the columns of `data` in their order. Cells that were not
+        changed keep their values and types, `reweight` adds the column `weight`, and the index is that of the
+        given row from which each row comes. `frame.attrs["changes"]` is the path of a JSON Lines file with
+        the changes of each row (`row` and `written` count from 1), and `frame.attrs["summary"]` summarises
+        them.
 
     Raises
     ------
     InputError
-        A file, column or option that is wrong, or a mitigation that acts on training and not on data.
+        A file, column or option is wrong, or a mitigation acts on training instead of data.
 
     Examples
     --------
@@ -452,12 +487,12 @@ def mitigate(
     names = strategy.split(",") if isinstance(strategy, str) else list(strategy)
     in_memory = not isinstance(data, (str, os.PathLike))
     if out is None and not in_memory:
-        raise InputError("mitigate: a path is given, and no file to write; name it with `out`")
+        raise InputError("mitigate: `data` is a path, so that a file to write is needed; name it with `out`")
     source = Path(frames.table_source(data, "mitigate: data"))
     settings = digest(names, text, label, groups, list(packs), language, model, options)
     target = source.with_name(f"{source.stem}-{settings[:16]}.jsonl") if out is None else Path(out)
     with _as_arguments(data=str(source)):
-        found = session.mitigate_source(
+        result = session.mitigate_source(
             names,
             source,
             target,
@@ -471,16 +506,19 @@ def mitigate(
         )
     if out is not None:
         return target
-    frame = _like(frames.as_frame(data, "mitigate: data"), source, target, found.summary.rows)
+    frame = _like(frames.as_frame(data, "mitigate: data"), source, target, result.summary.rows)
     frame.attrs |= {
         "changes": f"{target}.changes.jsonl",
-        "summary": "\n".join(session.summary_sentences(found.summary)),
+        "summary": "\n".join(session.summary_sentences(result.summary)),
     }
     return frame
 
 
 def _like(given: pd.DataFrame, source: Path, target: Path, places: Sequence[int]) -> pd.DataFrame:
-    """The rows of `target` as a frame like `given`, which `source` holds. `places`: of each row the number of the row that it came from."""
+    """Return the rows of `target` as a frame like `given`, which `source` contains.
+
+    `places` has for each row the number of the row from which it comes, from 1.
+    """
     before = [row for _, row in rows.source_rows(str(source), "train", Path()) if isinstance(row, dict)]
     empty = target.stat().st_size == 0
     after = (
@@ -512,7 +550,7 @@ def _like(given: pd.DataFrame, source: Path, target: Path, places: Sequence[int]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a study can see: simulated before anything is spent.
+    """Simulation of what a study can detect, before it is run.
 
     Attributes
     ----------
@@ -534,22 +572,26 @@ class Calibration:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """pandas.DataFrame: For each task and true change of the gap (`effect`, a share): the share of studies that find it, and whose interval is right.
+        """pandas.DataFrame: One row for each task and true change of the gap (`effect`, a share).
 
-        `smallest` is the smallest change that is found four times in five.
+        `found` is the share of simulated studies that detect the change, and `coverage` the share whose
+        interval contains it. `smallest` is the smallest change that is detected with 80% power.
         """
-        found = [
-            {"task": task, **cell, "items": own["design"]["n"], "seeds": own["design"]["seeds"], "smallest": own["smallest"]}
+        rows = [
+            {
+                "task": task, **cell, "items": own["design"]["n"], "seeds": own["design"]["seeds"],
+                "smallest": own["smallest"],
+            }
             for task, own in self.record["tasks"].items()
             for cell in own["effects"]
         ]  # fmt: skip
-        return pd.DataFrame(found)
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         return "\n".join(["<Calibration>", *self.sentences])
 
     def _repr_html_(self) -> str:
-        return notebook.block("What the study can see", self.sentences)
+        return notebook.block("What the study can detect", self.sentences)
 
 
 def calibrate(
@@ -567,30 +609,30 @@ def calibrate(
     allow_code: bool = False,
     quiet: bool = False,
 ) -> Calibration:
-    """Simulate what a study can see: error rate, coverage, power and the smallest visible change.
+    """Simulate what a study can detect: error rate, coverage, power and the smallest detectable change.
 
     Parameters
     ----------
     study : Study, str or path
         The study, its file, or the name of a preset.
     source : Run, str or path, optional
-        A finished run that gives each task's items, rates and spread between seeds. Default: they are assumed.
+        A finished run with the items, rates and spread between seeds of each task. Default: they are assumed.
     rate : float, default 0.5
         Assumed share in the control, from 0.01 to 0.99.
     agreement : float, default 0.7
-        Assumed share of answers that an arm owes to what the control owes them to, from 0 to 1.
+        Assumed share of answers that have the same cause in an arm and in the control, from 0 to 1.
     seed_sd : float, default 0.05
         Assumed standard deviation of the change between training seeds, as a share.
     items : int, optional
-        Items of each task, at least 8. Default: the study's.
+        Number of items of each task, at least 8. Default: that of the study.
     gap : float, optional
-        A change that must be found, as a share (0.1: ten points): how many items or seeds does it take?
+        Change to detect, as a share (0.1: ten points): how many items or seeds does it take?
     runs : int, default 2000
-        Simulated studies for each figure, at least 100.
+        Number of simulated studies for each figure, at least 100.
     plot : str or path, optional
-        Also draw planted against found effects to this SVG file.
+        SVG file to which the estimated are drawn against the planted effects.
     base : str or path, optional
-        Folder that relative data paths start from. Default: the folder of the study file, else the working folder.
+        Folder for relative data paths. Default: the folder of the study file, else the working folder.
     allow_code : bool, default False
         As in `run`.
     quiet : bool, default False
@@ -599,12 +641,12 @@ def calibrate(
     Returns
     -------
     Calibration
-        Sentences, and a frame with a row for each task and change.
+        Sentences, and a frame with one row for each task and change.
 
     Raises
     ------
     InputError
-        Data or settings that cannot work.
+        Data or settings are not valid.
 
     Examples
     --------
@@ -615,8 +657,8 @@ def calibrate(
     """
     loaded = _study(study)
     for name, value, low, high in (
-        ("rate", rate, 0.01, 0.99), ("agreement", agreement, 0, 1), ("seed_sd", seed_sd, 0, float("inf")), ("runs", runs, 100, float("inf")),
-        ("items", items, 8, float("inf")), ("gap", gap, 0.001, 1),
+        ("rate", rate, 0.01, 0.99), ("agreement", agreement, 0, 1), ("seed_sd", seed_sd, 0, float("inf")),
+        ("runs", runs, 100, float("inf")), ("items", items, 8, float("inf")), ("gap", gap, 0.001, 1),
     ):  # fmt: skip
         if value is not None and not low <= value <= high:
             most = f" and at most {high:g}" if high < float("inf") else ""
@@ -628,7 +670,7 @@ def calibrate(
         allow(code=allow_code),
         Reporter(quiet=quiet).stage("simulate", 0, "") as tick,
     ):
-        found = simulation.calibrate(
+        simulated = simulation.calibrate(
             loaded,
             Path(loaded._base if base is None else base),
             source=None if source is None else Path(_results(source, "calibrate: source")),
@@ -641,10 +683,10 @@ def calibrate(
             tick=tick,
         )
         if plot is not None:
-            svg = recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick)
+            svg = recovery.recovery_plot(simulated["designs"], loaded.analysis, runs, tick)
             notebook.Figure("recovery", svg).save(plot)
-    record = {"runs": runs, "tasks": found["tasks"], "plot": plot}
-    return Calibration([*simulation.sentences(found), *([f"plot: {plot}"] if plot else [])], record)
+    record = {"runs": runs, "tasks": simulated["tasks"], "plot": plot}
+    return Calibration([*simulation.sentences(simulated), *([f"plot: {plot}"] if plot else [])], record)
 
 
 @dataclass(frozen=True)
@@ -656,7 +698,8 @@ class PlanSummary:
     sentences : list of str
         What `probate plan` prints.
     record : dict
-        What `probate plan --json` prints; `seconds` and `bytes` are None where the size of the model is not known.
+        What `probate plan --json` prints. `seconds` and `bytes` are None if the size of the model is not
+        known.
 
     Examples
     --------
@@ -671,12 +714,12 @@ class PlanSummary:
 
     @property
     def arms(self) -> pd.DataFrame:
-        """pandas.DataFrame: One row for each arm: its name, bias ratio γ, seed and number of training records."""
+        """pandas.DataFrame: One row for each arm, with its name, bias ratio γ, seed and training records."""
         return pd.DataFrame(self.record["arms"])
 
     @property
     def stages(self) -> pd.DataFrame:
-        """pandas.DataFrame: One row for each kind of stage: how many there are, and their tokens."""
+        """pandas.DataFrame: One row for each kind of stage, with the number of stages and their tokens."""
         return pd.DataFrame(self.record["stages"])
 
     def __repr__(self) -> str:
@@ -684,9 +727,9 @@ class PlanSummary:
 
     def _repr_html_(self) -> str:
         said = [
-            line
-            for line in self.sentences
-            if line.startswith(("original", "augmented", "kept", "server", "time", "disk"))
+            sentence
+            for sentence in self.sentences
+            if sentence.startswith(("original", "augmented", "kept", "server", "time", "disk"))
         ]
         return notebook.block(self.sentences[0], said, self.stages, self.arms)
 
@@ -706,7 +749,7 @@ def plan(
     study : Study, str or path
         The study, its file, or the name of a preset.
     out : str or path, optional
-        Run folder whose ledger of server costs is read. Default: `runs/NAME`.
+        Run folder with the ledger of server costs. Default: `runs/NAME`.
     servers, allow_code, base
         As in `run`.
 
@@ -718,7 +761,7 @@ def plan(
     Raises
     ------
     InputError
-        Data or settings that cannot work.
+        Data or settings are not valid.
 
     Examples
     --------
@@ -731,8 +774,8 @@ def plan(
     allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
     folder = Path("runs") / loaded.name if out is None else Path(out)
     with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
-        found = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
-    return PlanSummary(estimate.sentences(found), found)
+        record = estimate.planned(loaded, Path(loaded._base if base is None else base), folder)
+    return PlanSummary(estimate.sentences(record), record)
 
 
 def _study(study: Study | str | Path) -> Study:
@@ -746,7 +789,7 @@ def _study(study: Study | str | Path) -> Study:
 
 
 def _results(value: Any, where: str) -> str:
-    """The path of a run, of its folder, or of a table."""
+    """Return the path of a run, of its folder, or of a table."""
     return str(value.folder) if isinstance(value, results.Run) else frames.table_source(value, where)
 
 
@@ -756,9 +799,9 @@ def _is_sequence_of_tables(value: Any) -> bool:
 
 @contextmanager
 def _as_arguments(**tables: Any) -> Iterator[None]:
-    """Errors name the arguments of a function, where they would name options of the command or files of tables in memory.
+    """Make errors name arguments of a function instead of options of a command or files of tables.
 
-    `tables`: name of a table → its source.
+    `tables` has for each name of a table its source.
     """
     folder = str(frames.frames_folder())
     held: dict[str, str] = {}

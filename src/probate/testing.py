@@ -1,4 +1,4 @@
-"""The conformance suites that all plug-ins of Probate pass; plug-in authors call them from their own tests.
+"""Conformance suites for plug-ins. All plug-ins of Probate pass them; plug-in authors call them from tests.
 
 from probate.testing import check_task, sample_context
 
@@ -45,7 +45,19 @@ if TYPE_CHECKING:
 
 
 def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int = 3) -> TaskContext:
-    """A small context from the builtin corpus: gender, two labels."""
+    """Return a small context from the builtin corpus, with the dimension gender.
+
+    Parameters
+    ----------
+    labels : tuple of str, default ("nurse", "dentist")
+        Labels of the corpus.
+    per_cell : int, default 3
+        Number of records of each label and group.
+
+    Returns
+    -------
+    TaskContext
+    """
     rows = [r for r in biographies() if r["label"] in labels and int(r["pair"].rsplit("-", 1)[1]) < per_cell]
     test = [
         Record(f"o:{r['id']}", r["text"], r["label"], {"gender": r["gender"]}, provenance={"pair": r["pair"]})
@@ -64,11 +76,23 @@ def sample_context(labels: tuple[str, ...] = ("nurse", "dentist"), per_cell: int
 
 
 def check_task(task: Task, lm: LM, context: TaskContext) -> None:
-    """Check that `task` keeps the contract.
+    """Check that a task satisfies its contract.
 
-    Raises:
-        AssertionError: what it breaks: declarations, one primary measure, outcomes (ids, groups, order, determinism,
-            progress), measures on outcomes and on an empty table, a fingerprint that holds what it reads.
+    Parameters
+    ----------
+    task : Task
+        The task.
+    lm : LM
+        Any loaded model.
+    context : TaskContext
+        Data and groups, such as `sample_context()`.
+
+    Raises
+    ------
+    AssertionError
+        The message names the violated part: declarations; one primary measure; outcomes (ids, groups, order,
+        determinism, progress); measures on outcomes and on an empty table; a fingerprint that includes all
+        files that the task reads.
     """
     for name in ("name", "title", "metric", "source"):
         _expect(
@@ -80,64 +104,76 @@ def check_task(task: Task, lm: LM, context: TaskContext) -> None:
     outcomes = _check_reads(
         task, context, lambda: task.evaluate(lm, context, ticks.append), [Path(lm.spec.name)]
     )
-    _expect(len(outcomes) > 0, "evaluate returned no outcome")
+    _expect(len(outcomes) > 0, "evaluate must return at least one outcome")
     _expect(
-        sum(ticks) == task.size(context), f"ticks add up to {sum(ticks)}, size() says {task.size(context)}"
+        sum(ticks) == task.size(context),
+        f"ticks add up to {sum(ticks)}, but size() returns {task.size(context)}",
     )
     ids = [o.item_id for o in outcomes]
-    _expect(len(set(ids)) == len(ids), "an item_id stands there twice")
+    _expect(len(set(ids)) == len(ids), "an item_id is duplicated")
     _expect(all(o.groups for o in outcomes), "an outcome has no groups")
-    _expect(outcomes == task.evaluate(lm, context), "two evaluations of one model differ")
+    _expect(outcomes == task.evaluate(lm, context), "two evaluations of the same model differ")
     table = pd.DataFrame([vars(o) for o in outcomes])
     measures = task.measures(context)
     _expect(sum(m.primary for m in measures) == 1, "exactly one measure must be primary")
-    _expect(len({m.name for m in measures}) == len(measures), "two measures have one name")
+    _expect(len({m.name for m in measures}) == len(measures), "two measures have the same name")
     for measure in measures:
         _expect(
             measure.name != task.metric or measure.better == task.better,
-            f"better is '{task.better}', but the measure '{measure.name}' says '{measure.better}'",
+            f"better is '{task.better}', but the measure '{measure.name}' has '{measure.better}'",
         )
         _expect(
             measure.better in ("higher", "lower", "none"),
-            f"{measure.name}: better must be higher, lower or none",
+            f"{measure.name}: better must be 'higher', 'lower' or 'none'",
         )
         _expect(
             len(measure.sides) < 2 or all(n in measure.toward("GROUP", "OTHER") for n in ("GROUP", "OTHER")),
-            f"{measure.name}: toward must say in words what a gap between two groups means, with both names",
+            f"{measure.name}: toward must describe a gap between two groups in words, with both names",
         )
-        found = measure.values(table)
+        values = measure.values(table)
         columns = {"mean": ["value"], "macro_f1": ["target", "prediction"]}[measure.statistic]
         _expect(
-            list(found.columns) == ["item_id", "side", *columns],
+            list(values.columns) == ["item_id", "side", *columns],
             f"{measure.name}: columns must be item_id, side, {', '.join(columns)}",
         )
         _expect(
-            set(found["side"]) <= set(range(len(measure.sides))),
-            f"{measure.name}: a side that is not declared",
+            set(values["side"]) <= set(range(len(measure.sides))),
+            f"{measure.name}: values() returns a side that is not in sides",
         )
-        _expect(bool(found[columns].notna().all(axis=None)), f"{measure.name}: a value is missing")
+        _expect(bool(values[columns].notna().all(axis=None)), f"{measure.name}: a value is missing")
         unparsed = measure.values(table.assign(parsed=False))
-        _expect(unparsed.empty, f"{measure.name}: unparsed outcomes must be left out")
+        _expect(unparsed.empty, f"{measure.name}: values() must leave out outcomes that were not parsed")
     primary = next(m for m in measures if m.primary)
     _expect(
         not table["parsed"].all() or set(primary.values(table)["side"]) == set(range(len(primary.sides))),
-        "the primary measure does not see every group in a balanced context",
+        "the primary measure does not cover every group of a balanced context",
     )
     if isinstance(task, ChoiceTask):
         _check_choices(task, lm, context)
 
 
 def check_probe(probe: Task, lm: LM, context: TaskContext) -> None:
-    """Check that `probe` keeps the contract: that of a task (`check_task`), and items of its own.
+    """Check that a probe satisfies the contract of a task (`check_task`) and has items of its own.
 
-    Raises:
-        AssertionError: what it breaks.
+    Parameters
+    ----------
+    probe : Task
+        The probe.
+    lm : LM
+        Any loaded model.
+    context : TaskContext
+        Data and groups, such as `sample_context()`.
+
+    Raises
+    ------
+    AssertionError
+        The message names the violated part.
     """
     check_task(probe, lm, context)
     swapped = replace(context, stereotypes={label: list(context.groups) for label in context.labels})
     _expect(
         [o.item_id for o in probe.evaluate(lm, context)] == [o.item_id for o in probe.evaluate(lm, swapped)],
-        "its items depend on the study's stereotypes; a probe has items of its own",
+        "the items depend on the stereotypes of the study; a probe must have items of its own",
     )
 
 
@@ -145,40 +181,55 @@ def _check_choices(task: ChoiceTask, lm: LM, context: TaskContext) -> None:
     for item in task.items(context):
         _expect(
             len(item.options) == len(item.names) >= 2,
-            f"{item.id}: options and names must be as many, at least two",
+            f"{item.id}: options and names must have the same length, at least 2",
         )
-        _expect(item.target in item.names, f"{item.id}: the target '{item.target}' is not among the names")
+        _expect(item.target in item.names, f"{item.id}: the target '{item.target}' is not in names")
         _expect(bool(item.prompt.strip()) or not item.chat, f"{item.id}: the prompt is empty")
         _expect(
             len({" ".join(o.lower().split()) for o in item.options}) == len(item.options),
-            f"{item.id}: two options are equal once case and spaces are set aside",
+            f"{item.id}: two options are equal apart from case and spaces",
         )
     for item in {i.options: i for i in task.items(context)}.values():
         for option, ids in zip(item.options, encode_item(lm, item, context.max_length)[1], strict=True):
             _expect(
-                lm.decode(ids).strip() == option.strip(), f"the tokens of option '{option}' do not spell it"
+                lm.decode(ids).strip() == option.strip(),
+                f"the tokens of option '{option}' do not decode to its text",
             )
 
 
 def check_identity(pack: Pack) -> None:
-    """Check that an identity pack can be generated and measured with.
+    """Check that an identity pack can be used to generate and to measure.
 
-    Raises:
-        AssertionError: what it lacks: two groups, a noun with article, a source, names, ways to say it implicitly, words
-            to cross it with.
+    Parameters
+    ----------
+    pack : Pack
+        The identity pack.
+
+    Raises
+    ------
+    AssertionError
+        The message names what is missing: two groups, a source, nouns with article, names, implicit hints, or
+        words for crossing with another pack.
     """
     _expect(len(pack.groups) >= 2, "a pack needs at least two groups")
     _expect(bool(pack.dimension and pack.source), "dimension and source must be given")
     for name, group in pack.groups.items():
-        _expect(bool(group.noun.strip()), f"{name}: no noun")
+        _expect(bool(group.noun.strip()), f"{name}: the noun is missing")
         _expect(len(pack.named(name)) >= 4, f"{name}: fewer than four names")
-        _expect(bool(group.names or group.implicit), f"{name}: neither names of its own nor an implicit hint")
-        _expect(bool(group.modifier), f"{name}: no modifier, so that it cannot be crossed with another pack")
+        _expect(
+            bool(group.names or group.implicit),
+            f"{name}: the group needs names of its own or an implicit hint",
+        )
+        _expect(
+            bool(group.modifier),
+            f"{name}: the modifier is missing, so that the group cannot be crossed with another pack",
+        )
         for dimension, parts in group.by.items():
             loose = sorted({n for names in parts.values() for n in names} - set(group.names))
             _expect(
                 not loose,
-                f"{name}: by.{dimension} has names that are not among the group's: {', '.join(loose)}",
+                f"{name}: by.{dimension} has names that are not in the names of the group: "
+                f"{', '.join(loose)}",
             )
         for language, spelled in group.written.items():
             missing = sorted(set(group.names) - set(spelled))
@@ -186,7 +237,12 @@ def check_identity(pack: Pack) -> None:
 
 
 def sample_records() -> tuple[list[Record], MitigationContext]:
-    """Original and augmented records of the builtin corpus, and what a mitigation is given."""
+    """Return original and augmented records of the builtin corpus, and the context of a mitigation.
+
+    Returns
+    -------
+    tuple of (list of Record, MitigationContext)
+    """
     context = sample_context(per_cell=4)
     records = [
         r if number % 3 == 0 else replace(r, id=f"a:{r.id}", origin="augmented")
@@ -197,12 +253,20 @@ def sample_records() -> tuple[list[Record], MitigationContext]:
 
 
 def check_mitigation(mitigation: Mitigation) -> None:
-    """Check that `mitigation` keeps the contract.
+    """Check that a mitigation satisfies its contract.
 
-    Raises:
-        AssertionError: what it breaks: declarations, original records untouched, no record lost without a reason, labels
-            untouched, ids unique, a trace in the provenance of each change, positive weights, determinism, doing it twice
-            where it says that this changes nothing, texts that show no group where it says so, empty input, a fingerprint that holds what it reads.
+    Parameters
+    ----------
+    mitigation : Mitigation
+        The mitigation.
+
+    Raises
+    ------
+    AssertionError
+        The message names the violated part: declarations; original records and labels unchanged; no record
+        lost without a reason; unique ids; an entry in the provenance for each change; positive weights;
+        determinism; no change by a second application, if `idempotent`; texts that show no group, if
+        `removes_groups`; empty input; a fingerprint that includes all files that the mitigation reads.
     """
     for name in ("name", "title", "source"):
         _expect(
@@ -212,63 +276,74 @@ def check_mitigation(mitigation: Mitigation) -> None:
     records, context = sample_records()
     original = [r for r in records if r.origin == "original"]
     before = {r.id: r for r in records}
-    found = _check_reads(mitigation, context, lambda: mitigate(records, [mitigation], context), [])
+    result = _check_reads(mitigation, context, lambda: mitigate(records, [mitigation], context), [])
     _expect(
-        [r for r in found.records if r.origin == "original"] == original,
+        [r for r in result.records if r.origin == "original"] == original,
         "an original record was changed or moved",
     )
     _expect(
         mitigate(original, [mitigation], context).records == original,
-        "original records alone must stay as they are",
+        "a data set of original records alone must stay unchanged",
     )
-    _expect(mitigate([], [mitigation], context).records == [], "no records must give no records")
-    ids = [r.id for r in found.records]
-    _expect(len(set(ids)) == len(ids), "two records have one id")
-    lost = set(before) - set(ids) - {r.id for r, why in found.dropped if why}
-    _expect(not lost, f"records are gone without a reason: {', '.join(sorted(lost))}")
-    for r in found.records:
+    _expect(mitigate([], [mitigation], context).records == [], "an empty data set must stay empty")
+    ids = [r.id for r in result.records]
+    _expect(len(set(ids)) == len(ids), "two records have the same id")
+    lost = set(before) - set(ids) - {r.id for r, why in result.dropped if why}
+    _expect(not lost, f"records were removed without a reason: {', '.join(sorted(lost))}")
+    for r in result.records:
         parent = before.get(r.id) or before.get(
             str(next((m.get("parent") for m in r.provenance.get("mitigations", [])), ""))
         )
-        _expect(parent is not None, f"{r.id}: a new record must name its parent in its provenance")
+        _expect(parent is not None, f"{r.id}: a new record must name its parent in the provenance")
         assert parent is not None
-        _expect(r.label == parent.label, f"{r.id}: its label was changed")
+        _expect(r.label == parent.label, f"{r.id}: the label was changed")
         _expect(
             r.text == parent.text or "mitigations" in r.provenance,
-            f"{r.id}: changed without a line in its provenance",
+            f"{r.id}: the text was changed without an entry in the provenance",
         )
-    _expect(len(found.weights) == len(found.records), "as many weights as records")
+    _expect(len(result.weights) == len(result.records), "there must be one weight for each record")
     _expect(
-        all(w > 0 for w in found.weights),
-        "a weight must be above 0; leave a record out with a reason instead",
+        all(w > 0 for w in result.weights),
+        "a weight must be above 0; to remove a record, drop it with a reason",
     )
-    _expect(found == mitigate(records, [mitigation], context), "two calls on the same records differ")
+    _expect(result == mitigate(records, [mitigation], context), "two calls on the same records differ")
     if mitigation.removes_groups:
         pack = context.packs[0].only(context.groups)
-        shown = detect([r.text for r in found.records if r.origin == "augmented"], pack)
-        _expect(set(shown) <= {UNCLEAR}, "removes_groups, but an augmented text still shows a group")
+        shown = detect([r.text for r in result.records if r.origin == "augmented"], pack)
+        _expect(set(shown) <= {UNCLEAR}, "removes_groups is true, but an augmented text still shows a group")
     if mitigation.idempotent:
-        again = mitigate(found.records, [mitigation], context)
+        again = mitigate(result.records, [mitigation], context)
         _expect(
-            [r.text for r in again.records] == [r.text for r in found.records],
-            "idempotent, but doing it twice differs",
+            [r.text for r in again.records] == [r.text for r in result.records],
+            "idempotent is true, but a second application changes texts",
         )
 
 
 def check_backend(backend: Backend, spec: ModelSpec) -> None:
-    """Check that `backend` keeps the contract, on the model of `spec`.
+    """Check that a backend satisfies its contract.
 
-    Raises:
-        AssertionError: what it breaks: declarations, a tokenizer with a chat template, facts, scores (shapes, bounds, the chain rule,
-            independence of the other prompts, progress), answers (length, ends, seeds, saving and leaving out of batches), and the two against each other.
+    Parameters
+    ----------
+    backend : Backend
+        The backend.
+    spec : ModelSpec
+        A model that the backend loads.
+
+    Raises
+    ------
+    AssertionError
+        The message names the violated part: declarations; a tokenizer with a chat template; facts; scores
+        (shapes, bounds, chain rule, independence of the other prompts, progress); answers (length, ends,
+        seeds, saving and skipping of batches); agreement of scores and answers.
     """
     _expect(bool(backend.name and backend.title), "declare 'name' and 'title'")
     lm = lm_of(backend, spec)
     _expect(lm.context > 0, "context must be above 0")
     facts = backend.facts(lm.model)
-    _expect(bool(facts.dtype and facts.device), "facts must give a dtype and a device")
+    _expect(bool(facts.dtype and facts.device), "facts must include a dtype and a device")
     _expect(
-        lm.fingerprint == lm_of(backend, spec).fingerprint, "loading a model twice gives two fingerprints"
+        lm.fingerprint == lm_of(backend, spec).fingerprint,
+        "loading the same model twice gives different fingerprints",
     )
     questions = ["Name a colour.", "What is the capital of France? Answer with one word.", "Name a colour."]
     prompts = [lm.prompt_ids([{"role": "user", "content": q}], 16) for q in questions]
@@ -282,15 +357,18 @@ def check_backend(backend: Backend, spec: ModelSpec) -> None:
 def _check_scores(lm: LM, prompts: list[list[int]], options: list[list[list[int]]]) -> None:
     ticks: list[int] = []
     scores = lm.score_choices(prompts, options, tick=ticks.append)
-    _expect([len(s) for s in scores] == [len(o) for o in options], "one score for each option of each prompt")
+    _expect(
+        [len(s) for s in scores] == [len(o) for o in options],
+        "score_choices must return one score for each option of each prompt",
+    )
     _expect(all(s.dtype == np.float64 for s in scores), "scores must be float64")
     _expect(
         all(bool(np.isfinite(s).all() and (s <= 0).all()) for s in scores), "a score must be in (-inf, 0]"
     )
-    _expect(sum(ticks) == len(prompts), f"ticks add up to {sum(ticks)}, there are {len(prompts)} prompts")
-    for prompt, own, found in zip(prompts, options, scores, strict=True):
+    _expect(sum(ticks) == len(prompts), f"ticks add up to {sum(ticks)}, but there are {len(prompts)} prompts")
+    for prompt, own, together in zip(prompts, options, scores, strict=True):
         alone = lm.score_choices([prompt], [own])[0]
-        _expect(_near(alone, found), "a prompt's scores depend on the other prompts")
+        _expect(_near(alone, together), "a prompt's scores depend on the other prompts")
     whole = float(scores[0][1] - scores[0][0])
     rest = float(
         lm.score_choices([[*prompts[0], *options[0][0]]], [[options[0][1][len(options[0][0]) :]]])[0][0]
@@ -299,7 +377,7 @@ def _check_scores(lm: LM, prompts: list[list[int]], options: list[list[list[int]
     table = lm.score_options(prompts, options[1])
     _expect(
         table.shape == (len(prompts), len(options[1])),
-        "score_options must give an array of prompts x options",
+        "score_options must return an array of shape (prompts, options)",
     )
     _expect(_near(table[1], scores[1]), "score_options and score_choices differ")
 
@@ -308,25 +386,26 @@ def _check_answers(lm: LM, prompts: list[list[int]]) -> None:
     places: list[int] = []
     given: dict[str, Any] = {"max_new_tokens": 8, "temperature": 1.0}
     answers = lm.generate(prompts, [1, 2, 3], done=lambda batch, _: places.extend(batch), **given)
-    _expect(len(answers) == len(prompts), "one answer to each prompt")
-    _expect(sorted(places) == list(range(len(prompts))), "done must be told of each prompt once")
+    _expect(len(answers) == len(prompts), "generate must return one answer for each prompt")
+    _expect(sorted(places) == list(range(len(prompts))), "done must be called once for each prompt")
     _expect(all(len(a) <= 8 for a in answers), "an answer is longer than max_new_tokens")
-    _expect(not any(set(a) & set(lm.stop_ids) for a in answers), "an answer holds the token that ended it")
-    _expect(answers == lm.generate(prompts, [1, 2, 3], **given), "the same seeds give other answers")
+    _expect(not any(set(a) & set(lm.stop_ids) for a in answers), "an answer includes the token that ended it")
+    _expect(answers == lm.generate(prompts, [1, 2, 3], **given), "the same seeds give different answers")
     left = lm.generate(prompts, [1, 2, 3], skip=lambda batch: True, **given)
-    _expect(left == [[], [], []], "a batch for which skip is true must be left out")
+    _expect(left == [[], [], []], "a batch for which skip returns true must be skipped")
     greedy = lm.generate(prompts[:1], [0], max_new_tokens=1, temperature=0)[0]
     others = [[i] for i in range(0, len(lm.tokenizer), max(1, len(lm.tokenizer) // 200))]
     likeliest = [greedy] if greedy else [[i] for i in lm.stop_ids]
     scores = lm.score_choices(prompts[:1], [[*likeliest, *others]])[0]
     best = float(scores[: len(likeliest)].max())
     _expect(
-        best >= float(scores.max()) - NEAR, "at temperature 0 the token is not the likeliest by score_choices"
+        best >= float(scores.max()) - NEAR,
+        "at temperature 0 the token is not the most likely one by score_choices",
     )
 
 
 NEAR = 0.05
-"""Largest difference in nats that counts as rounding."""
+"""Largest difference that counts as rounding, in nats."""
 
 
 def _near(one: Any, other: Any) -> bool:
@@ -334,16 +413,30 @@ def _near(one: Any, other: Any) -> bool:
 
 
 def check_trainer(trainer: Trainer, lm: LM, folder: Path) -> None:
-    """Check that `trainer` keeps the contract. `folder`: an empty one, to write adapters to.
+    """Check that a trainer satisfies its contract.
 
-    Raises:
-        AssertionError: what it breaks: declarations, the log, progress, an adapter in PEFT's own format without pickles, the same
-            adapter for the same seed, a base model that comes back as it was, and a loss that falls.
+    Parameters
+    ----------
+    trainer : Trainer
+        The trainer.
+    lm : LM
+        Any loaded model.
+    folder : Path
+        An empty folder, to which adapters are written.
+
+    Raises
+    ------
+    AssertionError
+        The message names the violated part: declarations; the log; progress; an adapter in the format of PEFT
+        without pickles; the same adapter for the same seed; an unchanged base model; a decreasing loss.
     """
     _expect(bool(trainer.name and trainer.title), "declare 'name' and 'title'")
     texts = [("I mend teeth.", "dentist"), ("I care for patients.", "nurse")] * 4
     records = [
-        Record(f"o:{i}", text, label, {}, messages=({"role": "user", "content": text}, {"role": "assistant", "content": label}))
+        Record(
+            f"o:{i}", text, label, {},
+            messages=({"role": "user", "content": text}, {"role": "assistant", "content": label}),
+        )
         for i, (text, label) in enumerate(texts)
     ]  # fmt: skip
     examples, _ = encoding.encode_records(lm, records, 256)
@@ -368,28 +461,28 @@ def check_trainer(trainer: Trainer, lm: LM, folder: Path) -> None:
     log = trained("one")
     _expect(
         sum(ticks) == 4 * len(examples),
-        f"ticks add up to {sum(ticks)}, there are {4 * len(examples)} records in all epochs",
+        f"ticks add up to {sum(ticks)}, but there are {4 * len(examples)} records in all epochs",
     )
     _expect(
         log.steps == len(log.losses) and bool(np.isfinite(log.losses).all()),
-        "the log needs a finite loss for each step",
+        "the log must have a finite loss for each step",
     )
-    _expect(log.losses[-1] < log.losses[0], "the loss does not fall on eight easy records in four epochs")
-    _expect(_near(before, lm.score_options(prompts, options)), "the base model is not as it was")
+    _expect(log.losses[-1] < log.losses[0], "the loss does not decrease on eight easy records in four epochs")
+    _expect(_near(before, lm.score_options(prompts, options)), "training changed the base model")
     written = {p.name for p in (folder / "one").iterdir()}
-    _expect({CONFIG, WEIGHTS} <= written, f"the folder must hold {CONFIG} and {WEIGHTS}")
+    _expect({CONFIG, WEIGHTS} <= written, f"the folder must contain {CONFIG} and {WEIGHTS}")
     _expect(
         not any(n.endswith((".bin", ".pt", ".pkl", ".pickle")) for n in written),
-        "nothing that is written may be a pickle",
+        "the trainer must not write pickles",
     )
     with attached(lm.model, folder / "one") as model:
         _expect(
             not _near(before, replace(lm, model=model).score_options(prompts, options)),
-            "the adapter changes nothing",
+            "the adapter does not change the scores",
         )
     trained("two")
     same = [(folder / name / WEIGHTS).read_bytes() for name in ("one", "two")]
-    _expect(same[0] == same[1], "the same call writes another adapter")
+    _expect(same[0] == same[1], "two identical calls write different adapters")
 
 
 Made = TypeVar("Made")
@@ -399,16 +492,19 @@ _opened: list[set[str]] = []
 def _check_reads(
     owner: Task | Mitigation, context: Any, work: Callable[[], Made], models: list[Path]
 ) -> Made:
-    """What `work` makes. The fingerprint is the same twice, differs with the context, and each data file that `work` opens is in it.
+    """Return the result of `work`, and check the fingerprint of `owner`.
 
-    Files of libraries, of the owner's package, of `models` and of the cache are known by other means. What a library opens outside
-    Python (Arrow, say) is not seen.
+    The fingerprint must be reproducible, depend on the context, and include each data file that `work` opens.
+    Files of libraries, of the owner's package, of `models` and of the cache are exempt. Files that a library
+    opens outside Python (such as Arrow) are not detected.
     """
     mark = owner.fingerprint(context)
-    _expect(mark == owner.fingerprint(context), "two fingerprints of one context differ")
+    _expect(mark == owner.fingerprint(context), "two fingerprints of the same context differ")
     for name in ("labels", "groups"):
         other = replace(context, **{name: [*getattr(context, name)][::-1]})
-        _expect(mark != owner.fingerprint(other), f"the fingerprint does not depend on the context's {name}")
+        _expect(
+            mark != owner.fingerprint(other), f"the fingerprint does not depend on the {name} of the context"
+        )
     _watch()
     _opened.append(set())
     try:
@@ -432,7 +528,7 @@ def _check_reads(
     )
     _expect(
         not loose,
-        f"it reads {', '.join(loose)}, which its fingerprint does not hold; let reads() give the path",
+        f"the fingerprint does not include {', '.join(loose)}, which is read; return the path from reads()",
     )
     return made
 
@@ -447,7 +543,7 @@ def _paths(reads: Any) -> Iterator[Path]:
 
 @cache
 def _watch() -> None:
-    """Note which files are opened to be read, from now on, wherever someone wants to know."""
+    """Record the files that are opened for reading from now on, for each set in `_opened`."""
 
     def note(event: str, args: Any) -> None:
         if (

@@ -78,7 +78,7 @@ def test_a_share_against_one_of_sixty_texts():
 def test_a_tie_against_the_originals(own, before, weight):
     found, said = heard(file(tied(*own)), file(tied(*before)))["ties"]
     assert found == weight, said
-    assert "of the same direction by" in said and f"(n {before[1]:,}" in said
+    assert "in the same direction" in said and f"(n {before[1]:,}" in said
 
 
 def test_numbers_by_rank_against_the_originals():
@@ -98,7 +98,7 @@ def people(women: int, men: int, neither: int):
 def test_shares_that_are_read_hold_whatever_the_other_texts_are():
     """Of 150 women 88 are read and of 150 men 137: the shares of those that are read differ, those of the file do not."""
     weight, said = heard(people(88, 137, 75))["balance"]
-    assert weight == "cannot tell" and "the interval whatever group the other 75 have" in said
+    assert weight == "cannot tell" and "the interval allows for any group of the other 75" in said
     assert heard(people(110, 115, 75))["balance"][0] == "note"
     assert heard(people(40, 185, 75))["balance"][0] == "look"
     assert heard(people(100, 200, 0))["balance"][0] == "look"

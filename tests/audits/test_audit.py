@@ -72,7 +72,7 @@ def test_labels_that_follow_a_stereotype_stop_it(tmp_path):
     ]
     record, said = audit(tmp_path, rows)
     assert record["verdict"] == "stop" and weights(record)["ties"] == "stop"
-    assert "go together with Cramér's V" in said and "try: " in said
+    assert "association of labels and groups, Cramér's V" in said and "try: " in said
     original = write(tmp_path / "original.jsonl", rows)
     record, _ = audit(tmp_path, rows, "--original", original)
     assert weights(record)["ties"] == "note"  # the original has the same ties

@@ -60,14 +60,14 @@ GERMAN = [
     for i in range(60)
 ]
 CANNOT = {
-    "another language": (GERMAN, None, "language: it is none that is read"),
-    "another language by name": (GERMAN, Given(language="de"), "language: it is none that is read"),
+    "another language": (GERMAN, None, "language: it is not supported"),
+    "another language by name": (GERMAN, Given(language="de"), "language: it is not supported"),
     "two languages": (people(label=label, gender=group) + GERMAN[:25], None, "% of the texts are not in 'en' (de)"),
     "Spanish without groups": ([{"text": r["text"], "label": r["label"]} for r in opinions("es")[:60]], None, "groups: the file gives none"),
     "labels missing": (people(gender=group, label=lambda i, r: label(i, r) if i % 3 else None), None, "label: 20 of 60 texts have none"),
     "one label": (people(gender=group, label=lambda i, r: "a"), None, "has fewer than two labels"),
     "as many labels as texts": (people(gender=group, note=lambda i, r: f"l{i}"), Given(label="note"), "label: 60 different ones in 60 texts"),
-    "a label that nobody named": (people(gender=group, outcome_code=label), None, "label: none was found, though a column might be one (outcome_code)"),
+    "a label that nobody named": (people(gender=group, outcome_code=label), None, "label: no column was recognised, but one of these might be the label: outcome_code"),
     "groups missing": (people(label=label, gender=lambda i, r: r["gender"] if i % 3 else float("nan")), None, "20 of 60 values of column 'gender' are missing"),
     "one group": (people(label=label, gender=lambda i, r: "F"), None, "has only the group female"),
     "no groups": ([{"text": f"This is the text number {i} of the file on the sea.", "label": "ab"[i % 2]} for i in range(60)], None, "groups: the file gives none"),
@@ -109,7 +109,7 @@ def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
         "'number': an id by its values",
         "'sha': 60 different values",
         "'same': one value only",
-        "'tags': it holds lists",
+        "'tags': it contains lists",
     ):
         assert said in left, (said, left)
     own = coverage(data, [])
@@ -144,7 +144,7 @@ def test_groups_of_few_texts_are_named(tmp_path):
     rows = people(label=label, gender=lambda i, r: "agender" if i in (3, 30) else r["gender"])
     data = read_set(str(write(tmp_path / "a.jsonl", rows)))
     said = next(f.sentence for f in of_groups(dimensions_of(data)) if f.kind == "ties")
-    assert "too few texts to say anything of agender (2)" in said
+    assert "too few texts for a statement about agender (2)" in said
 
 
 def test_numbers_are_tested_by_rank_in_the_same_family(tmp_path):
@@ -185,14 +185,14 @@ CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 @pytest.mark.parametrize(
     ("file", "own", "said"),
     [
-        ("groups-with-articles.csv", "stop", "race: labels and groups go together with Cramér's V 0.66"),
-        ("region.csv", "stop", "column 'region': labels and groups go together with Cramér's V 0.73"),
-        ("age-in-years.csv", "stop", "age: labels and groups go together with Cramér's V 0.52"),
+        ("groups-with-articles.csv", "stop", "race: association of labels and groups, Cramér's V 0.66"),
+        ("region.csv", "stop", "column 'region': association of labels and groups, Cramér's V 0.73"),
+        ("age-in-years.csv", "stop", "age: association of labels and groups, Cramér's V 0.52"),
         ("non-binary.jsonl", "note", "gender (given by the file): nonbinary 33.3%"),
         ("group-spellings.jsonl", "note", "female 50.0% [38.6, 61.4] of 80"),
         ("labels-float.jsonl", "stop", "Cramér's V 1.00"),
         ("labels-int.jsonl", "stop", "Cramér's V 1.00"),
-        ("german.jsonl", "cannot tell", "language: it is none that is read"),
+        ("german.jsonl", "cannot tell", "language: it is not supported"),
         ("occupation-column.jsonl", "stop", "Cramér's V 0.60"),
         ("occupation-sex.jsonl", "stop", "Cramér's V 0.60"),
     ],
@@ -228,7 +228,7 @@ def test_exit_codes_of_the_gate(tmp_path, monkeypatch):
         result = CliRunner().invoke(app, ["check", str(out)])
         assert result.exit_code == code and f"verdict: {name}" in result.output
     page = (tmp_path / "cannot tell" / "audit.html").read_text(encoding="utf-8")
-    assert page.index("Not measured:") < page.index("All that was looked at") and "60 of 60 rows" in page
+    assert page.index("Not measured:") < page.index("All that was examined") and "60 of 60 rows" in page
     assert (
         CliRunner().invoke(app, ["check", str(tmp_path / "cannot tell"), "--unsure", "pass"]).exit_code == 0
     )

@@ -143,7 +143,7 @@ def test_clean_keeps_lines_as_they_stand_and_replaces_no_file(tmp_path):
     result = run(
         "audit", "--augmented", path, "--out", tmp_path / "o", "--clean", tmp_path / "b.jsonl", "--quiet"
     )
-    assert "40 rows; 10 left out" in result.output and (tmp_path / "b.jsonl").read_text(
+    assert "40 rows; 10 rows removed" in result.output and (tmp_path / "b.jsonl").read_text(
         encoding="utf-8"
     ) == "".join(lines)
     result = CliRunner().invoke(
@@ -159,4 +159,4 @@ def test_clean_keeps_lines_as_they_stand_and_replaces_no_file(tmp_path):
             "--quiet",
         ],
     )
-    assert "the file is there already" in str(result.exception)
+    assert "the file already exists" in str(result.exception)

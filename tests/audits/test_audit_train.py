@@ -57,7 +57,7 @@ def test_more_time_is_a_larger_study_and_five_seeds_fit(tmp_path):
     assert LEAST < sizes[0] < sizes[1] <= sizes[2] == MOST and all(p.test_per_cell == TEST for p in found)
     for p, minutes in zip(found, (15, 60, 600), strict=True):
         assert 5 * p.seconds <= minutes * 60 and len(p.study.seeds) >= 7 and p.study.training.epochs == EPOCHS
-    assert "seeds fit" in found[0].said[1] and "ms a prompt" in found[0].said[1]
+    assert "seeds fit" in found[0].said[1] and "ms per prompt" in found[0].said[1]
 
 
 def test_little_time_is_fewer_seeds_and_too_little_is_said(tmp_path):
@@ -130,10 +130,11 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path, m
     assert told["arms"] >= 3 and left > 0 and (tmp_path / told["report"]).is_file()
     if slower > 1:
         return
-    inherited = next(f for f in found.found if f.kind == "inherited")
+    inherited = next(f for f in found.findings if f.kind == "inherited")
     assert "changes its gap by" in inherited.sentence and 0 <= inherited.p <= 1
     assert any(
-        "the smallest change that this would find four times in five" in line for line in told["sentences"]
+        "the smallest change that this study would detect with 80% power" in line
+        for line in told["sentences"]
     )
     assert f"{told['arms']} models trained" in told["sentences"][-1]
 
@@ -166,9 +167,9 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
         tmp_path,
         "gender",
     )
-    assert "nan" not in "\n".join([*told["sentences"], *(f.sentence for f in found.found)])
+    assert "nan" not in "\n".join([*told["sentences"], *(f.sentence for f in found.findings)])
     assert sum("undefined: arm 'neutral-0.5-s0' has no answers" in line for line in told["sentences"]) == 2
-    (row,) = [f for f in found.found if f.kind == "inherited"]
+    (row,) = [f for f in found.findings if f.kind == "inherited"]
     assert row.weight == "cannot tell" and "cannot tell whether" in row.sentence
 
 

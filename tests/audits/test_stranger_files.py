@@ -58,7 +58,7 @@ def heard(tmp_path, own, original=None, **given):
 def test_an_original_whose_tie_goes_the_other_way_excuses_nothing(tmp_path):
     assert heard(tmp_path, rows(), rows())[0] == "note"
     said, _, found = heard(tmp_path, rows(), rows([1 - x for x in TIED]))
-    assert said == "stop" and any("the other way" in f.sentence for f in found)
+    assert said == "stop" and any("in the opposite direction" in f.sentence for f in found)
     ages = [25 + i % 9 + 40 * g for i, g in enumerate(GROUP)]
     assert (
         heard(tmp_path, rows(gender=None, age=ages), rows([1 - x for x in TIED], gender=None, age=ages))[0]
@@ -96,14 +96,14 @@ def heard_with_pairs(tmp_path, own, original=None, **given):
     """As `heard`, by the audit as a whole."""
     first = read_set(file(tmp_path / "original.jsonl", original)) if original else None
     found = audit(read_set(file(tmp_path / "data.jsonl", own), Given(**given)), first, {}, permutations=50)
-    return found.verdict, [f.sentence for f in found.found if f.kind == "together"], found
+    return found.verdict, [f.sentence for f in found.findings if f.kind == "together"], found
 
 
 def test_what_only_two_groups_together_show_is_found(tmp_path):
     other = ["white" if i // 2 % 2 else "black" for i in range(N)]
     apart = [g ^ (i // 2 % 2) for i, g in enumerate(GROUP)]  # women of one race, men of the other
     said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, race=other))
-    assert said == "stop" and len(pairs) == 1 and pairs[0].startswith("gender and race together")
+    assert said == "stop" and len(pairs) == 1 and pairs[0].startswith("gender and race combined")
     assert heard_with_pairs(tmp_path, rows(apart, race=other), rows(apart, race=other))[1] == []
     said, pairs, _ = heard_with_pairs(tmp_path, rows(apart, region=other))
     assert said == "look" and "column 'region'" in pairs[0]
@@ -205,8 +205,8 @@ def test_amounts_as_labels_are_grouped_and_said(tmp_path):
     _, _, whole = heard_with_pairs(tmp_path, own, label="salary")
     assert "numbers by their quartiles" in coverage(whole.data, whole.dimensions)["label_rule"]
     assert (
-        "no draw can balance amounts"
-        in remedy(whole, next(f for f in whole.found if f.weight == "stop"), [])[1]
+        "drawing rows cannot balance amounts"
+        in remedy(whole, next(f for f in whole.findings if f.weight == "stop"), [])[1]
     )
     classes = rows([i * 7 % 12 for i in range(N)], labels=list(range(12)))
     assert coverage(read_set(file(tmp_path / "c.jsonl", classes)), [])["label_rule"] == ""
@@ -216,7 +216,7 @@ def test_a_group_of_values_that_differ_from_row_to_row_cannot_be_told(tmp_path):
     own = rows(FREE, gender=None, persona=[f"someone born near lake {i}" for i in range(N)])
     said, unsure, found = heard(tmp_path, own, groups={"who": "persona"})
     assert said == UNSURE and any(
-        "80 of 80 values of column 'persona' occur less than 5 times" in s for s in unsure
+        "80 of 80 values of column 'persona' occur fewer than 5 times" in s for s in unsure
     )
     assert len(found) < 5
 
@@ -278,7 +278,7 @@ def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_
             found = heard_with_pairs(
                 tmp_path, own, **({"groups": {"region": "region"}} if "region" in own[0] else {})
             )[2]
-            (apart,) = [f for f in found.found if f.kind == "apart"]
+            (apart,) = [f for f in found.findings if f.kind == "apart"]
             assert (
                 found.verdict == "look" == apart.weight
                 and "AUC" in apart.sentence
@@ -292,7 +292,7 @@ def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_
         }
         for t, g in zip(TEXTS, GROUP, strict=True)
     ]
-    assert [f.weight for f in heard_with_pairs(tmp_path, told)[2].found if f.kind == "apart"] == ["note"]
+    assert [f.weight for f in heard_with_pairs(tmp_path, told)[2].findings if f.kind == "apart"] == ["note"]
     assert heard_with_pairs(tmp_path, rows())[2].apart == []
 
 
@@ -303,7 +303,7 @@ def test_groups_that_the_texts_alone_show_are_crossed_too(tmp_path):
         for i, (r, g) in enumerate(zip(rows(apart, gender=None), GROUP, strict=True))
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, shown)
-    assert said == "stop" and pairs[0].startswith("gender and race together")
+    assert said == "stop" and pairs[0].startswith("gender and race combined")
     half = [
         {**r, "text": f"{('She came. ', '')[g]}{r['text']}"}
         for r, g in zip(rows(gender=None), GROUP, strict=True)
@@ -316,7 +316,7 @@ def test_a_gate_does_not_pass_what_was_not_looked_at(tmp_path):
     assert (
         verdict(weights) == "look"
         and exit_code({f.weight for f in weights}) == 4
-        and "Not all" in said_of(weights)
+        and "could not be measured" in said_of(weights)
     )
     assert exit_code({"stop", UNSURE}) == 1 and exit_code({"look", "note"}) == 0 == exit_code(set())
     found = heard_with_pairs(tmp_path, rows([1] * N))[2]
@@ -333,13 +333,13 @@ def test_what_is_missing_with_the_other_is_said(tmp_path):
         {**r, "gender": None} if r["label"] == "yes" and i % 3 == 0 else r for i, r in enumerate(rows(FREE))
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, gone)
-    assert said == "look" and "whether the group is missing goes with the label" in pairs[0]
+    assert said == "look" and "whether the group is missing is associated with the label" in pairs[0]
     unlabelled = [
         {**r, "label": None} if r["gender"] == "female" and i % 3 == 0 else r
         for i, r in enumerate(rows(FREE))
     ]
     said, pairs, _ = heard_with_pairs(tmp_path, unlabelled)
-    assert said == "look" and "whether the label is missing goes with the group" in pairs[0]
+    assert said == "look" and "whether the label is missing is associated with the group" in pairs[0]
     anywhere = [
         {**r, "gender": None if i % 11 == 0 else r["gender"], "label": None if i % 13 == 0 else r["label"]}
         for i, r in enumerate(rows(FREE))
@@ -350,12 +350,12 @@ def test_what_is_missing_with_the_other_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--language", "xx"], "--language xx: not one that is read; allowed: en"),
+        (["--language", "xx"], "--language xx: this language is not supported; allowed: en"),
         (
             ["--label", "gender", "--group", "gender=gender"],
-            "--group gender=gender: that column is the label",
+            "--group gender=gender: this column is already the label",
         ),
-        (["--out", "data.jsonl"], "--out data.jsonl: a file, not a folder"),
+        (["--out", "data.jsonl"], "--out data.jsonl: this is a file; name a folder"),
     ],
 )
 def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, words, said):
@@ -376,7 +376,7 @@ def test_groups_that_prompts_name_are_read_from_them(tmp_path):
         {**r, "response": f"{r['response']} Become a {('nurse', 'pilot')[g]} in week {i}."}
         for i, (r, g) in enumerate(zip(asked[N:], GROUP, strict=True))
     ]
-    found = heard_with_pairs(tmp_path, answers)[2].found
+    found = heard_with_pairs(tmp_path, answers)[2].findings
     assert any(
         f.kind == "apart" and f.dimension == "gender in the prompts" and f.weight == "look" for f in found
     )
@@ -446,7 +446,7 @@ def test_a_column_that_no_option_can_name_has_words_for_a_remedy(tmp_path):
             for r, g in zip(rows(), GROUP, strict=True)
         ],
     )[2]
-    command, words = remedy(found, next(f for f in found.found if f.weight == "stop"), [])
+    command, words = remedy(found, next(f for f in found.findings if f.weight == "stop"), [])
     assert command == "" and "rebalance" in words
 
 

@@ -82,7 +82,7 @@ CASES = {
     "an unknown space": ("a.jsonl", lines(GOOD), ("why", "distribution", "--original", "{a}", "--augmented", "{a}", "--space", "x"), "'x' is none"),
     "shares that are none": ("a.jsonl", lines([{"country": "A", "question": "q", "options": ["a", "b"], "distribution": [1, 1]}]), ("why", "values", "--answers", "{a}"), "its shares sum to 2.000"),
     "an unknown export": (None, None, ("export", "nothing", "--out", "{out}"), "no task 'nothing'"),
-    "a new kind": (None, None, ("new", "thing", "x", "--out", "{out}"), "is neither of: task, probe, mitigation, identity"),
+    "a new kind": (None, None, ("new", "thing", "x", "--out", "{out}"), "available: task, probe, mitigation, identity"),
     "a task named as a path": (None, None, ("new", "task", "../x", "--out", "{out}"), "must be lower-case letters"),
 }  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_distribution(files, model_dir):
         and space["matched"]["m"] == found["pairs"] >= 20
     )
     probate(*args, "--text", "bios", error="did you mean 'bio'")
-    probate(*args, "--space", "words", error="'words' is none; there are: sentences, model")
+    probate(*args, "--space", "words", error="unknown space 'words'; available: sentences, model")
 
 
 def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
@@ -100,7 +100,7 @@ def test_sources_are_found_counted_and_named_in_the_null(files, model_dir):
     ]
     args += ["--model", model_dir, "--permutations", 100, "--quiet", "--out", files / "out.json"]
     said = probate(*args)
-    assert "no column says so in the original file, by 'parent' in the augmented one" in said
+    assert "not named by a column in the original file, by 'parent' in the augmented one" in said
     assert (
         "40 and 40 sources, 40 of them in both" in said
         and "given its source, each text could equally be from the other set" in said

@@ -16,7 +16,7 @@ from probate.core.errors import InputError
     [
         ("tusk", "a", "'tusk' is neither"),
         ("task", "A b", "lower-case letters"),
-        ("task", "mine", "is there already"),
+        ("task", "mine", "already exists"),
     ],
 )
 def test_bad_skeletons(tmp_path, kind, name, message):

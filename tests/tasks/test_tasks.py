@@ -103,5 +103,5 @@ def test_a_measure_that_does_not_name_its_groups_fails_the_suite(lm):
             return [replace(m, toward=lambda a, b: "") for m in super().measures(context)]
 
     silent = Silent.from_options({"jobs": ["nurse"]})
-    with pytest.raises(AssertionError, match="selected: toward must say"):
+    with pytest.raises(AssertionError, match="selected: toward must describe"):
         check_task(silent, lm, sample_context())

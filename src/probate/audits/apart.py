@@ -1,4 +1,7 @@
-"""Whether the texts of groups can be told apart though names and words of the groups are masked: what is measured where a file has no labels."""
+"""Separation of the texts of groups by a classifier, with names and words of groups masked.
+
+An audit measures this for a file without labels.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,30 @@ from probate.stats.distribution import Auc, held_out_auc
 from probate.stats.wording import evenly
 
 MOST = 2000
-"""Texts of a side that are compared; of more as many, evenly over all."""
+"""Largest number of texts of a side that are compared, evenly over all of them."""
 MOST_GROUPS = 6
 
 
 @dataclass(frozen=True)
 class Apart:
-    """One group against the others of its dimension, `n` texts of `sources`. `auc`: of a classifier on texts of sources that it has not seen, from 0
-    to 1 (0.5: they cannot be told apart), with its 95% interval and p against 0.5; `words`: those of which the shares of texts that have them differ most.
+    """Separation of one group from the others of its dimension.
+
+    Attributes
+    ----------
+    dimension, group : str
+        The dimension, and the group that is separated from the others.
+    n : int
+        Number of texts.
+    auc : float
+        AUC of a classifier on texts of sources that it was not trained on, from 0 to 1 (0.5: no separation).
+    low, high : float
+        95% interval of the AUC.
+    p : float
+        p against an AUC of 0.5.
+    words : tuple of str
+        Words whose shares of texts differ most between the two sides.
+    sources : int
+        Number of sources of the texts.
     """
 
     dimension: str
@@ -44,7 +63,21 @@ class Apart:
 
 
 def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apart]:
-    """Of a set without labels each group that the file gives, or that the texts show, with texts enough; the largest six of a dimension."""
+    """Measure the separation of each group of a file without labels.
+
+    Parameters
+    ----------
+    data : AuditSet
+        The file. Nothing is measured if it has labels.
+    dimensions : sequence of Dimension
+        Its dimensions.
+
+    Yields
+    ------
+    Apart
+        One for each group with at least 20 texts and at least 20 texts of other groups, for at most the six
+        largest groups of a dimension.
+    """
     if data.labelled:
         return
     masked: dict[int, str] = {}
@@ -61,23 +94,26 @@ def told_apart(data: AuditSet, dimensions: Sequence[Dimension]) -> Iterator[Apar
             for i in {*a, *b} - masked.keys():
                 masked[i] = call(f"{data.prompts[i]}\n{data.texts[i]}")
             own, others = [masked[i] for i in a], [masked[i] for i in b]
-            if found := _auc(own, others, ([source[i] for i in a], [source[i] for i in b])):
+            if auc := _auc(own, others, ([source[i] for i in a], [source[i] for i in b])):
                 count = len({source[i] for i in (*a, *b)})
                 yield Apart(
                     d.name,
                     group,
                     len(a) + len(b),
-                    found.value,
-                    found.low,
-                    found.high,
-                    found.p,
+                    auc.value,
+                    auc.low,
+                    auc.high,
+                    auc.p,
                     _words(own, others),
                     count,
                 )
 
 
 def _auc(a: Sequence[str], b: Sequence[str], sources: tuple[Sequence[int], Sequence[int]]) -> Auc | None:
-    """Of a logistic regression on words and word pairs that at least two texts have; None where there are none, or too few sources."""
+    """Return the AUC of a logistic regression on words and word pairs that at least two texts have.
+
+    None if there are no such words, or too few sources.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

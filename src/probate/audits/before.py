@@ -1,4 +1,4 @@
-"""The tie of labels and groups in the original: how strong it is, whether it goes the same way, and how much stronger the file's is."""
+"""Association of labels and groups in the original, and how much stronger it is in the file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,29 @@ from probate.stats.manipulation import cramers_v
 from probate.stats.mover import Difference, Side, mover_difference
 
 SAME = 0.25
-"""Cosine of two ties from which one of the original excuses that of the file in full."""
+"""Cosine of two associations from which the original's excuses that of the file in full."""
 SHOWN = 0.05
-"""p of no tie below which one is shown."""
+"""p below which an association is shown."""
 
 
 @dataclass(frozen=True)
 class Before:
-    """`v`: Cramér's V of the original, None where `left` says why it has none; `same`: the part of it that goes the file's way, in [-1, 1].
+    """Association of labels and groups in the original.
 
-    `n`: its texts; `p`: of no tie in it; `more`: the file's V less that of the original, as far as it goes the file's way.
+    Attributes
+    ----------
+    v : float or None
+        Cramér's V, from 0 to 1; None if it was not measured.
+    same : float
+        Cosine of the associations of file and original, from -1 (opposite direction) to 1 (same direction).
+    left : str
+        Why `v` was not measured.
+    n : int
+        Number of texts of the original.
+    p : float
+        p of no association in the original.
+    more : Difference or None
+        V of the file minus that part of the original's V that has the same direction.
     """
 
     v: float | None
@@ -36,7 +49,25 @@ class Before:
 def tie_before(
     names: Sequence[str], table: np.ndarray, other_names: Sequence[str], other: np.ndarray, fewest: int
 ) -> Before:
-    """Of counts of shape (labels, groups) in the file, and in the original with the same groups. Labels are joined whatever their case."""
+    """Measure the association in the original. Labels are matched without regard to case.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Labels of the file.
+    table : array of shape (labels, groups)
+        Counts of the file.
+    other_names : sequence of str
+        Labels of the original.
+    other : array of shape (labels of the original, groups)
+        Counts of the original, with the groups of the file.
+    fewest : int
+        Smallest number of texts for which an association is measured.
+
+    Returns
+    -------
+    Before
+    """
     n = int(other.sum())
     if n < fewest:
         return Before(None, left=f"only {n} of its texts have a label and one of the file's groups")
@@ -61,7 +92,18 @@ def tie_before(
 
 
 def ranks_before(own: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """As `same`, of the mean ranks of labels; 0 where fewer than two labels are common."""
+    """Return the cosine of the mean ranks of the labels, centred.
+
+    Parameters
+    ----------
+    own, other : dict of str to float
+        Label → mean rank, in the file and in the original.
+
+    Returns
+    -------
+    float
+        As `Before.same`; 0 if fewer than two labels are in both.
+    """
     folded = {x.casefold(): mean for x, mean in other.items()}
     pairs = np.array([(mean, folded[x.casefold()]) for x, mean in own.items() if x.casefold() in folded])
     if len(pairs) < 2:
@@ -71,9 +113,22 @@ def ranks_before(own: Mapping[str, float], other: Mapping[str, float]) -> float:
 
 
 def stronger(own: Side, other: Side, same: float, p: float) -> Difference:
-    """The file's tie less what the original's excuses: all of it where it goes the same way, else the part that does.
+    """Subtract from the file's association the part that the original excuses.
 
-    `p`: of no tie in the original. One that is not shown has no direction, so that as much as it may be is taken to go the same way.
+    Parameters
+    ----------
+    own, other : Side
+        Strength of the association in the file and in the original.
+    same : float
+        Cosine of the two associations, from -1 to 1. From 0.25, all of the original's association is
+        subtracted, otherwise this share of it (none if it is negative).
+    p : float
+        p of no association in the original. An association that is not shown (p ≥ 0.05) has no known
+        direction, so that all of it is subtracted.
+
+    Returns
+    -------
+    Difference
     """
     return mover_difference(own, other, part=1.0 if same >= SAME or not p < SHOWN else max(0.0, same))
 

@@ -1,4 +1,4 @@
-"""Texts of evaluations that training data must not hold: the tasks' and probes' own items, and a user's."""
+"""Evaluation items that training data must not contain: those of tasks and probes, and those of a user."""
 
 from __future__ import annotations
 
@@ -14,31 +14,48 @@ from probate.testing import sample_context
 
 
 def own_items() -> dict[str, list[str]]:
-    """Task or probe → the texts of its items that are long enough to be looked for, of those that bring items of their own and can be loaded."""
+    """Return the items of the installed tasks and probes.
 
-    found: dict[str, list[str]] = {}
-    context = replace(
-        sample_context(), test=[]
-    )  # what is left are items that do not come from a study's data
+    Returns
+    -------
+    dict of str to list of str
+        Task or probe → texts of its items that are long enough to be searched for. Tasks and probes without
+        items of their own, and those that cannot be loaded, are left out.
+    """
+    texts_of: dict[str, list[str]] = {}
+    # without test records, the remaining items do not come from the data of a study
+    context = replace(sample_context(), test=[])
     for name, load in [*((n, load_task) for n in task_names()), *((n, load_probe) for n in probe_names())]:
         try:
             task = load(name)
             if isinstance(task, ChoiceTask):
                 texts = dict.fromkeys(i.prompt or " ".join(i.options) for i in task.items(context))
                 long = [t for t in texts if len(word_tokens(t)) >= LONG]
-                found.update({name: long} if long else {})
+                texts_of.update({name: long} if long else {})
         except ProbateError:
-            continue  # needs data of its own, or a library that is not there
-    return found
+            continue  # needs data of its own, or a library that is not installed
+    return texts_of
 
 
 def given_items(sources: list[str], text: str | None = None) -> Iterator[tuple[str, list[str]]]:
-    """(file and the columns that were read, its texts) of files that a user names: of each item every text, what is asked and what is answered, but for short answers.
+    """Read the evaluation items of a user.
 
-    `text` names the column of the texts, where it is not found.
+    Parameters
+    ----------
+    sources : list of str
+        Files of evaluation items.
+    text : str, optional
+        Column of the texts. Default: it is recognised.
 
-    Raises:
-        InputError: no such file or column, no text, or a text that must be named.
+    Yields
+    ------
+    tuple of (str, list of str)
+        File with the columns that were read, and its texts: questions and answers, without short answers.
+
+    Raises
+    ------
+    InputError
+        A file or column does not exist, there is no text, or the column of the text must be named.
     """
     for source in sources:
         table = read_table(source, Given(text), "--items-text")

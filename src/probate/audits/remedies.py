@@ -1,4 +1,4 @@
-"""What mends a finding: the whole command with this file's columns, or where none does, what to do."""
+"""Remedy of a finding: the complete command with the columns of the file, or what to do without one."""
 
 from __future__ import annotations
 
@@ -16,52 +16,70 @@ from probate.data.spellings import pack_of
 WRITTEN = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-def remedy(found: StageOne, finding: AuditFinding, again: Sequence[str]) -> tuple[str, str]:
-    """(command, what to do in words). Both are empty for a note. `again`: the audit's own arguments, without `--out`."""
+def remedy(stage_one: StageOne, finding: AuditFinding, again: Sequence[str]) -> tuple[str, str]:
+    """Return the remedy of a finding.
+
+    Parameters
+    ----------
+    stage_one : StageOne
+        Results of stage one.
+    finding : AuditFinding
+        One of its findings.
+    again : sequence of str
+        Arguments of this audit, without `--out`.
+
+    Returns
+    -------
+    tuple of str
+        The command, and what to do in words. Either may be empty; both are for `note` and `cannot tell`.
+    """
     if finding.weight in (NOTE, UNSURE):
         return "", ""
     if finding.kind in CLEANED:
         return shlex.join(
-            ["probate", "audit", *again, "--clean", _free("clean", found.data.source)]
-        ), "leave these rows out"
-    dimension = next((d for d in found.dimensions if d.name == finding.dimension), None)
+            ["probate", "audit", *again, "--clean", _free("clean", stage_one.data.source)]
+        ), "remove these rows"
+    dimension = next((d for d in stage_one.dimensions if d.name == finding.dimension), None)
     if dimension is None or finding.kind not in ("balance", "ties", "lean"):
         return "", finding.remedy
     if finding.kind == "lean":
-        return _lean(found, dimension)
-    return _rebalance(found, dimension, finding.kind)
+        return _lean(stage_one, dimension)
+    return _rebalance(stage_one, dimension, finding.kind)
 
 
-def _lean(found: StageOne, d: Dimension) -> tuple[str, str]:
-    words = "add to each text its like of the other group"
+def _lean(stage_one: StageOne, d: Dimension) -> tuple[str, str]:
+    words = "add to each text the same text about the other group"
     if (
-        d.name not in found.data.columns
+        d.name not in stage_one.data.columns
         or set(d.groups) != {"female", "male"}
-        or found.data.shape.language != "en"
+        or stage_one.data.shape.language != "en"
     ):
-        return "", f"{words}, written anew"
-    return _mitigate(found, d, "counterfactual"), words
+        return "", f"{words}, newly written"
+    return _mitigate(stage_one, d, "counterfactual"), words
 
 
-def _rebalance(found: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
-    """As many rows in each cell of label and group, where each cell has some and enough remain."""
-    data = found.data
+def _rebalance(stage_one: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
+    """Return the remedy that balances the cells of label and group, if each has rows and enough remain."""
+    data = stage_one.data
     if not d.known:
         return (
             "",
-            f"have texts written for the {d.name} groups and labels that are rare; the file has no column of {d.name} by which rows could be left out",
+            f"add texts for the rare {d.name} groups and labels; the file has no column of {d.name} by which "
+            "rows could be removed",
         )
     if kind == "balance" and any(
         s["original"] is not None and abs(s["original"] - s["parity"]) >= 0.1 for s in d.shares
     ):
         return (
             "",
-            f"leave out rows of the {d.name} groups that are above the original's share; no command draws unequal shares",
+            f"remove rows of the {d.name} groups whose share exceeds the original's; no command draws "
+            "unequal "
+            "shares",
         )
     if data.label_rule:
         return (
             "",
-            f"have texts written for the {d.name} groups and amounts that are rare; no draw can balance amounts",
+            f"add texts for the rare {d.name} groups and amounts; drawing rows cannot balance amounts",
         )
     labels = sorted(set(data.labels) - {""}) or [""]
     cells = Counter(zip(data.labels, d.values, strict=True))
@@ -72,24 +90,28 @@ def _rebalance(found: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
         what = f"label '{label}' with {d.name} {group}" if label else f"{d.name} {group}"
         return (
             "",
-            f"no text has {what}{more}: have some written, or leave out that label or group; no draw can balance it",
+            f"no text has {what}{more}: add such texts, or remove this label or group; drawing rows cannot "
+            "balance it",
         )
     least = min(cells[x, g] for x in labels for g in d.groups)
     left = least * len(labels) * len(d.groups)
     if left < FEWEST:
         return (
             "",
-            f"have texts written for the rare cells: the smallest of label and {d.name} has {least}, so that a balanced draw leaves {left} rows",
+            f"add texts for the rare cells: the smallest cell of label and {d.name} has {least} rows, so "
+            "that "
+            f"a balanced draw would leave {left} rows",
         )
     return (
-        _mitigate(found, d, "rebalance"),
-        f"rebalance: leaves {left:,} of {data.rows:,} rows, as many of each label and group; reweight keeps all, and training must then use its weights",
+        _mitigate(stage_one, d, "rebalance"),
+        f"rebalance leaves {left:,} of {data.rows:,} rows, equally many of each label and group; reweight "
+        "keeps all rows, but training must then use its weights",
     )
 
 
-def _mitigate(found: StageOne, d: Dimension, strategy: str) -> str:
-    """The command; empty where the source is no single file or folder, or the groups have no column."""
-    shape, source = found.data.shape, found.data.source
+def _mitigate(stage_one: StageOne, d: Dimension, strategy: str) -> str:
+    """Return the command; empty if the source is not one file or folder, or the groups have no column."""
+    shape, source = stage_one.data.shape, stage_one.data.source
     if not Path(source).exists() or not d.column.strip():  # no option can name that column
         return ""
     pack = pack_of(d.name)
@@ -111,7 +133,7 @@ def _mitigate(found: StageOne, d: Dimension, strategy: str) -> str:
 
 
 def _free(prefix: str, source: str) -> str:
-    """A path beside the source that is not there yet, of a format that is written."""
+    """Return a path beside the source that does not exist yet, in a format that can be written."""
     path = Path(
         source
         if "*" not in source and not source.startswith("hf:")

@@ -1,4 +1,4 @@
-"""`probate audit`: read, look, write a folder with report, record, cards and provenance."""
+"""`probate audit`: audit a file and write a folder with report, record, cards and provenance."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ from probate.stats.p_values import p_words
 
 @dataclass
 class Audit:
-    """What an audit found, by stated rules (docs/audit.md).
+    """Result of an audit, by stated rules (docs/audit.md).
 
     Attributes
     ----------
     verdict : {"stop", "look", "cannot tell", "note"}
-        The heaviest of the findings; `note` is no sign, and is said only of what was looked at.
+        The heaviest weight of the findings. `note` means no sign, and only in what was examined.
     conclusion : str
         The verdict as a sentence.
     findings : list of str
-        A sentence for each finding, with its weight.
+        One sentence for each finding, with its weight.
     coverage : dict
-        Of how much of the data the verdict speaks: rows, texts, language, labels, groups, and what was left out or not measured.
+        What the verdict covers: rows, texts, language, labels, groups, and what was left out or not
+        measured.
     exit_code : int
-        The exit code of `probate audit --gate`: 0 for `look` and `note`, 1 for `stop`, 4 where something could not be told, 3 if stage two failed.
+        Exit code of `probate audit --gate`: 1 for `stop`; otherwise 4 if something could not be measured;
+        otherwise 0, for `look` and `note`. 3 if stage two failed.
     record : dict
         What `probate audit --json` prints.
 
@@ -62,7 +64,7 @@ class Audit:
     True
     """
 
-    _found: StageOne
+    _stage_one: StageOne
     _record: dict[str, Any]
     _trained: dict[str, Any] | None = None
 
@@ -88,7 +90,7 @@ class Audit:
 
     @property
     def failed(self) -> bool:
-        """bool: Whether stage two was asked for and failed."""
+        """bool: Whether stage two was requested and failed."""
         return bool(self._trained and self._trained.get("failed"))
 
     @property
@@ -97,8 +99,8 @@ class Audit:
 
     @property
     def sentences(self) -> list[str]:
-        """list of str: What `probate audit` prints, with what mends each finding."""
-        return [*sentences(self._found, self._record), *(self._trained or {}).get("sentences", [])]
+        """list of str: What `probate audit` prints, with a remedy for each finding."""
+        return [*sentences(self._stage_one, self._record), *(self._trained or {}).get("sentences", [])]
 
     def save(self, folder: str | Path) -> Path:
         """Write the report, the record, provenance and cards.
@@ -106,7 +108,7 @@ class Audit:
         Parameters
         ----------
         folder : str or path
-            Folder to write to; made if missing.
+            Folder to write to. It is created if it does not exist.
 
         Returns
         -------
@@ -119,27 +121,29 @@ class Audit:
             `folder` is a file.
         """
         out = audit_folder(Path(folder), "Audit.save: folder")
-        return write_audit(self._found, self._record, out, self._trained)
+        return write_audit(self._stage_one, self._record, out, self._trained)
 
     def clean(self, path: str | Path) -> tuple[int, int]:
-        """Write the rows that stay: without leaked, repeated, copied and unread ones, and traces that weigh.
+        """Write a copy of the data without the rows that a finding recommends to remove.
+
+        These are leaked, repeated, copied and unread rows, and rows with traces of a generator.
 
         Parameters
         ----------
         path : str or path
-            File to write (`.jsonl`, `.csv`, `.parquet`); it must not be there yet.
+            File to write (`.jsonl`, `.csv`, `.parquet`). It must not exist.
 
         Returns
         -------
         tuple of int
-            Rows written, rows left out.
+            Number of rows written, and number of rows removed.
 
         Raises
         ------
         InputError
-            The file is there already, its format is not written, or no row would stay.
+            The file already exists, its format cannot be written, or no row would remain.
         """
-        return write_clean(self._found, Path(path))
+        return write_clean(self._stage_one, Path(path))
 
     def __repr__(self) -> str:
         return "\n".join([f"<Audit {self.verdict}: {self.conclusion}>", *(f"- {f}" for f in self.findings)])
@@ -149,13 +153,27 @@ class Audit:
 
 
 def audit_folder(out: Path, where: str) -> Path:
-    """The folder of an audit.
+    """Return the folder of an audit.
 
-    Raises:
-        InputError: it is a file.
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    where : str
+        Option or argument that names it, for the error.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    InputError
+        `out` is a file.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"{where} {out}: a file, not a folder; name another")
+        raise InputError(f"{where} {out}: this is a file; name a folder")
     return out
 
 
@@ -173,20 +191,48 @@ def audit_source(
     dimension: str | None = None,
     quiet: bool = False,
 ) -> Audit:
-    """An audit of a file. With a `budget` (seconds) also stage two, which trains models in the folder `out`; if it fails, stage one's findings are kept.
+    """Audit a file: stage one, and with a budget also stage two.
 
-    Raises:
-        InputError: a file, column or option that is wrong.
+    Parameters
+    ----------
+    augmented, original : str
+        The file that is audited, and the original or None.
+    shape, original_shape : Given or None
+        Columns that a user named.
+    items : list of str
+        Files of evaluation items that the data must not contain.
+    items_text : str, optional
+        Column of the text of the items.
+    budget : float, optional
+        Time for both stages, in seconds. Without it, stage two does not run.
+    out : Path, optional
+        Folder in which stage two trains models.
+    model : str, default "embedded"
+        Model of stage two.
+    dimension : str, optional
+        Dimension of stage two. Default: the first one of the file.
+    quiet : bool, default False
+        Show no progress.
+
+    Returns
+    -------
+    Audit
+        If stage two fails, the audit has the findings of stage one, and `Audit.failed` is true.
+
+    Raises
+    ------
+    InputError
+        A file, column or option is wrong.
     """
     started = time.monotonic()
-    found, record = run_audit(augmented, original, shape, original_shape, items, items_text, quiet=quiet)
+    stage_one, record = run_audit(augmented, original, shape, original_shape, items, items_text, quiet=quiet)
     if budget is None or out is None:
-        return Audit(found, record)
+        return Audit(stage_one, record)
     left = budget - (time.monotonic() - started)
     try:
-        return Audit(*with_study(found, record, out, left, model, dimension, quiet=quiet))
-    except StageError as error:  # what was found without training stays
-        return Audit(found, record, {"arms": 0, "sentences": [f"stage two: {error}"], "failed": True})
+        return Audit(*with_study(stage_one, record, out, left, model, dimension, quiet=quiet))
+    except StageError as error:  # the findings of stage one are kept
+        return Audit(stage_one, record, {"arms": 0, "sentences": [f"stage two: {error}"], "failed": True})
 
 
 def run_audit(
@@ -199,27 +245,36 @@ def run_audit(
     *,
     quiet: bool = False,
 ) -> tuple[StageOne, dict[str, Any]]:
-    """Stage one. Nothing is written, so that bad input leaves no folder.
+    """Run stage one. It writes nothing, so that wrong input leaves no folder.
 
-    Returns:
-        The audit, and the record that `audit.json` holds.
+    Parameters
+    ----------
+    augmented, original, shape, original_shape, items, items_text, quiet
+        As in `audit_source`.
 
-    Raises:
-        InputError: a file, column or option that is wrong.
+    Returns
+    -------
+    tuple of (StageOne, dict)
+        The results, and the record for `audit.json`.
+
+    Raises
+    ------
+    InputError
+        A file, column or option is wrong.
     """
     started = time.monotonic()
     reporter = Reporter(quiet=quiet)
     data = read_set(augmented, shape)
     first = read_set(original, original_shape, "--original-text") if original else None
     known: dict[str, Any] = {**own_items(), **dict(given_items(items, items_text))}
-    found = audit(data, first, known, reporter.say)
+    stage_one = audit(data, first, known, reporter.say)
     again = _again(augmented, original, shape, original_shape, items, items_text)
     record = {
-        **_record(found, again),
+        **_record(stage_one, again),
         "seconds": round(time.monotonic() - started, 1),
         "version": version("probate"),
     }
-    return found, record
+    return stage_one, record
 
 
 def _again(
@@ -230,7 +285,7 @@ def _again(
     items: list[str],
     items_text: str | None,
 ) -> list[str]:
-    """The arguments of `probate audit` that a user gave."""
+    """Return the arguments of `probate audit` that a user gave."""
     own = [("--augmented", augmented), ("--original", original)]
     if shape:
         own += [(f"--{name}", getattr(shape, name)) for name in ("text", "label", "prompt", "language")]
@@ -241,16 +296,16 @@ def _again(
     return [part for option, value in own if value for part in (option, value)]
 
 
-def _record(found: StageOne, again: list[str]) -> dict[str, Any]:
-    """`as_record`, each finding with the command that mends it, and what to do in words."""
-    record = as_record(found)
-    for f, own in zip(found.found, record["findings"], strict=True):
-        own["command"], own["remedy"] = remedy(found, f, again)
+def _record(stage_one: StageOne, again: list[str]) -> dict[str, Any]:
+    """Return `as_record` with the command and the words of the remedy of each finding."""
+    record = as_record(stage_one)
+    for f, own in zip(stage_one.findings, record["findings"], strict=True):
+        own["command"], own["remedy"] = remedy(stage_one, f, again)
     return {**record, "again": again}
 
 
 def with_study(
-    found: StageOne,
+    stage_one: StageOne,
     record: dict[str, Any],
     out: Path,
     budget: float,
@@ -259,28 +314,77 @@ def with_study(
     *,
     quiet: bool = False,
 ) -> tuple[StageOne, dict[str, Any], dict[str, Any]]:
-    """Stage two (`probate.audits.train.train`): the audit and its record with the study's finding, and what is told of the study."""
+    """Run stage two (`probate.audits.train.train`) and add its finding.
 
+    Parameters
+    ----------
+    stage_one : StageOne
+        Results of stage one.
+    record : dict
+        Record of stage one.
+    out : Path
+        Folder in which models are trained.
+    budget : float
+        Time for stage two, in seconds.
+    model : str
+        Model that is trained.
+    dimension : str or None
+        Dimension of the groups; None for the first one of the file.
+    quiet : bool, default False
+        Show no progress.
+
+    Returns
+    -------
+    tuple of (StageOne, dict, dict)
+        The results and the record with the finding of stage two, and the record of stage two.
+
+    Raises
+    ------
+    InputError
+        The data cannot be used for a study.
+    StageError
+        The budget is too small, or no model finished.
+    """
     started = time.monotonic()
-    told = train(found, out, budget, model, dimension, quiet=quiet)
-    found = with_training(found)
+    told = train(stage_one, out, budget, model, dimension, quiet=quiet)
+    stage_one = with_training(stage_one)
     seconds = round(record["seconds"] + time.monotonic() - started, 1)
-    return found, {**_record(found, record["again"]), "seconds": seconds, "version": record["version"]}, told
+    return (
+        stage_one,
+        {**_record(stage_one, record["again"]), "seconds": seconds, "version": record["version"]},
+        told,
+    )
 
 
 def write_audit(
-    found: StageOne, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None
+    stage_one: StageOne, record: dict[str, Any], out: Path, train: dict[str, Any] | None = None
 ) -> Path:
-    """`audit.html`, `audit.json`, `provenance.jsonl`, the cards and checksums in `out`; returns the page's path."""
+    """Write `audit.html`, `audit.json`, `provenance.jsonl`, the cards and the checksums.
 
+    Parameters
+    ----------
+    stage_one : StageOne
+        Results of the audit.
+    record : dict
+        Its record.
+    out : Path
+        Folder to write to.
+    train : dict, optional
+        Record of stage two.
+
+    Returns
+    -------
+    Path
+        The page, `audit.html`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     path = write_page(
         out / "audit.html",
         "audits/page.html.j2",
         a=record,
-        name=Path(found.data.source).name,
-        original=Path(found.original.source).name if found.original else "",
-        shape=found.data.shape.describe(),
+        name=Path(stage_one.data.source).name,
+        original=Path(stage_one.original.source).name if stage_one.original else "",
+        shape=stage_one.data.shape.describe(),
         rules=RULES,
         tests=sum(math.isfinite(f["p"]) for f in record["findings"]),
         p_words=p_words,
@@ -289,66 +393,94 @@ def write_audit(
     write_atomic(out / "audit.json", json_text({**record, "train": train}))
     write_atomic(
         out / "provenance.jsonl",
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(found)),
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in _provenance(stage_one)),
     )
-    write_cards(out, _facts(found))
+    write_cards(out, _facts(stage_one))
     write_checksums(out)
     return path
 
 
-def _provenance(found: StageOne) -> Any:
-    """A line for each text: where it is from, its hash, label, groups, and what was seen in it."""
-    data = found.data
+def _provenance(stage_one: StageOne) -> Any:
+    """Yield the provenance of each text: its place, hash, label and groups, and the traces in it."""
+    data = stage_one.data
     marks: dict[int, list[str]] = {}
     for kind, places in [
-        *found.artefacts.items(),
-        *((f"holds an item of {n}", p) for n, p in found.leaked.items()),
-        ("holds the original", found.copied),
+        *stage_one.artefacts.items(),
+        *((f"holds an item of {n}", p) for n, p in stage_one.leaked.items()),
+        ("holds the original", stage_one.copied),
     ]:
         for i in places:
             marks.setdefault(i, []).append(kind)
     for i, text in enumerate(data.texts):
-        repeats = found.repeats.exact.get(i, found.repeats.near.get(i))
+        repeats = stage_one.repeats.exact.get(i, stage_one.repeats.near.get(i))
         yield {
             "where": data.where[i],
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
             "label": (data.amounts or data.labels)[i],
-            "groups": {d.name: d.values[i] for d in found.dimensions if d.values[i]},
-            "groups_from": {d.name: "file" if d.known else "text" for d in found.dimensions if d.values[i]},
+            "groups": {d.name: d.values[i] for d in stage_one.dimensions if d.values[i]},
+            "groups_from": {
+                d.name: "file" if d.known else "text" for d in stage_one.dimensions if d.values[i]
+            },
             **({"seen": marks[i]} if i in marks else {}),
             **({"repeats": data.where[repeats]} if repeats is not None else {}),
         }
 
 
-def _facts(found: StageOne) -> Facts:
-    data = found.data
-    first = found.dimensions[0] if found.dimensions else None
+def _facts(stage_one: StageOne) -> Facts:
+    data = stage_one.data
+    first = stage_one.dimensions[0] if stage_one.dimensions else None
     cells: dict[str, dict[str, int]] = {}
     for i, label in enumerate(data.labels):
         group = (first.values[i] if first else "") or "not clear"
         own = cells.setdefault(label or "no label", {})
         own[group] = own.get(group, 0) + 1
     makers = [f"{name}: {count} records" for name, count in data.generators.most_common()]
-    heavy = [f.sentence for f in found.found if f.weight != "note"]
+    heavy = [f.sentence for f in stage_one.findings if f.weight != "note"]
     return Facts(
         name=Path(data.source).stem or "data",
-        description=f"Texts that a model wrote, audited: {said_of(found.found)}",
-        files=[DataFile("provenance.jsonl", "a line for each text: place, hash, label, groups, what was seen in it", len(data.texts))],
-        fields={"where": "File and line of the text", "sha256": "SHA-256 of the text", "label": "Its label", "groups": "Dimension and group, as a mapping"},
+        description=f"Texts that a model wrote, audited: {said_of(stage_one.findings)}",
+        files=[
+            DataFile(
+                "provenance.jsonl",
+                "one line per text: place, hash, label, groups, and what was detected in it",
+                len(data.texts),
+            )
+        ],
+        fields={
+            "where": "File and line of the text",
+            "sha256": "SHA-256 of the text",
+            "label": "Its label",
+            "groups": "Dimension and group, as a mapping",
+        },
         dimension=first.name if first else "group",
         cells={Path(data.source).name: dict(sorted(cells.items()))} if len(cells) <= 60 else {},
         made_by=makers or ["a model that the file does not name"],
-        steps=[f"Read as {data.shape.describe()}.", f"{len(data.rejected)} rows could not be read, {data.empty} had no text."],
-        biases=heavy or ["Nothing weighs by the audit's rules."],
-        limits=["Groups that no word of a text names are not seen; intervals and p stand in audit.html."],
-        results=[f.sentence for f in found.found if f.weight == "note"],
+        steps=[
+            f"Read as {data.shape.describe()}.",
+            f"{len(data.rejected)} rows could not be read, {data.empty} had no text.",
+        ],
+        biases=heavy or ["No rule of the audit applies."],
+        limits=["Groups that no word of a text names are not detected. Intervals and p are in audit.html."],
+        results=[f.sentence for f in stage_one.findings if f.weight == "note"],
         version=version("probate"),
     )  # fmt: skip
 
 
-def sentences(found: StageOne, record: dict[str, Any]) -> list[str]:
-    """The audit in words: what it speaks of, what it found, the verdict, and what mends each finding."""
-    said = [f"read as {found.data.shape.describe()}", *_coverage(record["coverage"])]
+def sentences(stage_one: StageOne, record: dict[str, Any]) -> list[str]:
+    """Return the audit in words: what it covers, the findings with their remedies, and the verdict.
+
+    Parameters
+    ----------
+    stage_one : StageOne
+        Results of the audit.
+    record : dict
+        Its record.
+
+    Returns
+    -------
+    list of str
+    """
+    said = [f"read as {stage_one.data.shape.describe()}", *_coverage(record["coverage"])]
     for own in record["findings"]:
         said.append(f"{own['weight']:5} {own['sentence']}")
         said += [f"      try: {own['command'] or own['remedy']}"] if own["command"] or own["remedy"] else []
@@ -357,23 +489,27 @@ def sentences(found: StageOne, record: dict[str, Any]) -> list[str]:
 
 def _coverage(c: dict[str, Any]) -> list[str]:
     groups = "; ".join(
-        f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts without one)"
+        f"{g['name']} (column '{g['column']}': {g['different_groups']:,} groups, {g['missing']:,} texts "
+        "without one)"
         for g in c["groups"]
     )
     labels = (
-        f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without one{f' ({rule})' if (rule := c['label_rule']) else ''}"
+        f"{c['different_labels']:,} labels, {c['texts_without_label']:,} texts without "
+        f"one{f' ({rule})' if (rule := c['label_rule']) else ''}"
         if c["labels"]
-        else "no labels, so no ties"
+        else "no labels, so that no associations were measured"
     )
     read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
     said = [
-        f"speaks of: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: {groups or 'none'}; "
+        f"covers: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups "
+        f"given: {groups or 'none'}; "
         f"read from the texts: {read or 'none'}"
     ]
     if c["together"]:
         pairs = [" and ".join(names) for names in c["together"]]
         said.append(
-            f"looked at together: {', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}"
+            "examined together: "
+            f"{', '.join(pairs[:5])}{f' and {len(pairs) - 5} more pairs' if len(pairs) > 5 else ''}"
         )
     return said + ([f"left out: {'; '.join(c['left_out'])}"] if c["left_out"] else [])
 
@@ -385,13 +521,30 @@ def shape_of(
     groups: Mapping[str, str],
     language: str | None,
 ) -> Given:
-    """What a user named of a file's columns.
+    """Return the columns of a file that a user named.
 
-    Raises:
-        InputError: a language that is not read, or one column as label and group.
+    Parameters
+    ----------
+    text, label, prompt : str or None
+        Columns of text, label and prompt.
+    groups : dict of str to str
+        Name of a group → its column.
+    language : str or None
+        Language of the texts.
+
+    Returns
+    -------
+    Given
+
+    Raises
+    ------
+    InputError
+        The language is not supported, or one column is named as label and as group.
     """
     if language and language not in LANGUAGES:
-        raise InputError(f"--language {language}: not one that is read; allowed: {', '.join(LANGUAGES)}")
+        raise InputError(
+            f"--language {language}: this language is not supported; allowed: {', '.join(LANGUAGES)}"
+        )
     if twice := [f"--group {name}={column}" for name, column in groups.items() if column == label]:
-        raise InputError(f"{twice[0]}: that column is the label; name another for one of them")
+        raise InputError(f"{twice[0]}: this column is already the label; name another column for one of them")
     return Given(text, label, prompt, groups=dict(groups), language=language)

@@ -1,4 +1,7 @@
-"""Texts as points without a model: TF-IDF of words and word pairs, reduced by SVD (latent semantic analysis). Fast enough for 100,000 rows."""
+"""Embedding of texts without a model: TF-IDF of words and word pairs, reduced by SVD.
+
+This is latent semantic analysis. It is fast enough for 100,000 rows.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,24 @@ WORDS = r"(?u)\w+"
 WIDTH = 64
 FEATURES = 20_000
 MOST = 4000
-"""Texts of each set that are compared; of a larger set as many, evenly over the whole."""
+"""Largest number of texts of each set that are compared, evenly over the whole set."""
 
 
 def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Both sets in one space, of shape (texts, up to 64)."""
+    """Embed both sets in one space.
+
+    Parameters
+    ----------
+    original, augmented : sequence of str
+        The texts.
+    seed : int, default 0
+        Seed of the SVD.
+
+    Returns
+    -------
+    tuple of arrays
+        Points of unit length of both sets, each of shape (texts, dimensions) with at most 64 dimensions.
+    """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -40,7 +56,24 @@ def compare(
     seed: int = 0,
     sources: Sources | None = None,
 ) -> dict[str, Any]:
-    """`probate.execution.misalignment.distribution.compare` in this one space, on at most 4,000 texts of each."""
+    """Compare both sets in this space, on at most 4,000 texts of each.
+
+    Parameters
+    ----------
+    original, augmented : sequence of str
+        The texts.
+    permutations : int, default 10000
+        Permutations of each test.
+    seed : int, default 0
+        Seed of the SVD and of the permutations.
+    sources : Sources, optional
+        Source of each text of both sets.
+
+    Returns
+    -------
+    dict
+        As `probate.execution.misalignment.distribution.compare`, with the one space `words`.
+    """
     a, b = ([side[i] for i in evenly(len(side), MOST)] for side in (original, augmented))
     own = (
         (
@@ -50,6 +83,10 @@ def compare(
         if sources
         else None
     )
-    found, pairs = told(a, b)
-    counts = {"n": [len(original), len(augmented)], "compared": found["n"]}
-    return found | counts | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed, own)}}
+    comparison, pairs = told(a, b)
+    counts = {"n": [len(original), len(augmented)], "compared": comparison["n"]}
+    return (
+        comparison
+        | counts
+        | {"spaces": {"words": tested(*embed(a, b, seed), pairs, permutations, seed, own)}}
+    )

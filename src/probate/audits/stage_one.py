@@ -1,4 +1,4 @@
-"""Stage one of an audit: everything that can be said without training."""
+"""Stage one of an audit: all measurements that need no training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,36 @@ Say = Callable[[str], Any]
 
 @dataclass
 class StageOne:
-    """What stage one found."""
+    """Results of stage one of an audit.
+
+    Attributes
+    ----------
+    data, original : AuditSet
+        The audited file, and the original or None.
+    dimensions : list of Dimension
+        Dimensions of the file, with shares, associations and lean.
+    repeats : Repeats
+        Texts that repeat another text.
+    artefacts : dict of str to list of int
+        Kind of trace of a generator → places of the texts that contain it.
+    leaked : dict of str to list of int
+        Evaluation → places of the texts that contain one of its items.
+    copied : list of int
+        Places of the texts that contain a run of words of the original.
+    compared : dict or None
+        Comparison of the distributions; None without an original.
+    diversity : dict of str to float
+        Measures of diversity of a sample of the texts.
+    findings : list of AuditFinding
+        Findings by the rules of `verdict.RULES`.
+    short : dict of str to tuple of int
+        Evaluation → number of its texts that are too short to be searched for, and number of the n-grams that
+        were searched for.
+    pairs : list of Together
+        Pairs of columns that were examined together.
+    apart : list of Apart
+        Classifiers of groups, for a file without labels.
+    """
 
     data: AuditSet
     original: AuditSet | None
@@ -35,15 +64,15 @@ class StageOne:
     copied: list[int]
     compared: dict[str, Any] | None
     diversity: dict[str, float]
-    found: list[AuditFinding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Evaluation → its texts that are too short to be searched for, and the n-grams that were searched for."""
     pairs: list[Together] = field(default_factory=list)
     apart: list[Apart] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
-        return verdict.verdict(self.found)
+        """str: The heaviest weight of the findings."""
+        return verdict.verdict(self.findings)
 
 
 def audit(
@@ -53,7 +82,25 @@ def audit(
     say: Say = lambda _: None,
     permutations: int = 10_000,
 ) -> StageOne:
-    """Stage one. `items`: name of an evaluation → its texts, which the data must not hold; `say` is told each step."""
+    """Run stage one of an audit.
+
+    Parameters
+    ----------
+    data : AuditSet
+        The file that is audited.
+    original : AuditSet or None
+        The original file.
+    items : dict of str to iterable of str
+        Evaluation → its texts, which the data must not contain.
+    say : callable, optional
+        Called with the name of each step.
+    permutations : int, default 10000
+        Permutations of each test of the distributions.
+
+    Returns
+    -------
+    StageOne
+    """
     say("groups")
     dimensions = dimensions_of(data, original)
     say("repeats")
@@ -77,13 +124,17 @@ def audit(
     points, _ = space.embed(sample, []) if len(sample) > 2 and len(set(sample)) > 1 else (None, None)
     words = lengths(sample)
     diversity = {
-        "words": float(words.mean()), "distinct": distinct(sample), "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
+        "words": float(words.mean()), "distinct": distinct(sample),
+        "vendi": vendi(points) if points is not None else 1.0, "of": float(len(sample)),
     }  # fmt: skip
-    found = StageOne(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
-    found.pairs, found.apart = together(data, dimensions, original), list(told_apart(data, dimensions))
-    found.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
-    found.found = list(_findings(found))
-    return found
+    stage_one = StageOne(data, original, dimensions, repeats, artefacts, leaked, copied, compared, diversity)
+    stage_one.pairs, stage_one.apart = (
+        together(data, dimensions, original),
+        list(told_apart(data, dimensions)),
+    )
+    stage_one.short = {name: (own.short, len(own.grams)) for name, own in indices.items() if own.short}
+    stage_one.findings = list(_findings(stage_one))
+    return stage_one
 
 
 def _findings(a: StageOne) -> Iterable[AuditFinding]:
@@ -100,10 +151,10 @@ def _findings(a: StageOne) -> Iterable[AuditFinding]:
             "leaked",
             len(places),
             total,
-            f"texts hold a run of 13 words of an item of {name}",
+            f"texts contain a run of 13 words of an item of {name}",
             0.0,
             0.01,
-            "leave these rows out",
+            "remove these rows",
         )
         for name, places in a.leaked.items()
     ]
@@ -115,7 +166,7 @@ def _findings(a: StageOne) -> Iterable[AuditFinding]:
             data.rows,
             "rows cannot be read or have no text",
             0.01,
-            remedy="leave them out",
+            remedy="remove these rows",
         )
     )
     rows.append(
@@ -123,9 +174,9 @@ def _findings(a: StageOne) -> Iterable[AuditFinding]:
             "repeats",
             repeated,
             total,
-            f"texts repeat another ({len(a.repeats.exact):,} word for word)",
+            f"texts repeat another text ({len(a.repeats.exact):,} word for word)",
             0.05,
-            remedy="leave repeats out",
+            remedy="remove the repeats",
         )
     )
     rows.append(
@@ -133,9 +184,9 @@ def _findings(a: StageOne) -> Iterable[AuditFinding]:
             "copies",
             len(a.copied),
             total,
-            "texts hold a run of 13 words of the original",
+            "texts contain a run of 13 words of the original",
             0.01,
-            remedy="leave these rows out, if they are not meant",
+            remedy="remove these rows, unless they are intended",
         )
     )
     yield from (f for f in rows if f)
@@ -147,35 +198,47 @@ def _findings(a: StageOne) -> Iterable[AuditFinding]:
         yield AuditFinding("one class", verdict.LOOK, f"all {total:,} texts are the same")
     yield from verdict.of_groups(a.dimensions, a.pairs, a.apart)
     for name, (short, grams) in a.short.items():
-        said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not looked for"
+        said = f"leaks: {short:,} texts of {name} have fewer than 13 words and were not searched for"
         yield AuditFinding("coverage", verdict.NOTE if grams else verdict.UNSURE, said)
     yield from (
         AuditFinding("coverage", verdict.UNSURE, reason)
         for reason in not_measured(data, a.original, a.dimensions, a.short)
     )
     yield from (
-        AuditFinding("coverage", verdict.NOTE, f"not looked at as a group: {reason}") for reason in data.left
+        AuditFinding("coverage", verdict.NOTE, f"not examined as a group: {reason}") for reason in data.left
     )
 
 
 def as_record(a: StageOne) -> dict[str, Any]:
-    """Everything, ready for JSON: of long lists of places the counts and the first twenty."""
+    """Return the results of stage one, ready for JSON.
+
+    Parameters
+    ----------
+    a : StageOne
+        Results of stage one.
+
+    Returns
+    -------
+    dict
+        All results; of a list of places the count and the first twenty.
+    """
 
     def places(own: list[int]) -> dict[str, Any]:
         return {"count": len(own), "first": [a.data.where[i] for i in own[:20]]}
 
+    unmeasured = list(not_measured(a.data, a.original, a.dimensions, a.short))
     return {
         "verdict": a.verdict,
-        "exit": verdict.exit_code({f.weight for f in a.found}),
-        "coverage": coverage(a.data, a.dimensions, a.pairs) | {"not_measured": list(not_measured(a.data, a.original, a.dimensions, a.short))},
-        "said": verdict.said_of(a.found),
+        "exit": verdict.exit_code({f.weight for f in a.findings}),
+        "coverage": coverage(a.data, a.dimensions, a.pairs) | {"not_measured": unmeasured},
+        "said": verdict.said_of(a.findings),
         "source": a.data.source,
         "original": a.original.source if a.original else None,
         "shape": asdict(a.data.shape),
         "texts": len(a.data.texts),
         "rejected": a.data.rejected[:100],
         "empty": a.data.empty,
-        "findings": [asdict(f) for f in a.found],
+        "findings": [asdict(f) for f in a.findings],
         "dimensions": [{k: v for k, v in asdict(d).items() if k != "values"} for d in a.dimensions],
         "repeats": {"exact": len(a.repeats.exact), "near": len(a.repeats.near)},
         "artefacts": {kind: places(own) for kind, own in a.artefacts.items()},

@@ -1,4 +1,4 @@
-"""What no column shows alone: ties of labels with two columns of groups together, and of groups with a column that may be another label."""
+"""Associations of pairs of columns: labels with two groups, and groups with a possible label."""
 
 from __future__ import annotations
 
@@ -13,20 +13,32 @@ from probate.data.shape.names import LABELS, key_of
 
 MOST_PAIRS = 40
 EXPECTED = 1.0
-"""Texts that the smallest cell must be expected to have for a pair to be looked at."""
+"""Expected number of texts in the smallest cell from which a pair is examined."""
 OUTCOMES = (
-    "rating", "stars", "score", "grade", "rank", "decision", "outcome", "result", "verdict", "recommendation", "salary", "wage", "pay", "income",
-    "hired", "accepted", "approved", "admitted", "selected", "quality", "toxicity", "risk", "prediction", "answer",
+    "rating", "stars", "score", "grade", "rank", "decision", "outcome", "result", "verdict", "recommendation",
+    "salary", "wage", "pay", "income", "hired", "accepted", "approved", "admitted", "selected", "quality",
+    "toxicity", "risk", "prediction", "answer",
 )  # fmt: skip
-"""Names, beside those of labels, of columns that may hold what a model learns to give."""
+"""Names, in addition to those of labels, of columns that a model may learn to predict."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """The tie of labels with two columns together (`kind` groups), of a column of groups with another label (label), of labels with whether a
-    group is missing (missing group), or of groups with whether a label is (missing label).
+    """Association of a pair of columns.
 
-    `tie`: as `Dimension.labels`; `alone`: the larger of the ties of the two alone, 0 for another label; `named`: both are groups by their name.
+    Attributes
+    ----------
+    kind : {"groups", "label", "missing group", "missing label"}
+        What is associated: labels with two columns of groups combined; a column of groups with another label;
+        labels with whether a group is missing; groups with whether a label is missing.
+    names : tuple of str
+        Names of the two columns.
+    tie : dict
+        The association, as in `Dimension.labels`.
+    alone : float
+        The larger of V above chance of the two columns alone; 0 for the other kinds.
+    named : bool
+        Whether both columns are groups by their name.
     """
 
     kind: str
@@ -39,7 +51,23 @@ class Together:
 def together(
     data: AuditSet, dimensions: Sequence[Dimension], original: AuditSet | None = None
 ) -> list[Together]:
-    """Every pair that has texts enough, at most forty of each kind; those with a column that somebody named as a group first."""
+    """Measure the associations of pairs of columns.
+
+    Parameters
+    ----------
+    data : AuditSet
+        The file that is audited.
+    dimensions : sequence of Dimension
+        Its dimensions.
+    original : AuditSet, optional
+        The original file.
+
+    Returns
+    -------
+    list of Together
+        Every pair with enough texts, at most 40 of each kind; pairs with a column that was named as a group
+        come first.
+    """
     known = sorted(
         (d for d in dimensions if d.known or 1 - d.undetermined >= READ), key=lambda d: not d.named
     )
@@ -48,13 +76,23 @@ def together(
     labels: list[tuple[Dimension, Dimension]] = []
     for a, b in pairs:
         (labels if not b.named and may_be_label(b.column) else groups).append((a, b))
-    found = [t for a, b in groups[:MOST_PAIRS] if data.labelled and (t := _crossed(data, a, b, original))]
-    found += [t for a, b in labels[:MOST_PAIRS] if (t := _other_label(a, b))]
-    return found + [t for d in known if d.known and d.named and data.labelled for t in _gaps(data.labels, d)]
+    ties = [t for a, b in groups[:MOST_PAIRS] if data.labelled and (t := _crossed(data, a, b, original))]
+    ties += [t for a, b in labels[:MOST_PAIRS] if (t := _other_label(a, b))]
+    return ties + [t for d in known if d.known and d.named and data.labelled for t in _gaps(data.labels, d)]
 
 
 def may_be_label(column: str) -> bool:
-    """Whether a column is called like what a model learns to give."""
+    """Return whether the name of a column suggests what a model learns to predict.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+
+    Returns
+    -------
+    bool
+    """
     parts = key_of(column).rstrip("0123456789_").split("_")
     return not {*LABELS, *OUTCOMES, "label"}.isdisjoint(["_".join(parts), *parts])
 
@@ -89,12 +127,12 @@ def _other_label(a: Dimension, b: Dimension) -> Together | None:
 
 
 def _gaps(labels: Sequence[str], d: Dimension) -> Iterator[Together]:
-    """Groups that are missing with some labels, and labels that are missing in some groups, more than elsewhere."""
+    """Yield the associations of labels with missing groups, and of groups with missing labels."""
     given = ["missing" if not v else "given" for v in d.values]
     if not (tie := tie_of(labels, given, ["given", "missing"])) or not any(row[1] for row in tie["table"]):
         tie = None
-    there = ["missing" if not x else "given" for x in labels]
-    for kind, own in (("missing group", tie), ("missing label", tie_of(there, d.values, d.groups))):
+    labelled = ["missing" if not x else "given" for x in labels]
+    for kind, own in (("missing group", tie), ("missing label", tie_of(labelled, d.values, d.groups))):
         if own:
             yield Together(kind, (_called(d), d.column), own)
 

@@ -1,4 +1,7 @@
-"""Stage two of an audit: the largest study that fits a time budget, planned by measured speed and stopped at the budget with what it has."""
+"""Stage two of an audit: the largest study that fits a time budget.
+
+It is planned by measured speed. At the end of the budget it stops, with the models that are trained.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +44,14 @@ with deferred():
 RATIO = 0.5
 EPOCHS = 4
 TRIPLES = 5
-"""Seeds that should fit: each trains three models (without augmented data, with it, with as much original data)."""
+"""Seeds that should fit. Each trains three models: the original, with augmented data, with original data."""
 FEWEST_SEEDS = 2
-"""Seeds without which nothing can be said of training."""
+"""Smallest number of seeds for a statement about training."""
 LAYERS = 6
 LEAST, MOST = 4, 60
 TEST = 30
 RESERVE, LEAST_RESERVE = 0.04, 20.0
-"""Share of the budget, and at least so many seconds, for effects, report and cards at the end."""
+"""Share of the budget, and smallest number of seconds, for effects, report and cards at the end."""
 PILOT = 12
 QUESTIONS = 40
 """Items of the probe `knowledge`."""
@@ -56,7 +59,19 @@ QUESTIONS = 40
 
 @dataclass(frozen=True)
 class Planned:
-    """A study that fits. `seconds`: what one seed takes by measured speed."""
+    """A study that fits the budget.
+
+    Attributes
+    ----------
+    study : Study
+        The study.
+    train_per_cell, test_per_cell : int
+        Original records of each label and group for training and for the test.
+    seconds : float
+        Time of one seed by measured speed, in seconds.
+    said : list of str
+        The plan in words.
+    """
 
     study: Study
     train_per_cell: int
@@ -66,20 +81,32 @@ class Planned:
 
 
 def seconds_of(budget: str) -> float:
-    """`30m`, `2h`, `900s` or `900` in seconds.
+    """Convert a time such as `30m`, `2h`, `900s` or `900`.
 
-    Raises:
-        InputError: anything else, or less than a minute.
+    Parameters
+    ----------
+    budget : str
+        The time.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Raises
+    ------
+    InputError
+        `budget` is not a time, or is less than a minute.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
-    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", budget)
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
     if seconds < 60:
         raise InputError(f"--budget {budget}: must be a time of at least a minute, as in 30m, 2h or 900s")
     return seconds
 
 
 def train(
-    found: StageOne,
+    stage_one: StageOne,
     out: Path,
     budget: float,
     model: str,
@@ -87,66 +114,99 @@ def train(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run the study in `out/study`; `found.found` gets its finding. `budget`: seconds from now.
+    """Run the study in `out/study` and add its finding to `stage_one.findings`.
 
-    Returns:
-        `arms` trained, `lines` in words, `report` (path from `out`), the plan and the effects that the verdict rests on.
+    Parameters
+    ----------
+    stage_one : StageOne
+        Results of stage one. Its findings are extended.
+    out : Path
+        Folder to write to.
+    budget : float
+        Time from now, in seconds.
+    model : str
+        Model that is trained.
+    dimension : str, optional
+        Dimension of the groups. Default: the first one of the file.
+    quiet : bool, default False
+        Show no progress.
 
-    Raises:
-        InputError: no original, no labels in common, no groups, or too few records in a cell; nothing is written then.
-        StageError: the budget is too small for any study, or no model of it finished.
+    Returns
+    -------
+    dict
+        `arms`: number of trained models; `sentences`: the study in words; `report`: its path from `out`; the
+        sizes of the study; and the effects on which the verdict is based.
+
+    Raises
+    ------
+    InputError
+        There is no original, there are no common labels or no groups, or a cell has too few records. Nothing
+        is written in this case.
+    StageError
+        The budget is too small for any study, or no model finished.
     """
     started = time.monotonic()
     reporter = Reporter(quiet=quiet)
-    original, name = _usable(found, dimension)
-    groups = _groups(found, name)
+    original, name = _usable(stage_one, dimension)
+    groups = _groups(stage_one, name)
     files = {side: out / "study-data" / f"{side}.jsonl" for side in ("original", "augmented")}
-    labels, cells = _write(found.data, original, found, name, groups, files)
+    labels, cells = _write(stage_one.data, original, stage_one, name, groups, files)
     speed = _speed(files, model, labels)
     deadline = started + budget - max(RESERVE * budget, LEAST_RESERVE)
     left = deadline - time.monotonic()
     planned = plan(files, labels, groups, name, cells, speed, left, model)
-    for line in planned.said:
-        reporter.say(line)
+    for sentence in planned.said:
+        reporter.say(sentence)
     result = run(planned.study, out / "study", base=Path("."), quiet=quiet, deadline=deadline)
-    return _told(found, planned, result, out, name)
+    return _told(stage_one, planned, result, out, name)
 
 
-def _usable(found: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
-    if found.original is None:
+def _usable(stage_one: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
+    if stage_one.original is None:
         raise InputError(
-            "--train: needs --original: what augmented data adds is measured against a model that was trained without them"
+            "--train: needs --original, because the effect of augmented data is measured against a model "
+            "that "
+            "was trained without it"
         )
-    names = [d.name for d in found.dimensions if len(d.groups) >= 2 and any(d.values)]
+    names = [d.name for d in stage_one.dimensions if len(d.groups) >= 2 and any(d.values)]
     if dimension is not None and dimension not in names:
         raise InputError(
-            f"--train: no groups of the dimension '{dimension}' in the texts; there are: {', '.join(names) or 'none'}"
+            f"--train: the data has no groups of dimension '{dimension}'; available dimensions: "
+            f"{', '.join(names) or 'none'}"
         )
     if not names:
         raise InputError(
-            "--train: no groups are given by the file or shown by its texts, so that no gap can be measured"
+            "--train: neither the file nor its texts show groups, so that no gap can be measured; name a "
+            "column with --group"
         )
-    common = {*found.data.labels} & {*found.original.labels} - {""}
+    common = {*stage_one.data.labels} & {*stage_one.original.labels} - {""}
     if len(common) < 2:
         raise InputError(
-            f"--train: fewer than two labels in both files; name their columns with --label and --original-label (found: {found.data.shape.label or 'none'}, {found.original.shape.label or 'none'})"
+            "--train: fewer than two labels in both files; name their columns with --label and "
+            f"--original-label (found: {stage_one.data.shape.label or 'none'}, "
+            f"{stage_one.original.shape.label or 'none'})"
         )
-    return found.original, dimension or names[0]
+    return stage_one.original, dimension or names[0]
 
 
-def _groups(found: StageOne, name: str) -> list[str]:
-    """The two groups with the most texts, in the order of the pack."""
-    own = next(d for d in found.dimensions if d.name == name)
+def _groups(stage_one: StageOne, name: str) -> list[str]:
+    """Return the two groups with the most texts, in the order of the pack."""
+    own = next(d for d in stage_one.dimensions if d.name == name)
     top = {g for g, _ in Counter(v for v in own.values if v).most_common(2)}
     return [g for g in own.groups if g in top]
 
 
 def _write(
-    data: AuditSet, original: AuditSet, found: StageOne, name: str, groups: list[str], files: dict[str, Path]
+    data: AuditSet,
+    original: AuditSet,
+    stage_one: StageOne,
+    name: str,
+    groups: list[str],
+    files: dict[str, Path],
 ) -> tuple[list[str], dict[str, Counter[tuple[str, str]]]]:
-    """Both sets with the columns text, label and the dimension; labels in common, and how many records each cell has."""
+    """Write both sets with the columns text, label and dimension; return common labels and cell sizes."""
 
-    own = next(d for d in found.dimensions if d.name == name)
+    own = next(d for d in stage_one.dimensions if d.name == name)
     sides = {
         "original": (original, values_of(original, name, pack_of(name), own.groups)),
         "augmented": (data, own.values),
@@ -154,7 +214,7 @@ def _write(
     common = sorted({*data.labels} & {*original.labels} - {""})
     cells: dict[str, Counter[tuple[str, str]]] = {}
     written: dict[Path, str] = {}
-    repeated = {*found.repeats.exact, *found.repeats.near}
+    repeated = {*stage_one.repeats.exact, *stage_one.repeats.near}
     for side, (rows, values) in sides.items():
         lines, cells[side] = [], Counter()
         for i, (text, label, group) in enumerate(zip(rows.texts, rows.labels, values, strict=True)):
@@ -172,7 +232,8 @@ def _write(
     if len(kept) < 2:
         fullest = ", ".join(f"{x} {[cells['original'][x, g] for g in groups]}" for x in common[:6])
         raise InputError(
-            f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of {' and '.join(groups)}; "
+            f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of "
+            f"{' and '.join(groups)}; "
             f"the fullest: {fullest}"
         )
     for path, text in written.items():
@@ -183,28 +244,41 @@ def _write(
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds a record, by side (original, augmented), on this machine.
+    """Measured time per record on this machine.
 
-    `fill`: the frozen lower layers, once for each distinct text; `top`: an epoch of training above them; `prompt`: scoring the labels above them.
+    Attributes
+    ----------
+    fill : dict of str to float
+        Side (original, augmented) → seconds of the frozen lower layers, once for each distinct text.
+    top : dict of str to float
+        Side → seconds of an epoch of training above them.
+    prompt : float
+        Seconds of scoring the labels above them.
+    layers : int
+        Number of topmost layers that are trained; fewer than 6 if the model has fewer than 12 layers.
     """
 
     fill: dict[str, float]
     top: dict[str, float]
     prompt: float
     layers: int = LAYERS
-    """How many of the topmost layers are trained: fewer where the model has not twice as many."""
 
     def said(self) -> str:
-        """In words."""
-        return ", ".join(
-            [*(f"{1000 * self.top[s]:.0f} ms an epoch for each {s} record and {1000 * self.fill[s]:.0f} ms once" for s in self.top),
-             f"{1000 * self.prompt:.0f} ms a prompt"]
-        )  # fmt: skip
+        """Return the speed in words.
+
+        Returns
+        -------
+        str
+        """
+        records = [
+            f"{1000 * self.top[s]:.0f} ms per epoch and {1000 * self.fill[s]:.0f} ms once for each {s} record"
+            for s in self.top
+        ]
+        return ", ".join([*records, f"{1000 * self.prompt:.0f} ms per prompt"])
 
 
 def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
-    """By a pilot on a few records of each side: one epoch with the lower layers yet to run, then two without."""
-
+    """Measure the speed on a few records of each side: one epoch with the lower layers, then two without."""
     lm = load_lm(model)
     layers = min(LAYERS, max(1, lm.model.config.get_text_config(decoder=True).num_hidden_layers // 2))
     training = Training(epochs=1, lora=Lora(layers=layers))
@@ -214,9 +288,9 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
 
     def seconds(examples: list[losses.Example], training: Training) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            begun = time.monotonic()
+            start = time.monotonic()
             sft.train(lm.model, examples, training, 0, Path(folder), pad_id=lm.pad_id)
-            return time.monotonic() - begun
+            return time.monotonic() - start
 
     fill: dict[str, float] = {}
     top: dict[str, float] = {}
@@ -239,9 +313,9 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         fill[side] = max(0.0, first / len(records) - top[side])
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers
-                begun = time.monotonic()
+                start = time.monotonic()
                 lm.score_choices([e.prompt for e in examples], [options] * len(examples))
-                prompt = (time.monotonic() - begun) / len(records)
+                prompt = (time.monotonic() - start) / len(records)
     return Speed(fill, top, prompt, layers)
 
 
@@ -259,23 +333,47 @@ def plan(
     budget: float,
     model: str,
 ) -> Planned:
-    """The largest study of which five seeds fit into `budget` seconds.
+    """Plan the largest study of which five seeds fit into the budget.
 
-    Raises:
-        StageError: not even two seeds of the smallest fit.
+    Parameters
+    ----------
+    files : dict of str to Path
+        Side (original, augmented) → file.
+    labels, groups : list of str
+        Labels and groups of the study.
+    dimension : str
+        Dimension of the groups.
+    cells : dict of str to Counter
+        Side → number of records of each label and group.
+    speed : Speed
+        Measured speed.
+    budget : float
+        Time, in seconds.
+    model : str
+        Model that is trained.
+
+    Returns
+    -------
+    Planned
+        If five seeds do not fit even at the smallest size, the smallest study with as many seeds as fit.
+
+    Raises
+    ------
+    StageError
+        Two seeds of the smallest study do not fit, or there are too few augmented records for it.
     """
     scarce = min(cells["original"][x, g] for x in labels for g in groups)
     count = len(labels) * len(groups)
     augmented = sum(cells["augmented"][x, g] for x in labels for g in groups)
 
     def once(train: int, test: int, seeds: int) -> float:
-        """The frozen layers: of the texts held out, and of the originals (two sets) and augmented records that the seeds draw, as many as there are."""
+        """Return the time of the frozen layers: held-out texts and the records of all seeds, each once."""
         original = min(2 * train * seeds, scarce - test) + test
         more = min(augmented_count(train * count, RATIO) * seeds, augmented)
         return original * count * speed.fill["original"] + more * speed.fill["augmented"]
 
     def seed(train: int, test: int) -> float:
-        """A seed's three models: training, held-out texts, and the questions of the probe."""
+        """Return the time of a seed's three models: training, held-out texts, and questions of the probe."""
         more = augmented_count(train * count, RATIO)
         epoch = (3 * train * count + more) * speed.top["original"] + more * speed.top["augmented"]
         return epoch * EPOCHS + 3 * (test * count + QUESTIONS) * speed.prompt
@@ -296,71 +394,92 @@ def plan(
         smallest = whole(*best, FEWEST_SEEDS)
         if smallest > budget or augmented_count(LEAST * count, RATIO) > augmented:
             raise StageError(
-                f"--budget: the smallest study ({LEAST} records of each label and group, {FEWEST_SEEDS} seeds) would take {spoken(smallest)} on this machine and needs "
-                f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give more time or more data"
+                f"--budget: the smallest study ({LEAST} records of each label and group, {FEWEST_SEEDS} "
+                f"seeds) would take {spoken(smallest)} on this machine and needs "
+                f"{augmented_count(LEAST * count, RATIO)} augmented records (there are {augmented}); give "
+                "more time or more data"
             )
     train_count, test = best
     fit = max((s for s in range(FEWEST_SEEDS, 21) if whole(*best, s) <= budget), default=FEWEST_SEEDS)
     columns = {"text": "text", "label": "label", "id": "id", "groups": {dimension: dimension}}
     study = Study.model_validate(
         {
-            "name": "audit", "model": model, "description": "What a model inherits from the audited file: against as many more original records.",
+            "name": "audit", "model": model,
+            "description": (
+                "What a model inherits from the audited file, compared with as many additional original "
+                "records."
+            ),
             "data": {
-                "source": str(files["original"].resolve()), "columns": columns, "labels": labels, "train_per_cell": train_count,
-                "test_per_cell": test, "prompt": _prompt(),
+                "source": str(files["original"].resolve()), "columns": columns, "labels": labels,
+                "train_per_cell": train_count, "test_per_cell": test, "prompt": _prompt(),
             },
             "augmented": {"source": str(files["augmented"].resolve()), "columns": columns},
             "bias": {"types": ["given"], "dimension": dimension, "groups": groups},
             "matched_control": "original", "ratios": [0, RATIO], "seeds": list(range(fit + 2)),
-            "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"layers": speed.layers}}, "tasks": ["occupation"], "probes": ["knowledge"],
+            "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"layers": speed.layers}},
+            "tasks": ["occupation"], "probes": ["knowledge"],
         }
     )  # fmt: skip
     said = [
-        f"stage two: {train_count} original records of each of {count} cells and {augmented_count(train_count * count, RATIO)} augmented in all, {test * count} held out, "
+        f"stage two: {train_count} original records of each of {count} cells of label and group, and "
+        f"{augmented_count(train_count * count, RATIO)} augmented records in total; {test * count} records "
+        "held out; "
         f"γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
-        f"measured: {speed.said()}; once {spoken(once(*best, fit))}, then one seed (three models) {spoken(seed(*best))}, so that about {fit} seeds fit",
+        f"measured: {speed.said()}; {spoken(once(*best, fit))} once, and one seed (three models) takes "
+        f"{spoken(seed(*best))}, so that about {fit} seeds fit",
     ]
     return Planned(study, train_count, test, seed(*best), said)
 
 
-def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: str) -> dict[str, Any]:
+def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimension: str) -> dict[str, Any]:
     effects = result.effects
     rows = effects[(effects["task"] == "occupation") & (effects["contrast"] == "against matched control")]
     main = rows[rows["question"] == "inheritance"]
     detail = rows[(rows["question"] == "inheritance-detail") & (rows["metric"] == "accuracy")]
-    lines = list(planned.said)
+    sentences = list(planned.said)
     for r in (*main.itertuples(), *detail.itertuples()):
         if r.reason:
-            lines.append(f"{r.metric}, {r.comparison}: the change of the gap is undefined: {r.reason}")
+            sentences.append(f"{r.metric}, {r.comparison}: the change of the gap is undefined: {r.reason}")
             continue
-        lines.append(
-            f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many more original records "
-            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change that this would find four times in five: {_visible(result, planned.study, r.metric, r.comparison)}"
+        sentences.append(
+            f"{r.metric}, {r.comparison}: the gap changed by {100 * r.estimate:+.1f} points "
+            f"[{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] against as many additional original records "
+            f"(p {r.p:.4f}, adjusted {r.p_adjusted:.4f}; {r.n} items, {r.seeds} seeds); the smallest change "
+            "that this study would detect with 80% power: "
+            f"{_visible(result, planned.study, r.metric, r.comparison)}"
         )
     if main.empty:
-        lines.append("no pair of models finished within the budget: nothing can be said of what is inherited")
+        sentences.append(
+            "no pair of models finished within the budget, so that no statement about inheritance is possible"
+        )
     for r in main.itertuples():
         if r.reason:
-            found.found.append(
+            stage_one.findings.append(
                 AuditFinding(
                     "inherited",
                     UNSURE,
-                    f"{dimension}: cannot tell whether a model trained on it changes its gap: {r.reason}",
+                    f"{dimension}: cannot tell whether a model trained on the file changes its gap: "
+                    f"{r.reason}",
                 )
             )
             continue
         if r.seeds < 2:
-            found.found.append(
+            stage_one.findings.append(
                 AuditFinding(
                     "inherited",
                     UNSURE,
-                    f"{dimension}: cannot tell whether a model trained on it changes its gap: {ONE_SEED}; give more time",
+                    f"{dimension}: cannot tell whether a model trained on the file changes its gap: "
+                    f"{ONE_SEED}; "
+                    "give more time",
                 )
             )
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
-        sentence = f"{dimension}: a model trained on it changes its gap by {100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
-        found.found.append(
+        sentence = (
+            f"{dimension}: a model trained on the file changes its gap by {100 * r.estimate:+.1f} points "
+            f"[{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
+        )
+        stage_one.findings.append(
             AuditFinding(
                 "inherited",
                 STOP if sure else NOTE,
@@ -372,32 +491,48 @@ def _told(found: StageOne, planned: Planned, result: Run, out: Path, dimension: 
         )
     trained = int(result.outcomes["arm"].nunique())
     left = sum("budget" in f["error"] for f in result.failures)
-    lines.append(f"{trained} models trained; {left} left out because the budget was spent")
+    sentences.append(f"{trained} models trained; {left} left out because the budget was spent")
     return {
-        "arms": trained, "sentences": lines, "report": "study/report.html", "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
+        "arms": trained, "sentences": sentences, "report": "study/report.html",
+        "train_per_cell": planned.train_per_cell, "test_per_cell": planned.test_per_cell,
         "effects": main.to_dict("records"),
     }  # fmt: skip
 
 
 def _visible(result: Run, study: Study, metric: str, comparison: str) -> str:
-    """The smallest change of the task that the study would find four times in five, in words; the spread between seeds is that of all its arms."""
+    """Return the smallest change that the study would detect with 80% power, in words.
+
+    The spread between seeds is that of all arms of the study.
+    """
     folder = RunFolder(result.folder)
     measure = next(m for m in load_task("occupation").measures(folder.context()) if m.name == metric)
     outcomes = folder.outcomes()
     arms = values_by_arm(outcomes[outcomes["task"] == "occupation"], measure)
-    found = detectable_between(
+    smallest = detectable_between(
         arms, ("given", RATIO, "none"), (NEUTRAL, RATIO, "none"), measure, comparison, study.analysis
     )
     return (
-        f"not known ({found.reason})"
-        if found.reason
-        else f"{100 * found.value:.1f} points [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+        f"not known ({smallest.reason})"
+        if smallest.reason
+        else f"{100 * smallest.value:.1f} points [{100 * smallest.low:.1f}, {100 * smallest.high:.1f}]"
     )
 
 
-def with_training(found: StageOne) -> StageOne:
-    """The audit with its findings in the order of their weight."""
+def with_training(stage_one: StageOne) -> StageOne:
+    """Sort the findings by weight, after stage two has added its own.
+
+    Parameters
+    ----------
+    stage_one : StageOne
+        Results of the audit.
+
+    Returns
+    -------
+    StageOne
+    """
     return replace(
-        found,
-        found=sorted(found.found, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)),
+        stage_one,
+        findings=sorted(
+            stage_one.findings, key=lambda f: ("stop", "look", "cannot tell", "note").index(f.weight)
+        ),
     )

@@ -1,4 +1,4 @@
-"""What an audit found, by stated rules: each finding has a weight, and the heaviest gives the verdict."""
+"""Findings of an audit, by stated rules: each finding has a weight, and the heaviest gives the verdict."""
 
 from __future__ import annotations
 
@@ -24,34 +24,77 @@ STOP, LOOK, UNSURE, NOTE = "stop", "look", "cannot tell", "note"
 VERDICTS = {
     STOP: "Do not train on this as it is.",
     LOOK: "Look at these before you train on it.",
-    UNSURE: "Cannot tell: not all that was given could be looked at.",
+    UNSURE: "Cannot tell: something that was given could not be measured.",
     NOTE: "No sign at this n.",
 }
 RULES = {
-    "leaked": "stop: at least 1% of the texts hold a run of 13 words of an evaluation item; look: any does",
+    "leaked": (
+        "stop: at least 1% of the texts contain a run of 13 words of an evaluation item; look: any text does"
+    ),
     "evaluation": "stop: the file is an evaluation set",
-    "ties": "stop: Cramér's V of label and group (of numbers also √ε² by rank) is above what chance gives by 0.3 or more (adjusted p < 0.05); with an original, also above the original's of the same direction by 0.1 or more, and p is of that difference; look: by 0.1, and of columns that are no identity by their name (split, source, length …); cannot tell: it would stop without the original, which has too few texts to show a tie or that it has a weaker one",
-    "together": "as ties, of two columns of groups together, where V is above that of each alone by 0.1; look: a column that is called like a label goes with a group (by 0.3 above chance), or whether a label or group is missing goes with the other (by 0.1)",
-    "apart": "look: in a file without labels a classifier tells the texts of a group from the others' with AUC 0.7 or more, names and words of groups masked (adjusted p < 0.05)",
-    "balance": "look: a group's share is 10 points or more away from its share in the original, or without one from equal shares (adjusted p < 0.05; with an original of the difference of two estimates); equal shares are expected of two groups, and of groups that the file gives and that are no bands of numbers; of groups that are read from the texts p holds whatever group the texts have that show none, and where that decides, it is cannot tell",
-    "lean": "look: the wording leans toward the texts' own groups, more than the original's does (adjusted p < 0.05, half a word in 100 or more)",
-    "repeats": "look: 5% or more of the texts repeat another",
-    "copies": "look: 1% or more hold a run of 13 words of the original",
-    "artefacts": "look: any text has a control token of a chat template, 1% or more are refusals, or 5% or more have another generator's trace",
+    "ties": (
+        "stop: Cramér's V of labels and groups (for numbers also √ε² by rank) exceeds the value expected by "
+        "chance by 0.3 or more (adjusted p < 0.05); with an original, V must also exceed the original's in "
+        "the "
+        "same direction by 0.1 or more, and p is that of this difference; look: the same with 0.1 in place "
+        "of "
+        "0.3; a column whose name is not that of an identity (split, source, length …) is at most look; "
+        "cannot "
+        "tell: it would be stop without the original, and the original has too few texts to show an "
+        "association "
+        "or to show that its association is weaker"
+    ),
+    "together": (
+        "the rule of ties, for two columns of groups combined, if V exceeds that of each column alone by "
+        "0.1 or "
+        "more; look: a column whose name suggests a label is associated with a group (0.3 or more above "
+        "chance), "
+        "or whether a label or a group is missing is associated with the other (0.1 or more above chance)"
+    ),
+    "apart": (
+        "look: in a file without labels, a classifier separates the texts of a group from the others with "
+        "AUC "
+        "0.7 or more, with names and words of groups masked (adjusted p < 0.05)"
+    ),
+    "balance": (
+        "look: a group's share differs by 10 points or more from its share in the original, or from equal "
+        "shares "
+        "if there is no original (adjusted p < 0.05; with an original, p is that of the difference of two "
+        "estimates); equal shares are expected of two groups, and of groups that the file gives unless they "
+        "are "
+        "bands of numbers; for groups read from the texts, p allows for any group of the texts that show "
+        "none; "
+        "cannot tell: the result depends on the groups of these texts"
+    ),
+    "lean": (
+        "look: the wording leans toward the texts' own groups, with an original more than the original's "
+        "does "
+        "(half a word in 100 or more, adjusted p < 0.05)"
+    ),
+    "repeats": "look: 5% or more of the texts repeat another text",
+    "copies": "look: 1% or more of the texts contain a run of 13 words of the original",
+    "artefacts": (
+        "look: any text contains a control token of a chat template, 1% or more are refusals, or 5% or more "
+        "contain another trace of a generator"
+    ),
     "unread": "look: 1% or more of the rows cannot be read or have no text",
-    "one class": "look: all labels, or all texts, are the same",
-    "coverage": "cannot tell: labels, groups, a language or a check that was given and not used",
-    "inherited": "stop: the trained study shows a change of a gap against its control (adjusted p < 0.05) beyond the budget",
+    "one class": "look: all labels are the same, or all texts are the same",
+    "coverage": "cannot tell: labels, groups, a language or a check was given and could not be used",
+    "inherited": (
+        "stop: stage two shows a change of a gap against its control (adjusted p < 0.05) beyond the gap "
+        "budget "
+        "of the study"
+    ),
 }
 """Kind of finding → its rule."""
 
 
 GAPS = {
-    "missing group": "whether the group is missing goes with the label",
-    "missing label": "whether the label is missing goes with the group",
+    "missing group": "whether the group is missing is associated with the label",
+    "missing label": "whether the label is missing is associated with the group",
 }
 FEW = 5
-"""Texts of a group below which nothing is said of it."""
+"""Number of texts of a group below which an audit makes no statement about it."""
 PLAIN = {
     "split",
     "source",
@@ -75,12 +118,34 @@ PLAIN = {
     "year",
     "url",
 }
-"""Names of columns that are no identity: what goes together with them is to be looked at, and stops nothing."""
+"""Names of columns that are not an identity: an association with one of them is at most `look`."""
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """One finding: its kind in `RULES`, how heavy it is, a sentence with its numbers, and the mitigation to try, if there is one."""
+    """One finding of an audit.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the finding, a key of `RULES`.
+    weight : {"stop", "look", "cannot tell", "note"}
+        Weight of the finding.
+    sentence : str
+        The finding in words, with its numbers.
+    remedy : str
+        The mitigation to try; empty if there is none.
+    p : float
+        p of the finding, NaN if it is not a test.
+    p_adjusted : float
+        p after Holm's adjustment over all tests of the audit, NaN if the finding is not a test.
+    dimension : str
+        Name of the dimension; empty if the finding has none.
+    part : str
+        Kind of trace, for a finding on traces of a generator.
+    otherwise : str
+        Weight of the finding if its adjusted p is 0.05 or more.
+    """
 
     kind: str
     weight: str
@@ -90,48 +155,62 @@ class AuditFinding:
     p_adjusted: float = float("nan")
     dimension: str = ""
     part: str = ""
-    """The kind of trace, of a finding on traces."""
     otherwise: str = NOTE
-    """What it weighs where its p does not bear it."""
 
 
 def of_groups(
     dimensions: Sequence[Dimension], pairs: Sequence[Together] = (), apart: Sequence[Apart] = ()
 ) -> list[AuditFinding]:
-    """Findings on balance, ties and lean; those that their p does not bear after Holm's adjustment over all of them become what they are `otherwise`.
+    """Return the findings on balance, associations and lean, with p adjusted by Holm over all of them.
 
-    Of `pairs`, which are in the same family, only those that weigh are given.
+    Parameters
+    ----------
+    dimensions : sequence of Dimension
+        Dimensions of the file.
+    pairs : sequence of Together, optional
+        Associations of pairs of columns, tested in the same family. Those of weight `note` are not returned.
+    apart : sequence of Apart, optional
+        Classifiers of groups, for a file without labels.
+
+    Returns
+    -------
+    list of AuditFinding
+        Findings. One with an adjusted p of 0.05 or more has the weight `AuditFinding.otherwise`.
     """
-    found: list[AuditFinding] = []
+    findings: list[AuditFinding] = []
     for d in dimensions:
         if not d.known and d.undetermined > 1 - READ:
-            sentence = f"{d.name}: read in {100 * (1 - d.undetermined):.0f}% of the texts only; their shares are not the file's"
-            found.append(AuditFinding("coverage", NOTE, sentence))
+            sentence = (
+                f"{d.name}: only {100 * (1 - d.undetermined):.0f}% of the texts show a group, so that their "
+                "shares are not the file's"
+            )
+            findings.append(AuditFinding("coverage", NOTE, sentence))
             if d.labels and NONE in d.labels["groups"]:
                 tie = replace(_ties(d), dimension=d.name, otherwise=NOTE)
-                found.append(
+                findings.append(
                     replace(tie, weight=LOOK) if tie.weight == STOP else replace(tie, weight=NOTE, remedy="")
                 )
             continue
         how = (
             "given by the file"
             if d.known
-            else f"read from the text, undetermined in {100 * d.undetermined:.0f}%"
+            else f"read from the texts, not clear in {100 * d.undetermined:.0f}%"
         )
         if d.named:
-            found += [replace(f, dimension=d.name) for f in _balance(d, how)]
+            findings += [replace(f, dimension=d.name) for f in _balance(d, how)]
         if d.rank is not None:
-            found.append(_rank(d))
+            findings.append(_rank(d))
         if d.labels:
-            found.append(replace(_ties(d), dimension=d.name))
+            findings.append(replace(_ties(d), dimension=d.name))
         if d.lean:
             e = d.lean
             sentence = (
-                f"{d.name}: the wording leans toward the texts' own groups by {e['change']:+.2f} words in 100 [{e['low']:+.2f}, {e['high']:+.2f}] "
-                f"against {e['against']} (n {e['n']:,})"
+                f"{d.name}: the wording leans toward the texts' own groups by {e['change']:+.2f} words in "
+                "100 "
+                f"[{e['low']:+.2f}, {e['high']:+.2f}] against {e['against']} (n {e['n']:,})"
             )
             heavy = e["change"] >= 0.5
-            found.append(
+            findings.append(
                 AuditFinding(
                     "lean",
                     LOOK if heavy else NOTE,
@@ -141,87 +220,101 @@ def of_groups(
                     dimension=d.name,
                 )
             )
-    found += [*map(_together, pairs), *map(_apart, apart)]
-    for i, p in enumerate(holm([f.p for f in found])):
+    findings += [*map(_together, pairs), *map(_apart, apart)]
+    for i, p in enumerate(holm([f.p for f in findings])):
         if np.isfinite(p):
-            own = found[i] if p < SHOWN else replace(found[i], weight=found[i].otherwise, remedy="")
-            found[i] = replace(own, p_adjusted=float(p))
-    return [f for f in found if f.kind != "together" or f.weight != NOTE]
+            own = findings[i] if p < SHOWN else replace(findings[i], weight=findings[i].otherwise, remedy="")
+            findings[i] = replace(own, p_adjusted=float(p))
+    return [f for f in findings if f.kind != "together" or f.weight != NOTE]
 
 
 def _balance(d: Dimension, how: str) -> list[AuditFinding]:
     several = [s for s in d.shares if s["count"] >= FEW or s["original"]]
     shares = several if len(d.shares) > 2 else d.shares[:1]
-    found = []
+    findings = []
     for s in shares:
         expected = s["parity"] if s["original"] is None else s["original"]
         away = abs(s["share"] - expected)
-        sentence = f"{d.name} ({how}): {s['group']} {100 * s['share']:.1f}% [{100 * s['low']:.1f}, {100 * s['high']:.1f}] of {s['n']:,}"
+        interval = f"[{100 * s['low']:.1f}, {100 * s['high']:.1f}]"
+        sentence = f"{d.name} ({how}): {s['group']} {100 * s['share']:.1f}% {interval} of {s['n']:,}"
         if s["unclear"]:
-            sentence += f" that show one, the interval whatever group the other {s['unclear']:,} have"
+            sentence += f" that show a group; the interval allows for any group of the other {s['unclear']:,}"
         if s["original"] is None:
             sentence += f", against equal shares: {100 * expected:.1f}%"
         else:
             ends = f"[{100 * s['change_low']:+.1f}, {100 * s['change_high']:+.1f}]"
-            of = f"{s['original_n']:,}{f' and {n:,} that show none' if (n := s['original_unclear']) else ''}"
-            sentence += f", against the original's {100 * expected:.1f}% of {of}: {100 * s['change']:+.1f} points {ends}"
+            neither = f" and {s['original_unclear']:,} that show no group" if s["original_unclear"] else ""
+            of = f"{s['original_n']:,}{neither}"
+            sentence += (
+                f", against the original's {100 * expected:.1f}% of {of}: {100 * s['change']:+.1f} points "
+                f"{ends}"
+            )
         judged = s["original"] is not None or (not d.rule and (d.known or len(d.shares) == 2))
         heavy = judged and away >= 0.1
         open_ = heavy and (s["unclear"] or s.get("original_unclear")) and s["shown_p"] < SHOWN
-        found.append(
+        findings.append(
             AuditFinding(
-                "balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "", s["p"] if judged else float("nan"),
-                otherwise=UNSURE if open_ else NOTE,
+                "balance", LOOK if heavy else NOTE, sentence, "rebalance" if heavy else "",
+                s["p"] if judged else float("nan"), otherwise=UNSURE if open_ else NOTE,
             )
         )  # fmt: skip
-    return found
+    return findings
 
 
 def _ties(d: Dimension) -> AuditFinding:
     e = d.labels or {}
     excess = e["v"] - e["by_chance"]
-    sentence = f"{_named(d)}: labels and groups go together with Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    sentence = f"{_named(d)}: association of labels and groups, {_strength(e)}"
     sentence += _against(e, e["original_v"])
     if d.rule:
         sentence += f"; {d.rule}"
     if "follow" in e:
         sentence += (
-            f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the pack"
+            f"; {100 * e['follow']:.0f}% of {e['follow_n']:,} labels follow the stereotype of the identity "
+            "pack"
         )
     if e["smallest"] < 5:
-        sentence += "; some cells are small, so that p is rough"
+        sentence += "; some expected counts are below 5, so that p is approximate"
     counts = {g: sum(row[i] for row in e["table"]) for i, g in enumerate(e["groups"])}
     if few := [f"{g} ({n})" for g, n in counts.items() if n < FEW]:
         sentence += (
-            f"; too few texts to say anything of {', '.join(few[:8])}{' and others' if len(few) > 8 else ''}"
+            "; too few texts for a statement about "
+            f"{', '.join(few[:8])}{' and others' if len(few) > 8 else ''}"
         )
     weight = _weight(d, excess, _beyond(e, excess))
     if weight != NOTE and not d.named and e["v"] > 0.99:
-        sentence += "; if that column is the label under another name, this is no finding"
+        sentence += "; if this column is the label under another name, this association is expected"
     return _tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess))
 
 
 def _together(t: Together) -> AuditFinding:
     e, (first, second) = t.tie, t.names
     excess = e["v"] - e["by_chance"]
-    numbers = f"Cramér's V {e['v']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,})"
+    numbers = _strength(e)
     if t.kind in GAPS:
         sentence = (
-            f"{first}: {GAPS[t.kind]} with {numbers}, so that what is said of the others is not said of all"
+            f"{first}: {GAPS[t.kind]}, {numbers}; the other results describe only the texts that have both"
         )
         return AuditFinding("together", LOOK if excess >= 0.1 else NOTE, sentence, p=e["p"])
     if t.kind == "label":
-        sentence = f"{first} and column '{second}' go together with {numbers}; if a model is to learn that column, audit it with --label {shlex.quote(second)}"
+        sentence = (
+            f"{first} and column '{second}': association, {numbers}; if a model is to learn this column, "
+            f"audit it with --label {shlex.quote(second)}"
+        )
         return AuditFinding("together", LOOK if excess >= 0.3 else NOTE, sentence, p=e["p"])
     weight, alone = (_graded(excess, min(excess - t.alone, own)) for own in (_beyond(e, excess), excess))
     if not t.named:
         weight, alone = (LOOK if w == STOP else w for w in (weight, alone))
-    sentence = f"{first} and {second} together go with the labels by {numbers}{_against(e, e['original_v'])}, where each alone does less"
+    sentence = (
+        f"{first} and {second} combined: association with the labels, "
+        f"{numbers}{_against(e, e['original_v'])}; "
+        "each column alone has a weaker one"
+    )
     return _tie(
         "together",
         weight,
         sentence,
-        "have texts written for the rare combinations; no command balances two columns at once",
+        "add texts for the rare combinations; no command balances two columns at once",
         e,
         alone,
     )
@@ -230,7 +323,10 @@ def _together(t: Together) -> AuditFinding:
 def _tie(
     kind: str, weight: str, sentence: str, remedy: str, e: Mapping[str, Any], alone: str
 ) -> AuditFinding:
-    """`alone`: what it would weigh without the original, whose tie excuses nothing unless it is shown."""
+    """Return the finding on an association; `alone` is its weight without the original.
+
+    The original excuses an association only if it shows one itself.
+    """
     compared = e["more"] is not None
     unsure = compared and alone == STOP and e["p"] < SHOWN and not e["original_p"] < SHOWN
     return AuditFinding(
@@ -248,35 +344,40 @@ def _beyond(e: Mapping[str, Any], excess: float) -> float:
 
 
 def _against(e: Mapping[str, Any], strength: float | None) -> str:
-    """In words, the tie of the original and the difference; empty without one."""
+    """Return the original's association and the difference in words; empty without an original."""
     if e["more"] is None or strength is None:
         return ""
     same, shown = e["original_same"], e["original_p"] < SHOWN
     way = (
-        ", no tie shown"
+        ", no association shown"
         if not shown
         else ""
         if same >= SAME
-        else ", the other way round"
+        else ", in the opposite direction"
         if same < -SAME
-        else ", in another way"
+        else ", in a different direction"
     )
     return (
-        f", in the original {strength:.2f} (n {e['original_n']:,}{way}); more than the original's of the same direction by {e['more']:+.2f} "
-        f"[{e['more_low']:+.2f}, {e['more_high']:+.2f}], chance taken out"
+        f"; in the original {strength:.2f} (n {e['original_n']:,}{way}); difference from the original's "
+        f"association in the same direction {e['more']:+.2f} [{e['more_low']:+.2f}, {e['more_high']:+.2f}], "
+        "corrected for chance"
     )
 
 
 def _apart(a: Apart) -> AuditFinding:
+    sources = f" from {a.sources:,} sources" if a.sources < a.n else ""
     sentence = (
-        f"{a.dimension}: without labels, texts of {a.group} are told from others with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: not at all; n {a.n:,}{f' of {a.sources:,} sources' if a.sources < a.n else ''}), "
-        f"names and words of groups masked"
+        f"{a.dimension}: the file has no labels; a classifier separates texts of {a.group} from the others "
+        "with "
+        f"AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: no separation; n {a.n:,}{sources}), with names "
+        "and "
+        "words of groups masked"
     )
     heavy = a.auc >= 0.7
     return AuditFinding(
         "apart",
         LOOK if heavy else NOTE,
-        f"{sentence}; most by {', '.join(a.words)}" if heavy else sentence,
+        f"{sentence}; words that differ most: {', '.join(a.words)}" if heavy else sentence,
         p=a.p,
         dimension=a.dimension,
     )
@@ -285,13 +386,21 @@ def _apart(a: Apart) -> AuditFinding:
 def _rank(d: Dimension) -> AuditFinding:
     e = d.rank or {}
     excess = e["r"] - e["by_chance"]
-    sentence = f"{_named(d)}: its numbers differ between labels by rank with r {e['r']:.2f} (by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
+    sentence = (
+        f"{_named(d)}: difference of its numbers between labels by rank, √ε² {e['r']:.2f} "
+        f"(expected by chance about {e['by_chance']:.2f}; n {e['n']:,.0f})"
+    )
     sentence += _against(e, e["original_r"])
     weight = _weight(d, excess, _beyond(e, excess))
     return replace(
         _tie("ties", weight, sentence, "rebalance, or reweight", e, _weight(d, excess, excess)),
         dimension=d.name,
     )
+
+
+def _strength(e: Mapping[str, Any]) -> str:
+    """Return Cramér's V with the value that chance alone gives."""
+    return f"Cramér's V {e['v']:.2f} (expected by chance about {e['by_chance']:.2f}; n {e['n']:,})"
 
 
 def _named(d: Dimension) -> str:
@@ -310,7 +419,26 @@ def _graded(excess: float, beyond: float) -> str:
 def share_finding(
     kind: str, count: int, total: int, what: str, look: float, stop: float = 2.0, remedy: str = ""
 ) -> AuditFinding | None:
-    """A finding on a share of the rows, or None where there is nothing. `look` and `stop`: shares from which it weighs so much."""
+    """Return a finding on a share of the rows.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the finding, a key of `RULES`.
+    count, total : int
+        Rows that are affected, and all rows.
+    what : str
+        What the rows do, as the predicate of the sentence.
+    look, stop : float
+        Shares, from 0 to 1, from which the finding has this weight. A value above 1 is never reached.
+    remedy : str, optional
+        What to do, unless the weight is `note`.
+
+    Returns
+    -------
+    AuditFinding or None
+        None if `count` is 0.
+    """
     if not count:
         return None
     share = count / max(1, total)
@@ -321,54 +449,111 @@ def share_finding(
 
 
 def of_artefacts(artefacts: dict[str, list[int]], total: int) -> list[AuditFinding]:
-    """A finding for each kind of trace."""
-    found: list[AuditFinding] = []
+    """Return a finding for each kind of trace of a generator.
+
+    Parameters
+    ----------
+    artefacts : dict of str to list of int
+        Kind of trace → places of the texts that contain it.
+    total : int
+        Number of texts.
+
+    Returns
+    -------
+    list of AuditFinding
+    """
+    findings: list[AuditFinding] = []
     for kind, places in artefacts.items():
         look = 2.0 if kind in HARMLESS else {"control token": 0.0, "refusal": 0.01}.get(kind, 0.05)
         words = {
             "refusal": "refuse or speak as a model",
-            "markup": "have Markdown",
+            "markup": "contain Markdown",
             "cut off": "end in mid-sentence",
-        }.get(kind, f"have a {kind}")
+        }.get(kind, f"contain a {kind}")
         own = share_finding(
             "artefacts",
             len(places),
             total,
             f"texts {words}",
             look,
-            remedy="leave these rows out, or ask again",
+            remedy="remove these rows, or generate them again",
         )
-        found += [replace(own, part=kind)] if own else []
-    return found
+        findings += [replace(own, part=kind)] if own else []
+    return findings
 
 
-def verdict(found: Sequence[AuditFinding]) -> str:
-    """`stop`, `look`, `cannot tell` or `note`: the heaviest."""
-    weights = {f.weight for f in found}
+def verdict(findings: Sequence[AuditFinding]) -> str:
+    """Return the heaviest weight of the findings.
+
+    Parameters
+    ----------
+    findings : sequence of AuditFinding
+        Findings of an audit.
+
+    Returns
+    -------
+    {"stop", "look", "cannot tell", "note"}
+    """
+    weights = {f.weight for f in findings}
     return next((w for w in (STOP, LOOK, UNSURE) if w in weights), NOTE)
 
 
-def said_of(found: Sequence[AuditFinding]) -> str:
-    """The verdict as a sentence, with a second one where it does not speak of all that was given."""
-    own = verdict(found)
-    more = own != UNSURE and any(f.weight == UNSURE for f in found)
-    return f"{VERDICTS[own]} Not all that was given could be looked at." if more else VERDICTS[own]
+def said_of(findings: Sequence[AuditFinding]) -> str:
+    """Return the verdict as a sentence, with a second one if something that was given could not be measured.
+
+    Parameters
+    ----------
+    findings : sequence of AuditFinding
+        Findings of an audit.
+
+    Returns
+    -------
+    str
+    """
+    own = verdict(findings)
+    more = own != UNSURE and any(f.weight == UNSURE for f in findings)
+    return f"{VERDICTS[own]} Something that was given could not be measured." if more else VERDICTS[own]
 
 
 def exit_code(weights: Collection[str]) -> int:
-    """Of a gate on findings of these weights: 1 for any that stops, else 4 where something could not be told, else 0."""
+    """Return the exit code of a gate on findings of these weights.
+
+    Parameters
+    ----------
+    weights : collection of str
+        Weights of the findings.
+
+    Returns
+    -------
+    int
+        1 if any finding is `stop`, else 4 if any is `cannot tell`, else 0.
+    """
     return 1 if STOP in weights else 4 if UNSURE in weights else 0
 
 
 LARGEST_AUDIT = 256 * 1024 * 1024
-"""Bytes of `audit.json`."""
+"""Largest accepted size of `audit.json`, in bytes."""
 
 
 def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], int]:
-    """The gate on an audit's folder: sentences, record and exit code. `unsure`: what *cannot tell* does, stop (4), fail (1) or pass (0).
+    """Apply the gate to the folder of an audit.
 
-    Raises:
-        InputError: an `audit.json` that is not one.
+    Parameters
+    ----------
+    folder : Path
+        Folder of an audit.
+    unsure : {"stop", "fail", "pass"}
+        Treatment of *cannot tell*: exit code 4, 1 or 0.
+
+    Returns
+    -------
+    tuple of (list of str, dict, int)
+        Sentences, record and exit code.
+
+    Raises
+    ------
+    InputError
+        `audit.json` is not the record of an audit.
     """
     said, own, code = judged_folder(folder)
     if code == 4:
@@ -377,21 +562,45 @@ def check_audit(folder: Path, unsure: str) -> tuple[list[str], dict[str, Any], i
 
 
 def judged_folder(folder: Path) -> tuple[list[str], str, int]:
-    """`judged` of the record in an audit's folder.
+    """Return `judged` of the record in the folder of an audit.
 
-    Raises:
-        InputError: an `audit.json` that is not one.
+    Parameters
+    ----------
+    folder : Path
+        Folder of an audit.
+
+    Returns
+    -------
+    tuple of (list of str, str, int)
+        Sentences, verdict and exit code.
+
+    Raises
+    ------
+    InputError
+        `audit.json` is not the record of an audit.
     """
     try:
         return judged(json_value(read_bounded(folder / "audit.json", LARGEST_AUDIT)))
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(
-            f"{folder / 'audit.json'}: not the record of an audit; make it again with probate audit"
+            f"{folder / 'audit.json'}: not the record of an audit; create it again with probate audit"
         ) from None
 
 
 def judged(record: Any) -> tuple[list[str], str, int]:
-    """What a gate says of an audit's record: the findings that weigh and the verdict in words, the verdict, and the exit code."""
+    """Return the result of a gate on the record of an audit.
+
+    Parameters
+    ----------
+    record : dict
+        Record of an audit, as in `audit.json`.
+
+    Returns
+    -------
+    tuple of (list of str, str, int)
+        Findings with the weight of the verdict (for `look` also those that cannot tell) and the verdict as
+        sentences; the verdict; the exit code.
+    """
     own, weights = str(record["verdict"]), {str(f["weight"]) for f in record["findings"]}
     shown = {own, *({UNSURE} if own == LOOK else ())} - {NOTE}
     said = [f"{f['weight']}: {f['sentence']}" for f in record["findings"] if f["weight"] in shown]

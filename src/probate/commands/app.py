@@ -1,4 +1,4 @@
-"""The command line: commands, nothing else."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from probate.core.terminal import echo
 
 
 class _Kept(Exception):
-    """An error on its way to `main`."""
+    """Carry an error to `main`."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 class _Commands(TyperGroup):
-    """Brings to `main` the errors that Typer would end with exit code 1, which is the gate's."""
+    """Pass errors to `main` that Typer would end with exit code 1, which is that of the gate."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         return self._kept(super().make_context, *args, **kwargs)
@@ -77,10 +77,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def everywhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version, and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Shows what a language model inherits from synthetic training data, why, and what stops it."""
+    """Measure what a language model inherits from synthetic training data, why, and what prevents it."""
 
 
 for command in (
@@ -111,34 +111,34 @@ app.add_typer(why.app)
 
 
 def main() -> None:
-    """Entry point: errors become one sentence on stderr and an exit code."""
+    """Run the command line: an error becomes one sentence on stderr and an exit code."""
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, where a reader that has gone is noticed
+            sys.stdout.flush()  # here, so that a closed pipe is noticed
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(_told(error.error if isinstance(error, _Kept) else error))
 
 
 def _told(error: BaseException) -> int:
-    """Say the error; returns its exit code."""
-
+    """Print the error and return its exit code."""
     if isinstance(error, BrokenPipeError):
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left to print goes nowhere, also at the interpreter's end
+        # output that is left is discarded, also when the interpreter ends
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 141
     if isinstance(error, ProbateError):
         echo(str(error), err=True)
         return error.exit_code
     if isinstance(error, OSError):
-        echo(f"{error.strerror or error}: {error.filename or 'a file'}; what was finished is kept", err=True)
+        echo(f"{error.strerror or error}: {error.filename or 'a file'}; finished work is kept", err=True)
         return StageError.exit_code
     if isinstance(error, KeyboardInterrupt):
-        echo("stopped; the same command continues", err=True)
+        echo("stopped; run the same command again to continue", err=True)
         return 130
     kind = type(error).__name__
     echo(
-        f"unforeseen error, a fault of Probate or of a plug-in ({kind}); traceback: {write_traceback(error)}",
+        f"unforeseen error in Probate or in a plug-in ({kind}); traceback: {write_traceback(error)}",
         err=True,
     )
     return UNEXPECTED

@@ -19,19 +19,17 @@ with deferred():
 def audit(
     augmented: Annotated[
         str,
-        typer.Option(
-            "--augmented", help="A file that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst)."
-        ),
+        typer.Option("--augmented", help="File that a model wrote (JSONL, CSV, Parquet, Arrow; .gz, .zst)."),
     ],
     original: Annotated[
-        str | None, typer.Option("--original", help="The original that it came from.")
+        str | None, typer.Option("--original", help="Original file from which it was made.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of report, record and cards; default: runs/audit-NAME."),
+        typer.Option("--out", help="Folder for report, record and cards; default: runs/audit-NAME."),
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="Column of the text, if it is not found.")
+        str | None, typer.Option("--text", help="Column of the text, if it is not recognised.")
     ] = None,
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Column of the prompt.")] = None,
@@ -51,48 +49,57 @@ def audit(
     items: Annotated[
         list[str] | None,
         typer.Option(
-            "--items", help="An evaluation file whose items the data must not hold; may be repeated."
+            "--items", help="Evaluation file whose items the data must not contain; may be repeated."
         ),
     ] = None,
     items_text: Annotated[
-        str | None, typer.Option("--items-text", help="Column of the items' text, if it is not found.")
+        str | None,
+        typer.Option("--items-text", help="Column of the text of the items, if it is not recognised."),
     ] = None,
     clean: Annotated[
         Path | None,
         typer.Option(
             "--clean",
-            help="Also write this file: the rows without leaked, repeated, copied, unread ones and traces that weigh.",
+            help="Also write this file: the data without the rows that a finding recommends to remove.",
         ),
     ] = None,
     gate: Annotated[
         bool,
         typer.Option(
-            "--gate", help="Exit by the verdict: 1 for stop, 4 for cannot tell; look and no sign are 0."
+            "--gate",
+            help="Exit code by verdict: 1 for stop, 4 if something cannot be told, 0 for look and no sign.",
         ),
     ] = False,
     train: Annotated[
         bool,
         typer.Option(
-            "--train", help="Stage two: also train models with and without it, and measure what is inherited."
+            "--train",
+            help="Stage two: also train models with and without the file, and measure what they inherit.",
         ),
     ] = False,
     budget: Annotated[
-        str, typer.Option("--budget", help="With --train: time for all of it, as in 30m or 2h.")
+        str, typer.Option("--budget", help="With --train: time for the whole audit, such as 30m or 2h.")
     ] = "30m",
     model: Annotated[
         str, typer.Option("--model", help="With --train: embedded, a Hugging Face id or a folder.")
     ] = "embedded",
     dimension: Annotated[
-        str | None, typer.Option("--dimension", help="With --train: the dimension; default: the first found.")
+        str | None,
+        typer.Option(
+            "--dimension", help="With --train: dimension of the groups; default: the first one of the file."
+        ),
     ] = None,
     as_json: JsonFlag = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Audit a file that a model wrote: groups, ties with labels, distribution, repeats, leaks, traces; a verdict by stated rules."""
+    """Audit a file that a model wrote; the verdict follows stated rules.
+
+    The audit examines groups, their associations with labels, distribution, repeats, leaks and traces.
+    """
     if out is not None:
         report.audit_folder(out, "--out")
     folder = out or Path("runs") / f"audit-{Path(augmented).name.split('.')[0]}"
-    found = report.audit_source(
+    audited = report.audit_source(
         augmented,
         original,
         report.shape_of(text, label, prompt, readers.group_columns(group or []), language),
@@ -105,9 +112,9 @@ def audit(
         dimension=dimension,
         quiet=quiet,
     )
-    kept = found.clean(clean) if clean else (0, 0)
-    said = [*found.sentences, f"report: {found.save(folder)}"]
-    said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} left out)"] if clean else []
-    give(said, found.record, as_json)
-    if gate or found.failed:
-        raise typer.Exit(found.exit_code)
+    kept = audited.clean(clean) if clean else (0, 0)
+    said = [*audited.sentences, f"report: {audited.save(folder)}"]
+    said += [f"written: {clean} ({kept[0]:,} rows; {kept[1]:,} rows removed)"] if clean else []
+    give(said, audited.record, as_json)
+    if gate or audited.failed:
+        raise typer.Exit(audited.exit_code)

@@ -30,7 +30,7 @@ def calibrate(
     study: StudyArgument,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="A finished run folder that gives each task's items, rates and spread."),
+        typer.Option("--from", help="Finished run folder with the items, rates and spread of each task."),
     ] = None,
     rate: Annotated[
         float, typer.Option("--rate", help="Assumed share in the control.", min=0.01, max=0.99)
@@ -39,7 +39,7 @@ def calibrate(
         float,
         typer.Option(
             "--agreement",
-            help="Assumed share of answers that an arm owes to what the control owes them to.",
+            help="Assumed share of answers that have the same cause in an arm and in the control.",
             min=0,
             max=1,
         ),
@@ -49,20 +49,23 @@ def calibrate(
         typer.Option("--seed-sd", help="Assumed standard deviation of the change between seeds.", min=0),
     ] = 0.05,
     items: Annotated[
-        int | None, typer.Option("--items", help="Items, instead of the study's.", min=8)
+        int | None, typer.Option("--items", help="Number of items; default: that of the study.", min=8)
     ] = None,
     goal: Annotated[
         float | None,
         typer.Option(
             "--gap",
-            help="A change that must be found (0.1: ten points): how many items or seeds?",
+            help="Change to detect (0.1: ten points): how many items or seeds does it take?",
             min=0.001,
             max=1,
         ),
     ] = None,
-    runs: Annotated[int, typer.Option("--runs", help="Simulated studies for each figure.", min=100)] = 2000,
+    runs: Annotated[
+        int, typer.Option("--runs", help="Number of simulated studies for each figure.", min=100)
+    ] = 2000,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Also draw planted against found effects to this SVG file.")
+        Path | None,
+        typer.Option("--plot", help="Also draw the estimated against the planted effects to this SVG file."),
     ] = None,
     overrides: SetOption = None,
     base: BaseOption = None,
@@ -70,13 +73,13 @@ def calibrate(
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """What can a study see? Error rate, coverage, power and the smallest visible change, simulated before anything is spent."""
+    """Simulate what a study can detect: error rate, coverage, power and the smallest detectable change."""
     if plot and plot.suffix != ".svg":
         raise InputError(f"--plot {plot}: must end in .svg")
     loaded, start = load_study(study, overrides, None, base)
 
     with allow(code=allow_code), Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
-        found = simulation.calibrate(
+        record = simulation.calibrate(
             loaded,
             start,
             source=source,
@@ -89,9 +92,9 @@ def calibrate(
             tick=tick,
         )
         if plot:
-            files.write_atomic(plot, recovery.recovery_plot(found["designs"], loaded.analysis, runs, tick))
+            files.write_atomic(plot, recovery.recovery_plot(record["designs"], loaded.analysis, runs, tick))
     give(
-        [*simulation.sentences(found), *([f"plot: {plot}"] if plot else [])],
-        {"runs": runs, "tasks": found["tasks"], "plot": plot},
+        [*simulation.sentences(record), *([f"plot: {plot}"] if plot else [])],
+        {"runs": runs, "tasks": record["tasks"], "plot": plot},
         as_json,
     )

@@ -19,20 +19,20 @@ with deferred():
 def card(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
     hf: Annotated[
-        bool, typer.Option("--hf", help="As a Hugging Face card, results in its metadata.")
+        bool, typer.Option("--hf", help="Write a Hugging Face card, with results in its metadata.")
     ] = False,
     arm: Annotated[
         str | None,
-        typer.Option("--arm", help="With --hf: the model card of this adapter, instead of the data set's."),
+        typer.Option("--arm", help="With --hf: the model card of this adapter, instead of the data card."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Write it to this file, such as README.md; default: print it."),
+        typer.Option("--out", help="Write the card to this file, such as README.md; default: print it."),
     ] = None,
 ) -> None:
-    """The card of a run's data, or of one of its adapters."""
+    """Print or write the card of the data of a run, or of one of its adapters."""
     if arm and not hf:
-        raise InputError("card: --arm needs --hf; a data card is of all data")
+        raise InputError("card: --arm needs --hf; a data card covers all data of the run")
     text = page.card_text(folder, hf=hf, arm=arm)
     if out:
         write_atomic(out, text)

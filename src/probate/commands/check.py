@@ -19,29 +19,35 @@ with deferred():
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder, or one of an audit.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run or audit.")],
     max_gap: Annotated[
         float | None,
         typer.Option("--max-gap", help="Largest change of a gap that may pass (0.05: five points).", min=0),
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", help="A task to look at; may be repeated. Default: all shares."),
+        typer.Option(
+            "--task", help="Task to judge; may be repeated. Default: all tasks that measure shares."
+        ),
     ] = None,
     mitigation: Annotated[
         str | None, typer.Option("--mitigation", help="Judge the arms with this mitigation.")
     ] = None,
     unsure: Annotated[
-        str | None, typer.Option("--unsure", help="What cannot be told: stop (exit 4), fail (1) or pass (0).")
+        str | None,
+        typer.Option("--unsure", help="Treatment of cannot tell: stop (exit 4), fail (1) or pass (0)."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="A gate file: max_gap, tasks, mitigation, unsure.")
+        Path | None, typer.Option("--config", help="Gate file with max_gap, tasks, mitigation and unsure.")
     ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")] = None,
     github: Annotated[bool, typer.Option("--github", help="Also print GitHub annotations.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Gate: is what was inherited within a limit? Decided on intervals: pass (0), fail (1), cannot tell at this n (4)."""
+    """Gate: decide by intervals whether the inherited change is within a limit.
+
+    The exit code is 0 for pass, 1 for fail, and 4 for cannot tell at this n.
+    """
     overrides = [
         f"{k}={v}"
         for k, v in (("max_gap", max_gap), ("mitigation", mitigation), ("unsure", unsure))

@@ -24,18 +24,20 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="After.")],
     pair: Annotated[
         list[str] | None,
-        typer.Option("--pair", metavar="A=B", help="What of A belongs to what of B, where names differ."),
+        typer.Option(
+            "--pair", metavar="A=B", help="Name in A and the corresponding name in B, if they differ."
+        ),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", metavar="NAME=COLUMN", help="Column of both tables that is a group."),
+        typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group in both tables."),
     ] = None,
     cluster: Annotated[
         str,
         typer.Option(
             "--cluster",
             metavar="COLUMN",
-            help="Column of both tables that names what items were drawn together; default: 'cluster', if there is one.",
+            help="Column of both tables with the cluster of each item; default: 'cluster', if it exists.",
         ),
     ] = "",
     show: Annotated[
@@ -49,7 +51,10 @@ def compare(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare two sets of results, paired by item: change, interval, p adjusted over all, what n could see, items that flipped."""
+    """Compare two sets of results, paired by item.
+
+    The output has changes with intervals, p adjusted over all, detectable changes, and items that flipped.
+    """
     give(
         *comparison.run_compare(first, second, pair or [], group or [], show, confidence, cluster),
         as_json,

@@ -21,25 +21,25 @@ with deferred():
 
 
 def export(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A task or probe whose answers are choices.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the YAML and its items.")],
-    study: Annotated[
-        str, typer.Option("--study", help="The study that gives data and groups.")
-    ] = "quickstart",
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task or probe whose answers are choices.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the YAML file and its items.")],
+    study: Annotated[str, typer.Option("--study", help="Study with the data and groups.")] = "quickstart",
     overrides: SetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a task for lm-evaluation-harness, which runs it unchanged."""
+    """Export a task to lm-evaluation-harness, which runs it unchanged."""
     loaded, base = load_study(study, overrides, None)
 
     options = {t.key: t for t in (*loaded.tasks, *loaded.probes)}
-    found = (
+    chosen = (
         catalogue.load_any(options[task].name, options[task].options, options[task].alias)
         if task in options
         else catalogue.load_any(task)
     )
-    if not isinstance(found, choice.ChoiceTask):
-        raise InputError(f"export: '{task}' is not a choice among options; the harness has no counterpart")
-    path = harness.export(found, prepare.read_data(loaded, base).context, out)
+    if not isinstance(chosen, choice.ChoiceTask):
+        raise InputError(
+            f"export: '{task}' does not choose among options, so that the harness has no counterpart"
+        )
+    path = harness.export(chosen, prepare.read_data(loaded, base).context, out)
     command = f"lm_eval --model hf --tasks {path.stem} --include_path {out} --apply_chat_template"
     give([str(path), command], {"task": path, "command": command}, as_json)

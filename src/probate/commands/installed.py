@@ -33,7 +33,7 @@ def models(as_json: JsonFlag = False) -> None:
         "  org/name               a Hugging Face id (local cache first, then the hub; safetensors only)\n"
         "  ./folder               a local folder with config.json, safetensors and a tokenizer\n"
         "  model: {name: org/name, adapter: ./adapter}   a PEFT adapter on a base model\n"
-        f"\nConverted models lie in {embedded.cache_dir()} (PROBATE_CACHE overrides)."
+        f"\nConverted models are in {embedded.cache_dir()} (PROBATE_CACHE overrides this folder)."
     )
     give(
         said,
@@ -66,28 +66,31 @@ def identities(as_json: JsonFlag = False) -> None:
 
 
 def _card(task: Any) -> Card:
-    """A task or probe in one line, and as a record."""
+    """Return a task or probe in one line, and as a record."""
     direction = "no direction is better" if task.better == "none" else f"{task.better} is better"
     groups = (
         f"compares groups of {' and '.join(task.dimensions)} dimension" if task.dimensions else "no groups"
     )
-    said = f"{task.title}; {task.metric}, {direction}; {groups}; {task.relation}ly related; {', '.join(task.languages)}; {task.source}"
+    said = (
+        f"{task.title}; {task.metric}, {direction}; {groups}; {task.relation}ly related; "
+        f"{', '.join(task.languages)}; {task.source}"
+    )
     names = ("title", "metric", "better", "dimensions", "relation", "languages", "source")
     return said, {name: getattr(task, name) for name in names}
 
 
 def _list(names: Sequence[str], card: Callable[[str], Card], as_json: bool) -> None:
-    """What is installed, one line each; what cannot be loaded is said, not left out."""
-    found: dict[str, Card] = {}
+    """List what is installed, one line each, including what cannot be loaded."""
+    cards: dict[str, Card] = {}
     for name in names:
         try:
-            found[name] = card(name)
-        except Exception as error:  # somebody else's plug-in
-            found[name] = f"broken: {error}", {"broken": str(error)}
-    width = max(13, *(2 + len(name) for name in found))
+            cards[name] = card(name)
+        except Exception as error:  # a plug-in of someone else
+            cards[name] = f"broken: {error}", {"broken": str(error)}
+    width = max(13, *(2 + len(name) for name in cards))
     give(
-        [f"{name:{width}}{said}" for name, (said, _) in found.items()],
-        {k: r for k, (_, r) in found.items()},
+        [f"{name:{width}}{said}" for name, (said, _) in cards.items()],
+        {k: r for k, (_, r) in cards.items()},
         as_json,
     )
 
@@ -96,8 +99,8 @@ def mitigations(as_json: JsonFlag = False) -> None:
     """List the mitigations that are installed."""
 
     def card(name: str) -> Card:
-        found = strategies.load_mitigation(name)
-        return f"{found.title}; {found.source}", {"title": found.title, "source": found.source}
+        strategy = strategies.load_mitigation(name)
+        return f"{strategy.title}; {strategy.source}", {"title": strategy.title, "source": strategy.source}
 
     _list(strategies.mitigation_names(), card, as_json)
 

@@ -16,21 +16,24 @@ with deferred():
 
 def mitigate(
     strategy: Annotated[
-        str, typer.Option("--strategy", help="Mitigations in their order, as in counterfactual,mask.")
+        str, typer.Option("--strategy", help="Mitigations in their order, such as counterfactual,mask.")
     ],
     source: Annotated[
         Path,
-        typer.Option("--in", help="A file of augmented data: .jsonl, .csv or .parquet, plain text or chat."),
+        typer.Option("--in", help="File of augmented data: .jsonl, .csv or .parquet, plain text or chat."),
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Where the result goes; what was done to each row lies beside it."),
+        typer.Option("--out", help="File for the result; the changes of each row are written next to it."),
     ] = None,
     groups: Annotated[
         str | None,
         typer.Option(
             "--groups",
-            help="Identity packs whose words are masked, the first is balanced; default: all that have the language, and the first --group, else gender, is balanced.",
+            help=(
+                "Identity packs whose words are masked; the first is balanced. Default: all packs with the "
+                "language; the first --group, else gender, is balanced."
+            ),
         ),
     ] = None,
     text: Annotated[
@@ -39,9 +42,7 @@ def mitigate(
     label: Annotated[str | None, typer.Option("--label", help="Column of the label.")] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(
-            "--group", metavar="NAME=COLUMN", help="Column of a group: any column; may be repeated."
-        ),
+        typer.Option("--group", metavar="NAME=COLUMN", help="Column of a group; may be repeated."),
     ] = None,
     language: Annotated[
         str, typer.Option("--language", help="Language of the texts: en, es, pt, ar, zh.")
@@ -55,17 +56,17 @@ def mitigate(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME.OPTION=VALUE", help="An option of a mitigation."),
+        typer.Option("--set", metavar="NAME.OPTION=VALUE", help="Option of a mitigation; may be repeated."),
     ] = None,
     show: Annotated[int, typer.Option("--show", help="Print this many changed rows, before and after.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Apply mitigations to a file of augmented data, and say what changed."""
-    said, found = session.run_command(
-        strategy.split(","), source, out, groups.split(",") if groups else [], text, label, group or [], language, model, overrides or [], show,
-        dry_run=dry_run, force=force, quiet=quiet,
+    """Apply mitigations to a file of augmented data, and report what changed."""
+    said, record = session.run_command(
+        strategy.split(","), source, out, groups.split(",") if groups else [], text, label, group or [],
+        language, model, overrides or [], show, dry_run=dry_run, force=force, quiet=quiet,
     )  # fmt: skip
-    give([said], found, as_json)
+    give([said], record, as_json)

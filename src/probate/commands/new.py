@@ -19,9 +19,9 @@ def new(
         str, typer.Argument(metavar="KIND", help="task, probe, mitigation, identity, backend or trainer.")
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _.")],
-    out: Annotated[Path, typer.Option("--out", help="Where the package is written.")] = Path("."),
+    out: Annotated[Path, typer.Option("--out", help="Folder in which the package is created.")] = Path("."),
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a package with a working, tested plug-in of your own."""
+    """Create a package with a working, tested plug-in."""
     written = scaffold.write_skeleton(kind, name, out)
     give([str(path) for path in written], {"written": written}, as_json)

@@ -1,4 +1,4 @@
-"""What a command prints: sentences, or with `--json` one JSON value; with `--out` that goes to a file, too."""
+"""Output of a command: sentences, or with `--json` one JSON value, and with `--out` also a file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,21 @@ from probate.core.terminal import echo, shown_json
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
 
 
-def give(said: Sequence[str], found: Any, as_json: bool, out: Path | None = None) -> None:
-    """Print `said`, or `found` as JSON, which is also written to `out`, if given."""
+def give(said: Sequence[str], record: Any, as_json: bool, out: Path | None = None) -> None:
+    """Print the result of a command.
 
+    Parameters
+    ----------
+    said : sequence of str
+        The result in sentences.
+    record : object
+        The result as a JSON value.
+    as_json : bool
+        Print `record` instead of `said`.
+    out : Path, optional
+        File to which `record` is also written.
+    """
     if out:
-        write_atomic(out, json_text(found))
+        write_atomic(out, json_text(record))
         said = [*said, f"written: {out}"]
-    echo(shown_json(json_text(found)) if as_json else "\n".join(said))
+    echo(shown_json(json_text(record)) if as_json else "\n".join(said))

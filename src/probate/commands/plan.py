@@ -27,7 +27,8 @@ with deferred():
 def plan(
     study: StudyArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Run folder whose ledger is read; default: runs/NAME.")
+        Path | None,
+        typer.Option("--out", help="Run folder with the ledger of server costs; default: runs/NAME."),
     ] = None,
     overrides: SetOption = None,
     model: ModelOption = None,
@@ -36,9 +37,9 @@ def plan(
     servers: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show arms, stages, records, tokens, and an estimate of time and disk; runs nothing."""
+    """Show arms, stages, records and tokens, and estimate time and disk. Nothing is run."""
     loaded, start = load_study(study, overrides, model, base)
 
     with allow(code=allow_code, servers=servers or []):
-        found = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
-    give(estimate.sentences(found), found, as_json)
+        record = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
+    give(estimate.sentences(record), record, as_json)

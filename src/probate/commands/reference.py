@@ -1,4 +1,4 @@
-"""Writes docs/study.md from the study's own field descriptions, and docs/reference.md from the docstrings of the public names.
+"""Write docs/study.md from the field descriptions, and docs/reference.md from the docstrings.
 
 `python -m probate.commands.reference docs` writes both.
 """
@@ -24,12 +24,15 @@ from probate.study.taxonomy import BIAS_TYPES
 
 INTRO = """# The study file
 
-A study is one YAML file. Every key has a default, so a study names only what differs. Unknown keys, wrong types and
-values are errors, all reported at once with their line. `probate run STUDY --set section.key=value` overrides one key.
-`extends: NAME` (a preset, or another study file) takes over all that the file does not name; lists are replaced whole.
-Relative paths start from the study file's folder, or from `--base DIR`.
+A study is one YAML file.
+Every key has a default, so that a study names only what differs.
+Unknown keys, wrong types and wrong values are errors. All of them are reported at once, with their line.
+`probate run STUDY --set section.key=value` overrides one key.
+`extends: NAME` (a preset or another study file) takes over all that the file does not name.
+Lists are replaced as a whole.
+Relative paths start from the folder of the study file, or from `--base DIR`.
 
-This page is made from the code by `make docs`; do not edit it.
+This page is generated from the code by `make docs`. Do not edit it.
 """
 
 
@@ -37,10 +40,11 @@ NAMES = """# Reference: the interface from Python
 
 `import probate as pb` gives the names below. [From Python](python.md) shows how they work together.
 A *table* is a path, a `pandas.DataFrame`, a `datasets.Dataset` or `DatasetDict`, or a list of dictionaries.
-In the examples, `frame` is original data and `generated` is what a model wrote: frames with the columns `text`, `label` and `gender`.
+In the examples, `frame` is original data and `generated` is data that a model wrote.
+Both are frames with the columns `text`, `label` and `gender`.
 `runs/quickstart` is the folder of a finished run.
 
-This page is made from the docstrings by `make docs`; do not edit it.
+This page is generated from the docstrings by `make docs`. Do not edit it.
 """
 KINDS = {
     "Studies and runs": ["Study", "run", "Run", "Figure", "plan", "PlanSummary", "calibrate", "Calibration"],
@@ -57,7 +61,13 @@ UNDERLINE = re.compile(r"^(\w+)\n-+$", re.M)
 
 
 def names_reference() -> str:
-    """The page of the public names, as Markdown."""
+    """Return the page of the public names.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     parts = [NAMES]
     for kind, names in KINDS.items():
         parts.append(f"## {kind}\n")
@@ -72,7 +82,7 @@ def names_reference() -> str:
 
 
 def _documented(member: Any) -> bool:
-    """Whether a member has a docstring in NumPy style, or is a property with one."""
+    """Return whether a member has a docstring in NumPy style, or is a property with a docstring."""
     if isinstance(member, property):
         return bool(TYPED.match(member.__doc__ or ""))
     text = getattr(getattr(member, "__func__", member), "__doc__", None) or ""
@@ -93,7 +103,7 @@ def _name(title: str, own: Any, member: Any = None) -> list[str]:
 
 
 def _signature(own: Any) -> str:
-    """Parameters with their defaults, without types, one a line where they are many."""
+    """Return the parameters with defaults and without types; one per line if there are many."""
     given = inspect.signature(own)
     plain = [p.replace(annotation=p.empty) for p in given.parameters.values() if p.name != "self"]
     text = str(given.replace(parameters=plain, return_annotation=given.empty))
@@ -103,7 +113,7 @@ def _signature(own: Any) -> str:
 
 
 def _sections(text: str) -> Iterator[str]:
-    """A docstring in NumPy style as Markdown."""
+    """Yield a docstring in NumPy style as Markdown."""
     pieces = UNDERLINE.split(text)
     yield _flowed(pieces[0]) + "\n"
     for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
@@ -124,12 +134,18 @@ def _entries(body: str, title: str) -> Iterator[str]:
 
 
 def _flowed(text: str) -> str:
-    """Paragraphs of which each is one line."""
+    """Return the text with each paragraph on one line."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def study_reference() -> str:
-    """The whole page, as Markdown."""
+    """Return the page of the study file.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     parts = [
         INTRO,
         f"Presets: {', '.join(f'`{p}`' for p in presets())}.\n",
@@ -153,7 +169,8 @@ def _section(model: type[BaseModel], prefix: str) -> list[str]:
     if prefix == "":
         lines.append("")
         lines.append(
-            "`generator` has the keys of `model`; `augmented` has `source`, `split` and `columns` as `data` has, and `augmented.limit`."
+            "`generator` has the keys of `model`; `augmented` has `source`, `split` and `columns` as `data` "
+            "has, and `augmented.limit`."
         )
     return [*lines, "", *below]
 

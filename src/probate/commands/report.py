@@ -18,7 +18,7 @@ with deferred():
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")], as_json: JsonFlag = False
 ) -> None:
-    """Make effects.parquet and report.html again from a run folder's outcomes, without a model."""
+    """Rebuild effects.parquet and report.html from the outcomes of a run folder, without a model."""
     run = run_folder.RunFolder(folder)
     run.study()
     path = page.rebuild(run)

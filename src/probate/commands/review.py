@@ -21,26 +21,31 @@ def review(
     what: Annotated[
         str,
         typer.Option(
-            "--what", help="groups (which group does a text show) or pairs (which text is more stereotyped)."
+            "--what", help="groups (which group a text shows) or pairs (which text is more stereotyped)."
         ),
     ] = "groups",
     task: Annotated[
         str, typer.Option("--task", help="With pairs: a task whose answers are texts.")
     ] = "story",
     reviewer: Annotated[
-        str, typer.Option("--reviewer", help="Your name: each reviewer has marks of their own.")
+        str, typer.Option("--reviewer", help="Your name; each reviewer has separate marks.")
     ] = "me",
-    most: Annotated[int, typer.Option("--items", help="At most, the most informative first.", min=1)] = 100,
+    most: Annotated[
+        int, typer.Option("--items", help="Largest number of items; the most informative come first.", min=1)
+    ] = 100,
     merge: Annotated[
-        bool, typer.Option("--merge", help="Show no page: merge all reviewers, and put it into the report.")
+        bool,
+        typer.Option(
+            "--merge", help="Merge the marks of all reviewers into the report, without opening a page."
+        ),
     ] = False,
-    port: Annotated[int, typer.Option("--port", help="Port; default: a free one.", min=0, max=65535)] = 0,
+    port: Annotated[int, typer.Option("--port", help="Port; default: any free port.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Read a run's texts blind in a local page; agreement and the detector's error go into the report."""
+    """Review texts of a run blind in a local page; agreement and detector error go into the report."""
     if merge:
-        found = session.merge_marks(folder, what)
-        give([*summary.sentences(found), f"report: {found['report']}"], found, as_json)
+        record = session.merge_marks(folder, what)
+        give([*summary.sentences(record), f"report: {record['report']}"], record, as_json)
         return
     session.serve(folder, what, task, reviewer, most, port, browser, echo)

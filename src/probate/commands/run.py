@@ -54,5 +54,8 @@ def run(
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
     give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
     if result.failures:
-        echo(f"{len(result.failures)} stages failed; first: {result.failures[0]['error']}", err=True)
+        echo(
+            f"{len(result.failures)} stages failed; the first error is: {result.failures[0]['error']}",
+            err=True,
+        )
     raise typer.Exit(result.exit_code)

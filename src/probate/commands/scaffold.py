@@ -1,4 +1,4 @@
-"""`probate new`: a package with one plug-in of any kind, its entry point and its test."""
+"""`probate new`: create a package with one plug-in of any kind, its entry point and its test."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ QUESTIONS = (  # question, options, the right one, what it is about
 
 
 class {type}(ChoiceTask):
-    """Share of questions that are answered rightly."""
+    """Share of questions that are answered correctly."""
 
     name = "{name}"
     title = "{title}"
@@ -127,7 +127,12 @@ class {type}(ChoiceTask):
     def items(self, context: TaskContext) -> Sequence[Item]:
         return [
             Item(
-                f"{name}-{{number}}", PROMPT.format(question=question), options, options, right, {{"subject": subject}}
+                f"{name}-{{number}}",
+                PROMPT.format(question=question),
+                options,
+                options,
+                right,
+                {{"subject": subject}},
             )
             for number, (question, options, right, subject) in enumerate(QUESTIONS)
         ]
@@ -157,7 +162,7 @@ def test_{name}():
     check_probe(load_probe("{name}"), load_lm("embedded"), sample_context())
 '''
 
-MITIGATION = '''"""One mitigation for Probate: what is done to augmented records before training."""
+MITIGATION = '''"""One mitigation for Probate: a change of augmented records before training."""
 
 from __future__ import annotations
 
@@ -173,7 +178,8 @@ from probate.mitigations.base import Mitigation, MitigationContext, Options, mar
 
 class {type}Options(Options):
     words: dict[str, str] = Field(
-        {{"charming": "able", "bossy": "resolute"}}, description="Word, in lower case -> the one that replaces it."
+        {{"charming": "able", "bossy": "resolute"}},
+        description="Word, in lower case -> the word that replaces it.",
     )
 
 
@@ -193,7 +199,7 @@ class {type}(Mitigation):
         return [record if text == record.text else marked(replace(record, text=text), self.name)]
 '''
 
-MITIGATION_TEST = '''"""The mitigation passes Probate's conformance suite, and does what it says."""
+MITIGATION_TEST = '''"""The mitigation passes Probate's conformance suite and replaces words."""
 
 from dataclasses import replace
 
@@ -209,14 +215,15 @@ def test_{name}():
 def test_words_are_replaced():
     records, context = sample_records()
     records = [replace(r, text=f"Charming: {{r.text}}") for r in records]
-    found = mitigate(records, [load_mitigation("{name}")], context)
-    assert all(r.text.startswith("able:" if r.origin == "augmented" else "Charming:") for r in found.records)
+    result = mitigate(records, [load_mitigation("{name}")], context)
+    assert all(r.text.startswith("able:" if r.origin == "augmented" else "Charming:") for r in result.records)
 '''
 
-BACKEND = '''"""One backend for Probate: how a model is loaded, made to write, and asked for probabilities.
+BACKEND = '''"""One backend for Probate: it loads a model, generates texts and computes probabilities.
 
-This one runs models of transformers plainly, one row at a time. Replace what your engine does otherwise; for models that are no
-torch modules, subclass `probate.models.backend.Backend` and implement `load`, `facts` and `context` too.
+This backend runs models of transformers, one row at a time. Replace what your engine does differently.
+For models that are not torch modules, subclass `probate.models.backend.Backend` and also implement `load`,
+`facts` and `context`.
 """
 
 from __future__ import annotations
@@ -228,14 +235,15 @@ from probate.models.transformers_backend import Transformers
 
 
 class {type}(Transformers):
-    """Plain passes, without batches."""
+    """Forward passes without batches."""
 
     name = "{name}"
     title = "{title}"
 
     @torch.inference_mode()
     def generate(
-        self, model, prompts, seeds, *, stop_ids, pad_id, max_new_tokens, temperature=1.0, top_p=1.0, max_rows=32, done=None, skip=None
+        self, model, prompts, seeds, *, stop_ids, pad_id, max_new_tokens, temperature=1.0, top_p=1.0,
+        max_rows=32, done=None, skip=None
     ):
         answers = [[] for _ in prompts]
         for place, prompt in enumerate(prompts):
@@ -243,7 +251,8 @@ class {type}(Transformers):
                 continue
             draw = torch.Generator().manual_seed(int(seeds[place]))
             while len(answers[place]) < max_new_tokens:
-                token = self._next(self._logits(model, [*prompt, *answers[place]])[-1], temperature, top_p, draw)
+                logits = self._logits(model, [*prompt, *answers[place]])[-1]
+                token = self._next(logits, temperature, top_p, draw)
                 if token in stop_ids:
                     break
                 answers[place].append(token)
@@ -253,19 +262,19 @@ class {type}(Transformers):
 
     @torch.inference_mode()
     def score_choices(self, model, prompts, options, *, pad_id, tick=None):
-        found = []
+        choices = []
         for prompt, own in zip(prompts, options, strict=True):
             scores = []
             for option in own:
                 rows = self._logits(model, [*prompt, *option])[len(prompt) - 1 : -1].log_softmax(-1)
                 scores.append(float(rows[range(len(option)), option].sum()))
-            found.append(np.array(scores))
+            choices.append(np.array(scores))
             if tick:
                 tick(1)
-        return found
+        return choices
 
     def _logits(self, model, ids):
-        """Of the token after each one, float64 of shape (tokens, vocabulary)."""
+        """Return the logits of the token after each one, float64 of shape (tokens, vocabulary)."""
         return model(input_ids=torch.tensor([ids], device=model.device)).logits[0].cpu().double()
 
     def _next(self, logits, temperature, top_p, draw):
@@ -287,9 +296,9 @@ def test_{name}():
     check_backend(load_backend("{name}"), ModelSpec(name="embedded", backend="{name}"))
 '''
 
-TRAINER = '''"""One trainer for Probate: how an adapter is fine-tuned on the records of an arm.
+TRAINER = '''"""One trainer for Probate: it fine-tunes an adapter on the records of an arm.
 
-This one is a plain loop, without alignment losses and without preference training.
+This trainer is a plain loop, without alignment losses and preference training.
 """
 
 from __future__ import annotations
@@ -311,7 +320,9 @@ class {type}(Trainer):
     @torch.random.fork_rng()
     def train(self, base, examples, training, seed, out, *, pad_id, align=None, beta=None, tick=None):
         if align is not None or beta is not None:
-            raise StageError("training.trainer: '{name}' knows neither alignment losses nor preference training")
+            raise StageError(
+                "training.trainer: '{name}' supports neither alignment losses nor preference training"
+            )
         torch.manual_seed(seed)
         model = get_peft_model(base, lora_config(training, base))
         weights = [p for p in model.parameters() if p.requires_grad]
@@ -339,7 +350,7 @@ class {type}(Trainer):
         return TrainingLog(losses, tokens, len(losses))
 
     def _loss(self, model, example):
-        """Sum over the completion's tokens, times the record's weight."""
+        """Return the loss summed over the tokens of the completion, times the weight of the record."""
         ids = torch.tensor([[*example.prompt, *example.completion]], device=model.device)
         logits = model(input_ids=ids).logits[0, len(example.prompt) - 1 : -1].float()
         target = ids[0, len(example.prompt) :]
@@ -360,7 +371,10 @@ def test_{name}(tmp_path):
 
 @dataclass(frozen=True)
 class _Kind:
-    """What `probate new` writes for one kind of plug-in. `gives`: the object that the entry point of `group` names; `data`: a YAML file beside the module."""
+    """Files that `probate new` writes for one kind of plug-in.
+
+    `gives` is the object that the entry point of `group` names, and `data` is a YAML file next to the module.
+    """
 
     group: str
     gives: str
@@ -380,18 +394,36 @@ KINDS = {
 
 
 def write_skeleton(kind: str, name: str, out: Path) -> list[Path]:
-    """Write the package `probate-NAME` into `out`; returns its files.
+    """Write the package `probate-NAME`.
 
-    Raises:
-        InputError: an unknown kind, a name that is no Python name, or a folder that is there already.
+    Parameters
+    ----------
+    kind : {"task", "probe", "mitigation", "identity", "backend", "trainer"}
+        Kind of plug-in.
+    name : str
+        Name of the plug-in: lower-case letters, digits and `_`, beginning with a letter.
+    out : Path
+        Folder in which the package is created.
+
+    Returns
+    -------
+    list of Path
+        The files of the package.
+
+    Raises
+    ------
+    InputError
+        The kind is unknown, the name is not valid, or the folder of the package already exists.
     """
     if kind not in KINDS:
-        raise InputError(f"new: '{kind}' is neither of: {', '.join(KINDS)}")
+        raise InputError(f"new: unknown kind '{kind}'; available: {', '.join(KINDS)}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise InputError(f"new: '{name}' must be lower-case letters, digits and _, and begin with a letter")
+        raise InputError(
+            f"new: '{name}' must consist of lower-case letters, digits and _, and begin with a letter"
+        )
     folder = out / f"probate-{name}"
     if folder.exists():
-        raise InputError(f"new: {folder} is there already; choose another name, or another --out")
+        raise InputError(f"new: {folder} already exists; choose another name or another --out")
     new = KINDS[kind]
     values = {
         "name": name,

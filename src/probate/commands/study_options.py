@@ -13,16 +13,17 @@ from probate.core.errors import InputError
 with deferred():
     from probate.study import schema
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a preset.")]
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or name of a preset.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the study; may be repeated."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="The base model: overrides the study's `model`.")
+    str | None, typer.Option("--model", help="Base model; overrides `model` of the study.")
 ]
 BaseOption = Annotated[
     Path | None,
-    typer.Option("--base", help="Folder that relative data paths start from; default: the study file's."),
+    typer.Option("--base", help="Folder for relative data paths; default: that of the study file."),
 ]
 
 
@@ -30,7 +31,7 @@ CodeOption = Annotated[
     bool,
     typer.Option(
         "--allow-code",
-        help="Let a folder of harness tasks that the study names run the code that its YAML files name.",
+        help="Allow harness tasks of the study to run the code that their YAML files name.",
     ),
 ]
 ServerOption = Annotated[
@@ -38,7 +39,7 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         metavar="HOST=VARIABLE",
-        help="A server that may be asked, with the key in this variable; may be repeated.",
+        help="Server that may be used, with its key in this variable; may be repeated.",
     ),
 ]
 
@@ -46,10 +47,32 @@ ServerOption = Annotated[
 def load_study(
     study: str, overrides: list[str] | None, model: str | None, base: Path | None = None
 ) -> tuple[schema.Study, Path]:
-    """The study that a command names, and the folder that its relative paths start from."""
+    """Load the study of a command.
+
+    Parameters
+    ----------
+    study : str
+        Study file, or name of a preset.
+    overrides : list of str or None
+        `KEY=VALUE` pairs.
+    model : str or None
+        Base model, instead of that of the study.
+    base : Path, optional
+        Folder for relative data paths. Default: that of the study file, else the working folder.
+
+    Returns
+    -------
+    tuple of (Study, Path)
+        The study, and the folder for relative data paths.
+
+    Raises
+    ------
+    InputError
+        The study is not valid, or `base` does not exist.
+    """
     loaded = schema.Study.load(study, overrides)
     if model:
         loaded = loaded.model_copy(update={"model": loaded.model.model_copy(update={"name": model})})
     if base is not None and not base.is_dir():
-        raise InputError(f"--base {base}: no such folder")
+        raise InputError(f"--base {base}: the folder does not exist")
     return loaded, base or (Path(study).parent if Path(study).exists() else Path("."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -25,19 +25,15 @@ with deferred():
     from probate.report import charts, maps, page
     from probate.tasks import values
 
-
-if TYPE_CHECKING:
-    pass
-
 app = typer.Typer(
     name="why",
-    help="Why is it inherited? Misalignments between data, model and people, on any files.",
+    help="Measure misalignments between data, model and people that explain inheritance, on any files.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-ModelOption = Annotated[str, typer.Option("--model", help="embedded, a Hugging Face id or a folder.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Model: embedded, a Hugging Face id or a folder.")]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Also write everything that was found to this file, as JSON.")
+    Path | None, typer.Option("--out", help="Also write all results to this file, as JSON.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
@@ -45,24 +41,28 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 @app.command()
 def distribution(
     original: Annotated[
-        str, typer.Option("--original", help="A file of original texts (JSONL, CSV, Parquet).")
+        str, typer.Option("--original", help="File of original texts (JSONL, CSV, Parquet).")
     ],
-    augmented: Annotated[str, typer.Option("--augmented", help="A file of augmented texts.")],
+    augmented: Annotated[str, typer.Option("--augmented", help="File of augmented texts.")],
     text: Annotated[str | None, typer.Option("--text", help="Column of the original text.")] = None,
     augmented_text: Annotated[
         str | None, typer.Option("--augmented-text", help="Column of the augmented text.")
     ] = None,
     space: Annotated[
-        str, typer.Option("--space", help="sentences, model, or both: sentences,model.")
+        str, typer.Option("--space", help="Embedding: sentences, model, or both (sentences,model).")
     ] = "sentences,model",
     model: ModelOption = "embedded",
-    limit: Annotated[int, typer.Option("--limit", help="Most texts of each file.", min=2)] = 50_000,
-    permutations: Annotated[int, typer.Option("--permutations", help="Of the tests.", min=100)] = 10_000,
+    limit: Annotated[
+        int, typer.Option("--limit", help="Largest number of texts of each file.", min=2)
+    ] = 50_000,
+    permutations: Annotated[
+        int, typer.Option("--permutations", help="Permutations of each test.", min=100)
+    ] = 10_000,
     source: Annotated[
         str | None,
         typer.Option(
             "--source",
-            help="Column of the source that texts share (parent, pair, item), of one file or both; default: found.",
+            help="Column of the source that texts share (parent, pair, item), in one or both files.",
         ),
     ] = None,
     group: Annotated[
@@ -72,23 +72,27 @@ def distribution(
         Path | None,
         typer.Option("--map", help="Also draw a map of the texts, by origin and group, to this SVG file."),
     ] = None,
-    method: Annotated[str, typer.Option("--map-method", help="pca or umap (extra `maps`).")] = "pca",
+    method: Annotated[
+        str, typer.Option("--map-method", help="Method of the map: pca or umap (extra `maps`).")
+    ] = "pca",
     out: OutOption = None,
     as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Original against augmented texts in embedding space: MMD, energy distance, a classifier, coverage, diversity, words, lengths."""
+    """Compare original and augmented texts in embedding space.
 
+    Measures MMD, energy distance, a classifier, coverage, diversity, words and lengths.
+    """
     names = space.split(",")
     unknown = sorted(set(names) - {"sentences", "model"})
     if unknown:
-        raise InputError(f"--space: '{unknown[0]}' is none; there are: sentences, model")
+        raise InputError(f"--space: unknown space '{unknown[0]}'; available: sentences, model")
     first, second = (
         reading.read_texts(original, text, limit=limit),
         reading.read_texts(augmented, augmented_text, "--augmented-text", limit),
     )
     if method not in ("pca", "umap"):
-        raise InputError(f"--map-method: '{method}' is none; there are: pca, umap")
+        raise InputError(f"--map-method: unknown method '{method}'; available: pca, umap")
     if map_file and map_file.suffix != ".svg":
         raise InputError(f"--map {map_file}: must end in .svg")
     grouped = (first.values(group, "--group"), second.values(group, "--group")) if group else None
@@ -101,7 +105,7 @@ def distribution(
     if "model" in names:
         spaces["model"] = distances.hidden_states(loading.load_lm(model))
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
-        found = distances.compare(
+        record = distances.compare(
             first.texts,
             second.texts,
             spaces,
@@ -114,65 +118,73 @@ def distribution(
         f"original: {original}, read as {first.shape.describe()}",
         f"augmented: {augmented}, read as {second.shape.describe()}",
         f"sources of the texts: {_by(by_first)} in the original file, {_by(by_second)} in the augmented one",
-        *distances.sentences(found),
+        *distances.sentences(record),
     ]
     if map_file:
-        for name, parts in found["spaces"].items():
-            path = map_file.with_stem(f"{map_file.stem}-{name}") if len(found["spaces"]) > 1 else map_file
+        for name, parts in record["spaces"].items():
+            path = map_file.with_stem(f"{map_file.stem}-{name}") if len(record["spaces"]) > 1 else map_file
             write_atomic(path, charts.standalone(maps.text_map(parts["map"], name, f"map-{name}")))
             said.append(f"map: {path}")
-    give(said, found, as_json, out)
+    give(said, record, as_json, out)
 
 
 def _by(columns: str) -> str:
-    return f"by {columns}" if columns else "no column says so"
+    return f"by {columns}" if columns else "not named by a column"
 
 
 @app.command()
 def groups(
     source: Annotated[
         str | None,
-        typer.Option("--in", help="A file of texts, best those written without asking for a group."),
+        typer.Option("--in", help="File of texts, preferably written without naming a group."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help="Instead of --in: have this model write (embedded, an id or a folder)."),
+        typer.Option(
+            "--model", help="Instead of --in: model that writes the texts (embedded, an id or a folder)."
+        ),
     ] = None,
     labels_option: Annotated[
-        str, typer.Option("--labels", help="With --model: what it writes about.")
+        str, typer.Option("--labels", help="With --model: labels about which it writes.")
     ] = "architect,dentist,nurse,painter,professor,software engineer",
     texts: Annotated[
         int,
         typer.Option(
-            "--texts", help="With --model: texts for each label, and for each label and group.", min=2
+            "--texts",
+            help="With --model: number of texts for each label, and for each label and group.",
+            min=2,
         ),
     ] = 20,
     text: Annotated[str | None, typer.Option("--text", help="Column of the text.")] = None,
     by: Annotated[str | None, typer.Option("--by", help="Column of a label, such as the occupation.")] = None,
     dimension: Annotated[
-        str, typer.Option("--dimension", help="Identity pack whose groups are looked for.")
+        str, typer.Option("--dimension", help="Identity pack whose groups are detected.")
     ] = "gender",
     chosen: Annotated[
-        str | None, typer.Option("--groups", help="Groups that are told apart, as in female,male.")
+        str | None, typer.Option("--groups", help="Groups to distinguish, such as female,male.")
     ] = None,
     truth: Annotated[
         str | None,
         typer.Option(
-            "--truth", help="Column of the known group: measures the detector's errors and takes them out."
+            "--truth",
+            help="Column of the known group, to measure the detector's errors and correct for them.",
         ),
     ] = None,
     reference: Annotated[
         str | None,
         typer.Option(
-            "--reference", help="Shares to test against, as in female=0.87,male=0.13; default: all alike."
+            "--reference",
+            help="Shares to test against, such as female=0.87,male=0.13; default: equal shares.",
         ),
     ] = None,
     out: OutOption = None,
     as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Which groups texts show, by label, with intervals and the detector's errors: of a file, or of what a model writes when nobody is named."""
+    """Measure which groups texts show, by label, with intervals and the detector's errors.
 
+    The texts are those of a file, or those that a model writes when no group is named.
+    """
     if (source is None) == (model is None):
         raise InputError("why groups: give either --in FILE or --model NAME")
     shares = _shares(reference) if reference else None
@@ -187,7 +199,7 @@ def groups(
     read = reading.read_texts(str(source), text)
     labels = read.values(by, "--by") if by else [""] * len(read.texts)
     known = spellings.group_column(dimension, read.values(truth, "--truth"), truth).values if truth else None
-    found = shown.imbalance(
+    record = shown.imbalance(
         read.texts,
         labels,
         packs.load_pack(dimension),
@@ -195,7 +207,7 @@ def groups(
         reference=shares,
         chosen=chosen.split(",") if chosen else None,
     )
-    give([f"read as {read.shape.describe()}", *shown.sentences(found)], found, as_json, out)
+    give([f"read as {read.shape.describe()}", *shown.sentences(record)], record, as_json, out)
 
 
 @app.command("values")
@@ -204,14 +216,15 @@ def values_command(
         str,
         typer.Option(
             "--answers",
-            help="Answer shares of people: columns country, question, options, distribution (or counts).",
+            help="File of people's answers: columns country, question, options, distribution (or counts).",
         ),
     ],
     model: ModelOption = "embedded",
     published: Annotated[
         str | None,
         typer.Option(
-            "--published", help="Column of a model's own shares in the same file, instead of asking one."
+            "--published",
+            help="Column with the shares of a model in the same file, instead of asking a model.",
         ),
     ] = None,
     by: Annotated[
@@ -221,19 +234,23 @@ def values_command(
         bool,
         typer.Option(
             "--non-answers",
-            help="Count «don't know» and the like as options; default: set aside on both sides.",
+            help="Count «don't know» and similar answers as options; default: left out on both sides.",
         ),
     ] = False,
     countries: Annotated[
-        int, typer.Option("--countries", help="At most, those with the most questions.", min=1)
+        int,
+        typer.Option(
+            "--countries", help="Largest number of countries; those with the most questions are used.", min=1
+        ),
     ] = 30,
-    questions: Annotated[int, typer.Option("--questions", help="At most, for each country.", min=1)] = 50,
+    questions: Annotated[
+        int, typer.Option("--questions", help="Largest number of questions for each country.", min=1)
+    ] = 50,
     out: OutOption = None,
     as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
-    """A model's answers to survey questions against those of people, by country."""
-
+    """Compare a model's answers to survey questions with those of people, by country."""
     if published:
         record, said = values.compared_models(*values.published(source, published, by, non_answers))
         give(said, record, as_json, out)
@@ -244,26 +261,33 @@ def values_command(
     lm = loading.load_lm(model)
     asked = len({(q.text, q.options) for q in chosen})
     with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
-        found = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
-    give(values.sentences(found), found, as_json, out)
+        record = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
+    give(values.sentences(record), record, as_json, out)
 
 
 @app.command()
 def items(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A finished run folder.")],
-    task: Annotated[str, typer.Option("--task", help="A task whose answers are choices.")] = "occupation",
+    task: Annotated[str, typer.Option("--task", help="Task whose answers are choices.")] = "occupation",
     arm: Annotated[
-        str | None, typer.Option("--arm", help="A biased arm; default: the largest γ, the first seed.")
+        str | None,
+        typer.Option("--arm", help="Biased arm; default: that with the largest γ and the first seed."),
     ] = None,
-    most: Annotated[int, typer.Option("--items", help="Flipped items, the surest first.", min=1)] = 5,
-    each: Annotated[int, typer.Option("--nearest", help="Training records for each item.", min=1)] = 5,
+    most: Annotated[
+        int, typer.Option("--items", help="Number of flipped items; the most certain come first.", min=1)
+    ] = 5,
+    each: Annotated[
+        int, typer.Option("--nearest", help="Number of training records for each item.", min=1)
+    ] = 5,
     as_json: JsonFlag = False,
 ) -> None:
-    """For answers that the biased data turned round: the training records whose gradients are nearest. The report lists them too."""
+    """Find the training records whose gradients are nearest to those of answers that the biased data changed.
 
+    The report lists them too.
+    """
     run = run_folder.RunFolder(folder)
-    found = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
-    give([*attribution.sentences(found), f"report: {page.rebuild(run)}"], found, as_json)
+    record = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
+    give([*attribution.sentences(record), f"report: {page.rebuild(run)}"], record, as_json)
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -271,5 +295,5 @@ def _shares(text: str) -> dict[str, float]:
         return {k.strip(): float(v) for k, _, v in (part.partition("=") for part in text.split(","))}
     except ValueError:
         raise InputError(
-            f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, as in female=0.5,male=0.5"
+            f"--reference {text}: must be GROUP=SHARE,GROUP=SHARE, such as female=0.5,male=0.5"
         ) from None
