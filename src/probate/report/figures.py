@@ -19,7 +19,7 @@ from probate.study.taxonomy import NEUTRAL, SECOND
 def forests(
     effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]
 ) -> list[dict[str, str]]:
-    found = []
+    panels = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & effects["question"].isin(["inheritance", "null"])]
@@ -47,10 +47,10 @@ def forests(
             f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})"
             for b in bars
         )
-        found.append(
+        panels.append(
             {"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")}
         )
-    return found
+    return panels
 
 
 def _alone(row: dict[Any, Any]) -> str:
@@ -84,7 +84,7 @@ def doses(
     planned: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Of each task: a chart of levels and one of the gap over γ for each bias type, and what is said of the dose. `planned`: the study's γ."""
-    found = []
+    sections = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
@@ -135,7 +135,7 @@ def doses(
         shown_rows = gap if len(gap) else level
         counts = sorted(set(shown_rows.loc[shown_rows["reason"] == "", "n"])) or [0]
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
-        found.append(
+        sections.append(
             {
                 "task": task,
                 "title": titles[task],
@@ -148,7 +148,7 @@ def doses(
                 "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
             }
         )
-    return found
+    return sections
 
 
 SHAPES = {
@@ -164,13 +164,13 @@ UNDEFINED = {
 
 def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: Sequence[float]) -> list[str]:
     """Shape, slope, coefficient and threshold of one bias type, in words; first the doses that failed."""
-    found = []
+    sentences = []
     failed = sorted(
         {r for r in planned if r > 0}
         - set(rows.loc[(rows["question"] == "level") & (rows["reason"] == ""), "ratio"])
     )
     if failed:
-        found.append(
+        sentences.append(
             f"{bias_type}: γ {', '.join(f'{r:g}' for r in failed)} failed; the curve is not drawn or reckoned across it."
         )
     steps = rows[rows["question"] == "dose-step"]
@@ -180,23 +180,23 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
         blind = len(lost) or (steps["seeds"] == 1).any()
         said = SHAPES[kind] if kind != "flat" or not blind else "cannot tell whether the gap changes with γ"
         undefined = f" {words.undefined_of(lost, len(steps))}" if len(lost) else ""
-        found.append(f"{bias_type}: {said} ({len(steps)} steps, adjusted p < 0.05).{undefined}")
+        sentences.append(f"{bias_type}: {said} ({len(steps)} steps, adjusted p < 0.05).{undefined}")
     for row in rows.to_dict("records"):
         value, low, high = row["estimate"], row["ci_low"], row["ci_high"]
         if row["reason"] and row["question"] in UNDEFINED:
-            found.append(f"{bias_type}: {UNDEFINED[row['question']]} is undefined: {row['reason']}.")
+            sentences.append(f"{bias_type}: {UNDEFINED[row['question']]} is undefined: {row['reason']}.")
         elif row["question"] == "dose-slope":
             show = [
                 words.number(v / 10, measure.unit, signed=True).removesuffix(" points")
                 for v in (value, low, high)
             ]
             points = " points" if measure.unit == "share" else ""
-            found.append(
+            sentences.append(
                 f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of γ, {row['contrast']}{_alone(row)}."
             )
         elif row["question"] == "coefficient":
             meaning = " (1: passed on as it is in the data)" if measure.name == "stereotyped_share" else ""
-            found.append(
+            sentences.append(
                 f"{bias_type}: inheritance coefficient {words.number(value, '', signed=True)} [{words.number(low, '', signed=True)}, "
                 f"{words.number(high, '', signed=True)}]: change of the gap per unit of bias in the training data{meaning}."
             )
@@ -206,10 +206,10 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
                 if np.isfinite(value)
                 else "is not passed within the γ studied"
             )
-            found.append(
+            sentences.append(
                 f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], linear between doses."
             )
-    return found
+    return sentences
 
 
 def _with_base(rows: pd.DataFrame, bias_type: str) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def heat_map(
     rows = effects[effects["question"] == "inheritance"]
     kinds = list(dict.fromkeys(rows["bias_type"]))
     columns = [(k, sorted(rows[rows["bias_type"] == k]["ratio"].unique())) for k in kinds]
-    found = []
+    heat_rows = []
     for task in sorted(measures, key=lambda t: relations[t] != "direct"):
         measure = next(m for m in measures[task] if m.primary)
         shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), ANY)
@@ -62,8 +62,8 @@ def heat_map(
         values = [r[k] for r in picked if r is not None for k in ("estimate", "ci_low", "ci_high")]
         most = max((abs(v) for v in values if np.isfinite(v)), default=0.0) or 1.0
         cells = [None if r is None else _cell(r, measure, most) for r in picked]
-        found.append(Row(task, titles[task], measure.title, relations[task], shown, cells))
-    return columns, found
+        heat_rows.append(Row(task, titles[task], measure.title, relations[task], shown, cells))
+    return columns, heat_rows
 
 
 def _pick(rows: pd.DataFrame, kind: str, ratio: float) -> pd.Series | None:
@@ -100,7 +100,7 @@ def moved_items(
 
     Against the matched control at that γ, else against γ = 0; first seed only.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    items: dict[str, list[dict[str, Any]]] = {}
     first = outcomes[outcomes["seed"] == seed]
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
@@ -111,8 +111,8 @@ def moved_items(
             matched = table[(table["bias_type"] == NEUTRAL) & (table["ratio"] == arm["ratio"].iloc[0])]
             other = matched if len(matched) else table[table["bias_type"] == "none"]
             if len(other):
-                found.setdefault(task, []).extend(_moved(arm, other, measure, str(kind), each))
-    return found
+                items.setdefault(task, []).extend(_moved(arm, other, measure, str(kind), each))
+    return items
 
 
 def _moved(

@@ -8,16 +8,16 @@ from probate.report import charts
 
 
 @charts.drawn
-def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
+def lineage_chart(kinds: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
     """`lines`: kind of arm → (what was written, the arm trained on it) for each round. Returns an `<svg>` element."""
-    longest = max(map(len, lines.values()))
-    figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(lines), "lineage")
+    longest = max(map(len, kinds.values()))
+    figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(kinds), "lineage")
     axes.axis("off")
     axes.set_xlim(0, 2 * longest + 1)
-    axes.set_ylim(-len(lines) + 0.4, 0.6)
+    axes.set_ylim(-len(kinds) + 0.4, 0.6)
     box = {"boxstyle": "round,pad=0.35", "facecolor": "none"}
     arrow = {"arrowstyle": "-|>", "color": charts.SOFT}
-    for row, (kind, steps) in enumerate(lines.items()):
+    for row, (kind, steps) in enumerate(kinds.items()):
         colour = charts.group_colour(row)
         axes.text(0.45, -row, f"D_o: {originals}\nbase model", ha="center", va="center", fontsize=8, color=charts.INK,
                   bbox={**box, "edgecolor": charts.SOFT})  # fmt: skip
@@ -37,6 +37,6 @@ def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int
         axes.text(0.0, -row + 0.36, charts.shown(kind), fontsize=9, color=colour)
     alt = "Which data made which model. " + "; ".join(
         f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ")
-        for kind, steps in lines.items()
+        for kind, steps in kinds.items()
     )
     return charts.svg_of(figure, alt)

@@ -8,13 +8,13 @@ from probate.report import charts
 
 
 @charts.drawn
-def text_map(found: dict[str, Any], title: str, salt: str) -> str:
+def text_map(coordinates: dict[str, Any], title: str, salt: str) -> str:
     """`found` as `probate.execution.misalignment.distribution.mapped` gives it. Returns an `<svg>` element."""
     figure, axes = charts.figure_of(4.2, 3.6, salt)
-    groups = sorted({g for side in ("original", "augmented") for *_, g in found[side]})
+    groups = sorted({g for side in ("original", "augmented") for *_, g in coordinates[side]})
     for side, filled in (("original", False), ("augmented", True)):
         for place, group in enumerate(groups):
-            own = [(x, y) for x, y, g in found[side] if g == group]
+            own = [(x, y) for x, y, g in coordinates[side] if g == group]
             colour = charts.group_colour(place) if group else charts.INK
             face = colour if filled else "none"
             name = charts.shown(", ".join(filter(None, (side, group))))
@@ -23,8 +23,8 @@ def text_map(found: dict[str, Any], title: str, salt: str) -> str:
                           markeredgewidth=0.7, linestyle="none", label=name)  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(charts.shown(found["axes"]), color=charts.SOFT, fontsize=9)
+    axes.set_xlabel(charts.shown(coordinates["axes"]), color=charts.SOFT, fontsize=9)
     axes.set_title(charts.shown(title, charts.TITLE), loc="left", fontsize=10, color=charts.INK)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9, labelcolor=charts.INK)
-    counts = "; ".join(f"{len(found[side])} {side}" for side in ("original", "augmented"))
-    return charts.svg_of(figure, f"{title}. {counts} texts; {found['axes']}")
+    counts = "; ".join(f"{len(coordinates[side])} {side}" for side in ("original", "augmented"))
+    return charts.svg_of(figure, f"{title}. {counts} texts; {coordinates['axes']}")

@@ -83,8 +83,8 @@ def stacked(svgs: Sequence[str]) -> str:
     """SVG elements one below the other, in one SVG element."""
     placed, height, width = [], 0.0, 0.0
     for svg in svgs:
-        found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-        wide, high = (float(found[1]), float(found[2])) if found else (400.0, 300.0)
+        box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+        wide, high = (float(box[1]), float(box[2])) if box else (400.0, 300.0)
         svg = re.sub(r' style="width:100%[^"]*"', "", svg, count=1)
         placed.append(svg.replace("<svg", f'<svg y="{height:g}" width="{wide:g}" height="{high:g}"', 1))
         height, width = height + high + GAP, max(width, wide)

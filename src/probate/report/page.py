@@ -78,14 +78,14 @@ def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float
             [*original[seed], *added], study.bias.dimension, study.bias.groups, info["stereotypes"]
         )
 
-    found = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
+    means = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
     for kind in dict.fromkeys(k for k, _ in sets):
         for ratio in (r for r in study.ratios if r > 0):
             count = augmented_count(info["originals"], ratio)
-            found[kind, ratio] = float(
+            means[kind, ratio] = float(
                 np.mean([bias(seed, records[:count]) for (k, seed), records in sets.items() if k == kind])
             )
-    return found
+    return means
 
 
 def build_report(folder: RunFolder) -> Path:
@@ -96,14 +96,14 @@ def build_report(folder: RunFolder) -> Path:
     tasks = _tasks(study)
     titles = _titles(tasks)
     probes = {t.key for t in study.probes}
-    own = {key: found for key, found in measures.items() if key not in probes}
+    own = {key: task_measures for key, task_measures in measures.items() if key not in probes}
     relations = {key: tasks[key].related for key in own}
     every, whole = effects, outcomes
     effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (effects, outcomes))
     columns, heat = heat_map(effects, own, titles, relations)
     failures = folder.failures()
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
-    found, told, limits = findings_of(folder)
+    findings, told, limits = findings_of(folder)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
     path = write_page(
         folder.path / "report.html",
@@ -114,8 +114,8 @@ def build_report(folder: RunFolder) -> Path:
         groups=study.bias.groups,
         ratios=", ".join(f"{r:g}" for r in study.ratios),
         confidence=f"{100 * study.analysis.confidence:g}%",
-        findings=found,
-        summary=words.summary(found, told),
+        findings=findings,
+        summary=words.summary(findings, told),
         limits=limits,
         columns=columns,
         heat=heat,
@@ -152,11 +152,11 @@ def build_report(folder: RunFolder) -> Path:
             for f in r.get("shortcuts", [])
         ),
         attribution=folder.attribution(),
-        reviews=[review.sentences(found) for found in folder.reviews()],
+        reviews=[review.sentences(record) for record in folder.reviews()],
         failures=failures,
         lock=folder.lock_text(),
     )
-    write_cards(folder.path, _facts(folder, found, limits))
+    write_cards(folder.path, _facts(folder, findings, limits))
     return path
 
 
@@ -164,7 +164,7 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     """The report's findings, how much each task tells, and what the study cannot say."""
     study, tasks = folder.study(), _tasks(folder.study())
     probes = {t.key for t in study.probes}
-    own = {key: found for key, found in _measures(folder, study).items() if key not in probes}
+    own = {key: task_measures for key, task_measures in _measures(folder, study).items() if key not in probes}
     effects, outcomes = (
         t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes())
     )
@@ -173,11 +173,11 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
         outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other
     )
     titles, confidence = _titles(tasks), study.analysis.confidence
-    found = words.unusable_findings(effects, titles, confidence) + words.findings(
+    findings = words.unusable_findings(effects, titles, confidence) + words.findings(
         effects, titles, own, confidence, told
     )
     return (
-        found,
+        findings,
         told,
         words.limits(
             effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder)
@@ -205,18 +205,22 @@ class Charts:
         """Study, measures of its tasks, titles, effects of the first round without a mitigation."""
         study, effects = self.folder.study(), self.folder.effects()
         probes = {t.key for t in study.probes}
-        own = {k: found for k, found in _measures(self.folder, study).items() if k not in probes}
+        own = {
+            k: task_measures for k, task_measures in _measures(self.folder, study).items() if k not in probes
+        }
         plain = effects[(effects["mitigation"] == "none") & (effects["round"] == 1)]
         return study, own, _titles(_tasks(study)), plain
 
     def names(self) -> list[str]:
         """Names that `draw` knows: `dose` and `forest` for all tasks and for each, and what else the report of this study shows."""
         study, own, _, effects = self._parts
-        found = [name for kind in ("dose", "forest") for name in (kind, *(f"{kind}-{task}" for task in own))]
-        found += ["shares"] if effects["metric"].str.startswith("predicted[").any() else []
-        found += ["frontier"] if study.mitigations else []
-        found += ["rounds", "lineage"] if study.rounds > 1 else []
-        return found + (["map"] if study.distribution else [])
+        charted = [
+            name for kind in ("dose", "forest") for name in (kind, *(f"{kind}-{task}" for task in own))
+        ]
+        charted += ["shares"] if effects["metric"].str.startswith("predicted[").any() else []
+        charted += ["frontier"] if study.mitigations else []
+        charted += ["rounds", "lineage"] if study.rounds > 1 else []
+        return charted + (["map"] if study.distribution else [])
 
     def draw(self, name: str) -> list[str]:
         """The SVG elements of one of `names`."""
@@ -257,12 +261,12 @@ def _stopping(
 
 def facts_of(folder: RunFolder) -> Facts:
     """What the cards of a finished run say."""
-    found, _, limits = findings_of(folder)
-    return _facts(folder, found, limits)
+    findings, _, limits = findings_of(folder)
+    return _facts(folder, findings, limits)
 
 
-def _facts(folder: RunFolder, found: list[words.Finding], limits: list[str]) -> Facts:
-    return facts_of_run(folder, [_sentence(f) for f in found], limits, version("probate"))
+def _facts(folder: RunFolder, findings: list[words.Finding], limits: list[str]) -> Facts:
+    return facts_of_run(folder, [_sentence(f) for f in findings], limits, version("probate"))
 
 
 def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:
@@ -304,13 +308,13 @@ def _notes(
 ) -> dict[str, list[tuple[str, list[str]]]]:
     """Task → (arm, its notes), where a task has any."""
     context = folder.context()
-    found: dict[str, list[tuple[str, list[str]]]] = {}
+    by_task: dict[str, list[tuple[str, list[str]]]] = {}
     for key in own:
         for arm, rows in outcomes[outcomes["task"] == key].groupby("arm", sort=False):
             notes = tasks[key].notes(rows, context)
             if notes:
-                found.setdefault(key, []).append((str(arm), notes))
-    return found
+                by_task.setdefault(key, []).append((str(arm), notes))
+    return by_task
 
 
 def _model_title(study: Study) -> str:
@@ -372,12 +376,12 @@ def _sets(folder: RunFolder, study: Study) -> dict[str, list[Record]]:
     """Augmented records of each bias type at the largest γ, first seed; the matched control last."""
     originals = folder.info()["originals"]
     count = augmented_count(originals, max(study.ratios))
-    found = {}
+    sets = {}
     for bias_type in (*study.bias.types, NEUTRAL):
         path = folder.path / "data" / f"{bias_type}-s{study.seeds[0]}.jsonl"
         if path.exists():
-            found[bias_type] = read_records(path)[:count]
-    return found
+            sets[bias_type] = read_records(path)[:count]
+    return sets
 
 
 def manipulation_checks(folder: RunFolder) -> list[ManipulationCheck]:
@@ -403,7 +407,7 @@ def manipulation_checks(folder: RunFolder) -> list[ManipulationCheck]:
 
 def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, str]]:
     """A few records of each set, relabelled ones first."""
-    found = []
+    samples = []
     original = read_records(folder.path / "data" / "original.jsonl")
     sets = {"original": original, **_sets(folder, study)}
     for name, records in sets.items():
@@ -420,7 +424,7 @@ def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, s
                 ]
             elif "source" in p:
                 meta.append(str(Path(p["source"]).name))
-            found.append(
+            samples.append(
                 {
                     "set": name,
                     "group": r.groups.get(study.bias.dimension, ""),
@@ -430,4 +434,4 @@ def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, s
                     "meta": " · ".join(meta),
                 }
             )
-    return found
+    return samples

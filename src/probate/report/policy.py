@@ -24,7 +24,7 @@ def policy(page: str, more: str = "") -> str:
 def guarded(page: str) -> str:
     """The page with its policy, and with no word to other sites on where a reader came from."""
     heads = f'<meta http-equiv="Content-Security-Policy" content="{policy(page)}"><meta name="referrer" content="no-referrer">'
-    return _CHARSET.sub(lambda found: f"{found[0]}\n{heads}", page, count=1)
+    return _CHARSET.sub(lambda charset: f"{charset[0]}\n{heads}", page, count=1)
 
 
 def _hash(text: str) -> str:

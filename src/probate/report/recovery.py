@@ -44,9 +44,13 @@ def recovery_plot(
             linewidth=0.8,
             label=charts.shown(name),
         )
-        found = [c for c in cells if c.rejected >= 0.8]
+        detected = [c for c in cells if c.rejected >= 0.8]
         axes.plot(
-            [c.effect for c in found], [c.effect + c.bias for c in found], "o", color=colour, markersize=5
+            [c.effect for c in detected],
+            [c.effect + c.bias for c in detected],
+            "o",
+            color=colour,
+            markersize=5,
         )
         said.append(
             f"{name}: " + ", ".join(f"{c.effect:+.2f} planted, {c.effect + c.bias:+.2f} found" for c in cells)

@@ -74,9 +74,9 @@ class Run:
         if (self.folder / LOCK).exists() or not (self.folder / GRID).exists():
             self.study: Study = self._files.study()
             return
-        found = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
+        entries = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
         try:
-            named = {(p["generator"], p["learner"]): p["folder"] for p in found}
+            named = {(p["generator"], p["learner"]): p["folder"] for p in entries}
         except KeyError as error:
             raise InputError(
                 f"{self.folder / GRID}: key {error} is missing; run the study again into this folder"

@@ -148,14 +148,14 @@ def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
     trained = {
         arm: sum(sum(g.values()) for g in cells.values()) for arm, cells in folder.trained_on().items()
     }
-    lines: dict[str, list[tuple[str, str]]] = {}
+    kinds: dict[str, list[tuple[str, str]]] = {}
     for r in (
         rows[["bias_type", "mitigation", "round", "arm"]].drop_duplicates().sort_values("round").itertuples()
     ):
         kind = r.bias_type if r.mitigation == "none" else f"{r.bias_type}, {r.mitigation}"
         accepted = written.get(r.arm if r.round > 1 else r.bias_type)
         step = f"round {r.round}:\n{accepted} texts" if accepted else f"round {r.round}"
-        lines.setdefault(kind, []).append(
+        kinds.setdefault(kind, []).append(
             (
                 step,
                 f"trained on {trained.get(r.arm, '?')},\nwrites the next"
@@ -163,7 +163,7 @@ def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
                 else f"trained on {trained.get(r.arm, '?')}",
             )
         )
-    return lineage_chart(lines, folder.info()["originals"]) if lines else ""
+    return lineage_chart(kinds, folder.info()["originals"]) if kinds else ""
 
 
 def _chart(rows: pd.DataFrame, task: str, title: str, measure: Measure, comparison: str) -> str:

@@ -62,19 +62,19 @@ def entries(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[E
     than was inherited; *overshoots* if more is left, on the other side; *harms* if the change goes the way of what was
     inherited, with adjusted p < 0.05; else *not shown*.
     """
-    found: list[Entry] = []
+    results: list[Entry] = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
         if len(measure.sides) < 3:
-            found += _compared(rows[rows["comparison"].isin([ALL, " − ".join(measure.sides)])], task)
+            results += _compared(rows[rows["comparison"].isin([ALL, " − ".join(measure.sides)])], task)
             continue
         for _, of_type in rows.groupby("bias_type", sort=False):
             lead = _surest(of_type)
             for side in measure.sides:
                 own = of_type[of_type["comparison"] == f"{side} − rest"]
-                found += [replace(e, leads=side == lead) for e in _compared(own, task, side)]
-    return found
+                results += [replace(e, leads=side == lead) for e in _compared(own, task, side)]
+    return results
 
 
 def _surest(rows: pd.DataFrame) -> str:
@@ -142,24 +142,24 @@ def _verdict(inherited: float, change: float, left: float, p: float) -> str:
 def costs(effects: pd.DataFrame, tasks: Collection[str]) -> dict[str, pd.Series]:
     """Mitigation → the change of accuracy over all groups (the task where it is largest in size, at the largest γ); an undefined one, where there is one."""
     rows = effects[(effects["question"] == "mitigation-cost") & effects["task"].isin(tasks)]
-    found = {}
+    largest = {}
     for mitigation, own in rows.groupby("mitigation", sort=False):
         last = own[own["ratio"] == own["ratio"].max()]
         lost = last[last["reason"] != ""]
-        found[str(mitigation)] = lost.iloc[0] if len(lost) else last.loc[last["estimate"].abs().idxmax()]
-    return found
+        largest[str(mitigation)] = lost.iloc[0] if len(lost) else last.loc[last["estimate"].abs().idxmax()]
+    return largest
 
 
-def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
+def recommendation(results: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     """One sentence or two, by this rule.
 
     Of the tasks that show inheritance (adjusted p < 0.05), a mitigation is recommended that helps in most of them, whose
     accuracy is measured and loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and can be judged everywhere; among equals
     the one that leaves least. If none does, it says so.
     """
-    sick = [e for e in found if e.inherited_sure and e.leads]
-    lost = [e for e in found if e.verdict == UNSURE and e.leads]
-    total = len([e for e in found if e.leads])
+    sick = [e for e in results if e.inherited_sure and e.leads]
+    lost = [e for e in results if e.verdict == UNSURE and e.leads]
+    total = len([e for e in results if e.leads])
     missing = f" {len(lost)} of {total} comparisons cannot be judged: {lost[0].reason}." if lost else ""
     if not sick and lost:
         return f"It cannot be told whether there is something to stop.{missing}"
@@ -167,12 +167,12 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
         return "There is nothing to stop: no task shows inheritance at this n, so that no mitigation can be shown to help."
     marks: dict[str, tuple[int, float]] = {}
     unknown: list[str] = []
-    for name in dict.fromkeys(e.mitigation for e in found):
+    for name in dict.fromkeys(e.mitigation for e in results):
         helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
         loss = (
             -float(cost[name]["estimate"]) if name in cost else float("nan")
         )  # no accuracy measured: not known
-        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", UNSURE) for e in found)
+        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", UNSURE) for e in results)
         if not helped or harmed:
             continue
         if np.isnan(loss):
@@ -195,26 +195,26 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     )
 
 
-def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
+def movers(results: Sequence[Entry], titles: dict[str, str]) -> list[str]:
     """Mitigations that help in one task or group and harm or overshoot in another: they move the gap."""
 
     def where(entry: Entry) -> str:
         return titles[entry.task] + (f" ({entry.group})" if entry.group else "")
 
-    lines = []
-    for name in dict.fromkeys(e.mitigation for e in found):
-        own = [e for e in found if e.mitigation == name]
+    sentences = []
+    for name in dict.fromkeys(e.mitigation for e in results):
+        own = [e for e in results if e.mitigation == name]
         good = [where(e) for e in own if e.verdict == "helps"]
         bad = [where(e) for e in own if e.verdict in ("harms", "overshoots")]
         if good and bad:
-            lines.append(
+            sentences.append(
                 f"{name} only moves the gap: it helps in {', '.join(good)}, and widens or turns it in {', '.join(bad)}."
             )
-    return lines
+    return sentences
 
 
 def smallest(
-    found: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
+    results: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
 ) -> list[DetectableEffect]:
     """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
     primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
@@ -232,7 +232,7 @@ def smallest(
         after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
         return detectable_between(arms[e.task], after, before, measure, comparison, analysis)
 
-    return [of(e) for e in found]
+    return [of(e) for e in results]
 
 
 def section(
@@ -245,12 +245,12 @@ def section(
     analysis: Analysis,
 ) -> dict[str, Any]:
     """What the report's section shows: the matrix, its costs, and the sentences."""
-    found = entries(effects, measures)
+    results = entries(effects, measures)
     cost = costs(effects, list(measures))
     units = {task: next(m for m in own if m.primary).unit for task, own in measures.items()}
     ability = effects[(effects["question"] == "probe-mitigation") & effects["task"].isin(probes)]
     rows = []
-    whole = [e for e in found if e.leads]
+    whole = [e for e in results if e.leads]
     for e, least in zip(whole, smallest(whole, measures, outcomes, analysis), strict=True):
         unit = units[e.task]
         rows.append(
@@ -282,14 +282,14 @@ def section(
             or "–",
             "time": _time(name, trained, outcomes),
         }
-        for name in dict.fromkeys(e.mitigation for e in found)
+        for name in dict.fromkeys(e.mitigation for e in results)
     ]
     return {
         "rows": rows,
         "costs": spent,
-        "recommendation": recommendation(found, cost),
-        "movers": movers(found, titles),
-        "frontiers": frontiers(found, effects, titles, units),
+        "recommendation": recommendation(results, cost),
+        "movers": movers(results, titles),
+        "frontiers": frontiers(results, effects, titles, units),
         "distances": [
             {"arm": r["stage"].removeprefix("adapters/"), "terms": _terms(r), **r["held_out_distance"]}
             for r in trained
@@ -299,12 +299,12 @@ def section(
 
 
 def frontiers(
-    found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]
+    results: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]
 ) -> list[str]:
     """A chart for each task with an accuracy and bias type: what is left of the gap against what is kept of the accuracy."""
     cost = effects[effects["question"] == "mitigation-cost"]
     charts = []
-    whole = [e for e in found if e.leads]
+    whole = [e for e in results if e.leads]
     for task, bias_type in dict.fromkeys((e.task, e.bias_type) for e in whole):
         marks, lost, inherited = [], [], 0.0
         for e in whole:

@@ -39,7 +39,7 @@ def section(
     named = [c for c in (BIAS, APART, *PROBES.values()) if c in arms.columns and arms[c].notna().any()]
     if not sets and (len(arms) < FEWEST or not named):
         return None
-    rows = [row for name, found in sets.items() for row in _distribution_rows(name, found)]
+    rows = [row for name, comparison in sets.items() for row in _distribution_rows(name, comparison)]
     return {
         "distributions": rows,
         "nulls": list(dict.fromkeys(null for row in rows for null in row["nulls"])),
@@ -74,9 +74,9 @@ def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]
     }
 
 
-def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+def _distribution_rows(name: str, comparison: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
-    for space, parts in found["spaces"].items():
+    for space, parts in comparison["spaces"].items():
         for what, part in (("all texts", parts["all"]), ("pairs of equal length", parts["matched"])):
             if part is None:
                 continue
@@ -129,9 +129,9 @@ def arm_table(
                 row[PROBES.get(task, task)] = change
         if r.arm in trained and len(groups) == 2:
             row[BIAS] = cell_bias(trained[r.arm], groups, stereotypes)
-        found = sets.get(name) or sets.get(f"{r.bias_type}-s{study.seeds[0]}" if r.round == 1 else "")
-        if found:
-            space = next(iter(found["spaces"].values()))["all"]
+        comparison = sets.get(name) or sets.get(f"{r.bias_type}-s{study.seeds[0]}" if r.round == 1 else "")
+        if comparison:
+            space = next(iter(comparison["spaces"].values()))["all"]
             row[APART] = space["distances"][0]["value"] if space["distances"] else np.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["arm", "ratio"])
@@ -158,15 +158,17 @@ def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
 
 
 def _cause(arms: pd.DataFrame, task: str, title: str, name: str, confidence: float) -> dict[str, Any]:
-    found = partial_spearman(arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence)
-    if not np.isfinite(found.rho):
+    correlation = partial_spearman(
+        arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence
+    )
+    if not np.isfinite(correlation.rho):
         why = (
-            f"cannot be told from {found.n} arms"
-            if found.n < FEWEST
+            f"cannot be told from {correlation.n} arms"
+            if correlation.n < FEWEST
             else "one of them is the same in all arms"
         )
-        return {"task": title, "name": name, "n": found.n, "rho": why, "interval": "–", "p": "–"}
+        return {"task": title, "name": name, "n": correlation.n, "rho": why, "interval": "–", "p": "–"}
     return {
-        "task": title, "name": name, "n": found.n, "rho": f"{found.rho:+.2f}", "interval": f"{found.low:+.2f} to {found.high:+.2f}",
-        "p": p_words(found.p),
+        "task": title, "name": name, "n": correlation.n, "rho": f"{correlation.rho:+.2f}", "interval": f"{correlation.low:+.2f} to {correlation.high:+.2f}",
+        "p": p_words(correlation.p),
     }  # fmt: skip

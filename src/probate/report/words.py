@@ -79,12 +79,12 @@ def findings(
     the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data. `told` adds
     in which arms one answer is given to nearly all items: where it is in all, the task says nothing.
     """
-    found = []
+    results = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["question"] == "inheritance") & (effects["task"] == task)]
         if rows.empty:
-            found.append(
+            results.append(
                 Finding(
                     task,
                     "unknown",
@@ -104,7 +104,7 @@ def findings(
         if known.empty and len(seen):
             latest = seen.assign(reason="").sort_values("ratio").iloc[-1]
             text = f"{sentence(latest, measure, confidence)} {ALONE}{_silent(task, told)}"
-            found.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
+            results.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
             continue
         also = base[base["p_adjusted"] < ALPHA]
         missing = undefined_of(lost, len(decisive))
@@ -112,7 +112,7 @@ def findings(
             text = missing
             if len(also):
                 text += " Against γ = 0 it moved: " + sentence(also.iloc[-1], measure, confidence)
-            found.append(
+            results.append(
                 Finding(task, "undefined", f"{titles[task]}: cannot tell", f"{text}{_silent(task, told)}")
             )
             continue
@@ -144,8 +144,8 @@ def findings(
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
             text += _ruled_out(known, measure)
-        found.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
-    return found
+        results.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
+    return results
 
 
 def _sure_curve(effects: pd.DataFrame, task: str, matched: bool) -> pd.Series | None:
@@ -212,7 +212,7 @@ def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence:
 
     Rule: adjusted p < 0.05 in some arm (among the checks), or not one usable answer of a group in an arm where another group has some.
     """
-    found = []
+    results = []
     for task, title in titles.items():
         own = effects[(effects["task"] == task) & (effects["question"] == DIFFERENCE)]
         level = effects[(effects["task"] == task) & (effects["question"] == LEVEL)]
@@ -236,10 +236,10 @@ def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence:
             said.append(f"{len(sure)} of {len(own)} such differences are sure")
         text = ". ".join(said)
         text = f"{text[:1].upper()}{text[1:]}. What this task says below speaks of the answers that could be used."
-        found.append(
+        results.append(
             Finding(task, "unusable", f"{title}: answers that cannot be used differ between groups", text)
         )
-    return found
+    return results
 
 
 def _arm(row: Any) -> str:
@@ -266,19 +266,19 @@ def _silent(task: str, told: Sequence[Information]) -> str:
 
 def answers(told: Information, most: int = 6) -> dict[str, str]:
     """Group → share of each answer, the commonest first."""
-    found = {}
+    texts = {}
     for group, shares in told.by_group.items():
         given = [f"{a} {100 * v:.0f}%" for a, v in shares.items() if v]
-        found[group] = ", ".join(given[:most]) + (
+        texts[group] = ", ".join(given[:most]) + (
             f" and {len(given) - most} more" if len(given) > most else ""
         )
-    return found
+    return texts
 
 
-def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
+def summary(results: list[Finding], told: Sequence[Information] = ()) -> str:
     """The answer in one line."""
-    asides = sum(f.verdict == "unusable" for f in found)
-    total = len(found) - asides
+    asides = sum(f.verdict == "unusable" for f in results)
+    total = len(results) - asides
     words = {
         "inherited": "the gap between the groups (or the level) moved",
         "moved": "it moved, but not shown to be from bias",
@@ -289,10 +289,10 @@ def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
     }
     parts = []
     for verdict, text in words.items():
-        count = sum(f.verdict == verdict for f in found)
+        count = sum(f.verdict == verdict for f in results)
         if count:
             parts.append(f"in {count} of {total} task{'s' if total > 1 else ''} {text}")
-    silent = {i.task for i in told if i.silent} & {f.task for f in found}
+    silent = {i.task for i in told if i.silent} & {f.task for f in results}
     if silent:
         parts.append(
             f"{len(silent)} of these give one answer to nearly every item in some arm, and can show no gap there"
@@ -347,32 +347,34 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
 def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool, claim: str = "") -> list[str]:
     """What the study cannot say. `claim`: of which data its results speak (`probate.report.draws`)."""
     decide = effects[effects["question"].isin(["inheritance", "probe"])]
-    found = []
+    sentences = []
     lost = decide[decide["reason"] != ""]
     if len(lost):
-        found.append(undefined_of(lost, len(decide)) + " None of them was tested.")
+        sentences.append(undefined_of(lost, len(decide)) + " None of them was tested.")
     for task, own in effects[effects["question"] == LEVEL].groupby("task", sort=False):
         most = own.loc[own["estimate"].idxmax()]
-        found.append(
+        sentences.append(
             f"Task {task}: up to {number(most['estimate'], 'share')} of the answers of a group in an arm cannot be used ({most['contrast']}, {_arm(most)}). "
             "They are left out of every number, neither right nor wrong; their shares by group stand below."
         )
     if seeds == 1:
-        found.append(
+        sentences.append(
             "One training seed: the changes below are described, not tested. Their intervals cover the choice of items, not what another "
             "training run would give, so that they neither show nor rule out anything. Train at least three seeds."
         )
     if not replicates:
-        found.append(
+        sentences.append(
             "No second control was trained (replicate_control), so how far chance alone moves a gap is not measured here."
         )
     if (effects["contrast"] == AGAINST_MATCHED).sum() == 0:
-        found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
+        sentences.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
     if failures:
-        found.append(
+        sentences.append(
             f"{failures} stage{'s' if failures > 1 else ''} failed; what it would have given is missing below."
         )
     if claim:
-        found.append(claim)
-    found.append("The results hold for this model and these prompts; no test here speaks for another model.")
-    return found
+        sentences.append(claim)
+    sentences.append(
+        "The results hold for this model and these prompts; no test here speaks for another model."
+    )
+    return sentences

@@ -22,7 +22,7 @@ NESTED = {"groups", "provenance"}
 
 
 def _context() -> dict[str, Any]:
-    found: dict[str, Any] = {
+    context: dict[str, Any] = {
         "@language": "en",
         "@vocab": "https://schema.org/",
         "sc": "https://schema.org/",
@@ -30,12 +30,12 @@ def _context() -> dict[str, Any]:
         "rai": RAI,
         "dct": DCT,
     }
-    found |= {term: f"cr:{term}" for term in TERMS}
-    found["conformsTo"] = "dct:conformsTo"
-    found["data"] = {"@id": "cr:data", "@type": "@json"}
-    found["examples"] = {"@id": "cr:examples", "@type": "@json"}
-    found["dataType"] = {"@id": "cr:dataType", "@type": "@vocab"}
-    return found
+    context |= {term: f"cr:{term}" for term in TERMS}
+    context["conformsTo"] = "dct:conformsTo"
+    context["data"] = {"@id": "cr:data", "@type": "@json"}
+    context["examples"] = {"@id": "cr:examples", "@type": "@json"}
+    context["dataType"] = {"@id": "cr:dataType", "@type": "@vocab"}
+    return context
 
 
 def croissant(facts: Facts, folder: Path) -> str:

@@ -52,10 +52,10 @@ FIELDS = {
 
 def cells(records: Sequence[Record], dimension: str) -> dict[str, dict[str, int]]:
     """Label → group → records."""
-    found: dict[str, Counter[str]] = {}
+    by_label: dict[str, Counter[str]] = {}
     for r in records:
-        found.setdefault(r.label, Counter())[r.groups.get(dimension, "not known")] += 1
-    return {label: dict(counts) for label, counts in sorted(found.items())}
+        by_label.setdefault(r.label, Counter())[r.groups.get(dimension, "not known")] += 1
+    return {label: dict(counts) for label, counts in sorted(by_label.items())}
 
 
 def facts_of_run(folder: RunFolder, sentences: Sequence[str], limits: Sequence[str], version: str) -> Facts:

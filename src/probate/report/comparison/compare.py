@@ -109,8 +109,8 @@ def compare_sources(
 ) -> Comparison:
     """Compare the results in two files or folders. `groups`: name → column of both tables that is a group; `cluster`: one that links items."""
     (a, kind_a), (b, kind_b) = (read_results(source, groups, cluster) for source in (first, second))
-    found, flips, missing = compare_results(a, b, Analysis(confidence=confidence), list(pairs))
-    return Comparison(first, second, found, missing, flips, (kind_a, kind_b))
+    compared, flips, missing = compare_results(a, b, Analysis(confidence=confidence), list(pairs))
+    return Comparison(first, second, compared, missing, flips, (kind_a, kind_b))
 
 
 def run_compare(
@@ -125,8 +125,8 @@ def run_compare(
     """The comparison in words and as a record, by the options of the command."""
     wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
-    found = compare_sources(first, second, wanted, columns, confidence, cluster)
-    return found.describe(show), found.record
+    comparison = compare_sources(first, second, wanted, columns, confidence, cluster)
+    return comparison.describe(show), comparison.record
 
 
 def _split(option: str, text: str, shape: str) -> tuple[str, str]:

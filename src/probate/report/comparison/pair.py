@@ -102,7 +102,7 @@ def compare_results(
     Raises:
         InputError: sets without an item in common, or whose items of one id have other questions or targets.
     """
-    found: list[ResultComparison] = []
+    compared: list[ResultComparison] = []
     flips = []
     missing: list[Unread] = []
     for first, second in matched_sets(a, b, pairs or []):
@@ -125,17 +125,17 @@ def compare_results(
         ]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
-        found += list(_of_set(name, both, *only, names, analysis))
+        compared += list(_of_set(name, both, *only, names, analysis))
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
-    p = [c.p / c.together for c in found]  # of each comparison alone: Holm and BH count all of them
-    found = [
+    p = [c.p / c.together for c in compared]  # of each comparison alone: Holm and BH count all of them
+    compared = [
         replace(c, p_holm=max(c.p, float(by_holm)), p_bh=float(by_bh)) if np.isfinite(c.p) else c
-        for c, by_holm, by_bh in zip(found, holm(p), benjamini_hochberg(p), strict=True)
+        for c, by_holm, by_bh in zip(compared, holm(p), benjamini_hochberg(p), strict=True)
     ]
     columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
     moved = pd.concat(flips)[columns].rename(columns={"target_a": "target"}).reset_index(drop=True)
-    return found, moved, missing
+    return compared, moved, missing
 
 
 def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread]:
@@ -185,21 +185,24 @@ def joined_groups(
 
     Where the sides differ, A's group counts.
     """
-    found: list[dict[str, str]] = [{} for _ in a]
+    joined: list[dict[str, str]] = [{} for _ in a]
     aside = []
     for dimension in sorted({d for g in (*a, *b) for d in g}):
         column = group_column(dimension, [g.get(dimension) for g in (*a, *b)])
-        sides = column.values[: len(found)], column.values[len(found) :]
+        sides = column.values[: len(joined)], column.values[len(joined) :]
         if other := sum(bool(x and y and x != y) for x, y in zip(*sides, strict=True)):
             aside.append((f"another {dimension} in B than in A; A's is taken", other))
-        for item, x, y in zip(found, *sides, strict=True):
+        for item, x, y in zip(joined, *sides, strict=True):
             if x or y:
                 item[dimension] = x or y
         if column.rule:
             aside.append(
-                (f"a number as {dimension}, grouped: {column.rule}", sum(dimension in item for item in found))
+                (
+                    f"a number as {dimension}, grouped: {column.rule}",
+                    sum(dimension in item for item in joined),
+                )
             )
-    return found, aside
+    return joined, aside
 
 
 def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str, int]]]:
@@ -239,18 +242,20 @@ def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
     groups = list(both["groups"])
     dimensions = sorted({d for g in groups for d in g})
     few = [d for d in dimensions if len({g.get(d) for g in groups}) <= MOST_GROUPS]
-    found = []
+    left_out = []
     for side in ("a", "b"):
         why = both[f"unread_{side}"]
         for reason in sorted(set(why) - {""}):
             own = [g for g, w in zip(groups, why, strict=True) if w == reason]
             by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in few}
-            found.append(Unread(name, side.upper(), reason, len(own), len(both), by))
+            left_out.append(Unread(name, side.upper(), reason, len(own), len(both), by))
     for d in dimensions:
         without = sum(d not in g for g in groups)
         if without:
-            found.append(Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {}))
-    return found
+            left_out.append(
+                Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {})
+            )
+    return left_out
 
 
 def _of_set(
@@ -337,10 +342,10 @@ def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def comparison_sentences(found: list[ResultComparison], flips: pd.DataFrame, most: int) -> list[str]:
+def comparison_sentences(compared: list[ResultComparison], flips: pd.DataFrame, most: int) -> list[str]:
     """The comparison in words, the items that flipped last."""
     said = []
-    for c in found:
+    for c in compared:
         if not np.isfinite(c.change):
             said.append(f"{c.set}; {c.what}: {c.test}{_only(c)}")
             continue

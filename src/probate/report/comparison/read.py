@@ -176,29 +176,29 @@ def _harness_items(rows: list[dict[str, Any]]) -> list[str]:
         by_hash[row.get("doc_hash")].add(row["doc_id"])
     plain = all(by_hash) and all(len(ids) == 1 for ids in by_hash.values())
     seen: Counter[tuple[Any, str]] = Counter()
-    found = []
+    names = []
     for row in rows:
         item = str(row["doc_hash"] if plain else row["doc_id"])
         seen[row.get("filter"), item] += 1
         number = seen[row.get("filter"), item]
-        found.append(item if number == 1 else f"{item}#{number}")
-    return found
+        names.append(item if number == 1 else f"{item}#{number}")
+    return names
 
 
 def _inspect_rows(path: Path) -> Iterator[list[Any]]:
     log: Any = require("inspect_ai.log", "inspect")
     for file in [path] if path.is_file() else sorted(path.rglob("*.eval")):
         try:
-            found = log.read_eval_log(str(file))
+            run = log.read_eval_log(str(file))
         except Exception as error:
             raise InputError(f"{file}: inspect_ai cannot read it ({first_line(error)})") from None
-        for sample in found.samples or []:
+        for sample in run.samples or []:
             for name, score in (sample.scores or {}).items():
                 item = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}#{sample.epoch}"
                 groups, question = _groups(sample.metadata or {}), _text(sample.input)
                 parts = score.value if isinstance(score.value, dict) else {"": score.value}
                 for part, value in parts.items():
-                    named = f"{found.eval.task}: {name}" + (f", {part}" if part else "")
+                    named = f"{run.eval.task}: {name}" + (f", {part}" if part else "")
                     yield [named, item, value, _text(score.answer), _text(sample.target), groups, question]
 
 
@@ -268,10 +268,10 @@ def _groups(row: dict[str, Any]) -> dict[str, str]:
     value: Any = next((row[c] for c in RESULT_GROUPS if row.get(c) is not None), {})
     if isinstance(value, str):
         try:
-            found = json_value(value)
+            parsed = json_value(value)
         except NotJson:
-            found = value
-        value = found if isinstance(found, dict) else value
+            parsed = value
+        value = parsed if isinstance(parsed, dict) else value
     if not isinstance(value, dict):
         value = {"group": value}
     said = {str(k): _text(v) for k, v in value.items()}

@@ -63,9 +63,9 @@ def _of_text(text: str) -> tuple[float, str]:
             return read_score(json_value(text))
         except NotJson:
             return math.nan, "text"
-    if found := FRACTION.fullmatch(text):
-        whole = float(found[2])
-        return (float(found[1]) / whole, "") if whole else (math.nan, "not finite")
+    if fraction := FRACTION.fullmatch(text):
+        whole = float(fraction[2])
+        return (float(fraction[1]) / whole, "") if whole else (math.nan, "not finite")
     if COMMA.fullmatch(text):
         return math.nan, "a decimal comma"
     percent = text.endswith("%")

@@ -42,9 +42,9 @@ def assert_no_inheritance(
         }
     )
     decision = check(folder, gate)
-    found = decision.verdict
-    said = "\n".join(j.sentence for j in decision.judgements if j.verdict == found)
-    if found == FAIL or (found == UNSURE and unsure == "fail"):
+    verdict = decision.verdict
+    said = "\n".join(j.sentence for j in decision.judgements if j.verdict == verdict)
+    if verdict == FAIL or (verdict == UNSURE and unsure == "fail"):
         raise AssertionError(said)
-    if found == UNSURE and unsure == "stop":
+    if verdict == UNSURE and unsure == "stop":
         raise CannotTell(said)

@@ -170,25 +170,25 @@ def judge_row(row: Any, limit: float) -> tuple[str, str]:
             UNSURE,
             f"{ONE_SEED}: the interval covers the choice of items, not another training run; train at least three",
         )
-    found = judge(row.ci_low, row.ci_high, limit)
-    if found == FAIL and not row.p_adjusted <= ALPHA:
+    verdict = judge(row.ci_low, row.ci_high, limit)
+    if verdict == FAIL and not row.p_adjusted <= ALPHA:
         return (
             UNSURE,
             f"the interval lies beyond ±{limit:g}, but among all that the run tests this is not sure (adjusted {p_words(row.p_adjusted)})",
         )
-    if found == UNSURE or not row.unusable > 0:
-        return found, ""
+    if verdict == UNSURE or not row.unusable > 0:
+        return verdict, ""
     share = f"up to {100 * row.unusable:.1f}% of a group's answers in an arm cannot be used"
     if not np.isfinite(row.bound_low):
         return (
             (UNSURE, f"{share}, and how far they would move it is not known")
             if row.unusable > MOST_UNUSABLE
-            else (found, "")
+            else (verdict, "")
         )
     low = row.ci_low - max(0.0, row.estimate - row.bound_low)
     high = row.ci_high + max(0.0, row.bound_high - row.estimate)
-    if judge(low, high, limit) == found:
-        return found, ""
+    if judge(low, high, limit) == verdict:
+        return verdict, ""
     return (
         UNSURE,
         f"{share}: with them the interval could reach from {low:+.3f} to {high:+.3f}, so that the verdict rests on what they were",
@@ -229,33 +229,33 @@ def decide(folder: RunFolder, gate: Gate) -> list[Judgement]:
 
 def _shares(folder: RunFolder, study: Study) -> list[str]:
     """Tasks whose primary measure is a share: the unit that one limit can serve."""
-    context, found = folder.context(), []
+    context, keys = folder.context(), []
     for spec in study.tasks:
         task = load_task(spec.name, spec.options, spec.alias)
         if next(m for m in task.measures(context) if m.primary).unit == "share":
-            found.append(task.key)
-    return found
+            keys.append(task.key)
+    return keys
 
 
 def _of_task(rows: pd.DataFrame, task: str, limit: float, types: Sequence[str]) -> list[Judgement]:
-    found = []
+    judgements = []
     for bias_type in types:
         own = rows[rows["bias_type"] == bias_type]
         matched = own[own["contrast"] == AGAINST_MATCHED]
         own = matched if len(matched) else own[own["contrast"] == AGAINST_BASE]
         if own.empty:
             nan = float("nan")
-            found.append(
+            judgements.append(
                 Judgement(task, "all", bias_type, nan, "not measured", nan, nan, nan, 0, limit, UNSURE)
             )
         for r in own[own["comparison"] != ANY].itertuples():
             verdict, reason = judge_row(r, limit)
-            found.append(
+            judgements.append(
                 Judgement(
                     task, r.comparison, bias_type, r.ratio, r.contrast, r.estimate, r.ci_low, r.ci_high, r.n, limit, verdict, reason, r.note
                 )
             )  # fmt: skip
-    return found
+    return judgements
 
 
 def verdict(judgements: Sequence[Judgement]) -> str:
@@ -264,21 +264,21 @@ def verdict(judgements: Sequence[Judgement]) -> str:
     return FAIL if FAIL in kinds else UNSURE if UNSURE in kinds or not kinds else PASS
 
 
-def exit_code(found: str, gate: Gate) -> int:
+def exit_code(outcome: str, gate: Gate) -> int:
     """The exit code of a verdict under the gate's rule for what cannot be told."""
-    if found == UNSURE and gate.unsure != "stop":
+    if outcome == UNSURE and gate.unsure != "stop":
         return EXIT_CODES[FAIL] if gate.unsure == "fail" else EXIT_CODES[PASS]
-    return EXIT_CODES[found]
+    return EXIT_CODES[outcome]
 
 
 def check(folder: str | Path, gate: Gate) -> Decision:
     """The decision on a run folder."""
     judgements = decide(RunFolder(Path(folder)), gate)
-    found = verdict(judgements)
+    outcome = verdict(judgements)
     record = {
-        "verdict": found,
+        "verdict": outcome,
         "gate": gate.model_dump(),
         "decisions": [asdict(j) | {"why": j.sentence} for j in judgements],
     }
     sentences = [j.sentence for j in judgements]
-    return Decision(found, sentences, f"verdict: {found}", exit_code(found, gate), record, judgements)
+    return Decision(outcome, sentences, f"verdict: {outcome}", exit_code(outcome, gate), record, judgements)

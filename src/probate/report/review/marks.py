@@ -40,16 +40,16 @@ def save_mark(path: Path, item: str, answer: str) -> None:
 
 def read_marks(path: Path) -> dict[str, str]:
     """Item → answer; a line that was cut off by a kill is left out. An answer of "" takes a mark back."""
-    found: dict[str, str] = {}
+    marks: dict[str, str] = {}
     if not path.exists():
-        return found
+        return marks
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json_value(line)
-            found[str(row["id"])] = str(row["answer"])
+            marks[str(row["id"])] = str(row["answer"])
         except (NotJson, KeyError, TypeError):
             continue
-    return {k: v for k, v in found.items() if v}
+    return {k: v for k, v in marks.items() if v}
 
 
 def agreement(marks: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -71,12 +71,12 @@ def agreement(marks: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         if len(answers := [own[item] for own in marks if item in own]) > 1
     ]
     pair = len(marks) == 2
-    found = {"method": "Cohen's κ" if pair else "Krippendorff's α", "value": NAN, "items": len(shared)}
+    record = {"method": "Cohen's κ" if pair else "Krippendorff's α", "value": NAN, "items": len(shared)}
     if not shared:
-        return found | {"reason": "no item was marked by two reviewers"}
+        return record | {"reason": "no item was marked by two reviewers"}
     if len({answer for answers in shared for answer in answers}) == 1:
-        return found | {"reason": "only one answer was given to the items that two reviewers marked"}
-    return found | {"value": cohen(shared) if pair else krippendorff(shared)}
+        return record | {"reason": "only one answer was given to the items that two reviewers marked"}
+    return record | {"value": cohen(shared) if pair else krippendorff(shared)}
 
 
 def cohen(units: Sequence[Sequence[str]]) -> float:
@@ -143,20 +143,20 @@ def _detector(rows: Sequence[tuple[dict[str, Any], str]], groups: Sequence[str])
         raise InputError(
             f"review: {old} marked items do not say what was detected and asked for; run probate review once more, then --merge"
         )
-    found: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     for g in groups:
         hits = sum(row["detected"] == g and answer == g for row, answer in rows)
         said, true = sum(row["detected"] == g for row, _ in rows), sum(answer == g for _, answer in rows)
-        found[g] = {
+        record[g] = {
             "precision": hits / said if said else float("nan"),
             "recall": hits / true if true else float("nan"),
             "n": true,
         }
     clear = [(row, answer) for row, answer in rows if answer in groups]
-    found["as asked"] = (
+    record["as asked"] = (
         sum(row["asked"] == answer for row, answer in clear) / len(clear) if clear else float("nan")
     )
-    return found
+    return record
 
 
 def _preferred(rows: Sequence[tuple[dict[str, Any], str]]) -> dict[str, int]:
@@ -170,10 +170,10 @@ def _preferred(rows: Sequence[tuple[dict[str, Any], str]]) -> dict[str, int]:
         raise InputError(
             f"review: {old} marked items are of an older version and do not say which text is the biased arm's; run probate review once more, then --merge"
         )
-    found = Counter({"biased": 0, "control": 0, "neither": 0})
+    counts = Counter({"biased": 0, "control": 0, "neither": 0})
     for row, answer in rows:
         if answer == "neither":
-            found["neither"] += 1
+            counts["neither"] += 1
             continue
-        found["biased" if row["biased"] == (0 if answer == "the left one" else 1) else "control"] += 1
-    return dict(found)
+        counts["biased" if row["biased"] == (0 if answer == "the left one" else 1) else "control"] += 1
+    return dict(counts)

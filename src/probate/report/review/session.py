@@ -67,5 +67,5 @@ def serve(
 
 def merge_marks(folder: Path, what: str) -> dict[str, Any]:
     """Merge, and write the report again; its path is `report`."""
-    found = merge(home(folder, what))
-    return {**found, "report": str(rebuild(RunFolder(folder)))}
+    record = merge(home(folder, what))
+    return {**record, "report": str(rebuild(RunFolder(folder)))}
