@@ -1,4 +1,4 @@
-"""Which data made which model made which data: one line of boxes for each kind of arm."""
+"""Lineage over rounds: which data trained which model, which wrote the next data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,20 @@ from probate.report import charts
 
 @charts.drawn
 def lineage_chart(kinds: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
-    """`lines`: kind of arm → (what was written, the arm trained on it) for each round. Returns an `<svg>` element."""
+    """Draw one row of boxes for each kind of arm.
+
+    Parameters
+    ----------
+    kinds : mapping of str to sequence of (str, str)
+        Kind of arm → (generated texts, the arm trained on them) for each round.
+    originals : int
+        Number of original records.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
     longest = max(map(len, kinds.values()))
     figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(kinds), "lineage")
     axes.axis("off")
@@ -19,8 +32,16 @@ def lineage_chart(kinds: Mapping[str, Sequence[tuple[str, str]]], originals: int
     arrow = {"arrowstyle": "-|>", "color": charts.SOFT}
     for row, (kind, steps) in enumerate(kinds.items()):
         colour = charts.group_colour(row)
-        axes.text(0.45, -row, f"D_o: {originals}\nbase model", ha="center", va="center", fontsize=8, color=charts.INK,
-                  bbox={**box, "edgecolor": charts.SOFT})  # fmt: skip
+        axes.text(
+            0.45,
+            -row,
+            f"D_o: {originals}\nbase model",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=charts.INK,
+            bbox={**box, "edgecolor": charts.SOFT},
+        )
         for at, (written, arm) in enumerate(steps):
             for x, text, edge in ((2 * at + 1.45, written, charts.SOFT), (2 * at + 2.45, arm, colour)):
                 axes.annotate("", (x - 0.36, -row), (x - 0.62, -row), arrowprops=arrow)
@@ -35,7 +56,7 @@ def lineage_chart(kinds: Mapping[str, Sequence[tuple[str, str]]], originals: int
                     bbox={**box, "edgecolor": edge},
                 )
         axes.text(0.0, -row + 0.36, charts.shown(kind), fontsize=9, color=colour)
-    alt = "Which data made which model. " + "; ".join(
+    alt = "Which data trained which model. " + "; ".join(
         f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ")
         for kind, steps in kinds.items()
     )

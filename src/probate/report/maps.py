@@ -9,7 +9,23 @@ from probate.report import charts
 
 @charts.drawn
 def text_map(coordinates: dict[str, Any], title: str, salt: str) -> str:
-    """`found` as `probate.execution.misalignment.distribution.mapped` gives it. Returns an `<svg>` element."""
+    """Draw a map of original and augmented texts.
+
+    Parameters
+    ----------
+    coordinates : dict
+        `original` and `augmented`: lists of (x, y, group); `axes`: label of the axes. See
+        `probate.execution.misalignment.distribution.mapped`.
+    title : str
+        Title of the chart.
+    salt : str
+        Source of the ids in the SVG.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
     figure, axes = charts.figure_of(4.2, 3.6, salt)
     groups = sorted({g for side in ("original", "augmented") for *_, g in coordinates[side]})
     for side, filled in (("original", False), ("augmented", True)):
@@ -19,8 +35,16 @@ def text_map(coordinates: dict[str, Any], title: str, salt: str) -> str:
             face = colour if filled else "none"
             name = charts.shown(", ".join(filter(None, (side, group))))
             if own:
-                axes.plot(*zip(*own, strict=True), "o" if filled else "s", color=colour, markersize=3.5, markerfacecolor=face,
-                          markeredgewidth=0.7, linestyle="none", label=name)  # fmt: skip
+                axes.plot(
+                    *zip(*own, strict=True),
+                    "o" if filled else "s",
+                    color=colour,
+                    markersize=3.5,
+                    markerfacecolor=face,
+                    markeredgewidth=0.7,
+                    linestyle="none",
+                    label=name,
+                )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_xlabel(charts.shown(coordinates["axes"]), color=charts.SOFT, fontsize=9)
