@@ -227,11 +227,10 @@ def judge_row(row: Any, limit: float) -> tuple[str, str]:
     conditions:
 
     - The effect fails only if its adjusted p, over all tests of the run, is at most 0.05.
-    - The unusable answers must not change the verdict. The interval is widened by their worst-case bounds
-    (all
-      of them 0, all of them 1; Manski 1990). If the wider interval has another verdict, the gate cannot tell.
-      For a measure without bounds, the gate cannot tell if more than `MOST_UNUSABLE` of a group's answers in
-      an arm are unusable.
+    - The unusable answers must not change the verdict. The interval is widened by their worst-case bounds:
+      all of them 0, all of them 1 (Manski 1990). If the wider interval has another verdict, the gate cannot
+      tell. For a measure without bounds, the gate cannot tell if more than `MOST_UNUSABLE` of a group's
+      answers in an arm are unusable.
     """
     if row.reason:
         return UNSURE, row.reason
