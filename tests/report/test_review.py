@@ -176,7 +176,7 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
             item.id,
             "the left one" if item.hidden["arms"][0].startswith("given") else "the right one",
         )
-    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(
+    assert "the biased arm's text 18, the control's text 0, neither 0" in "\n".join(
         sentences(merge_marks(finished, "pairs"))
     )
 
