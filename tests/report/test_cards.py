@@ -82,7 +82,7 @@ def test_the_data_card_counts_what_is_there(finished):
     card = (finished / "data-card.md").read_text(encoding="utf-8")
     assert "| `data/original.jsonl` | original training records D\\_o | 12 |" in card
     assert "| nurse | 3 | 3 |" in card and "do not train a model on them" in card
-    assert "## What was measured" in card and probate("card", finished).output == card
+    assert "## Results" in card and probate("card", finished).output == card
     assert plain("<b>a|b</b> `x`\n# y [l](u)") == "\\<b\\>a\\|b\\</b\\> \\`x\\` \\# y \\[l\\](u)"
 
 

@@ -141,7 +141,7 @@ def test_bad_input_is_one_sentence(tmp_path):
         (write(tmp_path / "a.jsonl", [{"id": 1, "scores": 2}]), "no column for the score"),
         (write(tmp_path / "b.jsonl", [{"id": 1, "score": 1}] * 2), "item '1' is duplicated"),
         (write(tmp_path / "c.jsonl", [{"id": "z", "score": 1}]), "no item is in both"),
-        (write(tmp_path / "d.jsonl", [{"id": "z", "score": "high"}]), "no item with a score"),
+        (write(tmp_path / "d.jsonl", [{"id": "z", "score": "high"}]), "no item has a score"),
         (tmp_path / "none", "no such file or folder"),
         (tmp_path, "neither a run folder"),
     ]

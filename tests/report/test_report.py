@@ -57,7 +57,7 @@ def test_report_is_one_safe_file(page, tmp_path):
 
 
 def test_report_names_the_shortcuts_that_were_compared(page):
-    assert "each compared with its plain pass: " in page
+    assert "each compared with the plain forward pass: " in page
     assert "step after a shared prefix: equals the model" in page
     assert "option tree after a shared prefix: equals the model" in page
 

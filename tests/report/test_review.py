@@ -103,7 +103,7 @@ def test_marks_survive_a_kill_and_merge(finished, serving):
     said = sentences(merge_marks(finished, "groups"))
     assert "8 items read (ann 7, bob 8); agreement: Cohen's κ 1.00 over 7 items" in said[0]
     assert any("the detector against people, female: precision 1.00, recall 1.00" in line for line in said)
-    assert "Read by people" in (finished / "report.html").read_text(encoding="utf-8")
+    assert "Review by people" in (finished / "report.html").read_text(encoding="utf-8")
     assert verify(finished)[1] == []
 
 

@@ -15,7 +15,7 @@ from probate.report.policy import guarded
 
 @cache
 def _environment() -> Environment:
-    """Return the Jinja environment, which escapes all values and loads templates by their path in the package."""
+    """Return the Jinja environment, which escapes values and loads templates by their path in the package."""
     return Environment(
         loader=PackageLoader("probate", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

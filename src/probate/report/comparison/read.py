@@ -22,7 +22,7 @@ from probate.execution.folder_schema import OUTCOMES, kept_groups, kept_table
 from probate.report.comparison.scores import read_score
 
 COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question", "cluster"]
-"""`set`: items that are compared with the set of the same name on the other side, such as a task and its metric.
+"""`set`: items that are compared with the set of the same name on the other side, as a task and its metric.
 `cluster`: links items of a table that were drawn together, else empty."""
 CLUSTER = "cluster"
 
