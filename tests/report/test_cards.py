@@ -81,7 +81,7 @@ def test_without_checksums_nothing_can_be_verified(tmp_path):
 def test_the_data_card_counts_what_is_there(finished):
     card = (finished / "data-card.md").read_text(encoding="utf-8")
     assert "| `data/original.jsonl` | original training records D\\_o | 12 |" in card
-    assert "| nurse | 3 | 3 |" in card and "do not train a model on them" in card
+    assert "| nurse | 3 | 3 |" in card and "Do not train a model for use on them" in card
     assert "## Results" in card and probate("card", finished).output == card
     assert plain("<b>a|b</b> `x`\n# y [l](u)") == "\\<b\\>a\\|b\\</b\\> \\`x\\` \\# y \\[l\\](u)"
 

@@ -257,7 +257,7 @@ def test_marks_to_another_question_are_not_mixed_with_new_ones(tmp_path):
     assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["2"]
     save_mark(mark_file(tmp_path, "ann"), "2", "nonbinary")
     for other in (first, replace(wider, question="Which race does this text show?")):
-        with pytest.raises(InputError, match="move that folder away"):
+        with pytest.raises(InputError, match="move that folder to start a new review"):
             write_round(tmp_path / "items.json", other)
     write_round(tmp_path / "items.json", replace(wider, items=first.items))
     assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["1", "2"]

@@ -135,7 +135,7 @@ class Run:
 
     @property
     def findings(self) -> list[str]:
-        """list of str: The findings of the report, one for each task; in a grid, each begins with its pair."""
+        """list of str: The findings of the report, one for each task; in a grid, each names its pair."""
         if not self.pairs:
             return page.sentences_of(self._files)
         return [
