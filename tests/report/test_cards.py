@@ -130,6 +130,6 @@ def test_cards_for_the_hub(finished, tmp_path):
     meta = yaml.safe_load(out.read_text(encoding="utf-8").split("---\n", 2)[1])
     metric = meta["model-index"][0]["results"][0]["metrics"][0]
     assert metric["type"] == "inheritance" and -2 <= metric["value"] <= 2 and meta["library_name"] == "peft"
-    assert "none of them" in probate("card", finished, "--hf", "--arm", "control-0-s0").output
+    assert "not one of them" in probate("card", finished, "--hf", "--arm", "control-0-s0").output
     assert "has no arm 'x'" in str(probate("card", finished, "--hf", "--arm", "x").exception)
     assert "--arm needs --hf" in str(probate("card", finished, "--arm", "x").exception)
