@@ -472,6 +472,7 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
 
 
 def _family_note(effects: pd.DataFrame, study: Study) -> str:
+    """Return the note on adjusted p, families of tests and undefined effects."""
     sizes = effects[effects["p"].notna()].groupby("family").size()
     families = ", ".join(f"{q} {n}" for q, n in sizes.items())
     lost = effects[effects["reason"] != ""].groupby("question").size()

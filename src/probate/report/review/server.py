@@ -56,7 +56,13 @@ class ReviewServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def state(self) -> dict[str, Any]:
-        """Return what the page shows: question, answers, texts and marks, without arms and groups."""
+        """Return what the page shows.
+
+        Returns
+        -------
+        dict
+            Question, answers, texts and marks, without arms and groups.
+        """
         shown = self.shown
         items = [{"id": i.id, "texts": list(i.texts)} for i in shown.items]
         return {
@@ -89,6 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def do_GET(self) -> None:
+        """Send the page or its state."""
         if not self._allowed():
             return
         pages: dict[str, Callable[[], tuple[bytes, str]]] = {
@@ -108,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, *page())
 
     def do_POST(self) -> None:
+        """Save a mark."""
         if not self._allowed():
             return
         if self.path != "/mark":
@@ -134,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, b"{}", "application/json")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:
+        """Send a response with its security headers."""
         self.send_response(status)
         for name, value in {
             "content-type": kind,
