@@ -301,7 +301,7 @@ def test_figures_show_themselves(finished_run, tmp_path):
     with pytest.raises(pb.InputError, match="must end in .svg"):
         run.plot("shares").save(tmp_path / "s.png")
     with pytest.raises(
-        pb.InputError, match=r"plot: no figure 'doze' \(did you mean 'dose'\?\); there are: dose"
+        pb.InputError, match=r"plot: no figure 'doze' \(did you mean 'dose'\?\); available: dose"
     ):
         run.plot("doze")
     with pytest.raises(pb.InputError, match="no such set 'held'.*held-out"):
@@ -345,8 +345,8 @@ def test_an_unfinished_run_shows_what_is_missing(finished_run, tmp_path):
 
 
 def test_a_grid_file_that_was_changed(tmp_path):
-    for text, said in (("[]", "names no folders"), ('[{"folder": "x"}]', "key 'generator' is missing"), ("{}", "grid.json"),
-                       ('[{"generator": "a", "learner": "b", "folder": "../x"}]', "names no folders")):  # fmt: skip
+    for text, said in (("[]", "must name a folder inside it"), ('[{"folder": "x"}]', "key 'generator' is missing"), ("{}", "grid.json"),
+                       ('[{"generator": "a", "learner": "b", "folder": "../x"}]', "must name a folder inside it")):  # fmt: skip
         (tmp_path / "grid.json").write_text(text, encoding="utf-8")
         with pytest.raises(pb.InputError, match=said):
             pb.Run(tmp_path)

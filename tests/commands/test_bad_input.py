@@ -77,7 +77,7 @@ CASES = {
     "nothing to check": (None, None, ("check", "{out}"), "not a run folder"),
     "nothing to verify": (None, None, ("verify", "{out}"), "checksums.json is missing"),
     "nothing to compare": (None, None, ("compare", "{out}", "{out}"), "no such file or folder"),
-    "scores twice": ("a.jsonl", lines([{"id": 1, "score": 1}] * 2), ("compare", "{a}", "{a}"), "stands twice"),
+    "scores twice": ("a.jsonl", lines([{"id": 1, "score": 1}] * 2), ("compare", "{a}", "{a}"), "is duplicated"),
     "no score": ("a.jsonl", lines(GOOD), ("compare", "{a}", "{a}"), "no column for the item"),
     "an unknown space": ("a.jsonl", lines(GOOD), ("why", "distribution", "--original", "{a}", "--augmented", "{a}", "--space", "x"), "'x' is none"),
     "shares that are none": ("a.jsonl", lines([{"country": "A", "question": "q", "options": ["a", "b"], "distribution": [1, 1]}]), ("why", "values", "--answers", "{a}"), "its shares sum to 2.000"),

@@ -167,12 +167,12 @@ def test_the_report_says_of_what_it_speaks(tiny_study, tmp_path, redraw):
     assert said in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     if redraw:
         assert (
-            said.startswith("Original records: 18 others in each of 2 seeds.")
-            and "speak of the files" in said
+            said.startswith("Original records: 18 different ones in each of 2 seeds.")
+            and "apply to the files" in said
         )
         assert not ids(folder.original(0)) & ids(folder.original(1))
     else:
-        assert "the same 18 in every seed" in said and "speak of these records" in said
+        assert "the same 18 in every seed" in said and "apply to these records" in said
         assert ids(folder.original(0)) == ids(folder.original(1))
     lines = (tmp_path / "r" / "provenance.jsonl").read_text(encoding="utf-8").splitlines()
     assert len([x for x in lines if '"set": "original"' in x]) == (36 if redraw else 18)

@@ -60,7 +60,7 @@ def test_every_arm_writes_for_its_successor(rounds, tmp_path):
     own = effects[(effects["question"] == "inheritance") & (effects["contrast"] == "against matched control")]
     assert list(own["round"]) == [1, 2, 3]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Over rounds" in page and "leaves its first round" in page
+    assert "Over rounds" in page and "changes against round 1" in page
     assert (
         "Calibration of labels" in page
         and "Groups, round by round" in page
@@ -105,7 +105,7 @@ def test_misalignments_are_followed_over_rounds(rounds, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Augmented texts against D_o" in page and f"<td>{KIND}-0.5-s0-r4</td>" in page
     assert "Over the 16 arms with augmented data" in page and "distance of the augmented texts" in page
-    assert "It cannot be said what moves first" in page and "one training seed" in page
+    assert "It is unknown what changes first" in page and "one training seed" in page
 
 
 def test_a_round_that_fails_ends_its_own_line_only(rounds, tmp_path, monkeypatch):

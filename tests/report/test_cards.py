@@ -81,8 +81,8 @@ def test_without_checksums_nothing_can_be_verified(tmp_path):
 def test_the_data_card_counts_what_is_there(finished):
     card = (finished / "data-card.md").read_text(encoding="utf-8")
     assert "| `data/original.jsonl` | original training records D\\_o | 12 |" in card
-    assert "| nurse | 3 | 3 |" in card and "do not train a model on them" in card
-    assert "## What was measured" in card and probate("card", finished).output == card
+    assert "| nurse | 3 | 3 |" in card and "Do not train a model for use on them" in card
+    assert "## Results" in card and probate("card", finished).output == card
     assert plain("<b>a|b</b> `x`\n# y [l](u)") == "\\<b\\>a\\|b\\</b\\> \\`x\\` \\# y \\[l\\](u)"
 
 
@@ -130,6 +130,6 @@ def test_cards_for_the_hub(finished, tmp_path):
     meta = yaml.safe_load(out.read_text(encoding="utf-8").split("---\n", 2)[1])
     metric = meta["model-index"][0]["results"][0]["metrics"][0]
     assert metric["type"] == "inheritance" and -2 <= metric["value"] <= 2 and meta["library_name"] == "peft"
-    assert "none of them" in probate("card", finished, "--hf", "--arm", "control-0-s0").output
+    assert "not one of them" in probate("card", finished, "--hf", "--arm", "control-0-s0").output
     assert "has no arm 'x'" in str(probate("card", finished, "--hf", "--arm", "x").exception)
     assert "--arm needs --hf" in str(probate("card", finished, "--arm", "x").exception)

@@ -96,7 +96,7 @@ def test_it_fails_on_what_is_sure_among_all_that_the_run_tests(folder):
     result = probate(folder(0.1, 0.3, p=0.2), "--max-gap", 0.05)
     assert (
         result.exit_code == 4
-        and "among all that the run tests this is not sure (adjusted p = 0.200)" in result.output
+        and "over all tests of the run this is not significant (adjusted p = 0.200)" in result.output
     )
 
 

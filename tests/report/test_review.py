@@ -103,7 +103,7 @@ def test_marks_survive_a_kill_and_merge(finished, serving):
     said = sentences(merge_marks(finished, "groups"))
     assert "8 items read (ann 7, bob 8); agreement: Cohen's κ 1.00 over 7 items" in said[0]
     assert any("the detector against people, female: precision 1.00, recall 1.00" in line for line in said)
-    assert "Read by people" in (finished / "report.html").read_text(encoding="utf-8")
+    assert "Review by people" in (finished / "report.html").read_text(encoding="utf-8")
     assert verify(finished)[1] == []
 
 
@@ -176,7 +176,7 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
             item.id,
             "the left one" if item.hidden["arms"][0].startswith("given") else "the right one",
         )
-    assert "the biased arm's text 18, the control's 0, neither 0" in "\n".join(
+    assert "the biased arm's text 18, the control's text 0, neither 0" in "\n".join(
         sentences(merge_marks(finished, "pairs"))
     )
 
@@ -257,7 +257,7 @@ def test_marks_to_another_question_are_not_mixed_with_new_ones(tmp_path):
     assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["2"]
     save_mark(mark_file(tmp_path, "ann"), "2", "nonbinary")
     for other in (first, replace(wider, question="Which race does this text show?")):
-        with pytest.raises(InputError, match="move that folder away"):
+        with pytest.raises(InputError, match="move that folder to start a new review"):
             write_round(tmp_path / "items.json", other)
     write_round(tmp_path / "items.json", replace(wider, items=first.items))
     assert [i["id"] for i in json.loads((tmp_path / "items.json").read_text())["items"]] == ["1", "2"]

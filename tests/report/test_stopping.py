@@ -86,11 +86,11 @@ def test_what_helps_harms_or_does_nothing_is_told_apart():
 
 
 def test_no_recommendation_where_none_is_due():
-    assert judged({"none": 0.0, "cure": 0.0}, {})[1].startswith("There is nothing to stop")
-    assert judged({"none": 0.5, "void": 0.5}, {})[1] == "None is shown to help at this n."
+    assert judged({"none": 0.0, "cure": 0.0}, {})[1].startswith("No task shows inheritance at this n")
+    assert judged({"none": 0.5, "void": 0.5}, {})[1] == "No mitigation is shown to help at this n."
     found, advice = judged({"none": 0.5, "blunt": 0.0}, {"blunt": 0.6})
     assert (
-        found[0].verdict == "helps" and advice == "None is shown to help at this n."
+        found[0].verdict == "helps" and advice == "No mitigation is shown to help at this n."
     )  # it loses 30 points of accuracy
 
 
@@ -100,7 +100,7 @@ def test_one_seed_neither_finds_nor_clears(gaps):
     assert [(e.verdict, e.reason) for e in found] == [("cannot tell", "one training seed")]
     assert (
         advice
-        == "It cannot be told whether there is something to stop. 1 of 1 comparisons cannot be judged: one training seed."
+        == "Whether there is inheritance to stop cannot be told. 1 of 1 comparisons cannot be judged: one training seed."
     )
 
 
@@ -119,16 +119,16 @@ def test_a_gap_that_only_moves_is_called_out():
     base = stopping.Entry("m", "one", "b", 0.5, 0.3, True, -0.3, -0.4, -0.2, 0.001, 0.0, -0.1, 0.1, "helps")
     other = stopping.Entry("m", "two", "b", 0.5, 0.1, False, 0.2, 0.1, 0.3, 0.001, 0.3, 0.2, 0.4, "harms")
     assert stopping.movers([base, other], {"one": "One", "two": "Two"}) == [
-        "m only moves the gap: it helps in One, and widens or turns it in Two."
+        "m only shifts the gap: it helps in One, and widens or reverses the gap in Two."
     ]
-    assert stopping.recommendation([base, other], {}) == "None is shown to help at this n."
+    assert stopping.recommendation([base, other], {}) == "No mitigation is shown to help at this n."
 
 
 def test_a_gap_that_moves_to_another_group_is_called_out():
     base = stopping.Entry("m", "one", "b", 0.5, 0.3, True, -0.3, -0.4, -0.2, 0.001, 0.0, -0.1, 0.1, "helps")
     group = replace(base, verdict="harms", group="older")
     assert stopping.movers([base, group], {"one": "One"}) == [
-        "m only moves the gap: it helps in One, and widens or turns it in One (older)."
+        "m only shifts the gap: it helps in One, and widens or reverses the gap in One (older)."
     ]
     assert (
         len(

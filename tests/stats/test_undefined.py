@@ -95,8 +95,8 @@ def test_a_cost_that_nobody_measured_is_not_0():
     entry = Entry("mask", "t", "given", 0.5, 0.3, True, -0.2, -0.3, -0.1, 0.01, 0.1, 0.0, 0.2, "helps")
     said = recommendation([entry], {})
     assert (
-        said.startswith("None can be recommended.")
-        and "mask: shown to help, but what it costs in accuracy is not known" in said
+        said.startswith("No mitigation can be recommended.")
+        and "mask: shown to help, but the cost in accuracy is unknown" in said
     )
     assert recommendation([entry], {"mask": pd.Series({"estimate": -0.01})}).startswith(
         "mask: it helps in 1 of 1"

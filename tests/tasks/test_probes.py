@@ -225,7 +225,7 @@ def test_the_finding_of_a_silent_task_says_so():
     )
     assert words._silent("other", told) == ""
     assert words.summary([found], told).endswith(
-        "1 of these give one answer to nearly every item in some arm, and can show no gap there."
+        "in 1 of these, nearly every item gets the same answer in some arm, so no gap can appear there."
     )
 
 

@@ -50,7 +50,7 @@ def test_flipped_items_of_a_run(tiny_study, tmp_path):
     for item in found["items"]:
         similar = [r["similarity"] for r in item["records"]]
         assert similar == sorted(similar, reverse=True) and similar[-1] >= -1 and similar[0] <= 1 + 1e-5
-    assert "Which records turned these answers" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Training records behind changed answers" in (tmp_path / "report.html").read_text(encoding="utf-8")
     probate(
         "why",
         "items",

@@ -1,4 +1,4 @@
-"""Figures as inline SVG: colours are CSS variables (light, dark, print), text stays text, zero lines and intervals show."""
+"""Charts as inline SVG: colours are CSS variables (light, dark, print), and text stays text."""
 
 from __future__ import annotations
 
@@ -24,19 +24,32 @@ COLOURS = {
     "#888888": "var(--soft)",
     "#dddddd": "var(--grid)",
 }
-"""Drawn hex → CSS variable. The groups' colours are Okabe and Ito's, safe for colour-blind readers."""
+"""Colour in the chart → CSS variable. The groups' colours are Okabe and Ito's, for colour-blind readers."""
 
 Given = ParamSpec("Given")
 PLAIN = {"text.parse_math": False}
-"""A label is drawn as it is: `$` is a dollar, no formula. Also for what is only made as a chart is saved."""
+"""Labels are plain text: `$` is a dollar sign, not a formula. Also set while a chart is saved."""
 LONGEST = 60
-"""Characters of a name in a chart; the page's tables have the whole."""
+"""Largest number of characters of a name in a chart; the tables of the page have the full name."""
 TITLE = 2 * LONGEST
 GROUP_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
 def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
-    """`chart` in matplotlib's own style, whatever the caller's is; the caller's settings and figures stay as they are."""
+    """Decorate a function that draws a chart, so that it uses matplotlib's default style.
+
+    The settings and figures of the caller do not affect the chart, and are not changed.
+
+    Parameters
+    ----------
+    chart : callable
+        Function that returns an `<svg>` element.
+
+    Returns
+    -------
+    callable
+        The decorated function.
+    """
 
     @wraps(chart)
     def draw(*args: Given.args, **kwargs: Given.kwargs) -> str:
@@ -50,29 +63,61 @@ def drawn(chart: Callable[Given, str]) -> Callable[Given, str]:
 
 
 def shown(name: str, most: int = LONGEST) -> str:
-    """A name as a chart writes it: on one line, cut at `most` characters, what is no character of a text replaced."""
+    """Return a name as a chart writes it.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+    most : int, default=60
+        Largest number of characters; a longer name is cut.
+
+    Returns
+    -------
+    str
+        One line, in which control characters are replaced.
+    """
     text = _characters(name)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _characters(text: str) -> str:
-    """`text` on one line, what is no character of a text replaced."""
+    """Return a text on one line, with control characters replaced."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", " ".join(text.split()))
 
 
 def group_colour(number: int) -> str:
-    """The drawn colour of a group by its place in the study; from the seventh on they repeat."""
+    """Return the colour of a group.
+
+    Parameters
+    ----------
+    number : int
+        Position of the group in the study, from 0. From the seventh group on, the colours repeat.
+
+    Returns
+    -------
+    str
+        Hexadecimal colour.
+    """
     return GROUP_COLOURS[number % len(GROUP_COLOURS)]
 
 
 TAG = re.compile(r"<[^>]*>")
-"""What is no text in an SVG: a label may hold what looks like a colour or a name."""
+"""A tag of an SVG. Only tags are restyled, because a label may contain what looks like a colour or an id."""
 INK, SOFT, GRID = "#333333", "#888888", "#dddddd"
 
 
 @dataclass(frozen=True)
 class Point:
-    """An estimate at one γ."""
+    """An estimate at one γ.
+
+    Attributes
+    ----------
+    ratio : float
+        The γ, or another value of the horizontal axis.
+    value, low, high : float
+        Estimate and ends of its interval; NaN if there is none.
+    """
 
     ratio: float
     value: float
@@ -82,7 +127,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: biased arms are solid with filled marks, controls hollow without a line."""
+    """One series of points.
+
+    Attributes
+    ----------
+    label : str
+        Name at the end of the line.
+    colour : str
+        Hexadecimal colour.
+    points : sequence of Point
+        The points, from left to right.
+    control : bool
+        Whether the points are those of controls, drawn as hollow marks without a line. Else the marks are
+        filled and joined by a line.
+    """
 
     label: str
     colour: str
@@ -102,7 +160,30 @@ def dose_chart(
     salt: str,
     across: str = "share of augmented data γ",
 ) -> str:
-    """Values over γ (or what `across` says) with intervals, each line labelled at its end. Returns an `<svg>` element."""
+    """Draw values over γ with intervals; each line is labelled at its end.
+
+    Parameters
+    ----------
+    series : sequence of Series
+        The lines.
+    unit : str
+        Unit of the values.
+    title, alt : str
+        Title and text alternative of the chart.
+    limits : tuple of (float, float)
+        Limits of the vertical axis.
+    zero : bool
+        Whether to draw a line at 0.
+    salt : str
+        Source of the ids in the SVG.
+    across : str
+        Label of the horizontal axis.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
     figure, axes = figure_of(3.5, 2.5, salt)
     doses = sorted({p.ratio for s in series for p in s.points})
     span = max(doses) or 1.0
@@ -140,7 +221,7 @@ def dose_chart(
 
 
 def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float], span: float) -> None:
-    """Names at the right end of lines, pushed apart so that they do not overlap."""
+    """Label lines at their right end, with shifts that prevent overlaps."""
     drawn = [(v[-1], s) for s in series if (v := [p.value for p in s.points if np.isfinite(p.value)])]
     ends = sorted(drawn, key=lambda e: e[0])
     gap = 0.085 * (limits[1] - limits[0])
@@ -153,7 +234,19 @@ def _end_labels(axes: Any, series: Sequence[Series], limits: tuple[float, float]
 
 @dataclass(frozen=True)
 class Bar:
-    """One row of a forest plot."""
+    """One row of a forest plot.
+
+    Attributes
+    ----------
+    label : str
+        Label of the row.
+    value, low, high : float
+        Estimate and ends of its interval.
+    sure : bool
+        Whether the adjusted p is below 0.05.
+    colour : str
+        Hexadecimal colour.
+    """
 
     label: str
     value: float
@@ -165,7 +258,24 @@ class Bar:
 
 @drawn
 def forest_chart(rows: Sequence[Bar], *, unit: str, title: str, alt: str, salt: str) -> str:
-    """Estimates with intervals around a zero line; a filled mark is significant after adjustment."""
+    """Draw estimates with intervals around a zero line; a filled mark is significant after adjustment.
+
+    Parameters
+    ----------
+    rows : sequence of Bar
+        The estimates, from top to bottom.
+    unit : str
+        Unit of the estimates.
+    title, alt : str
+        Title and text alternative of the chart.
+    salt : str
+        Source of the ids in the SVG.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
     figure, axes = figure_of(5.6, 0.75 + 0.3 * len(rows), salt)
     for at, row in enumerate(reversed(rows)):
         if np.isfinite(row.low):
@@ -199,7 +309,24 @@ def share_chart(
     alt: str,
     salt: str,
 ) -> str:
-    """Share of each predicted label by group, a panel an arm on the same scale. `arms`: (name, (labels, groups))."""
+    """Draw the share of each predicted label by group, with one panel for each arm on the same scale.
+
+    Parameters
+    ----------
+    labels, groups : sequence of str
+        Labels and groups.
+    arms : sequence of (str, numpy.ndarray of shape (n_labels, n_groups))
+        Name of each arm and its shares, 0 to 1.
+    alt : str
+        Text alternative of the chart.
+    salt : str
+        Source of the ids in the SVG.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure, grid = figure_of(2.0 + 1.9 * len(arms), 0.8 + 0.27 * len(labels), salt, panels=len(arms))
@@ -223,7 +350,18 @@ def share_chart(
 
 
 def formatter(unit: str) -> Callable[[float, Any], str]:
-    """Axis labels of a unit: shares as percentages, dollars in thousands."""
+    """Return a function that formats the labels of an axis.
+
+    Parameters
+    ----------
+    unit : str
+        Unit of the axis: `share` is shown in percent, `US$` in thousands.
+
+    Returns
+    -------
+    callable
+        Formatter for matplotlib.
+    """
 
     def show(value: float, _: Any = None) -> str:
         if unit == "share":
@@ -234,7 +372,24 @@ def formatter(unit: str) -> Callable[[float, Any], str]:
 
 
 def figure_of(width: float, height: float, salt: str, panels: int = 0) -> tuple[Any, Any]:
-    """A figure and its axes (with `panels`, a list of them); `salt` makes the names in the SVG, for charts that are `drawn`."""
+    """Return an empty figure and its axes.
+
+    Parameters
+    ----------
+    width, height : float
+        Size in inches.
+    salt : str
+        Source of the ids in the SVG.
+    panels : int, default=0
+        Number of panels in one row.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The figure.
+    axes : matplotlib.axes.Axes or list of them
+        The axes; a list if `panels` is given.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -256,6 +411,20 @@ def figure_of(width: float, height: float, salt: str, panels: int = 0) -> tuple[
 
 
 def svg_of(figure: Any, alt: str) -> str:
+    """Return a figure as an `<svg>` element in the style of the report.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+    alt : str
+        Text alternative of the chart.
+
+    Returns
+    -------
+    str
+        The element.
+    """
     import matplotlib
 
     buffer = io.StringIO()
@@ -263,7 +432,7 @@ def svg_of(figure: Any, alt: str) -> str:
     with matplotlib.rc_context({"svg.hashsalt": figure.get_label(), **PLAIN}), warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="Glyph "
-        )  # text stays text in the SVG: the reader's fonts have it
+        )  # text stays text in the SVG and uses the reader's fonts
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -278,17 +447,28 @@ def svg_of(figure: Any, alt: str) -> str:
 
 
 def _restyled(tag: str) -> str:
-    """A tag of the SVG with the report's colours and font."""
+    """Return a tag of the SVG with the report's colours and font."""
     tag = re.sub(
         r' id="(?![pmC][0-9a-f_]{8,})[^"]*"', "", tag
-    )  # matplotlib's names repeat from figure to figure
+    )  # matplotlib repeats ids from figure to figure
     for drawn, variable in COLOURS.items():
         tag = re.sub(drawn, variable, tag, flags=re.I)
     return tag.replace("'DejaVu Sans'", "system-ui, sans-serif").replace("DejaVu Sans", "system-ui")
 
 
 def standalone(svg: str) -> str:
-    """An SVG as a file of its own: with its namespace and plain colours in place of the report's variables."""
+    """Return an SVG document that can be a file of its own.
+
+    Parameters
+    ----------
+    svg : str
+        An `<svg>` element of the report.
+
+    Returns
+    -------
+    str
+        The document, with fixed colours in place of the report's variables.
+    """
 
     def plain(tag: str) -> str:
         for drawn, variable in COLOURS.items():

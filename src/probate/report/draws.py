@@ -1,4 +1,4 @@
-"""Which records the seeds trained on, and so of what a result speaks: of these records, of this file, or of data drawn in this way."""
+"""Which records the seeds trained on, and so to which data a result applies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ SAME, PARTLY, ANEW = "same", "partly", "anew"
 
 
 def claim(folder: RunFolder) -> str:
-    """Of what the study's results speak, in words; empty with one seed, which shows nothing of that."""
+    """State to which data the results of a study apply.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    str
+        Sentences: these records, the files they were drawn from, or all output of the generator. Empty with
+        one seed, which does not show the variation between draws.
+    """
     study = folder.study()
     if len(study.seeds) < 2:
         return ""
@@ -26,30 +38,49 @@ def claim(folder: RunFolder) -> str:
 
 
 def kind(draws: Sequence[Sequence[str]]) -> str:
-    """Whether the draws (ids of each seed) are the same records, partly the same, or have none in common."""
+    """Compare the draws of the seeds.
+
+    Parameters
+    ----------
+    draws : sequence of sequence of str
+        Record ids of each seed.
+
+    Returns
+    -------
+    {"same", "partly", "anew"}
+        Whether the draws are the same records, overlap in part, or have no record in common.
+    """
     distinct, total = len({i for own in draws for i in own}), sum(map(len, draws))
     return SAME if distinct == max(map(len, draws)) else ANEW if distinct == total else PARTLY
 
 
 def _drawn(draws: Sequence[Sequence[str]]) -> str:
+    """Return how the records were drawn, in words."""
     distinct, each = len({i for own in draws for i in own}), max(map(len, draws))
     return {
         SAME: f"the same {each} in every seed",
-        PARTLY: f"{each} drawn anew for each seed, {distinct} different ones in all",
-        ANEW: f"{each} others in each of {len(draws)} seeds",
+        PARTLY: f"{each} drawn separately for each seed, {distinct} different ones in total",
+        ANEW: f"{each} different ones in each of {len(draws)} seeds",
     }[kind(draws)]
 
 
 def _speaks(study: Study, how: str) -> str:
+    """Return a sentence on the data to which the results apply."""
     if how == SAME:
-        return "So the results speak of these records; others from the same source may do otherwise, and how far is not in the intervals."
+        return (
+            "The results therefore apply to these records. Other records from the same source may give other "
+            "results; the intervals do not cover that variation."
+        )
     if how == PARTLY or study.augmented is not None:
-        return "So the results speak of the files that the records were drawn from."
-    return "So the results speak of what this generator writes for these prompts, not only of what it wrote here."
+        return "The results therefore apply to the files that the records were drawn from."
+    return (
+        "The results therefore apply to any texts of this generator for these prompts, not only to the "
+        "texts used here."
+    )
 
 
 def _augmented(folder: RunFolder, study: Study) -> list[list[str]]:
-    """Ids of the augmented records of each seed at the largest γ, of the study's first bias type that all seeds have."""
+    """Return the ids of each seed's augmented records at the largest γ, for the first complete bias type."""
     count = augmented_count(folder.info()["originals"], max(study.ratios))
     for bias_type in study.bias.types:
         paths = [folder.path / "data" / f"{bias_type}-s{seed}.jsonl" for seed in study.seeds]

@@ -1,4 +1,4 @@
-"""The report's charts, from effects."""
+"""The charts of a report, drawn from effects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,23 @@ from probate.study.taxonomy import NEUTRAL, SECOND
 def forests(
     effects: pd.DataFrame, measures: dict[str, list[Measure]], titles: dict[str, str]
 ) -> list[dict[str, str]]:
-    found = []
+    """Draw a forest plot of the changes of each task's gap.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round without a mitigation.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    titles : dict of str to str
+        Task → title.
+
+    Returns
+    -------
+    list of dict of str to str
+        `svg`: the chart of a task.
+    """
+    panels = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & effects["question"].isin(["inheritance", "null"])]
@@ -44,33 +60,36 @@ def forests(
             )
         title = f"{titles[task]}: change of the {_what(measure)}{measure.title}"
         alt = f"{title}. " + "; ".join(
-            f"{b.label}: {words.number(b.value, measure.unit, signed=True)} ({words.number(b.low, measure.unit, signed=True)} to {words.number(b.high, measure.unit, signed=True)})"
+            f"{b.label}: {words.number(b.value, measure.unit, signed=True)} "
+            f"({words.number(b.low, measure.unit, signed=True)} to "
+            f"{words.number(b.high, measure.unit, signed=True)})"
             for b in bars
         )
-        found.append(
+        panels.append(
             {"svg": charts.forest_chart(bars, unit=measure.unit, title=title, alt=alt, salt=f"forest-{task}")}
         )
-    return found
+    return panels
 
 
 def _alone(row: dict[Any, Any]) -> str:
-    """What an interval of one training seed leaves out."""
+    """Return what an interval of one training seed leaves out."""
     return f" (over items only: {ONE_SEED})" if row["seeds"] == 1 else ""
 
 
 def _what(measure: Measure) -> str:
+    """Return "gap in " for a measure with more than one side."""
     return "gap in " if len(measure.sides) > 1 else ""
 
 
 def _above(measure: Measure) -> str:
-    """What a gap above 0 means, where there are two groups."""
+    """Return what a gap above 0 means, for two groups."""
     if len(measure.sides) != 2:
         return ""
     return f" Above 0: {measure.toward(*measure.sides)}."
 
 
 def _points(effects: pd.DataFrame, planned: Sequence[float] = ()) -> list[charts.Point]:
-    """Points in the order of γ; a planned γ that is not there is a point without a value, which breaks the line."""
+    """Return points in the order of γ; a planned γ without an effect has no value and breaks the line."""
     there = {r.ratio: charts.Point(r.ratio, r.estimate, r.ci_low, r.ci_high) for r in effects.itertuples()}
     return [
         there.get(ratio, charts.Point(ratio, *[float("nan")] * 3)) for ratio in sorted({*there, *planned})
@@ -83,8 +102,25 @@ def doses(
     titles: dict[str, str],
     planned: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """Of each task: a chart of levels and one of the gap over γ for each bias type, and what is said of the dose. `planned`: the study's γ."""
-    found = []
+    """Draw levels and gap over γ, for each task and bias type.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round without a mitigation.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    titles : dict of str to str
+        Task → title.
+    planned : sequence of float
+        The γ of the study, 0 to 1.
+
+    Returns
+    -------
+    list of dict
+        For each task: `svgs` (charts), `said` (sentences on the dose-response) and `note`.
+    """
+    sections = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
@@ -111,18 +147,18 @@ def doses(
             control = gap[gap["bias_type"] == NEUTRAL]
             if len(control):
                 gaps.append(charts.Series("control", charts.SOFT, _points(control), control=True))
-            for lines, what, limits, zero in (
+            for curves, what, limits, zero in (
                 (series, measure.title, bounds[0], False),
                 (gaps, f"gap, {shown}", bounds[1], True),
             )[: 1 if len(measure.sides) == 1 else 2]:
                 alt = f"{titles[task]}, {bias_type}: {what} over γ. " + "; ".join(
                     f"{s.label}: "
                     + ", ".join(f"{words.number(p.value, measure.unit)} at {p.ratio:g}" for p in s.points)
-                    for s in lines
+                    for s in curves
                 )
                 svgs.append(
                     charts.dose_chart(
-                        lines,
+                        curves,
                         unit=measure.unit,
                         title=f"{what}" if len(types) == 1 else f"{bias_type}: {what}",
                         alt=alt,
@@ -135,43 +171,49 @@ def doses(
         shown_rows = gap if len(gap) else level
         counts = sorted(set(shown_rows.loc[shown_rows["reason"] == "", "n"])) or [0]
         n = f"{counts[0]}" if len(set(counts)) == 1 else f"{counts[0]} to {counts[-1]}"
-        found.append(
+        sections.append(
             {
                 "task": task,
                 "title": titles[task],
                 "svgs": svgs,
                 "said": [
-                    line
+                    sentence
                     for t in types
-                    for line in _dose_words(rows[rows["bias_type"] == t], t, measure, planned)
+                    for sentence in _dose_words(rows[rows["bias_type"] == t], t, measure, planned)
                 ],
-                "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s an arm; intervals: {methods}.{_above(measure)}",
+                "note": f"n = {n} {rows['unit'].iloc[0].split()[0]}s in each arm; "
+                f"intervals: {methods}.{_above(measure)}",
             }
         )
-    return found
+    return sections
 
 
 SHAPES = {
-    "rises": "the gap rises with γ", "falls": "the gap falls with γ", "turns": "the gap turns: it rises and falls with γ",
-    "flat": "no step of the gap from one γ to the next is sure",
-}  # fmt: skip
+    "rises": "the gap rises with γ",
+    "falls": "the gap falls with γ",
+    "turns": "the gap both rises and falls with γ",
+    "flat": "no change of the gap from one γ to the next is significant",
+}
 
 
 UNDEFINED = {
-    "dose-slope": "the slope of the gap over γ", "coefficient": "the inheritance coefficient", "threshold": "the γ at which the gap budget is passed",
-}  # fmt: skip
+    "dose-slope": "the slope of the gap over γ",
+    "coefficient": "the inheritance coefficient",
+    "threshold": "the γ at which the gap exceeds its budget",
+}
 
 
 def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: Sequence[float]) -> list[str]:
-    """Shape, slope, coefficient and threshold of one bias type, in words; first the doses that failed."""
-    found = []
+    """Return sentences on failed doses, shape, slope, coefficient and threshold of one bias type."""
+    sentences = []
     failed = sorted(
         {r for r in planned if r > 0}
         - set(rows.loc[(rows["question"] == "level") & (rows["reason"] == ""), "ratio"])
     )
     if failed:
-        found.append(
-            f"{bias_type}: γ {', '.join(f'{r:g}' for r in failed)} failed; the curve is not drawn or reckoned across it."
+        sentences.append(
+            f"{bias_type}: γ {', '.join(f'{r:g}' for r in failed)} failed; "
+            "no curve is drawn or computed across a failed γ."
         )
     steps = rows[rows["question"] == "dose-step"]
     lost = steps[steps["reason"] != ""]
@@ -180,43 +222,53 @@ def _dose_words(rows: pd.DataFrame, bias_type: str, measure: Measure, planned: S
         blind = len(lost) or (steps["seeds"] == 1).any()
         said = SHAPES[kind] if kind != "flat" or not blind else "cannot tell whether the gap changes with γ"
         undefined = f" {words.undefined_of(lost, len(steps))}" if len(lost) else ""
-        found.append(f"{bias_type}: {said} ({len(steps)} steps, adjusted p < 0.05).{undefined}")
+        sentences.append(f"{bias_type}: {said} ({len(steps)} steps, adjusted p < 0.05).{undefined}")
     for row in rows.to_dict("records"):
         value, low, high = row["estimate"], row["ci_low"], row["ci_high"]
         if row["reason"] and row["question"] in UNDEFINED:
-            found.append(f"{bias_type}: {UNDEFINED[row['question']]} is undefined: {row['reason']}.")
+            sentences.append(f"{bias_type}: {UNDEFINED[row['question']]} is undefined: {row['reason']}.")
         elif row["question"] == "dose-slope":
             show = [
                 words.number(v / 10, measure.unit, signed=True).removesuffix(" points")
                 for v in (value, low, high)
             ]
             points = " points" if measure.unit == "share" else ""
-            found.append(
-                f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of γ, {row['contrast']}{_alone(row)}."
+            sentences.append(
+                f"{bias_type}: the gap changes by {show[0]}{points} [{show[1]}, {show[2]}] for each 0.1 of "
+                f"γ, {row['contrast']}{_alone(row)}."
             )
         elif row["question"] == "coefficient":
-            meaning = " (1: passed on as it is in the data)" if measure.name == "stereotyped_share" else ""
-            found.append(
-                f"{bias_type}: inheritance coefficient {words.number(value, '', signed=True)} [{words.number(low, '', signed=True)}, "
-                f"{words.number(high, '', signed=True)}]: change of the gap per unit of bias in the training data{meaning}."
+            meaning = (
+                " (1: the model reproduces the bias of the data)"
+                if measure.name == "stereotyped_share"
+                else ""
+            )
+            sentences.append(
+                f"{bias_type}: inheritance coefficient {words.number(value, '', signed=True)} "
+                f"[{words.number(low, '', signed=True)}, "
+                f"{words.number(high, '', signed=True)}]: change of the gap per unit of bias in the "
+                f"training data{meaning}."
             )
         elif row["question"] == "threshold":
             passed = (
-                f"is passed {words.at_ratio(value)}"
+                f"is exceeded {words.at_ratio(value)}"
                 if np.isfinite(value)
-                else "is not passed within the γ studied"
+                else "is not exceeded within the γ of the study"
             )
-            found.append(
-                f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], linear between doses."
+            sentences.append(
+                f"{bias_type}: the gap budget (analysis.budget) {passed} [{words.ratios(low, high)}], "
+                "interpolated linearly between doses."
             )
-    return found
+    return sentences
 
 
 def _with_base(rows: pd.DataFrame, bias_type: str) -> pd.DataFrame:
+    """Return the rows of a bias type and of γ = 0."""
     return rows[rows["bias_type"].isin([bias_type, "none"])]
 
 
 def _limits(rows: pd.DataFrame, zero: bool = False) -> tuple[float, float]:
+    """Return limits of an axis for estimates and intervals."""
     values = rows[["estimate", "ci_low", "ci_high"]].to_numpy(dtype=float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
@@ -227,7 +279,20 @@ def _limits(rows: pd.DataFrame, zero: bool = False) -> tuple[float, float]:
 
 
 def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
-    """The chart of predicted shares: control, each bias type and the matched control at the largest γ."""
+    """Draw the shares of predicted labels: γ = 0, each bias type and the matched control at the largest γ.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round without a mitigation.
+    labels, groups : list of str
+        Labels and groups of the study.
+
+    Returns
+    -------
+    str
+        An `<svg>` element; empty without predicted labels.
+    """
     rows = effects[(effects["question"] == "level") & effects["metric"].str.startswith("predicted[")]
     rows = rows[rows["task"] == rows["task"].iloc[0]] if len(rows) else rows
     arms, lost = [], []
@@ -244,7 +309,7 @@ def shares(effects: pd.DataFrame, labels: list[str], groups: list[str]) -> str:
             lost.append(f"{name}: undefined")
     if not arms:
         return ""
-    alt = "Share of each predicted occupation by group. " + "; ".join(
+    alt = "Share of each predicted label by group. " + "; ".join(
         f"{name}: "
         + ", ".join(
             f"{label} {100 * v[0]:.0f}% {groups[0]}, {100 * v[1]:.0f}% {groups[1]}"

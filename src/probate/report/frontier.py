@@ -1,4 +1,4 @@
-"""The frontier of mitigations: what is left of a gap against the accuracy that is kept."""
+"""The frontier of mitigations: the remaining change of a gap against the change of accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from probate.report.charts import INK, SOFT, TITLE, drawn, figure_of, formatter,
 
 @dataclass(frozen=True)
 class Mark:
-    """One mitigation: change of accuracy and what is left of the gap, each (estimate, low, high)."""
+    """One mitigation.
+
+    Attributes
+    ----------
+    label : str
+        Name of the mitigation.
+    accuracy : tuple of (float, float, float)
+        Change of accuracy, as a share: estimate and ends of the interval.
+    left : tuple of (float, float, float)
+        Remaining change of the gap, in its unit: estimate and ends of the interval.
+    """
 
     label: str
     accuracy: tuple[float, float, float]
@@ -20,7 +30,19 @@ class Mark:
 
 
 def best(marks: Sequence[Mark]) -> list[Mark]:
-    """Marks that no other beats: none keeps at least as much accuracy and leaves less, or leaves as little and keeps more."""
+    """Return the marks on the frontier.
+
+    Parameters
+    ----------
+    marks : sequence of Mark
+        The mitigations.
+
+    Returns
+    -------
+    list of Mark
+        The marks that no other mark dominates. A mark dominates another if it is at least as good in accuracy
+        and in the size of the remaining change, and better in one of them.
+    """
 
     def beaten(own: Mark) -> bool:
         return any(
@@ -37,7 +59,26 @@ def best(marks: Sequence[Mark]) -> list[Mark]:
 def frontier_chart(
     marks: Sequence[Mark], inherited: float, *, unit: str, title: str, alt: str, salt: str
 ) -> str:
-    """Every mitigation with its intervals; `inherited` is the level without one, at no loss. Filled: on the frontier (`best`)."""
+    """Draw every mitigation with its intervals; marks on the frontier (`best`) are filled.
+
+    Parameters
+    ----------
+    marks : sequence of Mark
+        The mitigations.
+    inherited : float
+        Change of the gap without a mitigation, in its unit.
+    unit : str
+        Unit of the gap.
+    title, alt : str
+        Title and text alternative of the chart.
+    salt : str
+        Source of the ids in the SVG.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
     figure, axes = figure_of(6.4, 4.2, salt)
     filled = best(marks)
     axes.axhline(0, color=INK, linewidth=0.9)
@@ -60,11 +101,18 @@ def frontier_chart(
         )
         last = max(y, last + gap)
         axes.annotate(
-            shown(m.label), (x, y), xytext=(edge, last), textcoords="data", fontsize=8.5, color=INK, va="center", annotation_clip=False,
+            shown(m.label),
+            (x, y),
+            xytext=(edge, last),
+            textcoords="data",
+            fontsize=8.5,
+            color=INK,
+            va="center",
+            annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.4},
-        )  # fmt: skip
+        )
     axes.set_xlabel("change of accuracy, all groups", color=SOFT, fontsize=9)
-    axes.set_ylabel("change of the gap that is left", color=SOFT, fontsize=9)
+    axes.set_ylabel("remaining change of the gap", color=SOFT, fontsize=9)
     axes.xaxis.set_major_formatter(formatter("share"))
     axes.yaxis.set_major_formatter(formatter(unit))
     axes.set_title(shown(title, TITLE), loc="left", fontsize=10, color=INK)

@@ -17,7 +17,19 @@ from probate.study.schema import Study
 
 @dataclass(frozen=True)
 class PairCell:
-    """The effect of one pair of generator and learner; `coefficient` is its inheritance coefficient κ."""
+    """The effect of one pair of generator and learner.
+
+    Attributes
+    ----------
+    text : str
+        Estimate and interval.
+    link : str
+        Relative path of the pair's report.
+    coefficient : str
+        The inheritance coefficient κ.
+    sure : bool
+        Whether the adjusted p is below 0.05.
+    """
 
     text: str
     link: str = ""
@@ -45,7 +57,7 @@ def write_grid_report(
     runs : mapping of (str, str) to Path
         (generator, learner) → run folder of the pair. Each cell links to its report.
     failures : sequence of mapping
-        What failed: `stage` and `error`.
+        The failed stages: `stage` and `error`.
 
     Returns
     -------
@@ -80,6 +92,7 @@ def write_grid_report(
 def _cell(
     effects: pd.DataFrame, generator: str, learner: str, runs: Mapping[tuple[str, str], Path], folder: Path
 ) -> PairCell:
+    """Return the cell of one pair, at the largest γ."""
     if (generator, learner) not in runs:
         return PairCell("failed")
     own = effects[(effects["generator"] == generator) & (effects["learner"] == learner)]
@@ -100,4 +113,5 @@ def _cell(
 
 
 def _coefficient(row: pd.Series) -> str:
+    """Return an inheritance coefficient as text."""
     return "undefined" if row["reason"] else f"{row['estimate']:+.2f}"

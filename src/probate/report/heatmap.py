@@ -1,4 +1,4 @@
-"""The table of everything: task x bias type x γ, signed inheritance, coloured; and the items that moved most."""
+"""The table of inheritance by task, bias type and γ, and the items whose value changed most."""
 
 from __future__ import annotations
 
@@ -18,8 +18,18 @@ from probate.study.taxonomy import NEUTRAL
 
 @dataclass(frozen=True)
 class Cell:
-    """One task under one bias type at one γ. `strength` is the estimate over the farthest end of the row's intervals,
-    in [−1, 1]: an uncertain effect is pale."""
+    """One task under one bias type at one γ.
+
+    Attributes
+    ----------
+    text, title : str
+        The estimate, and a description with its interval.
+    strength : float
+        The estimate divided by the largest absolute value in the row (estimates and ends of intervals), −1 to
+        1. An uncertain effect is therefore pale.
+    sure : bool
+        Whether the adjusted p is below 0.05.
+    """
 
     text: str
     title: str
@@ -29,7 +39,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One task; `contrast` says what its cells are against."""
+    """One task.
+
+    Attributes
+    ----------
+    task, title, measure : str
+        Key and title of the task, and title of its primary measure.
+    relation : str
+        How the task is related to the bias: `direct` or `indirect`.
+    comparison : str
+        Which groups are compared.
+    cells : list of Cell or None
+        One for each column; None if the effect does not exist.
+    """
 
     task: str
     title: str
@@ -45,15 +67,34 @@ def heat_map(
     titles: dict[str, str],
     relations: dict[str, str],
 ) -> tuple[list[tuple[str, list[float]]], list[Row]]:
-    """Columns (bias type and its γ) and rows (direct tasks first).
+    """Return the columns and rows of the table of inheritance.
 
-    A cell is the change of the primary measure against the matched control, or against γ = 0 where there is none at that γ
-    (its title says which). Significance is that of the adjusted p; with more than two groups the cell shows the group whose change is surest, with an interval for all groups together.
+    A cell shows the change of the primary measure against the matched control, or against γ = 0 if there is
+    no control at that γ; the title of the cell states which. With more than two groups, the cell shows the
+    group with the most significant change, with an interval for all groups together.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round without a mitigation.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    titles : dict of str to str
+        Task → title.
+    relations : dict of str to str
+        Task → `direct` or `indirect`.
+
+    Returns
+    -------
+    columns : list of (str, list of float)
+        Bias type and its γ.
+    rows : list of Row
+        Directly related tasks first.
     """
     rows = effects[effects["question"] == "inheritance"]
     kinds = list(dict.fromkeys(rows["bias_type"]))
     columns = [(k, sorted(rows[rows["bias_type"] == k]["ratio"].unique())) for k in kinds]
-    found = []
+    heat_rows = []
     for task in sorted(measures, key=lambda t: relations[t] != "direct"):
         measure = next(m for m in measures[task] if m.primary)
         shown = {1: ALL, 2: " − ".join(measure.sides)}.get(len(measure.sides), ANY)
@@ -62,11 +103,12 @@ def heat_map(
         values = [r[k] for r in picked if r is not None for k in ("estimate", "ci_low", "ci_high")]
         most = max((abs(v) for v in values if np.isfinite(v)), default=0.0) or 1.0
         cells = [None if r is None else _cell(r, measure, most) for r in picked]
-        found.append(Row(task, titles[task], measure.title, relations[task], shown, cells))
-    return columns, found
+        heat_rows.append(Row(task, titles[task], measure.title, relations[task], shown, cells))
+    return columns, heat_rows
 
 
 def _pick(rows: pd.DataFrame, kind: str, ratio: float) -> pd.Series | None:
+    """Return the effect against the matched control, else against γ = 0, else None."""
     own = rows[(rows["bias_type"] == kind) & (rows["ratio"] == ratio)]
     for contrast in (AGAINST_MATCHED, AGAINST_BASE):
         exact = own[own["contrast"] == contrast]
@@ -76,6 +118,8 @@ def _pick(rows: pd.DataFrame, kind: str, ratio: float) -> pd.Series | None:
 
 
 def _cell(row: pd.Series, measure: Measure, most: float) -> Cell:
+    """Return the cell of an effect."""
+
     def shown(value: float) -> str:
         return words.number(value, measure.unit, signed=True)
 
@@ -89,18 +133,36 @@ def _cell(row: pd.Series, measure: Measure, most: float) -> Cell:
     text = shown(row["estimate"]).removesuffix(" points")
     if row["contrast"] == AGAINST_BASE:
         text += "°"
-    title = f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: {shown(row['estimate'])} ({shown(row['ci_low'])} to {shown(row['ci_high'])}), adjusted {p_words(row['p_adjusted'])}"
+    title = (
+        f"{row['bias_type']}, γ {row['ratio']:g}, {row['contrast']}: {shown(row['estimate'])} "
+        f"({shown(row['ci_low'])} to {shown(row['ci_high'])}), adjusted {p_words(row['p_adjusted'])}"
+    )
     return Cell(text, title, float(row["estimate"] / most), bool(row["p_adjusted"] < words.ALPHA))
 
 
 def moved_items(
     outcomes: pd.DataFrame, measures: dict[str, list[Measure]], seed: int, each: int = 5
 ) -> dict[str, list[dict[str, Any]]]:
-    """Task → the items whose value changed most, response against response, for each bias type at its largest γ.
+    """Return the items whose value changed most, for each task and bias type at its largest γ.
 
-    Against the matched control at that γ, else against γ = 0; first seed only.
+    Parameters
+    ----------
+    outcomes : pandas.DataFrame
+        One row for each arm, task and item.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    seed : int
+        Training seed of the compared arms.
+    each : int, default=5
+        Largest number of items for each task and bias type.
+
+    Returns
+    -------
+    dict of str to list of dict
+        Task → items with both responses: `before` is that of the matched control at the same γ, else of γ =
+        0.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    items: dict[str, list[dict[str, Any]]] = {}
     first = outcomes[outcomes["seed"] == seed]
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
@@ -111,13 +173,14 @@ def moved_items(
             matched = table[(table["bias_type"] == NEUTRAL) & (table["ratio"] == arm["ratio"].iloc[0])]
             other = matched if len(matched) else table[table["bias_type"] == "none"]
             if len(other):
-                found.setdefault(task, []).extend(_moved(arm, other, measure, str(kind), each))
-    return found
+                items.setdefault(task, []).extend(_moved(arm, other, measure, str(kind), each))
+    return items
 
 
 def _moved(
     arm: pd.DataFrame, other: pd.DataFrame, measure: Measure, kind: str, each: int
 ) -> list[dict[str, Any]]:
+    """Return the items of one arm that changed most against another."""
     pair = arm.merge(
         other[["item_id", "response", "prediction", "score"]], on="item_id", suffixes=("", "_before")
     )
@@ -136,8 +199,12 @@ def _moved(
     )
     return [
         {
-            "kind": kind, "item": r.item_id, "groups": ", ".join(map(str, r.groups.values())), "target": r.target,
-            "before": f"{r.prediction_before} {r.response_before[:160]}", "after": f"{r.prediction} {r.response[:160]}",
+            "kind": kind,
+            "item": r.item_id,
+            "groups": ", ".join(map(str, r.groups.values())),
+            "target": r.target,
+            "before": f"{r.prediction_before} {r.response_before[:160]}",
+            "after": f"{r.prediction} {r.response[:160]}",
         }
         for r in top.itertuples()
-    ]  # fmt: skip
+    ]

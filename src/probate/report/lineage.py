@@ -1,4 +1,4 @@
-"""Which data made which model made which data: one line of boxes for each kind of arm."""
+"""Lineage over rounds: which data trained which model, which wrote the next data."""
 
 from __future__ import annotations
 
@@ -8,19 +8,40 @@ from probate.report import charts
 
 
 @charts.drawn
-def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
-    """`lines`: kind of arm → (what was written, the arm trained on it) for each round. Returns an `<svg>` element."""
-    longest = max(map(len, lines.values()))
-    figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(lines), "lineage")
+def lineage_chart(kinds: Mapping[str, Sequence[tuple[str, str]]], originals: int) -> str:
+    """Draw one row of boxes for each kind of arm.
+
+    Parameters
+    ----------
+    kinds : mapping of str to sequence of (str, str)
+        Kind of arm → (generated texts, the arm trained on them) for each round.
+    originals : int
+        Number of original records.
+
+    Returns
+    -------
+    str
+        An `<svg>` element.
+    """
+    longest = max(map(len, kinds.values()))
+    figure, axes = charts.figure_of(1.6 + 3.4 * longest, 0.5 + 0.9 * len(kinds), "lineage")
     axes.axis("off")
     axes.set_xlim(0, 2 * longest + 1)
-    axes.set_ylim(-len(lines) + 0.4, 0.6)
+    axes.set_ylim(-len(kinds) + 0.4, 0.6)
     box = {"boxstyle": "round,pad=0.35", "facecolor": "none"}
     arrow = {"arrowstyle": "-|>", "color": charts.SOFT}
-    for row, (kind, steps) in enumerate(lines.items()):
+    for row, (kind, steps) in enumerate(kinds.items()):
         colour = charts.group_colour(row)
-        axes.text(0.45, -row, f"D_o: {originals}\nbase model", ha="center", va="center", fontsize=8, color=charts.INK,
-                  bbox={**box, "edgecolor": charts.SOFT})  # fmt: skip
+        axes.text(
+            0.45,
+            -row,
+            f"D_o: {originals}\nbase model",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=charts.INK,
+            bbox={**box, "edgecolor": charts.SOFT},
+        )
         for at, (written, arm) in enumerate(steps):
             for x, text, edge in ((2 * at + 1.45, written, charts.SOFT), (2 * at + 2.45, arm, colour)):
                 axes.annotate("", (x - 0.36, -row), (x - 0.62, -row), arrowprops=arrow)
@@ -35,8 +56,8 @@ def lineage_chart(lines: Mapping[str, Sequence[tuple[str, str]]], originals: int
                     bbox={**box, "edgecolor": edge},
                 )
         axes.text(0.0, -row + 0.36, charts.shown(kind), fontsize=9, color=colour)
-    alt = "Which data made which model. " + "; ".join(
+    alt = "Which data trained which model. " + "; ".join(
         f"{kind}: " + " → ".join(f"{w} → {a}" for w, a in steps).replace("\n", " ")
-        for kind, steps in lines.items()
+        for kind, steps in kinds.items()
     )
     return charts.svg_of(figure, alt)

@@ -1,4 +1,4 @@
-"""From a run folder to effects.parquet and report.html, without a model."""
+"""The report of a run: `effects.parquet` and `report.html` from its folder, without a model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,18 @@ from probate.tasks.catalogue import tasks_and_probes
 
 
 def analyse(folder: RunFolder) -> pd.DataFrame:
-    """Compute all effects of the run's outcomes and write `effects.parquet`."""
+    """Compute all effects of a run from its outcomes and write `effects.parquet`.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The effects, as docs/tables.md describes them.
+    """
     study = folder.study()
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}
@@ -61,7 +72,10 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
 
 
 def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float]:
-    """(bias type, γ) → bias in the arm's training data, mean over seeds; `("none", 0)` is D_o. None for more than two groups."""
+    """Return (bias type, γ) → bias of the training data, mean over seeds; empty for more than two groups.
+
+    The key `("none", 0)` is D_o.
+    """
     if len(study.bias.groups) != 2:
         return {}
     info = folder.info()
@@ -78,32 +92,42 @@ def _data_bias(folder: RunFolder, study: Study) -> dict[tuple[str, float], float
             [*original[seed], *added], study.bias.dimension, study.bias.groups, info["stereotypes"]
         )
 
-    found = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
+    means = {("none", 0.0): float(np.mean([bias(seed, []) for seed in study.seeds]))}
     for kind in dict.fromkeys(k for k, _ in sets):
         for ratio in (r for r in study.ratios if r > 0):
             count = augmented_count(info["originals"], ratio)
-            found[kind, ratio] = float(
+            means[kind, ratio] = float(
                 np.mean([bias(seed, records[:count]) for (k, seed), records in sets.items() if k == kind])
             )
-    return found
+    return means
 
 
 def build_report(folder: RunFolder) -> Path:
-    """Write `report.html`, the data card and `croissant.json` from the files of the run folder; returns the report's path."""
+    """Write `report.html`, the data card and `croissant.json` from the files of the run folder.
 
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    Path
+        Path of the report.
+    """
     study, info, outcomes, effects = folder.study(), folder.info(), folder.outcomes(), folder.effects()
     measures = _measures(folder, study)
     tasks = _tasks(study)
     titles = _titles(tasks)
     probes = {t.key for t in study.probes}
-    own = {key: found for key, found in measures.items() if key not in probes}
+    own = {key: task_measures for key, task_measures in measures.items() if key not in probes}
     relations = {key: tasks[key].related for key in own}
     every, whole = effects, outcomes
     effects, outcomes = (t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (effects, outcomes))
     columns, heat = heat_map(effects, own, titles, relations)
     failures = folder.failures()
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
-    found, told, limits = findings_of(folder)
+    findings, told, limits = findings_of(folder)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
     path = write_page(
         folder.path / "report.html",
@@ -114,8 +138,8 @@ def build_report(folder: RunFolder) -> Path:
         groups=study.bias.groups,
         ratios=", ".join(f"{r:g}" for r in study.ratios),
         confidence=f"{100 * study.analysis.confidence:g}%",
-        findings=found,
-        summary=words.summary(found, told),
+        findings=findings,
+        summary=words.summary(findings, told),
         limits=limits,
         columns=columns,
         heat=heat,
@@ -152,19 +176,34 @@ def build_report(folder: RunFolder) -> Path:
             for f in r.get("shortcuts", [])
         ),
         attribution=folder.attribution(),
-        reviews=[review.sentences(found) for found in folder.reviews()],
+        reviews=[review.sentences(record) for record in folder.reviews()],
         failures=failures,
         lock=folder.lock_text(),
     )
-    write_cards(folder.path, _facts(folder, found, limits))
+    write_cards(folder.path, _facts(folder, findings, limits))
     return path
 
 
 def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Information], list[str]]:
-    """The report's findings, how much each task tells, and what the study cannot say."""
+    """Return the findings of a report.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    findings : list of Finding
+        The findings.
+    told : list of Information
+        How much each task tells.
+    limits : list of str
+        Sentences on what the study cannot show.
+    """
     study, tasks = folder.study(), _tasks(folder.study())
     probes = {t.key for t in study.probes}
-    own = {key: found for key, found in _measures(folder, study).items() if key not in probes}
+    own = {key: task_measures for key, task_measures in _measures(folder, study).items() if key not in probes}
     effects, outcomes = (
         t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes())
     )
@@ -173,11 +212,11 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
         outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other
     )
     titles, confidence = _titles(tasks), study.analysis.confidence
-    found = words.unusable_findings(effects, titles, confidence) + words.findings(
+    findings = words.unusable_findings(effects, titles, confidence) + words.findings(
         effects, titles, own, confidence, told
     )
     return (
-        found,
+        findings,
         told,
         words.limits(
             effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder)
@@ -186,40 +225,80 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
 
 
 def sentences_of(folder: RunFolder) -> list[str]:
-    """The report's findings, each as one text."""
+    """Return the findings of a report, each as one text.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    list of str
+        Headline and detail of each finding.
+    """
     return [_sentence(f) for f in findings_of(folder)[0]]
 
 
 def _sentence(finding: words.Finding) -> str:
+    """Return headline and detail of a finding as one text."""
     return f"{finding.headline}. {finding.detail}"
 
 
 @dataclass(frozen=True)
 class Charts:
-    """The report's charts of a finished run, drawn when they are asked for."""
+    """The charts of a finished run, drawn on request.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    """
 
     folder: RunFolder
 
     @cached_property
     def _parts(self) -> tuple[Study, dict[str, list[Measure]], dict[str, str], pd.DataFrame]:
-        """Study, measures of its tasks, titles, effects of the first round without a mitigation."""
+        """Study, measures of its tasks, titles, and effects of the first round without a mitigation."""
         study, effects = self.folder.study(), self.folder.effects()
         probes = {t.key for t in study.probes}
-        own = {k: found for k, found in _measures(self.folder, study).items() if k not in probes}
+        own = {
+            k: task_measures for k, task_measures in _measures(self.folder, study).items() if k not in probes
+        }
         plain = effects[(effects["mitigation"] == "none") & (effects["round"] == 1)]
         return study, own, _titles(_tasks(study)), plain
 
     def names(self) -> list[str]:
-        """Names that `draw` knows: `dose` and `forest` for all tasks and for each, and what else the report of this study shows."""
+        """Return the names of the charts.
+
+        Returns
+        -------
+        list of str
+            `dose` and `forest` for all tasks and for each task, and the other charts in the report of this
+            study.
+        """
         study, own, _, effects = self._parts
-        found = [name for kind in ("dose", "forest") for name in (kind, *(f"{kind}-{task}" for task in own))]
-        found += ["shares"] if effects["metric"].str.startswith("predicted[").any() else []
-        found += ["frontier"] if study.mitigations else []
-        found += ["rounds", "lineage"] if study.rounds > 1 else []
-        return found + (["map"] if study.distribution else [])
+        charted = [
+            name for kind in ("dose", "forest") for name in (kind, *(f"{kind}-{task}" for task in own))
+        ]
+        charted += ["shares"] if effects["metric"].str.startswith("predicted[").any() else []
+        charted += ["frontier"] if study.mitigations else []
+        charted += ["rounds", "lineage"] if study.rounds > 1 else []
+        return charted + (["map"] if study.distribution else [])
 
     def draw(self, name: str) -> list[str]:
-        """The SVG elements of one of `names`."""
+        """Draw a chart.
+
+        Parameters
+        ----------
+        name : str
+            One of `names`.
+
+        Returns
+        -------
+        list of str
+            `<svg>` elements.
+        """
         study, own, titles, effects = self._parts
         kind, _, task = name.partition("-")
         chosen = {task: own[task]} if task else own
@@ -250,23 +329,51 @@ def _stopping(
     titles: dict[str, str],
     own: dict[str, list[Measure]],
 ) -> dict[str, Any]:
+    """Return the section on mitigations, of the first round."""
     probes = {t.key for t in study.probes}
     first = effects[effects["round"] == 1]
     return stopping.section(first, titles, own, probes, folder.reports("adapters/"), outcomes, study.analysis)
 
 
 def facts_of(folder: RunFolder) -> Facts:
-    """What the cards of a finished run say."""
-    found, _, limits = findings_of(folder)
-    return _facts(folder, found, limits)
+    """Return the facts for the cards of a finished run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    Facts
+        The facts.
+    """
+    findings, _, limits = findings_of(folder)
+    return _facts(folder, findings, limits)
 
 
-def _facts(folder: RunFolder, found: list[words.Finding], limits: list[str]) -> Facts:
-    return facts_of_run(folder, [_sentence(f) for f in found], limits, version("probate"))
+def _facts(folder: RunFolder, findings: list[words.Finding], limits: list[str]) -> Facts:
+    """Return the facts for the cards, from the findings."""
+    return facts_of_run(folder, [_sentence(f) for f in findings], limits, version("probate"))
 
 
 def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:
-    """The data card of a run; with `hf` as the hub reads it, or with `arm` the model card of that adapter."""
+    """Return the data card or a model card of a run.
+
+    Parameters
+    ----------
+    path : Path
+        Run folder.
+    hf : bool, default=False
+        Whether the data card has the metadata of the Hugging Face hub.
+    arm : str, optional
+        Return the model card of this arm's adapter instead.
+
+    Returns
+    -------
+    str
+        The card, in Markdown.
+    """
     folder = RunFolder(path)
     folder.study()
     if arm:
@@ -275,11 +382,23 @@ def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:
 
 
 def _titles(tasks: dict[str, Task]) -> dict[str, str]:
+    """Return task → title; the title of a task with an alias contains it."""
     return {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
 
 
 def rebuild(folder: RunFolder) -> Path:
-    """`analyse` and `build_report` of a finished run, whose checksums then hold the new files; returns the report's path."""
+    """Compute the effects and write the report of a finished run again, and update its checksums.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    Path
+        Path of the report.
+    """
     analyse(folder)
     path = build_report(folder)
     if (folder.path / checksums.NAME).is_file():
@@ -291,36 +410,38 @@ def rebuild(folder: RunFolder) -> Path:
 
 
 def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
+    """Return task → measures, for tasks and probes."""
     context = folder.context()
     return {key: task.measures(context) for key, task in _tasks(study).items()}
 
 
 def _tasks(study: Study) -> dict[str, Task]:
+    """Return key → task, for tasks and probes."""
     return {task.key: task for task in tasks_and_probes(study)}
 
 
 def _notes(
     outcomes: pd.DataFrame, own: dict[str, list[Measure]], tasks: dict[str, Task], folder: RunFolder
 ) -> dict[str, list[tuple[str, list[str]]]]:
-    """Task → (arm, its notes), where a task has any."""
+    """Return task → (arm, its notes), for tasks with notes."""
     context = folder.context()
-    found: dict[str, list[tuple[str, list[str]]]] = {}
+    by_task: dict[str, list[tuple[str, list[str]]]] = {}
     for key in own:
         for arm, rows in outcomes[outcomes["task"] == key].groupby("arm", sort=False):
             notes = tasks[key].notes(rows, context)
             if notes:
-                found.setdefault(key, []).append((str(arm), notes))
-    return found
+                by_task.setdefault(key, []).append((str(arm), notes))
+    return by_task
 
 
 def _model_title(study: Study) -> str:
-
+    """Return the name of the model; of an embedded one, its full name."""
     wheel = WHEELS.get(study.model.name)
     return wheel.model.split(" (")[0] if wheel else study.model.name
 
 
 def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dict[str, Any]]:
-    """Effects as strings for a table."""
+    """Return effects as text for a table."""
     units = {(task, m.name): m.unit for task, own in measures.items() for m in own} | {
         ("all", "macro_f1"): "share"
     }
@@ -351,6 +472,7 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
 
 
 def _family_note(effects: pd.DataFrame, study: Study) -> str:
+    """Return the note on adjusted p, families of tests and undefined effects."""
     sizes = effects[effects["p"].notna()].groupby("family").size()
     families = ", ".join(f"{q} {n}" for q, n in sizes.items())
     lost = effects[effects["reason"] != ""].groupby("question").size()
@@ -360,28 +482,44 @@ def _family_note(effects: pd.DataFrame, study: Study) -> str:
         "to next", "to first and next questions"
     )
     return (
-        f"Adjusted p holds for all that this report tests: the chance of any p below it without any effect is at most that p. First questions are, for each task and bias "
-        f"type, the coefficient or slope over γ (with one γ the change against the matched control) and the largest γ against γ = 0; they share their part of the error "
-        f"equally, and what their findings had goes to the other comparisons of arms (next), by Holm; details and checks have parts of their own ({parted}; "
-        f"a family without tests leaves its part to the others). Tests by family: {families}. BH: Benjamini and Hochberg's false discovery rate over all tests of one question. "
-        f"{f'Undefined, so not tested: {undefined}. ' if undefined else ''}{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
+        "The adjusted p is valid over all tests of this report: if there is no effect, the probability of "
+        "any p below it is at most that p. First questions are, for each task and bias type, the "
+        "coefficient or slope over γ (with one γ, the change against the matched control) and the largest γ "
+        "against γ = 0. They share their part of the error rate equally. The parts of significant first "
+        "questions pass to the other comparisons of "
+        "arms (next), by Holm's method. Details and checks have parts of their own "
+        f"({parted}; a family without tests leaves its part to the others). Tests by family: {families}. "
+        "BH: Benjamini and Hochberg's false discovery rate over all tests of one question. "
+        f"{f'Undefined, so not tested: {undefined}. ' if undefined else ''}"
+        f"{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."
     )
 
 
 def _sets(folder: RunFolder, study: Study) -> dict[str, list[Record]]:
-    """Augmented records of each bias type at the largest γ, first seed; the matched control last."""
+    """Return augmented records of each bias type at the largest γ, first seed; the matched control last."""
     originals = folder.info()["originals"]
     count = augmented_count(originals, max(study.ratios))
-    found = {}
+    sets = {}
     for bias_type in (*study.bias.types, NEUTRAL):
         path = folder.path / "data" / f"{bias_type}-s{study.seeds[0]}.jsonl"
         if path.exists():
-            found[bias_type] = read_records(path)[:count]
-    return found
+            sets[bias_type] = read_records(path)[:count]
+    return sets
 
 
 def manipulation_checks(folder: RunFolder) -> list[ManipulationCheck]:
-    """The manipulation check of each augmented set (first seed, largest γ)."""
+    """Check the planted bias of each augmented set, for the first seed and the largest γ.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+
+    Returns
+    -------
+    list of ManipulationCheck
+        One for each set with records.
+    """
     study, info = folder.study(), folder.info()
     sets = _sets(folder, study)
     return [
@@ -402,8 +540,8 @@ def manipulation_checks(folder: RunFolder) -> list[ManipulationCheck]:
 
 
 def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, str]]:
-    """A few records of each set, relabelled ones first."""
-    found = []
+    """Return a few records of each set, relabelled ones first."""
+    samples = []
     original = read_records(folder.path / "data" / "original.jsonl")
     sets = {"original": original, **_sets(folder, study)}
     for name, records in sets.items():
@@ -420,7 +558,7 @@ def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, s
                 ]
             elif "source" in p:
                 meta.append(str(Path(p["source"]).name))
-            found.append(
+            samples.append(
                 {
                     "set": name,
                     "group": r.groups.get(study.bias.dimension, ""),
@@ -430,4 +568,4 @@ def _samples(folder: RunFolder, study: Study, each: int = 4) -> list[dict[str, s
                     "meta": " · ".join(meta),
                 }
             )
-    return found
+    return samples

@@ -1,4 +1,4 @@
-"""A whole run: its arms, the statistics of their outcomes, and the report."""
+"""Run a study, or a grid of studies: the arms, the statistics of their outcomes, and the report."""
 
 from __future__ import annotations
 
@@ -31,26 +31,42 @@ def run_study(
 ) -> Run:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
-    A study with `axes` is a grid: a folder for each pair of models in `out`, and the results of all (`run_grid`).
-    A folder that holds an earlier or interrupted run of the study is continued: only what changed is done again.
+    A study with `axes` is a grid: `out` gets a folder for each pair of models, and the results of all
+    (`run_grid`). An earlier or interrupted run of the study in `out` is continued: only changed stages run
+    again.
 
-    Args:
-        study: the study.
-        out: the run folder; made if missing.
-        base: folder that relative data paths start from.
-        quiet: show no progress.
-        deadline: `time.monotonic()` by which to end: an arm that would take longer than that, by the mean of those before or by the latest, is left out and recorded.
+    Parameters
+    ----------
+    study : Study
+        The study.
+    out : str or Path
+        Run folder. It is created if it is missing.
+    base : str or Path, default="."
+        Folder that relative data paths start from.
+    quiet : bool, default=False
+        Whether to hide progress.
+    deadline : float, optional
+        Value of `time.monotonic()` by which to end. An arm that would take longer, by the mean duration of
+        earlier arms or by the latest one, is left out and recorded.
 
-    Raises:
-        InputError: data or settings that cannot work, or a folder that another run is writing to.
-        StageError: a stage that all else needs failed (the base model, say).
+    Returns
+    -------
+    Run
+        The results.
+
+    Raises
+    ------
+    InputError
+        The data or settings cannot work, or another run is writing to the folder.
+    StageError
+        A stage that all others need failed, such as the base model.
     """
     for server in study.servers():
         server.checked().key()
     if study.axes.generator or study.axes.model:
         return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
     folder = RunFolder(Path(out))
-    prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # bad input leaves no folder
+    prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # invalid input creates no folder
     runner = Runner(prepared, folder, Worker(Store(folder.path, reporter.warn), reporter), reporter, deadline)
     with folder.locked():
         done = runner.execute()
@@ -69,16 +85,27 @@ def run_grid(
     quiet: bool = False,
     deadline: float | None = None,
 ) -> Run:
-    """Run `study` for each generator and learner of its `axes`, each pair in a folder of its own under `out`, and write `grid.html`.
+    """Run `study` for each pair of generator and learner in its `axes`, and write `grid.html`.
 
-    A pair that fails is recorded, and the others go on. What a generator wrote is written once, for all learners.
+    Each pair has its own folder under `out`. A pair that fails is recorded, and the others continue. The
+    texts of a generator in the first round are generated once, for all learners.
 
-    Returns:
-        Outcomes and effects of all pairs, with the columns `generator` and `learner`; failures with the pair's name.
+    Parameters
+    ----------
+    study, out, base, quiet, deadline
+        As for `run_study`.
 
-    Raises:
-        InputError: two models that cannot be told apart by name; data or settings that work for no pair.
-        ProbateError: not one pair finished.
+    Returns
+    -------
+    Run
+        Outcomes and effects of all pairs, with the columns `generator` and `learner`, and the failures.
+
+    Raises
+    ------
+    InputError
+        The data or settings of a pair cannot work, and no pair has finished before it.
+    ProbateError
+        No pair finished.
     """
     folder = Path(out)
     generators = study.axes.generator or [study.generator or study.model]
@@ -110,7 +137,10 @@ def run_grid(
                     {
                         "stage": own.name,
                         "arm": "",
-                        "error": "its data or settings cannot work; run the pair alone",
+                        "error": (
+                            "its data or settings are invalid; run this pair as a study of its own for the "
+                            "full message"
+                        ),
                     }
                 )
                 continue
@@ -128,13 +158,13 @@ def run_grid(
 
 
 def _slug(spec: ModelSpec, among: list[ModelSpec]) -> str:
-    """A folder name for a model; its place is added where two have one name."""
+    """Return a folder name for a model; if two models have the same name, with its position."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", spec.name).strip("-.") or "model"
     return f"{name}-{among.index(spec) + 1}" if sum(s.name == spec.name for s in among) > 1 else name
 
 
 def _share(written: Path, own: Path) -> None:
-    """What the generator wrote in the first round, for the next learner; its stage is found again by its inputs."""
+    """Copy the generator's stages of the first round to the next learner, whose run reuses them."""
     for stage in (written / "stages").glob("generate-*"):
         target = own / "stages" / stage.name
         done = read_report(stage / RECORD)

@@ -1,4 +1,4 @@
-"""What a page that Probate wrote may load: its own style and pictures inside it, and nothing from anywhere."""
+"""The content security policy of Probate's pages: they load nothing from other addresses."""
 
 from __future__ import annotations
 
@@ -12,20 +12,51 @@ _CHARSET = re.compile(r"<meta charset=[\"']?utf-8[\"']?>", re.IGNORECASE)
 
 
 def policy(page: str, more: str = "") -> str:
-    """The Content-Security-Policy of a page: only the scripts that stand in it run, known by their hashes.
+    """Return the Content-Security-Policy of a page.
 
-    Styles are allowed inline: charts set them on single elements, and a style reaches no other server here.
+    Only the scripts in the page run; they are identified by their hashes. Inline styles are allowed, because
+    charts set them on single elements; with this policy a style cannot reach a server.
+
+    Parameters
+    ----------
+    page : str
+        The HTML of the page.
+    more : str, optional
+        Further directives.
+
+    Returns
+    -------
+    str
+        The policy.
     """
     scripts = " ".join(f"'sha256-{_hash(text)}'" for text in _SCRIPT.findall(page)) or "'none'"
-    own = f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    own = (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data:; base-uri "
+        "'none'; form-action 'none'"
+    )
     return f"{own}; {more}" if more else own
 
 
 def guarded(page: str) -> str:
-    """The page with its policy, and with no word to other sites on where a reader came from."""
-    heads = f'<meta http-equiv="Content-Security-Policy" content="{policy(page)}"><meta name="referrer" content="no-referrer">'
-    return _CHARSET.sub(lambda found: f"{found[0]}\n{heads}", page, count=1)
+    """Add the content security policy and the referrer policy `no-referrer` to a page.
+
+    Parameters
+    ----------
+    page : str
+        The HTML of the page.
+
+    Returns
+    -------
+    str
+        The page with both `<meta>` elements.
+    """
+    heads = (
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(page)}">'
+        '<meta name="referrer" content="no-referrer">'
+    )
+    return _CHARSET.sub(lambda charset: f"{charset[0]}\n{heads}", page, count=1)
 
 
 def _hash(text: str) -> str:
+    """Return the SHA-256 of a text in base64."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

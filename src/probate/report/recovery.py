@@ -1,4 +1,4 @@
-"""The chart of `probate calibrate`: planted effects, and what is found of each."""
+"""The chart of `probate calibrate`: planted effects and their estimates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,31 @@ from probate.study.schema import Analysis
 
 RESAMPLES = 400
 MOST = 500
-"""Simulated studies for each point, at most."""
+"""Largest number of simulated studies for each point."""
 
 
 @charts.drawn
 def recovery_plot(
     designs: dict[str, Design], analysis: Analysis, runs: int, tick: Callable[[int], None] | None = None
 ) -> str:
-    """Planted effects and what is found of each, as an SVG file: mean and 95% of the estimates, filled where four studies in five find it."""
+    """Draw planted effects and their estimates: mean and central 95% over simulated studies.
+
+    Parameters
+    ----------
+    designs : dict of str to Design
+        Name → design of the simulated studies.
+    analysis : Analysis
+        Settings of the analysis; `resamples` is lowered to `RESAMPLES`.
+    runs : int
+        Simulated studies for each point; at most `MOST` are run.
+    tick : callable, optional
+        Called with 1 after each point.
+
+    Returns
+    -------
+    str
+        An SVG document. A mark is filled if at least 80% of the studies detect the effect.
+    """
     runs, analysis = min(runs, MOST), analysis.model_copy(update={"resamples": RESAMPLES})
     figure, axes = charts.figure_of(4.4, 3.6, "recovery")
     said = []
@@ -44,12 +61,17 @@ def recovery_plot(
             linewidth=0.8,
             label=charts.shown(name),
         )
-        found = [c for c in cells if c.rejected >= 0.8]
+        detected = [c for c in cells if c.rejected >= 0.8]
         axes.plot(
-            [c.effect for c in found], [c.effect + c.bias for c in found], "o", color=colour, markersize=5
+            [c.effect for c in detected],
+            [c.effect + c.bias for c in detected],
+            "o",
+            color=colour,
+            markersize=5,
         )
         said.append(
-            f"{name}: " + ", ".join(f"{c.effect:+.2f} planted, {c.effect + c.bias:+.2f} found" for c in cells)
+            f"{name}: "
+            + ", ".join(f"{c.effect:+.2f} planted, {c.effect + c.bias:+.2f} estimated" for c in cells)
         )
     ends = axes.get_xlim()
     axes.plot(ends, ends, color=charts.SOFT, linewidth=0.8, linestyle="dotted")
@@ -57,7 +79,7 @@ def recovery_plot(
         formatted.set_major_formatter(charts.formatter("share"))
     axes.set_xlabel("planted change of the gap", color=charts.SOFT, fontsize=9)
     axes.set_title(
-        "change found, and where 95% of studies find it", loc="left", fontsize=10, color=charts.INK
+        "estimated change, with the central 95% of studies", loc="left", fontsize=10, color=charts.INK
     )
     axes.legend(frameon=False, fontsize=9, labelcolor=charts.INK)
     return charts.standalone(charts.svg_of(figure, "Recovery of planted effects. " + "; ".join(said)))

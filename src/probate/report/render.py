@@ -1,4 +1,4 @@
-"""Pages: one Jinja environment, one style sheet and one content security policy for every HTML file of Probate."""
+"""Pages: one Jinja environment, style sheet and content security policy for every HTML file of Probate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from probate.report.policy import guarded
 
 @cache
 def _environment() -> Environment:
-    """All values are escaped. The name of a template is its path in the package."""
+    """Return the Jinja environment, which escapes values and loads templates by their path in the package."""
     return Environment(
         loader=PackageLoader("probate", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -29,7 +29,8 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     path : Path
         HTML file to write.
     template : str
-        Path of the template in the package, such as `report/page.html.j2`. It extends `report/layout.html.j2`.
+        Path of the template in the package, such as `report/page.html.j2`. It extends
+        `report/layout.html.j2`.
     **values
         Variables of the template. `version`, the version of Probate, is always set.
 

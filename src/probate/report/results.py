@@ -1,4 +1,4 @@
-"""A finished run, or a grid of runs, read from its folder."""
+"""The results of a finished run, or of a grid of runs, read from the folder."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from probate.study.schema import Axes, ModelSpec, Study
 
 LOCK = "study.lock.yaml"
 GRID = "grid.json"
-"""The pairs of a grid: generator, learner and folder of each."""
+"""File of a grid with the generator, learner and folder of each pair."""
 
 
 class Run:
     """The results in a run folder. No model is loaded.
 
-    Tables and failures are read when they are first asked for, and kept; of the run that `run` returns they are read at once, so that they stay
-    as they are if the folder is run again. Findings, figures and records are those of the folder.
+    Tables and failures are read at their first use, and kept. For the run that `run` returns they are read at
+    once, so they do not change if the folder is run again. Findings, figures and records are read from the
+    folder at each use.
 
-    `run` returns one, and the folder of an earlier run is opened by its path. The folder of a study with `axes` (a grid: a run for each pair
-    of generator and learner) is opened in the same way; `pairs` has the runs in it.
+    `run` returns a `Run`. The folder of an earlier run is opened by its path. The folder of a study with
+    `axes` (a grid: a run for each pair of generator and learner) is opened in the same way; `pairs` holds its
+    runs.
 
     Parameters
     ----------
@@ -42,9 +44,10 @@ class Run:
     folder : Path
         The run folder.
     study : Study
-        The study, as the folder has it. Of a grid: the study of its first pair, with `axes` of the pairs that finished.
+        The study in the folder. For a grid: the study of its first pair, with the `axes` of the finished
+        pairs.
     pairs : dict of (str, str) to Run
-        Of a grid, (generator, learner) → its run; else empty.
+        For a grid, (generator, learner) → its run; else empty.
 
     Raises
     ------
@@ -74,16 +77,17 @@ class Run:
         if (self.folder / LOCK).exists() or not (self.folder / GRID).exists():
             self.study: Study = self._files.study()
             return
-        found = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
+        entries = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
         try:
-            named = {(p["generator"], p["learner"]): p["folder"] for p in found}
+            named = {(p["generator"], p["learner"]): p["folder"] for p in entries}
         except KeyError as error:
             raise InputError(
                 f"{self.folder / GRID}: key {error} is missing; run the study again into this folder"
             ) from None
         if not named or any(Path(name).name != name or name == ".." for name in named.values()):
             raise InputError(
-                f"{self.folder / GRID}: names no folders of pairs; run the study again into this folder"
+                f"{self.folder / GRID}: must name a folder inside it for each pair; run the study again "
+                "into this folder"
             )
         self.pairs = {pair: Run(self.folder / name) for pair, name in named.items()}
         self.study = _grid_study(list(self.pairs.values()))
@@ -92,8 +96,9 @@ class Run:
     def outcomes(self) -> pd.DataFrame:
         """pandas.DataFrame: One row for each arm, task and item.
 
-        The columns are described in docs/tables.md. `score` is in the unit of the task (0 to 1 for shares), `groups` holds dictionaries
-        (dimension → group). Of a grid also the columns `generator` and `learner`.
+        docs/tables.md describes the columns. `score` is in the unit of the task (0 to 1 for shares), `groups`
+        holds dictionaries (dimension → group). The table of a grid also has the columns `generator` and
+        `learner`.
         """
         return self._table("outcomes")
 
@@ -101,68 +106,70 @@ class Run:
     def effects(self) -> pd.DataFrame:
         """pandas.DataFrame: One row for each effect: estimate, interval, p, adjusted p and n.
 
-        The columns are described in docs/tables.md. Of a grid also the columns `generator` and `learner`.
+        docs/tables.md describes the columns. The table of a grid also has the columns `generator` and
+        `learner`.
         """
         return self._table("effects")
 
     def _table(self, name: str) -> pd.DataFrame:
-        """A table, read once; what a caller adds to it is not kept."""
+        """Return a shallow copy of a table, which is read once."""
         if name not in self._held:
             own = self._files.outcomes if name == "outcomes" else self._files.effects
             self._held[name] = self._of_pairs(name) if self.pairs else own()
         return self._held[name].copy(deep=False)
 
     def _of_pairs(self, name: str) -> pd.DataFrame:
+        """Return a table of a grid."""
         path = self.folder / f"{name}.parquet"
         if not path.exists():
-            raise InputError(f"{self.folder}: no {path.name} there; finish the run with: probate run")
+            raise InputError(f"{self.folder}: {path.name} is missing; finish the run with: probate run")
         table = kept_table(self.folder, path, OUTCOMES if name == "outcomes" else EFFECTS)
         if name == "outcomes":
             table["groups"] = kept_groups(path, table["groups"])
         return table
 
     def held(self) -> Run:
-        """This run, its tables and failures read."""
+        """Read tables and failures now, so that later changes of the folder do not affect this run; return it."""
         _ = self.outcomes, self.effects, self.failures
         return self
 
     @property
     def findings(self) -> list[str]:
-        """list of str: The findings of the report, one for each task; of a grid, each begins with its pair."""
+        """list of str: The findings of the report, one for each task; in a grid, each names its pair."""
         if not self.pairs:
             return page.sentences_of(self._files)
         return [
-            f"generator {g}, learner {m}: {said}"
+            f"generator {g}, learner {m}: {finding}"
             for (g, m), run in self.pairs.items()
-            for said in run.findings
+            for finding in run.findings
         ]
 
     @property
     def failures(self) -> list[dict[str, str]]:
-        """list of dict: What failed: `stage`, `arm`, `error` (one sentence each)."""
+        """list of dict: The failed stages: `stage`, `arm`, and `error` (one sentence)."""
         if self._failures is None:
             self._failures = self._files.failures()
         return list(self._failures)
 
     @property
     def exit_code(self) -> int:
-        """int: 0 if all stages were done, 3 if one failed; the exit code of `probate run`."""
+        """int: The exit code of `probate run`: 0 if all stages finished, 3 if one failed."""
         return 3 if self.failures else 0
 
     @property
     def report(self) -> Path:
-        """Path: The page of the report: `report.html`, of a grid `grid.html`."""
+        """Path: The page of the report: `report.html`; for a grid, `grid.html`."""
         return self.folder / ("grid.html" if self.pairs else "report.html")
 
     @property
     def sets(self) -> list[str]:
-        """list of str: Names of the record sets in the folder: what each kind of arm's augmented half was drawn from, and what was held out."""
+        """list of str: Names of the record sets: original, held-out and augmented records."""
         if self.pairs:
             return [f"{run.folder.name}/{name}" for run in self.pairs.values() for name in run.sets]
         return sorted(p.stem for p in (self.folder / "data").glob("*.jsonl"))
 
     def records(self, name: str) -> pd.DataFrame:
-        """One of `sets`.
+        """Return the records of one of `sets`.
 
         Parameters
         ----------
@@ -172,12 +179,13 @@ class Run:
         Returns
         -------
         pandas.DataFrame
-            A row for each record: `id`, `text`, `label`, `origin`, and a column for each dimension's group.
+            A row for each record: `id`, `text`, `label`, `origin`, and a column for the groups of each
+            dimension.
 
         Raises
         ------
         InputError
-            No set of this name; the message lists them.
+            The set does not exist. The message lists the sets.
 
         Examples
         --------
@@ -190,7 +198,8 @@ class Run:
         """
         if name not in self.sets:
             raise InputError(
-                f"{self.folder / 'data'}: no such set '{name}'{nearest(name, self.sets)}; there are: {', '.join(self.sets)}"
+                f"{self.folder / 'data'}: no such set '{name}'{nearest(name, self.sets)}; available: "
+                f"{', '.join(self.sets)}"
             )
         pair, _, own = name.rpartition("/")
         rows = read_records(self.folder / pair / "data" / f"{own}.jsonl")
@@ -200,30 +209,31 @@ class Run:
 
     @property
     def figures(self) -> list[str]:
-        """list of str: Names that `plot` takes."""
+        """list of str: Names of the figures that `plot` draws."""
         if self.pairs:
             return [f"{run.folder.name}/{name}" for run in self.pairs.values() for name in run.figures]
         return page.Charts(self._files).names()
 
     def plot(self, name: str) -> notebook.Figure:
-        """One of the report's figures.
+        """Draw one of the report's figures.
 
         Parameters
         ----------
         name : str
-            One of `figures`: `dose` (levels and gap over the bias ratio γ) and `forest` (changes of the gap with intervals), each also for one
-            task (`dose-occupation`); `shares` (predicted labels by group); where the study has them, `frontier` (mitigations),
-            `rounds`, `lineage`, and `map` (augmented against original texts). Of a grid with the pair's folder before it (`PAIR/dose`).
+            One of `figures`: `dose` (levels and gap over the bias ratio γ) and `forest` (changes of the gap
+            with intervals), each also for one task (`dose-occupation`); `shares` (predicted labels by group);
+            if the study has them, `frontier` (mitigations), `rounds`, `lineage`, and `map` (augmented against
+            original texts). For a grid, the name starts with the folder of the pair (`PAIR/dose`).
 
         Returns
         -------
         Figure
-            Shows itself in a notebook; `save` writes it.
+            A notebook shows it; `save` writes it.
 
         Raises
         ------
         InputError
-            No figure of this name; the message lists them.
+            The figure does not exist. The message lists the figures.
 
         Examples
         --------
@@ -234,14 +244,14 @@ class Run:
         """
         if name not in self.figures:
             raise InputError(
-                f"plot: no figure '{name}'{nearest(name, self.figures)}; there are: {', '.join(self.figures)}"
+                f"plot: no figure '{name}'{nearest(name, self.figures)}; available: {', '.join(self.figures)}"
             )
         pair, _, own = name.rpartition("/")
         files = RunFolder(self.folder / pair) if pair else self._files
         return notebook.figure_of(name, page.Charts(files).draw(own))
 
     def rebuild(self) -> Path:
-        """Compute the effects again from the outcomes and write the report; no model is loaded.
+        """Compute the effects from the outcomes again and write the report. No model is loaded.
 
         Returns
         -------
@@ -256,8 +266,8 @@ class Run:
         write_grid(self.folder, self.study, self.pairs, self.failures)
         return self.report
 
-    def _said(self) -> str:
-        """What the run holds, in one line."""
+    def _summary(self) -> str:
+        """Return a summary of the run in one line."""
         effects, outcomes = self.effects, self.outcomes
         arms = outcomes[[c for c in ("generator", "learner", "arm") if c in outcomes]].drop_duplicates()
         items = outcomes.groupby("task")["item_id"].nunique()
@@ -269,10 +279,10 @@ class Run:
 
     def __repr__(self) -> str:
         try:
-            said = [f"<Run {self.study.name} in {self.folder}: {self._said()}>"]
-            said += [f"- {finding}" for finding in self.findings]
-            return "\n".join(said + [f"! {f['stage']}: {f['error']}" for f in self.failures])
-        except InputError as error:  # a run that was interrupted, or a file that was changed
+            lines = [f"<Run {self.study.name} in {self.folder}: {self._summary()}>"]
+            lines += [f"- {finding}" for finding in self.findings]
+            return "\n".join(lines + [f"! {f['stage']}: {f['error']}" for f in self.failures])
+        except InputError as error:  # the run was interrupted, or a file was changed
             return f"<Run {self.study.name} in {self.folder}: {error}>"
 
     def _repr_html_(self) -> str | None:
@@ -282,8 +292,9 @@ class Run:
             return None
 
     def _shown(self) -> str:
+        """Return the HTML that a notebook shows."""
         failed = [f"Failed: {f['stage']}: {f['error']}" for f in self.failures]
-        title = f"{self.study.name}: {self._said()}"
+        title = f"{self.study.name}: {self._summary()}"
         columns = [
             "task",
             "contrast",
@@ -307,7 +318,24 @@ def write_grid(
     done: Mapping[tuple[str, str], Run],
     failures: Sequence[dict[str, str]],
 ) -> Run:
-    """The tables, the page and the failures of a grid in `folder`; `done`: (generator, learner) → its run."""
+    """Write the tables, the page and the failures of a grid.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the grid.
+    study : Study
+        Its study.
+    done : mapping of (str, str) to Run
+        (generator, learner) → its finished run.
+    failures : sequence of dict
+        The failures of all pairs.
+
+    Returns
+    -------
+    Run
+        The grid.
+    """
     tables = {
         name: pd.concat(
             [
@@ -333,7 +361,7 @@ def write_grid(
 
 
 def _grid_study(runs: Sequence[Run]) -> Study:
-    """The study of a grid, by its pairs."""
+    """Return the study of a grid, whose axes are those of the finished pairs."""
     generators: dict[str, ModelSpec] = {}
     learners: dict[str, ModelSpec] = {}
     for run in runs:

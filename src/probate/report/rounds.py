@@ -1,4 +1,4 @@
-"""Over rounds: what each measure does when models write for their successors, and which leaves its first round first."""
+"""The section on rounds: how each measure changes when models write the data of their successors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,27 @@ def section(
     folder: RunFolder,
     outcomes: pd.DataFrame,
 ) -> dict[str, Any]:
-    """What the report's section shows: lineage, a chart a task, when each measure leaves its first round, groups and calibration round by round, what was written."""
+    """Return the content of the report's section on rounds.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of all rounds.
+    titles : dict of str to str
+        Task → title.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    folder : RunFolder
+        The run.
+    outcomes : pandas.DataFrame
+        One row for each arm, task and item.
+
+    Returns
+    -------
+    dict
+        Values of the template: lineage, a chart for each task, the first changed round of each measure,
+        groups and calibration by round, and the generated texts.
+    """
     study = folder.study()
     probes = {p.key for p in study.probes}
     svgs, leaving = [], []
@@ -59,20 +79,28 @@ def section(
 
 
 def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
-    """Which leaves its first round earlier: a gap or ability?"""
+    """Return a sentence on which changes first over rounds: a gap or a measure of ability."""
     first = {
         ability: min((r["order"] for r in leaving if r["ability"] == ability), default=NEVER)
         for ability in (False, True)
     }
     if not probed:
-        return "No ability probe was run, so that it cannot be said whether gaps move before ability does."
+        return "No ability probe was run, so it is unknown whether gaps change before ability does."
     unsure = sum(r["when"] == "cannot tell" for r in leaving)
     if unsure and NEVER in first.values():
-        return f"It cannot be said what moves first: {unsure} of {len(leaving)} lines below cannot be judged (undefined, or one training seed), and none is sure."
+        return (
+            f"It is unknown what changes first: {unsure} of {len(leaving)} rows below cannot be judged "
+            "(undefined, or one training seed), and none of these is significant."
+        )
     if first[False] == first[True] == NEVER:
-        return "Neither a gap nor ability left its first round for sure."
+        return "Neither a gap nor a measure of ability changed significantly against round 1."
     said = [
-        f"{what} {f'left its first round in round {first[ability]}' if first[ability] < NEVER else 'did not leave its first round'}"
+        f"{what} "
+        + (
+            f"changed significantly first in round {first[ability]}"
+            if first[ability] < NEVER
+            else "did not change significantly"
+        )
         for what, ability in (("a gap", False), ("a measure of ability", True))
     ]
     order = (
@@ -82,14 +110,14 @@ def _warning(leaving: list[dict[str, Any]], probed: bool) -> str:
         if first[False] > first[True]
         else "together with ability"
     )
-    line = f"{said[0]}, {said[1]}: fairness moves {order}."
+    line = f"{said[0]}, {said[1]}: fairness changes {order}."
     return line[:1].upper() + line[1:]
 
 
 def _by_group(
     effects: pd.DataFrame, titles: dict[str, str], measures: dict[str, list[Measure]]
 ) -> Iterator[dict[str, Any]]:
-    """Accuracy of each group and what neutral texts show, round by round, at the largest γ."""
+    """Return the accuracy of each group and the groups in neutral texts, by round, at the largest γ."""
     rows = effects[(effects["question"] == "level") & (effects["ratio"] == effects["ratio"].max())]
     rows = rows[(rows["metric"] == "accuracy") | rows["metric"].str.startswith("shown[")]
     rows = rows[~rows["task"].isin(ABILITY)]
@@ -101,14 +129,19 @@ def _by_group(
             "measure": f"{titles[task]}: {measure.title}" + ("" if group == "all" else f", {group}"),
             "arm": str(kind) if mitigation == "none" else f"{kind}, {mitigation}",
             "rounds": [
-                (int(r["round"]), f"{words.number(r['estimate'], measure.unit)} [{words.number(r['ci_low'], measure.unit)}, {words.number(r['ci_high'], measure.unit)}]")
+                (
+                    int(r["round"]),
+                    f"{words.number(r['estimate'], measure.unit)} "
+                    f"[{words.number(r['ci_low'], measure.unit)}, "
+                    f"{words.number(r['ci_high'], measure.unit)}]",
+                )
                 for r in own.sort_values("round").to_dict("records")
             ],
-        }  # fmt: skip
+        }
 
 
 def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str, Any]]:
-    """Label calibration of the occupation task (or another on the study's own labels), first seed, largest γ."""
+    """Return label calibration of tasks on the study's own labels, for the first seed and the largest γ."""
     study, labels, trained = folder.study(), folder.info()["labels"], folder.trained_on()
     rows = outcomes[(outcomes["seed"] == study.seeds[0]) & (outcomes["ratio"] == outcomes["ratio"].max())]
     rows = rows[
@@ -135,11 +168,12 @@ def _calibration(outcomes: pd.DataFrame, folder: RunFolder) -> Iterator[dict[str
 
 
 def _points(share: float) -> str:
+    """Return a share in percentage points, or a dash."""
     return f"{100 * share:.1f}" if np.isfinite(share) else "–"
 
 
 def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
-    """First seed, largest γ."""
+    """Return the chart of the lineage, for the first seed and the largest γ."""
     study = folder.study()
     rows = outcomes[(outcomes["seed"] == study.seeds[0]) & (outcomes["ratio"] == outcomes["ratio"].max())]
     written = {
@@ -148,14 +182,14 @@ def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
     trained = {
         arm: sum(sum(g.values()) for g in cells.values()) for arm, cells in folder.trained_on().items()
     }
-    lines: dict[str, list[tuple[str, str]]] = {}
+    kinds: dict[str, list[tuple[str, str]]] = {}
     for r in (
         rows[["bias_type", "mitigation", "round", "arm"]].drop_duplicates().sort_values("round").itertuples()
     ):
         kind = r.bias_type if r.mitigation == "none" else f"{r.bias_type}, {r.mitigation}"
         accepted = written.get(r.arm if r.round > 1 else r.bias_type)
         step = f"round {r.round}:\n{accepted} texts" if accepted else f"round {r.round}"
-        lines.setdefault(kind, []).append(
+        kinds.setdefault(kind, []).append(
             (
                 step,
                 f"trained on {trained.get(r.arm, '?')},\nwrites the next"
@@ -163,10 +197,11 @@ def _lineage(outcomes: pd.DataFrame, folder: RunFolder) -> str:
                 else f"trained on {trained.get(r.arm, '?')}",
             )
         )
-    return lineage_chart(lines, folder.info()["originals"]) if lines else ""
+    return lineage_chart(kinds, folder.info()["originals"]) if kinds else ""
 
 
 def _chart(rows: pd.DataFrame, task: str, title: str, measure: Measure, comparison: str) -> str:
+    """Return the chart of one task over rounds, at the largest γ."""
     rows = rows[rows["ratio"] == rows["ratio"].max()]
     series = []
     for place, ((bias_type, mitigation), own) in enumerate(
@@ -191,13 +226,19 @@ def _chart(rows: pd.DataFrame, task: str, title: str, measure: Measure, comparis
     pad = 0.05 * (max(values) - min(values) or 1.0)
     what = f"{measure.title}, {comparison}" if comparison != ALL else measure.title
     return charts.dose_chart(
-        series, unit=measure.unit, title=f"{title}: {what}", alt=f"{title}: {what} over rounds",
-        limits=(min(values) - pad, max(values) + pad), zero=True, salt=f"rounds-{task}", across="round",
-    )  # fmt: skip
+        series,
+        unit=measure.unit,
+        title=f"{title}: {what}",
+        alt=f"{title}: {what} over rounds",
+        limits=(min(values) - pad, max(values) + pad),
+        zero=True,
+        salt=f"rounds-{task}",
+        across="round",
+    )
 
 
 def _leaving(rows: pd.DataFrame, title: str, measure: Measure) -> Iterator[dict[str, Any]]:
-    """For each kind of arm: the first round whose change against round 1 is sure (adjusted p < 0.05, over all rounds of all measures)."""
+    """Return, for each kind of arm, the first round that differs from round 1 (adjusted p < 0.05)."""
     changes = rows[rows["question"].isin(["round", "probe-round"])]
     for (bias_type, ratio, mitigation), own in changes.groupby(
         ["bias_type", "ratio", "mitigation"], sort=False
@@ -213,18 +254,19 @@ def _leaving(rows: pd.DataFrame, title: str, measure: Measure) -> Iterator[dict[
             if len(sure)
             else "cannot tell"
             if (own["reason"] != "").any() or (own["seeds"] < 2).any()
-            else "not up to the last",
+            else "in no round",
             "change": f"undefined: {row['reason']}"
             if row["reason"]
             else words.number(row["estimate"], measure.unit, signed=True),
-            "interval": f"{words.number(row['ci_low'], measure.unit, signed=True)} to {words.number(row['ci_high'], measure.unit, signed=True)}",
+            "interval": f"{words.number(row['ci_low'], measure.unit, signed=True)} to "
+            f"{words.number(row['ci_high'], measure.unit, signed=True)}",
             "p": f"{row['p_adjusted']:.4f}" if np.isfinite(row["p_adjusted"]) else "–",
             "order": int(row["round"]) if len(sure) else NEVER,
         }
 
 
 def _written(folder: RunFolder) -> Iterator[dict[str, Any]]:
-    """Yield and diversity of what was generated in each round, in equal amounts of texts."""
+    """Return yield and diversity of the generated texts of each round, in equal amounts of texts."""
     reports = folder.reports("stages/generate-")
     texts = {}
     for report in reports:

@@ -1,4 +1,4 @@
-"""What stops it: mitigations against the arm without them, by stated rules."""
+"""The section on mitigations: each against the arm without it, by stated rules."""
 
 from __future__ import annotations
 
@@ -22,16 +22,42 @@ from probate.study.schema import Analysis
 
 UNSURE = "cannot tell"
 MOST_LOSS = 0.05
-"""Accuracy that a recommended mitigation may lose, as a share."""
+"""Largest loss of accuracy of a recommended mitigation, as a share."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One mitigation in one task, at one bias type and the largest γ.
 
-    `inherited` and `left` are the change of the gap by the biased data without and with the mitigation (against the matched
-    control, or γ = 0 where there is none); `change` is what the mitigation changes. `verdict` is helps, overshoots, harms,
-    not shown, or cannot tell where one of the three has no value, or rests on one training seed (`reason`).
+    All changes are of the gap, in the unit of the task, against the matched control (or γ = 0 if there is
+    none).
+
+    Attributes
+    ----------
+    mitigation, task, bias_type : str
+        Which comparison it is.
+    ratio : float
+        The γ, 0 to 1.
+    inherited : float
+        Change by the biased data without the mitigation.
+    inherited_sure : bool
+        Whether the adjusted p of `inherited` is below 0.05.
+    change, low, high : float
+        Change by the mitigation, with its interval.
+    p : float
+        Adjusted p of `change`.
+    left, left_low, left_high : float
+        Change by the biased data with the mitigation, with its interval.
+    verdict : str
+        `helps`, `overshoots`, `harms`, `not shown`, or `cannot tell` if one of the three changes is undefined
+        or rests on one training seed.
+    group : str
+        The group that is compared with the rest, for a measure with more than two groups.
+    leads : bool
+        Whether the entry represents its task: with more than two groups, only the group in which inheritance
+        is most significant.
+    reason : str
+        The reason for `cannot tell`.
     """
 
     mitigation: str
@@ -49,36 +75,49 @@ class Entry:
     left_high: float
     verdict: str
     group: str = ""
-    """The group that is compared with the rest, where a measure has more than two."""
     leads: bool = True
-    """Whether it stands for its task: of more than two groups the one in which inheritance is surest."""
     reason: str = ""
 
 
 def entries(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[Entry]:
-    """Every mitigation in every task, in the order of the study; with more than two groups also for each group against the rest.
+    """Judge every mitigation in every task, and with more than two groups for each group against the rest.
 
-    Rule: *helps* if it changes the gap against the direction of what was inherited, with adjusted p < 0.05, and less is left
-    than was inherited; *overshoots* if more is left, on the other side; *harms* if the change goes the way of what was
-    inherited, with adjusted p < 0.05; else *not shown*.
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+
+    Returns
+    -------
+    list of Entry
+        In the order of the study.
+
+    Notes
+    -----
+    Rule: a mitigation *helps* if it changes the gap in the direction opposite to the inherited change, with
+    adjusted p < 0.05, and the remaining change is smaller than the inherited one. It *overshoots* if the
+    remaining change is not smaller, in the other direction. It *harms* if it changes the gap in the direction
+    of the inherited change, with adjusted p < 0.05. Else an effect is *not shown*.
     """
-    found: list[Entry] = []
+    results: list[Entry] = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
         if len(measure.sides) < 3:
-            found += _compared(rows[rows["comparison"].isin([ALL, " − ".join(measure.sides)])], task)
+            results += _compared(rows[rows["comparison"].isin([ALL, " − ".join(measure.sides)])], task)
             continue
         for _, of_type in rows.groupby("bias_type", sort=False):
             lead = _surest(of_type)
             for side in measure.sides:
                 own = of_type[of_type["comparison"] == f"{side} − rest"]
-                found += [replace(e, leads=side == lead) for e in _compared(own, task, side)]
-    return found
+                results += [replace(e, leads=side == lead) for e in _compared(own, task, side)]
+    return results
 
 
 def _surest(rows: pd.DataFrame) -> str:
-    """The group in which inheritance at the largest γ is surest; by its p, then by its size."""
+    """Return the group with the most significant inheritance at the largest γ: by p, then by size."""
     own = rows[(rows["question"] == "inheritance") & (rows["comparison"] != ANY)]
     own = own[own["ratio"] == own["ratio"].max()]
     for contrast in (AGAINST_MATCHED, AGAINST_BASE):
@@ -89,7 +128,7 @@ def _surest(rows: pd.DataFrame) -> str:
 
 
 def _compared(rows: pd.DataFrame, task: str, group: str = "") -> Iterator[Entry]:
-    """Every mitigation in the effects of one comparison, at its largest γ."""
+    """Yield an entry for every mitigation in the effects of one comparison, at its largest γ."""
     moved = rows[rows["question"] == "mitigation"]
     for (mitigation, bias_type), part in moved.groupby(["mitigation", "bias_type"], sort=False):
         row = part.sort_values("ratio").iloc[-1]
@@ -124,6 +163,7 @@ def _compared(rows: pd.DataFrame, task: str, group: str = "") -> Iterator[Entry]
 
 
 def _against_control(rows: pd.DataFrame) -> pd.Series | None:
+    """Return the effect against the matched control, else against γ = 0, else None."""
     for contrast in (AGAINST_MATCHED, AGAINST_BASE):
         own = rows[rows["contrast"] == contrast]
         if len(own):
@@ -132,6 +172,7 @@ def _against_control(rows: pd.DataFrame) -> pd.Series | None:
 
 
 def _verdict(inherited: float, change: float, left: float, p: float) -> str:
+    """Return the verdict by the rule of `entries`."""
     if not p < words.ALPHA:
         return "not shown"
     if change * inherited > 0:
@@ -140,39 +181,68 @@ def _verdict(inherited: float, change: float, left: float, p: float) -> str:
 
 
 def costs(effects: pd.DataFrame, tasks: Collection[str]) -> dict[str, pd.Series]:
-    """Mitigation → the change of accuracy over all groups (the task where it is largest in size, at the largest γ); an undefined one, where there is one."""
+    """Return the change of accuracy by each mitigation, over all groups, at the largest γ.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round.
+    tasks : collection of str
+        Tasks to consider.
+
+    Returns
+    -------
+    dict of str to pandas.Series
+        Mitigation → the effect of the task in which the change is largest in size; an undefined effect, if
+        there is one.
+    """
     rows = effects[(effects["question"] == "mitigation-cost") & effects["task"].isin(tasks)]
-    found = {}
+    largest = {}
     for mitigation, own in rows.groupby("mitigation", sort=False):
         last = own[own["ratio"] == own["ratio"].max()]
         lost = last[last["reason"] != ""]
-        found[str(mitigation)] = lost.iloc[0] if len(lost) else last.loc[last["estimate"].abs().idxmax()]
-    return found
+        largest[str(mitigation)] = lost.iloc[0] if len(lost) else last.loc[last["estimate"].abs().idxmax()]
+    return largest
 
 
-def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
-    """One sentence or two, by this rule.
+def recommendation(results: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
+    """Return the recommendation in one or two sentences.
 
-    Of the tasks that show inheritance (adjusted p < 0.05), a mitigation is recommended that helps in most of them, whose
-    accuracy is measured and loses at most 5 points (the estimate, in its worst task) and that harms or overshoots nowhere, and can be judged everywhere; among equals
-    the one that leaves least. If none does, it says so.
+    Parameters
+    ----------
+    results : sequence of Entry
+        The judged mitigations.
+    cost : dict of str to pandas.Series
+        Mitigation → change of accuracy (`costs`).
+
+    Returns
+    -------
+    str
+        The recommended mitigation, or that none can be recommended and why.
+
+    Notes
+    -----
+    Rule: the recommended mitigation helps in most of the tasks that show inheritance (adjusted p < 0.05). Its
+    accuracy is measured, and the estimate drops by at most 5 points in its worst task. It harms or overshoots
+    in no task, and it can be judged in all. Among equals, the one with the smallest remaining share is
+    recommended.
     """
-    sick = [e for e in found if e.inherited_sure and e.leads]
-    lost = [e for e in found if e.verdict == UNSURE and e.leads]
-    total = len([e for e in found if e.leads])
+    sick = [e for e in results if e.inherited_sure and e.leads]
+    lost = [e for e in results if e.verdict == UNSURE and e.leads]
+    total = len([e for e in results if e.leads])
     missing = f" {len(lost)} of {total} comparisons cannot be judged: {lost[0].reason}." if lost else ""
     if not sick and lost:
-        return f"It cannot be told whether there is something to stop.{missing}"
+        return f"Whether there is inheritance to stop cannot be told.{missing}"
     if not sick:
-        return "There is nothing to stop: no task shows inheritance at this n, so that no mitigation can be shown to help."
+        return "No task shows inheritance at this n, so no mitigation can be shown to help."
     marks: dict[str, tuple[int, float]] = {}
     unknown: list[str] = []
-    for name in dict.fromkeys(e.mitigation for e in found):
+    for name in dict.fromkeys(e.mitigation for e in results):
         helped = [e for e in sick if e.mitigation == name and e.verdict == "helps"]
         loss = (
             -float(cost[name]["estimate"]) if name in cost else float("nan")
-        )  # no accuracy measured: not known
-        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", UNSURE) for e in found)
+        )  # unknown if accuracy is not measured
+        harmed = any(e.mitigation == name and e.verdict in ("harms", "overshoots", UNSURE) for e in results)
         if not helped or harmed:
             continue
         if np.isnan(loss):
@@ -181,42 +251,75 @@ def recommendation(found: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
             left = float(np.mean([abs(e.left) / abs(e.inherited) for e in helped]))
             marks[name] = (-len(helped), left)
     if unknown:
-        missing += f" {', '.join(unknown)}: shown to help, but what it costs in accuracy is not known."
+        missing += f" {', '.join(unknown)}: shown to help, but the cost in accuracy is unknown."
     if not marks:
-        return f"None {'can be recommended' if unknown else 'is shown to help at this n'}.{missing}"
+        return f"No mitigation {'can be recommended' if unknown else 'is shown to help at this n'}.{missing}"
     best = min(marks, key=lambda name: marks[name])
     count, left = -marks[best][0], marks[best][1]
     tasks = len({e.task for e in sick})
     others = [n for n in marks if n != best]
     also = f" Also shown to help: {', '.join(others)}." if others else ""
     return (
-        f"{best}: it helps in {count} of {tasks} task{'s' if tasks > 1 else ''} that show{'' if tasks > 1 else 's'} inheritance, "
-        f"and leaves {100 * left:.0f}% of it.{also}{missing}"
+        f"{best}: it helps in {count} of {tasks} task{'s' if tasks > 1 else ''} "
+        f"that show{'' if tasks > 1 else 's'} inheritance, "
+        f"and {100 * left:.0f}% of the inherited change remains.{also}{missing}"
     )
 
 
-def movers(found: Sequence[Entry], titles: dict[str, str]) -> list[str]:
-    """Mitigations that help in one task or group and harm or overshoot in another: they move the gap."""
+def movers(results: Sequence[Entry], titles: dict[str, str]) -> list[str]:
+    """Describe each mitigation that helps in one task or group and harms or overshoots in another.
+
+    Parameters
+    ----------
+    results : sequence of Entry
+        The judged mitigations.
+    titles : dict of str to str
+        Task → title.
+
+    Returns
+    -------
+    list of str
+        The sentences.
+    """
 
     def where(entry: Entry) -> str:
         return titles[entry.task] + (f" ({entry.group})" if entry.group else "")
 
-    lines = []
-    for name in dict.fromkeys(e.mitigation for e in found):
-        own = [e for e in found if e.mitigation == name]
+    sentences = []
+    for name in dict.fromkeys(e.mitigation for e in results):
+        own = [e for e in results if e.mitigation == name]
         good = [where(e) for e in own if e.verdict == "helps"]
         bad = [where(e) for e in own if e.verdict in ("harms", "overshoots")]
         if good and bad:
-            lines.append(
-                f"{name} only moves the gap: it helps in {', '.join(good)}, and widens or turns it in {', '.join(bad)}."
+            sentences.append(
+                f"{name} only shifts the gap: it helps in {', '.join(good)}, "
+                f"and widens or reverses the gap in {', '.join(bad)}."
             )
-    return lines
+    return sentences
 
 
 def smallest(
-    found: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
+    results: Sequence[Entry], measures: dict[str, list[Measure]], outcomes: pd.DataFrame, analysis: Analysis
 ) -> list[DetectableEffect]:
-    """The smallest change that each entry's comparison finds four times in five; the spread between seeds is that of all arms of its task."""
+    """Return the smallest change that each comparison detects with 80% power.
+
+    Parameters
+    ----------
+    results : sequence of Entry
+        The judged mitigations.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    outcomes : pandas.DataFrame
+        One row for each arm, task and item.
+    analysis : Analysis
+        Settings of the analysis.
+
+    Returns
+    -------
+    list of DetectableEffect
+        One for each entry, in the unit of its task. The variation between seeds is pooled over all arms of
+        the task.
+    """
     primary = {task: next(m for m in own if m.primary) for task, own in measures.items()}
     primary = {
         task: on_log_scale(m, typical_amount(m, outcomes[outcomes["task"] == task]))
@@ -232,7 +335,7 @@ def smallest(
         after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
         return detectable_between(arms[e.task], after, before, measure, comparison, analysis)
 
-    return [of(e) for e in found]
+    return [of(e) for e in results]
 
 
 def section(
@@ -244,13 +347,36 @@ def section(
     outcomes: pd.DataFrame,
     analysis: Analysis,
 ) -> dict[str, Any]:
-    """What the report's section shows: the matrix, its costs, and the sentences."""
-    found = entries(effects, measures)
+    """Return the content of the report's section on mitigations.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round.
+    titles : dict of str to str
+        Task → title.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    probes : collection of str
+        Keys of the probes.
+    trained : sequence of dict
+        Records of the training stages.
+    outcomes : pandas.DataFrame
+        One row for each arm, task and item.
+    analysis : Analysis
+        Settings of the analysis.
+
+    Returns
+    -------
+    dict
+        Values of the template: the table of mitigations, costs, recommendation and charts.
+    """
+    results = entries(effects, measures)
     cost = costs(effects, list(measures))
     units = {task: next(m for m in own if m.primary).unit for task, own in measures.items()}
     ability = effects[(effects["question"] == "probe-mitigation") & effects["task"].isin(probes)]
     rows = []
-    whole = [e for e in found if e.leads]
+    whole = [e for e in results if e.leads]
     for e, least in zip(whole, smallest(whole, measures, outcomes, analysis), strict=True):
         unit = units[e.task]
         rows.append(
@@ -263,11 +389,12 @@ def section(
                 "change": words.number(e.change, unit, signed=True),
                 "interval": _range(e.low, e.high, unit),
                 "p": p_figure(e.p),
-                "left": f"{words.number(e.left, unit, signed=True)} ({_range(e.left_low, e.left_high, unit)})",
+                "left": f"{words.number(e.left, unit, signed=True)} "
+                f"({_range(e.left_low, e.left_high, unit)})",
                 "least": least.reason
-                or f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})".replace(
-                    "+", ""
-                ),
+                or (
+                    f"{words.number(least.value, unit, signed=True)} ({_range(least.low, least.high, unit)})"
+                ).replace("+", ""),
                 "verdict": f"{UNSURE}: {e.reason}" if e.verdict == UNSURE else e.verdict,
             }
         )
@@ -282,14 +409,14 @@ def section(
             or "–",
             "time": _time(name, trained, outcomes),
         }
-        for name in dict.fromkeys(e.mitigation for e in found)
+        for name in dict.fromkeys(e.mitigation for e in results)
     ]
     return {
         "rows": rows,
         "costs": spent,
-        "recommendation": recommendation(found, cost),
-        "movers": movers(found, titles),
-        "frontiers": frontiers(found, effects, titles, units),
+        "recommendation": recommendation(results, cost),
+        "movers": movers(results, titles),
+        "frontiers": frontiers(results, effects, titles, units),
         "distances": [
             {"arm": r["stage"].removeprefix("adapters/"), "terms": _terms(r), **r["held_out_distance"]}
             for r in trained
@@ -299,12 +426,27 @@ def section(
 
 
 def frontiers(
-    found: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]
+    results: Sequence[Entry], effects: pd.DataFrame, titles: dict[str, str], units: dict[str, str]
 ) -> list[str]:
-    """A chart for each task with an accuracy and bias type: what is left of the gap against what is kept of the accuracy."""
+    """Draw the remaining change of the gap against the change of accuracy, for each task and bias type.
+
+    Parameters
+    ----------
+    results : sequence of Entry
+        The judged mitigations.
+    effects : pandas.DataFrame
+        Effects of the first round.
+    titles, units : dict of str to str
+        Task → title and unit.
+
+    Returns
+    -------
+    list of str
+        `<svg>` elements, for tasks with an accuracy.
+    """
     cost = effects[effects["question"] == "mitigation-cost"]
     charts = []
-    whole = [e for e in found if e.leads]
+    whole = [e for e in results if e.leads]
     for task, bias_type in dict.fromkeys((e.task, e.bias_type) for e in whole):
         marks, lost, inherited = [], [], 0.0
         for e in whole:
@@ -325,7 +467,7 @@ def frontiers(
                     lost.append(e.mitigation)
         if marks:
             title = f"{titles[task]}, {bias_type}" + (f" (undefined: {', '.join(lost)})" if lost else "")
-            alt = f"{title}: what each mitigation leaves of the gap against the change of accuracy"
+            alt = f"{title}: remaining change of the gap against change of accuracy, for each mitigation"
             charts.append(
                 frontier_chart(
                     marks, inherited, unit=units[task], title=title, alt=alt, salt=f"{task}{bias_type}"
@@ -335,7 +477,7 @@ def frontiers(
 
 
 def _terms(done: dict[str, Any]) -> str:
-    """The plain loss at the end, and the alignment term before its weight: scale times distance of the batch means."""
+    """Return the last plain loss and the unweighted alignment term: scale × distance of the batch means."""
     plain = f"{done['loss']:.3g}"
     return (
         f"{plain}; {done['align_scale']:.3g} × {done['align_last']:.3g}" if "align_scale" in done else plain
@@ -343,10 +485,13 @@ def _terms(done: dict[str, Any]) -> str:
 
 
 def _range(low: float, high: float, unit: str) -> str:
-    return f"{words.number(low, unit, signed=True).removesuffix(' points')} to {words.number(high, unit, signed=True)}"
+    """Return an interval as text."""
+    first = words.number(low, unit, signed=True).removesuffix(" points")
+    return f"{first} to {words.number(high, unit, signed=True)}"
 
 
 def _with_interval(row: Any, unit: str) -> str:
+    """Return an estimate with its interval as text, or why it is undefined."""
     if row["reason"]:
         return f"undefined: {row['reason']}"
     return (
@@ -355,7 +500,7 @@ def _with_interval(row: Any, unit: str) -> str:
 
 
 def _time(mitigation: str, trained: Sequence[dict[str, Any]], outcomes: pd.DataFrame) -> str:
-    """Training time over that of the same arm without the mitigation, mean over seeds."""
+    """Return the training time as a multiple of the arm without the mitigation, mean over seeds."""
     seconds = {r["stage"].removeprefix("adapters/"): float(r["seconds"]) for r in trained if r.get("seconds")}
     same = ["bias_type", "ratio", "seed", "round"]
     arms = outcomes[["arm", "mitigation", *same]].drop_duplicates()

@@ -1,4 +1,4 @@
-"""Why is it inherited? Each augmented set against D_o, each arm's misalignments, and which of them goes with inheritance over arms."""
+"""The section on causes: augmented sets against D_o, and misalignments that correlate with inheritance."""
 
 from __future__ import annotations
 
@@ -32,14 +32,33 @@ def section(
     measures: Mapping[str, list[Measure]],
     titles: Mapping[str, str],
 ) -> dict[str, Any] | None:
-    """What the report's section shows; None where the study measures no misalignment and has too few arms to compare."""
+    """Return the content of the report's section on causes.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    study : Study
+        Its study.
+    outcomes : pandas.DataFrame
+        One row for each arm, task and item.
+    measures : mapping of str to list of Measure
+        Task → measures; one of each task is primary.
+    titles : mapping of str to str
+        Task → title.
+
+    Returns
+    -------
+    dict or None
+        Values of the template. None if the study measures no misalignment and has too few arms to compare.
+    """
     sets = _distributions(folder, study)
     arms = arm_table(folder, study, outcomes, measures, sets)
     tasks = [t.key for t in study.tasks if t.key in arms.columns]
     named = [c for c in (BIAS, APART, *PROBES.values()) if c in arms.columns and arms[c].notna().any()]
     if not sets and (len(arms) < FEWEST or not named):
         return None
-    rows = [row for name, found in sets.items() for row in _distribution_rows(name, found)]
+    rows = [row for name, comparison in sets.items() for row in _distribution_rows(name, comparison)]
     return {
         "distributions": rows,
         "nulls": list(dict.fromkeys(null for row in rows for null in row["nulls"])),
@@ -63,7 +82,7 @@ def section(
 
 
 def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]:
-    """Set → what `probate.execution.misalignment.distribution.compare` found."""
+    """Return set → result of `probate.execution.misalignment.distribution.compare`."""
     paths = (
         sorted((folder.path / "stages").glob("distribution-*/distribution.json"))
         if study.distribution
@@ -74,27 +93,37 @@ def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]
     }
 
 
-def _distribution_rows(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+def _distribution_rows(name: str, comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the table of distributions for one set."""
     rows = []
-    for space, parts in found["spaces"].items():
+    for space, parts in comparison["spaces"].items():
         for what, part in (("all texts", parts["all"]), ("pairs of equal length", parts["matched"])):
             if part is None:
                 continue
             mmd, auc, inside = (part["distances"] or [None])[0], part["auc"], part["manifold"]
             rows.append(
                 {
-                    "set": name, "space": space, "what": what, "n": f"{part['n']} and {part['m']}", "sources": sources_said(part).replace(" sources", "") or "–",
-                    "mmd": f"{mmd['value']:.3g}" if mmd else "–", "p": f"{mmd['p']:.4f}" if mmd else "–",
-                    "auc": f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" if auc else "–", "auc_p": f"{auc['p']:.4f}" if auc else "–",
-                    "inside": ", ".join(f"{inside[k]:.2f}" for k in ("precision", "recall", "coverage")) if inside else "–",
-                    "vendi": " and ".join(f"{v:.1f}" for v in part["vendi"]), "nulls": nulls(part),
+                    "set": name,
+                    "space": space,
+                    "what": what,
+                    "n": f"{part['n']} and {part['m']}",
+                    "sources": sources_said(part).replace(" sources", "") or "–",
+                    "mmd": f"{mmd['value']:.3g}" if mmd else "–",
+                    "p": f"{mmd['p']:.4f}" if mmd else "–",
+                    "auc": f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]" if auc else "–",
+                    "auc_p": f"{auc['p']:.4f}" if auc else "–",
+                    "inside": ", ".join(f"{inside[k]:.2f}" for k in ("precision", "recall", "coverage"))
+                    if inside
+                    else "–",
+                    "vendi": " and ".join(f"{v:.1f}" for v in part["vendi"]),
+                    "nulls": nulls(part),
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
 def _mapped(sets: dict[str, dict[str, Any]], study: Study) -> list[tuple[str, dict[str, Any]]]:
-    """The sets of the first round, each space's map."""
+    """Return the sets of the first round and first seed, with the maps of their spaces."""
     first = [f"{kind}-s{study.seeds[0]}" for kind in (*study.bias.types, NEUTRAL)]
     return [(name, sets[name]["spaces"]) for name in first if name in sets]
 
@@ -106,7 +135,27 @@ def arm_table(
     measures: Mapping[str, list[Measure]],
     sets: Mapping[str, dict[str, Any]],
 ) -> pd.DataFrame:
-    """A row for each unmitigated arm with augmented data: γ, what was inherited in each task against γ = 0 of its seed, and its misalignments."""
+    """Return a row for each unmitigated arm with augmented data.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    study : Study
+        Its study.
+    outcomes : pandas.DataFrame
+        One row for each arm, task and item.
+    measures : mapping of str to list of Measure
+        Task → measures; one of each task is primary.
+    sets : mapping of str to dict
+        Augmented set → its comparison with the original texts.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: `arm`, `ratio` (γ), for each task the change of its primary measure against γ = 0 of the same
+        seed, and the misalignments of the arm.
+    """
     plain = outcomes[(outcomes["mitigation"] == "none") & (outcomes["seed"] < REPLICATE_SEED)]
     primary = {key: next(m for m in own if m.primary) for key, own in measures.items()}
     primary = {key: m for key, m in primary.items() if m.statistic == "mean"}
@@ -129,16 +178,16 @@ def arm_table(
                 row[PROBES.get(task, task)] = change
         if r.arm in trained and len(groups) == 2:
             row[BIAS] = cell_bias(trained[r.arm], groups, stereotypes)
-        found = sets.get(name) or sets.get(f"{r.bias_type}-s{study.seeds[0]}" if r.round == 1 else "")
-        if found:
-            space = next(iter(found["spaces"].values()))["all"]
+        comparison = sets.get(name) or sets.get(f"{r.bias_type}-s{study.seeds[0]}" if r.round == 1 else "")
+        if comparison:
+            space = next(iter(comparison["spaces"].values()))["all"]
             row[APART] = space["distances"][0]["value"] if space["distances"] else np.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["arm", "ratio"])
 
 
 def _level(measure: Measure, outcomes: pd.DataFrame) -> float:
-    """The primary measure of one arm as one number: its gap, with one side its mean, with more than two the farthest distance."""
+    """Return the primary measure of an arm: the mean of one side, the gap of two, or the range of more."""
     means = measure.values(outcomes).groupby("side")["value"].mean()
     if len(means) < len(measure.sides):
         return float("nan")
@@ -148,6 +197,7 @@ def _level(measure: Measure, outcomes: pd.DataFrame) -> float:
 
 
 def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of the table of arms."""
     return [
         {
             "arm": r["arm"],
@@ -158,15 +208,22 @@ def _arm_rows(arms: pd.DataFrame, named: list[str]) -> list[dict[str, Any]]:
 
 
 def _cause(arms: pd.DataFrame, task: str, title: str, name: str, confidence: float) -> dict[str, Any]:
-    found = partial_spearman(arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence)
-    if not np.isfinite(found.rho):
+    """Return the correlation of a misalignment with inheritance in a task, as text."""
+    correlation = partial_spearman(
+        arms[name].tolist(), arms[task].tolist(), arms["ratio"].tolist(), confidence
+    )
+    if not np.isfinite(correlation.rho):
         why = (
-            f"cannot be told from {found.n} arms"
-            if found.n < FEWEST
-            else "one of them is the same in all arms"
+            f"cannot be estimated from {correlation.n} arms"
+            if correlation.n < FEWEST
+            else "undefined: one of the two is constant over the arms"
         )
-        return {"task": title, "name": name, "n": found.n, "rho": why, "interval": "–", "p": "–"}
+        return {"task": title, "name": name, "n": correlation.n, "rho": why, "interval": "–", "p": "–"}
     return {
-        "task": title, "name": name, "n": found.n, "rho": f"{found.rho:+.2f}", "interval": f"{found.low:+.2f} to {found.high:+.2f}",
-        "p": p_words(found.p),
-    }  # fmt: skip
+        "task": title,
+        "name": name,
+        "n": correlation.n,
+        "rho": f"{correlation.rho:+.2f}",
+        "interval": f"{correlation.low:+.2f} to {correlation.high:+.2f}",
+        "p": p_words(correlation.p),
+    }

@@ -1,4 +1,4 @@
-"""Findings in plain words, by stated rules."""
+"""Findings in words, by stated rules."""
 
 from __future__ import annotations
 
@@ -19,14 +19,28 @@ from probate.stats.p_values import p_words
 from probate.stats.unusable import DIFFERENCE, LEVEL
 
 ALPHA = 0.05
-ALONE = "Another training run may move it by more than that, either way: train at least three seeds (seeds: [0, 1, 2])."
+ALONE = (
+    "Another training run may change it by more than this interval, in either direction. "
+    "Train at least three seeds (seeds: [0, 1, 2])."
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One task's answer. `verdict` is inherited, moved, none, alone (one training seed), undefined (an effect that decides has no value) or unknown (not measured).
+    """The finding of one task.
 
-    With the verdict unusable it is of the answers themselves: those that cannot be used differ between groups.
+    Attributes
+    ----------
+    task : str
+        Key of the task.
+    verdict : str
+        `inherited`, `moved`, `none`, `alone` (one training seed), `undefined` (an effect that decides has no
+        value) or `unknown` (not measured). The verdict `unusable` concerns the answers themselves: the share
+        that cannot be used differs between groups.
+    headline : str
+        The verdict in a few words.
+    detail : str
+        The evidence: estimate, interval, adjusted p and n, and what they leave out.
     """
 
     task: str
@@ -36,7 +50,23 @@ class Finding:
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:
-    """A value in its unit: points for differences of shares, dollars."""
+    """Format a value in its unit.
+
+    Parameters
+    ----------
+    value : float
+        The value. One that is not finite is shown as an en dash.
+    unit : str
+        `share` (shown in percent, a signed value in percentage points), `US$`, or another unit (shown as a
+        plain number).
+    signed : bool, default=False
+        Whether the value is a difference. A positive one is shown with a plus sign.
+
+    Returns
+    -------
+    str
+        The formatted value.
+    """
     if not np.isfinite(value):
         return "–"
     size = abs(value)
@@ -50,12 +80,34 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
 
 
 def at_ratio(ratio: float) -> str:
-    """A threshold's γ; an infinite one in words."""
+    """Format the γ of a threshold; an infinite one in words.
+
+    Parameters
+    ----------
+    ratio : float
+        The γ, 0 to 1, or infinity.
+
+    Returns
+    -------
+    str
+        The formatted γ.
+    """
     return f"at γ {ratio:.2g}" if np.isfinite(ratio) else NOT_WITHIN
 
 
 def ratios(low: float, high: float) -> str:
-    """The interval of a threshold's γ; of an infinite low end nothing but its words is left."""
+    """Format the interval of a threshold's γ.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the interval, 0 to 1, or infinity.
+
+    Returns
+    -------
+    str
+        The formatted interval. If the lower end is infinite, only that is stated.
+    """
     return (
         NOT_WITHIN
         if np.isinf(low)
@@ -70,26 +122,52 @@ def findings(
     confidence: float,
     told: Sequence[Information] = (),
 ) -> list[Finding]:
-    """One finding a task, from its primary measure at the largest γ, over all bias types.
+    """Return one finding for each task, from its primary measure over all bias types.
 
-    Rule: *cannot tell* with one training seed; *inherited* if the change of the gap against the matched control, or its slope or coefficient over γ, has adjusted
-    p < 0.05 for some bias type; else
-    *cannot tell* if such a gap is undefined, or rests on one seed, at some γ or for some bias type; else *moved with the
-    amount of data* if only the gap against γ = 0 has; else *no sign at this n*. Where the study has no matched control,
-    the contrast against γ = 0 decides, and the text says that it cannot tell bias from the amount of data. `told` adds
-    in which arms one answer is given to nearly all items: where it is in all, the task says nothing.
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round without a mitigation.
+    titles : dict of str to str
+        Task → title.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    confidence : float
+        Level of the intervals, 0 to 1.
+    told : sequence of Information, optional
+        How much each task tells. It adds in which arms the model gives one answer to nearly all items: such
+        an arm can show no gap.
+
+    Returns
+    -------
+    list of Finding
+        In the order of `measures`.
+
+    Notes
+    -----
+    The first rule that applies decides:
+
+    1. *Cannot tell*: there is one training seed.
+    2. *Inherited*: the change of the gap against the matched control, or its slope or coefficient over γ, has
+       adjusted p < 0.05 for some bias type.
+    3. *Cannot tell*: such a change is undefined, or rests on one seed, at some γ or for some bias type.
+    4. *Moved with the amount of data*: only the change against γ = 0 has adjusted p < 0.05.
+    5. *No sign at this n*.
+
+    If the study has no matched control, the contrast against γ = 0 decides, and the text states that it
+    cannot separate bias from the amount of data.
     """
-    found = []
+    results = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
         rows = effects[(effects["question"] == "inheritance") & (effects["task"] == task)]
         if rows.empty:
-            found.append(
+            results.append(
                 Finding(
                     task,
                     "unknown",
                     f"{titles[task]}: not measured",
-                    "No pair of arms to compare; see the failures below.",
+                    "There is no pair of arms to compare. See the failures below.",
                 )
             )
             continue
@@ -104,15 +182,15 @@ def findings(
         if known.empty and len(seen):
             latest = seen.assign(reason="").sort_values("ratio").iloc[-1]
             text = f"{sentence(latest, measure, confidence)} {ALONE}{_silent(task, told)}"
-            found.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
+            results.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
             continue
         also = base[base["p_adjusted"] < ALPHA]
         missing = undefined_of(lost, len(decisive))
         if known.empty:
             text = missing
             if len(also):
-                text += " Against γ = 0 it moved: " + sentence(also.iloc[-1], measure, confidence)
-            found.append(
+                text += " Against γ = 0, it changed: " + sentence(also.iloc[-1], measure, confidence)
+            results.append(
                 Finding(task, "undefined", f"{titles[task]}: cannot tell", f"{text}{_silent(task, told)}")
             )
             continue
@@ -127,7 +205,7 @@ def findings(
             verdict = "inherited"
             head = f"{titles[task]}: the {'gap' if len(measure.sides) > 1 else 'level'} moved"
             if not len(matched):
-                head += ", from bias or from the amount of data"
+                head += ", because of bias or because of the amount of data"
             most = curve if curve is not None and not latest["p_adjusted"] < ALPHA else latest
             text += (
                 f" That is: {toward(measure, most)}{', more than before' if len(measure.sides) == 2 else ''}."
@@ -135,21 +213,26 @@ def findings(
             text += f" {missing}" if missing else ""
         elif len(lost):
             verdict, head = "undefined", f"{titles[task]}: cannot tell"
-            text = f"{missing} Of what is left, nothing is sure: {text}"
+            text = f"{missing} None of the other effects is significant: {text}"
             if len(also):
-                text += " Against γ = 0 it moved: " + sentence(also.iloc[-1], measure, confidence)
+                text += " Against γ = 0, it changed: " + sentence(also.iloc[-1], measure, confidence)
         elif len(also):
-            verdict, head = "moved", f"{titles[task]}: it moved against γ = 0, bias alone is not shown"
-            text += " Against γ = 0 it did: " + sentence(also.iloc[-1], measure, confidence)
+            verdict, head = (
+                "moved",
+                f"{titles[task]}: changed against γ = 0; an effect of bias alone is not shown",
+            )
+            text += " Against γ = 0, it changed significantly: " + sentence(
+                also.iloc[-1], measure, confidence
+            )
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
             text += _ruled_out(known, measure)
-        found.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
-    return found
+        results.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
+    return results
 
 
 def _sure_curve(effects: pd.DataFrame, task: str, matched: bool) -> pd.Series | None:
-    """The task's inheritance coefficient or slope, where it is a first question and sure: the surest over bias types."""
+    """Return the most significant coefficient or slope of a task that is a first question, or None."""
     own = effects[(effects["task"] == task) & effects["question"].isin(["coefficient", "dose-slope"])]
     own = own[(own["family"] == FIRST) & (own["p_adjusted"] < ALPHA)]
     own = own[own["contrast"] == (AGAINST_MATCHED if matched else AGAINST_BASE)].sort_values("p_adjusted")
@@ -157,7 +240,7 @@ def _sure_curve(effects: pd.DataFrame, task: str, matched: bool) -> pd.Series | 
 
 
 def _curve_sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
-    """The coefficient or slope in a sentence."""
+    """Return a sentence on the coefficient or slope."""
     ends = [row["estimate"], row["ci_low"], row["ci_high"]]
     if row["question"] == "coefficient":
         value, low, high = (f"{v:.2f}".replace("-", "−") for v in ends)
@@ -166,15 +249,18 @@ def _curve_sentence(row: pd.Series, measure: Measure, confidence: float) -> str:
         value, low, high = (number(v, measure.unit, signed=True) for v in ends)
         what = f"the gap in {measure.title} changed by {value} for each unit of γ"
     return (
-        f"With {row['bias_type']} data, {row['contrast']}, {what} ({100 * confidence:.0f}% interval {low} to {high}; "
+        f"With {row['bias_type']} data, {row['contrast']}, {what} "
+        f"({100 * confidence:.0f}% interval {low} to {high}; "
         f"adjusted {p_words(row['p_adjusted'])}; {row['n']} {row['unit'].split()[0]}s, {row['seeds']} seeds)."
     )
 
 
 def _ruled_out(rows: pd.DataFrame, measure: Measure) -> str:
-    """Which change is ruled out in all of the rows, whatever the unusable answers were: their worst-case bounds stretch the margin.
+    """Return a sentence on the change that is ruled out in all rows, whatever the unusable answers were.
 
-    The margin is the largest of the rows' own: for "none is larger" each has to be shown, so that no test needs adjustment (Berger 1982).
+    The worst-case bounds of unusable answers widen the margin. The margin is the largest of all rows: "no
+    change is larger" needs a test in each row, so that no test needs adjustment (intersection-union test,
+    Berger 1982).
     """
     margins = []
     for row in rows.to_dict("records"):
@@ -187,32 +273,69 @@ def _ruled_out(rows: pd.DataFrame, measure: Measure) -> str:
     most, unusable = float(np.max(margins)), bool((rows["unusable"] > 0).any())
     if not np.isfinite(most):
         return (
-            " How far the unusable answers would move it is not known, so that no change is ruled out."
+            " It is not known how far the unusable answers would change it, so no change is ruled out."
             if unusable
             else ""
         )
     shown = number(most, measure.unit, signed=True).lstrip("+")
     whatever = ", whatever the unusable answers were" if unusable else ""
     several = f" in any of {len(rows)} comparisons" if len(rows) > 1 else ""
-    return f" A change of more than {shown} either way is ruled out{several} (two one-sided tests{' each' if several else ''}){whatever}; a smaller one is not."
+    each = " each" if several else ""
+    return (
+        f" A change of more than {shown} in either direction is ruled out{several} "
+        f"(two one-sided tests{each}){whatever}; a smaller change is not ruled out."
+    )
 
 
 def undefined_of(rows: pd.DataFrame, total: int, most: int = 3) -> str:
-    """How many of `total` effects are undefined, and why, in a sentence; empty where none is."""
+    """Return a sentence on how many effects are undefined or untested, and why.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        The effects that are undefined or untested, with their `reason`.
+    total : int
+        Number of all effects.
+    most : int, default=3
+        Largest number of reasons to list.
+
+    Returns
+    -------
+    str
+        The sentence; empty if `rows` is empty.
+    """
     if rows.empty:
         return ""
     why = list(dict.fromkeys(rows["reason"]))
     more = f"; and {len(why) - most} more reasons" if len(why) > most else ""
     what = "undefined" if rows["estimate"].isna().all() else "undefined or untested"
-    return f"{len(rows)} of {total} effects {'are' if len(rows) > 1 else 'is'} {what}: {'; '.join(why[:most])}{more}."
+    verb = "are" if len(rows) > 1 else "is"
+    return f"{len(rows)} of {total} effects {verb} {what}: {'; '.join(why[:most])}{more}."
 
 
 def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence: float) -> list[Finding]:
-    """A finding for each task in which the share of answers that cannot be used differs between groups.
+    """Return a finding for each task in which the share of unusable answers differs between groups.
 
-    Rule: adjusted p < 0.05 in some arm (among the checks), or not one usable answer of a group in an arm where another group has some.
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the run.
+    titles : dict of str to str
+        Task → title.
+    confidence : float
+        Level of the intervals, 0 to 1.
+
+    Returns
+    -------
+    list of Finding
+        Findings with the verdict `unusable`.
+
+    Notes
+    -----
+    Rule: the difference has adjusted p < 0.05 in some arm (in the family of checks), or a group has no usable
+    answer in an arm in which another group has some.
     """
-    found = []
+    results = []
     for task, title in titles.items():
         own = effects[(effects["task"] == task) & (effects["question"] == DIFFERENCE)]
         level = effects[(effects["task"] == task) & (effects["question"] == LEVEL)]
@@ -227,30 +350,34 @@ def unusable_findings(effects: pd.DataFrame, titles: dict[str, str], confidence:
                 f"{number(r['ci_low'], 'share', signed=True)} to {number(r['ci_high'], 'share', signed=True)}"
             )
             said.append(
-                f"{_arm(r)}, {r['comparison']}: the share of answers that cannot be used differs by {number(r['estimate'], 'share', signed=True)} "
-                f"({100 * confidence:.0f}% interval {ends}; adjusted {p_words(r['p_adjusted'])}; {r['n']} {r['unit'].split()[0]}s)"
+                f"{_arm(r)}, {r['comparison']}: the share of answers that cannot be used differs by "
+                f"{number(r['estimate'], 'share', signed=True)} ({100 * confidence:.0f}% interval {ends}; "
+                f"adjusted {p_words(r['p_adjusted'])}; {r['n']} {r['unit'].split()[0]}s)"
             )
         for r in lacking.head(3).to_dict("records"):
             said.append(f"{_arm(r)}, {r['contrast']}: not one of {r['n']} answers can be used")
         if len(sure) > 1:
-            said.append(f"{len(sure)} of {len(own)} such differences are sure")
+            said.append(f"{len(sure)} of {len(own)} such differences are significant")
         text = ". ".join(said)
-        text = f"{text[:1].upper()}{text[1:]}. What this task says below speaks of the answers that could be used."
-        found.append(
+        text = (
+            f"{text[:1].upper()}{text[1:]}. The results of this task below cover only the answers that can "
+            "be used."
+        )
+        results.append(
             Finding(task, "unusable", f"{title}: answers that cannot be used differ between groups", text)
         )
-    return found
+    return results
 
 
 def _arm(row: Any) -> str:
-    """The kind of arm of an effect, in words."""
+    """Return the kind of arm of an effect, in words."""
     data = "γ = 0" if row["bias_type"] == "none" else f"{row['bias_type']} data at γ = {row['ratio']:g}"
     mitigated = "" if row["mitigation"] == "none" else f", {row['mitigation']}"
     return data + mitigated + ("" if row["round"] == 1 else f", round {row['round']}")
 
 
 def _silent(task: str, told: Sequence[Information]) -> str:
-    """In which arms the task carries no information, as a sentence."""
+    """Return a sentence on the arms in which the task carries no information."""
     own = [i for i in told if i.task == task]
     silent = [i for i in own if i.silent]
     if not silent:
@@ -261,41 +388,71 @@ def _silent(task: str, told: Sequence[Information]) -> str:
         else f"{len(silent)} of {len(own)} arms ({', '.join(i.arm for i in silent)})"
     )
     answers = " or ".join(sorted({i.answer for i in silent}))
-    return f" It carries no information in {where}: {answers} is the answer to nearly every item, so that no gap can show there."
+    return (
+        f" It carries no information in {where}: {answers} is the answer to nearly every item, so no gap "
+        "can appear there."
+    )
 
 
 def answers(told: Information, most: int = 6) -> dict[str, str]:
-    """Group → share of each answer, the commonest first."""
-    found = {}
+    """Return the shares of the answers in each group, the most frequent first.
+
+    Parameters
+    ----------
+    told : Information
+        Shares of answers of one task in one arm.
+    most : int, default=6
+        Largest number of answers to list.
+
+    Returns
+    -------
+    dict of str to str
+        Group → answers with their shares in percent.
+    """
+    texts = {}
     for group, shares in told.by_group.items():
         given = [f"{a} {100 * v:.0f}%" for a, v in shares.items() if v]
-        found[group] = ", ".join(given[:most]) + (
+        texts[group] = ", ".join(given[:most]) + (
             f" and {len(given) - most} more" if len(given) > most else ""
         )
-    return found
+    return texts
 
 
-def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
-    """The answer in one line."""
-    asides = sum(f.verdict == "unusable" for f in found)
-    total = len(found) - asides
+def summary(results: list[Finding], told: Sequence[Information] = ()) -> str:
+    """Return the findings of a report in one line.
+
+    Parameters
+    ----------
+    results : list of Finding
+        The findings.
+    told : sequence of Information, optional
+        How much each task tells.
+
+    Returns
+    -------
+    str
+        One sentence: the number of tasks with each verdict.
+    """
+    asides = sum(f.verdict == "unusable" for f in results)
+    total = len(results) - asides
     words = {
         "inherited": "the gap between the groups (or the level) moved",
-        "moved": "it moved, but not shown to be from bias",
+        "moved": "it changed, but bias is not shown to be the cause",
         "none": "no sign at this n",
         "alone": f"it cannot be told with {ONE_SEED}",
-        "undefined": "it cannot be told: an effect that decides has no value, or rests on one seed",
+        "undefined": "it cannot be told: a decisive effect has no value, or rests on one seed",
         "unknown": "not measured",
     }
     parts = []
     for verdict, text in words.items():
-        count = sum(f.verdict == verdict for f in found)
+        count = sum(f.verdict == verdict for f in results)
         if count:
             parts.append(f"in {count} of {total} task{'s' if total > 1 else ''} {text}")
-    silent = {i.task for i in told if i.silent} & {f.task for f in found}
+    silent = {i.task for i in told if i.silent} & {f.task for f in results}
     if silent:
         parts.append(
-            f"{len(silent)} of these give one answer to nearly every item in some arm, and can show no gap there"
+            f"in {len(silent)} of these, nearly every item gets the same answer in some arm, so no gap can "
+            "appear there"
         )
     if asides:
         parts.append(f"in {asides} the answers that cannot be used differ between groups")
@@ -304,12 +461,25 @@ def summary(found: list[Finding], told: Sequence[Information] = ()) -> str:
 
 
 def toward(measure: Measure, row: pd.Series) -> str:
-    """In words, what the direction of a change means for the groups of its comparison."""
+    """Return, in words, what the direction of a change means for the groups of its comparison.
+
+    Parameters
+    ----------
+    measure : Measure
+        The measure.
+    row : pandas.Series
+        The effect, with `comparison` and `estimate`.
+
+    Returns
+    -------
+    str
+        A clause without a full stop.
+    """
     a, _, b = str(row["comparison"]).partition(" − ")
     if not b:
         return f"the {measure.title} {'rose' if row['estimate'] > 0 else 'fell'}"
     if row["comparison"] == ANY:
-        return f"the {measure.title} did not change alike in all groups"
+        return f"the {measure.title} did not change equally in all groups"
     b = "other" if b == "rest" else b
     if row["estimate"] < 0:
         a, b = b, a
@@ -317,13 +487,29 @@ def toward(measure: Measure, row: pd.Series) -> str:
 
 
 def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: bool = False) -> str:
-    """The effect in a sentence, with its contrast, interval, adjusted p, n and unit, and what it leaves out; or why it is undefined.
+    """Return a sentence on an effect: contrast, interval, adjusted p, n, unit and what the effect leaves out.
 
-    `together`: it is one of several that was picked by what came out, so that the interval is one that holds for all γ and bias types, where there is one.
+    Parameters
+    ----------
+    row : pandas.Series
+        The effect.
+    measure : Measure
+        Its measure.
+    confidence : float
+        Level of the interval, 0 to 1.
+    together : bool, default=False
+        Whether the effect was selected among several by its result. The interval is then the simultaneous
+        one, over all γ and bias types, if there is one.
+
+    Returns
+    -------
+    str
+        The sentence; for an undefined effect, the reason.
     """
     together = together and bool(np.isfinite(row.get("together_low", np.nan)))
     low, high = (row["together_low"], row["together_high"]) if together else (row["ci_low"], row["ci_high"])
-    interval = f"{100 * confidence:.0f}% interval {number(low, measure.unit, signed=True)} to {number(high, measure.unit, signed=True)}"
+    ends = f"{number(low, measure.unit, signed=True)} to {number(high, measure.unit, signed=True)}"
+    interval = f"{100 * confidence:.0f}% interval {ends}"
     interval += " for all γ and bias types together" if together else ""
     seeds = f", {row['seeds']} seeds" if row["seeds"] > 1 else ", one training seed"
     tested = f"; adjusted {p_words(row['p_adjusted'])}" if row["seeds"] > 1 else " over items only"
@@ -333,46 +519,77 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
         else f"the {measure.title}"
     )
     if row["reason"]:
-        return f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, the change of {subject} is undefined: {row['reason']}."
+        return (
+            f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, "
+            f"the change of {subject} is undefined: {row['reason']}."
+        )
     note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else ""
     if np.isfinite(row["bound_low"]):
-        ends = f"{number(row['bound_low'], measure.unit, signed=True)} and {number(row['bound_high'], measure.unit, signed=True)}"
-        note += f" Whatever the unusable answers were, it lies between {ends} in these items."
+        least, most = (number(row[k], measure.unit, signed=True) for k in ("bound_low", "bound_high"))
+        note += (
+            f" Whatever the unusable answers were, the change lies between {least} and {most} in these items."
+        )
     return (
-        f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, {subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
+        f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, "
+        f"{subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
         f"({interval}{tested}; {row['n']} {row['unit'].split()[0]}s{seeds}).{note}"
     )
 
 
 def limits(effects: pd.DataFrame, seeds: int, failures: int, replicates: bool, claim: str = "") -> list[str]:
-    """What the study cannot say. `claim`: of which data its results speak (`probate.report.draws`)."""
+    """Return sentences on what the study cannot show.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the run.
+    seeds : int
+        Number of training seeds.
+    failures : int
+        Number of failed stages.
+    replicates : bool
+        Whether a second control was trained.
+    claim : str, optional
+        Which data the results apply to (`probate.report.draws.claim`).
+
+    Returns
+    -------
+    list of str
+        The sentences.
+    """
     decide = effects[effects["question"].isin(["inheritance", "probe"])]
-    found = []
+    sentences = []
     lost = decide[decide["reason"] != ""]
     if len(lost):
-        found.append(undefined_of(lost, len(decide)) + " None of them was tested.")
+        sentences.append(undefined_of(lost, len(decide)) + " None of them was tested.")
     for task, own in effects[effects["question"] == LEVEL].groupby("task", sort=False):
         most = own.loc[own["estimate"].idxmax()]
-        found.append(
-            f"Task {task}: up to {number(most['estimate'], 'share')} of the answers of a group in an arm cannot be used ({most['contrast']}, {_arm(most)}). "
-            "They are left out of every number, neither right nor wrong; their shares by group stand below."
+        sentences.append(
+            f"Task {task}: up to {number(most['estimate'], 'share')} of the answers of a group in an arm "
+            f"cannot be used ({most['contrast']}, {_arm(most)}). Every number leaves them out: they count "
+            "neither as right nor as wrong. A table below shows their shares by group."
         )
     if seeds == 1:
-        found.append(
-            "One training seed: the changes below are described, not tested. Their intervals cover the choice of items, not what another "
-            "training run would give, so that they neither show nor rule out anything. Train at least three seeds."
+        sentences.append(
+            "One training seed: the changes below are described, not tested. Their intervals cover the "
+            "choice of items, not the variation between training runs, so they neither show nor rule out an "
+            "effect. Train at least three seeds."
         )
     if not replicates:
-        found.append(
-            "No second control was trained (replicate_control), so how far chance alone moves a gap is not measured here."
+        sentences.append(
+            "No second control was trained (replicate_control), so the study does not measure how far "
+            "chance alone changes a gap."
         )
     if (effects["contrast"] == AGAINST_MATCHED).sum() == 0:
-        found.append("No matched control: a change against γ = 0 may come from the amount of data alone.")
+        sentences.append(
+            "The study has no matched control: a change against γ = 0 may be due to the amount of data alone."
+        )
     if failures:
-        found.append(
-            f"{failures} stage{'s' if failures > 1 else ''} failed; what it would have given is missing below."
+        sentences.append(
+            f"{failures} stage{'s' if failures > 1 else ''} failed; the corresponding results are missing "
+            "below."
         )
     if claim:
-        found.append(claim)
-    found.append("The results hold for this model and these prompts; no test here speaks for another model.")
-    return found
+        sentences.append(claim)
+    sentences.append("The results apply to this model and these prompts; no test here covers another model.")
+    return sentences

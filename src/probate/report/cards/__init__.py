@@ -1,1 +1,1 @@
-"""What lasts beside a data set or a run: checksums, a data card, Croissant metadata, a Hugging Face card."""
+"""Documents of a data set or a run: data card, Croissant metadata, Hugging Face cards."""

@@ -15,14 +15,19 @@ CR, RAI, DCT = (
     "http://mlcommons.org/croissant/RAI/",
     "http://purl.org/dc/terms/",
 )
-TERMS = "citeAs column conformsTo data dataType equivalentProperty examples extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source subField transform".split()
+TERMS = (
+    "citeAs column conformsTo data dataType equivalentProperty examples extract field fileProperty "
+    "fileObject fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet "
+    "references regex repeated replace samplingRate separator source subField transform"
+).split()
 
 NESTED = {"groups", "provenance"}
-"""Mappings: Croissant's fields are flat, so that these stand in the files and the data card only."""
+"""Mappings, which Croissant's flat fields cannot describe. The data card describes them."""
 
 
 def _context() -> dict[str, Any]:
-    found: dict[str, Any] = {
+    """Return the JSON-LD context."""
+    context: dict[str, Any] = {
         "@language": "en",
         "@vocab": "https://schema.org/",
         "sc": "https://schema.org/",
@@ -30,30 +35,56 @@ def _context() -> dict[str, Any]:
         "rai": RAI,
         "dct": DCT,
     }
-    found |= {term: f"cr:{term}" for term in TERMS}
-    found["conformsTo"] = "dct:conformsTo"
-    found["data"] = {"@id": "cr:data", "@type": "@json"}
-    found["examples"] = {"@id": "cr:examples", "@type": "@json"}
-    found["dataType"] = {"@id": "cr:dataType", "@type": "@vocab"}
-    return found
+    context |= {term: f"cr:{term}" for term in TERMS}
+    context["conformsTo"] = "dct:conformsTo"
+    context["data"] = {"@id": "cr:data", "@type": "@json"}
+    context["examples"] = {"@id": "cr:examples", "@type": "@json"}
+    context["dataType"] = {"@id": "cr:dataType", "@type": "@vocab"}
+    return context
 
 
 def croissant(facts: Facts, folder: Path) -> str:
-    """`croissant.json` for the facts' files in `folder`, as text. The date is that of the newest file, so that it is the same each time."""
+    """Return the text of `croissant.json`.
+
+    Parameters
+    ----------
+    facts : Facts
+        The facts of the data set.
+    folder : Path
+        Folder with the files of the facts.
+
+    Returns
+    -------
+    str
+        JSON. The date is that of the newest file, so the text is the same each time.
+    """
     newest = max(((folder / f.path).stat().st_mtime for f in facts.files), default=0.0)
     files = [
         {
-            "@type": "cr:FileObject", "@id": f.path, "name": f.path, "description": f.what, "contentUrl": f.path,
-            "contentSize": f"{(folder / f.path).stat().st_size} B", "encodingFormat": "application/jsonlines", "sha256": file_digest(folder / f.path),
+            "@type": "cr:FileObject",
+            "@id": f.path,
+            "name": f.path,
+            "description": f.what,
+            "contentUrl": f.path,
+            "contentSize": f"{(folder / f.path).stat().st_size} B",
+            "encodingFormat": "application/jsonlines",
+            "sha256": file_digest(folder / f.path),
         }
         for f in facts.files
-    ]  # fmt: skip
+    ]
     sets = [
         {
-            "@type": "cr:RecordSet", "@id": (own := Path(f.path).stem), "name": own, "description": f.what,
+            "@type": "cr:RecordSet",
+            "@id": (own := Path(f.path).stem),
+            "name": own,
+            "description": f.what,
             "field": [
                 {
-                    "@type": "cr:Field", "@id": f"{own}/{name}", "name": name, "description": what, "dataType": "sc:Text",
+                    "@type": "cr:Field",
+                    "@id": f"{own}/{name}",
+                    "name": name,
+                    "description": what,
+                    "dataType": "sc:Text",
                     "source": {"fileObject": {"@id": f.path}, "extract": {"column": name}},
                 }
                 for name, what in facts.fields.items()
@@ -61,7 +92,7 @@ def croissant(facts: Facts, folder: Path) -> str:
             ],
         }
         for f in facts.files
-    ]  # fmt: skip
+    ]
     whole = {
         "@context": _context(),
         "@type": "sc:Dataset",
@@ -80,7 +111,7 @@ def croissant(facts: Facts, folder: Path) -> str:
         "rai:dataLimitations": facts.limits,
         "rai:dataUseCases": ["Measuring what a model inherits from training data."],
         "rai:personalSensitiveInformation": [
-            f"Groups of the dimension {facts.dimension}, given or read from the text."
+            f"Groups of the dimension {facts.dimension}, given or detected in the text."
         ],
         "distribution": files,
         "recordSet": sets,

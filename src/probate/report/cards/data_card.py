@@ -8,12 +8,38 @@ from probate.report.cards.facts import Facts
 
 
 def data_card(facts: Facts) -> str:
-    """The card's text."""
+    """Return the data card of a data set.
+
+    Parameters
+    ----------
+    facts : Facts
+        The facts of the data set.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    References
+    ----------
+    Gebru et al. (2021), Datasheets for Datasets.
+    """
     return "\n".join(_lines(facts)) + "\n"
 
 
 def plain(text: str) -> str:
-    """A text that cannot become markup, a table cell's end or a link."""
+    """Escape a text for Markdown.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    str
+        One line that contains no markup, end of a table cell or link.
+    """
     text = " ".join(str(text).split())
     for mark in "\\`*_[]<>|#!":
         text = text.replace(mark, f"\\{mark}")
@@ -21,9 +47,13 @@ def plain(text: str) -> str:
 
 
 def _lines(f: Facts) -> Iterator[str]:
+    """Yield the lines of the card."""
     yield f"# Data card: {plain(f.name)}"
     yield ""
-    yield f"Written by Probate {f.version} from the files beside it. SHA-256 of each file: `checksums.json` (`probate verify` checks them)."
+    yield (
+        f"Written by Probate {f.version} from the files in this folder. "
+        "`checksums.json` has the SHA-256 of each file; `probate verify` checks them."
+    )
     yield "\n## Motivation\n"
     yield plain(f.description)
     yield "\n## Composition\n"
@@ -48,7 +78,7 @@ def _lines(f: Facts) -> Iterator[str]:
     for line in f.biases:
         yield f"- {plain(line)}"
     if f.results:
-        yield "\n## What was measured\n"
+        yield "\n## Results\n"
         for line in f.results:
             yield f"- {plain(line)}"
     yield "\n## Uses and limits\n"

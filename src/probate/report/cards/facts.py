@@ -1,4 +1,4 @@
-"""What is known of a data set, whichever command made it: the source of the data card and of the Croissant file."""
+"""The facts of a data set, which the data card and the Croissant file present."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from probate.execution.folder import RunFolder
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of records, by its path in the folder."""
+    """One file of records.
+
+    Attributes
+    ----------
+    path : str
+        Path in the folder.
+    what : str
+        Description.
+    records : int
+        Number of records.
+    """
 
     path: str
     what: str
@@ -23,7 +33,29 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card says. `cells`: set → label → group → records; `results` are sentences with their numbers."""
+    """The content of a card.
+
+    Attributes
+    ----------
+    name, description : str
+        Name and description of the data set.
+    files : list of DataFile
+        Its files of records.
+    fields : dict of str to str
+        Field of a record → description.
+    dimension : str
+        Dimension of the groups.
+    cells : dict
+        Set → label → group → number of records.
+    made_by : list of str
+        Who or what wrote the records.
+    steps, biases, limits, results : list of str
+        Sentences on collection, biases, limits and measured results.
+    version : str
+        Version of Probate.
+    model : str
+        Name of the model.
+    """
 
     name: str
     description: str
@@ -43,23 +75,53 @@ class Facts:
 FIELDS = {
     "id": "Unique id of the record",
     "text": "The text",
-    "label": "The label as trained on",
+    "label": "The label in training",
     "origin": "original, or augmented (written by a model)",
     "groups": "Dimension and group, as a mapping",
-    "provenance": "Where the record is from and what was done to it, as a mapping",
+    "provenance": "Source of the record and changes to it, as a mapping",
 }
 
 
 def cells(records: Sequence[Record], dimension: str) -> dict[str, dict[str, int]]:
-    """Label → group → records."""
-    found: dict[str, Counter[str]] = {}
+    """Count records by label and group.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        The records.
+    dimension : str
+        Dimension of the groups.
+
+    Returns
+    -------
+    dict of str to dict of str to int
+        Label → group → number of records. A record without a group counts as `not known`.
+    """
+    by_label: dict[str, Counter[str]] = {}
     for r in records:
-        found.setdefault(r.label, Counter())[r.groups.get(dimension, "not known")] += 1
-    return {label: dict(counts) for label, counts in sorted(found.items())}
+        by_label.setdefault(r.label, Counter())[r.groups.get(dimension, "not known")] += 1
+    return {label: dict(counts) for label, counts in sorted(by_label.items())}
 
 
 def facts_of_run(folder: RunFolder, sentences: Sequence[str], limits: Sequence[str], version: str) -> Facts:
-    """Of a finished run; `sentences` are the report's findings, `limits` what it cannot say."""
+    """Collect the facts of a finished run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    sentences : sequence of str
+        Findings of the report.
+    limits : sequence of str
+        Sentences on what the study cannot show.
+    version : str
+        Version of Probate.
+
+    Returns
+    -------
+    Facts
+        The facts.
+    """
     study, info = folder.study(), folder.info()
     sets = {p.stem: read_records(p) for p in sorted((folder.path / "data").glob("*.jsonl"))}
     what = {
@@ -75,6 +137,7 @@ def facts_of_run(folder: RunFolder, sentences: Sequence[str], limits: Sequence[s
         for name, records in sets.items()
     ]
     written = [r for name, records in sets.items() if name not in what for r in records]
+    stereotyped = ", ".join(f"{label}: {_listed(g)}" for label, g in info["stereotypes"].items() if g)
     return Facts(
         name=study.name,
         description=study.description or f"Data of the study {study.name}.",
@@ -82,12 +145,13 @@ def facts_of_run(folder: RunFolder, sentences: Sequence[str], limits: Sequence[s
         fields=FIELDS,
         dimension=study.bias.dimension,
         cells={name: cells(records, study.bias.dimension) for name, records in sets.items()},
-        made_by=_makers(written) or ["a ready set, given by the study"],
+        made_by=_makers(written) or ["a ready-made set, given in the study"],
         steps=_steps(study, written),
         biases=[
-            f"Made on purpose: augmented sets carry the bias types {', '.join(study.bias.types)} in {study.bias.dimension} at strength {study.effective_strength:g}. "
-            "They exist to measure what a model inherits; do not train a model on them that is to be used.",
-            f"Labels stereotyped for a group: {', '.join(f'{label}: {_listed(g)}' for label, g in info['stereotypes'].items() if g) or 'none'}.",
+            f"Made on purpose: augmented sets have the bias types {', '.join(study.bias.types)} "
+            f"in {study.bias.dimension} at strength {study.effective_strength:g}. They serve to measure "
+            "what a model inherits. Do not train a model for use on them.",
+            f"Labels stereotyped for a group: {stereotyped or 'none'}.",
         ],
         limits=list(limits),
         results=list(sentences),
@@ -97,10 +161,12 @@ def facts_of_run(folder: RunFolder, sentences: Sequence[str], limits: Sequence[s
 
 
 def _listed(groups: Any) -> str:
+    """Return a group, or groups joined by "and"."""
     return groups if isinstance(groups, str) else " and ".join(groups)
 
 
 def _makers(records: Sequence[Record]) -> list[str]:
+    """Return each generator with its number of records."""
     makers = Counter(
         f"{Path(g['name']).name} (weights {g['fingerprint'][:12]})"
         for r in records
@@ -110,21 +176,26 @@ def _makers(records: Sequence[Record]) -> list[str]:
 
 
 def _steps(study: Any, records: Sequence[Record]) -> list[str]:
+    """Return sentences on collection and preprocessing."""
     changed = sum("label_before" in r.provenance for r in records)
     steps = [
-        f"Original records: {study.data.source}; {study.data.train_per_cell} of each label and group to train on."
+        f"Original records: {study.data.source}; {study.data.train_per_cell} training records of each label "
+        "and group."
     ]
     if any("generator" in r.provenance for r in records):
         g = study.generation
         steps.append(
-            f"Generation: temperature {g.temperature:g}, top p {g.top_p:g}, at most {g.max_new_tokens} tokens; each record has its own seed and prompt in its provenance; "
-            "rejected answers and why lie under stages/."
+            f"Generation: temperature {g.temperature:g}, top p {g.top_p:g}, at most {g.max_new_tokens} "
+            "tokens. The provenance of each record has its seed and prompt; the folder stages/ has the "
+            "rejected answers with the reasons."
         )
     steps.append(
-        f"A biased annotator changed the label of {changed} augmented records; the label before is in their provenance."
+        f"A biased annotator changed the label of {changed} augmented records. Their provenance has the "
+        "earlier label."
     )
     if study.mitigations:
         steps.append(
-            f"Mitigations tried: {', '.join(m.key for m in study.mitigations)}; their records lie under data/mitigated/."
+            f"Mitigations: {', '.join(m.key for m in study.mitigations)}; their records are in "
+            "data/mitigated/."
         )
     return steps

@@ -1,4 +1,4 @@
-"""A Hugging Face card with the results in its metadata: of the data set of a run, or of one of its adapters."""
+"""Hugging Face cards with results in their metadata: of the data set of a run, or of an adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ TAGS = ["probate", "bias-inheritance"]
 
 
 def dataset_card(facts: Facts, language: str) -> str:
-    """Metadata as the hub reads it, then the data card."""
+    """Return the dataset card: metadata for the hub, then the data card.
+
+    Parameters
+    ----------
+    facts : Facts
+        The facts of the data set.
+    language : str
+        Code of the language, as in `en`.
+
+    Returns
+    -------
+    str
+        Markdown with a YAML header.
+    """
     from huggingface_hub import DatasetCardData
 
     files = [{"split": _split(f.path), "path": f.path} for f in facts.files]
@@ -32,16 +45,30 @@ def dataset_card(facts: Facts, language: str) -> str:
 
 
 def _split(path: str) -> str:
-    """A split name the hub allows: words of letters, digits and dots, joined by _."""
+    """Return a name of a split that the hub allows: letters, digits, dots and _."""
     stem = path.rsplit("/", 1)[-1].removesuffix(".jsonl")
     return "".join(c if c.isalnum() or c == "." else "_" for c in stem)
 
 
 def model_card(folder: RunFolder, arm: str) -> str:
-    """Of one adapter: what was measured of its kind of arm, as `model-index`.
+    """Return the model card of an adapter, with the results of its kind of arm as `model-index`.
 
-    Raises:
-        InputError: an arm that the run does not have.
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    arm : str
+        Arm of the adapter.
+
+    Returns
+    -------
+    str
+        Markdown with a YAML header.
+
+    Raises
+    ------
+    InputError
+        The run does not have the arm.
     """
     from huggingface_hub import ModelCardData
 
@@ -51,7 +78,7 @@ def model_card(folder: RunFolder, arm: str) -> str:
         raise InputError(f"card: the run has no arm '{arm}'{nearest(arm, arms)}; it has: {', '.join(arms)}")
     own = outcomes[outcomes["arm"] == arm].iloc[0]
     decisions = [
-        d  # one that was not measured has no γ, and is told of every arm of its bias type
+        d  # a judgement without results has no γ, and belongs to every arm of its bias type
         for d in decide(folder, Gate.model_validate({}))
         if d.bias_type == own["bias_type"] and (d.ratio != d.ratio or d.ratio == own["ratio"])
     ]
@@ -66,17 +93,20 @@ def model_card(folder: RunFolder, arm: str) -> str:
     lines = [
         f"# {plain(study.name)}: {plain(arm)}",
         "",
-        f"A LoRA adapter of `{study.model.name}`, trained on data of bias type {plain(own['bias_type'])} at γ {own['ratio']:g}, seed {own['seed']}"
+        f"A LoRA adapter of `{study.model.name}`, trained on data of bias type {plain(own['bias_type'])} "
+        f"at γ {own['ratio']:g}, seed {own['seed']}"
         + ("." if own["mitigation"] == "none" else f", mitigated by {plain(own['mitigation'])}."),
         "",
-        "Trained to measure what is inherited from such data, not to be used.",
-        "\n## What was measured\n",
+        "The adapter was trained to measure what a model inherits from such data. Do not use it for "
+        "anything else.",
+        "\n## Results\n",
         *(f"- {plain(d.sentence)}" for d in decisions),
         *(
             []
             if decisions
             else [
-                "- Inheritance is measured for arms with biased data at the largest γ; this is none of them."
+                "- Inheritance is measured for arms with biased data at the largest γ. This arm is not one "
+                "of them."
             ]
         ),
     ]
@@ -84,7 +114,10 @@ def model_card(folder: RunFolder, arm: str) -> str:
 
 
 def _results(d: Judgement, source: str) -> list[EvalResult]:
-    """Estimate and ends of the interval. The metric's name holds the task's, since the hub joins results of one data set under one task."""
+    """Return the estimate and the ends of its interval as results.
+
+    The metric's name contains the task, because the hub joins results of one data set under one task.
+    """
     from huggingface_hub import EvalResult
 
     name = f"{d.task}: inherited gap, {d.comparison}, {d.contrast}"

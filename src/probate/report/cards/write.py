@@ -1,4 +1,4 @@
-"""The cards of a folder, written together."""
+"""Write the cards of a folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ CARDS = ("data-card.md", "croissant.json")
 
 
 def write_cards(folder: Path, facts: Facts) -> None:
-    """`data-card.md` and `croissant.json` in `folder`."""
+    """Write `data-card.md` and `croissant.json`.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the data set.
+    facts : Facts
+        Its facts.
+    """
     write_atomic(folder / CARDS[0], data_card(facts))
     write_atomic(folder / CARDS[1], croissant(facts, folder))

@@ -1,4 +1,4 @@
-"""`probate compare`: read both, compare, say it."""
+"""`probate compare`: read two sets of results, compare them, and describe the comparison."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from probate.report.comparison.read import read_results
 from probate.study.schema import Analysis
 
 SHOWN = 10
-"""Items whose score changed that the sentences name."""
+"""Largest number of items with a changed score that the sentences list."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,16 @@ class Comparison:
     Attributes
     ----------
     sentences : list of str
-        What `probate compare` prints.
+        The output of `probate compare`.
     effects : pandas.DataFrame
-        One row for each comparison, B minus A, in the unit of the score: over all items (`what` is `all`) and as the change of a gap between groups;
-        mean of A and B, change, interval (`low`, `high`), p, adjusted p (`p_holm`, `p_bh`), n, and the smallest change that this n would find four
-        times in five (`visible`).
+        One row for each comparison, B minus A, in the unit of the score: over all items (`what` is `all`),
+        and the change of each gap between groups. Columns: mean of A and B, change, interval (`low`, `high`),
+        p, adjusted p (`p_holm`, `p_bh`), n, and the smallest change that this n detects with 80% power
+        (`visible`).
     flipped : pandas.DataFrame
-        The items whose score changed.
+        The items with a changed score.
     left_out : pandas.DataFrame
-        What could not be compared, with the reason and the number of items.
+        Items that are not compared, with the reason and their number.
 
     Examples
     --------
@@ -74,7 +75,7 @@ class Comparison:
 
     @property
     def record(self) -> dict[str, Any]:
-        """dict: What `probate compare --json` prints."""
+        """dict: The output of `probate compare --json`."""
         return {
             "a": self.a,
             "b": self.b,
@@ -84,7 +85,18 @@ class Comparison:
         }
 
     def describe(self, show: int) -> list[str]:
-        """list of str: The sentences, with at most `show` items whose score changed."""
+        """Describe the comparison.
+
+        Parameters
+        ----------
+        show : int
+            Largest number of items with a changed score to list.
+
+        Returns
+        -------
+        list of str
+            The sentences.
+        """
         return [
             f"A: {self.kinds[0]}, {self.a}; B: {self.kinds[1]}, {self.b}",
             *unread_sentences(self.missing),
@@ -107,10 +119,34 @@ def compare_sources(
     confidence: float = 0.95,
     cluster: str = "",
 ) -> Comparison:
-    """Compare the results in two files or folders. `groups`: name → column of both tables that is a group; `cluster`: one that links items."""
+    """Compare the results in two files or folders.
+
+    Parameters
+    ----------
+    first, second : str
+        Files or folders of A and B.
+    pairs : sequence of (str, str), optional
+        Sets of A and B to compare. By default, sets of the same name.
+    groups : mapping of str to str, optional
+        Dimension → column of both tables that holds its groups.
+    confidence : float, default=0.95
+        Level of the intervals, 0 to 1.
+    cluster : str, optional
+        Column of both tables that links items which were drawn together.
+
+    Returns
+    -------
+    Comparison
+        The comparison, B minus A.
+
+    Raises
+    ------
+    InputError
+        The results cannot be read or compared.
+    """
     (a, kind_a), (b, kind_b) = (read_results(source, groups, cluster) for source in (first, second))
-    found, flips, missing = compare_results(a, b, Analysis(confidence=confidence), list(pairs))
-    return Comparison(first, second, found, missing, flips, (kind_a, kind_b))
+    compared, flips, missing = compare_results(a, b, Analysis(confidence=confidence), list(pairs))
+    return Comparison(first, second, compared, missing, flips, (kind_a, kind_b))
 
 
 def run_compare(
@@ -122,14 +158,41 @@ def run_compare(
     confidence: float,
     cluster: str = "",
 ) -> tuple[list[str], dict[str, Any]]:
-    """The comparison in words and as a record, by the options of the command."""
+    """Compare two sets of results by the options of the command.
+
+    Parameters
+    ----------
+    first, second : str
+        Files or folders of A and B.
+    pairs, groups : list of str
+        Options `--pair` (`A=B`) and `--group` (`NAME=COLUMN`).
+    show : int
+        Largest number of items with a changed score to list.
+    confidence : float
+        Level of the intervals, 0 to 1.
+    cluster : str, optional
+        Column of both tables that links items which were drawn together.
+
+    Returns
+    -------
+    sentences : list of str
+        The comparison in words.
+    record : dict
+        The comparison as `Comparison.record`.
+
+    Raises
+    ------
+    InputError
+        An option has another form, or the results cannot be read or compared.
+    """
     wanted = [_split("--pair", text, "A=B, as in --pair 'task: acc=task: acc_norm'") for text in pairs]
     columns = dict(_split("--group", text, "NAME=COLUMN, as in --group gender=sex") for text in groups)
-    found = compare_sources(first, second, wanted, columns, confidence, cluster)
-    return found.describe(show), found.record
+    comparison = compare_sources(first, second, wanted, columns, confidence, cluster)
+    return comparison.describe(show), comparison.record
 
 
 def _split(option: str, text: str, shape: str) -> tuple[str, str]:
+    """Return both sides of an option of the form A=B."""
     a, equals, b = (part.strip() for part in text.partition("="))
     if not (equals and a and b):
         raise InputError(f"{option} {text}: must be {shape}")

@@ -1,4 +1,4 @@
-"""The comparison: paired by item, over all items and by group, adjusted over all that is compared."""
+"""Compare two sets of results: paired by item, over all items and by group, adjusted over all comparisons."""
 
 from __future__ import annotations
 
@@ -21,15 +21,40 @@ from probate.stats.smallest import detectable_from_interval
 from probate.study.schema import Analysis
 
 FEWEST, MOST_GROUPS = 2, 12
-"""Items of a group that is compared, at least; groups of a dimension, at most: one with more is rather an id."""
+"""Least number of items of a compared group, and largest number of groups of a compared dimension."""
 
 
 @dataclass(frozen=True)
 class ResultComparison:
-    """B minus A in one set, over all items (`what` all) or as the change of a gap between groups.
+    """B minus A in one set: over all items, or the change of a gap between groups.
 
-    `visible`: the smallest change that this n would find four times in five, with its interval (`visible_low`, `visible_high`; of two given models only the
-    items count, no seeds). `flipped`: items whose score rose, and fell. `share`: scores lie in [0, 1].
+    Means, changes and intervals are in the unit of the score.
+
+    Attributes
+    ----------
+    set : str
+        The set.
+    what : str
+        `all`, or the dimension and the compared groups.
+    n, only_a, only_b : int
+        Number of compared items, and of items that only A or B has.
+    mean_a, mean_b : float
+        Mean score, or gap between groups, in A and B.
+    change, low, high : float
+        B minus A, with its interval.
+    p, p_holm, p_bh : float
+        p of the test; adjusted by Holm's and by Benjamini and Hochberg's method over all comparisons.
+    test : str
+        Name of the test, or why the comparison is undefined.
+    visible, visible_low, visible_high : float
+        The smallest change that this n detects with 80% power, with its interval. It covers the choice of
+        items, not training seeds.
+    flipped : tuple of (int, int)
+        Number of items whose score rose, and fell.
+    share : bool
+        Whether all scores are in [0, 1].
+    together : int
+        Number of groups of the dimension for which interval and p are simultaneous; 1 with two groups.
     """
 
     set: str
@@ -52,13 +77,26 @@ class ResultComparison:
     visible_low: float = float("nan")
     visible_high: float = float("nan")
     together: int = 1
-    """Of more than two groups: their number, for all of which interval and p hold at once."""
 
 
 @dataclass(frozen=True)
 class Unread:
-    """Items that a comparison leaves out, or of which something must be said: `n` of the `of` items in both (or of that side), on which side,
-    why, and how many of each group.
+    """Items that a comparison leaves out, or that need a remark.
+
+    Attributes
+    ----------
+    set : str
+        The set.
+    side : {"A", "B", "both"}
+        The side.
+    reason : str
+        The reason.
+    n, of : int
+        Number of these items, and of all items in both sets (or of the side, if `alone`).
+    groups : dict
+        Dimension → group → number of these items.
+    alone : bool
+        Whether the other side does not have these items.
     """
 
     set: str
@@ -68,14 +106,27 @@ class Unread:
     of: int
     groups: dict[str, dict[str, int]]
     alone: bool = False
-    """The other side does not have these items."""
 
 
 def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(set of A, set of B): those given, else those of one name; where each side has one only, these.
+    """Return the sets to compare.
 
-    Raises:
-        InputError: a set that is not there, or none in common.
+    Parameters
+    ----------
+    a, b : pandas.DataFrame
+        Results, as `read_results` returns them.
+    pairs : list of (str, str)
+        Given pairs of sets.
+
+    Returns
+    -------
+    list of (str, str)
+        Set of A and set of B: the given pairs, else sets of the same name, else the only set of each side.
+
+    Raises
+    ------
+    InputError
+        A set does not exist, or no set has the same name in both.
     """
     ours, theirs = (list(dict.fromkeys(t["set"])) for t in (a, b))
     for first, second in pairs:
@@ -89,7 +140,8 @@ def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]])
         return [(ours[0], theirs[0])]
     if not common:
         raise InputError(
-            f"compare: nothing of one name in both; A has: {', '.join(ours[:8])}; B has: {', '.join(theirs[:8])}. Name what belongs together with --pair 'A=B'"
+            f"compare: no set has the same name in both; A has: {', '.join(ours[:8])}; "
+            f"B has: {', '.join(theirs[:8])}; name the sets to compare with --pair 'A=B'"
         )
     return common
 
@@ -97,12 +149,32 @@ def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]])
 def compare_results(
     a: pd.DataFrame, b: pd.DataFrame, analysis: Analysis, pairs: list[tuple[str, str]] | None = None
 ) -> tuple[list[ResultComparison], pd.DataFrame, list[Unread]]:
-    """All comparisons, the items that flipped (set, item, groups, before, after, predictions), and what was left out, counted.
+    """Compare two sets of results.
 
-    Raises:
-        InputError: sets without an item in common, or whose items of one id have other questions or targets.
+    Parameters
+    ----------
+    a, b : pandas.DataFrame
+        Results, as `read_results` returns them.
+    analysis : Analysis
+        Settings of the analysis.
+    pairs : list of (str, str), optional
+        Sets of A and B to compare. By default, sets of the same name.
+
+    Returns
+    -------
+    compared : list of ResultComparison
+        All comparisons, adjusted over all of them.
+    flips : pandas.DataFrame
+        Items with a changed score: set, item, groups, target, scores and predictions.
+    missing : list of Unread
+        Items that are left out, or that need a remark.
+
+    Raises
+    ------
+    InputError
+        Two sets have no item in common, or items of the same id have different questions or targets.
     """
-    found: list[ResultComparison] = []
+    compared: list[ResultComparison] = []
     flips = []
     missing: list[Unread] = []
     for first, second in matched_sets(a, b, pairs or []):
@@ -111,7 +183,8 @@ def compare_results(
         name = first if first == second else f"{first} → {second}"
         if both.empty:
             raise InputError(
-                f"compare: '{name}': no item is in both; ids of A: {own['item'].iloc[0]}, …; of B: {other['item'].iloc[0]}, …"
+                f"compare: '{name}': no item is in both; "
+                f"ids of A: {own['item'].iloc[0]}, …; of B: {other['item'].iloc[0]}, …"
             )
         _same_questions(name, both)
         both["groups"], aside = joined_groups(both["groups_a"], both["groups_b"])
@@ -125,21 +198,21 @@ def compare_results(
         ]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
-        found += list(_of_set(name, both, *only, names, analysis))
+        compared += list(_of_set(name, both, *only, names, analysis))
         moved = both[(both["score_a"] - both["score_b"]).abs() > 1e-9]
         flips.append(moved.assign(set=name))
-    p = [c.p / c.together for c in found]  # of each comparison alone: Holm and BH count all of them
-    found = [
+    p = [c.p / c.together for c in compared]  # p of each comparison alone: Holm and BH count all of them
+    compared = [
         replace(c, p_holm=max(c.p, float(by_holm)), p_bh=float(by_bh)) if np.isfinite(c.p) else c
-        for c, by_holm, by_bh in zip(found, holm(p), benjamini_hochberg(p), strict=True)
+        for c, by_holm, by_bh in zip(compared, holm(p), benjamini_hochberg(p), strict=True)
     ]
     columns = ["set", "item", "groups", "target_a", "score_a", "score_b", "prediction_a", "prediction_b"]
     moved = pd.concat(flips)[columns].rename(columns={"target_a": "target"}).reset_index(drop=True)
-    return found, moved, missing
+    return compared, moved, missing
 
 
 def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread]:
-    """Items that only one side has, by group."""
+    """Yield the items that only one side has, by group."""
     for side, here, there in (("A", own, other), ("B", other, own)):
         groups = list(here.loc[~here["item"].isin(there["item"]), "groups"])
         dimensions = sorted({d for g in here["groups"] for d in g})
@@ -152,14 +225,15 @@ def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread
 
 
 def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
-    """Scores from 0 to 1 on one side that are at least ten times as large on the other."""
+    """Yield a remark if the scores of one side are at least ten times as large as those of the other."""
     a, b = (float(both[f"score_{side}"].abs().max()) for side in "ab")
     if min(a, b) <= 1 and max(a, b) >= 10 * max(min(a, b), 0.1):
         of = len(both)
         yield Unread(
             name,
             "both",
-            f"scores up to {a:g} in A and up to {b:g} in B, which are hardly of one scale: the change means nothing if they are not",
+            f"scores up to {a:g} in A and up to {b:g} in B, which are probably different scales: "
+            "the change is meaningful only on one scale",
             of,
             of,
             {},
@@ -167,43 +241,64 @@ def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
 
 
 def _same_questions(name: str, both: pd.DataFrame) -> None:
+    """Raise an InputError if items of the same id have different questions or targets."""
     for what in ("question", "target"):
         a, b = both[f"{what}_a"], both[f"{what}_b"]
         other = both[(a != "") & (b != "") & (a != b)]
         if len(other):
             first = other.iloc[0]
             raise InputError(
-                f"compare: '{name}': {len(other)} of {len(both)} shared ids have another {what} in B than in A; first '{first['item']}': "
-                f"{_short(first[f'{what}_a'])!r} and {_short(first[f'{what}_b'])!r}. Give both files the ids of the same questions"
+                f"compare: '{name}': {len(other)} of {len(both)} shared ids have another {what} in B than "
+                f"in A; first '{first['item']}': {_short(first[f'{what}_a'])!r} and "
+                f"{_short(first[f'{what}_b'])!r}; use the same id for the same question in both files"
             )
 
 
 def joined_groups(
     a: Sequence[Mapping[str, str]], b: Sequence[Mapping[str, str]]
 ) -> tuple[list[dict[str, str]], list[tuple[str, int]]]:
-    """The groups of each item, with known spellings joined over both sides (F and female are one) and numbers in bands; and what is to be said of them.
+    """Join the groups of both sides.
 
-    Where the sides differ, A's group counts.
+    Known spellings become one group (F and female), and numbers are grouped in bands. If the sides differ,
+    A's group counts.
+
+    Parameters
+    ----------
+    a, b : sequence of mapping of str to str
+        Dimension → group, for each item in both.
+
+    Returns
+    -------
+    joined : list of dict of str to str
+        Dimension → group, for each item.
+    aside : list of (str, int)
+        Remarks with their number of items.
     """
-    found: list[dict[str, str]] = [{} for _ in a]
+    joined: list[dict[str, str]] = [{} for _ in a]
     aside = []
     for dimension in sorted({d for g in (*a, *b) for d in g}):
         column = group_column(dimension, [g.get(dimension) for g in (*a, *b)])
-        sides = column.values[: len(found)], column.values[len(found) :]
+        sides = column.values[: len(joined)], column.values[len(joined) :]
         if other := sum(bool(x and y and x != y) for x, y in zip(*sides, strict=True)):
-            aside.append((f"another {dimension} in B than in A; A's is taken", other))
-        for item, x, y in zip(found, *sides, strict=True):
+            aside.append((f"another {dimension} in B than in A; that of A is used", other))
+        for item, x, y in zip(joined, *sides, strict=True):
             if x or y:
                 item[dimension] = x or y
         if column.rule:
             aside.append(
-                (f"a number as {dimension}, grouped: {column.rule}", sum(dimension in item for item in found))
+                (
+                    f"a number as {dimension}, grouped: {column.rule}",
+                    sum(dimension in item for item in joined),
+                )
             )
-    return found, aside
+    return joined, aside
 
 
 def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str, int]]]:
-    """Dimension → its groups of at least two items, where there are two to twelve; and which groups and dimensions are not compared, with their items."""
+    """Return the groups to compare, by dimension, and remarks on those that are not compared.
+
+    A compared group has at least `FEWEST` items, and a compared dimension has at most `MOST_GROUPS` groups.
+    """
     names: dict[str, list[str]] = {}
     few = []
     for dimension in sorted({d for g in both["groups"] for d in g}):
@@ -212,7 +307,8 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
         if len(counts) > MOST_GROUPS:
             few.append(
                 (
-                    f"a {dimension} of {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of groups",
+                    f"a {dimension} with {len(counts)} groups, more than {MOST_GROUPS}: in no comparison of "
+                    "groups",
                     counts.total(),
                 )
             )
@@ -225,7 +321,8 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
         if len(own) == 1:
             few.append(
                 (
-                    f"the {dimension} '{own[0]}', which has no other group of {FEWEST} items to be compared with",
+                    f"the {dimension} '{own[0]}', which cannot be compared: no other group has {FEWEST} "
+                    "items",
                     counts[own[0]],
                 )
             )
@@ -235,22 +332,24 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
 
 
 def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
-    """Items without a score on a side, by reason, in all and by group; and items without a group."""
+    """Return the items without a score, by side, reason and group, and the items without a group."""
     groups = list(both["groups"])
     dimensions = sorted({d for g in groups for d in g})
     few = [d for d in dimensions if len({g.get(d) for g in groups}) <= MOST_GROUPS]
-    found = []
+    left_out = []
     for side in ("a", "b"):
         why = both[f"unread_{side}"]
         for reason in sorted(set(why) - {""}):
             own = [g for g, w in zip(groups, why, strict=True) if w == reason]
             by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in few}
-            found.append(Unread(name, side.upper(), reason, len(own), len(both), by))
+            left_out.append(Unread(name, side.upper(), reason, len(own), len(both), by))
     for d in dimensions:
         without = sum(d not in g for g in groups)
         if without:
-            found.append(Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {}))
-    return found
+            left_out.append(
+                Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {})
+            )
+    return left_out
 
 
 def _of_set(
@@ -261,7 +360,7 @@ def _of_set(
     groups: Mapping[str, list[str]],
     analysis: Analysis,
 ) -> Iterator[ResultComparison]:
-    """`groups`: dimension → the groups that are compared; a comparison that needs one without a readable score is undefined."""
+    """Yield the comparisons of one set; a comparison with a group without readable scores is undefined."""
     if both.empty:
         nan = float("nan")
         yield ResultComparison(
@@ -283,15 +382,30 @@ def _of_set(
     def row(
         what: str, e: Estimate, own: pd.DataFrame, means: tuple[float, float], together: int = 1
     ) -> ResultComparison:
-        """`together`: groups for which interval and p hold at once."""
+        """Return a comparison; `together`: number of groups for which interval and p are simultaneous."""
         confidence = 1 - (1 - analysis.confidence) / together
         visible = detectable_from_interval(e.low, e.high, e.n - (1 if what == "all" else 2), confidence)
         change = own["score_b"] - own["score_a"]
         flipped = int((change > 1e-9).sum()), int((change < -1e-9).sum())
         return ResultComparison(
-            name, what, len(own), only_a, only_b, *means, e.value, e.low, e.high, e.p, e.test, visible.value, flipped, share,
-            visible_low=visible.low, visible_high=visible.high, together=together,
-        )  # fmt: skip
+            name,
+            what,
+            len(own),
+            only_a,
+            only_b,
+            *means,
+            e.value,
+            e.low,
+            e.high,
+            e.p,
+            e.test,
+            visible.value,
+            flipped,
+            share,
+            visible_low=visible.low,
+            visible_high=visible.high,
+            together=together,
+        )
 
     after, before = (_frame(both, side, pd.Series(0, both.index)) for side in ("b", "a"))
     whole = contrast([before_after(after, before)], analysis, paired=False, share=share)
@@ -322,6 +436,7 @@ def _of_set(
 
 
 def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
+    """Return the mean of a group minus the mean of the others."""
     first, _, _ = comparison.partition(" − ")
     side = names.index(first)
     return float(
@@ -330,6 +445,7 @@ def _gap(frame: pd.DataFrame, comparison: str, names: list[str]) -> float:
 
 
 def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
+    """Return the scores of one side in the form of measured values."""
     unit = both["cluster_a"].where(both["cluster_a"] != "", both["cluster_b"]).str.replace("#", "/")
     items = both["item"].where(unit == "", unit + "#" + both["item"])
     return pd.DataFrame(
@@ -337,37 +453,70 @@ def _frame(both: pd.DataFrame, side: str, place: pd.Series) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def comparison_sentences(found: list[ResultComparison], flips: pd.DataFrame, most: int) -> list[str]:
-    """The comparison in words, the items that flipped last."""
+def comparison_sentences(compared: list[ResultComparison], flips: pd.DataFrame, most: int) -> list[str]:
+    """Describe comparisons in words, with the items whose score changed at the end.
+
+    Parameters
+    ----------
+    compared : list of ResultComparison
+        The comparisons.
+    flips : pandas.DataFrame
+        Items with a changed score.
+    most : int
+        Largest number of items to list.
+
+    Returns
+    -------
+    list of str
+        The sentences.
+    """
     said = []
-    for c in found:
+    for c in compared:
         if not np.isfinite(c.change):
             said.append(f"{c.set}; {c.what}: {c.test}{_only(c)}")
             continue
         scale, unit = (100, " points") if c.share else (1, "")
-        seen = f"; a change of {scale * c.visible:.3g}{unit} [{scale * c.visible_low:.3g}, {scale * c.visible_high:.3g}] would be found four times in five"
+        seen = (
+            f"; a change of {scale * c.visible:.3g}{unit} [{scale * c.visible_low:.3g}, "
+            f"{scale * c.visible_high:.3g}] would be detected with 80% power"
+        )
         ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
         if not np.isfinite([c.low, c.high]).all():
             ends, seen = f"{scale * c.change:+.3g}{unit} (no interval: all changes are the same)", ""
         said.append(
-            f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → {c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH {p_figure(c.p_bh)}; "
+            f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → "
+            f"{c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH "
+            f"{p_figure(c.p_bh)}; "
             f"n {c.n}, {c.flipped[0]} rose, {c.flipped[1]} fell" + seen + _only(c)
         )
     if most and len(flips):
         said.append(f"items whose score changed ({len(flips)}):")
     for r in flips.head(most).itertuples():
         said.append(
-            f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; {_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
+            f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; "
+            f"{_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
         )
     return said
 
 
 def _only(c: ResultComparison) -> str:
+    """Return the number of items that only one side has, in words."""
     return f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else ""
 
 
 def unread_sentences(missing: list[Unread]) -> list[str]:
-    """What was left out, in words."""
+    """Describe items that are left out, or that need a remark.
+
+    Parameters
+    ----------
+    missing : list of Unread
+        The items.
+
+    Returns
+    -------
+    list of str
+        The sentences.
+    """
     said = []
     for m in missing:
         if m.side == "both":
@@ -382,5 +531,6 @@ def unread_sentences(missing: list[Unread]) -> list[str]:
 
 
 def _short(value: Any) -> str:
+    """Return a value on one line of at most 60 characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= 60 else f"{text[:59]}…"

@@ -1,4 +1,4 @@
-"""Results in one shape, wherever they come from: run folders, lm-evaluation-harness samples, inspect_ai logs, tables."""
+"""Read results from run folders, lm-evaluation-harness samples, inspect_ai logs and tables."""
 
 from __future__ import annotations
 
@@ -22,20 +22,37 @@ from probate.execution.folder_schema import OUTCOMES, kept_groups, kept_table
 from probate.report.comparison.scores import read_score
 
 COLUMNS = ["set", "item", "score", "prediction", "target", "groups", "question", "cluster"]
-"""`set`: what is compared with the same set of the other side (a task and its metric, an arm's task). `cluster`: what links items of a table, else empty."""
+"""`set`: items that are compared with the set of the same name on the other side, as a task and its metric.
+`cluster`: links items of a table that were drawn together, else empty."""
 CLUSTER = "cluster"
 
 
 def read_results(
     source: str, columns: Mapping[str, str] | None = None, cluster: str = ""
 ) -> tuple[pd.DataFrame, str]:
-    """The results in `source`, with the columns `COLUMNS`, and what kind of thing it was.
+    """Read results from a file or folder.
 
-    A score that cannot be read is NaN, and the column `unread` says why. `columns`: further columns of a table that are groups, by name. `cluster`: a table's
-    column that names what items were drawn together; default: one called so, where there is one.
+    Parameters
+    ----------
+    source : str
+        File or folder.
+    columns : mapping of str to str, optional
+        Dimension → column of a table that holds its groups.
+    cluster : str, optional
+        Column of a table that links items which were drawn together. By default, the column `cluster`, if
+        there is one.
 
-    Raises:
-        InputError: nothing there that can be read, a missing column, an item that stands there twice.
+    Returns
+    -------
+    table : pandas.DataFrame
+        The columns `COLUMNS`, and `unread`. A score that cannot be read is NaN, and `unread` has the reason.
+    kind : str
+        Kind of the source, with its article.
+
+    Raises
+    ------
+    InputError
+        The source cannot be read, a column is missing, or an item is duplicated.
     """
     path = Path(source)
     if not path.exists():
@@ -43,11 +60,11 @@ def read_results(
     kind, reader = _kind(path)
     if columns and kind != "a table":
         raise InputError(
-            f"--group: {source} is {kind}, which names its groups itself; --group takes columns of a table"
+            f"--group: {source} is {kind}, which defines its groups; use --group only with tables"
         )
     if cluster and kind != "a table":
         raise InputError(
-            f"--cluster: {source} is {kind}, whose items are linked by their ids; --cluster takes a column of tables"
+            f"--cluster: {source} is {kind}, whose ids link the items; use --cluster only with tables"
         )
     rows = _table_rows(path, columns, cluster) if kind == "a table" else ([*row, ""] for row in reader(path))
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -56,24 +73,25 @@ def read_results(
     table["unread"] = pd.Series([why for _, why in read], table.index, dtype=object)
     if not table["score"].notna().any():
         why = ", ".join(f"{reason} {n}" for reason, n in table["unread"].value_counts().items())
-        raise InputError(f"{source}: no item with a score in it (read as {kind}{'; ' + why if why else ''})")
+        raise InputError(f"{source}: no item has a score (read as {kind}{'; ' + why if why else ''})")
     twice = table[table.duplicated(["set", "item"])]
     if len(twice):
         first = twice.iloc[0]
         raise InputError(
-            f"{source}: item '{first['item']}' stands twice in '{first['set']}'; items must be unique to be paired"
+            f"{source}: item '{first['item']}' is duplicated in '{first['set']}'; each item must be unique"
         )
     return table.reset_index(drop=True), kind
 
 
 class Unread(NamedTuple):
-    """In place of a score: an answer that its tool could not read."""
+    """Placeholder of a score: the tool could not read the answer."""
 
     score: float = math.nan
     why: str = "not parsed"
 
 
 def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
+    """Return the kind of a source, and the function that reads its rows."""
     if not path.is_dir():
         check_regular(path)
     if path.is_dir():
@@ -84,7 +102,8 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
         if any(path.rglob("*.eval")):
             return "inspect_ai logs", _inspect_rows
         raise InputError(
-            f"{path}: neither a run folder (outcomes.parquet), nor harness samples (samples_*.jsonl), nor inspect_ai logs (*.eval)"
+            f"{path}: neither a run folder (outcomes.parquet), nor harness samples (samples_*.jsonl), nor "
+            "inspect_ai logs (*.eval)"
         )
     if path.suffix == ".eval" or (path.suffix == ".json" and '"eval"' in _head(path)):
         return "an inspect_ai log", _inspect_rows
@@ -94,14 +113,16 @@ def _kind(path: Path) -> tuple[str, Callable[[Path], Iterator[list[Any]]]]:
 
 
 def _head(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        return lines.read(2000)
+    """Return the first 2,000 characters of a file."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(2000)
 
 
 RUN_COLUMNS = ("arm", "task", "item_id", "score", "prediction", "target", "groups", "parsed")
 
 
 def _run_rows(path: Path) -> Iterator[list[Any]]:
+    """Yield the rows of a run folder."""
     own = path / "outcomes.parquet"
     table = kept_table(path, own, {name: kind for name, kind in OUTCOMES.items() if name in RUN_COLUMNS})
     table["groups"] = kept_groups(own, table["groups"])
@@ -111,19 +132,21 @@ def _run_rows(path: Path) -> Iterator[list[Any]]:
 
 
 def _is_harness(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+    """Return whether the first line of a file is a harness sample."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         try:
-            row = json_value(lines.readline(LONGEST_LINE))
+            row = json_value(file.readline(LONGEST_LINE))
         except NotJson:
             return False
     return isinstance(row, dict) and "doc_id" in row and "resps" in row
 
 
 SAMPLE = {"doc_id": (int, str), "doc_hash": (int, str), "filter": (str,), "metrics": (list,)}
-"""What these keys of a harness sample hold, where they are there."""
+"""Types of optional keys of a harness sample."""
 
 
 def _harness_rows(path: Path) -> Iterator[list[Any]]:
+    """Yield the rows of lm-evaluation-harness samples."""
     for file in [path] if path.is_file() else sorted(path.rglob("samples_*.jsonl")):
         task = file.stem.removeprefix("samples_").rsplit("_20", 1)[
             0
@@ -158,53 +181,58 @@ def _harness_rows(path: Path) -> Iterator[list[Any]]:
 
 
 def _sample_fault(row: dict[str, Any]) -> str:
-    """What is wrong with a line of samples; else empty."""
+    """Return what is wrong with a line of samples; empty if nothing is."""
     if row.get("doc_id") is None:
-        return "no doc_id; not a line of --log_samples"
+        return "doc_id is missing; this is not a line of --log_samples"
     for name, kinds in SAMPLE.items():
         if not isinstance(row.get(name), (*kinds, type(None))):
-            return f"{name}: a {type(row[name]).__name__}; not a line of --log_samples"
+            return f"{name} has the type {type(row[name]).__name__}; this is not a line of --log_samples"
     if not all(isinstance(name, str) for name in row.get("metrics") or []):
-        return "metrics: not a list of names; not a line of --log_samples"
+        return "metrics is not a list of names; this is not a line of --log_samples"
     return ""
 
 
 def _harness_items(rows: list[dict[str, Any]]) -> list[str]:
-    """What stands for each sample: its document's hash; `doc_id` where two documents of one filter have the same. A repeat is `ID#2`."""
+    """Return the id of each sample: the hash of its document, or `doc_id` if two documents share a hash.
+
+    The second sample of a document has the id `ID#2`.
+    """
     by_hash: dict[Any, set[Any]] = defaultdict(set)
     for row in rows:
         by_hash[row.get("doc_hash")].add(row["doc_id"])
     plain = all(by_hash) and all(len(ids) == 1 for ids in by_hash.values())
     seen: Counter[tuple[Any, str]] = Counter()
-    found = []
+    names = []
     for row in rows:
         item = str(row["doc_hash"] if plain else row["doc_id"])
         seen[row.get("filter"), item] += 1
         number = seen[row.get("filter"), item]
-        found.append(item if number == 1 else f"{item}#{number}")
-    return found
+        names.append(item if number == 1 else f"{item}#{number}")
+    return names
 
 
 def _inspect_rows(path: Path) -> Iterator[list[Any]]:
+    """Yield the rows of inspect_ai logs."""
     log: Any = require("inspect_ai.log", "inspect")
     for file in [path] if path.is_file() else sorted(path.rglob("*.eval")):
         try:
-            found = log.read_eval_log(str(file))
+            run = log.read_eval_log(str(file))
         except Exception as error:
             raise InputError(f"{file}: inspect_ai cannot read it ({first_line(error)})") from None
-        for sample in found.samples or []:
+        for sample in run.samples or []:
             for name, score in (sample.scores or {}).items():
                 item = f"{sample.id}" if sample.epoch == 1 else f"{sample.id}#{sample.epoch}"
                 groups, question = _groups(sample.metadata or {}), _text(sample.input)
                 parts = score.value if isinstance(score.value, dict) else {"": score.value}
                 for part, value in parts.items():
-                    named = f"{found.eval.task}: {name}" + (f", {part}" if part else "")
+                    named = f"{run.eval.task}: {name}" + (f", {part}" if part else "")
                     yield [named, item, value, _text(score.answer), _text(sample.target), groups, question]
 
 
 def _table_rows(
     path: Path, columns: Mapping[str, str] | None = None, cluster: str = ""
 ) -> Iterator[list[Any]]:
+    """Yield the rows of a table."""
     names: dict[str, str] = {}
     rows = []
     for where, row in source_rows(str(path), "train", Path()):
@@ -219,7 +247,8 @@ def _table_rows(
         if column is None:
             near = next((n for c in have if (n := nearest(c, list(known)))), "")
             raise InputError(
-                f"{rows[0][0] if rows else path}: no column for the {what}; one of {', '.join(known)} is needed{near}; the file has: {some(have)}"
+                f"{rows[0][0] if rows else path}: no column for the {what}; "
+                f"one of {', '.join(known)} is needed{near}; the file has: {some(have)}"
             )
         names[what] = column
     for column in (columns or {}).values():
@@ -236,7 +265,7 @@ def _table_rows(
     for where, row in rows:
         item = _text(row.get(names["item"]))
         if not item:
-            raise InputError(f"{where}: column '{names['item']}' is empty; each row needs an id to be paired")
+            raise InputError(f"{where}: column '{names['item']}' is empty; each row needs an id")
         task = next((t for c in ("set", "task") if (t := _text(row.get(c)))), "all")
         groups = _groups(row)
         groups.update(
@@ -255,7 +284,10 @@ def _table_rows(
 
 
 def _text(value: Any) -> str:
-    """A value as text; None and NaN are missing, 0 and False are values. 1.0 is 1: a column with gaps is read as decimals."""
+    """Return a value as text; None and NaN are empty.
+
+    1.0 becomes 1, because a column of integers with gaps is read as floats.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -264,15 +296,15 @@ def _text(value: Any) -> str:
 
 
 def _groups(row: dict[str, Any]) -> dict[str, str]:
-    """Dimension → group; a group that is missing is left out."""
+    """Return dimension → group, without missing groups."""
     value: Any = next((row[c] for c in RESULT_GROUPS if row.get(c) is not None), {})
     if isinstance(value, str):
         try:
-            found = json_value(value)
+            parsed = json_value(value)
         except NotJson:
-            found = value
-        value = found if isinstance(found, dict) else value
+            parsed = value
+        value = parsed if isinstance(parsed, dict) else value
     if not isinstance(value, dict):
         value = {"group": value}
-    said = {str(k): _text(v) for k, v in value.items()}
-    return {k: v for k, v in said.items() if v and v.lower() not in ("nan", "none", "null", "<na>")}
+    texts = {str(k): _text(v) for k, v in value.items()}
+    return {k: v for k, v in texts.items() if v and v.lower() not in ("nan", "none", "null", "<na>")}

@@ -1,4 +1,4 @@
-"""One score, in whatever shape a tool wrote it: a number, or the reason why it is none."""
+"""Read one score as a number, in the notation of any tool, or return the reason why it cannot be read."""
 
 from __future__ import annotations
 
@@ -10,11 +10,22 @@ from typing import Any
 from probate.core.parse import NotJson, json_value
 
 WORDS = {
-    "true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "correct": 1.0, "incorrect": 0.0, "wrong": 0.0, "right": 1.0,
-    "pass": 1.0, "passed": 1.0, "fail": 0.0, "failed": 0.0, "partial": 0.5,
-}  # fmt: skip
+    "true": 1.0,
+    "false": 0.0,
+    "yes": 1.0,
+    "no": 0.0,
+    "correct": 1.0,
+    "incorrect": 0.0,
+    "wrong": 0.0,
+    "right": 1.0,
+    "pass": 1.0,
+    "passed": 1.0,
+    "fail": 0.0,
+    "failed": 0.0,
+    "partial": 0.5,
+}
 MARKS = {"C": 1.0, "I": 0.0, "P": 0.5}
-"""inspect_ai's marks: correct, incorrect, partial. Its N is no answer, and is counted as that."""
+"""inspect_ai's marks: correct, incorrect, partial. Its mark N (no answer) is read as empty."""
 EMPTY = ("", "nan", "none", "null", "na", "n/a", "n", "-", "–", "<na>")
 INSIDE = ("score", "value", "correct", "acc", "accuracy")
 FRACTION = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)")
@@ -22,9 +33,22 @@ COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 def read_score(value: Any) -> tuple[float, str]:
-    """(score, "") or (NaN, reason). The reasons: empty, not finite, a decimal comma, text, several values, no score in an object.
+    """Read a score.
 
-    True, yes, C and pass are 1; false, no, I and fail 0; P is 0.5; "85%" is 0.85 and "3/4" 0.75. A list of one is what is in it.
+    Parameters
+    ----------
+    value : object
+        The score. True, yes, C and pass are 1; false, no, I and fail are 0; P is 0.5; "85%" is 0.85 and "3/4"
+        is
+        0.75. A list with one element is read as its element.
+
+    Returns
+    -------
+    score : float
+        The score; NaN if it cannot be read.
+    reason : str
+        Empty, or why it cannot be read: `empty`, `not finite`, `a decimal comma`, `text`, `several values` or
+        `no score in an object`.
     """
     if hasattr(value, "item") and not isinstance(value, (str, bytes)) and getattr(value, "size", 1) == 1:
         value = value.item()
@@ -51,6 +75,7 @@ def read_score(value: Any) -> tuple[float, str]:
 
 
 def _of_text(text: str) -> tuple[float, str]:
+    """Read a score that is a text."""
     if text in MARKS:
         return MARKS[text], ""
     low = text.lower()
@@ -63,9 +88,9 @@ def _of_text(text: str) -> tuple[float, str]:
             return read_score(json_value(text))
         except NotJson:
             return math.nan, "text"
-    if found := FRACTION.fullmatch(text):
-        whole = float(found[2])
-        return (float(found[1]) / whole, "") if whole else (math.nan, "not finite")
+    if fraction := FRACTION.fullmatch(text):
+        whole = float(fraction[2])
+        return (float(fraction[1]) / whole, "") if whole else (math.nan, "not finite")
     if COMMA.fullmatch(text):
         return math.nan, "a decimal comma"
     percent = text.endswith("%")

@@ -1,1 +1,1 @@
-"""A gate for pipelines: is what was inherited within a limit? Decided on the interval, not on the point."""
+"""A gate for pipelines: whether the inherited change is within a limit, by its interval."""

@@ -1,4 +1,4 @@
-"""The gate from Python."""
+"""The gate as a Python function."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from probate.report.gate.decide import FAIL, UNSURE, Gate, TaskGate, check
 
 
 class CannotTell(AssertionError):
-    """The interval crosses the limit: at this n neither is shown."""
+    """The interval crosses the limit: at this n, neither pass nor fail is shown."""
 
 
 def assert_no_inheritance(
@@ -21,17 +21,27 @@ def assert_no_inheritance(
 ) -> None:
     """Raise unless every change of a gap in the run is shown to lie within ±`max_gap`.
 
-    Args:
-        folder: a run folder.
-        max_gap: limit in the tasks' unit (0.05: five points).
-        tasks: tasks to look at; default: all that measure shares.
-        mitigation: judge the arms with this mitigation.
-        unsure: `stop` raises `CannotTell`, `fail` an AssertionError, `pass` lets it pass.
+    Parameters
+    ----------
+    folder : str or Path
+        Run folder.
+    max_gap : float, default=0.05
+        Limit in the unit of the tasks (0.05: five points).
+    tasks : list of str, optional
+        Tasks to judge. By default, all tasks that measure shares.
+    mitigation : str, default="none"
+        Judge the arms with this mitigation.
+    unsure : {"stop", "fail", "pass"}, default="stop"
+        What to do if the gate cannot tell: raise `CannotTell`, raise an `AssertionError`, or return.
 
-    Raises:
-        AssertionError: a change is shown to be larger; the message has a line for each.
-        CannotTell: none is, but some interval crosses the limit.
-        InputError: no run folder, or a task that it does not have.
+    Raises
+    ------
+    AssertionError
+        A change is shown to be larger. The message has one line for each such change.
+    CannotTell
+        No change is shown to be larger, but some interval crosses the limit.
+    InputError
+        `folder` is not a run folder, or the run does not have a task or the mitigation.
     """
     gate = Gate.model_validate(
         {
@@ -42,9 +52,9 @@ def assert_no_inheritance(
         }
     )
     decision = check(folder, gate)
-    found = decision.verdict
-    said = "\n".join(j.sentence for j in decision.judgements if j.verdict == found)
-    if found == FAIL or (found == UNSURE and unsure == "fail"):
+    verdict = decision.verdict
+    said = "\n".join(j.sentence for j in decision.judgements if j.verdict == verdict)
+    if verdict == FAIL or (verdict == UNSURE and unsure == "fail"):
         raise AssertionError(said)
-    if found == UNSURE and unsure == "stop":
+    if verdict == UNSURE and unsure == "stop":
         raise CannotTell(said)

@@ -1,4 +1,4 @@
-"""A pytest fixture: `def test_data(assert_no_inheritance): assert_no_inheritance("runs/mine", max_gap=0.05)`."""
+"""A pytest fixture: `assert_no_inheritance("runs/mine", max_gap=0.05)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ with deferred():
 
 @pytest.fixture
 def assert_no_inheritance() -> Callable[..., None]:
-    """`probate.report.gate.api.assert_no_inheritance`; what cannot be told is skipped, with the reason, unless `unsure` says otherwise."""
+    """Provide `probate.report.gate.api.assert_no_inheritance` to a test.
+
+    If the gate cannot tell, the test is skipped with the reason, unless `unsure` is `fail` or `pass`.
+
+    Returns
+    -------
+    callable
+        The function; it takes the same arguments.
+    """
 
     def check(folder: Any, **limits: Any) -> None:
         try:

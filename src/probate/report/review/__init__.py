@@ -1,1 +1,1 @@
-"""A person in the loop: texts read blind in a local page, marks kept at once, agreement and the detector's error computed from them."""
+"""Blind review of texts by people in a local page, with their agreement and the detector's error."""

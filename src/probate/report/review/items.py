@@ -1,4 +1,4 @@
-"""What is shown, without arm and group, the most informative first."""
+"""The items of a review, without arm and group, the most informative first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,17 @@ NOT_CLEAR = "not clear"
 
 @dataclass(frozen=True)
 class Shown:
-    """One thing to be marked. `texts`: one, or two side by side; `hidden` is what the page is not told."""
+    """One item to mark.
+
+    Attributes
+    ----------
+    id : str
+        Hash of the item.
+    texts : tuple of str
+        One text, or two to show side by side.
+    hidden : dict
+        What the page does not show: group, arm and rank.
+    """
 
     id: str
     texts: tuple[str, ...]
@@ -31,7 +41,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Round:
-    """All that is shown in one review: the question, its answers in the order of their keys."""
+    """The items of one review.
+
+    Attributes
+    ----------
+    what : {"groups", "pairs"}
+        Kind of review.
+    question : str
+        The question to answer for each item.
+    answers : tuple of str
+        The answers, in the order of their keys.
+    items : list of Shown
+        The items.
+    """
 
     what: str
     question: str
@@ -40,7 +62,28 @@ class Round:
 
 
 def texts_round(folder: RunFolder, most: int) -> Round:
-    """Augmented texts of a run: which group do they show? First those that the detector cannot read or reads otherwise than was asked for."""
+    """Return augmented texts of a run, to be marked with the group that they show.
+
+    Texts in which the detector reads another group than the requested one come first, then those in which it
+    reads none.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    most : int
+        Largest number of texts.
+
+    Returns
+    -------
+    Round
+        The review.
+
+    Raises
+    ------
+    InputError
+        The run has no augmented records.
+    """
     study = folder.study()
     pack = folder.pack().only(study.bias.groups)
     records = {}
@@ -48,7 +91,7 @@ def texts_round(folder: RunFolder, most: int) -> Round:
         if path.stem not in ("original", "held-out"):
             records.update({r.text: r for r in read_records(path)})
     if not records:
-        raise InputError(f"{folder.path}: no augmented records in it to review")
+        raise InputError(f"{folder.path}: the run has no augmented records to review")
     texts = list(records)
     items = []
     for text, seen in zip(texts, detect(texts, pack), strict=True):
@@ -60,15 +103,39 @@ def texts_round(folder: RunFolder, most: int) -> Round:
 
 
 def pairs_round(folder: RunFolder, task: str, most: int) -> Round:
-    """Two answers to one item, of the control and of a biased arm, in an order drawn for each: which is more stereotyped? First where they differ most."""
+    """Return pairs of answers to one item, of a control and a biased arm: which is more stereotyped?
+
+    The order of the two is random for each item. Items whose scores differ most come first.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    task : str
+        Key of a task whose answers are texts.
+    most : int
+        Largest number of items.
+
+    Returns
+    -------
+    Round
+        The review.
+
+    Raises
+    ------
+    InputError
+        The run has no outcomes of the task, its answers are not texts, or no item was answered by a control
+        and by a biased arm.
+    """
     table = folder.outcomes()
     own = table[(table["task"] == task) & table["parsed"]]
     if own.empty:
         raise InputError(
-            f"{folder.path}: no outcomes of '{task}'; the run has: {', '.join(table['task'].unique())}"
+            f"{folder.path}: no outcomes of '{task}'; the run has the tasks: "
+            f"{', '.join(table['task'].unique())}"
         )
     if own["response"].str.startswith("{").all():
-        raise InputError(f"review: the answers of '{task}' are choices, not texts; take story")
+        raise InputError(f"review: the answers of '{task}' are choices, not texts; use --task story")
     by_item: dict[str, dict[str, tuple[str, float]]] = defaultdict(dict)
     for r in own.itertuples():
         by_item[r.item_id][r.arm] = (r.response, r.score)
@@ -108,30 +175,42 @@ def pairs_round(folder: RunFolder, task: str, most: int) -> Round:
 
 
 def _id(text: str) -> str:
+    """Return the id of an item, a hash of its text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _ordered(items: list[Shown]) -> list[Shown]:
-    """By rank; within a rank in an order drawn by id."""
+    """Return the items by rank; within a rank in a random order that depends only on the ids."""
     by_id = {i.id: i for i in items}
     drawn = [by_id[k] for k in stable_order(by_id, "review", 0)]
     return sorted(drawn, key=lambda i: i.hidden["rank"])
 
 
 def write_round(path: Path, shown: Round) -> None:
-    """The round with what is hidden, so that marks can be read later; items of earlier rounds stay, after those that are shown now.
+    """Write the items of a review, with what is hidden, so that marks can be evaluated later.
 
-    Raises:
-        InputError: marks there answer another question, or had other answers to choose from.
+    Items of earlier reviews stay in the file, after those of this one.
+
+    Parameters
+    ----------
+    path : Path
+        File to write (`items.json`).
+    shown : Round
+        The review.
+
+    Raises
+    ------
+    InputError
+        The folder has marks for another question or other answers.
     """
-
     before = kept_json(path.parent, path, ReviewItems) if path.exists() else {"items": []}
     earlier = before["items"]
     if earlier and (before["question"], tuple(before["answers"])) != (shown.question, shown.answers):
         if any(p.stat().st_size for p in path.parent.glob("marks-*.jsonl")):
             raise InputError(
-                f"review: the marks in {path.parent} answer '{before['question']}' ({', '.join(before['answers'])}), not '{shown.question}' "
-                f"({', '.join(shown.answers)}); move that folder away to begin anew"
+                f"review: the marks in {path.parent} answer '{before['question']}' "
+                f"({', '.join(before['answers'])}), not '{shown.question}' ({', '.join(shown.answers)}); "
+                "move that folder to start a new review"
             )
         earlier = []
     now = {i.id for i in shown.items}

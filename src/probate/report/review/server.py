@@ -1,4 +1,4 @@
-"""The page's server: this machine only, a random token, no file but the marks."""
+"""The server of the review page: this machine only, with a random token; it writes no file but the marks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,23 @@ from probate.report.review.items import Round
 from probate.report.review.marks import read_marks, save_mark
 
 LARGEST = 10_000
-"""Bytes of a mark, at most."""
+"""Largest size of a mark, in bytes."""
 SLOWEST = 10.0
-"""Seconds without a byte after which a connection is closed."""
+"""Seconds without data after which a connection is closed."""
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """Serves one round to one reviewer on 127.0.0.1. `url` has, after the #, the token without which nothing is shown or kept."""
+    """Server of one review to one reviewer, on 127.0.0.1.
+
+    Parameters
+    ----------
+    shown : Round
+        The review.
+    marks : Path
+        File of the reviewer's marks.
+    port : int, default=0
+        Port; 0 takes a free one.
+    """
 
     daemon_threads = True
 
@@ -37,15 +47,22 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """str: Address of the page. The token after the # is needed to show items and to save marks."""
         return f"http://127.0.0.1:{self.server_address[1]}/#{self.token}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle is no error; the rest is, as in any server."""
+        """Ignore a connection that the browser closed; report other errors."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def state(self) -> dict[str, Any]:
-        """What the page shows: texts and answers, no arm, no group."""
+        """Return what the page shows.
+
+        Returns
+        -------
+        dict
+            Question, answers, texts and marks, without arms and groups.
+        """
         shown = self.shown
         items = [{"id": i.id, "texts": list(i.texts)} for i in shown.items]
         return {
@@ -57,24 +74,28 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """Answer the requests of the page."""
+
     server: ReviewServer
     timeout = SLOWEST
 
     def log_message(self, *_: Any) -> None:
-        pass
+        """Print nothing."""
 
     def _allowed(self) -> bool:
+        """Return whether a request has the token and the right host; else answer 403."""
         given, port = self.headers.get("x-token") or "", self.server.server_address[1]
         known = hmac.compare_digest(given.encode(), self.server.token.encode())
         if (known or self.path == "/") and self.headers.get("host") in (
             f"127.0.0.1:{port}",
             f"localhost:{port}",
         ):
-            return True  # the page itself says nothing: what it shows, it asks for with the token
-        self._send(403, b"open the address that the command printed", "text/plain; charset=utf-8")
+            return True  # the page itself holds no data; it requests them with the token
+        self._send(403, b"open the address that probate review printed", "text/plain; charset=utf-8")
         return False
 
     def do_GET(self) -> None:
+        """Send the page or its state."""
         if not self._allowed():
             return
         pages: dict[str, Callable[[], tuple[bytes, str]]] = {
@@ -94,16 +115,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, *page())
 
     def do_POST(self) -> None:
+        """Save a mark."""
         if not self._allowed():
             return
         if self.path != "/mark":
             self._send(404, b"no such page", "text/plain; charset=utf-8")
             return
-        said = self.headers.get("content-length") or ""
-        size = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
+        given = self.headers.get("content-length") or ""
+        size = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         try:
             mark = json_value(self.rfile.read(size) if size <= LARGEST else b"")
-        except (NotJson, OSError):  # or it came too slowly
+        except (NotJson, OSError):  # also raised if the request is too slow
             mark = None
         item, answer = (mark.get("id"), mark.get("answer")) if isinstance(mark, dict) else (None, None)
         if not (isinstance(item, str) and isinstance(answer, str)):
@@ -120,12 +142,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, b"{}", "application/json")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:
+        """Send a response with its security headers."""
         self.send_response(status)
         for name, value in {
-            "content-type": kind, "content-length": str(len(content)), "cache-control": "no-store", "x-content-type-options": "nosniff",
-            "content-security-policy": policy(content.decode() if "html" in kind else "", "connect-src 'self'; frame-ancestors 'none'"),
-            "referrer-policy": "no-referrer", "cross-origin-resource-policy": "same-origin",
-        }.items():  # fmt: skip
+            "content-type": kind,
+            "content-length": str(len(content)),
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            "content-security-policy": policy(
+                content.decode() if "html" in kind else "", "connect-src 'self'; frame-ancestors 'none'"
+            ),
+            "referrer-policy": "no-referrer",
+            "cross-origin-resource-policy": "same-origin",
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

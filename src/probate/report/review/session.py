@@ -1,4 +1,4 @@
-"""`probate review`: show the page until it is stopped, or merge what was marked."""
+"""`probate review`: serve the review page until it is stopped, or merge the marks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,24 @@ KINDS = ("groups", "pairs")
 
 
 def home(folder: Path, what: str) -> Path:
-    """Where a review's items and marks lie.
+    """Return the folder of a review's items and marks.
 
-    Raises:
-        InputError: an unknown kind of review.
+    Parameters
+    ----------
+    folder : Path
+        Run folder.
+    what : {"groups", "pairs"}
+        Kind of review.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        The kind of review does not exist.
     """
     if what not in KINDS:
         raise InputError(f"--what {what}: must be one of {', '.join(KINDS)}")
@@ -29,7 +43,28 @@ def home(folder: Path, what: str) -> Path:
 
 
 def prepare(folder: Path, what: str, task: str, reviewer: str, most: int, port: int = 0) -> ReviewServer:
-    """The server of a review, not yet serving."""
+    """Return the server of a review, not yet serving.
+
+    Parameters
+    ----------
+    folder : Path
+        Run folder.
+    what : {"groups", "pairs"}
+        Kind of review.
+    task : str
+        Task whose answers are compared in pairs.
+    reviewer : str
+        Name of the reviewer.
+    most : int
+        Largest number of items.
+    port : int, default=0
+        Port; 0 takes a free one.
+
+    Returns
+    -------
+    ReviewServer
+        The server.
+    """
     place, run = home(folder, what), RunFolder(folder)
     run.study()
     shown = texts_round(run, most) if what == "groups" else pairs_round(run, task, most)
@@ -47,25 +82,49 @@ def serve(
     browser: bool,
     say: Callable[[str], Any],
 ) -> None:
-    """Show the page until Ctrl-C."""
+    """Serve the review page until Ctrl-C.
+
+    Parameters
+    ----------
+    folder, what, task, reviewer, most, port
+        As for `prepare`.
+    browser : bool
+        Whether to open the page in a browser.
+    say : callable
+        Prints a line.
+    """
     server = prepare(folder, what, task, reviewer, most, port)
     own = read_marks(server.marks)
     here = len(set(own) & server.known)
-    earlier = f" ({len(own) - here} of earlier rounds are kept)" if len(own) > here else ""
+    earlier = f" ({len(own) - here} marks of earlier rounds are kept)" if len(own) > here else ""
     say(
-        f"{len(server.shown.items)} to read, {here} marked{earlier}; open {server.url}\nCtrl-C stops; marks are saved at once in {server.marks}"
+        f"{len(server.shown.items)} items, {here} marked{earlier}; open {server.url}\n"
+        f"Press Ctrl-C to stop. Each mark is saved at once in {server.marks}"
     )
     if browser:
         webbrowser.open(server.url)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
-        say(f"{len(set(read_marks(server.marks)) & server.known)} of {len(server.shown.items)} marked")
+        say(f"{len(set(read_marks(server.marks)) & server.known)} of {len(server.shown.items)} items marked")
     finally:
         server.server_close()
 
 
 def merge_marks(folder: Path, what: str) -> dict[str, Any]:
-    """Merge, and write the report again; its path is `report`."""
-    found = merge(home(folder, what))
-    return {**found, "report": str(rebuild(RunFolder(folder)))}
+    """Merge the marks of a review and write the report again.
+
+    Parameters
+    ----------
+    folder : Path
+        Run folder.
+    what : {"groups", "pairs"}
+        Kind of review.
+
+    Returns
+    -------
+    dict
+        The merged review; `report` is the path of the report.
+    """
+    record = merge(home(folder, what))
+    return {**record, "report": str(rebuild(RunFolder(folder)))}
