@@ -205,8 +205,7 @@ def _last_words(texts: Sequence[str]) -> str:
     return (
         f"label: no column was recognised, and the texts end in one of {len(several)} sentences "
         f"('{several[0][0][-SHOWN:]}', '{several[1][0][-SHOWN:]}' …), which may be labels; put them in a "
-        "column, "
-        "so that associations can be measured"
+        "column, so that associations can be measured"
     )
 
 

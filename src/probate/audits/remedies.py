@@ -73,8 +73,7 @@ def _rebalance(stage_one: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
         return (
             "",
             f"remove rows of the {d.name} groups whose share exceeds the original's; no command draws "
-            "unequal "
-            "shares",
+            "unequal shares",
         )
     if data.label_rule:
         return (
@@ -99,8 +98,7 @@ def _rebalance(stage_one: StageOne, d: Dimension, kind: str) -> tuple[str, str]:
         return (
             "",
             f"add texts for the rare cells: the smallest cell of label and {d.name} has {least} rows, so "
-            "that "
-            f"a balanced draw would leave {left} rows",
+            f"that a balanced draw would leave {left} rows",
         )
     return (
         _mitigate(stage_one, d, "rebalance"),

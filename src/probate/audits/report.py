@@ -501,9 +501,8 @@ def _coverage(c: dict[str, Any]) -> list[str]:
     )
     read = ", ".join(f"{name} in {100 * share:.0f}%" for name, share in c["read"].items())
     said = [
-        f"covers: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups "
-        f"given: {groups or 'none'}; "
-        f"read from the texts: {read or 'none'}"
+        f"covers: {c['texts']:,} of {c['rows']:,} rows; language {c['language']}; {labels}; groups given: "
+        f"{groups or 'none'}; read from the texts: {read or 'none'}"
     ]
     if c["together"]:
         pairs = [" and ".join(names) for names in c["together"]]

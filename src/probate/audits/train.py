@@ -165,8 +165,7 @@ def _usable(stage_one: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
     if stage_one.original is None:
         raise InputError(
             "--train: needs --original, because the effect of augmented data is measured against a model "
-            "that "
-            "was trained without it"
+            "that was trained without it"
         )
     names = [d.name for d in stage_one.dimensions if len(d.groups) >= 2 and any(d.values)]
     if dimension is not None and dimension not in names:
@@ -233,8 +232,7 @@ def _write(
         fullest = ", ".join(f"{x} {[cells['original'][x, g] for g in groups]}" for x in common[:6])
         raise InputError(
             f"--train: fewer than two labels have {3 * LEAST} original records and one augmented of each of "
-            f"{' and '.join(groups)}; "
-            f"the fullest: {fullest}"
+            f"{' and '.join(groups)}; the fullest: {fullest}"
         )
     for path, text in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -423,8 +421,7 @@ def plan(
     said = [
         f"stage two: {train_count} original records of each of {count} cells of label and group, and "
         f"{augmented_count(train_count * count, RATIO)} augmented records in total; {test * count} records "
-        "held out; "
-        f"γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
+        f"held out; γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
         f"measured: {speed.said()}; {spoken(once(*best, fit))} once, and one seed (three models) takes "
         f"{spoken(seed(*best))}, so that about {fit} seeds fit",
     ]
@@ -469,8 +466,7 @@ def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimensi
                     "inherited",
                     UNSURE,
                     f"{dimension}: cannot tell whether a model trained on the file changes its gap: "
-                    f"{ONE_SEED}; "
-                    "give more time",
+                    f"{ONE_SEED}; give more time",
                 )
             )
             continue

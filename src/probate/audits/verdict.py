@@ -33,43 +33,33 @@ RULES = {
     ),
     "evaluation": "stop: the file is an evaluation set",
     "ties": (
-        "stop: Cramér's V of labels and groups (for numbers also √ε² by rank) exceeds the value expected by "
-        "chance by 0.3 or more (adjusted p < 0.05); with an original, V must also exceed the original's in "
-        "the "
-        "same direction by 0.1 or more, and p is that of this difference; look: the same with 0.1 in place "
-        "of "
-        "0.3; a column whose name is not that of an identity (split, source, length …) is at most look; "
-        "cannot "
-        "tell: it would be stop without the original, and the original has too few texts to show an "
-        "association "
-        "or to show that its association is weaker"
+        "stop: Cramér's V of labels and groups (for numbers also √ε² by rank) exceeds the value expected "
+        "by chance by 0.3 or more (adjusted p < 0.05); with an original, V must also exceed the original's "
+        "in the same direction by 0.1 or more, and p is that of this difference; look: the same with 0.1 "
+        "in place of 0.3; a column whose name is not that of an identity (split, source, length …) is at "
+        "most look; cannot tell: it would be stop without the original, and the original has too few texts "
+        "to show an association or to show that its association is weaker"
     ),
     "together": (
         "the rule of ties, for two columns of groups combined, if V exceeds that of each column alone by "
-        "0.1 or "
-        "more; look: a column whose name suggests a label is associated with a group (0.3 or more above "
-        "chance), "
-        "or whether a label or a group is missing is associated with the other (0.1 or more above chance)"
+        "0.1 or more; look: a column whose name suggests a label is associated with a group (0.3 or more "
+        "above chance), or whether a label or a group is missing is associated with the other (0.1 or more "
+        "above chance)"
     ),
     "apart": (
         "look: in a file without labels, a classifier separates the texts of a group from the others with "
-        "AUC "
-        "0.7 or more, with names and words of groups masked (adjusted p < 0.05)"
+        "AUC 0.7 or more, with names and words of groups masked (adjusted p < 0.05)"
     ),
     "balance": (
         "look: a group's share differs by 10 points or more from its share in the original, or from equal "
-        "shares "
-        "if there is no original (adjusted p < 0.05; with an original, p is that of the difference of two "
-        "estimates); equal shares are expected of two groups, and of groups that the file gives unless they "
-        "are "
-        "bands of numbers; for groups read from the texts, p allows for any group of the texts that show "
-        "none; "
-        "cannot tell: the result depends on the groups of these texts"
+        "shares if there is no original (adjusted p < 0.05; with an original, p is that of the difference "
+        "of two estimates); equal shares are expected of two groups, and of groups that the file gives "
+        "unless they are bands of numbers; for groups read from the texts, p allows for any group of the "
+        "texts that show none; cannot tell: the result depends on the groups of these texts"
     ),
     "lean": (
         "look: the wording leans toward the texts' own groups, with an original more than the original's "
-        "does "
-        "(half a word in 100 or more, adjusted p < 0.05)"
+        "does (half a word in 100 or more, adjusted p < 0.05)"
     ),
     "repeats": "look: 5% or more of the texts repeat another text",
     "copies": "look: 1% or more of the texts contain a run of 13 words of the original",
@@ -82,8 +72,7 @@ RULES = {
     "coverage": "cannot tell: labels, groups, a language or a check was given and could not be used",
     "inherited": (
         "stop: stage two shows a change of a gap against its control (adjusted p < 0.05) beyond the gap "
-        "budget "
-        "of the study"
+        "budget of the study"
     ),
 }
 """Kind of finding → its rule."""
@@ -206,8 +195,7 @@ def of_groups(
             e = d.lean
             sentence = (
                 f"{d.name}: the wording leans toward the texts' own groups by {e['change']:+.2f} words in "
-                "100 "
-                f"[{e['low']:+.2f}, {e['high']:+.2f}] against {e['against']} (n {e['n']:,})"
+                f"100 [{e['low']:+.2f}, {e['high']:+.2f}] against {e['against']} (n {e['n']:,})"
             )
             heavy = e["change"] >= 0.5
             findings.append(
@@ -368,10 +356,8 @@ def _apart(a: Apart) -> AuditFinding:
     sources = f" from {a.sources:,} sources" if a.sources < a.n else ""
     sentence = (
         f"{a.dimension}: the file has no labels; a classifier separates texts of {a.group} from the others "
-        "with "
-        f"AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: no separation; n {a.n:,}{sources}), with names "
-        "and "
-        "words of groups masked"
+        f"with AUC {a.auc:.2f} [{a.low:.2f}, {a.high:.2f}] (0.5: no separation; n {a.n:,}{sources}), with "
+        "names and words of groups masked"
     )
     heavy = a.auc >= 0.7
     return AuditFinding(

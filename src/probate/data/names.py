@@ -7,14 +7,11 @@ import unicodedata
 from functools import lru_cache
 
 WORD_NAMES = frozenset(
-    "Adam Amber April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian "
-    "Chuck Cliff Crystal Daisy Dale Dawn Dean "
-    "Destiny Don Drew Earl Faith Frank Gene Grace Grant Guy Harmony Hazel Heather Heath Holly Hope "
-    "Hunter Iris Ivy Jack Jade "
-    "Jasmine Jewel Joy June King Lance Lily Mark Mason May Melody Max Miles Misty Olive Pat "
-    "Patience Pearl Penny Pierce Price "
-    "Ray Reed Rich Rob Roman Rose Ruby Rusty Sage Sandy Skip Sky Sterling Summer Sunny Trinity "
-    "Violet Virginia "
+    "Adam Amber April August Autumn Art Bill Brandy Brook Brooks Bud Carol Chance Chase Christian Chuck "
+    "Cliff Crystal Daisy Dale Dawn Dean Destiny Don Drew Earl Faith Frank Gene Grace Grant Guy Harmony "
+    "Hazel Heather Heath Holly Hope Hunter Iris Ivy Jack Jade Jasmine Jewel Joy June King Lance Lily Mark "
+    "Mason May Melody Max Miles Misty Olive Pat Patience Pearl Penny Pierce Price Ray Reed Rich Rob Roman "
+    "Rose Ruby Rusty Sage Sandy Skip Sky Sterling Summer Sunny Trinity Violet Virginia "
     "Wade Ward Will Willow Victoria Jordan China Israel Paris Florence Austin Dallas Madison Georgia".split()
 )
 """Names that count as a name only with evidence in the context. Any other listed name always counts."""

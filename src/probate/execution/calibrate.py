@@ -253,8 +253,8 @@ def sentences(result: dict[str, Any]) -> list[str]:
         d = row["design"]
         said.append(
             f"{name}: {d['n']} items, {d['seeds']} seed{'s' if d['seeds'] > 1 else ''}, rate "
-            f"{d['rate']:.2f}, "
-            f"agreement {d['agreement']:.2f}, sd of a change between seeds {d['seed_sd']:.3f} {_known(row)}"
+            f"{d['rate']:.2f}, agreement {d['agreement']:.2f}, sd of a change between seeds "
+            f"{d['seed_sd']:.3f} {_known(row)}"
         )
         if d["seeds"] == 1:
             said.append(

@@ -53,9 +53,8 @@ class Constrain(Mitigation):
     def check(self, context: MitigationContext) -> None:
         if not context.generated:
             raise InputError(
-                "mitigations: constrain changes the prompts of the generator, but these records "
-                "already exist; "
-                "use it in a study that generates them"
+                "mitigations: constrain changes the prompts of the generator, but these records already "
+                "exist; use it in a study that generates them"
             )
         self.instruction(context)
 

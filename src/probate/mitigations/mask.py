@@ -27,8 +27,7 @@ class MaskOptions(Options):
     entities: bool = Field(
         False,
         description="Also replace every run of proper nouns (people, places, employers) by [MASK]. English "
-        "only, "
-        "by the tagger HanTa (extra `stories`), about 15,000 words a second.",
+        "only, by the tagger HanTa (extra `stories`), about 15,000 words a second.",
     )
 
 

@@ -43,8 +43,8 @@ class Rebalance(Mitigation):
                 if not cells.get((label, group)):
                     raise InputError(
                         f"mitigations: rebalance: no augmented record has label '{label}' and "
-                        f"{context.dimension}={group}; "
-                        "leave out the label or the group, or generate such records"
+                        f"{context.dimension}={group}; leave out the label or the group, or generate such "
+                        "records"
                     )
         wanted = {(label, group) for label in labels for group in groups}
         least = min(len(cells[c]) for c in wanted)

@@ -26,9 +26,8 @@ class SelectOptions(Options):
     by: Literal["stereotype", "two_sample", "gradient"] = Field(
         "stereotype",
         description="`stereotype`: label and wording fit the stereotype of the record's group; `two_sample`: "
-        "probability that a classifier gives the record of not being original; `gradient`: "
-        "dissimilarity of its "
-        "gradient to those of original records of its label.",
+        "probability that a classifier gives the record of not being original; `gradient`: dissimilarity "
+        "of its gradient to those of original records of its label.",
     )
     share: float = Field(0.25, gt=0, lt=1, description="Share of the augmented records that is left out.")
 
@@ -104,9 +103,8 @@ class Select(Mitigation):
     ) -> list[float]:
         if len(original) < FOLDS or len(records) < FOLDS:
             raise InputError(
-                f"mitigations: select by two_sample needs at least {FOLDS} original and {FOLDS} "
-                "augmented records, "
-                f"but there are {len(original)} and {len(records)}; use `by: stereotype` instead"
+                f"mitigations: select by two_sample needs at least {FOLDS} original and {FOLDS} augmented "
+                f"records, but there are {len(original)} and {len(records)}; use `by: stereotype` instead"
             )
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression

@@ -139,8 +139,7 @@ def check_weights(name: str, model: Any, info: dict[str, Any]) -> None:
         if keys:
             raise InputError(
                 f"model '{name}': {len(keys)} weights {what} for {type(model).__name__} by its config.json: "
-                f"{first_names(keys)}; "
-                "use the weights and the config.json of the same model"
+                f"{first_names(keys)}; use the weights and the config.json of the same model"
             )
 
 
@@ -211,8 +210,7 @@ def check_adapter_folder(adapter: str, folder: Path, base: str) -> None:
     if own and own != named:
         raise InputError(
             f"model.adapter '{adapter}' was trained on '{own}', not on '{named}'; if both have the same "
-            "weights, set "
-            f"base_model_name_or_path to '{named}' in its adapter_config.json"
+            f"weights, set base_model_name_or_path to '{named}' in its adapter_config.json"
         )
 
 

@@ -147,9 +147,8 @@ class LM:
         if len(prompt) > most:
             raise InputError(
                 f"model '{self.spec.name}': no room for a prompt: of {most + room} tokens, {room} are kept "
-                "for the answer, and the "
-                f"template and its fixed parts need {len(prompt)}; raise training.max_length, or ask for "
-                "shorter answers"
+                f"for the answer, and the template and its fixed parts need {len(prompt)}; raise "
+                "training.max_length, or ask for shorter answers"
             )
         fits = 1
         while most_characters - fits > 1:

@@ -95,8 +95,7 @@ class Template:
         if not self.end:
             raise InputError(
                 f"model '{name}': its chat template writes nothing after an answer, and its tokenizer has "
-                "no end-of-sequence token; "
-                "set model.chat_template to one that ends its turns"
+                "no end-of-sequence token; set model.chat_template to one that ends its turns"
             )
 
     @property
@@ -114,8 +113,7 @@ class Template:
         if len(ids) > 1:
             raise InputError(
                 f"model '{self.name}': its chat template ends a turn with {len(ids)} plain tokens "
-                f"({self.end!r}); "
-                "set model.chat_template to one that ends its turns with a control token"
+                f"({self.end!r}); set model.chat_template to one that ends its turns with a control token"
             )
         return ids[0]
 
@@ -233,8 +231,7 @@ class Template:
             if written is None:
                 raise InputError(
                     f"model '{self.name}': its chat template omits or changes a turn of the role "
-                    f"'{turn['role']}': "
-                    f"'{str(turn['content'])[:60]}'"
+                    f"'{turn['role']}': '{str(turn['content'])[:60]}'"
                 )
             at += len(written)
         if at != len(text):

@@ -268,8 +268,7 @@ def _check_step(
         if grown or not math.isfinite(value):
             raise StageError(
                 f"training diverges {where}: the plain loss is {value:.3g}, the alignment term "
-                f"{aligned.factor():.3g} x "
-                f"{distances[-1]:.3g}; lower the weight of the mitigation 'loss' "
+                f"{aligned.factor():.3g} x {distances[-1]:.3g}; lower the weight of the mitigation 'loss' "
                 f"({aligned.settings.weight:g})"
             )
     if not math.isfinite(value):

@@ -28,9 +28,9 @@ PRONOUNS = {
     "male": {"s": "he", "S": "He", "p": "his", "o": "him"},
 }
 FAMILY_NAMES = (
-    "Abara Bianchi Castell Dorn Eklund Farkas Greco Haddad Ivanov Jansen Kowal Lindqvist Moreau "
-    "Novak Okafor Petrov "
-    "Quintero Rossi Sato Tanaka Ueda Varga Weiss Ximenes Yilmaz Zeman Amsel Brandt Costa Duarte"
+    "Abara Bianchi Castell Dorn Eklund Farkas Greco Haddad Ivanov Jansen Kowal Lindqvist Moreau Novak "
+    "Okafor Petrov Quintero Rossi Sato Tanaka Ueda Varga Weiss Ximenes Yilmaz Zeman Amsel Brandt Costa "
+    "Duarte"
 ).split()
 
 

@@ -179,14 +179,12 @@ class Ledger:
         if tokens is not None and now.tokens + most.tokens > tokens:
             raise StageError(
                 f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, another request "
-                f"may take {most.tokens:,}; "
-                "raise max_tokens_total to go on (what was answered is kept)"
+                f"may take {most.tokens:,}; raise max_tokens_total to go on (what was answered is kept)"
             )
         if money is not None and now.money + most.money > money:
             raise StageError(
                 f"api budget: {now.money:.4f} of {money:g} is spent or set aside, another request may take "
-                f"{most.money:.4f}; "
-                "raise max_cost to go on (what was answered is kept)"
+                f"{most.money:.4f}; raise max_cost to go on (what was answered is kept)"
             )
 
     @contextmanager
@@ -311,8 +309,7 @@ class Ledger:
     def _changed(self) -> InputError:
         return InputError(
             f"{self.path}, line {self._line + 1}: not as Probate wrote it, so what was spent is not known; "
-            "put the file back as it was, "
-            "or start a new folder (--out)"
+            "put the file back as it was, or start a new folder (--out)"
         )
 
 
