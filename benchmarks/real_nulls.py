@@ -72,7 +72,7 @@ def train(out: Path, data: Path, count: int) -> None:
 
 def judge(out: Path, rounds: int) -> None:
     """Print false positives and coverage by measure."""
-    from probate.stats import compare
+    from probate.stats import comparisons
     from probate.study.schema import Analysis
     from probate.tasks.occupation import Occupation
     from probate.testing import sample_context
@@ -93,7 +93,7 @@ def judge(out: Path, rounds: int) -> None:
     for measure in Occupation().measures(context):
         values = {seed: measure.values(own) for seed, own in runs.items()}
         gaps = [
-            next(compare.levels([v], measure, analysis))[3].value if len(measure.sides) == 1 else _gap(v)
+            next(comparisons.levels([v], measure, analysis))[3].value if len(measure.sides) == 1 else _gap(v)
             for v in values.values()
         ]
         print(
@@ -107,7 +107,7 @@ def judge(out: Path, rounds: int) -> None:
                 for start in range(0, len(order) - 2 * count + 1, 2 * count):
                     first, second = order[start : start + count], order[start + count : start + 2 * count]
                     pairs = [(values[a], values[b]) for a, b in zip(first, second, strict=True)]
-                    e = list(compare.changes(pairs, measure, analysis))[-1][1]
+                    e = list(comparisons.changes(pairs, measure, analysis))[-1][1]
                     found, held, number = found + (e.p <= 0.05), held + (e.low <= 0 <= e.high), number + 1
             each = len(seeds) // (2 * count)
             print(

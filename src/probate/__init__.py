@@ -72,7 +72,7 @@ _ROOMS = {
     "StageError": "core.errors",
     "Study": "study.schema",
 }
-"""The modules of the names that `probate.interface` does not define. They are loaded when the name is asked for."""
+"""Modules of the names that `probate.interface` does not define; a module is loaded when its name is used."""
 
 
 def __getattr__(name: str) -> Any:

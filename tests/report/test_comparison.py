@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -296,7 +297,10 @@ def test_items_of_one_side_are_counted_by_group_and_other_scales_are_said(tmp_pa
         f"A: {40 - len(half)} of 40 items are not in B; of group: f {40 - len(half)}: left out"
         in probate(whole, part).stdout
     )
-    assert "up to 1 in A and up to 100 in B, which are probably different scales" in probate(whole, hundred).stdout
+    assert (
+        "up to 1 in A and up to 100 in B, which are probably different scales"
+        in probate(whole, hundred).stdout
+    )
     said = probate(whole, whole).stdout
     assert "nan" not in said and "not in" not in said and "one scale" not in said
 
@@ -309,3 +313,14 @@ def test_no_change_at_all_has_no_interval_and_says_so(tmp_path):
         and "nan" not in said
         and "would be detected" not in said
     )
+
+
+@pytest.mark.parametrize("size", [1, 1e3, 1e6])
+def test_large_scores_are_printed_without_an_exponent(tmp_path, size):
+    rng = np.random.default_rng(0)
+    a, b = (
+        [{"item": str(i), "score": float(size * s)} for i, s in enumerate(rng.normal(50, 9, 40))]
+        for _ in "ab"
+    )
+    output = probate(write(tmp_path / "a.jsonl", a), write(tmp_path / "b.jsonl", b), "--show", 3).output
+    assert "would be detected" in output and not re.search(r"\d[eE][+-]?\d", output), output

@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 
 from probate.report import words
 from probate.report.gate.decide import FAIL, UNSURE, _of_task, judge_row, verdict
-from probate.stats import compare
-from probate.stats.compare import ANY
+from probate.stats import comparisons
+from probate.stats.comparisons import ANY
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure, by_group, everyone, frame, labels_frame
 from probate.stats.usable import Asked
@@ -180,7 +180,7 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
         both = usable.all(1)
         parts = [target == x for x in "ab"] if kind == "macro_f1" else [side == g for g in range(groups)]
         whole = np.array([all(both[s, part].any() for part in parts) for s in range(seeds)])
-        for comparison, e in compare.changes(pairs, m, QUICK, asked):
+        for comparison, e in comparisons.changes(pairs, m, QUICK, asked):
             if not whole.any():
                 assert np.isnan([e.value, e.low, e.high, e.p, e.within]).all(), e
             elif comparison == ANY:

@@ -12,7 +12,7 @@ from scipy.spatial.distance import jensenshannon
 
 from probate.core.errors import InputError
 from probate.report import words
-from probate.stats import compare
+from probate.stats.contrast import contrast
 from probate.stats.effects import effects_of
 from probate.stats.information import expected_calibration_error, information
 from probate.stats.measure import Measure, everyone, frame
@@ -93,7 +93,7 @@ def test_bbq_scores_are_those_of_its_paper(bbq_file):
         for i, p in zip(items, picks, strict=True)
     )
     found = {
-        m.name: compare.contrast([m.values(table)], ANALYSIS, paired=False, share=False, sides=1).value
+        m.name: contrast([m.values(table)], ANALYSIS, paired=False, share=False, sides=1).value
         for m in task.measures(sample_context())
     }
     for condition in ("ambig", "disambig"):

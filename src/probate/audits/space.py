@@ -49,7 +49,7 @@ def embed(original: Sequence[str], augmented: Sequence[str], seed: int = 0) -> t
     return points[: len(original)], points[len(original) :]
 
 
-def compare(
+def compare_words(
     original: Sequence[str],
     augmented: Sequence[str],
     permutations: int = 10_000,
@@ -72,7 +72,7 @@ def compare(
     Returns
     -------
     dict
-        As `probate.execution.misalignment.distribution.compare`, with the one space `words`.
+        As `probate.execution.misalignment.distribution.compare_distributions`, with the one space `words`.
     """
     a, b = ([side[i] for i in evenly(len(side), MOST)] for side in (original, augmented))
     own = (

@@ -114,7 +114,7 @@ def audit(
     compared = None
     if original is not None:
         say("distribution")
-        compared = space.compare(
+        compared = space.compare_words(
             original.texts, data.texts, permutations, sources=sources_of(original.ties, data.ties)
         )
         compared["tied_by"] = [original.tied_by, data.tied_by]

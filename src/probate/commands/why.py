@@ -105,7 +105,7 @@ def distribution(
     if "model" in names:
         spaces["model"] = distances.hidden_states(loading.load_lm(model))
     with Reporter(quiet=quiet).stage("embed and compare", 0, ""):
-        record = distances.compare(
+        record = distances.compare_distributions(
             first.texts,
             second.texts,
             spaces,

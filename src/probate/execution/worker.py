@@ -31,7 +31,7 @@ from probate.execution.jobs import (
     Trained,
     Watched,
 )
-from probate.execution.misalignment.distribution import Embed, compare, hidden_states
+from probate.execution.misalignment.distribution import Embed, compare_distributions, hidden_states
 from probate.mitigations.base import Mitigated, mitigate
 from probate.models.adapter import attached
 from probate.models.embedded import WHEELS, is_cached
@@ -132,7 +132,7 @@ class Worker:
     def distribution(self, job: DistributionJob) -> Path:
         """Compare an augmented set with D_o and return the folder with `distribution.json`.
 
-        The file's content is described at `probate.execution.misalignment.distribution.compare`.
+        `compare_distributions` describes the content of the file.
         """
         lm = self.lm(job.model)
         encoder = content(encoder_files()) if set(job.spaces) - {"model"} else ""
@@ -141,7 +141,7 @@ class Worker:
         def work(folder: Path) -> dict[str, Any]:
             texts = [r.text for r in job.original], [r.text for r in job.augmented]
             with self.reporter.stage(f"compare {job.name} with D_o", 0, ""):
-                measured = compare(*texts, spaces, groups=job.groups(), sources=job.sources)
+                measured = compare_distributions(*texts, spaces, groups=job.groups(), sources=job.sources)
             write_atomic(folder / "distribution.json", json.dumps(measured, ensure_ascii=False))
             return {"set": job.name, **_shortcuts(lm)}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probate.report import charts, words
-from probate.stats.compare import SPREAD
+from probate.stats.comparisons import SPREAD
 from probate.stats.dose import shape
 from probate.stats.effects import AGAINST_MATCHED, ONE_SEED
 from probate.stats.measure import Measure

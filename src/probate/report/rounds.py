@@ -13,7 +13,7 @@ from probate.execution.folder import RunFolder
 from probate.report import charts, words
 from probate.report.lineage import lineage_chart
 from probate.stats.calibration import calibration
-from probate.stats.compare import ALL, ANY, SPREAD
+from probate.stats.comparisons import ALL, ANY, SPREAD
 from probate.stats.measure import Measure
 from probate.stats.wording import distinct
 from probate.study.taxonomy import NEUTRAL

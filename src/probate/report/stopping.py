@@ -11,9 +11,9 @@ import pandas as pd
 
 from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
-from probate.stats import compare
+from probate.stats import comparisons
 from probate.stats.amounts import on_log_scale, typical_amount
-from probate.stats.compare import ALL, ANY
+from probate.stats.comparisons import ALL, ANY
 from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_figure
@@ -331,7 +331,7 @@ def smallest(
 
     def of(e: Entry) -> DetectableEffect:
         measure = primary[e.task]
-        comparison = f"{e.group} − rest" if e.group else compare.comparisons(measure)[0]
+        comparison = f"{e.group} − rest" if e.group else comparisons.comparison_names(measure)[0]
         after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
         return detectable_between(arms[e.task], after, before, measure, comparison, analysis)
 

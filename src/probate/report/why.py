@@ -82,7 +82,7 @@ def section(
 
 
 def _distributions(folder: RunFolder, study: Study) -> dict[str, dict[str, Any]]:
-    """Return set → result of `probate.execution.misalignment.distribution.compare`."""
+    """Return set → result of `probate.execution.misalignment.distribution.compare_distributions`."""
     paths = (
         sorted((folder.path / "stages").glob("distribution-*/distribution.json"))
         if study.distribution

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.stats.compare import ANY
+from probate.stats.comparisons import ANY
 from probate.stats.dose import NOT_WITHIN
 from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
 from probate.stats.hierarchy import FIRST

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from probate.stats.compare import ANY
+from probate.stats.comparisons import ANY
 from probate.stats.measure import Measure
 from probate.stats.usable import Values
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from probate.stats import amounts, compare, dose, unusable
+from probate.stats import amounts, comparisons, dose, unusable
 from probate.stats.bounds import change_bounds
 from probate.stats.contrast import Estimate
 from probate.stats.hierarchy import adjusted
@@ -330,14 +330,14 @@ def _arm_effect(
 
 def _levels(own: _Measured, cell: ArmKind, by_seed: Mapping[int, Values]) -> Iterable[dict[str, object]]:
     measure = own.measure
-    estimates = compare.levels(
+    estimates = comparisons.levels(
         [v.frame for v in by_seed.values() if len(v.frame)], measure, own.analysis, own.asked
     )
     for question, name, comparison, e in estimates:
         sides = (
             {measure.sides.index(name)}
             if question == "level"
-            else compare.needed_sides(measure, comparison, own.asked)
+            else comparisons.needed_sides(measure, comparison, own.asked)
         )
         lost = {s: why for s, v in by_seed.items() if (why := missing_reason([v], measure, own.asked, sides))}
         aside = usable_counts(list(by_seed.values()), measure, replace(own.asked, sides=frozenset(sides)))
@@ -375,7 +375,10 @@ def _changes(
         own.asked.sides or frozenset(range(len(measure.sides))),
     )
     pairs, _ = _paired(
-        own, cell, other, compare.needed_sides(measure, compare.comparisons(measure)[-1], own.asked)
+        own,
+        cell,
+        other,
+        comparisons.needed_sides(measure, comparisons.comparison_names(measure)[-1], own.asked),
     )
     frames = [(a.frame, b.frame) for a, b in pairs.values()]
     many = sum(
@@ -383,12 +386,12 @@ def _changes(
     )
     strict = own.analysis.model_copy(update={"confidence": 1 - (1 - own.analysis.confidence) / max(1, many)})
     whole = (
-        dict(compare.changes(frames, measure, strict, own.asked))
+        dict(comparisons.changes(frames, measure, strict, own.asked))
         if question == "inheritance" and many > 1
         else {}
     )
-    for comparison, e in compare.changes(frames, measure, own.analysis, own.asked):
-        _, lost = _paired(own, cell, other, compare.needed_sides(measure, comparison, own.asked))
+    for comparison, e in comparisons.changes(frames, measure, own.analysis, own.asked):
+        _, lost = _paired(own, cell, other, comparisons.needed_sides(measure, comparison, own.asked))
         more: dict[str, Any] = {}
         if comparison in whole and not lost:
             more["together"] = whole[comparison].low, whole[comparison].high
@@ -407,11 +410,11 @@ def _overall(own: _Measured, question: str, name: str, cell: ArmKind, other: Arm
     values.
     """
     pairs, lost = _paired(own, cell, other, own.asked.sides)
-    e = compare.overall([(a.frame, b.frame) for a, b in pairs.values()], own.analysis)
+    e = comparisons.overall([(a.frame, b.frame) for a, b in pairs.values()], own.analysis)
     both = [*own.frames[cell].values(), *own.frames[other].values()]
     aside = usable_counts(both, own.measure, own.asked)
     return _arm_effect(
-        own, question, name, cell, compare.ALL, with_note(e, lost, len(pairs) + len(lost), aside),
+        own, question, name, cell, comparisons.ALL, with_note(e, lost, len(pairs) + len(lost), aside),
         unusable=most_unusable(both, own.asked.sides),
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from probate.stats.compare import ANY
+from probate.stats.comparisons import ANY
 from probate.stats.families import benjamini_hochberg, holm
 
 FIRST, NEXT, DETAILS, CHECKS = "first", "next", "details", "checks"

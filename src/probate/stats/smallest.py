@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr
 from scipy.stats import t
 
-from probate.stats import compare, resample, sequential, spread
+from probate.stats import comparisons, resample, sequential, spread
 from probate.stats import seeds as seeds_t
 from probate.stats.contrast import before_after, cluster_table, clusters, dyads_of, paired_difference
 from probate.stats.dose import ONE_SEED
@@ -164,7 +164,7 @@ def detectable_change(
     common = [s for s in sorted(after.keys() & before.keys()) if len(after[s]) and len(before[s])]
     if len(common) < 2 or not noise.freedom:
         return _unknown(ONE_SEED)
-    if measure.statistic != "mean" or comparison == compare.ANY:
+    if measure.statistic != "mean" or comparison == comparisons.ANY:
         return _unknown(f"{comparison} is not a mean over items")
     frames = [_paired(after[s], before[s], measure, comparison) for s in common]
     names = pd.unique(np.concatenate([clusters(f) for f in frames]))
@@ -227,7 +227,7 @@ def seed_noise(arms: Sequence[Mapping[int, pd.DataFrame]], measure: Measure, com
     usable = [{s: f for s, f in own.items() if len(f)} for own in arms]
     usable = [own for own in usable if own]
     common = sorted(set.intersection(*(set(own) for own in usable))) if usable else []
-    if measure.statistic != "mean" or comparison == compare.ANY or not common:
+    if measure.statistic != "mean" or comparison == comparisons.ANY or not common:
         return Noise(float("nan"), 0)
     gaps = np.array([[_gap(own[s], measure, comparison) for s in common] for own in usable])
     return pooled(gaps[np.isfinite(gaps).all(1)])
@@ -242,7 +242,7 @@ def _gap(frame: pd.DataFrame, measure: Measure, comparison: str) -> float:
 
 
 def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, comparison: str) -> pd.DataFrame:
-    """Pair values as `compare.changes` does."""
+    """Pair values as `comparisons.changes` does."""
     if len(measure.sides) == 1:
         return before_after(after, before)
     common = paired_difference(after, before)

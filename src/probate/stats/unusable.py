@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from probate.stats import compare
+from probate.stats import comparisons
 from probate.stats.contrast import Estimate
 from probate.stats.measure import Measure
 from probate.stats.usable import Asked, Values
@@ -49,10 +49,10 @@ def unusable_shares(
     if not any(f["value"].any() for f in frames):
         return
     missing = replace(measure, unit="share", better="none")
-    for question, name, comparison, e in compare.levels(frames, missing, analysis, asked):
+    for question, name, comparison, e in comparisons.levels(frames, missing, analysis, asked):
         if question == "level" and (len(measure.sides) == 1 or measure.sides.index(name) in asked.sides):
             yield LEVEL, name, comparison, e
-        elif question == "gap" and comparison != compare.SPREAD and e.n:
+        elif question == "gap" and comparison != comparisons.SPREAD and e.n:
             yield DIFFERENCE, name, comparison, e
 
 

@@ -58,7 +58,7 @@ def hidden_states(lm: LM, limit: int = 512) -> Embed:
     return embed
 
 
-def compare(
+def compare_distributions(
     original: Sequence[str],
     augmented: Sequence[str],
     spaces: dict[str, Embed],

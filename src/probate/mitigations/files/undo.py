@@ -13,7 +13,10 @@ from probate.data.shape.chat import Turn
 from probate.mitigations.files.write import json_line, writer
 from probate.mitigations.mask import undo
 
-NO_MATCH = "the row is not as the changes file records it; use the file and its changes as `probate mitigate` wrote them"
+NO_MATCH = (
+    "the row is not as the changes file records it; use the file and its changes as `probate mitigate` "
+    "wrote them"
+)
 
 
 def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
@@ -77,7 +80,7 @@ def undo_file(changed: Path, out: Path, changes: Path | None = None) -> int:
 
 
 def _notes(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
-    """Return the recorded changes by row of the changed file, and the rows that were left out by row of the source."""
+    """Return the changes by row of the changed file, and the rows that were left out, by source row."""
     notes: dict[int, dict[str, Any]] = {}
     gone: dict[int, dict[str, Any]] = {}
     for where, note in source_rows(str(path), "train", Path()) if path.stat().st_size else ():

@@ -11,11 +11,11 @@ import pandas as pd
 from probate.core.errors import InputError
 from probate.report import notebook
 from probate.report.comparison.pair import (
+    NotCompared,
     ResultComparison,
-    Unread,
     compare_results,
     comparison_sentences,
-    unread_sentences,
+    not_compared_sentences,
 )
 from probate.report.comparison.read import read_results
 from probate.study.schema import Analysis
@@ -57,7 +57,7 @@ class Comparison:
     a: str
     b: str
     compared: list[ResultComparison]
-    missing: list[Unread]
+    missing: list[NotCompared]
     flipped: pd.DataFrame
     kinds: tuple[str, str]
 
@@ -99,7 +99,7 @@ class Comparison:
         """
         return [
             f"A: {self.kinds[0]}, {self.a}; B: {self.kinds[1]}, {self.b}",
-            *unread_sentences(self.missing),
+            *not_compared_sentences(self.missing),
             *comparison_sentences(self.compared, self.flipped, show),
         ]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from probate.core.errors import InputError
 from probate.data.spellings import group_column
-from probate.stats import compare
+from probate.stats import comparisons
 from probate.stats.contrast import Estimate, before_after, contrast
 from probate.stats.families import benjamini_hochberg, holm
 from probate.stats.measure import Measure
@@ -80,7 +80,7 @@ class ResultComparison:
 
 
 @dataclass(frozen=True)
-class Unread:
+class NotCompared:
     """Items that a comparison leaves out, or that need a remark.
 
     Attributes
@@ -148,7 +148,7 @@ def matched_sets(a: pd.DataFrame, b: pd.DataFrame, pairs: list[tuple[str, str]])
 
 def compare_results(
     a: pd.DataFrame, b: pd.DataFrame, analysis: Analysis, pairs: list[tuple[str, str]] | None = None
-) -> tuple[list[ResultComparison], pd.DataFrame, list[Unread]]:
+) -> tuple[list[ResultComparison], pd.DataFrame, list[NotCompared]]:
     """Compare two sets of results.
 
     Parameters
@@ -166,7 +166,7 @@ def compare_results(
         All comparisons, adjusted over all of them.
     flips : pandas.DataFrame
         Items with a changed score: set, item, groups, target, scores and predictions.
-    missing : list of Unread
+    missing : list of NotCompared
         Items that are left out, or that need a remark.
 
     Raises
@@ -176,7 +176,7 @@ def compare_results(
     """
     compared: list[ResultComparison] = []
     flips = []
-    missing: list[Unread] = []
+    missing: list[NotCompared] = []
     for first, second in matched_sets(a, b, pairs or []):
         own, other = a[a["set"] == first], b[b["set"] == second]
         both = own.merge(other, on="item", suffixes=("_a", "_b"))
@@ -194,7 +194,7 @@ def compare_results(
             *_alone(name, own, other),
             *_scales(name, both),
             *_unread(name, both),
-            *(Unread(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few)),
+            *(NotCompared(name, "both", reason, n, len(both), {}) for reason, n in (*aside, *few)),
         ]
         only = len(own) - len(both), len(other) - len(both)
         both = both[readable]
@@ -211,7 +211,7 @@ def compare_results(
     return compared, moved, missing
 
 
-def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread]:
+def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[NotCompared]:
     """Yield the items that only one side has, by group."""
     for side, here, there in (("A", own, other), ("B", other, own)):
         groups = list(here.loc[~here["item"].isin(there["item"]), "groups"])
@@ -219,17 +219,17 @@ def _alone(name: str, own: pd.DataFrame, other: pd.DataFrame) -> Iterator[Unread
         by = {d: dict(Counter(g.get(d, "no group") for g in groups)) for d in dimensions}
         if groups:
             few = {d: counts for d, counts in by.items() if len(counts) <= MOST_GROUPS}
-            yield Unread(
+            yield NotCompared(
                 name, side, f"not in {'B' if side == 'A' else 'A'}", len(groups), len(here), few, alone=True
             )
 
 
-def _scales(name: str, both: pd.DataFrame) -> Iterator[Unread]:
+def _scales(name: str, both: pd.DataFrame) -> Iterator[NotCompared]:
     """Yield a remark if the scores of one side are at least ten times as large as those of the other."""
     a, b = (float(both[f"score_{side}"].abs().max()) for side in "ab")
     if min(a, b) <= 1 and max(a, b) >= 10 * max(min(a, b), 0.1):
         of = len(both)
-        yield Unread(
+        yield NotCompared(
             name,
             "both",
             f"scores up to {a:g} in A and up to {b:g} in B, which are probably different scales: "
@@ -331,7 +331,7 @@ def _groups_of(both: pd.DataFrame) -> tuple[dict[str, list[str]], list[tuple[str
     return names, few
 
 
-def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
+def _unread(name: str, both: pd.DataFrame) -> list[NotCompared]:
     """Return the items without a score, by side, reason and group, and the items without a group."""
     groups = list(both["groups"])
     dimensions = sorted({d for g in groups for d in g})
@@ -342,12 +342,12 @@ def _unread(name: str, both: pd.DataFrame) -> list[Unread]:
         for reason in sorted(set(why) - {""}):
             own = [g for g, w in zip(groups, why, strict=True) if w == reason]
             by = {d: dict(Counter(g.get(d, "no group") for g in own)) for d in few}
-            left_out.append(Unread(name, side.upper(), reason, len(own), len(both), by))
+            left_out.append(NotCompared(name, side.upper(), reason, len(own), len(both), by))
     for d in dimensions:
         without = sum(d not in g for g in groups)
         if without:
             left_out.append(
-                Unread(name, "both", f"no {d}: in no comparison of groups", without, len(both), {})
+                NotCompared(name, "both", f"no {d}: in no comparison of groups", without, len(both), {})
             )
     return left_out
 
@@ -418,8 +418,8 @@ def _of_set(
         known = both[place.notna()]
         after, before = (_frame(known, side, place[place.notna()]) for side in ("b", "a"))
         measure = Measure(name="score", title="score", unit=unit, sides=tuple(names), values=lambda o: o)
-        for comparison, e in compare.changes([(after, before)], measure, analysis):
-            if comparison == compare.ANY:
+        for comparison, e in comparisons.changes([(after, before)], measure, analysis):
+            if comparison == comparisons.ANY:
                 continue
             if lost:
                 e = replace(
@@ -477,12 +477,13 @@ def comparison_sentences(compared: list[ResultComparison], flips: pd.DataFrame, 
             continue
         scale, unit = (100, " points") if c.share else (1, "")
         seen = (
-            f"; a change of {scale * c.visible:.3g}{unit} [{scale * c.visible_low:.3g}, "
-            f"{scale * c.visible_high:.3g}] would be detected with 80% power"
+            f"; a change of {_plain(scale * c.visible)}{unit} [{_plain(scale * c.visible_low)}, "
+            f"{_plain(scale * c.visible_high)}] would be detected with 80% power"
         )
-        ends = f"{scale * c.change:+.3g}{unit} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
+        change = f"{_plain(scale * c.change, '+')}{unit}"
+        ends = f"{change} [{_plain(scale * c.low, '+')}, {_plain(scale * c.high, '+')}]"
         if not np.isfinite([c.low, c.high]).all():
-            ends, seen = f"{scale * c.change:+.3g}{unit} (no interval: all changes are the same)", ""
+            ends, seen = f"{change} (no interval: all changes are the same)", ""
         said.append(
             f"{c.set}; {c.what}: B − A {ends}; {'gap' if c.what != 'all' else 'mean'} {c.mean_a:.3f} → "
             f"{c.mean_b:.3f}; p {p_figure(c.p)} ({c.test}), Holm {p_figure(c.p_holm)}, BH "
@@ -493,10 +494,15 @@ def comparison_sentences(compared: list[ResultComparison], flips: pd.DataFrame, 
         said.append(f"items whose score changed ({len(flips)}):")
     for r in flips.head(most).itertuples():
         said.append(
-            f"  {r.set}; {r.item}: {r.score_a:g} → {r.score_b:g}; "
+            f"  {r.set}; {r.item}: {r.score_a:.12g} → {r.score_b:.12g}; "
             f"{_short(r.prediction_a)} → {_short(r.prediction_b)}; target {_short(r.target)}"
         )
     return said
+
+
+def _plain(value: float, sign: str = "") -> str:
+    """Return a number with three digits, and never with an exponent if it is large."""
+    return f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.3g}"
 
 
 def _only(c: ResultComparison) -> str:
@@ -504,12 +510,12 @@ def _only(c: ResultComparison) -> str:
     return f"; only in A {c.only_a}, only in B {c.only_b}" if c.what == "all" and c.only_a + c.only_b else ""
 
 
-def unread_sentences(missing: list[Unread]) -> list[str]:
+def not_compared_sentences(missing: list[NotCompared]) -> list[str]:
     """Describe items that are left out, or that need a remark.
 
     Parameters
     ----------
-    missing : list of Unread
+    missing : list of NotCompared
         The items.
 
     Returns

@@ -26,7 +26,7 @@ the group with the smallest p.
 ALL = "all"
 
 
-def comparisons(measure: Measure) -> list[str]:
+def comparison_names(measure: Measure) -> list[str]:
     """Return the names of the comparisons that `changes` yields, in order."""
     if len(measure.sides) == 1:
         return [ALL]

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import ttest_ind
 from sklearn.metrics import f1_score
 
-from probate.stats import compare, macro_f1, spread
+from probate.stats import comparisons, macro_f1, spread
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure
 from probate.stats.relation import direct_against_indirect
@@ -124,24 +124,24 @@ def groups(rates: tuple[float, ...], n: int = 300, seed: int = 0) -> pd.DataFram
 
 def test_three_groups_each_against_the_rest_and_best_against_worst():
     table = groups((0.9, 0.5, 0.5))
-    rows = {(q, c): e for q, _, c, e in compare.levels([table], MEASURE, ANALYSIS)}
+    rows = {(q, c): e for q, _, c, e in comparisons.levels([table], MEASURE, ANALYSIS)}
     means = table.groupby("side")["value"].mean()
     rest = table[table["side"] != 0]["value"].mean()
     assert rows["gap", "x − rest"].value == pytest.approx(means[0] - rest)
     assert rows["gap", "x − rest"].p < 0.01
-    assert rows["gap", compare.SPREAD].value == pytest.approx(means.max() - means.min())
+    assert rows["gap", comparisons.SPREAD].value == pytest.approx(means.max() - means.min())
     worst = rows["worst-group", "worst group"]
     assert worst.value == pytest.approx(means.min()) and worst.low <= worst.value <= worst.high
 
 
 def test_change_of_three_groups():
     before, after = groups((0.5, 0.5, 0.5), seed=1), groups((0.9, 0.5, 0.5), seed=2)
-    found = dict(compare.changes([(after, before)], MEASURE, ANALYSIS))
-    assert set(found) == {"x − rest", "y − rest", "z − rest", compare.ANY}
+    found = dict(comparisons.changes([(after, before)], MEASURE, ANALYSIS))
+    assert set(found) == {"x − rest", "y − rest", "z − rest", comparisons.ANY}
     assert found["x − rest"].low > 0 and found["x − rest"].p < 0.01
-    assert found[compare.ANY].p == found["x − rest"].p and found[compare.ANY].note.endswith(": x")
-    none = dict(compare.changes([(groups((0.5, 0.5, 0.5), seed=4), before)], MEASURE, ANALYSIS))
-    assert none[compare.ANY].p > 0.05
+    assert found[comparisons.ANY].p == found["x − rest"].p and found[comparisons.ANY].note.endswith(": x")
+    none = dict(comparisons.changes([(groups((0.5, 0.5, 0.5), seed=4), before)], MEASURE, ANALYSIS))
+    assert none[comparisons.ANY].p > 0.05
 
 
 def test_a_measure_without_groups_compares_levels():
@@ -149,7 +149,7 @@ def test_a_measure_without_groups_compares_levels():
         name="m", title="m", unit="share", sides=("all",), values=lambda o: o, primary=True, better="higher"
     )
     before, after = groups((0.3,), seed=1), groups((0.8,), seed=2)
-    ((comparison, change),) = compare.changes([(after, before)], measure, ANALYSIS)
+    ((comparison, change),) = comparisons.changes([(after, before)], measure, ANALYSIS)
     assert comparison == "all" and change.value == pytest.approx(
         after["value"].mean() - before["value"].mean()
     )
