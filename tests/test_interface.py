@@ -375,14 +375,14 @@ def test_audit_and_its_gate(frame, tmp_path):
     assert [f["sentence"] for f in json.loads(done.output)["findings"]] == [
         f["sentence"] for f in alone.record["findings"]
     ]
-    with pytest.raises(pb.InputError, match="a file, not a folder"):
+    with pytest.raises(pb.InputError, match="this is a file; name a folder"):
         audit.save(table)
 
 
 def test_evaluation_items_may_be_tables(frame):
     items = [{"text": frame["bio"].iloc[0]}]
     for given in (items, [items], pd.DataFrame(items)):
-        assert any("hold" in f and "item" in f for f in pb.audit(frame, items=given, quiet=True).findings)
+        assert any("contain" in f and "item" in f for f in pb.audit(frame, items=given, quiet=True).findings)
 
 
 @pytest.mark.parametrize("unsure", ["stop", "fail", "pass"])

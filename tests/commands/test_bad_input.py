@@ -79,11 +79,11 @@ CASES = {
     "nothing to compare": (None, None, ("compare", "{out}", "{out}"), "no such file or folder"),
     "scores twice": ("a.jsonl", lines([{"id": 1, "score": 1}] * 2), ("compare", "{a}", "{a}"), "is duplicated"),
     "no score": ("a.jsonl", lines(GOOD), ("compare", "{a}", "{a}"), "no column for the item"),
-    "an unknown space": ("a.jsonl", lines(GOOD), ("why", "distribution", "--original", "{a}", "--augmented", "{a}", "--space", "x"), "'x' is none"),
+    "an unknown space": ("a.jsonl", lines(GOOD), ("why", "distribution", "--original", "{a}", "--augmented", "{a}", "--space", "x"), "unknown space 'x'"),
     "shares that are none": ("a.jsonl", lines([{"country": "A", "question": "q", "options": ["a", "b"], "distribution": [1, 1]}]), ("why", "values", "--answers", "{a}"), "its shares sum to 2.000"),
     "an unknown export": (None, None, ("export", "nothing", "--out", "{out}"), "no task 'nothing'"),
     "a new kind": (None, None, ("new", "thing", "x", "--out", "{out}"), "available: task, probe, mitigation, identity"),
-    "a task named as a path": (None, None, ("new", "task", "../x", "--out", "{out}"), "must be lower-case letters"),
+    "a task named as a path": (None, None, ("new", "task", "../x", "--out", "{out}"), "must consist of lower-case letters"),
 }  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def test_a_map_is_drawn_by_origin_and_group(files, model_dir, monkeypatch):
     assert "principal components" in svg and "var(--" not in svg
     probate(*args, "--map", files / "map.png", error="must end in .svg")
     probate(*args, "--group", "gender", error="--group: no column 'gender'")
-    probate(*args, "--map-method", "tsne", error="there are: pca, umap")
+    probate(*args, "--map-method", "tsne", error="available: pca, umap")
     monkeypatch.setitem(sys.modules, "umap", None)
     probate(*args, "--map-method", "umap", error="pip install 'probate[maps]'")
 

@@ -14,7 +14,7 @@ from probate.core.errors import InputError
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [
-        ("tusk", "a", "'tusk' is neither"),
+        ("tusk", "a", "unknown kind 'tusk'"),
         ("task", "A b", "lower-case letters"),
         ("task", "mine", "already exists"),
     ],

@@ -182,7 +182,7 @@ def _usable(stage_one: StageOne, dimension: str | None) -> tuple[AuditSet, str]:
     if len(common) < 2:
         raise InputError(
             "--train: fewer than two labels in both files; name their columns with --label and "
-            f"--original-label (found: {stage_one.data.shape.label or 'none'}, "
+            f"--original-label (recognised: {stage_one.data.shape.label or 'none'}, "
             f"{stage_one.original.shape.label or 'none'})"
         )
     return stage_one.original, dimension or names[0]

@@ -21,7 +21,7 @@ def compare(
             metavar="A", help="Before: a run folder, harness samples, an inspect_ai log or a table."
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="After.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="After: as for A.")],
     pair: Annotated[
         list[str] | None,
         typer.Option(

@@ -27,7 +27,7 @@ with deferred():
 
 app = typer.Typer(
     name="why",
-    help="Measure misalignments between data, model and people that explain inheritance, on any files.",
+    help="Measure misalignments between data, model and people that may explain inheritance.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
