@@ -296,7 +296,10 @@ def test_items_of_one_side_are_counted_by_group_and_other_scales_are_said(tmp_pa
         f"A: {40 - len(half)} of 40 items are not in B; of group: f {40 - len(half)}: left out"
         in probate(whole, part).stdout
     )
-    assert "up to 1 in A and up to 100 in B, which are probably different scales" in probate(whole, hundred).stdout
+    assert (
+        "up to 1 in A and up to 100 in B, which are probably different scales"
+        in probate(whole, hundred).stdout
+    )
     said = probate(whole, whole).stdout
     assert "nan" not in said and "not in" not in said and "one scale" not in said
 
