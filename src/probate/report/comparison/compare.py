@@ -85,18 +85,7 @@ class Comparison:
         }
 
     def describe(self, show: int) -> list[str]:
-        """Describe the comparison.
-
-        Parameters
-        ----------
-        show : int
-            Largest number of items with a changed score to list.
-
-        Returns
-        -------
-        list of str
-            The sentences.
-        """
+        """Return the sentences, with at most `show` items with a changed score."""
         return [
             f"A: {self.kinds[0]}, {self.a}; B: {self.kinds[1]}, {self.b}",
             *not_compared_sentences(self.missing),
