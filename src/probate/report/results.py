@@ -129,11 +129,7 @@ class Run:
         return table
 
     def held(self) -> Run:
-<<<<<<< HEAD
-        """Read tables and failures, so that later changes of the folder do not affect this run; return it."""
-=======
         """Read tables and failures now, so that later changes of the folder do not affect them."""
->>>>>>> y-report
         _ = self.outcomes, self.effects, self.failures
         return self
 
