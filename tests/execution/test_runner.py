@@ -235,7 +235,7 @@ def test_a_loss_that_diverges_fails_its_arm_only(tiny_study, tmp_path):
     from probate.core.errors import StageError
 
     with pytest.raises(
-        StageError, match=r"no arm of the study finished; first failure: training: the loss is"
+        StageError, match=r"no arm of the study finished; the first failure: training: the loss is"
     ):
         run(tiny_study(training=training), tmp_path, quiet=True)
     assert len(json.loads((tmp_path / "failures.json").read_text())) == 3
