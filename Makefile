@@ -22,10 +22,12 @@ lock:
 	uv pip compile pyproject.toml --extra api --constraint constraints.txt --generate-hashes --universal --python-version 3.11 \
 	    --only-binary :all: --no-header --no-annotate --quiet --output-file requirements.lock
 
-# The README's picture: the head of a real report. Needs Chromium.
-picture: demo
+# The README's picture: the head of the report of studies/planted.yaml. Needs Chromium, and BiasinBios biographies as
+# JSONL (columns id, bio, occupation, gender): make picture BIOS=FILE
+picture: $(VENV)/.installed
+	$(BIN)/probate run studies/planted.yaml --out runs/planted --set data.source=$(abspath $(BIOS)) --set augmented.source=$(abspath $(BIOS))
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=0.75 --window-size=1000,1360 \
-	    --user-data-dir=$(CURDIR)/runs/.chromium --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/runs/quickstart/report.html
+	    --user-data-dir=$(CURDIR)/runs/.chromium --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/runs/planted/report.html
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Probate needs Python 3.11 or newer; set PYTHON=python3.11")'
