@@ -100,7 +100,7 @@ def test_one_seed_neither_finds_nor_clears(gaps):
     assert [(e.verdict, e.reason) for e in found] == [("cannot tell", "one training seed")]
     assert (
         advice
-        == "Whether there is inheritance to stop cannot be told. 1 of 1 comparisons cannot be judged: one training seed."
+        == "Cannot tell whether there is inheritance to mitigate. 1 of 1 comparisons cannot be judged: one training seed."
     )
 
 

@@ -232,7 +232,7 @@ def recommendation(results: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
     total = len([e for e in results if e.leads])
     missing = f" {len(lost)} of {total} comparisons cannot be judged: {lost[0].reason}." if lost else ""
     if not sick and lost:
-        return f"Whether there is inheritance to stop cannot be told.{missing}"
+        return f"Cannot tell whether there is inheritance to mitigate.{missing}"
     if not sick:
         return "No task shows inheritance at this n, so no mitigation can be shown to help."
     marks: dict[str, tuple[int, float]] = {}
