@@ -21,13 +21,14 @@ from probate.core.progress import Reporter
 from probate.core.records import Record, write_records
 from probate.data.packs import load_pack
 from probate.data.user_turn import user_turn
-from probate.execution.jobs import DistributionJob, GenerateJob
+from probate.execution.jobs import ArmJob, DistributionJob, GenerateJob
 from probate.execution.worker import Worker
 from probate.mitigations.base import Mitigation, Options
 from probate.mitigations.catalogue import load_mitigation, mitigation_names
-from probate.study.schema import Generation, ModelSpec
+from probate.study.schema import Generation, ModelSpec, Training
 from probate.tasks.catalogue import load_any, probe_names, task_names
 from probate.testing import check_mitigation, check_task, sample_context, sample_records
+from probate.train.sft import LoraTrainer
 
 
 def turn(path: Path, old: str, new: str) -> None:
@@ -357,13 +358,33 @@ def test_what_a_generator_reads_counts(worker, monkeypatch):
     assert generate() == 8 and generate(**budget) == 8
 
 
+def test_the_code_of_a_trainer_counts(worker, monkeypatch):
+    done = []
+    monkeypatch.setattr(worker, "_fine_tune", lambda job, base, folder: done.append(job.arm) or {})
+    records = [Record("o:1", "A text.", "a", {"gender": "female"})]
+    job = ArmJob("arm", ModelSpec(), records, [1.0], 0, Training(), "sft", "{text}", ["a"], "gender", {})
+
+    def train(body):
+        namespace = {"__name__": "mine", "LoraTrainer": LoraTrainer}
+        exec(
+            f"class Mine(LoraTrainer):\n    def train(self, *args, **more):\n        return {body}", namespace
+        )
+        monkeypatch.setattr("probate.train.trainer.load_trainer", lambda name: namespace["Mine"]())
+        worker.train(job)
+        return len(done)
+
+    own = worker.train(job)
+    assert own.key == job.key(worker.lm(job.model).fingerprint) and len(done) == 1
+    assert train("1") == 2 and train("1") == 2 and train("2") == 3
+
+
 def test_what_a_comparison_of_sets_reads_counts(worker, tmp_path, monkeypatch):
     done = []
     encoder = tmp_path / "encoder"
     encoder.mkdir()
     (encoder / "weights").write_text("one")
     monkeypatch.setattr(workers, "encoder_files", lambda: encoder)
-    monkeypatch.setattr(workers, "compare", lambda *a, **k: done.append("compare") or {})
+    monkeypatch.setattr(workers, "compare_distributions", lambda *a, **k: done.append("compare") or {})
     original = [Record(f"o:{i}", f"Text {i}.", "a", {"gender": "female"}) for i in range(3)]
 
     def compare(records):

@@ -5,6 +5,7 @@ Each job has a key: the hash of all inputs that its result depends on. The key i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -172,8 +173,11 @@ class ArmJob:
     notice: dict[str, str] | None = None
     watched: Watched | None = None
 
-    def key(self, fingerprint: str) -> str:
-        """Return the key of the training. `fingerprint` is the base model's."""
+    def key(self, fingerprint: str, trainer: Sequence[tuple[str, str]] = ()) -> str:
+        """Return the key of the training.
+
+        `fingerprint` is the base model's, and `trainer` the code of the trainer's class (`fingerprint.code`).
+        """
         watched = (self.watched.held_out, self.watched.augmented) if self.watched else ()
         return digest(
             VERSIONS["train"],
@@ -187,6 +191,7 @@ class ArmJob:
             *([self.weights] if set(self.weights) != {1.0} else []),
             *([asdict(self.align)] if self.align else []),
             *(["dpo", self.training.beta] if self.method == "dpo" else []),
+            *trainer,  # of a plug-in; Probate's own trainer adds nothing
         )
 
     def evaluation(self, trained: Trained, measurement: Measurement) -> EvaluateJob:

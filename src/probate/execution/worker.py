@@ -15,7 +15,7 @@ import pandas as pd
 from probate.core.cache import Store
 from probate.core.deferred import deferred
 from probate.core.files import write_atomic
-from probate.core.fingerprint import content
+from probate.core.fingerprint import code, content
 from probate.core.progress import Reporter
 from probate.core.records import Record, read_records, with_messages, write_records
 from probate.data.generation import api_backend
@@ -44,6 +44,7 @@ with deferred():
     from probate.models.inference import proof
     from probate.train import distance, preference, sft
     from probate.train import examples as encoding
+    from probate.train import trainer as trainers
 
 
 class Worker:
@@ -181,7 +182,8 @@ class Worker:
     def train(self, job: ArmJob) -> Trained:
         """Train the arm's adapter."""
         base = self.lm(job.model)
-        key = job.key(base.fingerprint)
+        trainer = type(trainers.load_trainer(job.training.trainer))
+        key = job.key(base.fingerprint, code(trainer))
         folder, _ = self.store.run(
             f"adapters/{job.arm}", key, lambda folder: self._fine_tune(job, base, folder)
         )
