@@ -240,7 +240,7 @@ def test_new_data_leaves_nothing_of_what_described_the_old(frame):
     assert (after.data.train_per_cell, after.bias.types, after.bias.strength) == (4, ["given"], 0)
     named = before.with_(data=frame, **{"data.labels": LABELS[:2]})
     assert named.data.labels == LABELS[:2] and named.data.source == after.data.source
-    with pytest.raises(pb.InputError, match=r"bias.types must be \[given\]"):
+    with pytest.raises(pb.InputError, match=r"bias.types: must be \[given\]"):
         before.with_(augmented=frame, **{"bias.types": before.bias.types})
     assert before.with_(data={"train_per_cell": 7}).data.labels == LABELS
 
