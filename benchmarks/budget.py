@@ -165,16 +165,19 @@ def main() -> None:
     faults = sum(n for f, n in server.faults.items() if f)
     print(f"ended with: {said or process.returncode}")
     print(
-        f"{server.requests:,} requests ({dict(server.kinds)}), {faults:,} faults ({dict(server.faults)}), {kills} kills"
+        f"{server.requests:,} requests ({dict(server.kinds)}), "
+        f"{faults:,} faults ({dict(server.faults)}), {kills} kills"
     )
     print(
-        f"budget {budget:,}; counted by Probate {counted:,} ({aside:,} set aside by kills); charged by the server {server.charged:,}"
+        f"budget {budget:,}; counted by Probate {counted:,} ({aside:,} "
+        f"set aside by kills); charged by the server {server.charged:,}"
     )
     if not server.charged <= counted <= budget:
         raise SystemExit("OVERRUN: charged <= counted <= budget does not hold")
     if process.returncode != 3 or kills < settings.kills:
         raise SystemExit(
-            "the budget did not end the run, or it was not killed as often as it should be: this shows nothing"
+            "the budget did not end the run, or it was not "
+            "killed as often as it should be: this shows nothing"
         )
 
 

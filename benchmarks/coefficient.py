@@ -55,7 +55,10 @@ def main() -> None:
         found = [slope(*curves(truth, n, seeds, spread, rng), BIAS, ANALYSIS) for _ in range(runs)]
         held = np.mean([e.low <= truth <= e.high for e in found])
         print(
-            f"{truth:5} {n:6} {seeds:6} {np.mean([e.value for e in found]):+8.3f} {100 * held:14.1f}% {100 * np.mean([e.p <= 0.05 for e in found]):10.1f}%",
+            (
+                f"{truth:5} {n:6} {seeds:6} {np.mean([e.value for e in found]):+8.3f} "
+                f"{100 * held:14.1f}% {100 * np.mean([e.p <= 0.05 for e in found]):10.1f}%"
+            ),
             flush=True,
         )
     print(f"{runs} simulated dose curves a row; {time.perf_counter() - start:.0f} s")

@@ -80,7 +80,8 @@ def main() -> None:
             for masked in (False, True):
                 e = gap(own, column, model, dimension, masked)
                 print(
-                    f"{name:22}{first} − {second}{', masked first' if masked else '':16} {100 * e.value:+.1f} points [{100 * e.low:+.1f}, {100 * e.high:+.1f}], "
+                    f"{name:22}{first} − {second}{', masked first' if masked else '':16} "
+                    f"{100 * e.value:+.1f} points [{100 * e.low:+.1f}, {100 * e.high:+.1f}], "
                     f"p {e.p:.3f} (n {e.n})"
                 )
 

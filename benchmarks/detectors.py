@@ -31,7 +31,10 @@ def main() -> None:
                     for i, g in enumerate(d.groups)
                 )
                 print(
-                    f"| {Path(file).name} | {dimension.name} | {d.n} | {100 * d.undetermined:.0f}% | {groups} |",
+                    (
+                        f"| {Path(file).name} | {dimension.name} | {d.n} "
+                        f"| {100 * d.undetermined:.0f}% | {groups} |"
+                    ),
                     flush=True,
                 )
     print(f"{time.perf_counter() - start:.0f} s")

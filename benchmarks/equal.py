@@ -22,7 +22,8 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parents[1]
 SMALL = [
-    "data.train_per_cell=2", "data.test_per_cell=2", "seeds=[0,1]", "training.epochs=1", "training.lora.layers=2",
+    "data.train_per_cell=2", "data.test_per_cell=2", "seeds=[0,1]", "training.epochs=1",
+    "training.lora.layers=2",
     "analysis.resamples=200",
 ]  # fmt: skip
 KEYS = {

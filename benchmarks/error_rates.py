@@ -52,7 +52,8 @@ def main() -> None:
         ("gap", 1, 0.0),
     ):
         print(
-            f"{kind}, {seeds} seeds that differ by {100 * spread:.0f} points: at least one of {TESTS} true nulls rejected after Holm: {100 * familywise(kind, seeds, spread, runs):.1f}%"
+            f"{kind}, {seeds} seeds that differ by {100 * spread:.0f} points: at least one of {TESTS} "
+            f"true nulls rejected after Holm: {100 * familywise(kind, seeds, spread, runs):.1f}%"
         )
     print(f"{runs} runs a cell; {time.perf_counter() - start:.0f} s")
 

@@ -54,8 +54,10 @@ GRID = 280 * 3, 1680
 def made(size: str, device: str) -> Any:
     hidden, inner, layers, heads, kv, vocabulary = SIZES[size]
     config = LlamaConfig(
-        hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
-        vocab_size=vocabulary, max_position_embeddings=4096, tie_word_embeddings=size == "1B", bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=kv,
+        vocab_size=vocabulary, max_position_embeddings=4096, tie_word_embeddings=size == "1B", bos_token_id=1,
+        eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
     torch.manual_seed(0)
     with torch.device(device):
@@ -139,8 +141,10 @@ def trl_trainer(model: Any, examples: list[Example], batch: int, device: str) ->
     )
     with tempfile.TemporaryDirectory() as out:
         config = SFTConfig(
-            output_dir=out, num_train_epochs=1, per_device_train_batch_size=batch, packing=True, max_length=1024, bf16=device == "cuda",
-            use_cpu=device == "cpu", gradient_checkpointing=False, report_to="none", save_strategy="no", disable_tqdm=True, logging_strategy="no",
+            output_dir=out, num_train_epochs=1, per_device_train_batch_size=batch, packing=True,
+            max_length=1024, bf16=device == "cuda",
+            use_cpu=device == "cpu", gradient_checkpointing=False, report_to="none", save_strategy="no",
+            disable_tqdm=True, logging_strategy="no",
         )  # fmt: skip
         lora = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
         trainer = SFTTrainer(
@@ -213,7 +217,8 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     examples = rows(count, vocabulary)
     tokens = sum(e.tokens for e in examples)
     print(
-        f"\n{size}: {inner / 1e9:.2f}e9 weights in layers, {held:.1f} GiB; {count} records of {tokens / count:.0f} tokens, {INSTRUCTION} of them shared; batches of {batch}"
+        f"\n{size}: {inner / 1e9:.2f}e9 weights in layers, {held:.1f} GiB; {count} records "
+        f"of {tokens / count:.0f} tokens, {INSTRUCTION} of them shared; batches of {batch}"
     )
     prompts = [e.prompt for e in examples]
     rng = np.random.default_rng(1)
@@ -236,7 +241,8 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     against("training", "records/s", device, turns, above)
     share = 4 * inner * trained * tokens / count / peak
     print(
-        f"training     ratio {trained / other:.2f} (all layers); {trained * tokens / count:.0f} tokens/s, {share:.0%} of the card's products"
+        f"training     ratio {trained / other:.2f} (all layers); "
+        f"{trained * tokens / count:.0f} tokens/s, {share:.0%} of the card's products"
     )
     few = max(1, count // 8)
     scored, _ = against("scoring", "prompts/s", device, turns, {
@@ -246,12 +252,16 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     few = max(1, count // 2)
     seeds = list(range(few))
     against("generation", "answers/s", device, turns, {
-        "Probate": (few, lambda: generate(model, prompts[:few], seeds, stop_ids=ends, pad_id=0, max_new_tokens=WRITTEN)),
+        "Probate": (
+            few,
+            lambda: generate(model, prompts[:few], seeds, stop_ids=ends, pad_id=0, max_new_tokens=WRITTEN),
+        ),
         "transformers, batches of 32": (few, lambda: write_plainly(model, prompts[:few], ends)),
     })  # fmt: skip
     arm = GRID[0] / trained + GRID[1] / scored
     print(
-        f"arms         {3600 / arm:.0f} an hour: {GRID[0]} records trained on and {GRID[1]} prompts scored, of these lengths, by the rates above"
+        f"arms         {3600 / arm:.0f} an hour: {GRID[0]} records trained on "
+        f"and {GRID[1]} prompts scored, of these lengths, by the rates above"
     )
     for line in sentences(findings(model)):
         print(f"             {line}")

@@ -96,7 +96,8 @@ def main() -> None:
         scores = [f"{d[s][0]:.3f} [{d[s][1]:.3f}, {d[s][2]:.3f}]" for s in ("sum", "bytes", "pmi")]
         shares = ", ".join(f"{100 * d[s][3]:.0f}%" for s in ("sum", "bytes", "pmi"))
         print(
-            f"| {d['set']} | {d['relation']} | {d['rows']} | {d['rate']:.1f} | {' | '.join(scores)} | {shares} |"
+            f"| {d['set']} | {d['relation']} | {d['rows']} | "
+            f"{d['rate']:.1f} | {' | '.join(scores)} | {shares} |"
         )
     groups = {"all": done} | {
         c: [d for d in done if d["set"].startswith(c)] for c in ("arabic", "chinese", "portuguese", "spanish")

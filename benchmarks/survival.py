@@ -176,7 +176,8 @@ class Matrix:
         first = ended(*both[0])
         refused = [e.said for e in (first, second) if e.code == 2]
         print(
-            f"two writers     exit codes {first.code} and {second.code}; {refused[0].strip() if refused else 'none refused'}"
+            f"two writers     exit codes {first.code} and {second.code}; "
+            f"{refused[0].strip() if refused else 'none refused'}"
         )
         print(f"                same outcomes: {self.same(out)}", flush=True)
 

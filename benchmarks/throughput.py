@@ -143,7 +143,8 @@ def main() -> None:
     card = torch.cuda.get_device_name() if lm.model.device.type == "cuda" else device
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, {card}, {lm.model.dtype}; {libraries}")
     print(
-        f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"
+        f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} "
+        f"tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"
     )
     for name, a, b in (
         ("training, records/s", ours, theirs),

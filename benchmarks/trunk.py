@@ -76,7 +76,8 @@ def main() -> None:
                 values += [np.array(json.loads((Path(out) / "losses.json").read_text())), scores]
         found[name] = seconds, values
     print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {args.records} records, three epochs, "
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}; {args.records} records, three epochs, "
         f"{args.records} prompts scored, {args.layers} layers"
     )
     for name, (seconds, _) in found.items():

@@ -54,7 +54,8 @@ def python(folder: Path, *args: str, packages: Sequence[Path] = ()) -> str:
     """The output of Python in a package's folder, with the package (or `packages`) on its path."""
     path = os.pathsep.join(filter(None, [*map(str, packages or [folder]), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, *args], capture_output=True, text=True, cwd=folder, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, *args], capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": path}
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -141,7 +142,10 @@ class Late(Transformers):
 
 @pytest.mark.parametrize(
     ("backend", "message"),
-    [(Shifted, "not the sum of its tokens"), (Loud, "ended it"), (Careless, "same seeds"), (Late, "called once for each prompt")],
+    [
+        (Shifted, "not the sum of its tokens"), (Loud, "ended it"), (Careless, "same seeds"),
+        (Late, "called once for each prompt"),
+    ],
 )  # fmt: skip
 def test_a_backend_that_breaks_the_contract_fails(backend, message, lm):
     with pytest.raises(AssertionError, match=message):
@@ -234,7 +238,8 @@ def test_the_order_and_the_columns_of_the_packs_that_ship():
         "age",
     ]
     assert dimension_columns() == {
-        "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race", "culture": "culture",
+        "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race",
+        "culture": "culture",
         "religion": "religion", "disability": "disability", "age": "age", "age_group": "age", "ses": "ses",
     }  # fmt: skip
 

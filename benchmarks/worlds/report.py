@@ -235,14 +235,18 @@ def main() -> None:
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     print(
-        f"{'world':30}{'report':>8}{'finding':>9}{'gate':>7}{'p':>7}{'held':>8}    (%, {args.runs} studies; two standard errors of 5%: {200 * (0.05 * 0.95 / args.runs) ** 0.5:.1f})"
+        f"{'world':30}{'report':>8}{'finding':>9}{'gate':>7}{'p':>7}{'held':>8}    (%, {args.runs} "
+        f"studies; two standard errors of 5%: {200 * (0.05 * 0.95 / args.runs) ** 0.5:.1f})"
     )
     for name, world in WORLDS.items():
         if args.only in name:
             start = time.perf_counter()
             report, finding, gate, p, held = rates(world, args.runs)
             print(
-                f"{name:30}{report:8.1f}{finding:9.1f}{gate:7.1f}{p:7.1f}{held:8.1f}    {time.perf_counter() - start:.0f} s",
+                (
+                    f"{name:30}{report:8.1f}{finding:9.1f}{gate:7.1f}{p:7.1f}{held:8.1f}    "
+                    f"{time.perf_counter() - start:.0f} s"
+                ),
                 flush=True,
             )
 

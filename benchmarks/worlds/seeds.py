@@ -16,7 +16,8 @@ from probate.stats import seeds
 from probate.stats.simulate import Design, _moments, draw
 
 WORLDS = {
-    "alike": {}, "one arm twice": {"uneven": 2.0}, "one arm three times": {"uneven": 3.0}, "one arm alone": {"uneven": 1000.0}, "seeds shared, r = .5": {"shared": 0.5},
+    "alike": {}, "one arm twice": {"uneven": 2.0}, "one arm three times": {"uneven": 3.0},
+    "one arm alone": {"uneven": 1000.0}, "seeds shared, r = .5": {"shared": 0.5},
     "one run in four collapsed": {"collapsed": 0.25},
 }  # fmt: skip
 EFFECTS = (0.1, 0.2, 0.3, 0.4, 0.5)

@@ -18,7 +18,8 @@ from probate.core.errors import InputError
 from probate.execution.folder import RunFolder
 
 CONTRACT = (
-    "study arm bias_type ratio mitigation method round seed task metric item_id groups target prediction response score parsed"
+    "study arm bias_type ratio mitigation method round seed task "
+    "metric item_id groups target prediction response score parsed"
 ).split()
 
 
@@ -126,7 +127,11 @@ def moments(events: list[str]) -> list[str]:
     For each kind of stage: as its work begins, in the middle of it, and as its record is written. In training also as a checkpoint
     and the adapter are written. Kinds with several stages are interrupted in several.
     """
-    chosen = {f"write {name}" for name in ("study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST)}  # fmt: skip
+    chosen = {
+        f"write {name}" for name in (
+            "study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST,
+        )
+    }  # fmt: skip
     for kind in KINDS:
         stages = [e.removeprefix("begun ") for e in events if e.startswith(f"begun {kind}")]
         files = ["checkpoint/state.safetensors", "adapter_model.safetensors"] if kind == "adapters" else []

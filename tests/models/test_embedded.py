@@ -21,8 +21,10 @@ def _fetched():
 
 
 def test_quickstart_in_small(tmp_path):
-    overrides = ["data.labels=[nurse, architect]", "data.train_per_cell=4", "data.test_per_cell=4", "ratios=[0, 0.5]", "seeds=[0]",
-                 "training.epochs=3", "training.learning_rate=1e-3", "training.lora.layers=null", "tasks=[occupation, salary, {name: hiring, options: {jobs: [nurse]}}]",
+    overrides = ["data.labels=[nurse, architect]", "data.train_per_cell=4", "data.test_per_cell=4",
+                 "ratios=[0, 0.5]", "seeds=[0]",
+                 "training.epochs=3", "training.learning_rate=1e-3", "training.lora.layers=null",
+                 "tasks=[occupation, salary, {name: hiring, options: {jobs: [nurse]}}]",
                  "analysis.resamples=1000"]  # fmt: skip
     result = run(Study.load("quickstart", overrides), tmp_path, quiet=True)
     assert result.failures == []

@@ -22,7 +22,8 @@ from probate.report.page import rebuild
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (-0.04, 0.04, "pass"), (-0.05, 0.05, "pass"), (0.06, 0.2, "fail"), (-0.2, -0.06, "fail"), (-0.2, 0.2, "cannot tell"),
+        (-0.04, 0.04, "pass"), (-0.05, 0.05, "pass"), (0.06, 0.2, "fail"), (-0.2, -0.06, "fail"),
+        (-0.2, 0.2, "cannot tell"),
         (0.01, 0.06, "cannot tell"), (float("nan"), float("nan"), "cannot tell"),
     ],
 )  # fmt: skip
@@ -35,9 +36,12 @@ def finished(tmp_path_factory, model_dir):
     from probate.study.schema import Study
 
     study = {
-        "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},
-        "augmented": {"source": "builtin:biographies"}, "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
-        "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation", "salary"],
+        "name": "tiny", "model": str(model_dir),
+        "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},
+        "augmented": {"source": "builtin:biographies"},
+        "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
+        "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}},
+        "tasks": ["occupation", "salary"],
         "analysis": {"resamples": 400}, "seeds": [0],
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("gate")
@@ -153,7 +157,10 @@ def test_bad_input_is_one_sentence(finished, tmp_path):
 
 def test_the_fixture_is_there_and_skips(pytester_run, folder):
     path = folder(-0.1, 0.3)
-    text = f"def test_a(assert_no_inheritance):\n    assert_no_inheritance({path!r}, max_gap=0.5)\n\ndef test_b(assert_no_inheritance):\n    assert_no_inheritance({path!r})\n"
+    text = (
+        f"def test_a(assert_no_inheritance):\n    assert_no_inheritance({path!r}, max_gap=0.5)\n\n"
+        f"def test_b(assert_no_inheritance):\n    assert_no_inheritance({path!r})\n"
+    )
     assert "1 passed, 1 skipped" in pytester_run(text)
 
 

@@ -183,8 +183,10 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
 
 def test_bad_input_is_one_sentence(finished, tmp_path):
     for args, said in (
-        (("--what", "all"), "must be one of groups, pairs"), (("--reviewer", "../x"), "must be letters, digits"), (("--merge",), "nothing is marked yet"),
-        (("--what", "pairs", "--task", "occupation"), "are choices, not texts"), (("--what", "pairs"), "no outcomes of 'story'"),
+        (("--what", "all"), "must be one of groups, pairs"),
+        (("--reviewer", "../x"), "must be letters, digits"), (("--merge",), "nothing is marked yet"),
+        (("--what", "pairs", "--task", "occupation"), "are choices, not texts"),
+        (("--what", "pairs"), "no outcomes of 'story'"),
     ):  # fmt: skip
         error = CliRunner().invoke(app, ["review", str(finished), "--no-browser", *args]).exception
         assert isinstance(error, InputError) and said in str(error), error

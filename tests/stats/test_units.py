@@ -29,7 +29,8 @@ MEASURE = Measure(
 @pytest.mark.parametrize(
     ("provenance", "expected"),
     [
-        ({}, "o:1"), ({"pair": "p"}, "p#o:1"), ({"parent": "q"}, "q#o:1"), ({"pair": "p", "parent": "q"}, "p#o:1"),
+        ({}, "o:1"), ({"pair": "p"}, "p#o:1"), ({"parent": "q"}, "q#o:1"),
+        ({"pair": "p", "parent": "q"}, "p#o:1"),
         ({"cluster": "c", "pair": "p"}, "c#o:1"), ({"pair": "a#b"}, "a/b#o:1"), ({"pair": ""}, "o:1"),
     ],
 )  # fmt: skip
@@ -70,8 +71,10 @@ def outcomes(
                     + (effect if group == "female" and bias_type == "given" else 0)
                 )
                 rows.append(
-                    {"arm": f"{bias_type}-{ratio}-s{seed}", "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": "t", "item_id": f"p{pair}#{i}" if linked else f"i{i}",
-                     "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "", "score": own, "parsed": True, "mitigation": "none"}
+                    {"arm": f"{bias_type}-{ratio}-s{seed}", "bias_type": bias_type, "ratio": ratio,
+                     "seed": seed, "round": 1, "task": "t", "item_id": f"p{pair}#{i}" if linked else f"i{i}",
+                     "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "",
+                     "score": own, "parsed": True, "mitigation": "none"}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 

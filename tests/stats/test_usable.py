@@ -88,11 +88,17 @@ def outcomes(
                 usable = rng.random() >= lost
                 score = float(rng.integers(2)) if kind != "dollars" else float(rng.normal(60_000, 5_000))
                 rows.append({
-                    "arm": arm.name, "bias_type": arm.bias_type, "ratio": arm.ratio, "seed": arm.seed, "mitigation": arm.mitigation, "round": arm.round,
-                    "task": "t", "item_id": f"{group}{i}", "groups": {"g": group}, "target": "ab"[i % 2], "parsed": usable,
-                    "prediction": str(rng.choice(["a", "b"])) if usable else "", "score": score if usable else 0.0, "response": "",
+                    "arm": arm.name, "bias_type": arm.bias_type, "ratio": arm.ratio, "seed": arm.seed,
+                    "mitigation": arm.mitigation, "round": arm.round,
+                    "task": "t", "item_id": f"{group}{i}", "groups": {"g": group}, "target": "ab"[i % 2],
+                    "parsed": usable,
+                    "prediction": str(rng.choice(["a", "b"])) if usable else "",
+                    "score": score if usable else 0.0, "response": "",
                 })  # fmt: skip
-    columns = "arm bias_type ratio seed mitigation round task item_id groups target parsed prediction score response".split()
+    columns = (
+        "arm bias_type ratio seed mitigation round task "
+        "item_id groups target parsed prediction score response"
+    ).split()
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -171,7 +177,8 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
         def table(seed: int, arm: int, usable=usable, values=values, said=said) -> pd.DataFrame:
             keep = np.flatnonzero(usable[seed, arm])
             return pd.DataFrame({
-                "item_id": [items[i] for i in keep], "side": side[keep] * (kind != "macro_f1"), "value": values[seed, arm, keep],
+                "item_id": [items[i] for i in keep], "side": side[keep] * (kind != "macro_f1"),
+                "value": values[seed, arm, keep],
                 "target": target[keep], "prediction": said[seed, arm, keep],
             })  # fmt: skip
 
@@ -267,8 +274,10 @@ def study_of(
     table = outcomes(planned, "share", 2, np.random.default_rng(1), items)
     table = pd.concat([
         pd.DataFrame([{
-            "arm": a.name, "bias_type": a.bias_type, "ratio": a.ratio, "seed": a.seed, "mitigation": "none", "round": 1, "task": "t",
-            "item_id": f"{g}{i}", "groups": {"g": g}, "target": "a", "prediction": "a", "score": float(rng.integers(2)), "response": "",
+            "arm": a.name, "bias_type": a.bias_type, "ratio": a.ratio, "seed": a.seed, "mitigation": "none",
+            "round": 1, "task": "t",
+            "item_id": f"{g}{i}", "groups": {"g": g}, "target": "a", "prediction": "a",
+            "score": float(rng.integers(2)), "response": "",
             "parsed": not (a.seed == 0 and i < lost.get((a.bias_type, g), 0)),
         } for g in GROUPS[:2] for i in range(items)]) for a in planned
     ])  # fmt: skip
