@@ -1,9 +1,13 @@
-"""What the alignment loss costs, and what it does to the distance of held-out records: against plain fine-tuning, in one run.
+"""What the alignment loss costs, and what it does to the distance of held-out records.
 
-python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 40] [--turns 3] [--kinds plain,mean] [--length 600]
+Against plain fine-tuning, in one run.
 
-Two files of texts with a label column `occupation`. Half of each file's records are trained on (two epochs of LoRA), the others held out.
-Plain and aligned training take turns on the same records; medians of seconds, and ‖E_o[φ] − E_a[φ]‖² of the held-out records.
+python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 40] [--turns
+3] [--kinds plain,mean] [--length 600]
+
+Two files of texts with a label column `occupation`. Half of each file's records are trained on (two epochs of
+LoRA), the others held out. Plain and aligned training take turns on the same records; medians of seconds, and
+‖E_o[φ] − E_a[φ]‖² of the held-out records.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The budget under faults and kills: is a server ever charged for more than the study allows?
 
-A server fails three times in ten: status 500 and 429, no answer in time, an answer cut in half, counts of tokens that cannot be. It books what it would charge,
-also for what it cut off. The asking process, which asks as a generator and as `probate ask` do, in one folder, is killed (SIGKILL) and started again, and goes on
+A server fails three times in ten: status 500 and 429, no answer in time, an answer cut in half, counts of
+tokens that cannot be. It books what it would charge, also for what it cut off. The asking process, which asks
+as a generator and as `probate ask` do, in one folder, is killed (SIGKILL) and started again, and goes on
 until its budget ends.
 
 python benchmarks/budget.py [--requests 2000] [--kills 20] [--seed 0]

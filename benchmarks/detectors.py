@@ -1,4 +1,6 @@
-"""Groups read from texts against those that the files give: precision and recall by group. The table in docs/audit.md.
+"""Groups read from texts against those that the files give: precision and recall by group.
+
+The table in docs/audit.md.
 
 python benchmarks/detectors.py FILE [FILE ...]      # columns are recognised, as `probate audit` does
 """

@@ -1,4 +1,7 @@
-"""Error rate and coverage of the tests and intervals, over items, base rates, seeds and how much they differ; the family-wise error of ten tests. docs/calibration.md.
+"""Error rate and coverage of the tests and intervals.
+
+Over items, base rates, seeds and how much they differ; the family-wise error of ten tests.
+docs/calibration.md.
 
 python benchmarks/error_rates.py [--runs 10000]
 """
@@ -59,7 +62,10 @@ def main() -> None:
 
 
 def familywise(kind: str, seeds: int, spread: float, runs: int) -> float:
-    """Share of studies of ten independent tests, none with an effect, in which Holm's p of any is at most .05: ten times the smallest p is."""
+    """Share of studies of ten independent null tests in which Holm's p of any is at most .05.
+
+    None has an effect; Holm's smallest p is ten times the smallest p.
+    """
     rng = np.random.default_rng(7)
     rates = np.linspace(0.1, 0.9, TESTS)
     columns = []

@@ -1,13 +1,18 @@
-"""Training, scoring and generation on a CUDA card, against TRL with packing and plain transformers, in the same run.
+"""Training, scoring and generation on a CUDA card, against others in the same run.
+
+The others are TRL with packing and plain transformers.
 
     pip install 'probate[benchmarks]'
     python benchmarks/gpu.py [--sizes 1B 8B] [--records 256] [--turns 3]
 
-Randomly initialised Llama-shaped models in bfloat16: speed depends on shapes, not on what the weights have learnt. Token ids are random, with the lengths of
-biographies and one instruction that all prompts share. Training: one epoch of LoRA (r 16, all linear layers) on the completions, all layers and above a shared
-trunk; TRL's SFTTrainer with packing and SDPA on the same records. Scoring: 28 options a prompt; the other side reads each prompt with each option, in padded
-batches, as a harness does. Generation: answers of ragged length; the other side is `generate` of transformers. Sides take turns, TRL before Probate; medians
-are printed, after one uncounted call of each. `--sizes tiny --device cpu` tries the program where there is no card; its figures mean nothing.
+Randomly initialised Llama-shaped models in bfloat16: speed depends on shapes, not on what the weights have
+learnt. Token ids are random, with the lengths of biographies and one instruction that all prompts share.
+Training: one epoch of LoRA (r 16, all linear layers) on the completions, all layers and above a shared trunk;
+TRL's SFTTrainer with packing and SDPA on the same records. Scoring: 28 options a prompt; the other side reads
+each prompt with each option, in padded batches, as a harness does. Generation: answers of ragged length; the
+other side is `generate` of transformers. Sides take turns, TRL before Probate; medians are printed, after one
+uncounted call of each. `--sizes tiny --device cpu` tries the program where there is no card; its figures mean
+nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +72,10 @@ def made(size: str, device: str) -> Any:
 
 
 def rows(count: int, vocabulary: int, seed: int = 0) -> list[Example]:
-    """Prompts of about 180 tokens, of which the first `INSTRUCTION` are the same, and completions of two to five."""
+    """Prompts of about 180 tokens and completions of two to five.
+
+    The first `INSTRUCTION` tokens of the prompts are the same.
+    """
     rng = np.random.default_rng(seed)
     shared = rng.integers(3, vocabulary, INSTRUCTION).tolist()
     lengths = np.clip(rng.lognormal(4.3, 0.45, count), 20, 400).astype(int)
@@ -99,7 +107,10 @@ def timed(device: str, work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def products(device: str) -> float:
-    """FLOP a second of a large bfloat16 product on this card; training is held against it by 4 FLOP a weight and token."""
+    """FLOP a second of a large bfloat16 product on this card.
+
+    Training is held against it by 4 FLOP a weight and token.
+    """
     n = 8192 if device == "cuda" else 512
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
@@ -193,7 +204,10 @@ def write_plainly(model: Any, prompts: list[list[int]], ends: list[int], size: i
 def against(
     name: str, unit: str, device: str, turns: int, sides: dict[str, tuple[int, Callable[[], Any]]]
 ) -> list[float]:
-    """Print and return the median rate of each side over `turns` turns, after one uncounted call; a call does so many of `unit`."""
+    """Print and return the median rate of each side over `turns` turns, after one uncounted call.
+
+    A call does so many of `unit`.
+    """
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     peaks: dict[str, float] = {}
     for turn in range(turns + 1):

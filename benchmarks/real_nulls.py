@@ -1,9 +1,13 @@
-"""Real nulls: controls that differ in seed and records only, so that every difference between two of them is chance. docs/calibration.md.
+"""Real nulls: controls that differ in seed and records only.
 
-Each control is a LoRA adapter on the topmost layers of the model, above the shared trunk, trained on its own draw of original records, and asked about
-the same held-out items. `--train` trains them and keeps their outcomes; without it they are judged by `probate.stats`: pairs of single controls, each control in one
-pair, by intervals over items only (what a study with one seed would show); and studies of 2, 3 and 5 seeds against as many, without a control in common in a round, over
-`--rounds` random partitions of the controls (which share them, so that the figures are known less well than their number suggests).
+Every difference between two of them is chance. docs/calibration.md.
+
+Each control is a LoRA adapter on the topmost layers of the model, above the shared trunk, trained on its own
+draw of original records, and asked about the same held-out items. `--train` trains them and keeps their
+outcomes; without it they are judged by `probate.stats`: pairs of single controls, each control in one pair,
+by intervals over items only (what a study with one seed would show); and studies of 2, 3 and 5 seeds against
+as many, without a control in common in a round, over `--rounds` random partitions of the controls (which
+share them, so that the figures are known less well than their number suggests).
 
 python benchmarks/real_nulls.py OUTCOMES.parquet --data BIOS.jsonl --train 120
 python benchmarks/real_nulls.py OUTCOMES.parquet --rounds 40

@@ -178,7 +178,10 @@ def biasinbios() -> Path:
 
 @pytest.fixture(scope="session")
 def finished_run(tiny_study, tmp_path_factory):
-    """`finished_run(folder, **changes)`: a copy in `folder` of a finished run of `tiny_study(**changes)`, which runs once for all tests of a process."""
+    """`finished_run(folder, **changes)`: a finished run in `folder`.
+
+    It is a copy of a run of `tiny_study(**changes)`, which runs once for all tests of a process.
+    """
     from probate import Run, run
 
     kept: dict[str, Path] = {}

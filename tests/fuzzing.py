@@ -1,4 +1,7 @@
-"""Readers of what others wrote, each with a good input, and edits that make bad ones of it. Used by test_fuzz.py and benchmarks/fuzz.py."""
+"""Readers of what others wrote, each with a good input, and edits that make bad ones of it.
+
+Used by test_fuzz.py and benchmarks/fuzz.py.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,10 @@ ODD = [
 
 
 def replaced(good: bytes, which: list[tuple[int, int]]) -> bytes:
-    """JSON, or JSON Lines, with some of its values replaced, or taken out: place, and by which of `ODD` (beyond them: taken out)."""
+    """JSON, or JSON Lines, with some of its values replaced, or taken out.
+
+    An edit is a place, and by which of `ODD` (beyond them: taken out).
+    """
     lines = (
         [json.loads(line) for line in good.split(b"\n") if line] if good.count(b"\n{") else [json.loads(good)]
     )

@@ -1,4 +1,7 @@
-"""What a stranger's plug-in takes part in: made by `probate new`, put on the path with its metadata, and no edit of Probate."""
+"""What a stranger's plug-in takes part in, with no edit of Probate.
+
+It is made by `probate new`, and put on the path with its metadata.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,10 @@ def test_what_is_written_is_one_file_that_passes_its_suite(kind, tmp_path, model
 
 
 def test_a_study_takes_the_plug_ins_by_their_names(tmp_path, tiny_study):
-    """Two runs of one study: by Probate's own backend and trainer, and by those of a stranger, with a stranger's mitigation and probe."""
+    """Two runs of one study: by Probate's own backend and trainer, and by a stranger's.
+
+    The second has a stranger's mitigation and probe, too.
+    """
     kinds = {"backend": "plainly", "trainer": "sgd", "mitigation": "softly", "probe": "facts"}
     packages = [installed(tmp_path, kind, name) for kind, name in kinds.items()]
     settings = tiny_study().model_dump(mode="json")

@@ -1,4 +1,7 @@
-"""The interface from Python: public names, frames as data, one result for each function, errors in its own words."""
+"""The interface from Python: public names, frames as data, errors in its own words.
+
+One result for each function.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Worlds with a known truth for the audit's rules and for the intervals of small samples: false alarms, power, coverage.
+"""Worlds with a known truth for the audit's rules and for the intervals of small samples.
+
+False alarms, power, coverage.
 
 python benchmarks/worlds/audit.py [--runs 1000]
 """
@@ -55,7 +57,10 @@ def audited(texts: Sequence[str], labels: Sequence[str], groups: Sequence[str], 
 
 
 def table(v: float, rows: int, columns: int, first: float = 0.5) -> Array:
-    """Chances of shape (labels, groups) with Cramér's V `v`; of two and two, `first` is the first group's share."""
+    """Chances of shape (labels, groups) with Cramér's V `v`.
+
+    Of two and two, `first` is the first group's share.
+    """
     full = np.zeros((rows, columns))
     for g in range(columns):
         full[g % rows, g] = 1 / columns

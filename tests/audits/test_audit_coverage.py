@@ -1,4 +1,4 @@
-"""Of how much a verdict speaks: what was given and not used is said, and then the verdict is *cannot tell*."""
+"""Of how much a verdict speaks: what was given and not used is said; then it is *cannot tell*."""
 
 from __future__ import annotations
 

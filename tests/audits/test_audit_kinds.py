@@ -1,4 +1,4 @@
-"""The same content in any column, spelling, type and file format: the same verdict and the same Cramér's V."""
+"""The same content in any column, spelling, type and file format: the same verdict, the same Cramér's V."""
 
 from __future__ import annotations
 

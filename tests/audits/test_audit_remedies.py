@@ -1,4 +1,7 @@
-"""Each remedy that an audit prints is run on the file that caused the finding; audited again, the finding is gone."""
+"""Each remedy that an audit prints is run on the file that caused the finding.
+
+Audited again, the finding is gone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stage two of the audit: a study that fits the budget, planned by measured speed, ended in time with what it has."""
+"""Stage two of the audit: a study that fits the budget.
+
+It is planned by measured speed, and ended in time with what it has.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,10 @@ def files(tmp_path_factory):
 
 
 class Clock:
-    """Time that passes by counted work: 20 ms for each record of an epoch, 5 ms for each prompt, 10 s for the effects."""
+    """Time that passes by counted work.
+
+    20 ms for each record of an epoch, 5 ms for each prompt, 10 s for the effects.
+    """
 
     def __init__(self, patch):
         self.now, self.slower = 1000.0, 1.0
@@ -151,7 +157,7 @@ def test_an_arm_is_left_out_where_the_mean_or_the_latest_would_pass_the_deadline
 
 
 def test_an_undefined_change_is_cannot_tell(files, tmp_path):
-    """A budget that ends before the matched control is trained leaves no number, and no verdict that reassures."""
+    """A budget that ends before the matched control is trained: no number, no verdict that reassures."""
     found = audit(read_set(str(files / "original.jsonl")), read_set(str(files / "original.jsonl")), {})
     missing = [float("nan")] * 5
     effects = pd.DataFrame(

@@ -1,4 +1,7 @@
-"""Malformed files and arguments, in one table: each gives one sentence with what, where and what to do, exit code 2, and no folder half written."""
+"""Malformed files and arguments, in one table.
+
+Each gives one sentence with what, where and what to do, exit code 2, and no folder half written.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +162,10 @@ def test_a_folder_a_dangling_link_and_a_pipe(tmp_path):
 
 
 def test_odd_but_whole_files_are_read(tmp_path):
-    """Two megabytes in a line, a list column, dates as labels, markup in groups, ids with paths, formulas: read, and nothing of it is run."""
+    """All of these are read, and nothing of them is run.
+
+    Two megabytes in a line, a list column, dates as labels, markup in groups, ids with paths, formulas.
+    """
     long = {"text": "word " * 400_000, "label": "a"}
     odd = [
         {**r, "label": f"2026-01-{1 + i % 2:02d}", "gender": "<i>x</i>", "id": "../../etc/x", "note": "=1+1"}

@@ -1,4 +1,7 @@
-"""A study names data, never code: whatever would run if it were trusted is read, or refused in one sentence, and leaves no canary."""
+"""A study names data, never code.
+
+Whatever would run if it were trusted is read, or refused in one sentence, and leaves no canary.
+"""
 
 from __future__ import annotations
 

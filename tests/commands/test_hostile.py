@@ -1,4 +1,7 @@
-"""Hostile inputs by the commands that read them: one sentence that says where, never a traceback, nothing written elsewhere, within bounds."""
+"""Hostile inputs by the commands that read them.
+
+One sentence that says where, never a traceback, nothing written elsewhere, within bounds.
+"""
 
 from __future__ import annotations
 

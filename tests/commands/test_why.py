@@ -1,4 +1,7 @@
-"""The commands of `probate why` on files: columns found, numbers printed and written, bad input in one sentence."""
+"""The commands of `probate why` on files.
+
+Columns are found, numbers printed and written; bad input gives one sentence.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is no file, or claims to be more than it is: one sentence, and no waiting. Each kind by each command and reader."""
+"""What is no file, or claims to be more than it is: one sentence, and no waiting.
+
+Each kind by each command and reader.
+"""
 
 import os
 import signal
@@ -162,7 +165,7 @@ def wide(count):
 
 
 def test_columns_are_bounded_and_read_in_time_that_grows_with_their_number(tmp_path, monkeypatch):
-    """Without the bound a million columns take a second; by the square of their number they would take hours."""
+    """Without the bound, a million columns would take hours: by the square of their number, not a second."""
     path = tmp_path / "x.csv"
     for count in (MOST_COLUMNS, 1_000_000):
         path.write_text(",".join(wide(count)) + "\n" + ",".join(["1"] * count) + "\n")

@@ -1,4 +1,7 @@
-"""Third parties: a package from `probate new`, installed, listed, conforming, in a report, with no edit here."""
+"""Third parties: a package from `probate new` takes part with no edit here.
+
+It is installed, listed, conforming, in a report.
+"""
 
 from __future__ import annotations
 

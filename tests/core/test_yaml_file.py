@@ -1,4 +1,7 @@
-"""YAML that would grow, run or mislead: one sentence with file and line, in every command's study and in packs; what people mean stays as it is."""
+"""YAML that would grow, run or mislead: one sentence with file and line.
+
+In every command's study and in packs; what people mean stays as it is.
+"""
 
 import tracemalloc
 

@@ -1,4 +1,7 @@
-"""Arrow and Parquet files that are damaged, or hold what Python has no value for: a sentence, never a crash, and no memory map."""
+"""Arrow and Parquet files that are damaged, or hold what Python has no value for.
+
+They give a sentence, never a crash, and no memory map.
+"""
 
 import datetime
 import random

@@ -1,4 +1,7 @@
-"""One reader of shape: every form of text and chat, in every format, read alike by every command and written back as it was."""
+"""One reader of shape: every form of text and chat, in every format.
+
+Each is read alike by every command and written back as it was.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ N = 24
 
 
 def rows(shape, masked=False):
-    """Rows of a form, with a label, a group in the file's own spelling, and a column that the first row lacks."""
+    """Rows of a form, with a label, a group in the file's spelling, and a column the first row lacks."""
     made = []
     for i in range(N):
         row = {

@@ -101,7 +101,10 @@ def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path)
 
 
 def killing(study: Path) -> tuple[subprocess.Popen[str], Callable[..., tuple[int, list[str]]]]:
-    """The program `killing.py`, and `go(folder, at)`: a run of the study that kills itself at the event `at`; its exit code and events."""
+    """The program `killing.py`, and `go(folder, at)`: its exit code and events.
+
+    `go` is a run of the study that kills itself at the event `at`.
+    """
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parents[1] / "killing.py"), str(study)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -124,8 +127,8 @@ LAST = ("effects.parquet", "report.html", "checksums.json")
 def moments(events: list[str]) -> list[str]:
     """Where a run with these events is killed, in order.
 
-    For each kind of stage: as its work begins, in the middle of it, and as its record is written. In training also as a checkpoint
-    and the adapter are written. Kinds with several stages are interrupted in several.
+    For each kind of stage: as its work begins, in the middle of it, and as its record is written. In training
+    also as a checkpoint and the adapter are written. Kinds with several stages are interrupted in several.
     """
     chosen = {
         f"write {name}" for name in (

@@ -1,4 +1,7 @@
-"""A finished stage is taken as it is only where all that it read is the same: by content, not by name, size or time."""
+"""A finished stage is taken as it is only where all that it read is the same.
+
+By content, not by name, size or time.
+"""
 
 from __future__ import annotations
 

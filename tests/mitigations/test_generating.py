@@ -1,4 +1,7 @@
-"""Mitigations that use a model: constrain, rewriting, gradient similarity, a notice at evaluation; and the cap."""
+"""Mitigations that use a model, and the cap.
+
+Constrain, rewriting, gradient similarity, a notice at evaluation.
+"""
 
 from __future__ import annotations
 

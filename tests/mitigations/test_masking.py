@@ -1,4 +1,7 @@
-"""Masking like a careful editor: names in any spelling, words that are names by context, agreement, and what must stay."""
+"""Masking like a careful editor.
+
+Names in any spelling, words that are names by context, agreement, and what must stay.
+"""
 
 from __future__ import annotations
 

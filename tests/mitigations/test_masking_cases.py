@@ -1,4 +1,7 @@
-"""Masking what went wrong once, line by line, as a careful editor would write it: every dimension that has the language."""
+"""Masking what went wrong once, line by line, as a careful editor would write it.
+
+Every dimension that has the language.
+"""
 
 from __future__ import annotations
 

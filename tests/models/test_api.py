@@ -40,7 +40,10 @@ CANARY = "sk-canary-0123456789"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with the last word of the prompt. `fault` says for each request what goes wrong; `logprobs` whether they are given."""
+    """Answers with the last word of the prompt.
+
+    `fault` says for each request what goes wrong; `logprobs` whether they are given.
+    """
 
     daemon_threads = True
     request_queue_size = 256

@@ -1,4 +1,7 @@
-"""Adapters that run code, allocate what they like, or are damaged: one sentence each, before PEFT sees them."""
+"""Adapters that run code, allocate what they like, or are damaged.
+
+One sentence each, before PEFT sees them.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""One ledger a run folder: reserved on disk before a request, shared by reruns and processes, never taken as zero; answers bounded in time and size."""
+"""One ledger a run folder: reserved on disk before a request, never taken as zero.
+
+It is shared by reruns and processes; answers are bounded in time and size.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The real embedded model, end to end: it writes, learns, is measured, and the report stands. Needs the package index."""
+"""The real embedded model, end to end: it writes, learns, is measured, and the report stands.
+
+Needs the package index.
+"""
 
 from __future__ import annotations
 

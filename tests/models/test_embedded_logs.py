@@ -1,4 +1,7 @@
-"""Other tools really run on the embedded model, and what they leave is compared; a server that others wrote is asked."""
+"""Other tools really run on the embedded model, and what they leave is compared.
+
+A server that others wrote is asked.
+"""
 
 from __future__ import annotations
 

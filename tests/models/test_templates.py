@@ -1,4 +1,7 @@
-"""Chat templates of every kind: each turn once, or merged, closed or refused; control tokens in a text stay text."""
+"""Chat templates of every kind: each turn once, or merged, closed or refused.
+
+Control tokens in a text stay text.
+"""
 
 from __future__ import annotations
 

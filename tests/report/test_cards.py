@@ -1,4 +1,7 @@
-"""Cards and checksums: what changed is named, the Croissant file is valid, Hugging Face reads the metadata, no text becomes markup."""
+"""Cards and checksums: what changed is named, and no text becomes markup.
+
+The Croissant file is valid, Hugging Face reads the metadata.
+"""
 
 from __future__ import annotations
 

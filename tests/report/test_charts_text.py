@@ -1,4 +1,7 @@
-"""Names in charts are drawn as they are: no mathematics, no colours of the page, no control characters; each chart, each kind of name."""
+"""Names in charts are drawn as they are: each chart, each kind of name.
+
+No mathematics, no colours of the page, no control characters.
+"""
 
 import re
 import xml.etree.ElementTree as ET

@@ -1,4 +1,7 @@
-"""Two sets of results: read from run folders, harness samples, inspect_ai logs and tables; paired by item; flips and what n could see."""
+"""Two sets of results: paired by item; flips and what n could see.
+
+They are read from run folders, harness samples, inspect_ai logs and tables.
+"""
 
 from __future__ import annotations
 

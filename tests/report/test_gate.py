@@ -1,4 +1,7 @@
-"""The gate: three answers with three exit codes, decided on intervals; what a pipeline reads; one sentence for bad input."""
+"""The gate: three answers with three exit codes, decided on intervals.
+
+Also what a pipeline reads, and one sentence for bad input.
+"""
 
 from __future__ import annotations
 
@@ -179,7 +182,10 @@ def pytester_run(tmp_path):
 
 
 def test_unusable_answers_of_one_group_end_in_cannot_tell(finished, tmp_path):
-    """A run as it lies on disk, analysed anew: the command, its JSON and its JUnit file name what is missing, and no number stands for it."""
+    """A run as it lies on disk, analysed anew.
+
+    The command, its JSON and its JUnit file name what is missing, and no number stands for it.
+    """
     folder, junit = tmp_path / "run", tmp_path / "gate.xml"
     shutil.copytree(finished, folder)
     outcomes = pd.read_parquet(folder / "outcomes.parquet")

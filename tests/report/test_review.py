@@ -1,4 +1,7 @@
-"""The review page: blind, this machine only, marks on disk at once, killed and reopened, merged with agreement; pressed in a real browser."""
+"""The review page: blind, this machine only, pressed in a real browser.
+
+Marks are on disk at once; it is killed and reopened; marks are merged with agreement.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Distances between two sets of texts: equal to plain formulas, right under the null, and sensible at the edges."""
+"""Distances between two sets of texts: right under the null, and sensible at the edges.
+
+Equal to plain formulas.
+"""
 
 from __future__ import annotations
 

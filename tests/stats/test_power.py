@@ -50,7 +50,7 @@ def test_a_finished_run_gives_items_and_rates(tiny_study, finished_run, tmp_path
 
 
 def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
-    """A control, its biased arm and its matched control without an effect, each training with an error of its own."""
+    """A control, its biased arm, its matched control without an effect: each training with its own error."""
     side, luck = np.repeat([0, 1], n // 2), rng.random(n)
     frames = []
     for bias_type, ratio in (("none", 0.0), ("given", 0.5), ("neutral", 0.5)):

@@ -1,4 +1,7 @@
-"""The smallest change found four times in five: that of the t which the comparison uses, with an interval that holds it."""
+"""The smallest change found four times in five: that of the t which the comparison uses.
+
+With an interval that holds it.
+"""
 
 from __future__ import annotations
 

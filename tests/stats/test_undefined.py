@@ -1,4 +1,7 @@
-"""What cannot be measured is named: no group skipped, no share of nothing, no cost of 0 that nobody measured."""
+"""What cannot be measured is named.
+
+No group skipped, no share of nothing, no cost of 0 that nobody measured.
+"""
 
 from __future__ import annotations
 
