@@ -2,8 +2,8 @@
 
 Against plain fine-tuning, in one run.
 
-python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 40] [--turns
-3] [--kinds plain,mean] [--length 600]
+python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 40]
+    [--turns 3] [--kinds plain,mean] [--length 600]
 
 Two files of texts with a label column `occupation`. Half of each file's records are trained on (two epochs of
 LoRA), the others held out. Plain and aligned training take turns on the same records; medians of seconds, and

@@ -20,7 +20,8 @@ ANALYSIS = Analysis(resamples=400)
 TESTS = 10
 RATES = (0.02, 0.05, 0.2, 0.5, 0.8, 0.95, 0.98)
 WORLDS = ((1, 0.0), (3, 0.0), (3, 0.05), (3, 0.15), (5, 0.15), (10, 0.05), (10, 0.15))
-"""Seeds, and the standard deviation of what they differ in. One: of two models that are given; nothing is said of training."""
+"""Seeds, and the standard deviation of what they differ in. \
+One: of two models that are given; nothing is said of training."""
 
 
 def main() -> None:

@@ -122,8 +122,8 @@ def judge(out: Path, rounds: int) -> None:
                     found, held, number = found + (e.p <= 0.05), held + (e.low <= 0 <= e.high), number + 1
             each = len(seeds) // (2 * count)
             print(
-                f"  {count} against {count}: {number} studies ({each} without a control in common): p "
-                f"<= .05 in {100 * found / number:.1f}%, interval holds 0 in {100 * held / number:.1f}%"
+                f"  {count} against {count}: {number} studies ({each} without a control in common): "
+                f"p <= .05 in {100 * found / number:.1f}%, interval holds 0 in {100 * held / number:.1f}%"
             )
 
 

@@ -228,12 +228,18 @@ def figures(root: Path) -> dict[str, str]:
     at_root = [n for n in modules if n.count(".") == 1 and (root / "probate" / f"{n[8:]}.py").is_file()]
     return {
         "modules at the root": f"{len(at_root) + 1}",
-        "rooms (packages at the root)": f"{sum(p.is_dir() and (p / '__init__.py').is_file() for p in (root / 'probate').iterdir())}",
+        "rooms (packages at the root)": (
+            f"{sum(p.is_dir() and (p / '__init__.py').is_file() for p in (root / 'probate').iterdir())}"
+        ),
         "circles": f"{len(rings)} ({', '.join(f'{len(r)} modules' for r in rings) or 'none'})",
         "imports that go up": f"{upwards(modules)}",
         "own names imported inside functions": f"{own}",
-        "other names imported inside functions": f"{sum(other.values())} ({', '.join(sorted(other)) or 'none'})",
-        "places of a study": f"{len(walk.places)} in {len({self_module(p, modules) for p in walk.places})} modules",
+        "other names imported inside functions": (
+            f"{sum(other.values())} ({', '.join(sorted(other)) or 'none'})"
+        ),
+        "places of a study": (
+            f"{len(walk.places)} in {len({self_module(p, modules) for p in walk.places})} modules"
+        ),
         "comes back": f"{walk.returns} times",
     }
 

@@ -22,7 +22,8 @@ os.fsync = (
     os.fstat
 )  # a test cannot lose power, and waits for the disk add up to minutes; programs that tests start do wait
 HANG = 3600.0
-"""Seconds after which a test hangs. No test depends on how long something takes; this only ends what would never end."""
+"""Seconds after which a test hangs. No test depends on how long something takes; \
+this only ends what would never end."""
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

@@ -195,8 +195,8 @@ ADAPTER = {
 }
 PACK = b"dimension: gender\nsource: me\ngroups:\n  a: {noun: woman, pronouns: [she]}\n  b: {noun: man}\n"
 STUDY = (
-    b"name: s\nseeds: [0, 1]\nratios: [0, 0.5]\nmodel: "
-    b"embedded\ntasks: [occupation]\nbias: {types: [given]}\n"
+    b"name: s\nseeds: [0, 1]\nratios: [0, 0.5]\nmodel: embedded\n"
+    b"tasks: [occupation]\nbias: {types: [given]}\n"
 )
 
 

@@ -357,10 +357,8 @@ def test_an_unfinished_run_shows_what_is_missing(finished_run, tmp_path):
 def test_a_grid_file_that_was_changed(tmp_path):
     for text, said in (("[]", "must name a folder inside it"),
                        ('[{"folder": "x"}]', "key 'generator' is missing"), ("{}", "grid.json"),
-                       (
-                           '[{"generator": "a", "learner": "b", "folder": "../x"}]',
-                           "must name a folder inside it",
-                       )):  # fmt: skip
+                       ('[{"generator": "a", "learner": "b", "folder": "../x"}]',
+                        "must name a folder inside it")):  # fmt: skip
         (tmp_path / "grid.json").write_text(text, encoding="utf-8")
         with pytest.raises(pb.InputError, match=said):
             pb.Run(tmp_path)
@@ -385,8 +383,8 @@ def test_audit_and_its_gate(frame, tmp_path):
     done = CliRunner().invoke(
         app,
         [
-            "audit", "--augmented", str(table), "--group", "gender=sex", "--json", "--quiet", "--out",
-            str(tmp_path / "b"),
+            "audit", "--augmented", str(table), "--group", "gender=sex", "--json", "--quiet",
+            "--out", str(tmp_path / "b"),
         ]
     )  # fmt: skip
     alone = pb.audit(frame, groups={"gender": "sex"}, quiet=True)

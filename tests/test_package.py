@@ -56,8 +56,8 @@ def test_the_wheel_runs(built, tmp_path):
 
     def run(*words):
         code = (
-            "import probate, sys; from probate.commands.app import main; sys.argv = "
-            "['probate', *sys.argv[1:]]; print(probate.__file__, file=sys.stderr); main()"
+            "import probate, sys; from probate.commands.app import main; "
+            "sys.argv = ['probate', *sys.argv[1:]]; print(probate.__file__, file=sys.stderr); main()"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, *words],

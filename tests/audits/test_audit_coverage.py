@@ -54,7 +54,9 @@ def test_a_file_that_says_all_has_no_sign(tmp_path):
 
 GERMAN = [
     {
-        "text": f"Man sieht im Dorf Nummer {i}, dass die Ärztin Anna seit {1900 + i} im Krankenhaus arbeitet.",
+        "text": (
+            f"Man sieht im Dorf Nummer {i}, dass die Ärztin Anna seit {1900 + i} im Krankenhaus arbeitet."
+        ),
         "label": "ab"[i % 2],
     }
     for i in range(60)
@@ -89,9 +91,8 @@ CANNOT = {
     "one group": (people(label=label, gender=lambda i, r: "F"), None, "has only the group female"),
     "no groups": (
         [
-            {
-                "text": f"This is the text number {i} of the file on the sea.", "label": "ab"[i % 2],
-            } for i in range(60)
+            {"text": f"This is the text number {i} of the file on the sea.", "label": "ab"[i % 2]}
+            for i in range(60)
         ],
         None, "groups: the file gives none",
     ),
@@ -103,11 +104,12 @@ CANNOT = {
         [
             {
                 "text": (
-                    f"The firm number {i} makes tables of wood and it "
-                    f"sells them. {'She is at work.' if i < 6 else ''}"
+                    f"The firm number {i} makes tables of wood and it sells them. "
+                    f"{'She is at work.' if i < 6 else ''}"
                 ),
                 "label": "ab"[i % 2],
-            } for i in range(60)
+            }
+            for i in range(60)
         ],
         None, "the texts show too few (gender in 10%)",
     ),

@@ -90,14 +90,17 @@ FILES = {
     "copies": lambda: [
         *people()[:200],
         *(
-            {
-                "text": f"In town {i * i}. {ITEM.format(100 + i)} It was the left bank, said {i}."
-            } for i in range(9)
+            {"text": f"In town {i * i}. {ITEM.format(100 + i)} It was the left bank, said {i}."}
+            for i in range(9)
         ),
     ],
     "lean": lambda: [
         {
-            "text": f"{r['text']} {'She is caring, warm and gentle, a kind and supportive friend.' if r['gender'] == 'female' else 'He is ambitious, decisive and confident, a bold and driven leader.'}",
+            "text": f"""{r['text']} {
+                'She is caring, warm and gentle, a kind and supportive friend.'
+                if r['gender'] == 'female'
+                else 'He is ambitious, decisive and confident, a bold and driven leader.'
+            }""",
             "gender": r["gender"],
         }
         for r in biographies()[:120]

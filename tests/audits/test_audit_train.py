@@ -161,12 +161,12 @@ def test_an_undefined_change_is_cannot_tell(files, tmp_path):
     found = audit(read_set(str(files / "original.jsonl")), read_set(str(files / "original.jsonl")), {})
     missing = [float("nan")] * 5
     effects = pd.DataFrame(
-        [(
-             "occupation", "against matched control", q, m, "female − male",
-             "arm 'neutral-0.5-s0' has no answers of this task", *missing, 0, 0,
-         )
+        [("occupation", "against matched control", q, m, "female − male",
+          "arm 'neutral-0.5-s0' has no answers of this task", *missing, 0, 0)
          for q, m in (("inheritance", "gap"), ("inheritance-detail", "accuracy"))],
-        columns="task contrast question metric comparison reason estimate ci_low ci_high p p_adjusted n seeds".split(),
+        columns=(
+            "task contrast question metric comparison reason estimate ci_low ci_high p p_adjusted n seeds"
+        ).split(),
     )  # fmt: skip
     result = SimpleNamespace(effects=effects, outcomes=pd.DataFrame({"arm": ["given-0.5-s0"]}), failures=[])
     told = _told(
@@ -189,8 +189,8 @@ def test_what_stage_one_found_outlives_a_budget_that_is_too_small(files, model_d
     )
     out = tmp_path / "out"
     result = CliRunner().invoke(
-        app, ["audit", "--augmented", str(files / "augmented.jsonl"), "--original",
-              str(files / "original.jsonl"),
+        app, ["audit", "--augmented", str(files / "augmented.jsonl"),
+              "--original", str(files / "original.jsonl"),
               "--train", "--budget", "60s", "--model", str(model_dir), "--out", str(out), "--quiet"]
     )  # fmt: skip
     assert result.exit_code == 3 and "stage two: --budget: the smallest study" in result.output

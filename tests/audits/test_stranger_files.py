@@ -375,12 +375,11 @@ def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, words, said):
 
 
 def test_groups_that_prompts_name_are_read_from_them(tmp_path):
-    asked = [{
-                 "prompt": f"I am a {('woman', 'man')[g]} of town {i}. Which job fits me?",
-                 "response": f"{t} {('She', 'He')[i // 2 % 2]} is happy.",
-             } | ({"label": "yn"[x]} if labelled else {})
-             for labelled in (True, False) for i,
-             (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
+    asked = [{"prompt": f"I am a {('woman', 'man')[g]} of town {i}. Which job fits me?",
+              "response": f"{t} {('She', 'He')[i // 2 % 2]} is happy."}
+             | ({"label": "yn"[x]} if labelled else {})
+             for labelled in (True, False)
+             for i, (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
     said, _, found = heard(tmp_path, asked[:N])
     assert said == "stop" and any(
         f.dimension == "gender in the prompts" and f.weight == "stop" for f in found

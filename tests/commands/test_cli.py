@@ -34,7 +34,9 @@ def here(monkeypatch, tmp_path, capsys):
     return go
 
 
-HEAVY = "torch transformers peft pandas numpy scipy sklearn matplotlib pyarrow safetensors pydantic openai".split()
+HEAVY = (
+    "torch transformers peft pandas numpy scipy sklearn matplotlib pyarrow safetensors pydantic openai"
+).split()
 LOADED = f"""
 import sys
 from probate.commands.app import main

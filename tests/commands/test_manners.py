@@ -235,8 +235,8 @@ def test_charts_do_not_depend_on_the_callers_style():
         return forest_chart([Bar("a", 0.1, 0.0, 0.2, True)], unit="share", title="t", alt="a", salt="s")
 
     code = (
-        "import sys, probate.report.charts as c; c.forest_chart([c.Bar('a', "
-        "0.1, 0.0, 0.2, True)], unit='share', title='t', alt='a', salt='s');"
+        "import sys, probate.report.charts as c; "
+        "c.forest_chart([c.Bar('a', 0.1, 0.0, 0.2, True)], unit='share', title='t', alt='a', salt='s');"
         "import matplotlib; sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -124,8 +124,8 @@ def test_a_config_that_claims_more_than_its_files_hold_is_refused_before_memory_
 
 TEMPLATES = {
     "loops": (
-        "{% for a in range(99999) %}{% for b in range(99999) "
-        "%}{% endfor %}{% endfor %}{{ messages[0].content }}"
+        "{% for a in range(99999) %}{% for b in range(99999) %}"
+        "{% endfor %}{% endfor %}{{ messages[0].content }}"
     ),
     "doubling": (
         "{% set n = namespace(x='x') %}{% for i in range(22) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
@@ -165,7 +165,10 @@ def wide(count):
 
 
 def test_columns_are_bounded_and_read_in_time_that_grows_with_their_number(tmp_path, monkeypatch):
-    """Without the bound, a million columns would take hours: by the square of their number, not a second."""
+    """Without the bound a million columns take a second.
+
+    By the square of their number they would take hours.
+    """
     path = tmp_path / "x.csv"
     for count in (MOST_COLUMNS, 1_000_000):
         path.write_text(",".join(wide(count)) + "\n" + ",".join(["1"] * count) + "\n")

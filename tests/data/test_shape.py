@@ -399,9 +399,8 @@ def test_a_lone_surrogate_is_a_rejected_row_everywhere_and_comes_back(tmp_path):
 
 def test_lines_of_json_end_at_newlines_only_and_come_back_whatever_their_style(tmp_path):
     odd = [
-        json.dumps(
-            {"text": f"She said\u2028 so.\u0085 Then{c}", "k": 1.0}, ensure_ascii=False,
-        ) for c in " \x1c"
+        json.dumps({"text": f"She said\u2028 so.\u0085 Then{c}", "k": 1.0}, ensure_ascii=False)
+        for c in " \x1c"
     ] + [
         '{"text" : "She left.",  "n": 1.50, "big": 1E5, "é": "\\u00e9"}',
         '{"text": "José and she left.", "n": [ ]}', '{"text": "\\u00c9l. She", "x": "ok"}',

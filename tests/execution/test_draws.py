@@ -89,7 +89,10 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
 
 
 def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study, tmp_path, monkeypatch):
-    """A seed's are the same whatever other seeds the study has: a seed that is added finds what was written."""
+    """A seed's are the same whatever other seeds the study has.
+
+    So a seed that is added finds what was written.
+    """
     from probate.core.cache import Store
     from probate.execution.runner import Runner
     from probate.execution.worker import Worker

@@ -101,9 +101,9 @@ def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path)
 
 
 def killing(study: Path) -> tuple[subprocess.Popen[str], Callable[..., tuple[int, list[str]]]]:
-    """The program `killing.py`, and `go(folder, at)`: its exit code and events.
+    """The program `killing.py`, and `go(folder, at)`.
 
-    `go` is a run of the study that kills itself at the event `at`.
+    `go` is a run of the study that kills itself at the event `at`; it gives its exit code and events.
     """
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parents[1] / "killing.py"), str(study)],
@@ -131,9 +131,8 @@ def moments(events: list[str]) -> list[str]:
     also as a checkpoint and the adapter are written. Kinds with several stages are interrupted in several.
     """
     chosen = {
-        f"write {name}" for name in (
-            "study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST,
-        )
+        f"write {name}"
+        for name in ("study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST)
     }  # fmt: skip
     for kind in KINDS:
         stages = [e.removeprefix("begun ") for e in events if e.startswith(f"begun {kind}")]

@@ -88,12 +88,8 @@ def place(tmp_path_factory):
     rows = [r for r in biographies() if r["label"] in ("nurse", "dentist")]
     lines = [json.dumps({k: r[k] for k in ("id", "text", "label", "gender")}) for r in rows]
     (folder / "data.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    made = [json.dumps(
-                {
-                    "id": f"w{i}", "text": f"Work number {i} is done.", "label": r["label"],
-                    "gender": r["gender"],
-                }
-            )
+    made = [json.dumps({"id": f"w{i}", "text": f"Work number {i} is done.", "label": r["label"],
+                        "gender": r["gender"]})
             for i, r in enumerate(rows)]  # fmt: skip
     (folder / "made.jsonl").write_text("\n".join(made) + "\n", encoding="utf-8")
     (folder / "pack.yaml").write_text(yaml.safe_dump(PACK), encoding="utf-8")

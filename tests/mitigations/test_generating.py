@@ -207,8 +207,9 @@ def test_cap_keeps_as_many_as_the_budget_allows(tmp_path):
             "question": "inheritance", "task": "occupation", "contrast": f"against {what}", "ratio": ratio,
             "estimate": e, "ci_low": e - 0.03, "ci_high": e + 0.03,
         }
-        for what, ratio,
-        e in (("matched control", 0.2, 0.02), ("matched control", 0.5, 0.17), ("γ = 0", 0.5, 0.9))
+        for what, ratio, e in (
+            ("matched control", 0.2, 0.02), ("matched control", 0.5, 0.17), ("γ = 0", 0.5, 0.9),
+        )
     ]  # fmt: skip
     pd.DataFrame(rows).to_parquet(tmp_path / "effects.parquet")
     options = {"gap": 0.05, "run": str(tmp_path)}

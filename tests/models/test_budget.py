@@ -312,7 +312,12 @@ def replying(monkeypatch, reply):
 
 
 @pytest.mark.parametrize("usage", USAGES, ids=str)
-def test_usage_that_cannot_be_leaves_the_reservation_and_is_said_once(serve, tmp_path, monkeypatch, usage):  # noqa: F811
+def test_usage_that_cannot_be_leaves_the_reservation_and_is_said_once(
+    serve,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    usage,
+):
     replying(monkeypatch, lambda self: self.reply(200, json.dumps(answered(usage)).encode()))
     own = client(serve(), tmp_path, concurrency=1)
     assert said(own.ask(requests(2))) == ["x", "x"]

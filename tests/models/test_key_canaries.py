@@ -185,8 +185,8 @@ def test_ask_keeps_the_key(tmp_path: Path, servers, name: str) -> None:
     server, other = servers(SERVERS[name])
     path = study(tmp_path, server.url, "embedded")
     arguments = [
-        "ask", str(path), "--model", "m", "--server", f"{server.url}/v1", "--key-env", VARIABLE, "--out",
-        str(tmp_path / "out"), "--samples", "1", "--json",
+        "ask", str(path), "--model", "m", "--server", f"{server.url}/v1", "--key-env", VARIABLE,
+        "--out", str(tmp_path / "out"), "--samples", "1", "--json",
     ]  # fmt: skip
     done = CliRunner().invoke(app, arguments)
     assert any(f"Bearer {KEY}" in heard for heard in server.heard), done.output + repr(

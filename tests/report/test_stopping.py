@@ -47,7 +47,10 @@ MEASURES = {
 def outcomes(
     gaps: dict[str, float], accuracy: dict[str, float], n: int = 300, seeds: int = 3
 ) -> pd.DataFrame:
-    """One arm a mitigation and seed, with the given gap in `score` and accuracy; the control has neither."""
+    """One arm a mitigation and seed, with the given gap in `score` and accuracy.
+
+    The control has neither gap nor loss.
+    """
     rng = np.random.default_rng(0)
     rows = []
     kinds = [("none", 0.0, "none"), ("neutral", 0.5, "none"), *(("given", 0.5, m) for m in gaps)]

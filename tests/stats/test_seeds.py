@@ -37,7 +37,10 @@ def test_p_and_interval_are_one():
     ("seed_part", "noise"), [(0, 0), (0, 0.5), (0.3, 0), (0.9, 0), (0.3, 0.3), (0.5, 0.5), (0.1, 0.8)]
 )
 def test_coverage_over_all_shares_of_variance(seeds, seed_part, noise):
-    """Variances of the mean, 1 in all: `seed_part` of seeds, `noise` of items with seeds, else of items."""
+    """Variances of the mean, 1 in all.
+
+    `seed_part` of seeds, `noise` of items with seeds, the rest of items.
+    """
     rng, items, runs = np.random.default_rng(1), 40, 4000
     # of one value, so that the mean over items and seeds has the asked-for parts
     own = rng.normal(0, np.sqrt((1 - seed_part - noise) * items), (runs, items))

@@ -23,8 +23,8 @@ def test_presets_load():
 
 def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
     text = (
-        "name: a\ntraning:\n  epochs: 2\ntraining:\n  epochs: many\n  "
-        "lora: {rank: 4}\nbias:\n  types: [contextual-singel-explicit]\n"
+        "name: a\ntraning:\n  epochs: 2\ntraining:\n  epochs: many\n"
+        "  lora: {rank: 4}\nbias:\n  types: [contextual-singel-explicit]\n"
     )
     with pytest.raises(InputError) as caught:
         load(tmp_path, text)

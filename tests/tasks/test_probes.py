@@ -64,8 +64,8 @@ def survey_file(tmp_path):
             "country": country, "question": f"Is {thing} good?", "options": ["Yes", "No", "Don't know"],
             "distribution": [share, 0.9 - share, 0.1],
         }
-        for thing, shift in (("work", 0.0), ("rest", 0.1), ("sport", 0.2)) for country,
-        share in (("Brazil", 0.3 + shift), ("Japan", 0.6))
+        for thing, shift in (("work", 0.0), ("rest", 0.1), ("sport", 0.2))
+        for country, share in (("Brazil", 0.3 + shift), ("Japan", 0.6))
     ]  # fmt: skip
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     return str(path)
@@ -179,8 +179,8 @@ def test_harness_tasks_that_cannot_be_had(tmp_path):
     with pytest.raises(InputError, match="has no task 'nothing_such'"):
         load_task("lm_eval:nothing_such").size(sample_context())
     (tmp_path / "far.yaml").write_text(
-        "task: far\ndataset_path: json\ndataset_kwargs: {data_files: {test: "
-        "/nowhere/at-all.jsonl}}\ntest_split: test\noutput_type: multiple_choice\n"
+        "task: far\ndataset_path: json\ndataset_kwargs: {data_files: {test: /nowhere/at-all.jsonl}}\n"
+        "test_split: test\noutput_type: multiple_choice\n"
         "doc_to_text: a\ndoc_to_choice: b\ndoc_to_target: c\n"
     )
     with pytest.raises(InputError, match="cannot load its data"):

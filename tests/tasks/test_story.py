@@ -63,9 +63,9 @@ CASES = [(part, language) for part, languages in OTHERS.items() for language in 
 
 @pytest.mark.parametrize(("part", "language"), CASES)
 def test_a_sentence_is_judged_by_its_adjectives(part, language):
-    """Words of the lexicon count where they are labelled as adjectives; other forms of them do not.
+    """Words of the lexicon count where they are labelled as adjectives.
 
-    Nouns, verbs and adverbs of the same form are not counted.
+    Nouns, verbs and adverbs of the same form do not.
 
     docs/tasks.md states the figures.
     """
