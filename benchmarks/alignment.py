@@ -1,9 +1,13 @@
-"""What the alignment loss costs, and what it does to the distance of held-out records: against plain fine-tuning, in one run.
+"""What the alignment loss costs, and what it does to the distance of held-out records.
 
-python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 40] [--turns 3] [--kinds plain,mean] [--length 600]
+Against plain fine-tuning, in one run.
 
-Two files of texts with a label column `occupation`. Half of each file's records are trained on (two epochs of LoRA), the others held out.
-Plain and aligned training take turns on the same records; medians of seconds, and ‖E_o[φ] − E_a[φ]‖² of the held-out records.
+python benchmarks/alignment.py ORIGINAL AUGMENTED [--text bio] [--augmented-text text] [--records 40]
+    [--turns 3] [--kinds plain,mean] [--length 600]
+
+Two files of texts with a label column `occupation`. Half of each file's records are trained on (two epochs of
+LoRA), the others held out. Plain and aligned training take turns on the same records; medians of seconds, and
+‖E_o[φ] − E_a[φ]‖² of the held-out records.
 """
 
 from __future__ import annotations
@@ -64,7 +68,9 @@ def main() -> None:
         "--records",
         type=int,
         default=40,
-        help="of each file, half of them trained on; below 40 the eight steps without alignment are most of it",
+        help=(
+            "of each file, half of them trained on; below 40 the eight steps without alignment are most of it"
+        ),
     )
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--length", type=int, default=600, help="characters of a text")
@@ -94,13 +100,15 @@ def main() -> None:
                     )
                     distances[kind] = found[:2]
     print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(seen)} records, {args.turns} turns"
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}; {len(seen)} records, {args.turns} turns"
     )
     plain = statistics.median(seconds["plain"])
     for kind, own in seconds.items():
         before, after = distances[kind]
         print(
-            f"{kind:20} {statistics.median(own):6.1f} s ({min(own):.1f} to {max(own):.1f}), {statistics.median(own) / plain:.2f} x plain; "
+            f"{kind:20} {statistics.median(own):6.1f} s ({min(own):.1f} to "
+            f"{max(own):.1f}), {statistics.median(own) / plain:.2f} x plain; "
             f"distance {before:.3g} before, {after:.3g} after; last losses {losses[kind]:.3f}"
         )
 

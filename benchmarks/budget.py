@@ -1,7 +1,8 @@
 """The budget under faults and kills: is a server ever charged for more than the study allows?
 
-A server fails three times in ten: status 500 and 429, no answer in time, an answer cut in half, counts of tokens that cannot be. It books what it would charge,
-also for what it cut off. The asking process, which asks as a generator and as `probate ask` do, in one folder, is killed (SIGKILL) and started again, and goes on
+A server fails three times in ten: status 500 and 429, no answer in time, an answer cut in half, counts of
+tokens that cannot be. It books what it would charge, also for what it cut off. The asking process, which asks
+as a generator and as `probate ask` do, in one folder, is killed (SIGKILL) and started again, and goes on
 until its budget ends.
 
 python benchmarks/budget.py [--requests 2000] [--kills 20] [--seed 0]
@@ -165,16 +166,19 @@ def main() -> None:
     faults = sum(n for f, n in server.faults.items() if f)
     print(f"ended with: {said or process.returncode}")
     print(
-        f"{server.requests:,} requests ({dict(server.kinds)}), {faults:,} faults ({dict(server.faults)}), {kills} kills"
+        f"{server.requests:,} requests ({dict(server.kinds)}), "
+        f"{faults:,} faults ({dict(server.faults)}), {kills} kills"
     )
     print(
-        f"budget {budget:,}; counted by Probate {counted:,} ({aside:,} set aside by kills); charged by the server {server.charged:,}"
+        f"budget {budget:,}; counted by Probate {counted:,} ({aside:,} "
+        f"set aside by kills); charged by the server {server.charged:,}"
     )
     if not server.charged <= counted <= budget:
         raise SystemExit("OVERRUN: charged <= counted <= budget does not hold")
     if process.returncode != 3 or kills < settings.kills:
         raise SystemExit(
-            "the budget did not end the run, or it was not killed as often as it should be: this shows nothing"
+            "the budget did not end the run, or it was not "
+            "killed as often as it should be: this shows nothing"
         )
 
 

@@ -1,4 +1,6 @@
-"""Is the inheritance coefficient recovered? Bias and coverage over simulated dose curves of four γ. The table in docs/calibration.md.
+"""Is the inheritance coefficient recovered?
+
+Bias and coverage over simulated dose curves of four γ. The table in docs/calibration.md.
 
 python benchmarks/coefficient.py [--runs 2000]
 """
@@ -20,7 +22,10 @@ BIAS = {0.1: 0.08, 0.2: 0.17, 0.35: 0.29, 0.5: 0.42}
 
 
 def curves(truth: float, n: int, seeds: int, spread: float, rng: np.random.Generator) -> tuple[dict, dict]:
-    """Yes-or-no outcomes of arms and of their matched controls; items keep part of their luck, each seed has a slope of its own."""
+    """Yes-or-no outcomes of arms and of their matched controls.
+
+    Items keep part of their luck, each seed has a slope of its own.
+    """
     luck, side = rng.random(n), np.arange(n) % 2
     shifts = rng.normal(0, spread, seeds) if spread else np.zeros(seeds)
     ids = [f"i{i}" for i in range(n)]
@@ -55,7 +60,10 @@ def main() -> None:
         found = [slope(*curves(truth, n, seeds, spread, rng), BIAS, ANALYSIS) for _ in range(runs)]
         held = np.mean([e.low <= truth <= e.high for e in found])
         print(
-            f"{truth:5} {n:6} {seeds:6} {np.mean([e.value for e in found]):+8.3f} {100 * held:14.1f}% {100 * np.mean([e.p <= 0.05 for e in found]):10.1f}%",
+            (
+                f"{truth:5} {n:6} {seeds:6} {np.mean([e.value for e in found]):+8.3f} "
+                f"{100 * held:14.1f}% {100 * np.mean([e.p <= 0.05 for e in found]):10.1f}%"
+            ),
             flush=True,
         )
     print(f"{runs} simulated dose curves a row; {time.perf_counter() - start:.0f} s")

@@ -1,11 +1,14 @@
-"""What a fairness sentence in the prompt does to generated biographies, in the wild: three generators, and one of them without it.
+"""What a fairness sentence in the prompt does to generated biographies, in the wild.
+
+Three generators, and one of them without it.
 
 python benchmarks/constrain.py FOLDER
 
-FOLDER is LABE's (language agency bias evaluation): `*_mitigated_prompt.csv` (biographies written under "ensure that you display no biases in
-language agency"), `chatgpt_bios.csv` (the same generator without the sentence), `lac_*.csv` (sentences labelled agentic 1 or communal 0).
-A logistic regression on words and word pairs, trained on lac_train, labels sentences; a biography's value is its share of agentic
-sentences; the gap is male minus female (and White minus Black), Welch's t over biographies, p by permutation.
+FOLDER is LABE's (language agency bias evaluation): `*_mitigated_prompt.csv` (biographies written under
+"ensure that you display no biases in language agency"), `chatgpt_bios.csv` (the same generator without the
+sentence), `lac_*.csv` (sentences labelled agentic 1 or communal 0). A logistic regression on words and word
+pairs, trained on lac_train, labels sentences; a biography's value is its share of agentic sentences; the gap
+is male minus female (and White minus Black), Welch's t over biographies, p by permutation.
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ def sentences(text: str) -> list[str]:
 
 
 def gap(found: list[dict[str, str]], column: str, model: object, dimension: str, masked: bool) -> Estimate:
-    """Share of agentic sentences, first group of `dimension` minus the second; `masked`: pronouns and names taken out first."""
+    """Share of agentic sentences, first group of `dimension` minus the second.
+
+    `masked`: pronouns and names taken out first.
+    """
     context = MitigationContext("gender", ["female", "male"], [], (load_pack("gender"),))
     masker = load_mitigation("mask").masker(context)  # type: ignore[attr-defined]
     values = []
@@ -80,7 +86,8 @@ def main() -> None:
             for masked in (False, True):
                 e = gap(own, column, model, dimension, masked)
                 print(
-                    f"{name:22}{first} − {second}{', masked first' if masked else '':16} {100 * e.value:+.1f} points [{100 * e.low:+.1f}, {100 * e.high:+.1f}], "
+                    f"{name:22}{first} − {second}{', masked first' if masked else '':16} "
+                    f"{100 * e.value:+.1f} points [{100 * e.low:+.1f}, {100 * e.high:+.1f}], "
                     f"p {e.p:.3f} (n {e.n})"
                 )
 

@@ -2,8 +2,9 @@
 
 python benchmarks/cues.py FILE --text text --group gender [--label occupation]
 
-A logistic regression on words and word pairs is trained to guess the group, cross-validated in five folds (a text and what was made from it in one
-fold); accuracy with a Wilson interval. 0.5 is the floor for two groups of equal size.
+A logistic regression on words and word pairs is trained to guess the group, cross-validated in five folds (a
+text and what was made from it in one fold); accuracy with a Wilson interval. 0.5 is the floor for two groups
+of equal size.
 """
 
 from __future__ import annotations

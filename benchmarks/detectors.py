@@ -1,4 +1,6 @@
-"""Groups read from texts against those that the files give: precision and recall by group. The table in docs/audit.md.
+"""Groups read from texts against those that the files give: precision and recall by group.
+
+The table in docs/audit.md.
 
 python benchmarks/detectors.py FILE [FILE ...]      # columns are recognised, as `probate audit` does
 """
@@ -31,7 +33,10 @@ def main() -> None:
                     for i, g in enumerate(d.groups)
                 )
                 print(
-                    f"| {Path(file).name} | {dimension.name} | {d.n} | {100 * d.undetermined:.0f}% | {groups} |",
+                    (
+                        f"| {Path(file).name} | {dimension.name} | {d.n} "
+                        f"| {100 * d.undetermined:.0f}% | {groups} |"
+                    ),
                     flush=True,
                 )
     print(f"{time.perf_counter() - start:.0f} s")

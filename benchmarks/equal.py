@@ -1,10 +1,13 @@
-"""Does this checkout give the outcomes and effects of an earlier revision? Runs studies with both and compares row by row.
+"""Does this checkout give the outcomes and effects of an earlier revision?
+
+Runs studies with both and compares row by row.
 
     python benchmarks/equal.py --rev v0.1.0 --out runs/equal quickstart rounds preferences
     python benchmarks/equal.py --rev v0.1.0 --out runs/equal --small tour mitigations
 
-Each run is one thread in a process of its own, with the installed libraries. `--small` keeps the arms, tasks and stages of a study and
-reduces records, items, epochs and adapted layers. Numbers must agree to 9 digits, all else exactly. Exit code 1 where something differs.
+Each run is one thread in a process of its own, with the installed libraries. `--small` keeps the arms, tasks
+and stages of a study and reduces records, items, epochs and adapted layers. Numbers must agree to 9 digits,
+all else exactly. Exit code 1 where something differs.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ import pandas as pd
 
 HERE = Path(__file__).resolve().parents[1]
 SMALL = [
-    "data.train_per_cell=2", "data.test_per_cell=2", "seeds=[0,1]", "training.epochs=1", "training.lora.layers=2",
+    "data.train_per_cell=2", "data.test_per_cell=2", "seeds=[0,1]", "training.epochs=1",
+    "training.lora.layers=2",
     "analysis.resamples=200",
 ]  # fmt: skip
 KEYS = {
@@ -42,7 +46,10 @@ KEYS = {
 
 
 def checkout(rev: str, out: Path) -> Path:
-    """The sources of `rev` under `out`, with the metadata by which its plug-ins are found; returns the folder to import from."""
+    """The sources of `rev` under `out`; returns the folder to import from.
+
+    They come with the metadata by which its plug-ins are found.
+    """
     packed = subprocess.run(["git", "archive", rev], cwd=HERE, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(out, filter="data")

@@ -1,4 +1,7 @@
-"""Error rate and coverage of the tests and intervals, over items, base rates, seeds and how much they differ; the family-wise error of ten tests. docs/calibration.md.
+"""Error rate and coverage of the tests and intervals.
+
+Over items, base rates, seeds and how much they differ; the family-wise error of ten tests.
+docs/calibration.md.
 
 python benchmarks/error_rates.py [--runs 10000]
 """
@@ -17,7 +20,8 @@ ANALYSIS = Analysis(resamples=400)
 TESTS = 10
 RATES = (0.02, 0.05, 0.2, 0.5, 0.8, 0.95, 0.98)
 WORLDS = ((1, 0.0), (3, 0.0), (3, 0.05), (3, 0.15), (5, 0.15), (10, 0.05), (10, 0.15))
-"""Seeds, and the standard deviation of what they differ in. One: of two models that are given; nothing is said of training."""
+"""Seeds, and the standard deviation of what they differ in. \
+One: of two models that are given; nothing is said of training."""
 
 
 def main() -> None:
@@ -52,13 +56,17 @@ def main() -> None:
         ("gap", 1, 0.0),
     ):
         print(
-            f"{kind}, {seeds} seeds that differ by {100 * spread:.0f} points: at least one of {TESTS} true nulls rejected after Holm: {100 * familywise(kind, seeds, spread, runs):.1f}%"
+            f"{kind}, {seeds} seeds that differ by {100 * spread:.0f} points: at least one of {TESTS} "
+            f"true nulls rejected after Holm: {100 * familywise(kind, seeds, spread, runs):.1f}%"
         )
     print(f"{runs} runs a cell; {time.perf_counter() - start:.0f} s")
 
 
 def familywise(kind: str, seeds: int, spread: float, runs: int) -> float:
-    """Share of studies of ten independent tests, none with an effect, in which Holm's p of any is at most .05: ten times the smallest p is."""
+    """Share of studies of ten independent null tests in which Holm's p of any is at most .05.
+
+    None has an effect; Holm's smallest p is ten times the smallest p.
+    """
     rng = np.random.default_rng(7)
     rates = np.linspace(0.1, 0.9, TESTS)
     columns = []

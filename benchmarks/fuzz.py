@@ -51,7 +51,10 @@ def main() -> None:
         wrong += faults.total()
         seconds = time.monotonic() - begun
         print(
-            f"{name}: {given.cases:,} cases, {faults.total()} faults, {seconds:.0f} s, slowest {1000 * slowest:.0f} ms",
+            (
+                f"{name}: {given.cases:,} cases, {faults.total()} faults, "
+                f"{seconds:.0f} s, slowest {1000 * slowest:.0f} ms"
+            ),
             flush=True,
         )
         for said, count in faults.most_common(5):

@@ -1,13 +1,18 @@
-"""Training, scoring and generation on a CUDA card, against TRL with packing and plain transformers, in the same run.
+"""Training, scoring and generation on a CUDA card, against others in the same run.
+
+The others are TRL with packing and plain transformers.
 
     pip install 'probate[benchmarks]'
     python benchmarks/gpu.py [--sizes 1B 8B] [--records 256] [--turns 3]
 
-Randomly initialised Llama-shaped models in bfloat16: speed depends on shapes, not on what the weights have learnt. Token ids are random, with the lengths of
-biographies and one instruction that all prompts share. Training: one epoch of LoRA (r 16, all linear layers) on the completions, all layers and above a shared
-trunk; TRL's SFTTrainer with packing and SDPA on the same records. Scoring: 28 options a prompt; the other side reads each prompt with each option, in padded
-batches, as a harness does. Generation: answers of ragged length; the other side is `generate` of transformers. Sides take turns, TRL before Probate; medians
-are printed, after one uncounted call of each. `--sizes tiny --device cpu` tries the program where there is no card; its figures mean nothing.
+Randomly initialised Llama-shaped models in bfloat16: speed depends on shapes, not on what the weights have
+learnt. Token ids are random, with the lengths of biographies and one instruction that all prompts share.
+Training: one epoch of LoRA (r 16, all linear layers) on the completions, all layers and above a shared trunk;
+TRL's SFTTrainer with packing and SDPA on the same records. Scoring: 28 options a prompt; the other side reads
+each prompt with each option, in padded batches, as a harness does. Generation: answers of ragged length; the
+other side is `generate` of transformers. Sides take turns, TRL before Probate; medians are printed, after one
+uncounted call of each. `--sizes tiny --device cpu` tries the program where there is no card; its figures mean
+nothing.
 """
 
 from __future__ import annotations
@@ -54,8 +59,10 @@ GRID = 280 * 3, 1680
 def made(size: str, device: str) -> Any:
     hidden, inner, layers, heads, kv, vocabulary = SIZES[size]
     config = LlamaConfig(
-        hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=kv,
-        vocab_size=vocabulary, max_position_embeddings=4096, tie_word_embeddings=size == "1B", bos_token_id=1, eos_token_id=2, pad_token_id=0,
+        hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=kv,
+        vocab_size=vocabulary, max_position_embeddings=4096, tie_word_embeddings=size == "1B", bos_token_id=1,
+        eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
     torch.manual_seed(0)
     with torch.device(device):
@@ -65,7 +72,10 @@ def made(size: str, device: str) -> Any:
 
 
 def rows(count: int, vocabulary: int, seed: int = 0) -> list[Example]:
-    """Prompts of about 180 tokens, of which the first `INSTRUCTION` are the same, and completions of two to five."""
+    """Prompts of about 180 tokens and completions of two to five.
+
+    The first `INSTRUCTION` tokens of the prompts are the same.
+    """
     rng = np.random.default_rng(seed)
     shared = rng.integers(3, vocabulary, INSTRUCTION).tolist()
     lengths = np.clip(rng.lognormal(4.3, 0.45, count), 20, 400).astype(int)
@@ -97,7 +107,10 @@ def timed(device: str, work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def products(device: str) -> float:
-    """FLOP a second of a large bfloat16 product on this card; training is held against it by 4 FLOP a weight and token."""
+    """FLOP a second of a large bfloat16 product on this card.
+
+    Training is held against it by 4 FLOP a weight and token.
+    """
     n = 8192 if device == "cuda" else 512
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
     for _ in range(3):
@@ -139,8 +152,10 @@ def trl_trainer(model: Any, examples: list[Example], batch: int, device: str) ->
     )
     with tempfile.TemporaryDirectory() as out:
         config = SFTConfig(
-            output_dir=out, num_train_epochs=1, per_device_train_batch_size=batch, packing=True, max_length=1024, bf16=device == "cuda",
-            use_cpu=device == "cpu", gradient_checkpointing=False, report_to="none", save_strategy="no", disable_tqdm=True, logging_strategy="no",
+            output_dir=out, num_train_epochs=1, per_device_train_batch_size=batch, packing=True,
+            max_length=1024, bf16=device == "cuda",
+            use_cpu=device == "cpu", gradient_checkpointing=False, report_to="none", save_strategy="no",
+            disable_tqdm=True, logging_strategy="no",
         )  # fmt: skip
         lora = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
         trainer = SFTTrainer(
@@ -189,7 +204,10 @@ def write_plainly(model: Any, prompts: list[list[int]], ends: list[int], size: i
 def against(
     name: str, unit: str, device: str, turns: int, sides: dict[str, tuple[int, Callable[[], Any]]]
 ) -> list[float]:
-    """Print and return the median rate of each side over `turns` turns, after one uncounted call; a call does so many of `unit`."""
+    """Print and return the median rate of each side over `turns` turns, after one uncounted call.
+
+    A call does so many of `unit`.
+    """
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     peaks: dict[str, float] = {}
     for turn in range(turns + 1):
@@ -213,7 +231,8 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     examples = rows(count, vocabulary)
     tokens = sum(e.tokens for e in examples)
     print(
-        f"\n{size}: {inner / 1e9:.2f}e9 weights in layers, {held:.1f} GiB; {count} records of {tokens / count:.0f} tokens, {INSTRUCTION} of them shared; batches of {batch}"
+        f"\n{size}: {inner / 1e9:.2f}e9 weights in layers, {held:.1f} GiB; {count} records "
+        f"of {tokens / count:.0f} tokens, {INSTRUCTION} of them shared; batches of {batch}"
     )
     prompts = [e.prompt for e in examples]
     rng = np.random.default_rng(1)
@@ -236,7 +255,8 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     against("training", "records/s", device, turns, above)
     share = 4 * inner * trained * tokens / count / peak
     print(
-        f"training     ratio {trained / other:.2f} (all layers); {trained * tokens / count:.0f} tokens/s, {share:.0%} of the card's products"
+        f"training     ratio {trained / other:.2f} (all layers); "
+        f"{trained * tokens / count:.0f} tokens/s, {share:.0%} of the card's products"
     )
     few = max(1, count // 8)
     scored, _ = against("scoring", "prompts/s", device, turns, {
@@ -246,12 +266,16 @@ def measured(size: str, device: str, count: int, batch: int, turns: int, peak: f
     few = max(1, count // 2)
     seeds = list(range(few))
     against("generation", "answers/s", device, turns, {
-        "Probate": (few, lambda: generate(model, prompts[:few], seeds, stop_ids=ends, pad_id=0, max_new_tokens=WRITTEN)),
+        "Probate": (
+            few,
+            lambda: generate(model, prompts[:few], seeds, stop_ids=ends, pad_id=0, max_new_tokens=WRITTEN),
+        ),
         "transformers, batches of 32": (few, lambda: write_plainly(model, prompts[:few], ends)),
     })  # fmt: skip
     arm = GRID[0] / trained + GRID[1] / scored
     print(
-        f"arms         {3600 / arm:.0f} an hour: {GRID[0]} records trained on and {GRID[1]} prompts scored, of these lengths, by the rates above"
+        f"arms         {3600 / arm:.0f} an hour: {GRID[0]} records trained on "
+        f"and {GRID[1]} prompts scored, of these lengths, by the rates above"
     )
     for line in sentences(findings(model)):
         print(f"             {line}")

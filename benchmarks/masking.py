@@ -2,9 +2,10 @@
 
     python benchmarks/masking.py [--file benchmarks/masking.txt] [--show]
 
-The sentences and their labels were written for Probate (English); every identity pack is used. A label is found if each of its
-words is replaced; a replacement is right if it touches a label. A verb that follows «they» counts for neither. Each is given
-without and with `entities` (the tagger HanTa, extra `stories`), with Wilson intervals of 95%. Higher is better.
+The sentences and their labels were written for Probate (English); every identity pack is used. A label is
+found if each of its words is replaced; a replacement is right if it touches a label. A verb that follows
+«they» counts for neither. Each is given without and with `entities` (the tagger HanTa, extra `stories`), with
+Wilson intervals of 95%. Higher is better.
 """
 
 from __future__ import annotations

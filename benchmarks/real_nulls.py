@@ -1,9 +1,13 @@
-"""Real nulls: controls that differ in seed and records only, so that every difference between two of them is chance. docs/calibration.md.
+"""Real nulls: controls that differ in seed and records only.
 
-Each control is a LoRA adapter on the topmost layers of the model, above the shared trunk, trained on its own draw of original records, and asked about
-the same held-out items. `--train` trains them and keeps their outcomes; without it they are judged by `probate.stats`: pairs of single controls, each control in one
-pair, by intervals over items only (what a study with one seed would show); and studies of 2, 3 and 5 seeds against as many, without a control in common in a round, over
-`--rounds` random partitions of the controls (which share them, so that the figures are known less well than their number suggests).
+Every difference between two of them is chance. docs/calibration.md.
+
+Each control is a LoRA adapter on the topmost layers of the model, above the shared trunk, trained on its own
+draw of original records, and asked about the same held-out items. `--train` trains them and keeps their
+outcomes; without it they are judged by `probate.stats`: pairs of single controls, each control in one pair,
+by intervals over items only (what a study with one seed would show); and studies of 2, 3 and 5 seeds against
+as many, without a control in common in a round, over `--rounds` random partitions of the controls (which
+share them, so that the figures are known less well than their number suggests).
 
 python benchmarks/real_nulls.py OUTCOMES.parquet --data BIOS.jsonl --train 120
 python benchmarks/real_nulls.py OUTCOMES.parquet --rounds 40
@@ -39,9 +43,12 @@ def train(out: Path, data: Path, count: int) -> None:
     study = Study.model_validate(
         {
             "name": "real-nulls", "model": "embedded", "ratios": [0], "matched_control": "none",
-            "data": {"source": str(data.resolve()), "columns": {"text": "bio", "label": "occupation", "id": "id", "groups": groups},
+            "data": {"source": str(data.resolve()),
+                     "columns": {"text": "bio", "label": "occupation", "id": "id", "groups": groups},
                      "train_per_cell": 60, "test_per_cell": HELD_OUT},
-            "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"r": 16, "alpha": 32, "layers": LAYERS}},
+            "training": {
+                "epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"r": 16, "alpha": 32, "layers": LAYERS},
+            },
         }
     )  # fmt: skip
     read = read_data(study, Path("."))
@@ -65,7 +72,10 @@ def train(out: Path, data: Path, count: int) -> None:
         done = pd.concat([done, rows], ignore_index=True)
         done.to_parquet(out)
         print(
-            f"control {seed}: {time.perf_counter() - begun:.1f} s, accuracy {(rows['prediction'] == rows['target']).mean():.3f}",
+            (
+                f"control {seed}: {time.perf_counter() - begun:.1f} s, "
+                f"accuracy {(rows['prediction'] == rows['target']).mean():.3f}"
+            ),
             flush=True,
         )
 
@@ -97,7 +107,8 @@ def judge(out: Path, rounds: int) -> None:
             for v in values.values()
         ]
         print(
-            f"{measure.name}: the level or gap of one training spreads by {100 * np.std(gaps, ddof=1):.1f} points"
+            f"{measure.name}: the level or gap of one training "
+            f"spreads by {100 * np.std(gaps, ddof=1):.1f} points"
         )
         rng = np.random.default_rng(0)
         for count in (1, 2, 3, 5):
@@ -111,7 +122,8 @@ def judge(out: Path, rounds: int) -> None:
                     found, held, number = found + (e.p <= 0.05), held + (e.low <= 0 <= e.high), number + 1
             each = len(seeds) // (2 * count)
             print(
-                f"  {count} against {count}: {number} studies ({each} without a control in common): p <= .05 in {100 * found / number:.1f}%, interval holds 0 in {100 * held / number:.1f}%"
+                f"  {count} against {count}: {number} studies ({each} without a control in common): "
+                f"p <= .05 in {100 * found / number:.1f}%, interval holds 0 in {100 * held / number:.1f}%"
             )
 
 

@@ -1,8 +1,11 @@
-"""The base model on the public test sets of the paper's culture study: macro-F1 under three ways of scoring options.
+"""The base model on the public test sets of the paper's culture study.
+
+Macro-F1 under three ways of scoring options.
 
 python benchmarks/sets.py FOLDER [--limit N] [--out results.jsonl]
 
-FOLDER holds the sets of studies/culture-sets.yaml. A finished set is not done again; the table is printed as Markdown.
+FOLDER holds the sets of studies/culture-sets.yaml. A finished set is not done again; the table is printed as
+Markdown.
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ def tasks_of(folder: Path, **options: object) -> list[Task]:
 
 
 def measure(lm: LM, task: Task) -> dict[str, Any]:
-    """One set: rows, rows a second, and for each scoring macro-F1 with interval and the commonest predicted label."""
+    """One set: rows, rows a second, and macro-F1 for each scoring.
+
+    With its interval and the commonest predicted label.
+    """
     context = sample_context()
     items = task.items(context)
     start = time.perf_counter()
@@ -96,7 +102,8 @@ def main() -> None:
         scores = [f"{d[s][0]:.3f} [{d[s][1]:.3f}, {d[s][2]:.3f}]" for s in ("sum", "bytes", "pmi")]
         shares = ", ".join(f"{100 * d[s][3]:.0f}%" for s in ("sum", "bytes", "pmi"))
         print(
-            f"| {d['set']} | {d['relation']} | {d['rows']} | {d['rate']:.1f} | {' | '.join(scores)} | {shares} |"
+            f"| {d['set']} | {d['relation']} | {d['rows']} | "
+            f"{d['rate']:.1f} | {' | '.join(scores)} | {shares} |"
         )
     groups = {"all": done} | {
         c: [d for d in done if d["set"].startswith(c)] for c in ("arabic", "chinese", "portuguese", "spanish")

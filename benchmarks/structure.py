@@ -1,4 +1,6 @@
-"""The structure of the package in figures: modules at its root, circles, imports that go up, imports inside functions, and the way of a study.
+"""The structure of the package in figures.
+
+Modules at its root, circles, imports that go up, imports inside functions, and the way of a study.
 
     python benchmarks/structure.py                 # this checkout
     python benchmarks/structure.py --rev v0.1.0    # beside an earlier revision
@@ -6,10 +8,12 @@
 Nothing is imported or run: the source is read. What is counted:
 
 - *circles*: sets of modules that import one another, imports inside functions and for type checkers counted.
-- *up*: of each two rooms (packages or modules at the root) that import one another, the imports in the rarer direction.
+- *up*: of each two rooms (packages or modules at the root) that import one another, the imports in the rarer
+  direction.
 - *inside functions*: names that functions import, of Probate's own modules and of other libraries.
-- *places of a study*: functions that are given a whole `Study`, from the function that runs one on: as an argument, or by an object that
-  holds it (`self.study`, `prepared.study`). *Comes back*: calls by which it enters a module that it had left.
+- *places of a study*: functions that are given a whole `Study`, from the function that runs one on: as an
+  argument, or by an object that holds it (`self.study`, `prepared.study`). *Comes back*: calls by which it
+  enters a module that it had left.
 """
 
 from __future__ import annotations
@@ -196,7 +200,10 @@ class Walk:
     def _is_given(
         self, module: Module, owner: str, call: ast.Call, whole: str, known: dict[str, str]
     ) -> bool:
-        """Whether the called function has the study: among its arguments, or in an object that it is given or belongs to."""
+        """Whether the called function has the study.
+
+        Among its arguments, or in an object that it is given or belongs to.
+        """
         given = [*call.args, *(k.value for k in call.keywords)]
         kinds = [self._kind(module, owner, value, known) for value in given]
         holder = self.functions[whole][1]
@@ -221,12 +228,18 @@ def figures(root: Path) -> dict[str, str]:
     at_root = [n for n in modules if n.count(".") == 1 and (root / "probate" / f"{n[8:]}.py").is_file()]
     return {
         "modules at the root": f"{len(at_root) + 1}",
-        "rooms (packages at the root)": f"{sum(p.is_dir() and (p / '__init__.py').is_file() for p in (root / 'probate').iterdir())}",
+        "rooms (packages at the root)": (
+            f"{sum(p.is_dir() and (p / '__init__.py').is_file() for p in (root / 'probate').iterdir())}"
+        ),
         "circles": f"{len(rings)} ({', '.join(f'{len(r)} modules' for r in rings) or 'none'})",
         "imports that go up": f"{upwards(modules)}",
         "own names imported inside functions": f"{own}",
-        "other names imported inside functions": f"{sum(other.values())} ({', '.join(sorted(other)) or 'none'})",
-        "places of a study": f"{len(walk.places)} in {len({self_module(p, modules) for p in walk.places})} modules",
+        "other names imported inside functions": (
+            f"{sum(other.values())} ({', '.join(sorted(other)) or 'none'})"
+        ),
+        "places of a study": (
+            f"{len(walk.places)} in {len({self_module(p, modules) for p in walk.places})} modules"
+        ),
         "comes back": f"{walk.returns} times",
     }
 

@@ -1,8 +1,12 @@
-"""The fault matrix: a run meets a fault, is continued, and its outcomes are compared with an uninterrupted run's.
+"""The fault matrix: a run meets a fault and is continued.
 
-Faults come at events (a file of the run folder is opened for writing, renamed, removed), spread evenly over all that an uninterrupted run has, so that every stage
-meets some: SIGKILL; a disk that is full, read-only or failing from then on; SIGKILL and then a file cut in half, the folder moved, or the clock set back by a day; and two
-writers at once. Each run is a fork of this program, which has imported what a run imports: seconds of each are saved.
+Its outcomes are compared with an uninterrupted run's.
+
+Faults come at events (a file of the run folder is opened for writing, renamed, removed), spread evenly over
+all that an uninterrupted run has, so that every stage meets some: SIGKILL; a disk that is full, read-only or
+failing from then on; SIGKILL and then a file cut in half, the folder moved, or the clock set back by a day;
+and two writers at once. Each run is a fork of this program, which has imported what a run imports: seconds of
+each are saved.
 
 probate run studies/X.yaml --out runs/whole
 python benchmarks/survival.py studies/X.yaml runs/whole [--kills 30] [--others 4] [--set KEY=VALUE]
@@ -40,7 +44,10 @@ DAY = 86_400
 
 
 def child(fault: str, at: int, out: str, arguments: list[str]) -> None:
-    """The command with a fault at its event number `at` (0: none); the number of events is written beside `out`."""
+    """The command with a fault at its event number `at` (0: none).
+
+    The number of events is written beside `out`.
+    """
     root, seen = os.path.realpath(out), 0
 
     def hook(event: str, args: tuple) -> None:
@@ -176,7 +183,8 @@ class Matrix:
         first = ended(*both[0])
         refused = [e.said for e in (first, second) if e.code == 2]
         print(
-            f"two writers     exit codes {first.code} and {second.code}; {refused[0].strip() if refused else 'none refused'}"
+            f"two writers     exit codes {first.code} and {second.code}; "
+            f"{refused[0].strip() if refused else 'none refused'}"
         )
         print(f"                same outcomes: {self.same(out)}", flush=True)
 

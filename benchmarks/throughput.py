@@ -1,11 +1,14 @@
-"""Training and choice scoring against what a user would pick instead: TRL's SFTTrainer and lm-evaluation-harness.
+"""Training and choice scoring against what a user would pick instead.
+
+That is TRL's SFTTrainer and lm-evaluation-harness.
 
     pip install 'probate[benchmarks]'
     python benchmarks/throughput.py [--records 48] [--data bios.jsonl] [--model embedded]
 
-Same data, model, precision, cores and process; the two take turns, `--turns` times, and medians are printed. Training: one epoch of LoRA
-(r 16, all linear layers) on the completion; TRL at its defaults, but for the number of epochs and reporting. Scoring: the
-labels of each prompt by log-likelihood. Differences between the two sides' log-likelihoods are printed too.
+Same data, model, precision, cores and process; the two take turns, `--turns` times, and medians are printed.
+Training: one epoch of LoRA (r 16, all linear layers) on the completion; TRL at its defaults, but for the
+number of epochs and reporting. Scoring: the labels of each prompt by log-likelihood. Differences between the
+two sides' log-likelihoods are printed too.
 """
 
 from __future__ import annotations
@@ -143,7 +146,8 @@ def main() -> None:
     card = torch.cuda.get_device_name() if lm.model.device.type == "cuda" else device
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, {card}, {lm.model.dtype}; {libraries}")
     print(
-        f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"
+        f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} "
+        f"tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"
     )
     for name, a, b in (
         ("training, records/s", ours, theirs),

@@ -1,9 +1,12 @@
-"""What a shared trunk saves: several arms on the same records, each trained and scored, all layers against the topmost ones.
+"""What a shared trunk saves: several arms on the same records.
+
+Each is trained and scored, all layers against the topmost ones.
 
 python benchmarks/trunk.py [--records 48] [--arms 3] [--layers 6]
 
-Builtin biographies, labels changed from arm to arm. Seconds of each arm: LoRA on all layers, on the topmost ones in the whole model (what PEFT's
-layers_to_transform gives), and on the topmost ones above the shared trunk; the largest difference of losses and scores between the last two.
+Builtin biographies, labels changed from arm to arm. Seconds of each arm: LoRA on all layers, on the topmost
+ones in the whole model (what PEFT's layers_to_transform gives), and on the topmost ones above the shared
+trunk; the largest difference of losses and scores between the last two.
 """
 
 from __future__ import annotations
@@ -76,7 +79,8 @@ def main() -> None:
                 values += [np.array(json.loads((Path(out) / "losses.json").read_text())), scores]
         found[name] = seconds, values
     print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {args.records} records, three epochs, "
+        f"{platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}; {args.records} records, three epochs, "
         f"{args.records} prompts scored, {args.layers} layers"
     )
     for name, (seconds, _) in found.items():

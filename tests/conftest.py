@@ -22,7 +22,8 @@ os.fsync = (
     os.fstat
 )  # a test cannot lose power, and waits for the disk add up to minutes; programs that tests start do wait
 HANG = 3600.0
-"""Seconds after which a test hangs. No test depends on how long something takes; this only ends what would never end."""
+"""Seconds after which a test hangs. No test depends on how long something takes; \
+this only ends what would never end."""
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -178,7 +179,10 @@ def biasinbios() -> Path:
 
 @pytest.fixture(scope="session")
 def finished_run(tiny_study, tmp_path_factory):
-    """`finished_run(folder, **changes)`: a copy in `folder` of a finished run of `tiny_study(**changes)`, which runs once for all tests of a process."""
+    """`finished_run(folder, **changes)`: a finished run in `folder`.
+
+    It is a copy of a run of `tiny_study(**changes)`, which runs once for all tests of a process.
+    """
     from probate import Run, run
 
     kept: dict[str, Path] = {}

@@ -1,4 +1,7 @@
-"""Readers of what others wrote, each with a good input, and edits that make bad ones of it. Used by test_fuzz.py and benchmarks/fuzz.py."""
+"""Readers of what others wrote, each with a good input, and edits that make bad ones of it.
+
+Used by test_fuzz.py and benchmarks/fuzz.py.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,10 @@ from probate.report.review.server import ReviewServer
 from probate.study.loading import load_study
 from probate.study.schema import Study
 
-TOKENS = [b"", b"\0", b"\xff", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"NaN", b"1e999", b"-1", b"9" * 400, b"\\ud800", b"\xe2\x80\xa8", b"\x1c", b"[" * 5000,
-          b"\xef\xbb\xbf", b"'", b"\t", b"&a", b"*a", b"!!python/object:os.system", b"- ", b"\x80\x80", b"\xff" * 8, b"\0" * 8, b"\x7f\xff\xff\xff"]  # fmt: skip
+TOKENS = [b"", b"\0", b"\xff", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b":", b"null", b"true",
+          b"NaN", b"1e999", b"-1", b"9" * 400, b"\\ud800", b"\xe2\x80\xa8", b"\x1c", b"[" * 5000,
+          b"\xef\xbb\xbf", b"'", b"\t", b"&a", b"*a", b"!!python/object:os.system", b"- ", b"\x80\x80",
+          b"\xff" * 8, b"\0" * 8, b"\x7f\xff\xff\xff"]  # fmt: skip
 KINDS = ("insert", "replace", "remove", "cut", "repeat", "flip")
 Edit = tuple[str, int, int, int]
 """Kind, place, length, and which token or bit."""
@@ -50,7 +55,8 @@ def edited(good: bytes, edits: list[Edit]) -> bytes:
             good = good[:at] + bytes(b ^ 1 << which % 8 for b in good[at : at + 1]) + good[at + 1 :]
         else:
             good = {
-                "insert": good[:at] + token + good[at:], "replace": good[:at] + token + good[end:], "remove": good[:at] + good[end:], "cut": good[:at],
+                "insert": good[:at] + token + good[at:], "replace": good[:at] + token + good[end:],
+                "remove": good[:at] + good[end:], "cut": good[:at],
                 "repeat": good[:end] + good[at:],
             }[kind]  # fmt: skip
     return good
@@ -77,7 +83,10 @@ ODD = [
 
 
 def replaced(good: bytes, which: list[tuple[int, int]]) -> bytes:
-    """JSON, or JSON Lines, with some of its values replaced, or taken out: place, and by which of `ODD` (beyond them: taken out)."""
+    """JSON, or JSON Lines, with some of its values replaced, or taken out.
+
+    An edit is a place, and by which of `ODD` (beyond them: taken out).
+    """
     lines = (
         [json.loads(line) for line in good.split(b"\n") if line] if good.count(b"\n{") else [json.loads(good)]
     )
@@ -125,12 +134,24 @@ COLUMNS = {
 }
 N = 3
 OUTCOMES = {
-    **{c: ["x"] * N for c in ("study", "arm", "bias_type", "mitigation", "method", "task", "metric", "target", "response", "prediction", "scoring")},
-    "item_id": ["1", "2", "3"], "groups": ['{"gender": "female"}'] * N, "ratio": [0.0] * N, "round": [1] * N, "seed": [0] * N, "score": [1.0] * N, "parsed": [True] * N,
+    **{
+        c: ["x"] * N for c in (
+            "study", "arm", "bias_type", "mitigation", "method", "task", "metric", "target", "response",
+            "prediction", "scoring",
+        )
+    },
+    "item_id": ["1", "2", "3"], "groups": ['{"gender": "female"}'] * N, "ratio": [0.0] * N, "round": [1] * N,
+    "seed": [0] * N, "score": [1.0] * N, "parsed": [True] * N,
 }  # fmt: skip
 EFFECTS = {
-    **{c: ["x"] * N for c in ("question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison", "reason")},
-    **{c: [0.5] * N for c in ("ratio", "estimate", "ci_low", "ci_high", "p", "p_adjusted")}, **{c: [1] * N for c in ("round", "n", "seeds")},
+    **{
+        c: ["x"] * N for c in (
+            "question", "task", "metric", "contrast", "bias_type", "mitigation", "unit", "comparison",
+            "reason",
+        )
+    },
+    **{c: [0.5] * N for c in ("ratio", "estimate", "ci_low", "ci_high", "p", "p_adjusted")},
+    **{c: [1] * N for c in ("round", "n", "seeds")},
 }  # fmt: skip
 RUN = {
     "schema": 1,
@@ -155,7 +176,15 @@ ITEMS = {
     "answers": ["female", "male", "not clear"],
     "items": [{"id": "a", "texts": ["x"], "rank": 0, "detected": "female", "asked": "female"}],
 }
-ANSWER = {"choices": [{"message": {"content": "A", "refusal": None}, "finish_reason": "stop", "logprobs": {"content": [{"token": "A", "top_logprobs": [{"token": "A", "logprob": -0.1}]}]}}], "usage": {"prompt_tokens": 1}}  # fmt: skip
+ANSWER = {
+    "choices": [
+        {
+            "message": {"content": "A", "refusal": None}, "finish_reason": "stop",
+            "logprobs": {"content": [{"token": "A", "top_logprobs": [{"token": "A", "logprob": -0.1}]}]},
+        }
+    ],
+    "usage": {"prompt_tokens": 1},
+}  # fmt: skip
 ADAPTER = {
     "peft_type": "LORA",
     "r": 4,
@@ -165,7 +194,10 @@ ADAPTER = {
     "base_model_name_or_path": "x",
 }
 PACK = b"dimension: gender\nsource: me\ngroups:\n  a: {noun: woman, pronouns: [she]}\n  b: {noun: man}\n"
-STUDY = b"name: s\nseeds: [0, 1]\nratios: [0, 0.5]\nmodel: embedded\ntasks: [occupation]\nbias: {types: [given]}\n"
+STUDY = (
+    b"name: s\nseeds: [0, 1]\nratios: [0, 0.5]\nmodel: embedded\n"
+    b"tasks: [occupation]\nbias: {types: [given]}\n"
+)
 
 
 def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -180,11 +212,29 @@ def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object
 
 
 SAMPLES = b"".join(
-    json.dumps({"doc_id": i, "doc_hash": f"h{i}", "filter": "none", "metrics": ["acc"], "acc": i % 2, "target": "0", "resps": [[["-1.5", "True"], ["-2.5", "False"]]], "doc": {"text": "x", "groups": ["a"]}}).encode() + b"\n"
+    json.dumps(
+        {
+            "doc_id": i, "doc_hash": f"h{i}", "filter": "none", "metrics": ["acc"], "acc": i % 2,
+            "target": "0", "resps": [[["-1.5", "True"], ["-2.5", "False"]]],
+            "doc": {"text": "x", "groups": ["a"]},
+        }
+    ).encode() + b"\n"
     for i in range(4)
 )  # fmt: skip
 SURVEY = b"".join(
-    json.dumps({"messages": [{"role": "system", "content": "You are a Portuguese chatbot."}, {"role": "user", "content": "Give me the answer from 1 to 4: Do you agree? 1. Agree 2. Disagree"}, {"role": "assistant", "content": "1"}], "n": i}).encode() + b"\n"
+    json.dumps(
+        {
+            "messages": [
+                {"role": "system", "content": "You are a Portuguese chatbot."},
+                {
+                    "role": "user",
+                    "content": "Give me the answer from 1 to 4: Do you agree? 1. Agree 2. Disagree",
+                },
+                {"role": "assistant", "content": "1"},
+            ],
+            "n": i,
+        }
+    ).encode() + b"\n"
     for i in range(3)
 )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Runs a study again and again, each run in a fork of this process that may kill itself at an event.
 
-python tests/killing.py STUDY.yaml, with a JSON request a line on standard input: {"out": folder, "at": event or null}. Each is answered
-by a line {"code": exit code, negative for a signal, "events": [...]}: all events of the run up to its end. Events:
+python tests/killing.py STUDY.yaml, with a JSON request a line on standard input: {"out": folder, "at": event
+or null}. Each is answered by a line {"code": exit code, negative for a signal, "events": [...]}: all events
+of the run up to its end. Events:
 
 begun STAGE      a stage's work begins
 step STAGE N     a training step, a batch of evaluation or a batch of the generator is done and kept

@@ -1,4 +1,7 @@
-"""What a stranger's plug-in takes part in: made by `probate new`, put on the path with its metadata, and no edit of Probate."""
+"""What a stranger's plug-in takes part in, with no edit of Probate.
+
+It is made by `probate new`, and put on the path with its metadata.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,8 @@ def python(folder: Path, *args: str, packages: Sequence[Path] = ()) -> str:
     """The output of Python in a package's folder, with the package (or `packages`) on its path."""
     path = os.pathsep.join(filter(None, [*map(str, packages or [folder]), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, *args], capture_output=True, text=True, cwd=folder, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, *args], capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "PYTHONPATH": path}
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -76,7 +80,10 @@ def test_what_is_written_is_one_file_that_passes_its_suite(kind, tmp_path, model
 
 
 def test_a_study_takes_the_plug_ins_by_their_names(tmp_path, tiny_study):
-    """Two runs of one study: by Probate's own backend and trainer, and by those of a stranger, with a stranger's mitigation and probe."""
+    """Two runs of one study: by Probate's own backend and trainer, and by a stranger's.
+
+    The second has a stranger's mitigation and probe, too.
+    """
     kinds = {"backend": "plainly", "trainer": "sgd", "mitigation": "softly", "probe": "facts"}
     packages = [installed(tmp_path, kind, name) for kind, name in kinds.items()]
     settings = tiny_study().model_dump(mode="json")
@@ -141,7 +148,10 @@ class Late(Transformers):
 
 @pytest.mark.parametrize(
     ("backend", "message"),
-    [(Shifted, "not the sum of its tokens"), (Loud, "ended it"), (Careless, "same seeds"), (Late, "called once for each prompt")],
+    [
+        (Shifted, "not the sum of its tokens"), (Loud, "ended it"), (Careless, "same seeds"),
+        (Late, "called once for each prompt"),
+    ],
 )  # fmt: skip
 def test_a_backend_that_breaks_the_contract_fails(backend, message, lm):
     with pytest.raises(AssertionError, match=message):
@@ -234,7 +244,8 @@ def test_the_order_and_the_columns_of_the_packs_that_ship():
         "age",
     ]
     assert dimension_columns() == {
-        "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race", "culture": "culture",
+        "gender": "gender", "sex": "gender", "race": "race", "ethnicity": "race", "race_ethnicity": "race",
+        "culture": "culture",
         "religion": "religion", "disability": "disability", "age": "age", "age_group": "age", "ses": "ses",
     }  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""The interface from Python: public names, frames as data, one result for each function, errors in its own words."""
+"""The interface from Python: public names, frames as data, errors in its own words.
+
+One result for each function.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,12 @@ from probate.data.rows import source_rows
 
 LABELS = ["nurse", "architect", "dentist"]
 TINY = {
-    "name": "tiny", "seeds": [0], "data.train_per_cell": 3, "data.test_per_cell": 3, "bias.relabel": {"female": {"architect": "nurse", "dentist": "nurse"}, "male": {"nurse": "dentist"}},
-    "ratios": [0, 0.5], "training": {"epochs": 2, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8, "layers": None}},
-    "tasks": ["occupation", "salary", {"name": "hiring", "options": {"jobs": ["nurse"]}}], "analysis.resamples": 400,
+    "name": "tiny", "seeds": [0], "data.train_per_cell": 3, "data.test_per_cell": 3,
+    "bias.relabel": {"female": {"architect": "nurse", "dentist": "nurse"}, "male": {"nurse": "dentist"}},
+    "ratios": [0, 0.5],
+    "training": {"epochs": 2, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8, "layers": None}},
+    "tasks": ["occupation", "salary", {"name": "hiring", "options": {"jobs": ["nurse"]}}],
+    "analysis.resamples": 400,
 }  # fmt: skip
 
 
@@ -52,7 +58,8 @@ def study(frame, model_dir):
 
 def test_the_public_names_are_listed_and_found():
     assert set(pb.__all__) == {
-        "Audit", "Calibration", "Comparison", "Decision", "Figure", "InputError", "PlanSummary", "ProbateError", "Run", "StageError", "Study", "__version__",
+        "Audit", "Calibration", "Comparison", "Decision", "Figure", "InputError", "PlanSummary",
+        "ProbateError", "Run", "StageError", "Study", "__version__",
         "audit", "calibrate", "check", "compare", "load_builtin", "mitigate", "plan", "run",
     }  # fmt: skip
     assert set(pb.__all__) <= set(dir(pb))
@@ -200,12 +207,15 @@ def test_cells_are_read_back_as_they_mean():
     import numpy as np
 
     cells = {
-        "text": "a\nb", "none": None, "nan": float("nan"), "na": pd.NA, "nat": pd.NaT, "integer": np.int64(3), "float": np.float32(0.5), "flag": np.bool_(True),
-        "date": pd.Timestamp("2020-01-02"), "day": datetime.date(2020, 1, 2), "bytes": b"x", "list": np.array([1, 2]), "chat": [{"role": "user", "content": "é"}], "set": {"b", "a"},
+        "text": "a\nb", "none": None, "nan": float("nan"), "na": pd.NA, "nat": pd.NaT, "integer": np.int64(3),
+        "float": np.float32(0.5), "flag": np.bool_(True),
+        "date": pd.Timestamp("2020-01-02"), "day": datetime.date(2020, 1, 2), "bytes": b"x",
+        "list": np.array([1, 2]), "chat": [{"role": "user", "content": "é"}], "set": {"b", "a"},
     }  # fmt: skip
     (_, row), *rest = source_rows(str(table_file(pd.DataFrame([cells]), "here")), "train", Path())
     assert not rest and row == {
-        "text": "a\nb", "none": None, "nan": None, "na": None, "nat": None, "integer": 3, "float": 0.5, "flag": True, "date": "2020-01-02T00:00:00", "day": "2020-01-02",
+        "text": "a\nb", "none": None, "nan": None, "na": None, "nat": None, "integer": 3, "float": 0.5,
+        "flag": True, "date": "2020-01-02T00:00:00", "day": "2020-01-02",
         "bytes": "x", "list": [1, 2], "chat": [{"role": "user", "content": "é"}], "set": ["a", "b"],
     }  # fmt: skip
 
@@ -345,8 +355,10 @@ def test_an_unfinished_run_shows_what_is_missing(finished_run, tmp_path):
 
 
 def test_a_grid_file_that_was_changed(tmp_path):
-    for text, said in (("[]", "must name a folder inside it"), ('[{"folder": "x"}]', "key 'generator' is missing"), ("{}", "grid.json"),
-                       ('[{"generator": "a", "learner": "b", "folder": "../x"}]', "must name a folder inside it")):  # fmt: skip
+    for text, said in (("[]", "must name a folder inside it"),
+                       ('[{"folder": "x"}]', "key 'generator' is missing"), ("{}", "grid.json"),
+                       ('[{"generator": "a", "learner": "b", "folder": "../x"}]',
+                        "must name a folder inside it")):  # fmt: skip
         (tmp_path / "grid.json").write_text(text, encoding="utf-8")
         with pytest.raises(pb.InputError, match=said):
             pb.Run(tmp_path)
@@ -369,7 +381,11 @@ def test_audit_and_its_gate(frame, tmp_path):
     table = tmp_path / "d.jsonl"
     shutil.copy(table_file(frame, "here"), table)
     done = CliRunner().invoke(
-        app, ["audit", "--augmented", str(table), "--group", "gender=sex", "--json", "--quiet", "--out", str(tmp_path / "b")]
+        app,
+        [
+            "audit", "--augmented", str(table), "--group", "gender=sex", "--json", "--quiet",
+            "--out", str(tmp_path / "b"),
+        ]
     )  # fmt: skip
     alone = pb.audit(frame, groups={"gender": "sex"}, quiet=True)
     assert [f["sentence"] for f in json.loads(done.output)["findings"]] == [
@@ -492,12 +508,21 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
         (lambda f: pb.check(3), "check: `run` must be a run, an audit or the folder of one; got int"),
         (lambda f: pb.check("x", max_gap=0), "check: max_gap: input should be greater than 0"),
         (lambda f: pb.check("x", unsure="no"), "check: unsure: must be one of stop, fail, pass"),
-        (lambda f: pb.run(f, "x"), "study: must be a Study, a study file or the name of a preset; got DataFrame"),
+        (
+            lambda f: pb.run(f, "x"),
+            "study: must be a Study, a study file or the name of a preset; got DataFrame",
+        ),
         (lambda f: pb.run("quickstart", "x", servers=["a b"]), "`servers`: must be HOST"),
         (lambda f: pb.plan("quikstart"), "did you mean 'quickstart'"),
-        (lambda f: pb.calibrate("quickstart", rate=2), "calibrate: rate must be at least 0.01 and at most 0.99; got 2"),
+        (
+            lambda f: pb.calibrate("quickstart", rate=2),
+            "calibrate: rate must be at least 0.01 and at most 0.99; got 2",
+        ),
         (lambda f: pb.calibrate("quickstart", plot="p.png"), "must end in .svg"),
-        (lambda f: pb.plan(pb.Study.preset("quickstart").with_(data=f[["bio", "year"]])), "data: no column 'gender'"),
+        (
+            lambda f: pb.plan(pb.Study.preset("quickstart").with_(data=f[["bio", "year"]])),
+            "data: no column 'gender'",
+        ),
         (lambda f: pb.Run("nowhere"), "nowhere: not a run folder"),
     ],
 )  # fmt: skip

@@ -55,7 +55,10 @@ def test_the_wheel_runs(built, tmp_path):
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONSAFEPATH": "1"}
 
     def run(*words):
-        code = "import probate, sys; from probate.commands.app import main; sys.argv = ['probate', *sys.argv[1:]]; print(probate.__file__, file=sys.stderr); main()"
+        code = (
+            "import probate, sys; from probate.commands.app import main; "
+            "sys.argv = ['probate', *sys.argv[1:]]; print(probate.__file__, file=sys.stderr); main()"
+        )
         done = subprocess.run(
             [sys.executable, "-c", code, *words],
             env=env,

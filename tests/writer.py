@@ -33,7 +33,10 @@ class Writer:
                 [
                     (
                         ask,
-                        f"{ask.name} has worked in town {number} for {number} years. {she} is known for patience and {number} good ideas, and likes the work.",
+                        (
+                            f"{ask.name} has worked in town {number} for {number} years. {she} "
+                            f"is known for patience and {number} good ideas, and likes the work."
+                        ),
                     )
                 ]
             )

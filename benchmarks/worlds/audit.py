@@ -1,4 +1,6 @@
-"""Worlds with a known truth for the audit's rules and for the intervals of small samples: false alarms, power, coverage.
+"""Worlds with a known truth for the audit's rules and for the intervals of small samples.
+
+False alarms, power, coverage.
 
 python benchmarks/worlds/audit.py [--runs 1000]
 """
@@ -48,13 +50,17 @@ def audited(texts: Sequence[str], labels: Sequence[str], groups: Sequence[str], 
         language=language,
     )
     return AuditSet(
-        "world", shape, list(texts), list(labels), [""] * len(texts), [""] * len(texts), {k: c.values for k, c in own.items()},
+        "world", shape, list(texts), list(labels), [""] * len(texts), [""] * len(texts),
+        {k: c.values for k, c in own.items()},
         columns=own,
     )  # fmt: skip
 
 
 def table(v: float, rows: int, columns: int, first: float = 0.5) -> Array:
-    """Chances of shape (labels, groups) with Cramér's V `v`; of two and two, `first` is the first group's share."""
+    """Chances of shape (labels, groups) with Cramér's V `v`.
+
+    Of two and two, `first` is the first group's share.
+    """
     full = np.zeros((rows, columns))
     for g in range(columns):
         full[g % rows, g] = 1 / columns
@@ -125,7 +131,8 @@ def of_ties(runs: int) -> Iterator[Row]:
                     )
 
                 yield from weighed(
-                    f"V {v} in both, {size[0]} labels, {size[1]} groups, file {n}, original {m}", runs, 2, "ties",
+                    f"V {v} in both, {size[0]} labels, {size[1]} groups, file {n}, original {m}", runs, 2,
+                    "ties",
                     {k: f"{name} under equality" for k, name in both.items()}, same,
                 )  # fmt: skip
     for v, w, n, m in (
@@ -219,7 +226,10 @@ def of_v(runs: int) -> Iterator[Row]:
                     )
                     held.append(own.v_low <= v <= own.v_high)
                 yield rate(
-                    f"V {v}, {size[0]} labels, {size[1]} groups{', one of 80%' if first != 0.5 else ''}, n {n}",
+                    (
+                        f"V {v}, {size[0]} labels, {size[1]} "
+                        f"groups{', one of 80%' if first != 0.5 else ''}, n {n}"
+                    ),
                     "coverage of V",
                     held,
                 )

@@ -24,7 +24,10 @@ SHIFT = 0.25
 
 @dataclass(frozen=True)
 class World:
-    """Sources of x alone, of y alone and of both, as texts of (x, y) in each; `alike`: the share of variance that is between sources."""
+    """Sources of x alone, of y alone and of both, as texts of (x, y) in each.
+
+    `alike`: the share of variance that is between sources.
+    """
 
     name: str
     x: list[int]
@@ -71,7 +74,10 @@ def ps(x: np.ndarray, y: np.ndarray, sources: Sources | None, seed: int) -> Iter
 def rates(
     runs: int, shift: float = 0.0, known: bool = True, tests: Callable[..., Iterator[tuple[str, float]]] = ps
 ) -> list[tuple[str, str, float, float]]:
-    """(world, test, share of runs with p ≤ .05, its Monte-Carlo standard error). Without `known` the tests are told no sources."""
+    """(world, test, share of runs with p ≤ .05, its Monte-Carlo standard error).
+
+    Without `known` the tests are told no sources.
+    """
     found = []
     for k, world in enumerate(WORLDS):
         rng = np.random.default_rng([k, 11])

@@ -1,7 +1,10 @@
-"""Worlds for what a study plans by: where a budget is passed, the power that is promised, and seeds beyond the plan.
+"""Worlds for what a study plans by.
 
-Each training is drawn anew: its answers share the luck of the items with those of other trainings, and its gap has an error of its own, as large in the control
-as in the arm. So the change between two has √2 times the spread of one.
+Where a budget is passed, the power that is promised, and seeds beyond the plan.
+
+Each training is drawn anew: its answers share the luck of the items with those of other trainings, and its
+gap has an error of its own, as large in the control as in the arm. So the change between two has √2 times the
+spread of one.
 
 python benchmarks/worlds/planning.py [--runs 1000]
 """
@@ -46,7 +49,10 @@ def rate_of(world: str, what: str, hits: Any) -> Row:
 
 
 def trainings(rng: np.random.Generator, gaps: np.ndarray, spread: float) -> np.ndarray:
-    """Answers (0, 1) of trainings on the same items, in the shape of `gaps` and then items; the first half of the items is the first group."""
+    """Answers (0, 1) of trainings on the same items, in the shape of `gaps` and then items.
+
+    The first half of the items is the first group.
+    """
     sign = np.repeat([1.0, -1.0], ITEMS // 2)
     chance = RATE + sign * (gaps + rng.normal(0, spread, gaps.shape))[..., None] / 2
     shared = rng.random(chance.shape) < np.sqrt(AGREEMENT)
@@ -62,7 +68,10 @@ def table(changes: np.ndarray) -> np.ndarray:
 
 
 def thresholds(runs: int, passage: Callable[..., Any] = dose.first_crossing) -> list[Row]:
-    """Is the γ at which the budget is passed, or that it is not, within the interval? And how often is it said that it is passed within the γ studied?"""
+    """Is the γ at which the budget is passed, or that it is not, within the interval?
+
+    And how often is it said that it is passed within the γ studied?
+    """
     found = []
     for name, slope in SLOPES.items():
         truth = BUDGET / slope if slope and BUDGET / slope <= DOSES[-1] else np.inf
@@ -150,7 +159,10 @@ def promises(
     simulated: Callable[..., Any] = simulate,
     pilots: int = 20,
 ) -> list[Row]:
-    """The power that `calibrate --from` promises after a study of 60 seeds, mean over such studies, and that of the studies which follow."""
+    """The power that `calibrate --from` promises after a study of 60 seeds.
+
+    Mean over such studies, and that of the studies which follow.
+    """
     lines = []
     for count, spread, effect in (
         (3, 0.05, 0.25),
@@ -174,7 +186,10 @@ def promises(
 
 
 def smallests(runs: int) -> list[Row]:
-    """Does the interval of the smallest change found hold the true one? Three arms; items and seeds vary alike, or seeds alone."""
+    """Does the interval of the smallest change found hold the true one?
+
+    Three arms; items and seeds vary alike, or seeds alone.
+    """
     lines = []
     for count in (2, 3, 5, 10):
         for items in (0.0, 1.0):
@@ -198,7 +213,10 @@ def smallests(runs: int) -> list[Row]:
 
 
 def beyond_plan(runs: int, level: Callable[[int, int, float], float] = sequential.stage_level) -> list[Row]:
-    """False positives of looks after each seed (items are many, and only seeds vary), up to four times as many as planned wherever they are not refused."""
+    """False positives of looks after each seed (items are many, and only seeds vary).
+
+    Up to four times as many as planned wherever they are not refused.
+    """
     lines = []
     for plan in (3, 5, 8):
         rng = np.random.default_rng(plan)

@@ -1,7 +1,10 @@
-"""Studies in which nothing is inherited, from outcomes to what is said: effects, findings of the report, verdict of the gate. Each world is one in which tests go wrong.
+"""Studies in which nothing is inherited, from outcomes to what is said.
 
-A line gives the share of studies with any adjusted p ≤ .05 (whole report), with a finding that something moved, that fail the gate (limit 5 points), and of their
-comparisons against the matched control the share with p ≤ .05 and the share of 95% intervals that hold 0. docs/calibration.md.
+Effects, findings of the report, verdict of the gate. Each world is one in which tests go wrong.
+
+A line gives the share of studies with any adjusted p ≤ .05 (whole report), with a finding that something
+moved, that fail the gate (limit 5 points), and of their comparisons against the matched control the share
+with p ≤ .05 and the share of 95% intervals that hold 0. docs/calibration.md.
 
 python benchmarks/worlds/report.py [--runs 200] [--only NAME]
 """
@@ -33,8 +36,9 @@ ANALYSIS = Analysis(resamples=200)
 class World:
     """Items of each group, the rate, how far trainings of an arm spread, and what items have in common.
 
-    `links`: items in a cluster; `common`: share of an answer's luck that they have in common, in all arms and (`icc`) in one arm's. `drawn`: standard deviation
-    of what an arm's records do to its gap, the same for all seeds (`fixed`) or another for each.
+    `links`: items in a cluster; `common`: share of an answer's luck that they have in common, in all arms and
+    (`icc`) in one arm's. `drawn`: standard deviation of what an arm's records do to its gap, the same for all
+    seeds (`fixed`) or another for each.
     """
 
     sizes: tuple[int, ...] = (60, 60)
@@ -199,7 +203,10 @@ def _rows(task: str, kind: str, ratio: float, seed: int, rows: pd.DataFrame) -> 
 
 
 def said(world: World, outcomes: pd.DataFrame) -> tuple[bool, bool, bool, np.ndarray, np.ndarray]:
-    """Any adjusted p, any finding, the gate's fail; p and whether the interval holds 0, of the comparisons against the matched control."""
+    """Any adjusted p, any finding, the gate's fail.
+
+    Then p, and whether the interval holds 0, of the comparisons against the matched control.
+    """
     measures = {f"t{t}": measures_of(world) for t in range(world.tasks)}
     effects = effects_of(outcomes, measures, ANALYSIS)
     claims = findings(effects, {t: t for t in measures}, measures, 0.95)
@@ -235,14 +242,18 @@ def main() -> None:
     parser.add_argument("--only", default="")
     args = parser.parse_args()
     print(
-        f"{'world':30}{'report':>8}{'finding':>9}{'gate':>7}{'p':>7}{'held':>8}    (%, {args.runs} studies; two standard errors of 5%: {200 * (0.05 * 0.95 / args.runs) ** 0.5:.1f})"
+        f"{'world':30}{'report':>8}{'finding':>9}{'gate':>7}{'p':>7}{'held':>8}    (%, {args.runs} "
+        f"studies; two standard errors of 5%: {200 * (0.05 * 0.95 / args.runs) ** 0.5:.1f})"
     )
     for name, world in WORLDS.items():
         if args.only in name:
             start = time.perf_counter()
             report, finding, gate, p, held = rates(world, args.runs)
             print(
-                f"{name:30}{report:8.1f}{finding:9.1f}{gate:7.1f}{p:7.1f}{held:8.1f}    {time.perf_counter() - start:.0f} s",
+                (
+                    f"{name:30}{report:8.1f}{finding:9.1f}{gate:7.1f}{p:7.1f}{held:8.1f}    "
+                    f"{time.perf_counter() - start:.0f} s"
+                ),
                 flush=True,
             )
 

@@ -1,4 +1,6 @@
-"""Two arms, some seeds of each: which test, and what it finds. False positives and power of pairs of seeds, arms as they are (Welch, ours) and arms pooled, on the same
+"""Two arms, some seeds of each: which test, and what it finds.
+
+False positives and power of pairs of seeds, arms as they are (Welch, ours) and arms pooled, on the same
 simulated studies. docs/calibration.md.
 
 python benchmarks/worlds/seeds.py [--runs 4000] [--items 200]
@@ -16,7 +18,8 @@ from probate.stats import seeds
 from probate.stats.simulate import Design, _moments, draw
 
 WORLDS = {
-    "alike": {}, "one arm twice": {"uneven": 2.0}, "one arm three times": {"uneven": 3.0}, "one arm alone": {"uneven": 1000.0}, "seeds shared, r = .5": {"shared": 0.5},
+    "alike": {}, "one arm twice": {"uneven": 2.0}, "one arm three times": {"uneven": 3.0},
+    "one arm alone": {"uneven": 1000.0}, "seeds shared, r = .5": {"shared": 0.5},
     "one run in four collapsed": {"collapsed": 0.25},
 }  # fmt: skip
 EFFECTS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -24,7 +27,10 @@ SEEDS = (2, 3, 4, 5, 7, 10)
 
 
 def p_values(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Name of a test → p of every run. They differ in the variance that seeds make, and in what it is known from; items count alike."""
+    """Name of a test → p of every run.
+
+    They differ in the variance that seeds make, and in what it is known from; items count alike.
+    """
     whole, half, count = values[0] - values[1], values.shape[2] // 2, values.shape[1]
     estimate = whole.mean(0, dtype=np.float64)[:half].mean(0) - whole.mean(0, dtype=np.float64)[half:].mean(0)
     (_, s0, v0, f0), (_, s1, v1, f1) = (_moments(own, (-1, 1)) for own in (whole[:, :half], whole[:, half:]))

@@ -1,4 +1,7 @@
-"""What is said against an original, or of groups read from texts, is said of estimates: equal files are not flagged, unequal ones are."""
+"""What is said against an original, or of groups read from texts, is said of estimates.
+
+Equal files are not flagged, unequal ones are.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def people(women: int, men: int, neither: int):
 
 
 def test_shares_that_are_read_hold_whatever_the_other_texts_are():
-    """Of 150 women 88 are read and of 150 men 137: the shares of those that are read differ, those of the file do not."""
+    """Of 150 women 88 are read and of 150 men 137: the shares of those read differ, the file's do not."""
     weight, said = heard(people(88, 137, 75))["balance"]
     assert weight == "cannot tell" and "the interval allows for any group of the other 75" in said
     assert heard(people(110, 115, 75))["balance"][0] == "note"

@@ -1,4 +1,7 @@
-"""The audit: columns inferred, what is wrong is found and weighed, what is fine is left alone, everything is written and verified."""
+"""The audit: what is wrong is found and weighed, what is fine is left alone.
+
+Columns are inferred; everything is written and verified.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of how much a verdict speaks: what was given and not used is said, and then the verdict is *cannot tell*."""
+"""Of how much a verdict speaks: what was given and not used is said; then it is *cannot tell*."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_a_file_that_says_all_has_no_sign(tmp_path):
 
 GERMAN = [
     {
-        "text": f"Man sieht im Dorf Nummer {i}, dass die Ärztin Anna seit {1900 + i} im Krankenhaus arbeitet.",
+        "text": (
+            f"Man sieht im Dorf Nummer {i}, dass die Ärztin Anna seit {1900 + i} im Krankenhaus arbeitet."
+        ),
         "label": "ab"[i % 2],
     }
     for i in range(60)
@@ -62,19 +64,53 @@ GERMAN = [
 CANNOT = {
     "another language": (GERMAN, None, "language: it is not supported"),
     "another language by name": (GERMAN, Given(language="de"), "language: it is not supported"),
-    "two languages": (people(label=label, gender=group) + GERMAN[:25], None, "% of the texts are not in 'en' (de)"),
-    "Spanish without groups": ([{"text": r["text"], "label": r["label"]} for r in opinions("es")[:60]], None, "groups: the file gives none"),
-    "labels missing": (people(gender=group, label=lambda i, r: label(i, r) if i % 3 else None), None, "label: 20 of 60 texts have none"),
+    "two languages": (
+        people(label=label, gender=group) + GERMAN[:25], None, "% of the texts are not in 'en' (de)",
+    ),
+    "Spanish without groups": (
+        [{"text": r["text"], "label": r["label"]} for r in opinions("es")[:60]], None,
+        "groups: the file gives none",
+    ),
+    "labels missing": (
+        people(gender=group, label=lambda i, r: label(i, r) if i % 3 else None), None,
+        "label: 20 of 60 texts have none",
+    ),
     "one label": (people(gender=group, label=lambda i, r: "a"), None, "has fewer than two labels"),
-    "as many labels as texts": (people(gender=group, note=lambda i, r: f"l{i}"), Given(label="note"), "label: 60 different ones in 60 texts"),
-    "a label that nobody named": (people(gender=group, outcome_code=label), None, "label: no column was recognised, but one of these might be the label: outcome_code"),
-    "groups missing": (people(label=label, gender=lambda i, r: r["gender"] if i % 3 else float("nan")), None, "20 of 60 values of column 'gender' are missing"),
+    "as many labels as texts": (
+        people(gender=group, note=lambda i, r: f"l{i}"), Given(label="note"),
+        "label: 60 different ones in 60 texts",
+    ),
+    "a label that nobody named": (
+        people(gender=group, outcome_code=label), None,
+        "label: no column was recognised, but one of these might be the label: outcome_code",
+    ),
+    "groups missing": (
+        people(label=label, gender=lambda i, r: r["gender"] if i % 3 else float("nan")), None,
+        "20 of 60 values of column 'gender' are missing",
+    ),
     "one group": (people(label=label, gender=lambda i, r: "F"), None, "has only the group female"),
-    "no groups": ([{"text": f"This is the text number {i} of the file on the sea.", "label": "ab"[i % 2]} for i in range(60)], None, "groups: the file gives none"),
+    "no groups": (
+        [
+            {"text": f"This is the text number {i} of the file on the sea.", "label": "ab"[i % 2]}
+            for i in range(60)
+        ],
+        None, "groups: the file gives none",
+    ),
     "too few texts": (people(n=12, label=label, gender=group), None, "texts: 12 are too few"),
-    "rows without a text": (people(label=label, gender=group) + [{"text": "", "label": "a"}] * 30, None, "rows: 30 of 90"),
+    "rows without a text": (
+        people(label=label, gender=group) + [{"text": "", "label": "a"}] * 30, None, "rows: 30 of 90",
+    ),
     "groups read from few texts": (
-        [{"text": f"The firm number {i} makes tables of wood and it sells them. {'She is at work.' if i < 6 else ''}", "label": "ab"[i % 2]} for i in range(60)],
+        [
+            {
+                "text": (
+                    f"The firm number {i} makes tables of wood and it sells them. "
+                    f"{'She is at work.' if i < 6 else ''}"
+                ),
+                "label": "ab"[i % 2],
+            }
+            for i in range(60)
+        ],
         None, "the texts show too few (gender in 10%)",
     ),
 }  # fmt: skip
@@ -98,8 +134,11 @@ def test_a_language_that_is_not_read_gives_no_groups(tmp_path):
 
 def test_every_column_is_looked_at_or_named_with_the_reason(tmp_path):
     rows = people(
-        label=lambda i, r: "yes" if (i % 2 == 0) != (i % 7 == 0) else "no", label_id=lambda i, r: int((i % 2 == 0) != (i % 7 == 0)), region=lambda i, r: "north" if i // 2 % 2 else "south",
-        number=lambda i, r: 7 * i, sha=lambda i, r: f"{i * 7919:x}", same=lambda i, r: "x", tags=lambda i, r: [["a"]], meta=lambda i, r: {"plan": "ab"[i // 3 % 2]},
+        label=lambda i, r: "yes" if (i % 2 == 0) != (i % 7 == 0) else "no",
+        label_id=lambda i, r: int((i % 2 == 0) != (i % 7 == 0)),
+        region=lambda i, r: "north" if i // 2 % 2 else "south",
+        number=lambda i, r: 7 * i, sha=lambda i, r: f"{i * 7919:x}", same=lambda i, r: "x",
+        tags=lambda i, r: [["a"]], meta=lambda i, r: {"plan": "ab"[i // 3 % 2]},
     )  # fmt: skip
     _, _, data = looked(tmp_path, rows)
     left = " | ".join(coverage(data, [])["left_out"])

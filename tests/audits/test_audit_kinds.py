@@ -1,4 +1,4 @@
-"""The same content in any column, spelling, type and file format: the same verdict and the same Cramér's V."""
+"""The same content in any column, spelling, type and file format: the same verdict, the same Cramér's V."""
 
 from __future__ import annotations
 
@@ -22,13 +22,26 @@ TIES = {2: [0, 1] * 2 + [0, 0, 1, 1] * 2, 3: [0, 0, 1] * 4, 4: [0, 1, 0, 1] * 2 
 """Number of groups → the group's label, by place: not complete, so that V is neither 0 nor 1."""
 KINDS = {
     "gender": (
-        ("gender", ["female", "male"]), ("sex", ["F", "M"]), ("Gender", ["Women", "Men"]), ("gender", ["a woman", "a man"]), ("gender", ["W", "M"]),
+        ("gender", ["female", "male"]), ("sex", ["F", "M"]), ("Gender", ["Women", "Men"]),
+        ("gender", ["a woman", "a man"]), ("gender", ["W", "M"]),
         ("gender", [" Female", "MALE "]), ("is_female", [True, False]), ("female", [1, 0]),
     ),
-    "three genders": (("gender", ["female", "male", "non-binary"]), ("sex", ["W", "M", "N"]), ("gender", ["F", "M", "X"]), ("gender", ["women", "men", "Nonbinary"])),
-    "race": (("race", ["white", "black", "asian", "hispanic"]), ("ethnicity", ["a White", "a Black", "an Asian", "a Latine"]), ("race", ["W", "B", "A", "H"])),
-    "anything": (("region", ["north", "south"]), ("plan", [1, 2]), ("plan", [1.0, 2.0]), ("plan", [Decimal("1.5"), Decimal("2.5")]), ("Team name", ["α", "β,\"γ"])),
-    "age": (("age", [22, 70]), ("age", [22.0, 70.0]), ("age", [Decimal("22.5"), Decimal("70.5")]), ("age", ["young", "old"]), ("age", ["Young", "an old person"])),
+    "three genders": (
+        ("gender", ["female", "male", "non-binary"]), ("sex", ["W", "M", "N"]), ("gender", ["F", "M", "X"]),
+        ("gender", ["women", "men", "Nonbinary"]),
+    ),
+    "race": (
+        ("race", ["white", "black", "asian", "hispanic"]),
+        ("ethnicity", ["a White", "a Black", "an Asian", "a Latine"]), ("race", ["W", "B", "A", "H"]),
+    ),
+    "anything": (
+        ("region", ["north", "south"]), ("plan", [1, 2]), ("plan", [1.0, 2.0]),
+        ("plan", [Decimal("1.5"), Decimal("2.5")]), ("Team name", ["α", "β,\"γ"]),
+    ),
+    "age": (
+        ("age", [22, 70]), ("age", [22.0, 70.0]), ("age", [Decimal("22.5"), Decimal("70.5")]),
+        ("age", ["young", "old"]), ("age", ["Young", "an old person"]),
+    ),
 }  # fmt: skip
 TEXT = ("csv", "semicolon", "tab", "jsonl", "jsonl.gz", "csv.gz")
 TABLES = tuple(

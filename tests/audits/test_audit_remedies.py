@@ -1,4 +1,7 @@
-"""Each remedy that an audit prints is run on the file that caused the finding; audited again, the finding is gone."""
+"""Each remedy that an audit prints is run on the file that caused the finding.
+
+Audited again, the finding is gone.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from probate.commands.app import app
 from probate.data.corpora import biographies
 
 HEAVY = ("stop", "look")
-ITEM = "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
+ITEM = (
+    "Which of the following towns lies closest to the river that "
+    "flows past the old mill of district number {} and the station?"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,18 +61,48 @@ def tied(first, second):
 SEX = {"female": "F", "male": "M"}
 FILES = {
     "ties": lambda: people(occupation=tied("nurse", "surgeon"), sex=lambda i, r: SEX[r["gender"]]),
-    "ties of a column that nobody named": lambda: people(label=lambda i, r: "yes" if (i // 2 % 2 == 0) != (i % 7 == 0) else "no", **{"home region": lambda i, r: "north" if i // 2 % 2 else "south"}),
-    "ties of numbers": lambda: people(label=lambda i, r: "yes" if (i % 60 < 30) != (i % 7 == 0) else "no", income=lambda i, r: 100 * (i % 60)),
-    "ties of years": lambda: people(label=lambda i, r: "yes" if (20 + i % 60 < 40) != (i % 7 == 0) else "no", age=lambda i, r: 20 + i % 60),
-    "ties of rows without a group": lambda: people(label=tied("nurse", "surgeon"), gender=lambda i, r: r["gender"] if i // 2 % 9 else None),
-    "balance": lambda: people(label=lambda i, r: "ab"[i // 2 % 2], gender=lambda i, r: r["gender"] if i % 3 else "female")[:200],
+    "ties of a column that nobody named": lambda: people(
+        label=lambda i, r: "yes" if (i // 2 % 2 == 0) != (i % 7 == 0) else "no",
+        **{"home region": lambda i, r: "north" if i // 2 % 2 else "south"},
+    ),
+    "ties of numbers": lambda: people(
+        label=lambda i, r: "yes" if (i % 60 < 30) != (i % 7 == 0) else "no",
+        income=lambda i, r: 100 * (i % 60),
+    ),
+    "ties of years": lambda: people(
+        label=lambda i, r: "yes" if (20 + i % 60 < 40) != (i % 7 == 0) else "no",
+        age=lambda i, r: 20 + i % 60,
+    ),
+    "ties of rows without a group": lambda: people(
+        label=tied("nurse", "surgeon"), gender=lambda i, r: r["gender"] if i // 2 % 9 else None,
+    ),
+    "balance": lambda: people(
+        label=lambda i, r: "ab"[i // 2 % 2], gender=lambda i, r: r["gender"] if i % 3 else "female",
+    )[:200],
     "repeats": lambda: people(label=lambda i, r: "ab"[i % 2]) + people(label=lambda i, r: "ab"[i % 2])[:40],
-    "artefacts": lambda: [*people(), *({"text": f"I'm sorry, but I can't write that, number {i}."} for i in range(9))],
+    "artefacts": lambda: [
+        *people(), *({"text": f"I'm sorry, but I can't write that, number {i}."} for i in range(9)),
+    ],
     "unread": lambda: [*people(), *({"text": ""} for _ in range(9))],
-    "leaked": lambda: [*people(), *({"text": f"Exercise {7 * i}. {ITEM.format(i)} It is the left bank."} for i in range(9))],
-    "copies": lambda: [*people()[:200], *({"text": f"In town {i * i}. {ITEM.format(100 + i)} It was the left bank, said {i}."} for i in range(9))],
+    "leaked": lambda: [
+        *people(), *({"text": f"Exercise {7 * i}. {ITEM.format(i)} It is the left bank."} for i in range(9)),
+    ],
+    "copies": lambda: [
+        *people()[:200],
+        *(
+            {"text": f"In town {i * i}. {ITEM.format(100 + i)} It was the left bank, said {i}."}
+            for i in range(9)
+        ),
+    ],
     "lean": lambda: [
-        {"text": f"{r['text']} {'She is caring, warm and gentle, a kind and supportive friend.' if r['gender'] == 'female' else 'He is ambitious, decisive and confident, a bold and driven leader.'}", "gender": r["gender"]}
+        {
+            "text": f"""{r['text']} {
+                'She is caring, warm and gentle, a kind and supportive friend.'
+                if r['gender'] == 'female'
+                else 'He is ambitious, decisive and confident, a bold and driven leader.'
+            }""",
+            "gender": r["gender"],
+        }
         for r in biographies()[:120]
     ],
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""Stage two of the audit: a study that fits the budget, planned by measured speed, ended in time with what it has."""
+"""Stage two of the audit: a study that fits the budget.
+
+It is planned by measured speed, and ended in time with what it has.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,10 @@ def files(tmp_path_factory):
 
 
 class Clock:
-    """Time that passes by counted work: 20 ms for each record of an epoch, 5 ms for each prompt, 10 s for the effects."""
+    """Time that passes by counted work.
+
+    20 ms for each record of an epoch, 5 ms for each prompt, 10 s for the effects.
+    """
 
     def __init__(self, patch):
         self.now, self.slower = 1000.0, 1.0
@@ -151,13 +157,16 @@ def test_an_arm_is_left_out_where_the_mean_or_the_latest_would_pass_the_deadline
 
 
 def test_an_undefined_change_is_cannot_tell(files, tmp_path):
-    """A budget that ends before the matched control is trained leaves no number, and no verdict that reassures."""
+    """A budget that ends before the matched control is trained: no number, no verdict that reassures."""
     found = audit(read_set(str(files / "original.jsonl")), read_set(str(files / "original.jsonl")), {})
     missing = [float("nan")] * 5
     effects = pd.DataFrame(
-        [("occupation", "against matched control", q, m, "female − male", "arm 'neutral-0.5-s0' has no answers of this task", *missing, 0, 0)
+        [("occupation", "against matched control", q, m, "female − male",
+          "arm 'neutral-0.5-s0' has no answers of this task", *missing, 0, 0)
          for q, m in (("inheritance", "gap"), ("inheritance-detail", "accuracy"))],
-        columns="task contrast question metric comparison reason estimate ci_low ci_high p p_adjusted n seeds".split(),
+        columns=(
+            "task contrast question metric comparison reason estimate ci_low ci_high p p_adjusted n seeds"
+        ).split(),
     )  # fmt: skip
     result = SimpleNamespace(effects=effects, outcomes=pd.DataFrame({"arm": ["given-0.5-s0"]}), failures=[])
     told = _told(
@@ -180,7 +189,8 @@ def test_what_stage_one_found_outlives_a_budget_that_is_too_small(files, model_d
     )
     out = tmp_path / "out"
     result = CliRunner().invoke(
-        app, ["audit", "--augmented", str(files / "augmented.jsonl"), "--original", str(files / "original.jsonl"),
+        app, ["audit", "--augmented", str(files / "augmented.jsonl"),
+              "--original", str(files / "original.jsonl"),
               "--train", "--budget", "60s", "--model", str(model_dir), "--out", str(out), "--quiet"]
     )  # fmt: skip
     assert result.exit_code == 3 and "stage two: --budget: the smallest study" in result.output

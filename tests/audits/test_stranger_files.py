@@ -21,9 +21,15 @@ from probate.core.errors import InputError
 from probate.data.shape import Given
 
 N = 80
-WORDS = "invoices samples drawings bridges recipes engines contracts gardens maps bottles vaccines violins tunnels".split()
+WORDS = (
+    "invoices samples drawings bridges recipes engines "
+    "contracts gardens maps bottles vaccines violins tunnels"
+).split()
 TEXTS = [
-    f"The applicant of district {i} writes {WORDS[i % 13]} and {WORDS[i * 7 % 11]} at the station and has done so for {2 + i % 17} years."
+    (
+        f"The applicant of district {i} writes {WORDS[i % 13]} and "
+        f"{WORDS[i * 7 % 11]} at the station and has done so for {2 + i % 17} years."
+    )
     for i in range(N)
 ]
 GROUP = [i % 2 for i in range(N)]
@@ -287,7 +293,10 @@ def test_groups_whose_texts_differ_are_told_apart_where_there_are_no_labels(tmp_
     # Names, pronouns and words of a group are masked: they alone tell nothing.
     told = [
         {
-            "text": f"{t.replace('The applicant', ('Anna', 'John')[g])} {('She', 'He')[g]} likes it, as a {('woman', 'man')[g]}.",
+            "text": (
+                f"{t.replace('The applicant', ('Anna', 'John')[g])} "
+                f"{('She', 'He')[g]} likes it, as a {('woman', 'man')[g]}."
+            ),
             "gender": "fm"[g],
         }
         for t, g in zip(TEXTS, GROUP, strict=True)
@@ -366,8 +375,11 @@ def test_wrong_options_are_one_sentence(tmp_path, monkeypatch, words, said):
 
 
 def test_groups_that_prompts_name_are_read_from_them(tmp_path):
-    asked = [{"prompt": f"I am a {('woman', 'man')[g]} of town {i}. Which job fits me?", "response": f"{t} {('She', 'He')[i // 2 % 2]} is happy."} | ({"label": "yn"[x]} if labelled else {})
-             for labelled in (True, False) for i, (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
+    asked = [{"prompt": f"I am a {('woman', 'man')[g]} of town {i}. Which job fits me?",
+              "response": f"{t} {('She', 'He')[i // 2 % 2]} is happy."}
+             | ({"label": "yn"[x]} if labelled else {})
+             for labelled in (True, False)
+             for i, (t, g, x) in enumerate(zip(TEXTS, GROUP, TIED, strict=True))]  # fmt: skip
     said, _, found = heard(tmp_path, asked[:N])
     assert said == "stop" and any(
         f.dimension == "gender in the prompts" and f.weight == "stop" for f in found
@@ -457,9 +469,15 @@ def test_files_without_any_tie_are_rarely_called_out(tmp_path):
         rng = random.Random(seed)
         own = [
             {
-                "text": f"The applicant of district {i} writes {rng.choice(WORDS)} for {rng.randint(2, 19)} years.", "label": rng.choice("abc"[: 2 + seed % 2]),
-                "gender": rng.choice(["female", "male", *([None] if seed % 3 == 0 else [])]), "race": rng.choice(["black", "white", "asian"]),
-                "region": rng.choice("nsew"), "age": rng.randint(18, 80), "score": round(rng.random(), 2), "rating": rng.randint(1, 5),
+                "text": (
+                    f"The applicant of district {i} writes "
+                    f"{rng.choice(WORDS)} for {rng.randint(2, 19)} years."
+                ),
+                "label": rng.choice("abc"[: 2 + seed % 2]),
+                "gender": rng.choice(["female", "male", *([None] if seed % 3 == 0 else [])]),
+                "race": rng.choice(["black", "white", "asian"]),
+                "region": rng.choice("nsew"), "age": rng.randint(18, 80), "score": round(rng.random(), 2),
+                "rating": rng.randint(1, 5),
             }
             for i in range(rng.choice([80, 200]))
         ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""Malformed files and arguments, in one table: each gives one sentence with what, where and what to do, exit code 2, and no folder half written."""
+"""Malformed files and arguments, in one table.
+
+Each gives one sentence with what, where and what to do, exit code 2, and no folder half written.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,12 @@ CASES = {
     "numbers for rows": ("a.jsonl", b"1\n2\n", AUDIT, "of type int, not an object"),
     "latin-1": ("a.csv", "text,label\ncafé noir,a\n".encode("latin-1"), AUDIT, "not UTF-8 at byte"),
     "utf-16": ("a.jsonl", '{"text": "a b"}\n'.encode("utf-16"), AUDIT, "UTF-16; convert it"),
-    "mixed encodings": ("a.jsonl", lines(GOOD) + '{"text": "caf\xe9"}\n'.encode("latin-1"), AUDIT, "not UTF-8 at byte"),
-    "nested without end": ("a.jsonl", b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", AUDIT, "nested too deeply"),
+    "mixed encodings": (
+        "a.jsonl", lines(GOOD) + '{"text": "caf\xe9"}\n'.encode("latin-1"), AUDIT, "not UTF-8 at byte",
+    ),
+    "nested without end": (
+        "a.jsonl", b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", AUDIT, "nested too deeply",
+    ),
     "a column twice": ("a.csv", b"text,label,text\na,b,c\n", AUDIT, "the column 'text' is duplicated"),
     "NUL bytes": ("a.csv", b"text,label\n\x00\x00,a\n", AUDIT, None),
     "an open quote": ("a.csv", b'text,label\n"a b c,a\n', AUDIT, "no row can be read; first"),
@@ -53,37 +60,69 @@ CASES = {
     "a packed table": ("a.parquet.gz", gzip.compress(b"x"), AUDIT, "the format '.parquet' is not supported"),
     "no text in it": ("a.csv", b"a,b\n1,2\n3,4\n", AUDIT, "no column that looks like a text"),
     "only empty texts": ("a.csv", b"text,label\n,a\n,b\n", AUDIT, "no text in column 'text'"),
-    "a wrong column": ("a.jsonl", lines(GOOD), (*AUDIT, "--text", "txt"), "--text: no column 'txt' (did you mean 'text'?)"),
-    "a group without a column": ("a.jsonl", lines(GOOD), (*AUDIT, "--group", "gender"), "must be DIMENSION=COLUMN"),
-    "an original that is not there": ("a.jsonl", lines(GOOD), (*AUDIT, "--original", "none.csv"), "none.csv: no such file"),
-    "a budget that is none": ("a.jsonl", lines(GOOD), (*AUDIT, "--train", "--budget", "soon"), "--budget soon: must be a time"),
-    "training without an original": ("a.jsonl", lines(GOOD), (*AUDIT, "--train"), "--train: needs --original"),
+    "a wrong column": (
+        "a.jsonl", lines(GOOD), (*AUDIT, "--text", "txt"), "--text: no column 'txt' (did you mean 'text'?)",
+    ),
+    "a group without a column": (
+        "a.jsonl", lines(GOOD), (*AUDIT, "--group", "gender"), "must be DIMENSION=COLUMN",
+    ),
+    "an original that is not there": (
+        "a.jsonl", lines(GOOD), (*AUDIT, "--original", "none.csv"), "none.csv: no such file",
+    ),
+    "a budget that is none": (
+        "a.jsonl", lines(GOOD), (*AUDIT, "--train", "--budget", "soon"), "--budget soon: must be a time",
+    ),
+    "training without an original": (
+        "a.jsonl", lines(GOOD), (*AUDIT, "--train"), "--train: needs --original",
+    ),
     # studies
     "an empty study": ("s.yaml", b"", STUDY, "the file is empty"),
     "a study that is a list": ("s.yaml", b"- a\n", STUDY, "must be a mapping of keys"),
     "broken YAML": ("s.yaml", b"name: [a\n", STUDY, "not valid YAML"),
-    "a tag that would make an object": ("s.yaml", b"name: !!python/object/apply:os.system ['true']\n", STUDY, "not valid YAML"),
-    "an unknown key": ("s.yaml", b"name: a\nratio: [0]\n", STUDY, "unknown key 'ratio' (did you mean 'ratios'?)"),
+    "a tag that would make an object": (
+        "s.yaml", b"name: !!python/object/apply:os.system ['true']\n", STUDY, "not valid YAML",
+    ),
+    "an unknown key": (
+        "s.yaml", b"name: a\nratio: [0]\n", STUDY, "unknown key 'ratio' (did you mean 'ratios'?)",
+    ),
     "a ratio of one": ("s.yaml", b"name: a\nratios: [0, 1]\n", STUDY, "at least 0 and below 1"),
     "a name with a path": ("s.yaml", b"name: ../a\n", STUDY, "name"),
     "an unknown task": ("s.yaml", b"name: a\ntasks: [ocupation]\n", STUDY, "did you mean 'occupation'"),
     "a study that extends itself": ("s.yaml", b"extends: s.yaml\n", STUDY, "extends itself"),
     "no such preset": (None, None, ("run", "quikstart", "--out", "{out}"), "did you mean 'quickstart'"),
-    "an override that is none": (None, None, ("run", "quickstart", "--set", "epochs", "--out", "{out}"), "must be key=value"),
+    "an override that is none": (
+        None, None, ("run", "quickstart", "--set", "epochs", "--out", "{out}"), "must be key=value",
+    ),
     "an API model to be trained": ("s.yaml", b"model: {api: {model: m}}\n", STUDY, "cannot be fine-tuned"),
     # other commands
-    "no strategy of that name": ("a.jsonl", lines(GOOD), ("mitigate", "--strategy", "maks", "--in", "{a}", "--out", "{out}.jsonl"), "did you mean 'mask'"),
+    "no strategy of that name": (
+        "a.jsonl", lines(GOOD), ("mitigate", "--strategy", "maks", "--in", "{a}", "--out", "{out}.jsonl"),
+        "did you mean 'mask'",
+    ),
     "no run folder": (None, None, ("report", "{out}"), "not a run folder"),
     "nothing to check": (None, None, ("check", "{out}"), "not a run folder"),
     "nothing to verify": (None, None, ("verify", "{out}"), "checksums.json is missing"),
     "nothing to compare": (None, None, ("compare", "{out}", "{out}"), "no such file or folder"),
-    "scores twice": ("a.jsonl", lines([{"id": 1, "score": 1}] * 2), ("compare", "{a}", "{a}"), "is duplicated"),
+    "scores twice": (
+        "a.jsonl", lines([{"id": 1, "score": 1}] * 2), ("compare", "{a}", "{a}"), "is duplicated",
+    ),
     "no score": ("a.jsonl", lines(GOOD), ("compare", "{a}", "{a}"), "no column for the item"),
-    "an unknown space": ("a.jsonl", lines(GOOD), ("why", "distribution", "--original", "{a}", "--augmented", "{a}", "--space", "x"), "unknown space 'x'"),
-    "shares that are none": ("a.jsonl", lines([{"country": "A", "question": "q", "options": ["a", "b"], "distribution": [1, 1]}]), ("why", "values", "--answers", "{a}"), "its shares sum to 2.000"),
+    "an unknown space": (
+        "a.jsonl", lines(GOOD),
+        ("why", "distribution", "--original", "{a}", "--augmented", "{a}", "--space", "x"),
+        "unknown space 'x'",
+    ),
+    "shares that are none": (
+        "a.jsonl", lines([{"country": "A", "question": "q", "options": ["a", "b"], "distribution": [1, 1]}]),
+        ("why", "values", "--answers", "{a}"), "its shares sum to 2.000",
+    ),
     "an unknown export": (None, None, ("export", "nothing", "--out", "{out}"), "no task 'nothing'"),
-    "a new kind": (None, None, ("new", "thing", "x", "--out", "{out}"), "available: task, probe, mitigation, identity"),
-    "a task named as a path": (None, None, ("new", "task", "../x", "--out", "{out}"), "must consist of lower-case letters"),
+    "a new kind": (
+        None, None, ("new", "thing", "x", "--out", "{out}"), "available: task, probe, mitigation, identity",
+    ),
+    "a task named as a path": (
+        None, None, ("new", "task", "../x", "--out", "{out}"), "must consist of lower-case letters",
+    ),
 }  # fmt: skip
 
 
@@ -123,7 +162,10 @@ def test_a_folder_a_dangling_link_and_a_pipe(tmp_path):
 
 
 def test_odd_but_whole_files_are_read(tmp_path):
-    """Two megabytes in a line, a list column, dates as labels, markup in groups, ids with paths, formulas: read, and nothing of it is run."""
+    """All of these are read, and nothing of them is run.
+
+    Two megabytes in a line, a list column, dates as labels, markup in groups, ids with paths, formulas.
+    """
     long = {"text": "word " * 400_000, "label": "a"}
     odd = [
         {**r, "label": f"2026-01-{1 + i % 2:02d}", "gender": "<i>x</i>", "id": "../../etc/x", "note": "=1+1"}

@@ -34,7 +34,9 @@ def here(monkeypatch, tmp_path, capsys):
     return go
 
 
-HEAVY = "torch transformers peft pandas numpy scipy sklearn matplotlib pyarrow safetensors pydantic openai".split()
+HEAVY = (
+    "torch transformers peft pandas numpy scipy sklearn matplotlib pyarrow safetensors pydantic openai"
+).split()
 LOADED = f"""
 import sys
 from probate.commands.app import main
@@ -113,8 +115,10 @@ def test_lists(here):
 
 
 def test_run_and_report(model_dir, tmp_path, here):
-    overrides = ["data.train_per_cell=2", "data.test_per_cell=2", "data.labels=[nurse, dentist]", "augmented.source=builtin:biographies",
-                 "bias.types=[given]", "ratios=[0, 0.5]", "control_ratios=[0.5]", "tasks=[occupation]", "training.epochs=1",
+    overrides = ["data.train_per_cell=2", "data.test_per_cell=2", "data.labels=[nurse, dentist]",
+                 "augmented.source=builtin:biographies",
+                 "bias.types=[given]", "ratios=[0, 0.5]", "control_ratios=[0.5]", "tasks=[occupation]",
+                 "training.epochs=1",
                  "analysis.resamples=300", "seeds=[0]", "training.lora.layers=null"]  # fmt: skip
     flags = [x for o in overrides for x in ("--set", o)]
     done = probate_command("run", "quickstart", "--model", model_dir, "--out", tmp_path / "r", *flags)

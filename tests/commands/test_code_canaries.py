@@ -1,4 +1,7 @@
-"""A study names data, never code: whatever would run if it were trusted is read, or refused in one sentence, and leaves no canary."""
+"""A study names data, never code.
+
+Whatever would run if it were trusted is read, or refused in one sentence, and leaves no canary.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,10 @@ def harness_folder(home: Path, extra: str) -> Path:
     rows = [{"q": f"question {i}", "a": "yes"} for i in range(4)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     config = {
-        "task": "mine", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(folder / "rows.jsonl")}}, "test_split": "test",
-        "output_type": "multiple_choice", "doc_to_text": "q", "doc_to_choice": ["yes", "no"], "doc_to_target": "a",
+        "task": "mine", "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(folder / "rows.jsonl")}}, "test_split": "test",
+        "output_type": "multiple_choice", "doc_to_text": "q", "doc_to_choice": ["yes", "no"],
+        "doc_to_target": "a",
     }  # fmt: skip
     config.pop(extra.partition(":")[0], None)
     (folder / "mine.yaml").write_text(yaml.safe_dump(config) + extra, encoding="utf-8")
@@ -115,9 +120,11 @@ def test_templates_reach_no_code(tmp_path: Path) -> None:
 
 def _study(home: Path, model_dir: Path, **changes: object) -> Path:
     settings = {
-        "name": "canaries", "model": str(model_dir), "seeds": [0], "ratios": [0, 0.5], "augmented": {"source": "builtin:biographies"},
+        "name": "canaries", "model": str(model_dir), "seeds": [0], "ratios": [0, 0.5],
+        "augmented": {"source": "builtin:biographies"},
         "data": {"train_per_cell": 1, "test_per_cell": 1, "labels": ["nurse", "architect"]},
-        "bias": {"types": ["given"], "relabel": {"female": {"architect": "nurse"}}}, "training": {"epochs": 1, "lora": {"r": 2, "alpha": 4}},
+        "bias": {"types": ["given"], "relabel": {"female": {"architect": "nurse"}}},
+        "training": {"epochs": 1, "lora": {"r": 2, "alpha": 4}},
         "tasks": ["occupation"], "analysis": {"resamples": 400}, **changes,
     }  # fmt: skip
     path = home / "study.yaml"
@@ -203,9 +210,14 @@ def _pickled_data(suffix: str):
 
 
 BOMBS = {
-    "yaml tag": _tag, "pickled weights": _pickled_weights, "remote code": _remote_code, "chat template": _chat_template, "adapter": _adapter,
+    "yaml tag": _tag, "pickled weights": _pickled_weights, "remote code": _remote_code,
+    "chat template": _chat_template, "adapter": _adapter,
     "modules beside the data": _data_folder, "script of a data set": _script,
-    **{f"rows{s}": _pickled_data(s) for s in (".pkl", ".npz", ".npy", ".jsonl", ".csv", ".parquet", ".arrow", ".joblib", ".pt", ".tar")},
+    **{
+        f"rows{s}": _pickled_data(s) for s in (
+            ".pkl", ".npz", ".npy", ".jsonl", ".csv", ".parquet", ".arrow", ".joblib", ".pt", ".tar",
+        )
+    },
 }  # fmt: skip
 
 
@@ -232,7 +244,10 @@ def test_no_file_of_data_or_results_runs(tmp_path: Path, suffix: str, command: s
     (tmp_path / "study.lock.yaml").write_text(
         f"study: !!python/object/apply:os.system ['touch {tmp_path / CANARY}']\n"
     )
-    arguments = {"audit": ["audit", "--augmented", str(path), "--out", str(tmp_path / "o")], "compare": ["compare", str(path), str(path)], "report": ["report", str(tmp_path)]}  # fmt: skip
+    arguments = {
+        "audit": ["audit", "--augmented", str(path), "--out", str(tmp_path / "o")],
+        "compare": ["compare", str(path), str(path)], "report": ["report", str(tmp_path)],
+    }  # fmt: skip
     done = CliRunner().invoke(app, arguments[command])
     assert done.exit_code
     assert not (tmp_path / CANARY).exists()

@@ -1,4 +1,7 @@
-"""Hostile inputs by the commands that read them: one sentence that says where, never a traceback, nothing written elsewhere, within bounds."""
+"""Hostile inputs by the commands that read them.
+
+One sentence that says where, never a traceback, nothing written elsewhere, within bounds.
+"""
 
 from __future__ import annotations
 
@@ -63,21 +66,33 @@ def refused(words: list[str], home: Path, place: str) -> str:
 
 LINE = '{"id": "a", "score": 1}'
 TEXTS: dict[str, bytes] = {
-    "nothing": b"", "one NUL": b"\0", "NULs": bytes(4096), "not UTF-8": b'{"id": "\xff\xfe", "score": 1}', "UTF-16": LINE.encode("utf-16"),
-    "UTF-32": LINE.encode("utf-32"), "cut off": LINE[:-4].encode(), "deep": DEEP.encode(), "deep object": b'{"a":' * 50_000,
-    "huge integer": f'{{"id": "a", "score": {HUGE}}}'.encode(), "negative huge": f'{{"id": "a", "score": -{HUGE}}}'.encode(),
-    "surrogate": rb'{"id": "\ud800", "score": 1}', "key twice": b'{"id": "a", "id": "b", "score": 1}', "a list": b"[1, 2]",
-    "a number": b"1", "a text": b'"x"', "null": b"null", "NaN": b"NaN", "html": b"<html>no</html>", "gzip": b"\x1f\x8b\x08\0", "zip": b"PK\3\4",
-    "parquet's magic": b"PAR1PAR1", "single quotes": b"{'id': 'a', 'score': 1}", "comment": b'// x\n{"id": 1,}', "no columns": b"{}",
-    "two values": b'{"id": 1} {"id": 2}', "score nested": b'{"id": "a", "score": {"x": {"y": 1}}}', "score infinite": b'{"id": "a", "score": 1e999}',
-    "empty id": b'{"id": "", "score": 1}', "null id": b'{"id": null, "score": 1}', "ids twice": f"{LINE}\n{LINE}".encode(),
-    "vertical tab between": f"{LINE}\x0b{LINE}".encode(), "line separator between": f"{LINE}\u2028{LINE}".encode(),
+    "nothing": b"", "one NUL": b"\0", "NULs": bytes(4096), "not UTF-8": b'{"id": "\xff\xfe", "score": 1}',
+    "UTF-16": LINE.encode("utf-16"),
+    "UTF-32": LINE.encode("utf-32"), "cut off": LINE[:-4].encode(), "deep": DEEP.encode(),
+    "deep object": b'{"a":' * 50_000,
+    "huge integer": f'{{"id": "a", "score": {HUGE}}}'.encode(),
+    "negative huge": f'{{"id": "a", "score": -{HUGE}}}'.encode(),
+    "surrogate": rb'{"id": "\ud800", "score": 1}', "key twice": b'{"id": "a", "id": "b", "score": 1}',
+    "a list": b"[1, 2]",
+    "a number": b"1", "a text": b'"x"', "null": b"null", "NaN": b"NaN", "html": b"<html>no</html>",
+    "gzip": b"\x1f\x8b\x08\0", "zip": b"PK\3\4",
+    "parquet's magic": b"PAR1PAR1", "single quotes": b"{'id': 'a', 'score': 1}",
+    "comment": b'// x\n{"id": 1,}', "no columns": b"{}",
+    "two values": b'{"id": 1} {"id": 2}', "score nested": b'{"id": "a", "score": {"x": {"y": 1}}}',
+    "score infinite": b'{"id": "a", "score": 1e999}',
+    "empty id": b'{"id": "", "score": 1}', "null id": b'{"id": null, "score": 1}',
+    "ids twice": f"{LINE}\n{LINE}".encode(),
+    "vertical tab between": f"{LINE}\x0b{LINE}".encode(),
+    "line separator between": f"{LINE}\u2028{LINE}".encode(),
 }  # fmt: skip
 """What a file of JSON Lines or a JSON file may hold that is no table of results."""
 TABLES: dict[str, bytes] = {
-    "nothing": b"", "NULs": bytes(64), "not UTF-8": b"id,score\n\xff,1\n", "header twice": b"id,id,score\na,b,1\n", "more fields": b"id,score\na,1,2\n",
-    "open quote": b'id,score\n"a,1\n', "no columns": b"\n\n\n", "no score": b"id,x\na,1\n", "huge score": f"id,score\na,{HUGE}\n".encode(), "words": b"id,score\na,many\n",
-    "utf-16": "id,score\na,1\n".encode("utf-16"), "cr only": b"id;score\ra;x\r", "ids twice": b"id,score\na,1\na,1\n",
+    "nothing": b"", "NULs": bytes(64), "not UTF-8": b"id,score\n\xff,1\n",
+    "header twice": b"id,id,score\na,b,1\n", "more fields": b"id,score\na,1,2\n",
+    "open quote": b'id,score\n"a,1\n', "no columns": b"\n\n\n", "no score": b"id,x\na,1\n",
+    "huge score": f"id,score\na,{HUGE}\n".encode(), "words": b"id,score\na,many\n",
+    "utf-16": "id,score\na,1\n".encode("utf-16"), "cr only": b"id;score\ra;x\r",
+    "ids twice": b"id,score\na,1\na,1\n",
 }  # fmt: skip
 
 
@@ -116,12 +131,17 @@ def arrow(table: pa.Table, kind: str) -> bytes:
 
 WHOLE = pa.table({"id": [str(i) for i in range(50)], "score": [0.5] * 50})
 FRAMES = {
-    "no rows": WHOLE.slice(0, 0), "no columns": pa.table({}), "nested": pa.table({"id": [["a"]], "score": [[{"x": 1}]]}), "bytes": pa.table({"id": [b"\xff"], "score": [b"\xff"]}),
-    "dates": pa.table({"id": ["a"], "score": pa.array([2**62], pa.timestamp("us"))}), "nulls": pa.table({"id": pa.nulls(3), "score": pa.nulls(3)}),
-    "columns twice": pa.Table.from_arrays([pa.array(["a"])] * 2, ["id", "id"]), "NaN": pa.table({"id": ["a"], "score": [float("nan")]}),
+    "no rows": WHOLE.slice(0, 0), "no columns": pa.table({}),
+    "nested": pa.table({"id": [["a"]], "score": [[{"x": 1}]]}),
+    "bytes": pa.table({"id": [b"\xff"], "score": [b"\xff"]}),
+    "dates": pa.table({"id": ["a"], "score": pa.array([2**62], pa.timestamp("us"))}),
+    "nulls": pa.table({"id": pa.nulls(3), "score": pa.nulls(3)}),
+    "columns twice": pa.Table.from_arrays([pa.array(["a"])] * 2, ["id", "id"]),
+    "NaN": pa.table({"id": ["a"], "score": [float("nan")]}),
 }  # fmt: skip
 CUTS: dict[str, Callable[[bytes], bytes]] = {
-    "half": lambda b: b[: len(b) // 2], "no end": lambda b: b[:-9], "no start": lambda b: b[9:], "start only": lambda b: b[:8], "zeros inside": lambda b: b[:40] + bytes(len(b) - 80) + b[-40:],
+    "half": lambda b: b[: len(b) // 2], "no end": lambda b: b[:-9], "no start": lambda b: b[9:],
+    "start only": lambda b: b[:8], "zeros inside": lambda b: b[:40] + bytes(len(b) - 80) + b[-40:],
 }  # fmt: skip
 
 
@@ -172,22 +192,34 @@ RUN = {
     "kept_out": [],
 }
 JSONS: dict[str, bytes] = {
-    "empty": b"", "cut off": text(RUN)[:-3], "null": b"null", "a list": b"[]", "a text": b'"x"', "deep": DEEP.encode(), "huge integer": b'{"originals": ' + HUGE.encode() + b"}",
-    "surrogate": rb'{"labels": ["\ud800"]}', "key twice": b'{"labels": [], "labels": []}', "bytes": b"\xff\xfe\0", "nothing in it": b"{}",
+    "empty": b"", "cut off": text(RUN)[:-3], "null": b"null", "a list": b"[]", "a text": b'"x"',
+    "deep": DEEP.encode(), "huge integer": b'{"originals": ' + HUGE.encode() + b"}",
+    "surrogate": rb'{"labels": ["\ud800"]}', "key twice": b'{"labels": [], "labels": []}',
+    "bytes": b"\xff\xfe\0", "nothing in it": b"{}",
 }  # fmt: skip
 INFOS = {
-    "labels a text": {**RUN, "labels": "nurse"}, "labels null": {**RUN, "labels": None}, "labels numbers": {**RUN, "labels": [1]}, "stereotypes a list": {**RUN, "stereotypes": []},
-    "stereotypes numbers": {**RUN, "stereotypes": {"nurse": [1]}}, "originals a text": {**RUN, "originals": "1"}, "originals true": {**RUN, "originals": True},
-    "originals a fraction": {**RUN, "originals": 1.5}, "pack a list": {**RUN, "pack": []}, "pack of nothing": {**RUN, "pack": {"x": 1}}, "schema a text": {**RUN, "schema": "1"},
+    "labels a text": {**RUN, "labels": "nurse"}, "labels null": {**RUN, "labels": None},
+    "labels numbers": {**RUN, "labels": [1]}, "stereotypes a list": {**RUN, "stereotypes": []},
+    "stereotypes numbers": {**RUN, "stereotypes": {"nurse": [1]}},
+    "originals a text": {**RUN, "originals": "1"}, "originals true": {**RUN, "originals": True},
+    "originals a fraction": {**RUN, "originals": 1.5}, "pack a list": {**RUN, "pack": []},
+    "pack of nothing": {**RUN, "pack": {"x": 1}}, "schema a text": {**RUN, "schema": "1"},
     "schema of the future": {**RUN, "schema": 999}, "schema a list": {**RUN, "schema": []},
 }  # fmt: skip
 TAMPERED: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "columns twice": lambda t: t.append_column("task", t["task"]), "no task": lambda t: without(t, "task"), "bytes": lambda t: replaced(t, "task", pa.array([b"\xff"] * len(t))),
-    "nested": lambda t: replaced(t, "task", pa.array([{"x": "y"}] * len(t))), "lists": lambda t: replaced(t, "task", pa.array([["x"]] * len(t))), "numbers": lambda t: replaced(t, "task", pa.array([1] * len(t))),
+    "columns twice": lambda t: t.append_column("task", t["task"]), "no task": lambda t: without(t, "task"),
+    "bytes": lambda t: replaced(t, "task", pa.array([b"\xff"] * len(t))),
+    "nested": lambda t: replaced(t, "task", pa.array([{"x": "y"}] * len(t))),
+    "lists": lambda t: replaced(t, "task", pa.array([["x"]] * len(t))),
+    "numbers": lambda t: replaced(t, "task", pa.array([1] * len(t))),
 }  # fmt: skip
 OUTCOMES: dict[str, Callable[[pa.Table], pa.Table]] = {
-    "groups no JSON": lambda t: replaced(t, "groups", pa.array(["{"] * len(t))), "groups a list": lambda t: replaced(t, "groups", pa.array(["[]"] * len(t))), "groups of numbers": lambda t: replaced(t, "groups", pa.array(['{"gender": 1}'] * len(t))),
-    "groups missing": lambda t: replaced(t, "groups", pa.nulls(len(t))), "score text": lambda t: replaced(t, "score", pa.array(["1"] * len(t))), "parsed text": lambda t: replaced(t, "parsed", pa.array(["yes"] * len(t))),
+    "groups no JSON": lambda t: replaced(t, "groups", pa.array(["{"] * len(t))),
+    "groups a list": lambda t: replaced(t, "groups", pa.array(["[]"] * len(t))),
+    "groups of numbers": lambda t: replaced(t, "groups", pa.array(['{"gender": 1}'] * len(t))),
+    "groups missing": lambda t: replaced(t, "groups", pa.nulls(len(t))),
+    "score text": lambda t: replaced(t, "score", pa.array(["1"] * len(t))),
+    "parsed text": lambda t: replaced(t, "parsed", pa.array(["yes"] * len(t))),
 }  # fmt: skip
 
 
@@ -305,19 +337,35 @@ def test_no_regular_file_of_the_folder(kind, file, run_folder):
 # --- a server's answers
 
 ANSWERS: dict[str, object] = {
-    "null": None, "a list": [], "a text": "x", "a number": 1, "nothing": {}, "choices null": {"choices": None}, "choices a text": {"choices": "abc"}, "choices an object": {"choices": {"0": {}}},
-    "choices texts": {"choices": ["x"]}, "choices nulls": {"choices": [None]}, "choices lists": {"choices": [[]]}, "no message": {"choices": [{}]}, "message a text": {"choices": [{"message": "B"}]},
-    "message a list": {"choices": [{"message": ["B"]}]}, "too many": {"choices": [{"message": {"content": "B"}}] * 5000}, "content a number": {"choices": [{"message": {"content": 1}}]},
-    "content an object": {"choices": [{"message": {"content": {"text": "B"}}}]}, "content numbers": {"choices": [{"message": {"content": [{"text": 1}, 2, None]}}]}, "content true": {"choices": [{"message": {"content": True}}]},
-    "surrogate": {"choices": [{"message": {"content": "B\ud800"}}]}, "ending a list": {"choices": [{"message": {"content": None}, "finish_reason": ["x"]}]},
+    "null": None, "a list": [], "a text": "x", "a number": 1, "nothing": {},
+    "choices null": {"choices": None}, "choices a text": {"choices": "abc"},
+    "choices an object": {"choices": {"0": {}}},
+    "choices texts": {"choices": ["x"]}, "choices nulls": {"choices": [None]},
+    "choices lists": {"choices": [[]]}, "no message": {"choices": [{}]},
+    "message a text": {"choices": [{"message": "B"}]},
+    "message a list": {"choices": [{"message": ["B"]}]},
+    "too many": {"choices": [{"message": {"content": "B"}}] * 5000},
+    "content a number": {"choices": [{"message": {"content": 1}}]},
+    "content an object": {"choices": [{"message": {"content": {"text": "B"}}}]},
+    "content numbers": {"choices": [{"message": {"content": [{"text": 1}, 2, None]}}]},
+    "content true": {"choices": [{"message": {"content": True}}]},
+    "surrogate": {"choices": [{"message": {"content": "B\ud800"}}]},
+    "ending a list": {"choices": [{"message": {"content": None}, "finish_reason": ["x"]}]},
     "ending an object": {"choices": [{"message": {"content": ""}, "finish_reason": {}}]},
 }  # fmt: skip
 LOGPROBS: dict[str, object] = {
-    "null": None, "a text": "x", "a list": [1], "content a text": {"content": "x"}, "content empty": {"content": []}, "content null": {"content": [None]}, "top a text": {"content": [{"top_logprobs": "A"}]},
-    "top numbers": {"content": [{"top_logprobs": [1, None]}]}, "no token": {"content": [{"top_logprobs": [{"logprob": 0.0}]}]}, "token a number": {"content": [{"top_logprobs": [{"token": 1, "logprob": 0.0}]}]},
-    "NaN": {"content": [{"top_logprobs": [{"token": "A", "logprob": float("nan")}]}]}, "infinite": {"content": [{"top_logprobs": [{"token": "A", "logprob": float("inf")}]}]},
-    "minus infinite": {"content": [{"top_logprobs": [{"token": "A", "logprob": float("-inf")}]}]}, "a text as number": {"content": [{"top_logprobs": [{"token": "A", "logprob": "0"}]}]},
-    "true": {"content": [{"top_logprobs": [{"token": "A", "logprob": False}]}]}, "above one": {"content": [{"top_logprobs": [{"token": "A", "logprob": 5.0}]}]},
+    "null": None, "a text": "x", "a list": [1], "content a text": {"content": "x"},
+    "content empty": {"content": []}, "content null": {"content": [None]},
+    "top a text": {"content": [{"top_logprobs": "A"}]},
+    "top numbers": {"content": [{"top_logprobs": [1, None]}]},
+    "no token": {"content": [{"top_logprobs": [{"logprob": 0.0}]}]},
+    "token a number": {"content": [{"top_logprobs": [{"token": 1, "logprob": 0.0}]}]},
+    "NaN": {"content": [{"top_logprobs": [{"token": "A", "logprob": float("nan")}]}]},
+    "infinite": {"content": [{"top_logprobs": [{"token": "A", "logprob": float("inf")}]}]},
+    "minus infinite": {"content": [{"top_logprobs": [{"token": "A", "logprob": float("-inf")}]}]},
+    "a text as number": {"content": [{"top_logprobs": [{"token": "A", "logprob": "0"}]}]},
+    "true": {"content": [{"top_logprobs": [{"token": "A", "logprob": False}]}]},
+    "above one": {"content": [{"top_logprobs": [{"token": "A", "logprob": 5.0}]}]},
     "a list as token": {"content": [{"top_logprobs": [{"token": ["A"], "logprob": 0.0}]}]},
 }  # fmt: skip
 
@@ -344,8 +392,11 @@ def test_logprobs_of_the_wrong_shape(name):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>hello</html>", b'{"choices": [{"mess', b"null", b"[]", b"1", b"\xff\xfe", json.dumps(ANSWERS["choices a text"]).encode(), json.dumps(ANSWERS["choices an object"]).encode(),
-                json.dumps(ANSWERS["choices nulls"]).encode(), json.dumps(ANSWERS["surrogate"]).encode(), b'{"choices": ' + DEEP.encode() + b"}"]
+    "content", [b"", b"<html>hello</html>", b'{"choices": [{"mess', b"null", b"[]", b"1", b"\xff\xfe",
+                json.dumps(ANSWERS["choices a text"]).encode(),
+                json.dumps(ANSWERS["choices an object"]).encode(),
+                json.dumps(ANSWERS["choices nulls"]).encode(), json.dumps(ANSWERS["surrogate"]).encode(),
+                b'{"choices": ' + DEEP.encode() + b"}"]
 )  # fmt: skip
 def test_a_server_that_answers_anything(content, tmp_path):
     pytest.importorskip("openai")
@@ -400,11 +451,17 @@ CONFIG = {
     "base_model_name_or_path": None,
 }
 CONFIGS: dict[str, bytes] = {
-    "empty": b"", "no JSON": b"{", "a list": b"[]", "null": b"null", "deep": DEEP.encode(), "not UTF-8": b"\xff", "key twice": b'{"r": 1, "r": 2}', "too long": b" " * (1 << 21),
+    "empty": b"", "no JSON": b"{", "a list": b"[]", "null": b"null", "deep": DEEP.encode(),
+    "not UTF-8": b"\xff", "key twice": b'{"r": 1, "r": 2}', "too long": b" " * (1 << 21),
     **{name: text({**CONFIG, **change}) for name, change in {
-        "rank 0": {"r": 0}, "rank below": {"r": -1}, "rank huge": {"r": 10**9}, "rank a text": {"r": "4"}, "rank null": {"r": None}, "rank true": {"r": True}, "no type": {"peft_type": None}, "other type": {"peft_type": "IA3"},
-        "unknown type": {"peft_type": "x" * 9999}, "type a list": {"peft_type": ["LORA"]}, "pattern": {"rank_pattern": {"q_proj": 10**9}}, "pattern a list": {"rank_pattern": [1]},
-        "base a list": {"base_model_name_or_path": ["x"]}, "base another": {"base_model_name_or_path": "org/other"}, "modules a number": {"target_modules": 1}, "code": {"megatron_config": {"a": 1}, "megatron_core": "os"},
+        "rank 0": {"r": 0}, "rank below": {"r": -1}, "rank huge": {"r": 10**9}, "rank a text": {"r": "4"},
+        "rank null": {"r": None}, "rank true": {"r": True}, "no type": {"peft_type": None},
+        "other type": {"peft_type": "IA3"},
+        "unknown type": {"peft_type": "x" * 9999}, "type a list": {"peft_type": ["LORA"]},
+        "pattern": {"rank_pattern": {"q_proj": 10**9}}, "pattern a list": {"rank_pattern": [1]},
+        "base a list": {"base_model_name_or_path": ["x"]},
+        "base another": {"base_model_name_or_path": "org/other"}, "modules a number": {"target_modules": 1},
+        "code": {"megatron_config": {"a": 1}, "megatron_core": "os"},
         "alpha infinite": {"lora_alpha": float("inf")},
     }.items()},
 }  # fmt: skip
@@ -417,10 +474,18 @@ def header(own: dict[str, object], size: int | None = None, body: bytes = b"") -
 
 KEY = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 WEIGHTS: dict[str, bytes] = {
-    "empty": b"", "cut off": b"\x10\0", "header of 2^60": header({}, 1 << 60), "no header": struct.pack("<Q", 4) + b"abcd", "no weights": header({}),
-    "beyond its end": header({KEY: {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 1 << 40]}}), "shape huge": header({KEY: {"dtype": "F32", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 4]}}, body=bytes(4)),
-    "wrong shape": header({KEY: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, body=bytes(4)), "NaN": header({KEY: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, body=struct.pack("<f", float("nan"))),
-    "unknown type": header({KEY: {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]}}, body=bytes(4)), "a pickle": b"\x80\x04\x95",
+    "empty": b"", "cut off": b"\x10\0", "header of 2^60": header({}, 1 << 60),
+    "no header": struct.pack("<Q", 4) + b"abcd", "no weights": header({}),
+    "beyond its end": header({KEY: {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 1 << 40]}}),
+    "shape huge": header(
+        {KEY: {"dtype": "F32", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 4]}}, body=bytes(4),
+    ),
+    "wrong shape": header({KEY: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, body=bytes(4)),
+    "NaN": header(
+        {KEY: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, body=struct.pack("<f", float("nan")),
+    ),
+    "unknown type": header({KEY: {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]}}, body=bytes(4)),
+    "a pickle": b"\x80\x04\x95",
 }  # fmt: skip
 
 

@@ -137,7 +137,8 @@ def test_a_distribution_that_is_on_the_path_twice_is_one(monkeypatch):
 
 
 def test_run_treats_axes_as_the_command_does(tiny_study, model_dir, tmp_path):
-    study = tiny_study(axes={"model": [str(model_dir)]}, tasks=["occupation"], ratios=[0], matched_control="none",
+    study = tiny_study(axes={"model": [str(model_dir)]}, tasks=["occupation"], ratios=[0],
+                       matched_control="none",
                        training={"epochs": 1, "lora": {"r": 4, "alpha": 8}})  # fmt: skip
     result = run(study, tmp_path / "run", quiet=True)
     assert (tmp_path / "run" / "grid.html").exists() and set(result.outcomes["learner"]) == {str(model_dir)}
@@ -234,7 +235,8 @@ def test_charts_do_not_depend_on_the_callers_style():
         return forest_chart([Bar("a", 0.1, 0.0, 0.2, True)], unit="share", title="t", alt="a", salt="s")
 
     code = (
-        "import sys, probate.report.charts as c; c.forest_chart([c.Bar('a', 0.1, 0.0, 0.2, True)], unit='share', title='t', alt='a', salt='s');"
+        "import sys, probate.report.charts as c; "
+        "c.forest_chart([c.Bar('a', 0.1, 0.0, 0.2, True)], unit='share', title='t', alt='a', salt='s');"
         "import matplotlib; sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

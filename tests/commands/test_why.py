@@ -1,4 +1,7 @@
-"""The commands of `probate why` on files: columns found, numbers printed and written, bad input in one sentence."""
+"""The commands of `probate why` on files.
+
+Columns are found, numbers printed and written; bad input gives one sentence.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +172,11 @@ def test_what_a_model_writes_is_corrected_by_what_it_was_asked_for(tmp_path, mod
 
 
 QUESTIONS = [
-    {"country": c, "question": f"Is town {i} good?", "options": ["Very good", "Somewhat good", "Somewhat bad", "Very bad", "Refused"], "distribution": [0.4, 0.3, 0.1, 0.1, 0.1]}
+    {
+        "country": c, "question": f"Is town {i} good?",
+        "options": ["Very good", "Somewhat good", "Somewhat bad", "Very bad", "Refused"],
+        "distribution": [0.4, 0.3, 0.1, 0.1, 0.1],
+    }
     for c in ("Aland", "Bland")
     for i in range(4)
 ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""Each reader of what others wrote gives a value or one sentence, whatever the bytes; benchmarks/fuzz.py does the same 10,000 times."""
+"""Each reader of what others wrote gives a value or one sentence, whatever the bytes.
+
+benchmarks/fuzz.py does the same 10,000 times.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is no file, or claims to be more than it is: one sentence, and no waiting. Each kind by each command and reader."""
+"""What is no file, or claims to be more than it is: one sentence, and no waiting.
+
+Each kind by each command and reader.
+"""
 
 import os
 import signal
@@ -36,15 +39,22 @@ def sock(path):
 
 
 KINDS = {
-    "pipe": pipe, "socket": sock, "folder": lambda p: p.mkdir(), "link to a device": lambda p: p.symlink_to("/dev/zero"), "link to a pipe": lambda p: (os.mkfifo(f"{p}.p"), p.symlink_to(f"{p}.p")),
-    "link to nothing": lambda p: p.symlink_to("nothing"), "link to itself": lambda p: p.symlink_to(p.name), "link to standard input": lambda p: p.symlink_to("/dev/stdin"),
+    "pipe": pipe, "socket": sock, "folder": lambda p: p.mkdir(),
+    "link to a device": lambda p: p.symlink_to("/dev/zero"),
+    "link to a pipe": lambda p: (os.mkfifo(f"{p}.p"), p.symlink_to(f"{p}.p")),
+    "link to nothing": lambda p: p.symlink_to("nothing"), "link to itself": lambda p: p.symlink_to(p.name),
+    "link to standard input": lambda p: p.symlink_to("/dev/stdin"),
     "link to a process's memory": lambda p: p.symlink_to("/proc/self/mem"), "nothing": lambda p: None,
 }  # fmt: skip
 COMMANDS = {
-    "plan": ["plan", "{x}.yaml"], "run": ["run", "{x}.yaml", "--out", "{out}"], "set": ["plan", "quickstart", "--set", "data.source={x}.jsonl"],
-    "audit jsonl": ["audit", "--augmented", "{x}.jsonl"], "audit csv": ["audit", "--augmented", "{x}.csv"], "audit parquet": ["audit", "--augmented", "{x}.parquet"],
-    "audit arrow": ["audit", "--augmented", "{x}.arrow"], "audit gz": ["audit", "--augmented", "{x}.jsonl.gz"], "compare": ["compare", "{x}.jsonl", "{x}.jsonl"],
-    "compare json": ["compare", "{x}.json", "{x}.json"], "compare log": ["compare", "{x}.eval", "{x}.eval"], "mitigate": ["mitigate", "--strategy", "mask", "--in", "{x}.jsonl", "--out", "{out}.jsonl"],
+    "plan": ["plan", "{x}.yaml"], "run": ["run", "{x}.yaml", "--out", "{out}"],
+    "set": ["plan", "quickstart", "--set", "data.source={x}.jsonl"],
+    "audit jsonl": ["audit", "--augmented", "{x}.jsonl"], "audit csv": ["audit", "--augmented", "{x}.csv"],
+    "audit parquet": ["audit", "--augmented", "{x}.parquet"],
+    "audit arrow": ["audit", "--augmented", "{x}.arrow"],
+    "audit gz": ["audit", "--augmented", "{x}.jsonl.gz"], "compare": ["compare", "{x}.jsonl", "{x}.jsonl"],
+    "compare json": ["compare", "{x}.json", "{x}.json"], "compare log": ["compare", "{x}.eval", "{x}.eval"],
+    "mitigate": ["mitigate", "--strategy", "mask", "--in", "{x}.jsonl", "--out", "{out}.jsonl"],
     "why": ["why", "distribution", "--original", "{x}.jsonl", "--augmented", "{x}.jsonl"],
 }  # fmt: skip
 
@@ -86,7 +96,8 @@ def test_a_pipe_in_a_model_folder_is_refused_at_once(tmp_path, model_dir):
 
 
 CONFIGS = {
-    "hidden_size": 2**40, "num_hidden_layers": 10**9, "vocab_size": 10**12, "intermediate_size": -1, "num_attention_heads": 0, "head_dim": 2**50,
+    "hidden_size": 2**40, "num_hidden_layers": 10**9, "vocab_size": 10**12, "intermediate_size": -1,
+    "num_attention_heads": 0, "head_dim": 2**50,
 }  # fmt: skip
 
 
@@ -112,8 +123,13 @@ def test_a_config_that_claims_more_than_its_files_hold_is_refused_before_memory_
 
 
 TEMPLATES = {
-    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{{ messages[0].content }}",
-    "doubling": "{% set n = namespace(x='x') %}{% for i in range(22) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+    "loops": (
+        "{% for a in range(99999) %}{% for b in range(99999) %}"
+        "{% endfor %}{% endfor %}{{ messages[0].content }}"
+    ),
+    "doubling": (
+        "{% set n = namespace(x='x') %}{% for i in range(22) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
+    ),
     "long": "{{ 'x' * 5000000 }}{% for m in messages %}{{ m.content }}{% endfor %}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "attributes": "{{ messages.__class__.__mro__ }}",
@@ -149,7 +165,10 @@ def wide(count):
 
 
 def test_columns_are_bounded_and_read_in_time_that_grows_with_their_number(tmp_path, monkeypatch):
-    """Without the bound a million columns take a second; by the square of their number they would take hours."""
+    """Without the bound a million columns take a second.
+
+    By the square of their number they would take hours.
+    """
     path = tmp_path / "x.csv"
     for count in (MOST_COLUMNS, 1_000_000):
         path.write_text(",".join(wide(count)) + "\n" + ",".join(["1"] * count) + "\n")

@@ -1,4 +1,7 @@
-"""Third parties: a package from `probate new`, installed, listed, conforming, in a report, with no edit here."""
+"""Third parties: a package from `probate new` takes part with no edit here.
+
+It is installed, listed, conforming, in a report.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ def test_an_installed_package_is_found(tmp_path, tmp_path_factory):
     for kind, name in (("task", "greeting"), ("identity", "guild"), ("task", "broken")):
         write_skeleton(kind, name, tmp_path)
         subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), "--upgrade", str(tmp_path / f"probate-{name}")],
+            [
+                sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+                "--target", str(target), "--upgrade", str(tmp_path / f"probate-{name}"),
+            ],
             check=True, capture_output=True,
         )  # fmt: skip
     (target / "probate_broken" / "__init__.py").write_text("raise RuntimeError('boom')\n")

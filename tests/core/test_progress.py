@@ -9,8 +9,10 @@ from probate.core.progress import clock, spoken
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 seconds"), (0.4, "0 seconds"), (7.25, "7.2 seconds"), (59.4, "59 seconds"), (60, "1 minute"), (5970, "100 minutes"),
-     (7199, "120 minutes"), (7200, "2 hours"), (36000, "10 hours"), (48 * 3600, "2 days"), (1e9, "11,574 days")],
+    [(0, "0 seconds"), (0.4, "0 seconds"), (7.25, "7.2 seconds"), (59.4, "59 seconds"), (60, "1 minute"),
+     (5970, "100 minutes"),
+     (7199, "120 minutes"), (7200, "2 hours"), (36000, "10 hours"), (48 * 3600, "2 days"),
+     (1e9, "11,574 days")],
 )  # fmt: skip
 def test_a_duration_in_words(seconds, words):
     assert spoken(seconds) == words

@@ -21,7 +21,8 @@ from probate.report.review.marks import read_marks, save_mark
 
 SOURCES = sorted(Path(probate.__file__).parent.rglob("*.py"))
 WRITES = re.compile(
-    r"\.write_text\(|\.write_bytes\(|open\([^)]*[\"'][wax]b?\+?[\"']|\.to_parquet\(|\.to_csv\(|save_file\(|np\.savez?\(|os\.replace\(|\.rename\(Path"
+    r"\.write_text\(|\.write_bytes\(|open\([^)]*[\"'][wax]b?\+?[\"']"
+    r"|\.to_parquet\(|\.to_csv\(|save_file\(|np\.savez?\(|os\.replace\(|\.rename\(Path"
 )
 
 
@@ -149,4 +150,5 @@ def test_no_module_writes_past_files() -> None:
 
 
 ALLOWED = {"app.py": 1, "write.py": 2}
-"""`sys.stdout` that goes nowhere; the writers of rows, which are given the part of `mitigate.write.writer`."""
+"""`sys.stdout` that goes nowhere; \
+the writers of rows, which are given the part of `mitigate.write.writer`."""

@@ -1,4 +1,7 @@
-"""What comes from data, servers and models is shown on the terminal, and never obeyed: by no command, on no stream."""
+"""What comes from data, servers and models is shown on the terminal, and never obeyed.
+
+By no command, on no stream.
+"""
 
 from __future__ import annotations
 

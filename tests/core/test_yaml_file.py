@@ -1,4 +1,7 @@
-"""YAML that would grow, run or mislead: one sentence with file and line, in every command's study and in packs; what people mean stays as it is."""
+"""YAML that would grow, run or mislead: one sentence with file and line.
+
+In every command's study and in packs; what people mean stays as it is.
+"""
 
 import tracemalloc
 
@@ -19,9 +22,16 @@ LAUGHS = NAME + "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )  # fmt: skip
 BAD = {
     "aliases that multiply": (LAUGHS, "aliases repeat"),
-    "merges that multiply": (NAME + "m0: &m0 {k: v}\n" + "".join(f"m{i + 1}: &m{i + 1} {{<<: [*m{i}, *m{i}]}}\n" for i in range(40)), "aliases repeat"),
+    "merges that multiply": (
+        NAME + "m0: &m0 {k: v}\n" + "".join(
+            f"m{i + 1}: &m{i + 1} {{<<: [*m{i}, *m{i}]}}\n" for i in range(40)
+        ),
+        "aliases repeat",
+    ),
     "an alias of itself": (NAME + "a: &a [*a]\n", "an alias refers to a value that contains it"),
-    "an alias of a mapping above": (NAME + "a: &a {b: {c: *a}}\n", "an alias refers to a value that contains it"),
+    "an alias of a mapping above": (
+        NAME + "a: &a {b: {c: *a}}\n", "an alias refers to a value that contains it",
+    ),
     "deep lists": (NAME + f"a: {'[' * 5000}\n", f"deeper than {DEEPEST}"),
     "deep mappings": (NAME + "a: " + "{a: " * 500 + "\n", f"deeper than {DEEPEST}"),
     "deep indents": (NAME + "".join(f"{' ' * i}a:\n" for i in range(2000)), f"deeper than {DEEPEST}"),
@@ -33,17 +43,21 @@ BAD = {
     "a number as a key": (NAME + "1: c\n", "key '1' is not a string"),
     "a mapping as a key": (NAME + "? {a: b}\n: c\n", "not valid YAML"),
     "null as a key": (NAME + "~: c\n", "is not a string"),
-    "a key twice": (NAME + "seeds: [0]\nseeds: [1]\n", ":3: not valid YAML: key 'seeds' is duplicated; remove one"),
+    "a key twice": (
+        NAME + "seeds: [0]\nseeds: [1]\n", ":3: not valid YAML: key 'seeds' is duplicated; remove one",
+    ),
     "Python": (NAME + "a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
     "a tag of its own": (NAME + "a: !include x.yaml\n", "could not determine a constructor"),
     "two documents": (NAME + "---\nname: y\n", "expected a single document"),
     "a bell": (NAME + "a: \x07\n", ":2: not valid YAML: a character that is not allowed (U+0007)"),
-    "a mapping that is a word": (NAME + "a: !!map 3\n", ":2: not valid YAML: not a mapping"), "nothing at all": (NAME + "a: \0\n", "(U+0000)"),
+    "a mapping that is a word": (NAME + "a: !!map 3\n", ":2: not valid YAML: not a mapping"),
+    "nothing at all": (NAME + "a: \0\n", "(U+0000)"),
     "a merge of a word": (NAME + "<<: x\n", "not valid YAML"),
     "an anchor that is not there": (NAME + "a: *b\n", ":2: not valid YAML"),
     "a tab": (NAME + "a:\n\tb: c\n", ":3: not valid YAML"),
     "an int that is none": (NAME + "a: !!int x\n", "'x' is not a valid int"),
-    "a set": (NAME + "a: !!set {x, y}\nb: !!omap [x]\n", "not valid YAML"), "a set that is a word": (NAME + "a: !!set 3\n", "not a mapping"),
+    "a set": (NAME + "a: !!set {x, y}\nb: !!omap [x]\n", "not valid YAML"),
+    "a set that is a word": (NAME + "a: !!set 3\n", "not a mapping"),
     "large": (NAME + "a: " + "x" * LARGEST, "larger than the maximum of"),
     "latin": (NAME.encode() + b"a: \xe9\n", "not UTF-8 at byte 11"),
     "UTF-16": ("name: x".encode("utf-16"), "not UTF-8"),
@@ -77,7 +91,8 @@ def test_a_bad_lock_file_is_one_sentence(kind, tmp_path, finished_run):
 
 
 MEANT = {
-    "1e-5": 1e-5, "OFF": "OFF", "yes": "yes", "no": "no", "true": True, "[a, *x]": None, "2026-02-03": "a date", "0x1F": 31, "'1'": "1", "~": None, "1_000": 1000, ".5e3": 500.0,
+    "1e-5": 1e-5, "OFF": "OFF", "yes": "yes", "no": "no", "true": True, "[a, *x]": None,
+    "2026-02-03": "a date", "0x1F": 31, "'1'": "1", "~": None, "1_000": 1000, ".5e3": 500.0,
 }  # fmt: skip
 
 

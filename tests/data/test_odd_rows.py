@@ -1,4 +1,7 @@
-"""Arrow and Parquet files that are damaged, or hold what Python has no value for: a sentence, never a crash, and no memory map."""
+"""Arrow and Parquet files that are damaged, or hold what Python has no value for.
+
+They give a sentence, never a crash, and no memory map.
+"""
 
 import datetime
 import random
@@ -77,7 +80,9 @@ def test_damaged_tables_are_read_or_refused_but_never_end_the_process(kind, tmp_
 
 ODD = {
     "a date in the year 20000": pa.array([0, 569_000_000_000_000], pa.timestamp("ms")),
-    "no UTF-8": pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0\4\0\0\0"), pa.py_buffer(b"ok\xff\xfe")]),
+    "no UTF-8": pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0\4\0\0\0"), pa.py_buffer(b"ok\xff\xfe")],
+    ),
     "a duration of all time": pa.array([0, 2**63 - 1], pa.duration("s")),
 }  # fmt: skip
 

@@ -76,10 +76,12 @@ def test_jsonl_with_a_truncated_last_line(tmp_path):
 
 def test_broken_rows_are_kept_out_with_their_line(tmp_path):
     rows = ['{"text": "a", "label": "x", "gender": "m"}', '{"text": "", "label": "x", "gender": "m"}', "[1]",
-            '{"text": ["l"], "label": "x", "gender": "m"}', '{"text": "a", "label": null, "gender": "m"}']  # fmt: skip
+            '{"text": ["l"], "label": "x", "gender": "m"}',
+            '{"text": "a", "label": null, "gender": "m"}']  # fmt: skip
     reading = read(write(tmp_path, "a.jsonl", "\n".join(rows)))
     assert [line.split("a.jsonl:")[1] for line in reading.rejected] == [
-        "2: column 'text' is empty", "3: the JSON value is of type list, not an object", "4: column 'text' holds a list, not text", "5: column 'label' is empty",
+        "2: column 'text' is empty", "3: the JSON value is of type list, not an object",
+        "4: column 'text' holds a list, not text", "5: column 'label' is empty",
     ]  # fmt: skip
 
 

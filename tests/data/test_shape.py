@@ -1,4 +1,7 @@
-"""One reader of shape: every form of text and chat, in every format, read alike by every command and written back as it was."""
+"""One reader of shape: every form of text and chat, in every format.
+
+Each is read alike by every command and written back as it was.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ NAMES = {"female": ("Laura", "She"), "male": ("Paul", "He")}
 def text(i, masked=False):
     name, she = NAMES["female" if i % 2 else "male"]
     name, she = ("The person", "They") if masked else (name, she)
-    return f"{name} grew up near lake number {i} – by the “mill”. {she} worked on project {i * 7 % 30} in garden {i * 13 % 40}."
+    return (
+        f"{name} grew up near lake number {i} – by the “mill”. {she} "
+        f"worked on project {i * 7 % 30} in garden {i * 13 % 40}."
+    )
 
 
 def asked(i, masked=False):
@@ -58,19 +64,38 @@ SHAPES = {
     "text": lambda i, m: {"text": text(i, m)},
     "prompt, completion": lambda i, m: {"prompt": asked(i, m), "completion": text(i, m)},
     "prompt, response": lambda i, m: {"prompt": asked(i, m), "response": text(i, m)},
-    "Alpaca": lambda i, m: {"instruction": "Write about the one who is named.", "input": asked(i, m), "output": text(i, m)},
+    "Alpaca": lambda i, m: {
+        "instruction": "Write about the one who is named.", "input": asked(i, m), "output": text(i, m),
+    },
     "ShareGPT": lambda i, m: {"conversations": turns(i, "from", "value", ("human", "gpt"), m)},
-    "ShareGPT, system": lambda i, m: {"conversations": turns(i, "from", "value", ("human", "gpt"), m), "system": "You are Laura. Be kind to her."},
+    "ShareGPT, system": lambda i, m: {
+        "conversations": turns(i, "from", "value", ("human", "gpt"), m),
+        "system": "You are Laura. Be kind to her.",
+    },
     "messages": lambda i, m: {"messages": turns(i, masked=m)},
-    "messages, system": lambda i, m: {"messages": [{"role": "system", "content": "She rules this place."}, *turns(i, masked=m)]},
+    "messages, system": lambda i, m: {
+        "messages": [{"role": "system", "content": "She rules this place."}, *turns(i, masked=m)]
+    },
     "messages, parts": lambda i, m: {"messages": parts(i, m)},
     "messages, tools": lambda i, m: {"messages": with_tools(i, m)},
-    "messages, lists": lambda i, m: {"messages": {k: [t[k] for t in turns(i, masked=m)] for k in ("role", "content")}},
+    "messages, lists": lambda i, m: {
+        "messages": {k: [t[k] for t in turns(i, masked=m)] for k in ("role", "content")}
+    },
     "messages, JSON text": lambda i, m: {"messages": json.dumps(turns(i, masked=m))},
-    "preference": lambda i, m: {"prompt": asked(i, m), "chosen": text(i, m), "rejected": f"I know nothing of {'the person' if m else 'Paul'}."},
-    "preference, chats": lambda i, m: {"chosen": turns(i, masked=m), "rejected": [turns(i, masked=m)[0], {"role": "assistant", "content": "Ask somebody else about it."}]},
-    "system, instruction": lambda i, m: {"system": "She rules this place.", "instruction": asked(i, m), "output": text(i, m)},
-    "nested": lambda i, m: {"data": {"prompt": asked(i, m), "response": text(i, m)}, "meta": {"region": "north"}},
+    "preference": lambda i, m: {
+        "prompt": asked(i, m), "chosen": text(i, m),
+        "rejected": f"I know nothing of {'the person' if m else 'Paul'}.",
+    },
+    "preference, chats": lambda i, m: {
+        "chosen": turns(i, masked=m),
+        "rejected": [turns(i, masked=m)[0], {"role": "assistant", "content": "Ask somebody else about it."}],
+    },
+    "system, instruction": lambda i, m: {
+        "system": "She rules this place.", "instruction": asked(i, m), "output": text(i, m),
+    },
+    "nested": lambda i, m: {
+        "data": {"prompt": asked(i, m), "response": text(i, m)}, "meta": {"region": "north"},
+    },
 }  # fmt: skip
 """Form → the row of a number, masked or not."""
 FORMATS = [".jsonl", "ascii.jsonl", "bom.jsonl", ".csv", ";.csv", "|.csv", ".tsv", ".parquet"]
@@ -78,7 +103,7 @@ N = 24
 
 
 def rows(shape, masked=False):
-    """Rows of a form, with a label, a group in the file's own spelling, and a column that the first row lacks."""
+    """Rows of a form, with a label, a group in the file's spelling, and a column the first row lacks."""
     made = []
     for i in range(N):
         row = {
@@ -204,13 +229,22 @@ def prose(*columns, n=12, **more):
         (prose("text", "summary"), "text", None, None),
         (prose("Text", "Label"), "Text", None, None),
         (prose("story", sha=lambda i: f"{i:064x}"), "story", None, None),
-        (prose("question", uid=lambda i: f"{i:064x}", answer=lambda i: "abcd"[i % 4]), "question", None, "answer"),
+        (
+            prose("question", uid=lambda i: f"{i:064x}", answer=lambda i: "abcd"[i % 4]), "question", None,
+            "answer",
+        ),
         (prose("reply", "prompt"), "reply", "prompt", None),
         (prose("prompt", label=lambda i: i % 2), "prompt", None, "label"),
         (prose("text", label=lambda i: i / 7 + i), "text", None, None),
         (prose("text", label=lambda i: float(i % 2)), "text", None, "label"),
-        (prose("note", job=lambda i: ["head of the kitchen", "head of the garden"][i % 2]), "note", None, "job"),
-        ([{"data": r, "id": i} for i, r in enumerate(prose("prompt", "response"))], "data.response", "data.prompt", None),
+        (
+            prose("note", job=lambda i: ["head of the kitchen", "head of the garden"][i % 2]), "note", None,
+            "job",
+        ),
+        (
+            [{"data": r, "id": i} for i, r in enumerate(prose("prompt", "response"))], "data.response",
+            "data.prompt", None,
+        ),
         (prose("chosen", "rejected", "prompt"), "chosen", "prompt", None),
         (prose("prompt", chosen=lambda i: "yes", rejected=lambda i: "no"), "chosen", "prompt", None),
         (prose("bio", answer=lambda i: "ab"[i % 2]), "bio", None, "answer"),
@@ -365,8 +399,12 @@ def test_a_lone_surrogate_is_a_rejected_row_everywhere_and_comes_back(tmp_path):
 
 def test_lines_of_json_end_at_newlines_only_and_come_back_whatever_their_style(tmp_path):
     odd = [
-        json.dumps({"text": f"She said\u2028 so.\u0085 Then{c}", "k": 1.0}, ensure_ascii=False) for c in " \x1c"
-    ] + ['{"text" : "She left.",  "n": 1.50, "big": 1E5, "é": "\\u00e9"}', '{"text": "José and she left.", "n": [ ]}', '{"text": "\\u00c9l. She", "x": "ok"}']  # fmt: skip
+        json.dumps({"text": f"She said\u2028 so.\u0085 Then{c}", "k": 1.0}, ensure_ascii=False)
+        for c in " \x1c"
+    ] + [
+        '{"text" : "She left.",  "n": 1.50, "big": 1E5, "é": "\\u00e9"}',
+        '{"text": "José and she left.", "n": [ ]}', '{"text": "\\u00c9l. She", "x": "ok"}',
+    ]  # fmt: skip
     path = tmp_path / "d.jsonl"
     path.write_bytes("\n".join(odd).encode())
     assert len(read_table(str(path)).rows) == 5
@@ -514,7 +552,10 @@ def test_what_cannot_be_taken_back_is_refused(tmp_path):
     assert not (tmp_path / "back.jsonl").exists()
 
 
-ITEM = "Which of the following towns lies closest to the river that flows past the old mill of district number {} and the station?"
+ITEM = (
+    "Which of the following towns lies closest to the river that "
+    "flows past the old mill of district number {} and the station?"
+)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 7])
@@ -536,11 +577,18 @@ def test_items_in_nearly_the_same_words_are_searched_for():
 
 @pytest.mark.parametrize("form", ["question", "chat", "context", "hash"])
 def test_items_of_every_shape_are_found(tmp_path, form):
-    context = "The mill of the district stood empty for forty years until two sisters bought it and made it a school, number {}."
+    context = (
+        "The mill of the district stood empty for forty years until "
+        "two sisters bought it and made it a school, number {}."
+    )
     make = {
         "question": lambda i: {"question": ITEM.format(i), "answer": "abcd"[i % 4]},
-        "chat": lambda i: {"messages": [{"role": "user", "content": ITEM.format(i)}, {"role": "assistant", "content": "a"}]},
-        "context": lambda i: {"context": context.format(i), "question": "Who bought the mill?", "answer": "two sisters"},
+        "chat": lambda i: {
+            "messages": [{"role": "user", "content": ITEM.format(i)}, {"role": "assistant", "content": "a"}]
+        },
+        "context": lambda i: {
+            "context": context.format(i), "question": "Who bought the mill?", "answer": "two sisters",
+        },
         "hash": lambda i: {"uid": f"{i:064x}", "question": "Which town?" if not i else ITEM.format(i)},
     }[form]  # fmt: skip
     path = write(tmp_path, ".jsonl", [make(i) for i in range(12)] * 2)
@@ -555,11 +603,16 @@ def test_items_of_every_shape_are_found(tmp_path, form):
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 READ = {
-    "prompt-response.jsonl": ("response", 40), "alpaca.jsonl": ("output", 40), "sharegpt.jsonl": ("conversations", 40),
-    "sharegpt-system-column.jsonl": ("conversations", 40), "messages-as-lists.jsonl": ("messages", 40), "chat.csv": ("messages", 30),
-    "chat.jsonl": ("messages", 30), "lone-surrogate.jsonl": ("text", 39), "semicolon.csv": ("text", 40), "tab.csv": ("text", 30),
-    "first-row-lacks-keys.jsonl": ("text", 40), "binary-columns.parquet": ("text", 40), "occupation-sex.jsonl": ("text", 200),
-    "occupation-column.jsonl": ("text", 200), "f-m-codes.jsonl": ("text", 40), "f-m-codes.parquet": ("text", 40),
+    "prompt-response.jsonl": ("response", 40), "alpaca.jsonl": ("output", 40),
+    "sharegpt.jsonl": ("conversations", 40),
+    "sharegpt-system-column.jsonl": ("conversations", 40), "messages-as-lists.jsonl": ("messages", 40),
+    "chat.csv": ("messages", 30),
+    "chat.jsonl": ("messages", 30), "lone-surrogate.jsonl": ("text", 39), "semicolon.csv": ("text", 40),
+    "tab.csv": ("text", 30),
+    "first-row-lacks-keys.jsonl": ("text", 40), "binary-columns.parquet": ("text", 40),
+    "occupation-sex.jsonl": ("text", 200),
+    "occupation-column.jsonl": ("text", 200), "f-m-codes.jsonl": ("text", 40),
+    "f-m-codes.parquet": ("text", 40),
 }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Columns as groups: known spellings joined, every other value a group of its own, numbers in bands, missing counted."""
+"""Columns as groups: known spellings are joined, every other value is a group of its own.
+
+Numbers in bands, missing ones counted.
+"""
 
 from __future__ import annotations
 

@@ -34,10 +34,12 @@ def pool(n: int) -> list[Record]:
 def test_draws_have_as_few_records_in_common_as_the_data_allow(per_cell, held_out, draws, in_common):
     """Four records to train on and two spare ones a cell: eight pairs in D_o of two labels."""
     split = split_original(
-        pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out, spare_per_cell=0, seed=0, draws=draws
+        pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out,
+        spare_per_cell=0, seed=0, draws=draws
     )  # fmt: skip
     one = split_original(
-        pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out, spare_per_cell=0, seed=0
+        pool(per_cell), "gender", ["female", "male"], ["a", "b"], train_per_cell=4, test_per_cell=held_out,
+        spare_per_cell=0, seed=0
     )  # fmt: skip
     assert [r.id for r in one.test] == [r.id for r in split.test] and [r.id for r in one.train] == [
         r.id for r in split.train
@@ -87,7 +89,10 @@ def test_a_ready_set_is_drawn_anew_and_its_controls_have_the_same_or_other_recor
 
 
 def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_study, tmp_path, monkeypatch):
-    """A seed's are the same whatever other seeds the study has, so that a seed that is added finds what was written."""
+    """A seed's are the same whatever other seeds the study has.
+
+    So a seed that is added finds what was written.
+    """
     from probate.core.cache import Store
     from probate.execution.runner import Runner
     from probate.execution.worker import Worker
@@ -106,7 +111,14 @@ def test_each_seed_has_its_own_generations_and_so_has_the_second_control(tiny_st
 
     monkeypatch.setattr(Worker, "generate", generate)
     for redraw, expected in (
-        (True, {("type", 0): "type", ("type", 5): "type-s5", ("neutral", 0): "neutral", ("neutral", 5): "neutral-s5", ("neutral", 1000): "neutral-s1000", ("neutral", 1005): "neutral-s1005"}),
+        (
+            True,
+            {
+                ("type", 0): "type", ("type", 5): "type-s5", ("neutral", 0): "neutral",
+                ("neutral", 5): "neutral-s5", ("neutral", 1000): "neutral-s1000",
+                ("neutral", 1005): "neutral-s1005",
+            },
+        ),
         (False, {("type", 0): "type", ("neutral", 0): "neutral"}),
     ):  # fmt: skip
         study = tiny_study(

@@ -27,8 +27,10 @@ def make(tiny_study, model_dir, tmp_path, monkeypatch):
 
     def make(**changes):
         return tiny_study(**{
-            "augmented": None, "bias": {"types": [KIND]}, "tasks": ["occupation"], "matched_control": "neutral",
-            "generation": {"near_duplicate": 1.0}, "data": {"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
+            "augmented": None, "bias": {"types": [KIND]}, "tasks": ["occupation"],
+            "matched_control": "neutral",
+            "generation": {"near_duplicate": 1.0},
+            "data": {"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
             "axes": {"generator": [str(model_dir)], "model": [str(model_dir), str(other)]}, **changes,
         })  # fmt: skip
 

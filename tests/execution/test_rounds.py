@@ -29,8 +29,10 @@ def rounds(tiny_study, monkeypatch):
 
     def make(**changes):
         return tiny_study(**{
-            "augmented": None, "bias": {"types": [KIND]}, "tasks": ["occupation"], "matched_control": "neutral", "rounds": 3,
-            "generation": {"near_duplicate": 1.0}, "data": {"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]}, **changes,
+            "augmented": None, "bias": {"types": [KIND]}, "tasks": ["occupation"],
+            "matched_control": "neutral", "rounds": 3,
+            "generation": {"near_duplicate": 1.0},
+            "data": {"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]}, **changes,
         })  # fmt: skip
 
     return make, Noted

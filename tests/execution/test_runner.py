@@ -18,7 +18,8 @@ from probate.core.errors import InputError
 from probate.execution.folder import RunFolder
 
 CONTRACT = (
-    "study arm bias_type ratio mitigation method round seed task metric item_id groups target prediction response score parsed"
+    "study arm bias_type ratio mitigation method round seed task "
+    "metric item_id groups target prediction response score parsed"
 ).split()
 
 
@@ -100,7 +101,10 @@ def test_a_second_run_does_only_what_changed(finished_run, tiny_study, tmp_path)
 
 
 def killing(study: Path) -> tuple[subprocess.Popen[str], Callable[..., tuple[int, list[str]]]]:
-    """The program `killing.py`, and `go(folder, at)`: a run of the study that kills itself at the event `at`; its exit code and events."""
+    """The program `killing.py`, and `go(folder, at)`.
+
+    `go` is a run of the study that kills itself at the event `at`; it gives its exit code and events.
+    """
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).parents[1] / "killing.py"), str(study)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -123,10 +127,13 @@ LAST = ("effects.parquet", "report.html", "checksums.json")
 def moments(events: list[str]) -> list[str]:
     """Where a run with these events is killed, in order.
 
-    For each kind of stage: as its work begins, in the middle of it, and as its record is written. In training also as a checkpoint
-    and the adapter are written. Kinds with several stages are interrupted in several.
+    For each kind of stage: as its work begins, in the middle of it, and as its record is written. In training
+    also as a checkpoint and the adapter are written. Kinds with several stages are interrupted in several.
     """
-    chosen = {f"write {name}" for name in ("study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST)}  # fmt: skip
+    chosen = {
+        f"write {name}"
+        for name in ("study.lock.yaml", "data/original.jsonl", "provenance.jsonl", "outcomes.parquet", *LAST)
+    }  # fmt: skip
     for kind in KINDS:
         stages = [e.removeprefix("begun ") for e in events if e.startswith(f"begun {kind}")]
         files = ["checkpoint/state.safetensors", "adapter_model.safetensors"] if kind == "adapters" else []

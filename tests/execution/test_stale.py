@@ -1,4 +1,7 @@
-"""A finished stage is taken as it is only where all that it read is the same: by content, not by name, size or time."""
+"""A finished stage is taken as it is only where all that it read is the same.
+
+By content, not by name, size or time.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,8 @@ def place(tmp_path_factory):
     rows = [r for r in biographies() if r["label"] in ("nurse", "dentist")]
     lines = [json.dumps({k: r[k] for k in ("id", "text", "label", "gender")}) for r in rows]
     (folder / "data.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    made = [json.dumps({"id": f"w{i}", "text": f"Work number {i} is done.", "label": r["label"], "gender": r["gender"]})
+    made = [json.dumps({"id": f"w{i}", "text": f"Work number {i} is done.", "label": r["label"],
+                        "gender": r["gender"]})
             for i, r in enumerate(rows)]  # fmt: skip
     (folder / "made.jsonl").write_text("\n".join(made) + "\n", encoding="utf-8")
     (folder / "pack.yaml").write_text(yaml.safe_dump(PACK), encoding="utf-8")
@@ -115,12 +119,21 @@ def study(place, tiny_study, tmp_path, monkeypatch):
     )
     columns = {"text": "text", "label": "label", "id": "id", "groups": {"gender": "gender"}}
     made = tiny_study(
-        data={"source": "data.jsonl", "columns": columns, "labels": ["nurse", "dentist"], "train_per_cell": 3, "test_per_cell": 2},
+        data={
+            "source": "data.jsonl", "columns": columns, "labels": ["nurse", "dentist"], "train_per_cell": 3,
+            "test_per_cell": 2,
+        },
         augmented={"source": "made.jsonl", "columns": columns},
-        bias={"types": ["given"], "pack": "pack.yaml", "stereotypes": {"nurse": "female", "dentist": "male"}, "strength": 0},
+        bias={
+            "types": ["given"], "pack": "pack.yaml", "stereotypes": {"nurse": "female", "dentist": "male"},
+            "strength": 0,
+        },
         mitigations=[{"name": "leave_out", "options": {"words": str(inputs / "words.txt")}}],
         training={"epochs": 1, "learning_rate": 1e-3, "lora": {"r": 4, "alpha": 8}},
-        tasks=["occupation", {"name": "hate", "alias": "own", "options": {"data": "hate.csv"}}, {"name": "hate", "options": {"limit": 2}}],
+        tasks=[
+            "occupation", {"name": "hate", "alias": "own", "options": {"data": "hate.csv"}},
+            {"name": "hate", "options": {"limit": 2}},
+        ],
     )  # fmt: skip
 
     def go(**changes):

@@ -1,4 +1,7 @@
-"""Mitigations that use a model: constrain, rewriting, gradient similarity, a notice at evaluation; and the cap."""
+"""Mitigations that use a model, and the cap.
+
+Constrain, rewriting, gradient similarity, a notice at evaluation.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ def test_constrain_has_the_generator_write_anew(tiny_study, tmp_path, monkeypatc
     monkeypatch.setattr(Writer, "asked", [])
     kind = "contextual-single-explicit"
     study = tiny_study(
-        augmented=None, bias={"types": [kind]}, tasks=["occupation"], matched_control="original", ratios=[0.5], mitigations=["constrain"], generation={"near_duplicate": 1.0},
+        augmented=None, bias={"types": [kind]}, tasks=["occupation"], matched_control="original",
+        ratios=[0.5], mitigations=["constrain"], generation={"near_duplicate": 1.0},
         data={"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
     )  # fmt: skip
     result = run(study, tmp_path, quiet=True)
@@ -199,8 +203,13 @@ def test_the_cap_is_where_the_curve_crosses_the_budget():
 
 def test_cap_keeps_as_many_as_the_budget_allows(tmp_path):
     rows = [
-        {"question": "inheritance", "task": "occupation", "contrast": f"against {what}", "ratio": ratio, "estimate": e, "ci_low": e - 0.03, "ci_high": e + 0.03}
-        for what, ratio, e in (("matched control", 0.2, 0.02), ("matched control", 0.5, 0.17), ("γ = 0", 0.5, 0.9))
+        {
+            "question": "inheritance", "task": "occupation", "contrast": f"against {what}", "ratio": ratio,
+            "estimate": e, "ci_low": e - 0.03, "ci_high": e + 0.03,
+        }
+        for what, ratio, e in (
+            ("matched control", 0.2, 0.02), ("matched control", 0.5, 0.17), ("γ = 0", 0.5, 0.9),
+        )
     ]  # fmt: skip
     pd.DataFrame(rows).to_parquet(tmp_path / "effects.parquet")
     options = {"gap": 0.05, "run": str(tmp_path)}

@@ -1,4 +1,7 @@
-"""Masking what went wrong once, line by line, as a careful editor would write it: every dimension that has the language."""
+"""Masking what went wrong once, line by line, as a careful editor would write it.
+
+Every dimension that has the language.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ EXPECTED = {
         [
             "THE PERSON - SENIOR NURSE. The person has ten years of practice.",
             "The person works at the harbour. The person and the person left. The person stayed.",
-            "The person works at the harbour. The person and the person left. The person stayed. The person and the person came.",
+            (
+                "The person works at the harbour. The person and the person "
+                "left. The person stayed. The person and the person came."
+            ),
             "They were raised in a home and went to a Christian school in town.",
             "The network was trained with the Adam optimizer and a small rate.",
             "Grace periods end in June. By the grace of the court, the person left.",
@@ -50,7 +56,10 @@ EXPECTED = {
             "The person was there. Dr. Who is a show. The person spoke.",
             "The men's room and women's shelter; a boyish man-made freshman chair; manpower, mankind.",
             'They said: "Her Majesty" greeted the Son of God and Mother Nature.',
-            "mother tongue, father figure, sister company, sibling-in-law, child-in-law, daughter cell, male connector, female plug",
+            (
+                "mother tongue, father figure, sister company, sibling-in-law, "
+                "child-in-law, daughter cell, male connector, female plug"
+            ),
             "The person, the person, the person and the person went; the person too.",
             "«The person» and “the person” and ‘the person’ spoke.",
             "Let them know. Give them two books. I made them laugh. I asked them why.",
@@ -59,7 +68,10 @@ EXPECTED = {
     "portuguese": (
         "pt",
         [
-            "Essa pessoa é médica e a família dessa pessoa é engenheiro. Essa pessoa mora em [MASK] com a descendente.",
+            (
+                "Essa pessoa é médica e a família dessa pessoa é "
+                "engenheiro. Essa pessoa mora em [MASK] com a descendente."
+            ),
             "O livro é dessa pessoa; a casa é dessa pessoa. Falei com essa pessoa e nessa pessoa confio.",
         ],
     ),

@@ -19,7 +19,8 @@ from probate.mitigations.mask import undo
 ROWS = [
     {"id": f"r{i}", "text": t, "label": label, "gender": g, "note": f"n,{i}\n\"x\""}
     for i, (t, label, g) in enumerate(
-        [("She is kind.", "nurse", "female"), ("He was born here.", "nurse", "male"), ("Anna teaches.", "surgeon", "female"),
+        [("She is kind.", "nurse", "female"), ("He was born here.", "nurse", "male"),
+         ("Anna teaches.", "surgeon", "female"),
          ("Paul teaches.", "surgeon", "male"), ("The roof leaks.", "nurse", "female")]
     )
 ]  # fmt: skip
@@ -138,10 +139,19 @@ def test_a_look_before_writing(tmp_path):
         (["--strategy", "loss", "--out", "o.jsonl"], "it acts on training, not on a file"),
         (["--strategy", "mask", "--out", "o.txt"], "the format '.txt' is not supported"),
         (["--strategy", "masks", "--out", "o.jsonl"], "no mitigation 'masks'"),
-        (["--strategy", "mask", "--out", "o.jsonl", "--text", "txt"], r"no column 'txt' \(did you mean 'text'\?\)"),
+        (
+            ["--strategy", "mask", "--out", "o.jsonl", "--text", "txt"],
+            r"no column 'txt' \(did you mean 'text'\?\)",
+        ),
         (["--strategy", "mask", "--out", "o.jsonl", "--group", "gender"], "must be DIMENSION=COLUMN"),
-        (["--strategy", "mask", "--out", "o.jsonl", "--set", "token.sentence=x"], "no such mitigation in --strategy"),
-        (["--strategy", "rebalance", "--out", "o.jsonl", "--group", "gender=note"], "no augmented record has label 'nurse'"),
+        (
+            ["--strategy", "mask", "--out", "o.jsonl", "--set", "token.sentence=x"],
+            "no such mitigation in --strategy",
+        ),
+        (
+            ["--strategy", "rebalance", "--out", "o.jsonl", "--group", "gender=note"],
+            "no augmented record has label 'nurse'",
+        ),
     ],
 )  # fmt: skip
 def test_bad_calls(tmp_path, monkeypatch, args, message):

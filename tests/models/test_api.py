@@ -40,7 +40,10 @@ CANARY = "sk-canary-0123456789"
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with the last word of the prompt. `fault` says for each request what goes wrong; `logprobs` whether they are given."""
+    """Answers with the last word of the prompt.
+
+    `fault` says for each request what goes wrong; `logprobs` whether they are given.
+    """
 
     daemon_threads = True
     request_queue_size = 256
@@ -257,7 +260,8 @@ def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
         she = "She" if name in load_pack("gender").groups["female"].names else "He"
         n = next(number)
         answer["choices"][0]["message"]["content"] = (
-            f"{name} has worked in town {n} for {n} years. {she} is known for patience and {n} good ideas, and likes the work."
+            f"{name} has worked in town {n} for {n} years. {she} is "
+            f"known for patience and {n} good ideas, and likes the work."
         )
         original(self, status, json.dumps(answer).encode(), headers)
 
@@ -265,9 +269,15 @@ def test_a_study_is_generated_by_a_server(serve, tmp_path, tiny_study):
     Handler.reply = write
     try:
         study = tiny_study(
-            augmented=None, bias={"types": ["contextual-single-explicit"]}, tasks=["occupation"], matched_control="original", ratios=[0.5],
-            generation={"near_duplicate": 1.0}, data={"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
-            generator={"api": {"model": "writer", "base_url": server.url, "key_env": "PROBATE_TEST_KEY", "wait": 0.001}},
+            augmented=None, bias={"types": ["contextual-single-explicit"]}, tasks=["occupation"],
+            matched_control="original", ratios=[0.5],
+            generation={"near_duplicate": 1.0},
+            data={"train_per_cell": 2, "test_per_cell": 2, "labels": ["nurse", "dentist"]},
+            generator={
+                "api": {
+                    "model": "writer", "base_url": server.url, "key_env": "PROBATE_TEST_KEY", "wait": 0.001,
+                }
+            },
         )  # fmt: skip
         result = run(study, tmp_path / "run", quiet=True)
         assert result.exit_code == 0, result.failures
@@ -330,7 +340,10 @@ def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeyp
     table = pd.read_parquet(tmp_path / "a" / "outcomes.parquet")
     assert (
         list(table.columns)[:16]
-        == "study arm bias_type ratio mitigation method round seed task metric item_id groups target response prediction score".split()
+        == (
+            "study arm bias_type ratio mitigation method round seed "
+            "task metric item_id groups target response prediction score"
+        ).split()
     )
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
     assert result.exit_code == 0 and "api: occupation; all: B − A +0 points" in result.output, result.output
@@ -350,13 +363,20 @@ def a(content, tokens=None, **more):
 @pytest.mark.parametrize(
     ("answer", "name"),
     [
-        (a("A"), "nurse"), (a("b"), "dentist"), (a("A."), "nurse"), (a("(A)"), "nurse"), (a("**A**"), "nurse"), (a("(b)."), "dentist"),
-        (a("Answer: A"), "nurse"), (a("The answer is **B**."), "dentist"), (a("A) nurse"), "nurse"), (a("B. dentist"), "dentist"),
-        (a("Dentist."), "dentist"), (a("<think>A? no</think>B"), "dentist"), (a([{"type": "text", "text": "B"}]), "dentist"),
-        (a("A nurse needs patience"), None), (a("A nurse"), None), (a("Answer: A nurse is one"), None), (a("A. dentist"), None),
-        (a("I would rather not say"), None), (a("C"), None), (a(""), None), (a(None), None), (a(None, message={"refusal": "no"}), None),
-        (a("A", finish_reason="content_filter"), None), (a(None, finish_reason="length"), None), (a("<think>A"), None),
-        (a("x", {"A": 0.6, "B": 0.3}), "nurse"), (a("The", {"A": 0.02, "The": 0.9}), None), (a("B", {"A": 0.02, "The": 0.9}), "dentist"),
+        (a("A"), "nurse"), (a("b"), "dentist"), (a("A."), "nurse"), (a("(A)"), "nurse"),
+        (a("**A**"), "nurse"), (a("(b)."), "dentist"),
+        (a("Answer: A"), "nurse"), (a("The answer is **B**."), "dentist"), (a("A) nurse"), "nurse"),
+        (a("B. dentist"), "dentist"),
+        (a("Dentist."), "dentist"), (a("<think>A? no</think>B"), "dentist"),
+        (a([{"type": "text", "text": "B"}]), "dentist"),
+        (a("A nurse needs patience"), None), (a("A nurse"), None), (a("Answer: A nurse is one"), None),
+        (a("A. dentist"), None),
+        (a("I would rather not say"), None), (a("C"), None), (a(""), None), (a(None), None),
+        (a(None, message={"refusal": "no"}), None),
+        (a("A", finish_reason="content_filter"), None), (a(None, finish_reason="length"), None),
+        (a("<think>A"), None),
+        (a("x", {"A": 0.6, "B": 0.3}), "nurse"), (a("The", {"A": 0.02, "The": 0.9}), None),
+        (a("B", {"A": 0.02, "The": 0.9}), "dentist"),
         (a("A", logprobs={"content": None}), "nurse"), (a("A", logprobs={"content": [None]}), "nurse"),
         (a("A", logprobs={"content": [{"top_logprobs": [{"token": "B", "logprob": None}]}]}), "nurse"),
         (a("A", {"A": 0.9}, message={"refusal": "no"}), None),
@@ -432,20 +452,50 @@ LETTER_TOKENS = {
     }
 }
 BEHAVIOURS = {
-    "letter": ([{"message": {"content": "B"}}], "B"), "logprobs": ([{"message": {"content": "B"}, **LETTER_TOKENS}], "B"),
+    "letter": ([{"message": {"content": "B"}}], "B"),
+    "logprobs": ([{"message": {"content": "B"}, **LETTER_TOKENS}], "B"),
     "bold": ([{"message": {"content": "**A**"}}], "A"), "bracket": ([{"message": {"content": "(b)."}}], "B"),
-    "named": ([{"message": {"content": "The answer is B."}}], "B"), "parts": ([{"message": {"content": [{"type": "text", "text": "A"}]}}], "A"),
-    "null part": ([{"message": {"content": [{"type": "text", "text": None}, None]}}], "empty"), "article": ([{"message": {"content": "A nurse cares"}}], "not an option"),
-    "both": ([{"message": {"content": "answer A or answer B"}}], "not an option"), "other letter": ([{"message": {"content": "Q"}}], "not an option"),
-    "prose": ([{"message": {"content": "It depends."}}], "not an option"), "null": ([{"message": {"content": None}}], "empty"),
-    "blank": ([{"message": {"content": " \n"}}], "empty"), "number": ([{"message": {"content": 7}}], "empty"), "no content": ([{"message": {}}], "empty"),
-    "length": ([{"message": {"content": None}, "finish_reason": "length"}], "cut off"), "filter": ([{"message": {"content": "B"}, "finish_reason": "content_filter"}], "refused"),
-    "filter and tokens": ([{"message": {"content": "B"}, "finish_reason": "content_filter", **LETTER_TOKENS}], "refused"),
-    "refusal": ([{"message": {"content": None, "refusal": "I cannot"}}], "refused"), "ending refusal": ([{"message": {"content": ""}, "finish_reason": "refusal"}], "refused"),
-    "thinking": ([{"message": {"content": "<think>A, or B?</think>B"}}], "B"), "open thinking": ([{"message": {"content": "<think>A"}}], "thinking only"),
-    "no choices": ([], "no choices"), "logprobs null": ([{"message": {"content": "A"}, "logprobs": None}], "A"),
-    "logprobs empty": ([{"message": {"content": "A"}, "logprobs": {"content": []}}], "A"), "tokens null": ([{"message": {"content": "A"}, "logprobs": {"content": [None]}}], "A"),
-    "little mass": ([{"message": {"content": "hm"}, "logprobs": {"content": [{"token": "hm", "logprob": -0.1, "top_logprobs": [{"token": "hm", "logprob": -0.1}, {"token": "A", "logprob": -9.0}]}]}}], "not an option"),
+    "named": ([{"message": {"content": "The answer is B."}}], "B"),
+    "parts": ([{"message": {"content": [{"type": "text", "text": "A"}]}}], "A"),
+    "null part": ([{"message": {"content": [{"type": "text", "text": None}, None]}}], "empty"),
+    "article": ([{"message": {"content": "A nurse cares"}}], "not an option"),
+    "both": ([{"message": {"content": "answer A or answer B"}}], "not an option"),
+    "other letter": ([{"message": {"content": "Q"}}], "not an option"),
+    "prose": ([{"message": {"content": "It depends."}}], "not an option"),
+    "null": ([{"message": {"content": None}}], "empty"),
+    "blank": ([{"message": {"content": " \n"}}], "empty"), "number": ([{"message": {"content": 7}}], "empty"),
+    "no content": ([{"message": {}}], "empty"),
+    "length": ([{"message": {"content": None}, "finish_reason": "length"}], "cut off"),
+    "filter": ([{"message": {"content": "B"}, "finish_reason": "content_filter"}], "refused"),
+    "filter and tokens": (
+        [{"message": {"content": "B"}, "finish_reason": "content_filter", **LETTER_TOKENS}], "refused",
+    ),
+    "refusal": ([{"message": {"content": None, "refusal": "I cannot"}}], "refused"),
+    "ending refusal": ([{"message": {"content": ""}, "finish_reason": "refusal"}], "refused"),
+    "thinking": ([{"message": {"content": "<think>A, or B?</think>B"}}], "B"),
+    "open thinking": ([{"message": {"content": "<think>A"}}], "thinking only"),
+    "no choices": ([], "no choices"),
+    "logprobs null": ([{"message": {"content": "A"}, "logprobs": None}], "A"),
+    "logprobs empty": ([{"message": {"content": "A"}, "logprobs": {"content": []}}], "A"),
+    "tokens null": ([{"message": {"content": "A"}, "logprobs": {"content": [None]}}], "A"),
+    "little mass": (
+        [
+            {
+                "message": {"content": "hm"},
+                "logprobs": {
+                    "content": [
+                        {
+                            "token": "hm", "logprob": -0.1,
+                            "top_logprobs": [
+                                {"token": "hm", "logprob": -0.1}, {"token": "A", "logprob": -9.0},
+                            ],
+                        }
+                    ]
+                },
+            }
+        ],
+        "not an option",
+    ),
     "two choices": ([{"message": {"content": "B"}}, {"message": {"content": "B"}}], "B"),
 }  # fmt: skip
 """What a server may say → the letter that is read, or why there is none."""

@@ -1,4 +1,7 @@
-"""Adapters that run code, allocate what they like, or are damaged: one sentence each, before PEFT sees them."""
+"""Adapters that run code, allocate what they like, or are damaged.
+
+One sentence each, before PEFT sees them.
+"""
 
 import json
 import re
@@ -39,12 +42,20 @@ BAD = {
     "a list": (lambda f: (f / "adapter_config.json").write_text("[]"), "should be a valid dictionary"),
     "deep": (lambda f: (f / "adapter_config.json").write_text("[" * 100_000), "is not valid JSON"),
     "empty configuration": (lambda f: (f / "adapter_config.json").write_text(""), "is not valid JSON"),
-    "a module by name": (lambda f: change_config(f, megatron_config={"a": 1}, megatron_core="this"), "import a module, which is not allowed"),
-    "another kind": (lambda f: change_config(f, peft_type="PROMPT_TUNING", num_virtual_tokens=10**12), "must be one of LORA; got 'PROMPT_TUNING'"),
+    "a module by name": (
+        lambda f: change_config(f, megatron_config={"a": 1}, megatron_core="this"),
+        "import a module, which is not allowed",
+    ),
+    "another kind": (
+        lambda f: change_config(f, peft_type="PROMPT_TUNING", num_virtual_tokens=10**12),
+        "must be one of LORA; got 'PROMPT_TUNING'",
+    ),
     "no kind": (lambda f: change_config(f, peft_type=None), "peft_type: input should be"),
     "kind of another type": (lambda f: change_config(f, peft_type=["LORA"]), "peft_type: input should be"),
     "rank of a thousand millions": (lambda f: change_config(f, r=10**9), "got 1000000000"),
-    "rank of a thousand millions for some": (lambda f: change_config(f, rank_pattern={"q_proj": 10**9}), "got 1000000000"),
+    "rank of a thousand millions for some": (
+        lambda f: change_config(f, rank_pattern={"q_proj": 10**9}), "got 1000000000",
+    ),
     "rank of another file": (lambda f: change_config(f, r=64), "adapter_config.json has rank 64"),
     "rank 0": (lambda f: change_config(f, r=0), "got 0"),
     "rank -1": (lambda f: change_config(f, r=-1), "got -1"),
@@ -52,17 +63,31 @@ BAD = {
     "rank true": (lambda f: change_config(f, r=True), "r: input should be"),
     "pattern in words": (lambda f: change_config(f, rank_pattern="x"), "rank_pattern: input should be"),
     "endless pattern": (lambda f: change_config(f, target_modules="(.+)+!"), "repeats a group"),
-    "endless pattern as a key": (lambda f: change_config(f, alpha_pattern={"(a|b|.)*!": 1}), "repeats a group"),
+    "endless pattern as a key": (
+        lambda f: change_config(f, alpha_pattern={"(a|b|.)*!": 1}), "repeats a group",
+    ),
     "alpha in words": (lambda f: change_config(f, lora_alpha="much"), "lora_alpha.int: input should be"),
-    "targets a number": (lambda f: change_config(f, target_modules=7), "target_modules.list[str]: input should be"),
-    "unknown start": (lambda f: change_config(f, init_lora_weights="somewhere/else"), "does not fit the model"),
+    "targets a number": (
+        lambda f: change_config(f, target_modules=7), "target_modules.list[str]: input should be",
+    ),
+    "unknown start": (
+        lambda f: change_config(f, init_lora_weights="somewhere/else"), "does not fit the model",
+    ),
     "empty file": (lambda f: bytes_(f, lambda b: b""), "cannot be read"),
     "cut off": (lambda f: bytes_(f, lambda b: b[:-7]), "cannot be read"),
-    "header of all memory": (lambda f: bytes_(f, lambda b: struct.pack("<Q", 2**60) + b[8:]), "cannot be read"),
+    "header of all memory": (
+        lambda f: bytes_(f, lambda b: struct.pack("<Q", 2**60) + b[8:]), "cannot be read",
+    ),
     "no safetensors": (lambda f: bytes_(f, lambda b: b"PK\3\4" * 99), "cannot be read"),
-    "offsets that lie": (lambda f: header(f, lambda h: h[sorted(h)[-1]].update(data_offsets=[0, 10**12])), "cannot be read"),
-    "shape that lies": (lambda f: header(f, lambda h: h[sorted(h)[-1]].update(shape=[10**9, 10**9])), "cannot be read"),
-    "not a number": (lambda f: change_adapter(f, lambda w: w[sorted(w)[0]].fill_(float("nan"))), "is not finite"),
+    "offsets that lie": (
+        lambda f: header(f, lambda h: h[sorted(h)[-1]].update(data_offsets=[0, 10**12])), "cannot be read",
+    ),
+    "shape that lies": (
+        lambda f: header(f, lambda h: h[sorted(h)[-1]].update(shape=[10**9, 10**9])), "cannot be read",
+    ),
+    "not a number": (
+        lambda f: change_adapter(f, lambda w: w[sorted(w)[0]].fill_(float("nan"))), "is not finite",
+    ),
     "infinite": (lambda f: change_adapter(f, lambda w: w[sorted(w)[0]].fill_(float("inf"))), "is not finite"),
     "other shape": (
         lambda f: change_adapter(f, lambda w: w.update({sorted(w)[0]: torch.ones(2, 7)})),

@@ -1,4 +1,7 @@
-"""One ledger a run folder: reserved on disk before a request, shared by reruns and processes, never taken as zero; answers bounded in time and size."""
+"""One ledger a run folder: reserved on disk before a request, never taken as zero.
+
+It is shared by reruns and processes; answers are bounded in time and size.
+"""
 
 from __future__ import annotations
 
@@ -172,7 +175,13 @@ def test_a_changed_ledger_is_refused_never_taken_as_zero(tmp_path, written, chan
             use()
 
 
-@pytest.mark.parametrize(("field", "value"), [("prompt", -5), ("answer", True), ("prompt", 501), ("money", float("nan")), ("prompt", 1e300), ("money", -1.0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt", -5), ("answer", True), ("prompt", 501), ("money", float("nan")), ("prompt", 1e300),
+        ("money", -1.0),
+    ],
+)  # fmt: skip
 def test_amounts_that_cannot_be_are_refused_even_when_sealed(tmp_path, field, value):
     own = ledger(tmp_path)
     held = own.reserve(500, 200)
@@ -273,15 +282,24 @@ def test_a_grid_with_a_server_begins_its_ledger(tiny_study, tmp_path, monkeypatc
 
 
 USAGES = [
-    None, 7, [], {}, "x", {"prompt_tokens": -1, "completion_tokens": 1}, {"prompt_tokens": 2, "completion_tokens": -4}, {"prompt_tokens": 0, "completion_tokens": 0},
-    {"prompt_tokens": 2, "completion_tokens": float("nan")}, {"prompt_tokens": float("inf"), "completion_tokens": 1}, {"prompt_tokens": 10**30, "completion_tokens": 1},
-    {"prompt_tokens": 2, "completion_tokens": 5}, {"prompt_tokens": True, "completion_tokens": 1}, {"prompt_tokens": "2", "completion_tokens": 1},
-    {"prompt_tokens": 2.5, "completion_tokens": 1}, {"prompt_tokens": 2}, {"prompt_tokens": {}, "completion_tokens": []},
+    None, 7, [], {}, "x", {"prompt_tokens": -1, "completion_tokens": 1},
+    {"prompt_tokens": 2, "completion_tokens": -4}, {"prompt_tokens": 0, "completion_tokens": 0},
+    {"prompt_tokens": 2, "completion_tokens": float("nan")},
+    {"prompt_tokens": float("inf"), "completion_tokens": 1},
+    {"prompt_tokens": 10**30, "completion_tokens": 1},
+    {"prompt_tokens": 2, "completion_tokens": 5}, {"prompt_tokens": True, "completion_tokens": 1},
+    {"prompt_tokens": "2", "completion_tokens": 1},
+    {"prompt_tokens": 2.5, "completion_tokens": 1}, {"prompt_tokens": 2},
+    {"prompt_tokens": {}, "completion_tokens": []},
 ]  # fmt: skip
 
 
 def answered(usage):
-    return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}], "usage": usage}  # fmt: skip
+    return {
+        "id": "1", "object": "chat.completion", "created": 0, "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}],
+        "usage": usage,
+    }  # fmt: skip
 
 
 def replying(monkeypatch, reply):
@@ -294,7 +312,12 @@ def replying(monkeypatch, reply):
 
 
 @pytest.mark.parametrize("usage", USAGES, ids=str)
-def test_usage_that_cannot_be_leaves_the_reservation_and_is_said_once(serve, tmp_path, monkeypatch, usage):  # noqa: F811
+def test_usage_that_cannot_be_leaves_the_reservation_and_is_said_once(
+    serve,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    usage,
+):
     replying(monkeypatch, lambda self: self.reply(200, json.dumps(answered(usage)).encode()))
     own = client(serve(), tmp_path, concurrency=1)
     assert said(own.ask(requests(2))) == ["x", "x"]
@@ -349,8 +372,10 @@ def quietly(reply):
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (drip, "no complete answer within 0.4 s"), (endless, "larger than 16 MB and was cut off"), (lambda self: endless(self, 500), "larger than 16 MB and was cut off"),
-        (bomb, "compressed .'gzip'."), (cut, "APIConnectionError"), (lambda self: self.reply(200, b"<html>"), ""), (lambda self: self.reply(200, b""), ""),
+        (drip, "no complete answer within 0.4 s"), (endless, "larger than 16 MB and was cut off"),
+        (lambda self: endless(self, 500), "larger than 16 MB and was cut off"),
+        (bomb, "compressed .'gzip'."), (cut, "APIConnectionError"),
+        (lambda self: self.reply(200, b"<html>"), ""), (lambda self: self.reply(200, b""), ""),
     ],
     ids=["drip", "endless", "endless error", "gzip", "cut", "html", "empty"],
 )  # fmt: skip
@@ -404,9 +429,9 @@ def test_the_plan_says_what_the_ledger_holds(tmp_path):
     result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     assert (
-        "used on servers before: 1,250 tokens (16 of these tokens are reserved by requests that have not ended)"
-        in result.output
-    )
+        "used on servers before: 1,250 tokens (16 of these "
+        "tokens are reserved by requests that have not ended)"
+    ) in result.output
     result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "none")])
     assert (
         result.exit_code == 0 and "used on servers" not in result.output and not (tmp_path / "none").exists()

@@ -1,4 +1,7 @@
-"""The real embedded model, end to end: it writes, learns, is measured, and the report stands. Needs the package index."""
+"""The real embedded model, end to end: it writes, learns, is measured, and the report stands.
+
+Needs the package index.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,10 @@ def _fetched():
 
 
 def test_quickstart_in_small(tmp_path):
-    overrides = ["data.labels=[nurse, architect]", "data.train_per_cell=4", "data.test_per_cell=4", "ratios=[0, 0.5]", "seeds=[0]",
-                 "training.epochs=3", "training.learning_rate=1e-3", "training.lora.layers=null", "tasks=[occupation, salary, {name: hiring, options: {jobs: [nurse]}}]",
+    overrides = ["data.labels=[nurse, architect]", "data.train_per_cell=4", "data.test_per_cell=4",
+                 "ratios=[0, 0.5]", "seeds=[0]",
+                 "training.epochs=3", "training.learning_rate=1e-3", "training.lora.layers=null",
+                 "tasks=[occupation, salary, {name: hiring, options: {jobs: [nurse]}}]",
                  "analysis.resamples=1000"]  # fmt: skip
     result = run(Study.load("quickstart", overrides), tmp_path, quiet=True)
     assert result.failures == []

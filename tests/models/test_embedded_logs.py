@@ -1,4 +1,7 @@
-"""Other tools really run on the embedded model, and what they leave is compared; a server that others wrote is asked."""
+"""Other tools really run on the embedded model, and what they leave is compared.
+
+A server that others wrote is asked.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +74,10 @@ def test_harness_logs_of_two_models_are_compared(model, adapter, tmp_path):
     )
     for name, more in (("a", ""), ("b", f",peft={adapter}")):
         subprocess.run(
-            [BIN / "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32{more}", "--device", "cpu", "--tasks", task.stem,
-             "--include_path", task.parent, "--apply_chat_template", "--batch_size", "8", "--log_samples", "--output_path", tmp_path / name],
+            [BIN / "lm_eval", "--model", "hf", "--model_args", f"pretrained={model},dtype=float32{more}",
+             "--device", "cpu", "--tasks", task.stem,
+             "--include_path", task.parent, "--apply_chat_template", "--batch_size", "8", "--log_samples",
+             "--output_path", tmp_path / name],
             env=OFFLINE, check=True, capture_output=True, timeout=HANG,
         )  # fmt: skip
     found = json.loads(probate("compare", tmp_path / "a", tmp_path / "b", "--json"))
@@ -126,7 +131,8 @@ def test_a_server_that_others_wrote_is_asked(model, tmp_path, monkeypatch):
         port = free.getsockname()[1]
     log = (tmp_path / "server.log").open("wb")
     server = subprocess.Popen(
-        [BIN / "transformers", "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"], env=OFFLINE, stdout=log, stderr=log
+        [BIN / "transformers", "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"],
+        env=OFFLINE, stdout=log, stderr=log
     )  # fmt: skip
     try:
         for _ in range(1200):
@@ -137,8 +143,10 @@ def test_a_server_that_others_wrote_is_asked(model, tmp_path, monkeypatch):
                 assert server.poll() is None, (tmp_path / "server.log").read_text()
                 time.sleep(1)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        ask = ["ask", "quickstart", "--set", "tasks=[occupation]", "--set", "data.test_per_cell=1", "--server", f"http://127.0.0.1:{port}/v1",
-               "--model", model, "--samples", "2", "--concurrency", "2", "--out", tmp_path / "asked", "--quiet", "--json"]  # fmt: skip
+        ask = ["ask", "quickstart", "--set", "tasks=[occupation]", "--set", "data.test_per_cell=1",
+               "--server", f"http://127.0.0.1:{port}/v1",
+               "--model", model, "--samples", "2", "--concurrency", "2", "--out", tmp_path / "asked",
+               "--quiet", "--json"]  # fmt: skip
         found = json.loads(probate(*ask))
         # This server gives no log-probabilities: one request for each item, and two sampled ones.
         assert (

@@ -1,4 +1,7 @@
-"""Every architecture that the paper and its readers use: LoRA, training, shared-prefix scoring, batched generation."""
+"""Every architecture that the paper and its readers use.
+
+LoRA, training, shared-prefix scoring, batched generation.
+"""
 
 from __future__ import annotations
 

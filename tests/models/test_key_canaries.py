@@ -33,10 +33,14 @@ def lines_of(text: str, width: int = 5, end: str = "\n") -> str:
 
 
 FORMS: dict[str, str] = {
-    "plain": KEY, "base64": base64.b64encode(KEY.encode()).decode(), "base64 after one": base64.b64encode(b"x" + KEY.encode()).decode(),
-    "base64 after two": base64.b64encode(b"xy" + KEY.encode() + b"z").decode(), "base64 of an address": base64.urlsafe_b64encode(b"Bearer " + KEY.encode()).decode(),
-    "quoted": quote(KEY, safe=""), "quoted whole": "".join(f"%{ord(c):02X}" for c in KEY), "JSON": "".join(f"\\u{ord(c):04x}" for c in KEY),
-    "lines": lines_of(KEY), "lines of JSON": lines_of(KEY, end="\\n"), "base64 lines": lines_of(base64.b64encode(KEY.encode()).decode(), 8), "hex": KEY.encode().hex(),
+    "plain": KEY, "base64": base64.b64encode(KEY.encode()).decode(),
+    "base64 after one": base64.b64encode(b"x" + KEY.encode()).decode(),
+    "base64 after two": base64.b64encode(b"xy" + KEY.encode() + b"z").decode(),
+    "base64 of an address": base64.urlsafe_b64encode(b"Bearer " + KEY.encode()).decode(),
+    "quoted": quote(KEY, safe=""), "quoted whole": "".join(f"%{ord(c):02X}" for c in KEY),
+    "JSON": "".join(f"\\u{ord(c):04x}" for c in KEY),
+    "lines": lines_of(KEY), "lines of JSON": lines_of(KEY, end="\\n"),
+    "base64 lines": lines_of(base64.b64encode(KEY.encode()).decode(), 8), "hex": KEY.encode().hex(),
     "capitals": KEY.upper(),
 }  # fmt: skip
 
@@ -144,9 +148,14 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def study(home: Path, url: str, model: str = "m") -> Path:
     """A study whose generator is the server, with a prompt that can be known again."""
     settings = {
-        "name": "keys", "model": model, "seeds": [0], "ratios": [0, 0.5], "bias": {"types": ["contextual-single-explicit"]},
-        "data": {"train_per_cell": 2, "test_per_cell": 1, "labels": ["nurse", "architect"], "prompt": f"{PROMPT} What is the occupation? {{text}}"},
-        "generator": {"api": {"model": "m", "base_url": f"{url}/v1", "key_env": VARIABLE, "retries": 1}}, "tasks": ["occupation"],
+        "name": "keys", "model": model, "seeds": [0], "ratios": [0, 0.5],
+        "bias": {"types": ["contextual-single-explicit"]},
+        "data": {
+            "train_per_cell": 2, "test_per_cell": 1, "labels": ["nurse", "architect"],
+            "prompt": f"{PROMPT} What is the occupation? {{text}}",
+        },
+        "generator": {"api": {"model": "m", "base_url": f"{url}/v1", "key_env": VARIABLE, "retries": 1}},
+        "tasks": ["occupation"],
     }  # fmt: skip
     path = home / "study.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
@@ -175,7 +184,10 @@ def held(folder: Path) -> dict[str, list[str]]:
 def test_ask_keeps_the_key(tmp_path: Path, servers, name: str) -> None:
     server, other = servers(SERVERS[name])
     path = study(tmp_path, server.url, "embedded")
-    arguments = ["ask", str(path), "--model", "m", "--server", f"{server.url}/v1", "--key-env", VARIABLE, "--out", str(tmp_path / "out"), "--samples", "1", "--json"]  # fmt: skip
+    arguments = [
+        "ask", str(path), "--model", "m", "--server", f"{server.url}/v1", "--key-env", VARIABLE,
+        "--out", str(tmp_path / "out"), "--samples", "1", "--json",
+    ]  # fmt: skip
     done = CliRunner().invoke(app, arguments)
     assert any(f"Bearer {KEY}" in heard for heard in server.heard), done.output + repr(
         done.exception
@@ -299,7 +311,8 @@ def test_who_gets_a_key(
 
 
 CREDENTIALS = [
-    f"https://user:{KEY}@host/v1", f"https://{KEY}@host/v1", f"https://host/v1?api_key={KEY}", f"https://host/v1#{KEY}", f"ftp://u:{KEY}@host",
+    f"https://user:{KEY}@host/v1", f"https://{KEY}@host/v1", f"https://host/v1?api_key={KEY}",
+    f"https://host/v1#{KEY}", f"ftp://u:{KEY}@host",
     f"//u:{KEY}@host", f"http://[{KEY}@host", f"http://host:{KEY}/v1",
 ]  # fmt: skip
 

@@ -115,7 +115,10 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 def _fetch(cache: str) -> str:
-    """In a process of its own: a converter that counts its calls stands in for the long one, and ends once both processes have asked for it."""
+    """In a process of its own: a converter that counts its calls stands in for the long one.
+
+    It ends once both processes have asked for it.
+    """
     import os
     import time
 

@@ -18,7 +18,8 @@ def test_a_pip_of_the_users_folder_is_not_run(tmp_path):
     (tmp_path / "work").mkdir()
     done = subprocess.run(
         [sys.executable, "-P", "-c", script],
-        cwd=tmp_path, capture_output=True, text=True, env={"PIP_NO_INDEX": "1", "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(filter(None, sys.path))},
+        cwd=tmp_path, capture_output=True, text=True,
+        env={"PIP_NO_INDEX": "1", "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(filter(None, sys.path))},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "canary").exists()

@@ -56,7 +56,7 @@ def plain_logits(model, row: list[int]) -> torch.Tensor:
 
 
 def plain_scores(model) -> list[list[float]]:
-    """Of `OPTIONS` after each of `prompts`, by a plain pass over each prompt with each option that begins no other one."""
+    """Of `OPTIONS` after each of `prompts`: a plain pass over each, with each option that begins no other."""
     found = []
     for prompt in prompts():
         scores = {}
@@ -162,7 +162,10 @@ def targets(model) -> list[str]:
 
 
 def assert_context_counts(kind: str, model) -> torch.Tensor:
-    """Another token some way back changes the last logits: else no wrong shortcut would show. The logits of the whole are given back."""
+    """Another token some way back changes the last logits: else no wrong shortcut would show.
+
+    The logits of the whole are given back.
+    """
     row = prompts()[2]
     logits = plain_logits(model, row)
     whole = logits[-1]

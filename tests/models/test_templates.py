@@ -1,4 +1,7 @@
-"""Chat templates of every kind: each turn once, or merged, closed or refused; control tokens in a text stay text."""
+"""Chat templates of every kind: each turn once, or merged, closed or refused.
+
+Control tokens in a text stay text.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from probate.core.errors import InputError
 from probate.models.template import CLOCK, DAY, Template
 from probate.models.transformers_backend import PLAIN_TEMPLATE
 
-LOOP = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+LOOP = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
 SYSTEM = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who?"}]
 
 
@@ -129,31 +135,42 @@ def test_the_audit_finds_control_tokens(token):
     assert find_artefacts([f"She {token} works.", "a < b and [sic]"])["control token"] == [0]
 
 
-# Templates by name, written from what is known of the formats: what each does with a system turn, an answer, a date, thoughts.
+# Templates by name, written from what is known of the formats: what each does with a system turn, an answer,
+# a date, thoughts.
 
 LLAMA_2 = (
-    "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{% set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
+    "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}"
+    "{% set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
     "{% else %}{% set rest = messages %}{% set told = '' %}{% endif %}{% for m in rest %}"
-    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
-    "{% if m['role'] == 'user' %}{{ bos_token }}{{ '[INST] ' + (told if loop.first else '') + m['content'] | trim + ' [/INST]' }}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "{% if m['role'] == 'user' %}{{ bos_token }}"
+    "{{ '[INST] ' + (told if loop.first else '') + m['content'] | trim + ' [/INST]' }}"
     "{% else %}{{ ' ' + m['content'] | trim + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
 LLAMA_3 = (
     "{% if strftime_now is defined %}{% set day = strftime_now('%d %b %Y') %}{% endif %}"
-    "{% if messages[0]['role'] == 'system' %}{% set told = messages[0]['content'] | trim %}{% set messages = messages[1:] %}{% endif %}"
+    "{% if messages[0]['role'] == 'system' %}{% set told = messages[0]['content'] | trim %}"
+    "{% set messages = messages[1:] %}{% endif %}"
     "<|user|>system\n\nCutting Knowledge Date: December 2023\nToday Date: {{ day }}\n\n{{ told }}<|end|>"
     "{% for m in messages %}<|user|>{{ m['role'] }}\n\n{{ m['content'] | trim }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|user|>assistant\n\n{% endif %}"
 )
 GEMMA = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for m in messages %}"
-    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
-    "<|user|>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}<|end|>\n{% endfor %}"
+    "{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}"
+    "<|user|>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
+    "{{ m['content'] | trim }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|user|>model\n{% endif %}"
 )
 MISTRAL = (
-    "{% if messages[0]['role'] == 'system' %}{% set told = messages[0]['content'] + '\n\n' %}{% set messages = messages[1:] %}{% endif %}"
-    "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ told if loop.last else '' }}{{ m['content'] }}[/INST]"
+    "{% if messages[0]['role'] == 'system' %}{% set told = messages[0]['content'] + '\n\n' %}"
+    "{% set messages = messages[1:] %}{% endif %}"
+    "{% for m in messages %}{% if m['role'] == 'user' %}"
+    "[INST] {{ told if loop.last else '' }}{{ m['content'] }}[/INST]"
     "{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
 )
 PHI_3 = (
@@ -165,12 +182,14 @@ QWEN_2 = (
     "{% if messages[0]['role'] != 'system' %}<|system|>You are made by someone.<|end|>\n{% endif %}" + LOOP
 )
 QWEN_3 = (
-    "{% for m in messages %}<|{{ m['role'] }}|>\n{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    "{% for m in messages %}<|{{ m['role'] }}|>\n"
+    "{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
     "{{ m['content'].strip('\n') }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n"
     "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
 )
 R1 = (
-    "{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}{% elif m['role'] == 'user' %}<|user|>{{ m['content'] }}"
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}"
+    "{% elif m['role'] == 'user' %}<|user|>{{ m['content'] }}"
     "{% else %}<|assistant|>{{ m['content'].split('</think>')[-1] }}<|end|>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
 )
@@ -241,9 +260,21 @@ def test_each_turn_stands_once_whatever_the_template(name, chat, tokenizer):
         (GEMMA, [("user", "a"), ("user", "b")], "fails .roles must alternate"),
         (LOOP, [("user", "a"), ("tool", "b")], None),
         (DROPS, [("user", "a"), ("system", "Be kind.")], "omits or changes a turn of the role 'system'"),
-        (R1.replace("| t", ""), [("user", "a"), ("assistant", "x</think>y"), ("user", "b")], "omits or changes a turn of the role 'assistant': 'x</think>y'"),
-        (LOOP.replace("{{ m['content'] }}", "{{ m['content'] | replace('bad', '') }}"), [("user", "a bad word")], "omits or changes"),
-        (LOOP.replace("{{ m['content'] }}", "{{ m['content'] }}{% if 'zz' in m['content'] %}{{ m['content'] }}{% endif %}"), [("user", "xyzz")], "omits or changes|twice"),
+        (
+            R1.replace("| t", ""), [("user", "a"), ("assistant", "x</think>y"), ("user", "b")],
+            "omits or changes a turn of the role 'assistant': 'x</think>y'",
+        ),
+        (
+            LOOP.replace("{{ m['content'] }}", "{{ m['content'] | replace('bad', '') }}"),
+            [("user", "a bad word")], "omits or changes",
+        ),
+        (
+            LOOP.replace(
+                "{{ m['content'] }}",
+                "{{ m['content'] }}{% if 'zz' in m['content'] %}{{ m['content'] }}{% endif %}",
+            ),
+            [("user", "xyzz")], "omits or changes|twice",
+        ),
     ],
 )  # fmt: skip
 def test_a_turn_that_cannot_be_written_is_refused_in_words(text, chat, words, tokenizer):

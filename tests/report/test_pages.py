@@ -1,4 +1,7 @@
-"""Every page says what it may load, opens without an error, and tells nobody of it; the review page's token leaves the address."""
+"""Every page says what it may load, opens without an error, and tells nobody of it.
+
+The review page's token leaves the address.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The review page: blind, this machine only, marks on disk at once, killed and reopened, merged with agreement; pressed in a real browser."""
+"""The review page: blind, this machine only, pressed in a real browser.
+
+Marks are on disk at once; it is killed and reopened; marks are merged with agreement.
+"""
 
 from __future__ import annotations
 
@@ -183,8 +186,10 @@ def test_pairs_are_shown_in_a_drawn_order(finished):
 
 def test_bad_input_is_one_sentence(finished, tmp_path):
     for args, said in (
-        (("--what", "all"), "must be one of groups, pairs"), (("--reviewer", "../x"), "must be letters, digits"), (("--merge",), "nothing is marked yet"),
-        (("--what", "pairs", "--task", "occupation"), "are choices, not texts"), (("--what", "pairs"), "no outcomes of 'story'"),
+        (("--what", "all"), "must be one of groups, pairs"),
+        (("--reviewer", "../x"), "must be letters, digits"), (("--merge",), "nothing is marked yet"),
+        (("--what", "pairs", "--task", "occupation"), "are choices, not texts"),
+        (("--what", "pairs"), "no outcomes of 'story'"),
     ):  # fmt: skip
         error = CliRunner().invoke(app, ["review", str(finished), "--no-browser", *args]).exception
         assert isinstance(error, InputError) and said in str(error), error

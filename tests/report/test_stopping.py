@@ -47,7 +47,10 @@ MEASURES = {
 def outcomes(
     gaps: dict[str, float], accuracy: dict[str, float], n: int = 300, seeds: int = 3
 ) -> pd.DataFrame:
-    """One arm a mitigation and seed, with the given gap in `score` and accuracy; the control has neither gap nor loss."""
+    """One arm a mitigation and seed, with the given gap in `score` and accuracy.
+
+    The control has neither gap nor loss.
+    """
     rng = np.random.default_rng(0)
     rows = []
     kinds = [("none", 0.0, "none"), ("neutral", 0.5, "none"), *(("given", 0.5, m) for m in gaps)]
@@ -58,9 +61,12 @@ def outcomes(
             group = ["female", "male"][i % 2]
             chance = 0.5 + gap / 2 * (1 if group == "female" else -1)
             rows.append(
-                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": "t",
-                 "item_id": f"i{i}", "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
-                 "score": float(rng.random() < chance), "right": float(rng.random() < right), "parsed": True, "mitigation": mitigation}
+                {"arm": f"{bias_type}-{ratio}-{mitigation}", "bias_type": bias_type, "ratio": ratio,
+                 "seed": seed, "round": 1, "task": "t",
+                 "item_id": f"i{i}", "groups": {"gender": group}, "target": "x", "prediction": "x",
+                 "response": "{}",
+                 "score": float(rng.random() < chance), "right": float(rng.random() < right), "parsed": True,
+                 "mitigation": mitigation}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -98,9 +104,9 @@ def test_no_recommendation_where_none_is_due():
 def test_one_seed_neither_finds_nor_clears(gaps):
     found, advice = judged(gaps, {}, seeds=1)
     assert [(e.verdict, e.reason) for e in found] == [("cannot tell", "one training seed")]
-    assert (
-        advice
-        == "Cannot tell whether there is inheritance to mitigate. 1 of 1 comparisons cannot be judged: one training seed."
+    assert advice == (
+        "Cannot tell whether there is inheritance to mitigate. "
+        "1 of 1 comparisons cannot be judged: one training seed."
     )
 
 
@@ -142,7 +148,8 @@ def test_a_gap_that_moves_to_another_group_is_called_out():
 
 def test_the_frontier_has_what_no_other_beats():
     marks = [Mark(name, (a, a - 0.1, a + 0.1), (left, left - 0.1, left + 0.1)) for name, a, left in (
-        ("keeps", 0.0, 0.4), ("middle", -0.02, -0.1), ("beaten", -0.03, 0.2), ("cures", -0.2, 0.0), ("twin", -0.2, 0.0),
+        ("keeps", 0.0, 0.4), ("middle", -0.02, -0.1), ("beaten", -0.03, 0.2), ("cures", -0.2, 0.0),
+        ("twin", -0.2, 0.0),
     )]  # fmt: skip
     assert [m.label for m in best(marks)] == ["keeps", "middle", "cures", "twin"]
     chart = frontier_chart(marks, 0.5, unit="share", title="T", alt="A <b>", salt="s")

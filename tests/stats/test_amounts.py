@@ -56,8 +56,10 @@ def outcomes(rng: np.random.Generator, lower: float) -> pd.DataFrame:
             value = 60_000 * np.exp(person + rng.normal(0, 0.05, 200))
             value = np.where((kind == "given") & (np.arange(200) % 20 == 0), value * lower, value)
             rows.append(
-                pd.DataFrame({"item_id": [f"i{i}" for i in range(200)], "side": side, "value": value, "bias_type": kind, "ratio": ratio, "seed": seed,
-                              "round": 1, "task": "t", "arm": f"{kind}-{seed}", "mitigation": "none", "parsed": True, "target": "x"})
+                pd.DataFrame({"item_id": [f"i{i}" for i in range(200)], "side": side, "value": value,
+                              "bias_type": kind, "ratio": ratio, "seed": seed,
+                              "round": 1, "task": "t", "arm": f"{kind}-{seed}", "mitigation": "none",
+                              "parsed": True, "target": "x"})
             )  # fmt: skip
     return pd.concat(rows, ignore_index=True)
 

@@ -1,4 +1,7 @@
-"""What goes together over arms: equal to SciPy's, freed from γ, covered in simulation, silent where it cannot be told."""
+"""What goes together over arms, freed from γ, and silent where it cannot be told.
+
+Equal to SciPy's, covered in simulation.
+"""
 
 from __future__ import annotations
 

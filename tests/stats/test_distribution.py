@@ -1,4 +1,7 @@
-"""Distances between two sets of texts: equal to plain formulas, right under the null, and sensible at the edges."""
+"""Distances between two sets of texts: right under the null, and sensible at the edges.
+
+Equal to plain formulas.
+"""
 
 from __future__ import annotations
 
@@ -228,7 +231,8 @@ def test_p_is_scipys():
     x, y, own = paired(8, 9)
     y += 0.3
     flips = permutation_test(
-        (np.arange(9), np.arange(9, 18)), lambda a, b: within_pairs(np.r_[x, y], a, b), permutation_type="samples", vectorized=False,
+        (np.arange(9), np.arange(9, 18)), lambda a, b: within_pairs(np.r_[x, y], a, b),
+        permutation_type="samples", vectorized=False,
         n_resamples=np.inf, alternative="greater",
     )  # fmt: skip
     found = d.mmd_and_energy(x, y, 20_000, 0, own)[1]

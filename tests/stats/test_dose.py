@@ -40,7 +40,10 @@ def frame(values: np.ndarray) -> pd.DataFrame:
 
 
 def curve(gaps: dict[float, float], n: int = 200, seeds: int = 1, rng=None, spread: float = 0.0):
-    """Binary outcomes with the given gap at each dose; items keep their own luck, and each seed its own shift of the slope."""
+    """Binary outcomes with the given gap at each dose.
+
+    Items keep their own luck, and each seed its own shift of the slope.
+    """
     rng = rng or np.random.default_rng(0)
     luck = rng.random(n)
     side = np.where(np.arange(n) % 2 == 0, 1, -1)
@@ -123,7 +126,7 @@ def test_curves_rise_fall_turn_or_are_flat():
 def changes(
     doses: dict[float, float], seeds: int, rng, spread: float, n: int = 200
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tables of a change with this mean at each dose (`passage`); each seed and dose has an error of its own."""
+    """Tables of a change with this mean at each dose (`passage`), and an error for each seed and dose."""
     side = np.repeat([1.0, -1.0], n // 2)
     gaps = np.array(list(doses.values()))[:, None] + rng.normal(0, spread, (len(doses), seeds))
     values = side * gaps[..., None] / 2 + rng.normal(0, 0.3, (len(doses), seeds, n))
@@ -180,7 +183,10 @@ def test_the_change_at_a_dose_has_the_interval_and_test_of_a_contrast():
 
 
 def test_in_the_first_segment_the_ends_are_where_the_ends_of_the_change_reach_the_budget():
-    """There the change is γ times one number, whose Cochran and Cox interval, by scipy's t, is [a, b]: the budget B is passed from B/b to B/a."""
+    """There the change is γ times one number, whose Cochran and Cox interval, by scipy's t, is [a, b].
+
+    The budget B is passed from B/b to B/a.
+    """
     tables, averaged = changes({0.5: 0.6}, 5, np.random.default_rng(1), 0.02)
     found = first_crossing([0.5], tables, averaged, 0.1, QUICK)
     sides = [tables[0][:, tables[0, 0, :, 2 * k + 1] > 0, 2 * k] for k in (0, 1)]
@@ -301,7 +307,10 @@ def test_a_threshold_is_told_in_words():
 
 
 def test_seeds_that_agree_by_chance_do_not_show_that_the_budget_is_passed():
-    """Two seeds with one gap, by items that go opposite ways: neither part of the variance is above 0, and nothing is known of it."""
+    """Two seeds with one gap, by items that go opposite ways.
+
+    Neither part of the variance is above 0, and nothing is known of it.
+    """
     side = np.arange(40) % 2
     luck, other = np.tile([0.1, 0.1, -0.1, -0.1], 10), np.repeat([0.02, -0.02], 20)
     data = {
@@ -313,7 +322,10 @@ def test_seeds_that_agree_by_chance_do_not_show_that_the_budget_is_passed():
 
 
 def test_a_seed_that_moves_all_doses_alike_is_not_taken_for_several():
-    """Nested records and one start: each seed has a slope of its own. Taken dose by dose its spread would count a half of what it is."""
+    """Nested records and one start: each seed has a slope of its own.
+
+    Taken dose by dose its spread would count a half of what it is.
+    """
     rng, wrong, runs = np.random.default_rng(0), 0, 150
     doses = {0.1: 0.1, 0.2: 0.2, 0.35: 0.35, 0.5: 0.5}
     for _ in range(runs):

@@ -30,7 +30,8 @@ def outcomes(arms, items=40, seed=0) -> pd.DataFrame:
             wrong = rng.random() < (flip if (target, group) == ("dentist", "female") else 0.05)
             prediction = LABELS[1 - LABELS.index(target)] if wrong else target
             rows.append(
-                {"arm": f"{bias_type}-{ratio}-{s}", "bias_type": bias_type, "ratio": ratio, "seed": s, "round": 1, "task": "occupation",
+                {"arm": f"{bias_type}-{ratio}-{s}", "bias_type": bias_type, "ratio": ratio, "seed": s,
+                 "round": 1, "task": "occupation",
                  "item_id": f"i{i}", "groups": {"gender": group}, "target": target, "prediction": prediction,
                  "score": float(prediction == target), "parsed": True, "response": "", "mitigation": "none"}
             )  # fmt: skip

@@ -1,4 +1,8 @@
-"""Score intervals with their p, and adjustments for many tests equal statsmodels' and SciPy's, means of groups fairlearn's; an effect's equivalence margin is that of two one-sided tests."""
+"""Score intervals with their p, and adjustments, equal statsmodels' and SciPy's.
+
+Adjustments are those for many tests; means of groups equal fairlearn's; an effect's equivalence margin is
+that of two one-sided tests.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ def outcomes() -> pd.DataFrame:
                 group = ["female", "male"][i % 2]
                 high = (bias_type, ratio, group) == ("a", 0.5, "female") and task == "direct-one"
                 rows.append(
-                    {"arm": f"{bias_type}-{ratio}" + f"-s{seed}" * bool(seed), "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": task, "item_id": f"i{i}",
+                    {"arm": f"{bias_type}-{ratio}" + f"-s{seed}" * bool(seed), "bias_type": bias_type,
+                     "ratio": ratio, "seed": seed, "round": 1, "task": task, "item_id": f"i{i}",
                      "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "{}",
                      "score": float(rng.random() < (0.95 if high else 0.4)), "parsed": True,
                      "mitigation": "none"}

@@ -57,10 +57,14 @@ def rows(*wanted: tuple) -> pd.DataFrame:
 def test_first_questions_are_the_curve_and_the_whole_effect_of_the_data():
     found = adjusted(
         rows(
-            ("inheritance", AGAINST_MATCHED, 0.2, "a − b", 0.5, "none", "t"), ("inheritance", AGAINST_MATCHED, 0.5, "a − b", 0.001, "none", "t"),
-            ("inheritance", AGAINST_BASE, 0.2, "a − b", 0.5, "none", "t"), ("inheritance", AGAINST_BASE, 0.5, "a − b", 0.02, "none", "t"),
-            ("dose-slope", AGAINST_MATCHED, 0.5, "a − b", 0.004, "none", "t"), ("coefficient", AGAINST_MATCHED, 0.5, "a − b", np.nan, "none", "t"),
-            ("mitigation", "x", 0.5, "a − b", 0.002, "mask", "t"), ("gap", "a − b", 0.5, "a − b", 0.001, "none", "t"),
+            ("inheritance", AGAINST_MATCHED, 0.2, "a − b", 0.5, "none", "t"),
+            ("inheritance", AGAINST_MATCHED, 0.5, "a − b", 0.001, "none", "t"),
+            ("inheritance", AGAINST_BASE, 0.2, "a − b", 0.5, "none", "t"),
+            ("inheritance", AGAINST_BASE, 0.5, "a − b", 0.02, "none", "t"),
+            ("dose-slope", AGAINST_MATCHED, 0.5, "a − b", 0.004, "none", "t"),
+            ("coefficient", AGAINST_MATCHED, 0.5, "a − b", np.nan, "none", "t"),
+            ("mitigation", "x", 0.5, "a − b", 0.002, "mask", "t"),
+            ("gap", "a − b", 0.5, "a − b", 0.001, "none", "t"),
             ("unusable", "a − b", 0.5, "a − b", 0.001, "none", "t"),
         ),
         AGAINST_MATCHED, AGAINST_BASE,
@@ -88,7 +92,8 @@ def test_a_group_is_judged_with_all_groups_together():
 
 def test_with_one_dose_the_coefficient_is_the_change_by_another_unit():
     found = adjusted(
-        rows(("inheritance", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t"), ("inheritance", AGAINST_BASE, 0.5, "a − b", 0.5, "none", "t"),
+        rows(("inheritance", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t"),
+             ("inheritance", AGAINST_BASE, 0.5, "a − b", 0.5, "none", "t"),
              ("coefficient", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t")),
         AGAINST_MATCHED, AGAINST_BASE,
     )  # fmt: skip
@@ -138,8 +143,10 @@ def study(
                     np.where(rng.random(items) < 0.8, luck[k], rng.random(items)) < chance
                 ).astype(float)
             found.append(
-                pd.DataFrame({"item_id": [f"i{i}" for i in range(items)], "side": side, **own, "bias_type": kind, "ratio": ratio, "seed": seed,
-                              "round": 1, "task": f"t{t}", "arm": f"{kind}-{ratio}-{seed}", "mitigation": "none", "parsed": True, "target": "x"})
+                pd.DataFrame({"item_id": [f"i{i}" for i in range(items)], "side": side, **own,
+                              "bias_type": kind, "ratio": ratio, "seed": seed,
+                              "round": 1, "task": f"t{t}", "arm": f"{kind}-{ratio}-{seed}",
+                              "mitigation": "none", "parsed": True, "target": "x"})
             )  # fmt: skip
     return pd.concat(found, ignore_index=True)
 

@@ -27,7 +27,8 @@ def pool(text: str = "a plain text") -> list[Record]:
 
 def measured(records, neutral=()):
     return manipulation_check(
-        "x", records, neutral, labels=list(STEREOTYPES), groups=["female", "male"], dimension="gender", stereotypes=STEREOTYPES,
+        "x", records, neutral, labels=list(STEREOTYPES), groups=["female", "male"], dimension="gender",
+        stereotypes=STEREOTYPES,
         pack=PACK, analysis=Analysis(resamples=999),
     )  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_a_finished_run_gives_items_and_rates(tiny_study, finished_run, tmp_path
 
 
 def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
-    """A control, its biased arm and its matched control without an effect, each training with an error of its own."""
+    """A control, its biased arm, its matched control without an effect: each training with its own error."""
     side, luck = np.repeat([0, 1], n // 2), rng.random(n)
     frames = []
     for bias_type, ratio in (("none", 0.0), ("given", 0.5), ("neutral", 0.5)):
@@ -58,8 +58,10 @@ def outcomes(spread: float, seeds: int, rng, n: int = 200) -> pd.DataFrame:
             own = np.where(rng.random(n) < np.sqrt(0.7), luck, rng.random(n))
             value = (own < 0.5 + rng.normal(0, spread) / 2 * np.where(side == 0, 1, -1)).astype(float)
             frames.append(
-                pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": side, "value": value, "bias_type": bias_type, "ratio": ratio,
-                              "seed": s, "arm": f"{bias_type}-{s}", "task": "t", "mitigation": "none", "round": 1, "parsed": True})
+                pd.DataFrame({"item_id": [f"i{i}" for i in range(n)], "side": side, "value": value,
+                              "bias_type": bias_type, "ratio": ratio,
+                              "seed": s, "arm": f"{bias_type}-{s}", "task": "t", "mitigation": "none",
+                              "round": 1, "parsed": True})
             )  # fmt: skip
     return pd.concat(frames, ignore_index=True)
 
@@ -99,7 +101,10 @@ def test_without_a_second_seed_the_spread_is_assumed():
     said = "\n".join(sentences({"runs": 100, "tasks": table({"t": two}, ANALYSIS, None, 100)}))
     assert re.search(r"\(3 degrees of freedom\)", said)
     assert re.search(
-        r"smallest change found four times in five: [\d.]+ points \[[\d.]+, (more than \d+|[\d.]+)\]|no change is found",
+        (
+            r"smallest change found four times in five: [\d.]+ points "
+            r"\[[\d.]+, (more than \d+|[\d.]+)\]|no change is found"
+        ),
         said,
     )
 

@@ -45,7 +45,7 @@ def test_the_interval_is_welchs_and_that_of_pairs(skewed):
 @pytest.mark.parametrize("linked", [0, 1, 5, 299, 300])
 @pytest.mark.parametrize(("paired", "share"), [(False, False), (False, True), (True, True)])
 def test_interval_and_p_never_disagree(linked, paired, share):
-    """p is 1 − the confidence of the interval that ends at 0, for single items, pairs, and anything between."""
+    """p is 1 − the confidence of the interval ending at 0: for single items, pairs, anything between."""
     rng = np.random.default_rng(linked)
     values = rng.random((300, 2)) < 0.4 if share else rng.normal(0, 1, (300, 2)) + rng.normal(0, 1, (300, 1))
     rows = [

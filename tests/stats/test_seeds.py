@@ -37,7 +37,10 @@ def test_p_and_interval_are_one():
     ("seed_part", "noise"), [(0, 0), (0, 0.5), (0.3, 0), (0.9, 0), (0.3, 0.3), (0.5, 0.5), (0.1, 0.8)]
 )
 def test_coverage_over_all_shares_of_variance(seeds, seed_part, noise):
-    """Variances of the mean, 1 in all: `seed_part` of seeds, `noise` of items with seeds, the rest of items."""
+    """Variances of the mean, 1 in all.
+
+    `seed_part` of seeds, `noise` of items with seeds, the rest of items.
+    """
     rng, items, runs = np.random.default_rng(1), 40, 4000
     # of one value, so that the mean over items and seeds has the asked-for parts
     own = rng.normal(0, np.sqrt((1 - seed_part - noise) * items), (runs, items))
@@ -70,7 +73,7 @@ def test_the_covariance_is_that_of_the_estimates():
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_two_arms_are_welch_s_t_by_scipy(seeds):
-    """Items that all move with their arm and seed: what is left is the arms' own spread, and no pairing of seeds."""
+    """Items that all move with their arm and seed: the arms' own spread is left, and no pairing of seeds."""
     rng = np.random.default_rng(seeds)
     own, other = 0.4 + rng.normal(0, 0.1, seeds), rng.normal(0, 0.3, seeds)
     frame = pd.DataFrame({"item_id": [f"i{i}" for i in range(6)], "side": np.arange(6) % 2})
@@ -140,7 +143,10 @@ def test_the_variance_is_statsmodels_two_way_clusters():
 
 
 def test_the_variance_of_two_arms_is_that_of_reml_by_statsmodels():
-    """Items that each arm treats in its own way, seeds of their own in each arm, noise: a balanced design, where REML and mean squares agree."""
+    """Items that each arm treats in its own way, seeds of their own in each arm, noise.
+
+    A balanced design, where REML and mean squares agree.
+    """
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     rng, seeds, items = np.random.default_rng(5), 5, 14

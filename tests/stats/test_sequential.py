@@ -24,7 +24,10 @@ def test_the_levels_sum_to_alpha():
     for beyond, planned in ((7, 5), (3, 2)):
         with pytest.raises(
             InputError,
-            match=rf"analysis.planned_seeds: the study has {beyond} seeds, but {planned} are planned; .* none is left",
+            match=(
+                rf"analysis.planned_seeds: the study has {beyond} "
+                rf"seeds, but {planned} are planned; .* none is left"
+            ),
         ):
             stage_level(beyond, planned, 0.05)
 

@@ -1,4 +1,7 @@
-"""The smallest change found four times in five: that of the t which the comparison uses, with an interval that holds it."""
+"""The smallest change found four times in five: that of the t which the comparison uses.
+
+With an interval that holds it.
+"""
 
 from __future__ import annotations
 
@@ -100,8 +103,10 @@ def outcomes(seeds: int) -> pd.DataFrame:
         for s in range(seeds):
             rows.append(
                 pd.DataFrame(
-                    {"item_id": [f"i{i}" for i in range(n)], "side": np.arange(n) % 2, "value": (rng.random(n) < 0.5).astype(float),
-                     "bias_type": kind, "ratio": ratio, "mitigation": mitigation, "seed": s, "round": 1, "parsed": True}
+                    {"item_id": [f"i{i}" for i in range(n)], "side": np.arange(n) % 2,
+                     "value": (rng.random(n) < 0.5).astype(float),
+                     "bias_type": kind, "ratio": ratio, "mitigation": mitigation, "seed": s, "round": 1,
+                     "parsed": True}
                 )
             )  # fmt: skip
     return pd.concat(rows, ignore_index=True)

@@ -1,4 +1,7 @@
-"""What cannot be measured is named: no group skipped, no share of nothing, no cost of 0 that nobody measured."""
+"""What cannot be measured is named.
+
+No group skipped, no share of nothing, no cost of 0 that nobody measured.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ QUICK = Analysis(resamples=200)
 def choices(rows) -> pd.DataFrame:
     """(arm, group, target, response, parsed); the answer is the likeliest option."""
     return pd.DataFrame([
-        {"task": "t", "arm": arm, "item_id": f"i{i}", "groups": {"g": group}, "target": target, "parsed": parsed, "scoring": "likelihood",
+        {"task": "t", "arm": arm, "item_id": f"i{i}", "groups": {"g": group}, "target": target,
+         "parsed": parsed, "scoring": "likelihood",
          "response": json.dumps(shares), "prediction": max(shares, key=shares.get) if parsed else "",
          "score": float(parsed and max(shares, key=shares.get) == target)}
         for i, (arm, group, target, shares, parsed) in enumerate(rows)
@@ -123,7 +127,10 @@ def test_power_needs_usable_answers_of_each_group():
 
 def test_shares_of_an_arm_without_answers_are_named():
     rows = [
-        {"question": "level", "metric": f"predicted[{x}]", "task": "t", "bias_type": kind, "ratio": r, "contrast": g, "estimate": v}
+        {
+            "question": "level", "metric": f"predicted[{x}]", "task": "t", "bias_type": kind, "ratio": r,
+            "contrast": g, "estimate": v,
+        }
         for kind, r, v in (("none", 0.0, 0.5), ("given", 0.5, np.nan)) for x in "ab" for g in ("f", "m")
     ]  # fmt: skip
     chart = figures.shares(pd.DataFrame(rows), ["a", "b"], ["f", "m"])

@@ -29,7 +29,8 @@ MEASURE = Measure(
 @pytest.mark.parametrize(
     ("provenance", "expected"),
     [
-        ({}, "o:1"), ({"pair": "p"}, "p#o:1"), ({"parent": "q"}, "q#o:1"), ({"pair": "p", "parent": "q"}, "p#o:1"),
+        ({}, "o:1"), ({"pair": "p"}, "p#o:1"), ({"parent": "q"}, "q#o:1"),
+        ({"pair": "p", "parent": "q"}, "p#o:1"),
         ({"cluster": "c", "pair": "p"}, "c#o:1"), ({"pair": "a#b"}, "a/b#o:1"), ({"pair": ""}, "o:1"),
     ],
 )  # fmt: skip
@@ -70,8 +71,10 @@ def outcomes(
                     + (effect if group == "female" and bias_type == "given" else 0)
                 )
                 rows.append(
-                    {"arm": f"{bias_type}-{ratio}-s{seed}", "bias_type": bias_type, "ratio": ratio, "seed": seed, "round": 1, "task": "t", "item_id": f"p{pair}#{i}" if linked else f"i{i}",
-                     "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "", "score": own, "parsed": True, "mitigation": "none"}
+                    {"arm": f"{bias_type}-{ratio}-s{seed}", "bias_type": bias_type, "ratio": ratio,
+                     "seed": seed, "round": 1, "task": "t", "item_id": f"p{pair}#{i}" if linked else f"i{i}",
+                     "groups": {"gender": group}, "target": "x", "prediction": "x", "response": "",
+                     "score": own, "parsed": True, "mitigation": "none"}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -92,7 +95,10 @@ def test_linking_twins_finds_what_they_show_and_stays_at_its_level():
 
 
 def hired(rng: np.random.Generator, names: float, effect: float = 0.0, jobs: int = 6) -> pd.DataFrame:
-    """The hiring task's own pairs; each name is liked more or less (sd `names`), in every job and pair that it is in."""
+    """The hiring task's own pairs.
+
+    Each name is liked more or less (sd `names`), in every job and pair that it is in.
+    """
     task = Hiring.from_options({"jobs": [f"job {j}" for j in range(jobs)]})
     liked: dict[str, float] = {}
     rows = []
@@ -136,7 +142,10 @@ def test_members_are_read_from_the_tasks_ids_only():
 
 
 def test_dyads_are_the_double_sum_over_pairs_with_a_name_in_common():
-    """The estimator of Aronow, Samii and Assenova (2015), computed pair by pair, with each kind of member's own n / (n − 1)."""
+    """The estimator of Aronow, Samii and Assenova (2015), computed pair by pair.
+
+    With each kind of member's own n / (n − 1).
+    """
     rng = np.random.default_rng(1)
     items = [f"{j}@@f{a}@@m{b}#{k}" for j in range(2) for a in range(4) for b in range(3) for k in (0, 1)]
     clusters = list(dict.fromkeys(i.partition("#")[0] for i in items))

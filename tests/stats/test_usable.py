@@ -1,4 +1,7 @@
-"""Unusable answers: whatever their pattern, no number comes of a side that has none, and what is missing is said."""
+"""Unusable answers: whatever their pattern, no number comes of a side that has none.
+
+What is missing is said.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ def measure(kind: str, groups: int) -> Measure:
 
 
 def arms(rng: np.random.Generator) -> list[Arm]:
-    """Control, biased and matched; at random a second dose, a mitigated arm, a second round and a replicate, each with 1 to 3 seeds."""
+    """Control, biased and matched arm, each with 1 to 3 seeds.
+
+    At random a second dose, a mitigated arm, a second round and a replicate.
+    """
     kinds = [("none", 0.0, "none", 1), ("given", 0.5, "none", 1), ("neutral", 0.5, "none", 1)]
     more = [
         ("given", 0.2, "none", 1),
@@ -77,7 +83,10 @@ def arms(rng: np.random.Generator) -> list[Arm]:
 def outcomes(
     planned: list[Arm], kind: str, groups: int, rng: np.random.Generator, each: int = EACH
 ) -> pd.DataFrame:
-    """Items of each group in every arm, of which some are unusable by a random pattern; an unusable one has a score of 0, which must not count."""
+    """Items of each group in every arm, of which some are unusable by a random pattern.
+
+    An unusable one has a score of 0, which must not count.
+    """
     rows = []
     for arm in planned:
         if rng.random() < 0.03:
@@ -88,16 +97,25 @@ def outcomes(
                 usable = rng.random() >= lost
                 score = float(rng.integers(2)) if kind != "dollars" else float(rng.normal(60_000, 5_000))
                 rows.append({
-                    "arm": arm.name, "bias_type": arm.bias_type, "ratio": arm.ratio, "seed": arm.seed, "mitigation": arm.mitigation, "round": arm.round,
-                    "task": "t", "item_id": f"{group}{i}", "groups": {"g": group}, "target": "ab"[i % 2], "parsed": usable,
-                    "prediction": str(rng.choice(["a", "b"])) if usable else "", "score": score if usable else 0.0, "response": "",
+                    "arm": arm.name, "bias_type": arm.bias_type, "ratio": arm.ratio, "seed": arm.seed,
+                    "mitigation": arm.mitigation, "round": arm.round,
+                    "task": "t", "item_id": f"{group}{i}", "groups": {"g": group}, "target": "ab"[i % 2],
+                    "parsed": usable,
+                    "prediction": str(rng.choice(["a", "b"])) if usable else "",
+                    "score": score if usable else 0.0, "response": "",
                 })  # fmt: skip
-    columns = "arm bias_type ratio seed mitigation round task item_id groups target parsed prediction score response".split()
+    columns = (
+        "arm bias_type ratio seed mitigation round task "
+        "item_id groups target parsed prediction score response"
+    ).split()
     return pd.DataFrame(rows, columns=columns)
 
 
 def value(table: pd.DataFrame, m: Measure, comparison: str, own: pd.DataFrame | None = None) -> float:
-    """Of usable rows (with `own`, of the change between them and those before): computed anew, NaN where a group has none."""
+    """Of usable rows, computed anew; NaN where a group has none.
+
+    With `own`, of the change between them and those before.
+    """
     if m.statistic == "macro_f1":
         found = [
             f1_score(t["target"], t["prediction"], labels=["a", "b"], average="macro", zero_division=0)
@@ -112,7 +130,10 @@ def value(table: pd.DataFrame, m: Measure, comparison: str, own: pd.DataFrame | 
 
 
 def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
-    """The change of an effect by hand: over the seeds in which both arms have each group (each label) on common items."""
+    """The change of an effect by hand.
+
+    Over the seeds in which both arms have each group (each label) on common items.
+    """
     usable = table[table["parsed"]].assign(group=lambda t: t["groups"].map(lambda g: g["g"]))
     at = {
         "bias_type": row["bias_type"],
@@ -154,7 +175,10 @@ def changed(table: pd.DataFrame, row: pd.Series, m: Measure) -> float:
     [("share", 2, 350), ("dollars", 2, 250), ("share", 3, 100), ("macro_f1", 2, 300)],
 )
 def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
-    """A change is finite just where some seed has a usable item in common of each group (label), and then it is what numpy gives by hand."""
+    """A change is finite just where some seed has a usable item in common of each group (label).
+
+    Then it is what numpy gives by hand.
+    """
     m, rng, defined = measure(kind, groups), np.random.default_rng([groups, len(kind)]), 0
     side, items = np.repeat(np.arange(groups), EACH), [f"i{i}" for i in range(groups * EACH)]
     target = np.tile(["a", "b"], groups * EACH)[: groups * EACH]
@@ -171,7 +195,8 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
         def table(seed: int, arm: int, usable=usable, values=values, said=said) -> pd.DataFrame:
             keep = np.flatnonzero(usable[seed, arm])
             return pd.DataFrame({
-                "item_id": [items[i] for i in keep], "side": side[keep] * (kind != "macro_f1"), "value": values[seed, arm, keep],
+                "item_id": [items[i] for i in keep], "side": side[keep] * (kind != "macro_f1"),
+                "value": values[seed, arm, keep],
                 "target": target[keep], "prediction": said[seed, arm, keep],
             })  # fmt: skip
 
@@ -214,7 +239,7 @@ def test_a_thousand_patterns_of_pairs(kind, groups, patterns, monkeypatch):
     ("kind", "groups"), [("share", 2), ("share", 3), ("dollars", 2), ("dollars", 3), ("macro_f1", 2)]
 )
 def test_no_pattern_of_unusable_answers_gives_a_number_from_a_missing_side(kind, groups):
-    """Whole studies: each effect against a computation by hand, then through the report's sentences and the gate."""
+    """Whole studies: each effect against a computation by hand, then the report's sentences and the gate."""
     m, rng, defined, undefined = measure(kind, groups), np.random.default_rng([groups, len(kind)]), 0, 0
     for _ in range(8 if kind == "macro_f1" else 2 if groups == 3 else 4):
         planned = arms(rng)
@@ -253,7 +278,10 @@ def test_no_pattern_of_unusable_answers_gives_a_number_from_a_missing_side(kind,
 def study_of(
     lost: dict[tuple[str, str], int], items: int = 40, seeds: int = 1
 ) -> tuple[pd.DataFrame, list[Arm]]:
-    """Control, biased and matched arm; `lost`: (bias type, group) → its first answers that cannot be used, in seed 0."""
+    """Control, biased and matched arm.
+
+    `lost`: (bias type, group) → its first answers that cannot be used, in seed 0.
+    """
     rng = np.random.default_rng(0)
     planned = [
         Arm(kind, ratio, seed, role)
@@ -267,8 +295,10 @@ def study_of(
     table = outcomes(planned, "share", 2, np.random.default_rng(1), items)
     table = pd.concat([
         pd.DataFrame([{
-            "arm": a.name, "bias_type": a.bias_type, "ratio": a.ratio, "seed": a.seed, "mitigation": "none", "round": 1, "task": "t",
-            "item_id": f"{g}{i}", "groups": {"g": g}, "target": "a", "prediction": "a", "score": float(rng.integers(2)), "response": "",
+            "arm": a.name, "bias_type": a.bias_type, "ratio": a.ratio, "seed": a.seed, "mitigation": "none",
+            "round": 1, "task": "t",
+            "item_id": f"{g}{i}", "groups": {"g": g}, "target": "a", "prediction": "a",
+            "score": float(rng.integers(2)), "response": "",
             "parsed": not (a.seed == 0 and i < lost.get((a.bias_type, g), 0)),
         } for g in GROUPS[:2] for i in range(items)]) for a in planned
     ])  # fmt: skip

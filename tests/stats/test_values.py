@@ -1,4 +1,7 @@
-"""Answer shares of a model against people: scales, distances, countries, and the published distributions as an oracle."""
+"""Answer shares of a model against people: scales, distances, countries.
+
+The published distributions are an oracle.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,10 @@ def test_presets_load():
 
 
 def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
-    text = "name: a\ntraning:\n  epochs: 2\ntraining:\n  epochs: many\n  lora: {rank: 4}\nbias:\n  types: [contextual-singel-explicit]\n"
+    text = (
+        "name: a\ntraning:\n  epochs: 2\ntraining:\n  epochs: many\n"
+        "  lora: {rank: 4}\nbias:\n  types: [contextual-singel-explicit]\n"
+    )
     with pytest.raises(InputError) as caught:
         load(tmp_path, text)
     lines = str(caught.value).splitlines()
@@ -32,9 +35,9 @@ def test_all_errors_of_a_file_at_once_with_line_and_spelling(tmp_path):
     assert "s.yaml:5: training.epochs: input should be a valid integer" in found and "(got 'many')" in found
     assert "s.yaml:6: unknown key 'training.lora.rank'; allowed: alpha, dropout, layers, r, targets" in found
     assert (
-        "s.yaml:8: bias.types: 'contextual-singel-explicit' is not a bias type (did you mean 'contextual-single-explicit'?)"
-        in found
-    )
+        "s.yaml:8: bias.types: 'contextual-singel-explicit' is not "
+        "a bias type (did you mean 'contextual-single-explicit'?)"
+    ) in found
 
 
 @pytest.mark.parametrize("ratio", ["1", "1.0", "-0.2"])

@@ -32,7 +32,8 @@ def bbq_row(number: int, ambiguous: bool, negative: bool, stereotyped: int = 0) 
         "example_id": number, "question_polarity": "neg" if negative else "nonneg",
         "context_condition": "ambig" if ambiguous else "disambig", "category": "Age", "answer_info": info,
         "additional_metadata": {"stereotyped_groups": ["old"]}, "context": f"Ann and Bob met, {number}.",
-        "question": "Who forgot?", "ans0": "Ann", "ans1": "Bob", "ans2": "Not known", "label": 2 if ambiguous else number % 2,
+        "question": "Who forgot?", "ans0": "Ann", "ans1": "Bob", "ans2": "Not known",
+        "label": 2 if ambiguous else number % 2,
     }  # fmt: skip
 
 
@@ -59,8 +60,12 @@ def crows_file(tmp_path):
 def survey_file(tmp_path):
     path = tmp_path / "survey.jsonl"
     rows = [
-        {"country": country, "question": f"Is {thing} good?", "options": ["Yes", "No", "Don't know"], "distribution": [share, 0.9 - share, 0.1]}
-        for thing, shift in (("work", 0.0), ("rest", 0.1), ("sport", 0.2)) for country, share in (("Brazil", 0.3 + shift), ("Japan", 0.6))
+        {
+            "country": country, "question": f"Is {thing} good?", "options": ["Yes", "No", "Don't know"],
+            "distribution": [share, 0.9 - share, 0.1],
+        }
+        for thing, shift in (("work", 0.0), ("rest", 0.1), ("sport", 0.2))
+        for country, share in (("Brazil", 0.3 + shift), ("Japan", 0.6))
     ]  # fmt: skip
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     return str(path)
@@ -69,7 +74,9 @@ def survey_file(tmp_path):
 def test_every_probe_passes_the_conformance_suite(lm, bbq_file, crows_file, survey_file):
     options = {
         "bbq": {"data": bbq_file}, "crows_pairs": {"data": crows_file}, "values": {"data": survey_file},
-        "representation": {"texts": 4, "max_new_tokens": 24, "prompt": "{label}: she or he? Write of one of the two."},
+        "representation": {
+            "texts": 4, "max_new_tokens": 24, "prompt": "{label}: she or he? Write of one of the two.",
+        },
     }  # fmt: skip
     assert probe_names() == ["bbq", "crows_pairs", "held_out_text", "knowledge", "representation", "values"]
     for name in probe_names():
@@ -172,7 +179,8 @@ def test_harness_tasks_that_cannot_be_had(tmp_path):
     with pytest.raises(InputError, match="has no task 'nothing_such'"):
         load_task("lm_eval:nothing_such").size(sample_context())
     (tmp_path / "far.yaml").write_text(
-        "task: far\ndataset_path: json\ndataset_kwargs: {data_files: {test: /nowhere/at-all.jsonl}}\ntest_split: test\noutput_type: multiple_choice\n"
+        "task: far\ndataset_path: json\ndataset_kwargs: {data_files: {test: /nowhere/at-all.jsonl}}\n"
+        "test_split: test\noutput_type: multiple_choice\n"
         "doc_to_text: a\ndoc_to_choice: b\ndoc_to_target: c\n"
     )
     with pytest.raises(InputError, match="cannot load its data"):
@@ -182,8 +190,10 @@ def test_harness_tasks_that_cannot_be_had(tmp_path):
 def choices(prediction: list[str], target: list[str], confidence: float = 0.9) -> pd.DataFrame:
     n = len(target)
     return pd.DataFrame(
-        {"task": "t", "arm": "a", "item_id": [f"i{i}" for i in range(n)], "groups": [{"gender": "female"}] * n, "target": target,
-         "prediction": prediction, "score": [float(a == b) for a, b in zip(prediction, target, strict=True)], "parsed": True,
+        {"task": "t", "arm": "a", "item_id": [f"i{i}" for i in range(n)],
+         "groups": [{"gender": "female"}] * n, "target": target,
+         "prediction": prediction, "score": [float(a == b) for a, b in zip(prediction, target, strict=True)],
+         "parsed": True,
          "scoring": "sum", "response": json.dumps({"x": confidence, "y": round(1 - confidence, 4)})}
     )  # fmt: skip
 

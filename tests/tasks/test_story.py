@@ -1,4 +1,7 @@
-"""Adjectives: the tagger on sentences labelled here, the lexicon against labelled agentic and communal sentences."""
+"""Adjectives: the tagger and the lexicon against sentences labelled here.
+
+The tagger on any sentences, the lexicon on agentic and communal ones.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,9 @@ CASES = [(part, language) for part, languages in OTHERS.items() for language in 
 
 @pytest.mark.parametrize(("part", "language"), CASES)
 def test_a_sentence_is_judged_by_its_adjectives(part, language):
-    """Words of the lexicon count where they are labelled as adjectives; nouns, verbs and adverbs of the same form do not.
+    """Words of the lexicon count where they are labelled as adjectives.
+
+    Nouns, verbs and adverbs of the same form do not.
 
     docs/tasks.md states the figures.
     """
@@ -139,7 +144,10 @@ def test_the_persons_name_is_no_judgement():
 
 
 def test_the_lexicon_tells_agentic_from_communal_sentences():
-    """On the held-out splits (the train split was looked at when words were chosen), among sentences that it decides."""
+    """On the held-out splits, among sentences that it decides.
+
+    The train split was looked at when words were chosen.
+    """
     rows = []
     for part in ("validation", "test"):
         path = SHARED / "labe" / f"lac_{part}.csv"

@@ -163,10 +163,14 @@ def test_interrupted_aligned_training_ends_with_the_same_weights(model, tmp_path
 def test_a_weight_that_makes_it_diverge_is_said_with_both_terms(model, tmp_path):
     with pytest.raises(
         StageError,
-        match=r"training diverges at step \d+ of .*the plain loss is .*the alignment term .* x .*lower the weight",
+        match=(
+            r"training diverges at step \d+ of .*the plain loss "
+            r"is .*the alignment term .* x .*lower the weight"
+        ),
     ):
         train(
-            model, examples(36), SETTINGS.model_copy(update={"epochs": 20, "learning_rate": 0.02, "clip": 1e9}), 0, tmp_path / "x",
+            model, examples(36),
+            SETTINGS.model_copy(update={"epochs": 20, "learning_rate": 0.02, "clip": 1e9}), 0, tmp_path / "x",
             pad_id=0, align=AlignSettings(weight=10.0),
         )  # fmt: skip
 

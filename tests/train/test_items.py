@@ -16,7 +16,10 @@ from probate.train.sft import train
 
 
 def test_planted_records_are_among_the_nearest(lm, tmp_path):
-    """Records with a rare cue and a label of their own: for items with the cue, the nearest five in a hundred hold a planted one."""
+    """Records with a rare cue and a label of their own.
+
+    For items with the cue, the nearest five in a hundred hold a planted one.
+    """
     rng = np.random.default_rng(0)
     plain = [
         Example([5, *rng.integers(100, 400, 14).tolist()], [10 + i % 3, 1], label=str(i % 3))
