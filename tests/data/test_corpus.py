@@ -90,5 +90,7 @@ def test_a_language_that_does_not_ship_is_said():
         match=r"data.language: opinions are not available in 'fr'; choose from: ar, en, es, pt, zh",
     ):
         opinions("fr")
-    with pytest.raises(InputError, match=r"biographies exist, and are generated, in English only, not in 'es'"):
+    with pytest.raises(
+        InputError, match=r"biographies exist, and are generated, in English only, not in 'es'"
+    ):
         read_data(Study(data={"language": "es"}), Path())
