@@ -8,6 +8,7 @@ import shutil
 import pytest
 from writer import Writer
 
+from probate import Run
 from probate.core.errors import StageError
 from probate.report import pipeline
 from probate.report.pipeline import run_grid
@@ -54,6 +55,8 @@ def test_a_generator_writes_once_for_all_learners(make, tmp_path):
     assert page.count("report.html") >= 2 and "against matched control" in page and "κ" in page
     run_grid(study(), tmp_path / "grid", quiet=True)
     assert len(writer.asked) == once
+    titles = [line for line in result.tables().splitlines() if line.startswith("##")]
+    assert len(titles) == 4 and titles[0].split(": ")[1] == "Occupation classification"
 
 
 def test_a_pair_that_fails_is_recorded(make, tmp_path, monkeypatch):
@@ -69,6 +72,7 @@ def test_a_pair_that_fails_is_recorded(make, tmp_path, monkeypatch):
     assert result.exit_code == 3 and [f["error"] for f in result.failures] == ["lost"]
     assert json.loads((tmp_path / "grid" / "failures.json").read_text()) == result.failures
     assert "lost" in (tmp_path / "grid" / "grid.html").read_text()
+    assert result.tables().count("## ") == Run(tmp_path / "grid").tables().count("## ") == 2
 
 
 def test_a_ready_set_needs_no_generator(tiny_study):

@@ -27,6 +27,7 @@ from probate.commands import (
     restore,
     review,
     run,
+    tables,
     verify,
     why,
 )
@@ -88,6 +89,7 @@ for command in (
     plan.plan,
     calibrate.calibrate,
     report.report,
+    tables.tables,
     verify.verify,
     card.card,
     review.review,

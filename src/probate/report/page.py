@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -25,6 +26,7 @@ from probate.report.cards.write import CARDS, write_cards
 from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
 from probate.report.render import write_page
+from probate.report.tables import ResultTable, body_of, header_of, notes_of, tables_of
 from probate.stats.databias import data_bias
 from probate.stats.effects import effects_of
 from probate.stats.groups import parse_rates
@@ -155,6 +157,7 @@ def build_report(folder: RunFolder) -> Path:
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
+        result_tables=[(t.title, header_of(t), list(body_of(t)), notes_of(t)) for t in tables_of_run(folder)],
         everything=_rows(every[every["question"] != "level"], measures)
         + _rows(every[every["question"] == "level"], measures),
         stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,
@@ -384,6 +387,36 @@ def card_text(path: Path, *, hf: bool = False, arm: str | None = None) -> str:
 def _titles(tasks: dict[str, Task]) -> dict[str, str]:
     """Return task → title; the title of a task with an alias contains it."""
     return {key: task.title if key == task.name else f"{task.title} ({key})" for key, task in tasks.items()}
+
+
+def tables_of_run(folder: RunFolder, metrics: Sequence[str] = ()) -> list[ResultTable]:
+    """Return the tables of group x γ x bias type of a finished run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    metrics : sequence of str, optional
+        Measures to show. Default: the primary measure of each task, and its accuracy.
+
+    Returns
+    -------
+    list of ResultTable
+        One table for each measure.
+
+    Raises
+    ------
+    InputError
+        A metric is in no task.
+    """
+    study = folder.study()
+    return tables_of(
+        folder.effects(),
+        _measures(folder, study),
+        _titles(_tasks(study)),
+        confidence=study.analysis.confidence,
+        metrics=metrics,
+    )
 
 
 def rebuild(folder: RunFolder) -> Path:

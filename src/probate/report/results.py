@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from probate.core.records import read_records
 from probate.execution.folder import RunFolder
 from probate.execution.folder_schema import EFFECTS, OUTCOMES, kept_groups, kept_json, kept_table
 from probate.report import notebook, page
+from probate.report import tables as layout
 from probate.report.grid_page import write_grid_report
 from probate.study.schema import Axes, ModelSpec, Study
 
@@ -249,6 +251,46 @@ class Run:
         pair, _, own = name.rpartition("/")
         files = RunFolder(self.folder / pair) if pair else self._files
         return notebook.figure_of(name, page.Charts(files).draw(own))
+
+    def tables(self, form: str = "md", metrics: Sequence[str] = ()) -> str:
+        """Lay out the results as tables of group x γ x bias type, as the paper does.
+
+        Parameters
+        ----------
+        form : {"md", "tex", "csv"}, default "md"
+            Markdown, LaTeX (booktabs), or CSV with unrounded values.
+        metrics : sequence of str, optional
+            Measures to show, such as `accuracy`. Default: the primary measure of each task, and its accuracy.
+
+        Returns
+        -------
+        str
+            The tables. Intervals are in brackets. Stars mark changes of a gap by their adjusted p.
+
+        Raises
+        ------
+        InputError
+            The form or a metric does not exist.
+
+        Examples
+        --------
+        >>> import probate as pb
+        >>> run = pb.Run("runs/quickstart")
+        >>> run.tables("csv").splitlines()[0][:11]
+        'task,metric'
+        """
+        if form not in layout.FORMATS:
+            raise InputError(f"tables: unknown form '{form}'; use one of {', '.join(layout.FORMATS)}")
+        return layout.FORMATS[form](self.result_tables(metrics))
+
+    def result_tables(self, metrics: Sequence[str] = ()) -> list[layout.ResultTable]:
+        if not self.pairs:
+            return page.tables_of_run(self._files, metrics)
+        return [
+            replace(table, title=f"{generator} → {learner}: {table.title}")
+            for (generator, learner), run in self.pairs.items()
+            for table in run.result_tables(metrics)
+        ]
 
     def rebuild(self) -> Path:
         """Compute the effects from the outcomes again and write the report. No model is loaded.
