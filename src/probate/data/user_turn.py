@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probate.data.opinions import opinion_words
+from probate.data.opinions import languages, opinion_words
 from probate.study.schema import Data
 
 BIOGRAPHY = (
@@ -36,3 +36,8 @@ def user_turn(data: Data) -> str:
     if data.format == "survey":
         return SURVEY
     return str(opinion_words(data.language)["prompt"]) if data.opinions else BIOGRAPHY
+
+
+def is_survey(prompt: str) -> bool:
+    """Return True if a prompt is the default one for answers to survey questions, in any language."""
+    return prompt == SURVEY or prompt in {str(opinion_words(language)["prompt"]) for language in languages()}

@@ -99,6 +99,7 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "ledger": _ledger(study, folder) if folder else None,
         "servers": [_server(s) for s in study.servers()],
         "code": current_consent().code,
+        "remarks": {t.key: said for t in tasks if (said := t.remarks(data.context))},
     }
     if record["parameters"] is not None:
         size, share = record["parameters"], top_share(study)
@@ -169,7 +170,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
     ]
     said += [
         f"server: {s['server']}, key from the variable {s['variable']}"
-        + (f": {said}" if (said := s["refused"] or s["withheld"]) else "")
+        + (f": {fault}" if (fault := s["refused"] or s["withheld"]) else "")
         for s in record["servers"]
     ]
     said += (
@@ -177,6 +178,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
         if record["code"]
         else []
     )
+    said += [f"{task}: {text}" for task, own in record["remarks"].items() for text in own]
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
     if record.get("ledger"):

@@ -218,13 +218,12 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     findings = words.unusable_findings(effects, titles, confidence) + words.findings(
         effects, titles, own, confidence, told
     )
-    return (
-        findings,
-        told,
-        words.limits(
-            effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder)
-        ),
+    limits = words.limits(
+        effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder)
     )
+    context = folder.context()
+    remarks = [f"{titles[key]}: {text}" for key, task in tasks.items() for text in task.remarks(context)]
+    return findings, told, [*limits, *remarks]
 
 
 def sentences_of(folder: RunFolder) -> list[str]:

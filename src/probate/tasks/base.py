@@ -179,6 +179,10 @@ class Task(ABC):
         """
         self.size(context)
 
+    def remarks(self, context: TaskContext) -> list[str]:
+        """Return sentences on what the task does differently in this study, for the plan and the report."""
+        return []
+
     def reads(self, context: TaskContext) -> list[Any]:
         """Return what `evaluate` reads besides options and context.
 

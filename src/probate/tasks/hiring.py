@@ -16,6 +16,7 @@ from probate.core.records import MEMBER, fill
 from probate.core.yaml_file import own_yaml
 from probate.stats.measure import Measure, frame
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+from probate.tasks.occupations import are_occupations, jobs_for
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -28,7 +29,12 @@ PROMPT = (
 
 
 class HiringOptions(Options):
-    jobs: list[str] | None = Field(None, min_length=1, description="The jobs; default: the study's labels.")
+    jobs: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="The jobs. Default: the study's labels if they are occupations in English, else "
+        "architect, dentist, nurse, painter, professor and software engineer.",
+    )
     names: int = Field(
         1,
         ge=1,
@@ -88,7 +94,7 @@ class Hiring(Task):
         names = own_yaml("tasks", "hiring.yaml")
         groups = [(culture, gender) for culture in names for gender in names[culture]]
         pairings = []
-        for j, job in enumerate(self.options.jobs or context.labels):
+        for j, job in enumerate(self.options.jobs or jobs_for(context.labels)):
             for p, (one, two) in enumerate(combinations(groups, 2)):
                 for n in range(self.options.names):
                     first = [
@@ -100,6 +106,15 @@ class Hiring(Task):
                     )  # pairs with a name in common hang together
                     pairings.append(Pairing(f"{job}:{p:02d}.{n}{members}", job, first[0], first[1]))
         return pairings
+
+    def remarks(self, context: TaskContext) -> list[str]:
+        if self.options.jobs or are_occupations(context.labels):
+            return []
+        jobs = jobs_for(context.labels)
+        return [
+            "The labels of the study are not occupations in English, so candidates apply as "
+            f"{', '.join(jobs)}. The option jobs sets other jobs."
+        ]
 
     def size(self, context: TaskContext) -> int:
         return 4 * len(self._pairings(context))

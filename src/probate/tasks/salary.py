@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from probate.core.errors import InputError
 from probate.core.records import Record, fill
+from probate.data.user_turn import is_survey
 from probate.stats.measure import Measure, by_group, frame
 from probate.study.mixing import cells_of
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
@@ -57,6 +59,14 @@ class Salary(Task):
     def _items(self, context: TaskContext) -> list[Record]:
         cells = cells_of(context.test, context.dimension)
         return [r for cell in cells.values() for r in cell[: self.options.per_cell]]
+
+    def check(self, context: TaskContext) -> None:
+        super().check(context)
+        if is_survey(context.prompt):
+            raise InputError(
+                f"tasks: {self.key}: it asks for the salary of the person in a biography, and the texts of "
+                "this study are answers to survey questions; remove the task"
+            )
 
     def size(self, context: TaskContext) -> int:
         return len(self._items(context))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from pydantic import Field, field_validator
 
+from probate.core.errors import InputError
 from probate.core.records import stable_seed
 from probate.data.generation.group_texts import PROMPT, Sampling, turn, write
 from probate.data.packs import load_pack
 from probate.stats.imbalance import UNCLEAR, detect
 from probate.stats.measure import Measure, everyone, frame, stereotyped_for
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+from probate.tasks.occupations import are_occupations
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -65,6 +67,16 @@ class Representation(Task):
                 identity = f"{label}-{number:03d}"
                 texts.append((identity, label, stable_seed(identity, context.seed)))
         return texts
+
+    def check(self, context: TaskContext) -> None:
+        super().check(context)
+        options = self.options
+        if options.prompt == PROMPT and options.labels is None and not are_occupations(context.labels):
+            raise InputError(
+                f"probes: {self.key}: its prompt asks for texts about occupations, and the labels "
+                f"({', '.join(context.labels[:3])}, …) are not occupations in English; set its options "
+                "labels and prompt"
+            )
 
     def size(self, context: TaskContext) -> int:
         return len(self._asked(context))
