@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import probate
 from probate.commands.app import app
-from probate.commands.reference import KINDS, names_reference, study_reference
+from probate.commands.reference import KINDS, names_reference, paper_reference, study_reference
 from probate.data.corpora import biographies
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +25,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def test_study_reference_is_up_to_date():
     assert (ROOT / "docs" / "study.md").read_text(encoding="utf-8") == study_reference(), "run make docs"
+
+
+def test_page_on_the_paper_is_up_to_date():
+    assert (ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == paper_reference(), "run make docs"
 
 
 def test_reference_of_the_names_is_up_to_date():

@@ -11,6 +11,7 @@ from probate.commands.output import JsonFlag, give
 from probate.commands.study_options import (
     BaseOption,
     CodeOption,
+    ScaleOption,
     SetOption,
     StudyArgument,
     load_study,
@@ -68,6 +69,7 @@ def calibrate(
         typer.Option("--plot", help="Also draw the estimated against the planted effects to this SVG file."),
     ] = None,
     overrides: SetOption = None,
+    scale: ScaleOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -76,7 +78,7 @@ def calibrate(
     """Simulate what a study can detect: error rate, coverage, power and the smallest detectable change."""
     if plot and plot.suffix != ".svg":
         raise InputError(f"--plot {plot}: must end in .svg")
-    loaded, start = load_study(study, overrides, None, base)
+    loaded, start = load_study(study, overrides, None, base, scale)
 
     with allow(code=allow_code), Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
         record = simulation.calibrate(

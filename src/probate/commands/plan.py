@@ -12,6 +12,7 @@ from probate.commands.study_options import (
     BaseOption,
     CodeOption,
     ModelOption,
+    ScaleOption,
     ServerOption,
     SetOption,
     StudyArgument,
@@ -31,6 +32,7 @@ def plan(
         typer.Option("--out", help="Run folder with the ledger of server costs; default: runs/NAME."),
     ] = None,
     overrides: SetOption = None,
+    scale: ScaleOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
@@ -38,7 +40,7 @@ def plan(
     as_json: JsonFlag = False,
 ) -> None:
     """Show arms, stages, records and tokens, and estimate time and disk. Nothing is run."""
-    loaded, start = load_study(study, overrides, model, base)
+    loaded, start = load_study(study, overrides, model, base, scale)
 
     with allow(code=allow_code, servers=servers or []):
         record = estimate.planned(loaded, start, out or Path("runs") / loaded.name)

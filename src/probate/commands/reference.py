@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 import probate
 from probate.core.files import write_atomic
 from probate.study.loading import _section_of
+from probate.study.paper import STATUS, paper_rows
 from probate.study.presets import presets
 from probate.study.schema import Study
 from probate.study.taxonomy import BIAS_TYPES
@@ -26,10 +27,13 @@ INTRO = """# The study file
 
 A study is one YAML file.
 Every key has a default, so that a study names only what differs.
-Unknown keys, wrong types and wrong values are errors. All of them are reported at once, with their line.
+Unknown keys, wrong types and wrong values are errors.
+All of them are reported at once, with their line.
 `probate run STUDY --set section.key=value` overrides one key.
 `extends: NAME` (a preset or another study file) takes over all that the file does not name.
 Lists are replaced as a whole.
+`scales: {NAME: {…}}` defines variants that change some keys, and `--scale NAME` selects one.
+The variant has the name of the study with the name of the scale after it.
 Relative paths start from the folder of the study file, or from `--base DIR`.
 
 This page is generated from the code by `make docs`. Do not edit it.
@@ -196,6 +200,46 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
+PAPER = """# The paper and Probate
+
+Probate implements "Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks" (ACL 2026, [arXiv 2502.04419](https://arxiv.org/abs/2502.04419)).
+This page lists each setting and result of the paper that Probate knows of, what Probate does, and every deviation.
+The presets `paper-gender`, `paper-culture` and `paper-culture-arabic` have the settings that are marked *stated*.
+`--scale small` runs them on the embedded model with few records and one seed: the same bias types, ratios and tasks.
+The reports of these presets contain the same table.
+
+The status of a row is one of:
+
+"""
+END = """
+This page is made from `src/probate/study/paper.yaml` by `make docs`; do not edit it.
+"""
+
+
+def paper_reference() -> str:
+    """Return the page on the paper.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    parts = [PAPER + "\n".join(f"- *{name}*: {meaning}" for name, meaning in STATUS.items()) + "\n"]
+    rows = paper_rows()
+    for section in dict.fromkeys(r.section for r in rows):
+        parts.append(
+            f"## {section}\n\n| paper | Probate | status | why, and what is missing |\n|---|---|---|---|"
+        )
+        parts += [
+            f"| {_cell(r.paper)} | {_cell(r.probate)} | {r.status} | {_cell(r.why)} |"
+            for r in rows
+            if r.section == section
+        ]
+        parts.append("")
+    return "\n".join(parts) + END
+
+
 if __name__ == "__main__":
+    write_atomic(Path(sys.argv[1], "paper.md"), paper_reference())
     write_atomic(Path(sys.argv[1], "study.md"), study_reference())
     write_atomic(Path(sys.argv[1], "reference.md"), names_reference())

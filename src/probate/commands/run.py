@@ -12,6 +12,7 @@ from probate.commands.study_options import (
     BaseOption,
     CodeOption,
     ModelOption,
+    ScaleOption,
     ServerOption,
     SetOption,
     StudyArgument,
@@ -30,6 +31,7 @@ def run(
     study: StudyArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
     overrides: SetOption = None,
+    scale: ScaleOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
@@ -39,7 +41,7 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Run a study, or continue it, and write its report."""
-    loaded, start = load_study(study, overrides, model, base)
+    loaded, start = load_study(study, overrides, model, base, scale)
     if tracker:
         tracking.check_tracker(tracker)
     with allow(code=allow_code, servers=servers or []):

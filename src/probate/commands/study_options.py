@@ -18,6 +18,10 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the study; may be repeated."),
 ]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option("--scale", metavar="NAME", help="A variant of the study, named in its `scales`: small."),
+]
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="Base model; overrides `model` of the study.")
 ]
@@ -45,7 +49,11 @@ ServerOption = Annotated[
 
 
 def load_study(
-    study: str, overrides: list[str] | None, model: str | None, base: Path | None = None
+    study: str,
+    overrides: list[str] | None,
+    model: str | None,
+    base: Path | None = None,
+    scale: str | None = None,
 ) -> tuple[schema.Study, Path]:
     """Load the study of a command.
 
@@ -59,6 +67,8 @@ def load_study(
         Base model, instead of that of the study.
     base : Path, optional
         Folder for relative data paths. Default: that of the study file, else the working folder.
+    scale : str, optional
+        Name of one of the study's `scales`.
 
     Returns
     -------
@@ -70,7 +80,7 @@ def load_study(
     InputError
         The study is not valid, or `base` does not exist.
     """
-    loaded = schema.Study.load(study, overrides)
+    loaded = schema.Study.load(study, overrides, scale)
     if model:
         loaded = loaded.model_copy(update={"model": loaded.model.model_copy(update={"name": model})})
     if base is not None and not base.is_dir():

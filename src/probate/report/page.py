@@ -25,6 +25,7 @@ from probate.report.cards.hugging_face import dataset_card, model_card
 from probate.report.cards.write import CARDS, write_cards
 from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
+from probate.report.origin import bias_origin
 from probate.report.render import write_page
 from probate.report.tables import ResultTable, body_of, header_of, notes_of, tables_of
 from probate.stats.databias import data_bias
@@ -36,6 +37,7 @@ from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
 from probate.stats.unusable import DIFFERENCE, LEVEL
 from probate.study.mixing import augmented_count
+from probate.study.paper import is_paper_study, paper_rows
 from probate.study.plan import arms_of
 from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
@@ -140,6 +142,8 @@ def build_report(folder: RunFolder) -> Path:
         groups=study.bias.groups,
         ratios=", ".join(f"{r:g}" for r in study.ratios),
         confidence=f"{100 * study.analysis.confidence:g}%",
+        origin=bias_origin(study),
+        paper=paper_rows() if is_paper_study(study) else [],
         findings=findings,
         summary=words.summary(findings, told),
         limits=limits,

@@ -115,12 +115,63 @@ def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def at_scale(
+    value: dict[str, Any], lines: Lines, scale: str | None, path: Path
+) -> tuple[dict[str, Any], Lines]:
+    """Return a study without `scales`, with the keys of one of them, and its name after the study's.
+
+    Parameters
+    ----------
+    value : dict
+        The mapping of a study file. `scales` maps the name of a scale to the keys that it changes.
+    lines : dict
+        Path of a key → file and line.
+    scale : str or None
+        Name of the scale; None for the study as it is.
+    path : Path
+        The study file, for errors.
+
+    Returns
+    -------
+    value : dict
+        The mapping.
+    lines : dict
+        Path of a key → file and line.
+
+    Raises
+    ------
+    InputError
+        The study has no scale of this name, or `scales` is not a mapping of mappings.
+    """
+    scales = value.get("scales", {})
+    if not isinstance(scales, dict) or not all(isinstance(own, dict) for own in scales.values()):
+        where = lines.get(("scales",), str(path))
+        raise InputError(f"{where}: scales: must map the name of each scale to the keys that it changes")
+    value = {key: own for key, own in value.items() if key != "scales"}
+    if scale is None:
+        return value, lines
+    if scale not in scales:
+        named = f"its scales: {', '.join(map(str, scales))}" if scales else "it has none"
+        raise InputError(
+            f"--scale {scale}: the study {path} has no such scale{nearest(scale, list(scales))}; {named}"
+        )
+    value = {**value, "name": f"{value.get('name', 'study')}-{scale}"}
+    own = {key[2:]: line for key, line in lines.items() if key[:2] == ("scales", scale) and key[2:]}
+    return laid_over(value, scales[scale]), {**lines, **own}
+
+
 def load_study(
-    cls: type[Model], source: str | Path | None, overrides: list[str], more: dict[str, Any] | None = None
+    cls: type[Model],
+    source: str | Path | None,
+    overrides: list[str],
+    more: dict[str, Any] | None = None,
+    scale: str | None = None,
 ) -> Model:
     """Read, override and validate a study. Without a source, only `overrides` and `more` are used."""
     path = _path_of(source) if source is not None else Path("--set")
     value, lines = read_whole(path) if source is not None else ({}, {})
+    if getattr(cls, "has_scales", False):
+        value, lines = at_scale(value, lines, scale, path)
     value = apply_overrides({**value, **(more or {})}, overrides)
     overridden = {o.partition("=")[0].strip() for o in overrides}
     return validated(cls, value, path, lines, overridden)

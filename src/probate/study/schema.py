@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -464,6 +464,8 @@ class Study(Section):
     ([0.0, 0.5], 3)
     """
 
+    has_scales: ClassVar[bool] = True
+    """Whether a file may contain `scales`: names of variants → the keys that each of them changes."""
     _base: Path = PrivateAttr(default_factory=lambda: Path("."))
 
     name: str = Field(
@@ -679,7 +681,9 @@ class Study(Section):
         return self.bias.strength
 
     @classmethod
-    def load(cls, source: str | Path, overrides: Sequence[str] | None = None) -> Study:
+    def load(
+        cls, source: str | Path, overrides: Sequence[str] | None = None, scale: str | None = None
+    ) -> Study:
         """Read a study file.
 
         Parameters
@@ -689,6 +693,8 @@ class Study(Section):
         overrides : sequence of str, optional
             `key=value` strings, as in `probate run STUDY --set key=value`. From Python, `with_` takes values
             as they are.
+        scale : str, optional
+            Name of one of the `scales` of the study, such as `small` in the presets of the paper.
 
         Returns
         -------
@@ -708,18 +714,20 @@ class Study(Section):
         >>> pb.Study.load("study.yaml", ["training.epochs=1"]).training.epochs
         1
         """
-        study = load_study(cls, source, list(overrides or ()))
+        study = load_study(cls, source, list(overrides or ()), scale=scale)
         study._base = study_folder(source)
         return study
 
     @classmethod
-    def preset(cls, name: str) -> Study:
+    def preset(cls, name: str, scale: str | None = None) -> Study:
         """Read a study that ships with Probate.
 
         Parameters
         ----------
         name : str
             Name of the preset: the study reference (docs/study.md) lists them.
+        scale : str, optional
+            Name of one of its `scales`, such as `small` in the presets of the paper.
 
         Returns
         -------
@@ -729,7 +737,7 @@ class Study(Section):
         Raises
         ------
         InputError
-            There is no preset of this name. The message lists all presets.
+            There is no preset or scale of this name. The message lists all of them.
 
         Examples
         --------
@@ -737,7 +745,7 @@ class Study(Section):
         >>> pb.Study.preset("quickstart").seeds
         [0, 1, 2]
         """
-        study = load_study(cls, preset_path(name), [])
+        study = load_study(cls, preset_path(name), [], scale=scale)
         study._base = Path(".")
         return study
 
