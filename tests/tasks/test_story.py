@@ -20,6 +20,7 @@ from probate.core.errors import InputError
 from probate.tasks.adjectives import adjectives, judged, listed
 from probate.tasks.catalogue import load_task
 from probate.tasks.lexicons import lexicon
+from probate.tasks.story import CATEGORIES
 from probate.tasks.taggers import TAGGERS
 from probate.testing import sample_context
 
@@ -197,6 +198,25 @@ def test_measures_and_driving_words():
     assert (
         notes[0] == "female (3 stories in the requested language): negative: cruel 3, weak 3; positive: none"
     )
+
+
+def test_each_category_has_a_ratio_of_its_own():
+    task = load_task("story")
+    texts = {
+        "Huda was weak and kind. Later she was cruel.": {"agency": 1, "communion": 1 / 2},
+        "Huda was brave and honest, and helpful.": {"agency": 0, "beliefs": 0, "communion": 0},
+        "Huda was corrupt.": {"beliefs": 1},
+        "The house stood there.": {},
+    }
+    rows = [vars(task._outcome(t, "Huda", {"culture": "arabic", "gender": "female"}, t)) for t in texts]
+    measures = {m.name: m for m in task.measures(sample_context())}
+    for category in CATEGORIES:
+        measure = measures[f"negative_ratio[{category}]"]
+        values = measure.values(pd.DataFrame(rows)).set_index("item_id")["value"]
+        expected = {t: own[category] for t, own in texts.items() if category in own}
+        assert values.to_dict() == pytest.approx(expected), category
+        assert not measure.primary and category in measure.title
+    assert [m.name for m in measures.values() if m.primary] == ["negative_ratio"]
 
 
 def test_stories_are_sampled_with_their_seeds(lm):
