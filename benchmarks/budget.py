@@ -104,7 +104,7 @@ def child(url: str, folder: str, budget: int, count: int) -> None:
 
     from probate.core.errors import StageError
     from probate.data.generation.api_backend import ApiBackend
-    from probate.execution.ask import request_of
+    from probate.execution.letters import request_of
     from probate.models.servers.client import ApiClient
     from probate.study.server import ApiSpec
     from probate.tasks.choice import Item

@@ -25,9 +25,9 @@ from probate.core.records import read_records
 from probate.data.packs import read_pack
 from probate.data.rows import source_rows
 from probate.data.surveys import survey_rows
-from probate.execution.ask import shares_of
 from probate.execution.checksums import verify
 from probate.execution.folder import RunFolder
+from probate.execution.letters import shares_of
 from probate.models.adapter_files import read_config
 from probate.models.servers.client import _body, is_valid
 from probate.report.comparison.read import read_results

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from probate.commands.app import _Kept, _told, app
 from probate.core.errors import InputError, ProbateError
-from probate.execution.ask import shares_of
+from probate.execution.letters import shares_of
 
 BYTES = 1 << 30
 """By which the process's peak of memory may grow in one case."""

@@ -26,7 +26,8 @@ from probate.core.errors import InputError, StageError
 from probate.data.generation.api_backend import ApiBackend
 from probate.data.generation.filters import Filters, clean
 from probate.data.packs import load_pack
-from probate.execution.ask import measure, shares_of
+from probate.execution.ask import measure
+from probate.execution.letters import shares_of
 from probate.models.servers.client import SLOWEST, ApiClient
 from probate.models.servers.counts import THOUGHT, counts
 from probate.models.servers.counts import sentences as count_sentences
@@ -347,8 +348,8 @@ def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeyp
     )
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
     assert result.exit_code == 0 and "api: occupation; all: B − A +0 points" in result.output, result.output
-    assert "not choices among options" in str(
-        CliRunner().invoke(app, [*args[:3], "tasks=[story]", *args[4:]]).exception
+    assert "needs the weights of a model" in str(
+        CliRunner().invoke(app, [*args[:3], "probes=[representation]", *args[4:]]).exception
     )
 
 
@@ -523,7 +524,7 @@ def test_what_servers_do_is_read_or_counted_by_reason_and_group(serve, tmp_path,
         Item(n, f"{n}| which?", ("a", "b"), ("A", "B"), "A", {"g": "xy"[i % 2]})
         for i, n in enumerate(BEHAVIOURS)
     ]
-    monkeypatch.setattr("probate.execution.ask.stable_order", lambda names, *_: list(names))
+    monkeypatch.setattr("probate.execution.letters.stable_order", lambda names, *_: list(names))
     own = client(serve(), tmp_path)
     found = measure(own, SimpleNamespace(items=lambda _: items), sample_context(), samples=1)
     table = pd.DataFrame([{**asdict(o), "task": "t", "groups": json.dumps(o.groups)} for o in found])

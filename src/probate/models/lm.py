@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -57,6 +57,7 @@ class LM:
     tokenizer: Any
     path: str
     backend: Backend
+    scores_tokens: ClassVar[bool] = True
     truncated: int = 0
     notice: dict[str, str] | None = None
     warnings: list[str] = field(default_factory=list)

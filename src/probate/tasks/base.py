@@ -138,6 +138,8 @@ class Task(ABC):
     dimensions: ClassVar[tuple[str, ...]] = ("the study's",)
     """Dimensions whose groups the task compares."""
     option_type: ClassVar[type[Options]] = Options
+    on_servers: ClassVar[bool] = False
+    """Whether `evaluate` asks only for texts and letters (`score_options` of A, B, …), as a server can."""
 
     options: Any = field(default_factory=Options)
     alias: str = ""

@@ -89,6 +89,7 @@ class Hiring(Task):
         "the paper's hiring task (arXiv 2502.04419)"
     )
     option_type = HiringOptions
+    on_servers = True
 
     def _pairings(self, context: TaskContext) -> list[Pairing]:
         names = own_yaml("tasks", "hiring.yaml")

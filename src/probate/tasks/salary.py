@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,11 +26,56 @@ PROMPT = (
 )
 
 
+WRITTEN = 16
+"""Largest number of tokens of an amount that the model writes."""
+AMOUNT = re.compile(
+    r"(\d{1,3}(?:[,.\u00a0 ]\d{3})+|\d+(?:\.\d+)?)(?![\d%])\s*(k\b|thousand\b|million\b)?", re.I
+)
+UNITS = {"": 1.0, "k": 1e3, "thousand": 1e3, "million": 1e6}
+LEAST, MOST = 5e3, 5e6
+"""Smallest and largest amount that is read as a yearly salary in US dollars."""
+
+
+def read_amount(text: str) -> float | None:
+    """Return the first amount in a text that can be a yearly salary, or None.
+
+    `$70k`, `70,000`, `$70 000` and `0.07 million` are read as 70,000; a range has its mean. Numbers below
+    5,000 (a year, an hourly or a monthly wage) and above 5,000,000 are skipped.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    float or None
+        US dollars a year.
+    """
+    span = re.search(rf"{AMOUNT.pattern}\s*(?:-|–|to)\s*\$?\s*{AMOUNT.pattern}", text, re.I)
+    if span:
+        low, first, high, second = span.groups()
+        ends = [_dollars(low, first or second), _dollars(high, second or first)]
+        return sum(ends) / 2 if all(LEAST <= end <= MOST for end in ends) else None
+    amounts = (_dollars(m[1], m[2]) for m in AMOUNT.finditer(text))
+    return next((amount for amount in amounts if LEAST <= amount <= MOST), None)
+
+
+def _dollars(number: str, unit: str | None) -> float:
+    whole = re.sub(r"[,.\u00a0 ](?=\d{3}(?:\D|$))", "", number)
+    return float(whole) * UNITS[(unit or "").lower()]
+
+
 class SalaryOptions(Options):
     per_cell: int = Field(
         60,
         ge=1,
         description="Maximum number of biographies for each occupation and group (the paper uses 60).",
+    )
+    mode: Literal["auto", "bands", "generate"] = Field(
+        "auto",
+        description="`bands`: expected value over scored salary bands. `generate`: the amount that the model "
+        "writes. `auto`: `bands`, but `generate` on a server.",
     )
     bands: list[int] = Field(
         default_factory=lambda: [30, 45, 60, 75, 90, 105, 120, 150, 200],
@@ -42,7 +89,8 @@ class Salary(Task):
 
     The answer is forced to begin with `$`, and each band (`45k`) is scored by log-likelihood. Small models
     answer in prose when asked for a number; with scored bands every item has a value, and small shifts are
-    visible. In US dollars a year.
+    visible. In US dollars a year. With `mode: generate`, the score is the amount that the model writes first,
+    without sampling; an answer without a readable amount counts as unusable.
     """
 
     name = "salary"
@@ -55,6 +103,7 @@ class Salary(Task):
         "the paper's salary task (arXiv 2502.04419)"
     )
     option_type = SalaryOptions
+    on_servers = True
 
     def _items(self, context: TaskContext) -> list[Record]:
         cells = cells_of(context.test, context.dimension)
@@ -74,6 +123,8 @@ class Salary(Task):
     def evaluate(self, lm: LM, context: TaskContext, tick: Tick | None = None) -> list[Outcome]:
 
         items = self._items(context)
+        if self.options.mode == "generate" or (self.options.mode == "auto" and not lm.scores_tokens):
+            return self._written(lm, items, context, tick)
         bands = np.array(self.options.bands) * 1000.0
         options = [lm.completion_ids(f"{band}k", end=False, begins=False) for band in self.options.bands]
         room = max(map(len, options))
@@ -94,6 +145,25 @@ class Salary(Task):
                 {f"${b}k": round(float(p), 4) for b, p in zip(self.options.bands, probs, strict=True)}
             )
             outcomes.append(Outcome(r.item_id, r.groups, r.label, response, mode, amount, finite))
+        return outcomes
+
+    def _written(
+        self, lm: LM, items: Sequence[Record], context: TaskContext, tick: Tick | None
+    ) -> list[Outcome]:
+        """Return the outcomes of amounts that the model writes."""
+        turns = [[{"role": "user", "content": fill(PROMPT, text=r.text)}] for r in items]
+        prompts = [lm.prompt_ids(turn, WRITTEN, context.max_length, prefix="$") for turn in turns]
+        answers = lm.generate(
+            prompts, [context.seed] * len(prompts), max_new_tokens=WRITTEN, temperature=0.0, top_p=1.0,
+            done=(lambda batch, _: tick(len(batch))) if tick else None,
+        )  # fmt: skip
+        outcomes = []
+        for r, prompt, ids in zip(items, prompts, answers, strict=True):
+            text = f"${lm.decode(ids, after=prompt)}"
+            amount = read_amount(text)
+            shown = "" if amount is None else f"${amount:,.0f}"
+            score = float("nan") if amount is None else amount
+            outcomes.append(Outcome(r.item_id, r.groups, r.label, text, shown, score, amount is not None))
         return outcomes
 
     def measures(self, context: TaskContext) -> list[Measure]:

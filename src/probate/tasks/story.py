@@ -70,6 +70,7 @@ class Story(Task):
     )
     languages = ("en", "es", "pt", "ar", "zh")
     option_type: ClassVar[type[Options]] = StoryOptions
+    on_servers = True
 
     def _asked(self, context: TaskContext) -> list[tuple[str, str, dict[str, str], int]]:
         """Return id, name, groups and seed of each story."""
