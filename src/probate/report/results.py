@@ -284,6 +284,7 @@ class Run:
         return layout.FORMATS[form](self.result_tables(metrics))
 
     def result_tables(self, metrics: Sequence[str] = ()) -> list[layout.ResultTable]:
+        """Return the tables as data. In a grid, each title names its pair."""
         if not self.pairs:
             return page.tables_of_run(self._files, metrics)
         return [
