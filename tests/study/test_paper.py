@@ -58,6 +58,8 @@ def test_the_small_scale_changes_size_only(name):
         assert getattr(small, key) == getattr(whole, key), key
     assert small.training.epochs == whole.training.epochs
     assert small.data.train_per_cell < whole.data.train_per_cell
+    assert "small scale" in small.description and "5e-4" in small.description
+    assert small.training.learning_rate == 5e-4
 
 
 SCALED = """
