@@ -5,7 +5,8 @@ A broken row is rejected with its place and the reason, and never dropped silent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from probate.data.shape.table import shape_of_rows
 from probate.data.spellings import group_column, pack_of
 from probate.data.surveys import survey_rows
 from probate.study.schema import Columns, Source
+
+WHOLE = re.compile(r"(?<=\d)\.0+$")
+"""End of a whole number that is written as a decimal one."""
 
 
 @dataclass
@@ -97,6 +101,7 @@ def read_source(
         raise InputError(f"{name}: the file has no rows")
     if not any(isinstance(row, dict) for _, row in read):
         raise InputError(f"{name}: none of the {len(read)} rows is usable; first: {read[0][0]}: {read[0][1]}")
+    read = _decoded(name, read, columns.values)
     shape = _shape(name, read, columns)
     groups = {dimension: iter(_groups(dimension, column, read)) for dimension, column in shape.groups.items()}
     wanted = {normal_label(label) for label in labels} if labels else None
@@ -172,6 +177,31 @@ def _shape(name: str, rows: Sequence[Row], columns: Columns) -> Shape:
     if not shape.label and not shape.answers:
         raise InputError(_absent(name, "label", "label", present))
     return replace(shape, groups={d: shape.groups[d] for d in columns.groups})
+
+
+def _decoded(name: str, rows: list[Row], values: Mapping[str, Mapping[str, str]]) -> list[Row]:
+    """Return the rows with the words that codes stand for; raises InputError for a code without a word."""
+    if not values:
+        return rows
+    present = column_values(row for _, row in rows if isinstance(row, dict))
+    for column in values:
+        if column not in present:
+            raise InputError(_absent(name, f"values.{column}", column, present))
+    decoded: list[Row] = []
+    for where, row in rows:
+        if isinstance(row, dict):
+            words = {}
+            for column, own in values.items():
+                code = WHOLE.sub("", plain(row.get(column)).strip())
+                if code and code not in own:
+                    raise InputError(
+                        f"{where}: column '{column}' has the code '{code}', which columns.values.{column} "
+                        "does not list"
+                    )
+                words[column] = own.get(code)
+            row = {**row, **words}
+        decoded.append((where, row))
+    return decoded
 
 
 def _absent(name: str, key: str, column: str, present: Iterable[str]) -> str:

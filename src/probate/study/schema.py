@@ -124,6 +124,22 @@ class Columns(Section):
         description="Dimension → column of its group. A column that is named after the dimension may also "
         "have a synonym as its name, such as `sex`.",
     )
+    values: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description='Column → code → its word, as in `{gender: {"0": male, "1": female}}`; '
+        "a list names the codes 0, 1, 2, … A code that is not listed is an error.",
+    )
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _codes_as_text(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        listed = {c: dict(enumerate(own)) if isinstance(own, list) else own for c, own in value.items()}
+        return {
+            column: {str(code): word for code, word in own.items()} if isinstance(own, dict) else own
+            for column, own in listed.items()
+        }
 
 
 class Source(Section):
