@@ -46,6 +46,15 @@ def test_codes_become_words(tmp_path, suffix, kind, values):
     assert [(r.label, r.groups["gender"]) for r in reading.records] == WORDS and not reading.rejected
 
 
+def test_codes_inside_an_object_become_words(tmp_path):
+    path = tmp_path / "bios.jsonl"
+    rows = [{"hard_text": t, "about": {"profession": p, "gender": g}} for t, p, g in ROWS]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    values = {f"about.{column}": own for column, own in MAPS["lists"].items()}
+    own = data(path, values, label="about.profession", groups={"gender": "about.gender"})
+    assert [(r.label, r.groups["gender"]) for r in read_source(own, tmp_path, "original").records] == WORDS
+
+
 def test_a_code_that_is_not_listed_is_an_error(tmp_path):
     path = write(tmp_path / "bios.jsonl", int, [*ROWS, ("He teaches.", 7, 0)])
     with pytest.raises(

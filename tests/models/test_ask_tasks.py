@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,25 @@ def test_a_salary_without_an_amount_is_not_usable(serve, tmp_path, answer):
         client(serve(salary=lambda text: answer), tmp_path), load_task("salary"), sample_context()
     )
     assert not any(o.parsed or np.isfinite(o.score) for o in outcomes)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_reason_of_a_refusal_stays_with_its_record(serve, tmp_path, number):
+    """The two records of a pair are one unit, and are not asked one after the other."""
+    own = sample_context()
+    linked = [replace(r, provenance={"pair": f"p{i % 2}"}) for i, r in enumerate(own.test)]
+    refused = linked[number]
+    before = Employer.choice
+
+    def choice(self, body):
+        out = before(self, body)
+        return out | {"finish_reason": "content_filter"} if refused.text in str(body["messages"]) else out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Employer, "choice", choice)
+        outcomes = measure_as_local(client(serve(), tmp_path), load_task("salary"), replace(own, test=linked))
+    lost = [o for o in outcomes if not o.parsed]
+    assert [o.item_id for o in lost] == [refused.item_id] and lost[0].response.startswith("[refused]")
 
 
 def test_stories_are_judged_as_those_of_a_local_model(serve, tmp_path):

@@ -36,12 +36,11 @@ def tables(
 ) -> None:
     """Lay out the results of a run as tables of group x γ x bias type: Markdown, LaTeX and CSV."""
     made = results.Run(folder).result_tables(metric or ())
-    files = {suffix: write(made) for suffix, write in layout.FORMATS.items()}
     if out is None:
-        give([files["md"]], [asdict(table) for table in made], as_json)
+        give([layout.markdown(made)], [asdict(table) for table in made], as_json)
         return
     out.mkdir(parents=True, exist_ok=True)
-    paths = {suffix: out / f"tables.{suffix}" for suffix in files}
-    for suffix, text in files.items():
-        write_atomic(paths[suffix], text)
+    paths = {suffix: out / f"tables.{suffix}" for suffix in layout.FORMATS}
+    for suffix, path in paths.items():
+        write_atomic(path, layout.FORMATS[suffix](made))
     give([f"written: {path}" for path in paths.values()], {s: str(p) for s, p in paths.items()}, as_json)

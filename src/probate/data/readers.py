@@ -5,7 +5,6 @@ A broken row is rejected with its place and the reason, and never dropped silent
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,15 +15,12 @@ from probate.core.records import Origin, Record
 from probate.data.corpora import biographies, opinions
 from probate.data.rows import Row, source_rows
 from probate.data.shape import Given, Shape
-from probate.data.shape.cells import cell, normal_label, plain
+from probate.data.shape.cells import cell, normal_label, place_of, plain, put
 from probate.data.shape.columns import column_values
 from probate.data.shape.table import shape_of_rows
 from probate.data.spellings import group_column, pack_of
 from probate.data.surveys import survey_rows
 from probate.study.schema import Columns, Source
-
-WHOLE = re.compile(r"(?<=\d)\.0+$")
-"""End of a whole number that is written as a decimal one."""
 
 
 @dataclass
@@ -187,19 +183,21 @@ def _decoded(name: str, rows: list[Row], values: Mapping[str, Mapping[str, str]]
     for column in values:
         if column not in present:
             raise InputError(_absent(name, f"values.{column}", column, present))
+    words = {c: {normal_label(code): word for code, word in own.items()} for c, own in values.items()}
     decoded: list[Row] = []
     for where, row in rows:
-        if isinstance(row, dict):
-            words = {}
-            for column, own in values.items():
-                code = WHOLE.sub("", plain(row.get(column)).strip())
-                if code and code not in own:
-                    raise InputError(
-                        f"{where}: column '{column}' has the code '{code}', which columns.values.{column} "
-                        "does not list"
-                    )
-                words[column] = own.get(code)
-            row = {**row, **words}
+        if isinstance(row, str):
+            decoded.append((where, row))
+            continue
+        for column, own in words.items():
+            code = normal_label(cell(row, column))
+            if code and code not in own:
+                raise InputError(
+                    f"{where}: column '{column}' has the code '{code}', which columns.values.{column} does "
+                    "not list"
+                )
+            if code:
+                row = put(row, place_of(row, column) or (column,), own[code])
         decoded.append((where, row))
     return decoded
 

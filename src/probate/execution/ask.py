@@ -12,14 +12,12 @@ import pandas as pd
 
 from probate.core.errors import InputError
 from probate.core.files import atomic
-from probate.execution.letters import letter_answers, request_of, shares_of
+from probate.execution.letters import letter_answers, read_as, request_of, shares_of
 from probate.execution.prepare import read_data
 from probate.execution.server_lm import ServerLM
 from probate.models.lm import LM
-from probate.models.servers.answers import content_of, message
+from probate.models.servers.answers import message
 from probate.models.servers.client import ApiClient
-from probate.models.servers.counts import THOUGHT
-from probate.models.thinking import without_thinking
 from probate.study.schema import Study
 from probate.tasks.base import Outcome, Task, TaskContext
 from probate.tasks.catalogue import tasks_and_probes
@@ -62,8 +60,6 @@ def measure(
     for i, item in enumerate(items):
         texts = dict(zip(item.names, item.options, strict=True))
         shares, how = shares_of(read[i], asked[i][1], texts)
-        if without_thinking(content_of(answers[i]["choices"][0]))[1]:
-            how = f"{how}, {THOUGHT}"
         prediction = max(shares, key=shares.__getitem__) if shares else ""
         response = (
             json.dumps({n: round(shares.get(n, 0.0), 4) for n in item.names}, ensure_ascii=False)
@@ -79,7 +75,7 @@ def measure(
                 prediction,
                 float(prediction == item.target),
                 bool(shares),
-                how,
+                read_as(how, answers[i]),
             )
         )
     return outcomes
@@ -114,12 +110,11 @@ def measure_as_local(
     """
     lm = ServerLM(client, samples, tick)
     outcomes = task.evaluate(cast(LM, lm), context)
-    units = list(dict.fromkeys(o.item_id.split("#")[0] for o in outcomes))
-    each = len(lm.asked) // max(1, len(units))
-    own = {unit: lm.asked[i * each : (i + 1) * each] for i, unit in enumerate(units)}
+    prompts = len(lm.asked) * task.outcomes_per_item // max(1, len(outcomes))  # of one item
     noted = []
-    for outcome in outcomes:
-        asked = own[outcome.item_id.split("#")[0]]
+    for i, outcome in enumerate(outcomes):
+        first = i // task.outcomes_per_item * prompts
+        asked = lm.asked[first : first + prompts]
         how = max((how for how, _ in asked), key=len, default="")
         reason = next((why for _, why in asked if why), "")
         response = f"[{reason}] {outcome.response}" if reason and not outcome.parsed else outcome.response

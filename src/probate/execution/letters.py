@@ -13,8 +13,10 @@ from typing import Any, TypeGuard
 
 from probate.core.errors import InputError
 from probate.core.records import stable_order
-from probate.models.servers.answers import choice_text, message
+from probate.models.servers.answers import choice_text, content_of, message
 from probate.models.servers.client import NO_CHOICES, ApiClient, Request
+from probate.models.servers.counts import THOUGHT
+from probate.models.thinking import without_thinking
 from probate.tasks.choice import Item
 
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
@@ -63,13 +65,23 @@ def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
         f"{letter}. {texts[name].strip()}" for letter, name in zip(LETTERS, order, strict=False)
     )
     turn = f"{item.prompt.strip()}\n\nOptions:\n{listed}\nAnswer with one letter only."
+    return letter_request([{"role": "user", "content": turn}]), order
+
+
+def letter_request(messages: Sequence[dict[str, str]]) -> Request:
+    """Return the request for a letter as the answer to chat turns."""
     return {
-        "messages": [{"role": "user", "content": turn}],
+        "messages": list(messages),
         "max_tokens": 4,
         "temperature": 0.0,
         "logprobs": True,
         "top_logprobs": TOP,
-    }, order
+    }
+
+
+def read_as(how: str, answer: dict[str, Any]) -> str:
+    """Return how an answer was read, with a remark if reasoning was taken off."""
+    return f"{how}, {THOUGHT}" if without_thinking(content_of(answer["choices"][0]))[1] else how
 
 
 def named(text: str, order: Sequence[str], texts: Mapping[str, str]) -> str | None:

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from probate.core.errors import InputError
-from probate.execution.letters import LETTERS, TOP, letter_answers, shares_of
-from probate.models.servers.answers import content_of, message
+from probate.execution.letters import LETTERS, letter_answers, letter_request, read_as, shares_of
+from probate.models.servers.answers import message
 from probate.models.servers.client import ApiClient, Request
-from probate.models.servers.counts import THOUGHT
-from probate.models.thinking import without_thinking
 
 
 @dataclass(frozen=True)
@@ -89,16 +87,7 @@ class ServerLM:
         letters = list(LETTERS[: len(options)])
         if list(options) != letters:
             raise InputError("ask: a server can score single letters only; leave this task out")
-        requests: list[Request] = [
-            {
-                "messages": p.messages,
-                "max_tokens": 4,
-                "temperature": 0.0,
-                "logprobs": True,
-                "top_logprobs": TOP,
-            }
-            for p in prompts
-        ]
+        requests = [letter_request(p.messages) for p in prompts]
         first, read = letter_answers(
             self.client, requests, [len(letters)] * len(requests), self.samples, self.tick
         )
@@ -147,5 +136,4 @@ class ServerLM:
         return f". {answer.text}" if prefix else answer.text
 
     def _note(self, answer: dict[str, Any], how: str, reason: str) -> None:
-        thought = without_thinking(content_of(answer["choices"][0]))[1]
-        self.asked.append((f"{how}, {THOUGHT}" if thought else how, reason))
+        self.asked.append((read_as(how, answer), reason))

@@ -37,7 +37,7 @@ from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
 from probate.stats.unusable import DIFFERENCE, LEVEL
 from probate.study.mixing import augmented_count
-from probate.study.paper import is_paper_study, paper_rows
+from probate.study.paper import STATUS, is_paper_study, paper_rows
 from probate.study.plan import arms_of
 from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
@@ -144,6 +144,7 @@ def build_report(folder: RunFolder) -> Path:
         confidence=f"{100 * study.analysis.confidence:g}%",
         origin=bias_origin(study),
         paper=paper_rows() if is_paper_study(study) else [],
+        status=STATUS,
         findings=findings,
         summary=words.summary(findings, told),
         limits=limits,
@@ -161,7 +162,10 @@ def build_report(folder: RunFolder) -> Path:
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
-        result_tables=[(t.title, header_of(t), list(body_of(t)), notes_of(t)) for t in tables_of_run(folder)],
+        result_tables=[
+            (t.title, header_of(t), list(body_of(t)), notes_of(t))
+            for t in tables_of(every, measures, titles, confidence=study.analysis.confidence)
+        ],
         everything=_rows(every[every["question"] != "level"], measures)
         + _rows(every[every["question"] == "level"], measures),
         stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,11 @@ from probate.study.taxonomy import NEUTRAL
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Largest adjusted p and its stars."""
-CHANGES = ("inheritance", "inheritance-detail", "mitigated", "mitigated-detail", "probe", "probe-detail")
-"""Questions whose effects are changes of a gap in an arm with biased data."""
-CONTROLS = ("inheritance-control", "inheritance-detail-control", "probe-control", "null", "null-detail")
+CHANGES = frozenset(
+    "inheritance inheritance-detail inheritance-control inheritance-detail-control mitigated "
+    "mitigated-detail probe probe-detail probe-control null null-detail".split()
+)
+"""Questions whose effects are changes of a gap: in arms with biased data, and in controls."""
 ALWAYS = "accuracy"
 """Metric that is shown beside the primary one."""
 UNITS = {
@@ -180,26 +183,26 @@ def _table(effects: pd.DataFrame, measure: Measure, title: str, confidence: floa
 
 def _block(data: str, effects: pd.DataFrame, ratios: Sequence[float]) -> Iterator[TableRow]:
     """Yield the rows of one bias type: groups, gaps, and changes of gaps by contrast."""
-    described = effects[effects["comparison"] != SPREAD]
-    for question, change in (("level", False), ("gap", True)):
-        own = described[described["question"] == question]
-        for name in dict.fromkeys(own["contrast"]):
-            cells = [_cell(own[(own["contrast"] == name) & (own["ratio"] == r)]) for r in ratios]
-            yield TableRow(data, str(name) if question == "level" else f"gap: {name}", change, False, cells)
-    changes = described[described["question"].isin([*CHANGES, *CONTROLS])]
-    for comparison, contrast in dict.fromkeys(zip(changes["comparison"], changes["contrast"], strict=True)):
-        own = changes[(changes["comparison"] == comparison) & (changes["contrast"] == contrast)]
-        cells = [_cell(own[own["ratio"] == r]) for r in ratios]
-        if any(cells):
+    rows: dict[tuple[int, str], dict[float, TableCell]] = {}
+    for e in effects[effects["comparison"] != SPREAD].to_dict("records"):
+        question, contrast, comparison = e["question"], e["contrast"], e["comparison"]
+        if question == "level":
+            place = (0, str(contrast))
+        elif question == "gap":
+            place = (1, f"gap: {contrast}")
+        elif question in CHANGES:
             which = "largest change of a gap" if comparison == ANY else f"change of {comparison}"
-            yield TableRow(data, f"{which}, {contrast}", True, True, cells)
+            place = (2, f"{which}, {contrast}")
+        else:
+            continue
+        if e["ratio"] in ratios:
+            rows.setdefault(place, {}).setdefault(e["ratio"], _cell(e))
+    for (kind, name), cells in sorted(rows.items(), key=lambda row: row[0][0]):
+        yield TableRow(data, name, kind > 0, kind == 2, [cells.get(r) for r in ratios])
 
 
-def _cell(rows: pd.DataFrame) -> TableCell | None:
-    """Return the cell of the one effect in `rows`, or None if there is none."""
-    if rows.empty:
-        return None
-    e = rows.iloc[0]
+def _cell(e: Mapping[Hashable, Any]) -> TableCell:
+    """Return the cell of an effect."""
     estimate, low, high, p = (float(e[c]) for c in ("estimate", "ci_low", "ci_high", "p_adjusted"))
     return TableCell(estimate, low, high, p, int(e["n"]), int(e["seeds"]), str(e["reason"] or ""))
 

@@ -141,6 +141,9 @@ class Task(ABC):
     on_servers: ClassVar[bool] = False
     """Whether `evaluate` asks only for texts and letters (`score_options` of A, B, …), as a server can."""
 
+    outcomes_per_item: ClassVar[int] = 1
+    """Number of consecutive outcomes that `evaluate` returns for one item; every item has as many prompts."""
+
     options: Any = field(default_factory=Options)
     alias: str = ""
 

@@ -90,6 +90,7 @@ class Hiring(Task):
     )
     option_type = HiringOptions
     on_servers = True
+    outcomes_per_item = 2
 
     def _pairings(self, context: TaskContext) -> list[Pairing]:
         names = own_yaml("tasks", "hiring.yaml")

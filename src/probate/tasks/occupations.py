@@ -13,14 +13,16 @@ LAST_WORD = re.compile(r"[^\W\d_]+(?=[\W\d_]*$)")
 
 
 @cache
-def _words() -> frozenset[str]:
-    return frozenset(str(own_yaml("tasks", "occupations.yaml")["words"]).split())
+def _known() -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the words of occupations, and the jobs for studies without them."""
+    own = own_yaml("tasks", "occupations.yaml")
+    return frozenset(str(own["words"]).split()), tuple(own["jobs"])
 
 
 def is_occupation(label: str) -> bool:
     """Return True if the last word of a label is an English word for an occupation, also in the plural."""
     last = LAST_WORD.search(label.casefold().partition("(")[0])
-    return last is not None and bool({last[0], last[0].removesuffix("s")} & _words())
+    return last is not None and bool({last[0], last[0].removesuffix("s")} & _known()[0])
 
 
 def are_occupations(labels: Sequence[str]) -> bool:
@@ -53,4 +55,4 @@ def jobs_for(labels: Sequence[str]) -> list[str]:
         The labels if they are occupations, else the six occupations of the paper's gender study (arXiv
         2502.04419).
     """
-    return list(labels) if are_occupations(labels) else list(own_yaml("tasks", "occupations.yaml")["jobs"])
+    return list(labels) if are_occupations(labels) else list(_known()[1])

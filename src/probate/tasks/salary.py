@@ -12,6 +12,7 @@ from pydantic import Field
 
 from probate.core.errors import InputError
 from probate.core.records import Record, fill
+from probate.data.quantities import numbers_of
 from probate.data.user_turn import is_survey
 from probate.stats.measure import Measure, by_group, frame
 from probate.study.mixing import cells_of
@@ -62,8 +63,9 @@ def read_amount(text: str) -> float | None:
 
 
 def _dollars(number: str, unit: str | None) -> float:
-    whole = re.sub(r"[,.\u00a0 ](?=\d{3}(?:\D|$))", "", number)
-    return float(whole) * UNITS[(unit or "").lower()]
+    """Return an amount; without `$`, `70.000` would be the number 70."""
+    value = numbers_of([f"${number}".replace("\u00a0", " ")])
+    return value[0] * UNITS[(unit or "").lower()] if value else float("nan")
 
 
 class SalaryOptions(Options):
