@@ -45,9 +45,7 @@ Table = Any
 
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 ARGUMENTS = {
-    "group": "groups", "groups": "packs", "in": "data", "server": "servers", "set": "options", "pair": (
-        "pairs"
-    ),
+    "group": "groups", "groups": "packs", "in": "data", "pair": "pairs", "server": "servers", "set": "options"
 }  # fmt: skip
 """Option of a command → argument of the function, where the names differ."""
 
