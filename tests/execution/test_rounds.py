@@ -8,8 +8,10 @@ import pytest
 from writer import Writer
 
 from probate import run
+from probate.core.errors import InputError
 from probate.execution.worker import Worker
 from probate.study.plan import make_plan
+from probate.train import sft, trainer
 
 KIND = "contextual-single-explicit"
 
@@ -138,3 +140,62 @@ def test_the_plan_has_a_line_for_each_round(rounds):
     names = [a.name for a in make_plan(make(ratios=[0, 0.2, 0.5]), 4).arms]
     assert len(names) == 1 + 3 * 4 and len(set(names)) == len(names)
     assert names.index("neutral-0.5-s0-r2") > names.index(f"{KIND}-0.5-s0")
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_continued_training_begins_with_the_predecessor(rounds, tmp_path, monkeypatch, method):
+    make, writer = rounds
+    before, begun = sft.train, {}
+
+    def train(*args, start=None, **more):
+        begun[args[4].name] = start.name if start else None
+        return before(*args, start=start, **more)
+
+    monkeypatch.setattr(sft, "train", train)
+    result = run(make(round_policy="continued", method=method), tmp_path, quiet=True)
+    assert result.exit_code == 0, result.failures
+    for arm in (f"{KIND}-0.5-s0", "neutral-0.5-s0"):
+        assert [begun[arm], begun[f"{arm}-r2"], begun[f"{arm}-r3"]] == [None, arm, f"{arm}-r2"]
+    writer.asked.clear()  # it numbers its texts
+    again = run(make(round_policy="fresh", method=method), tmp_path / "fresh", quiet=True)
+    own, other = (r.outcomes[r.outcomes["round"] == 1]["response"].tolist() for r in (result, again))
+    assert own == other
+    own, other = (r.outcomes[r.outcomes["round"] == 2]["response"].tolist() for r in (result, again))
+    assert own != other
+
+
+def test_continued_training_needs_a_trainer_that_can(rounds, tmp_path, monkeypatch):
+    make, _ = rounds
+    monkeypatch.setattr(sft.LoraTrainer, "continues", False)
+    monkeypatch.setitem(trainer.TRAINERS, "own", trainer.TRAINERS["lora"])
+    with pytest.raises(InputError, match="round_policy: the trainer 'lora' cannot continue"):
+        run(make(round_policy="continued", training={"trainer": "own"}), tmp_path, quiet=True)
+
+
+def test_neutral_texts_are_studied_alone(rounds, tmp_path):
+    make, noted = rounds
+    study = make(bias={"types": ["neutral-synthetic"], "strength": 1.0}, matched_control="auto")
+    assert study.control == "none" and study.effective_strength == 0
+    result = run(study, tmp_path, quiet=True)
+    assert result.exit_code == 0, result.failures
+    arm = "neutral-synthetic-0.5-s0"
+    assert set(result.outcomes["arm"]) == {"control-0-s0", arm, f"{arm}-r2", f"{arm}-r3"}
+    own = result.effects[result.effects["question"] == "inheritance"]
+    assert set(own["contrast"]) == {"against γ = 0"} and list(own["round"]) == [1, 2, 3]
+    records = [json.loads(line) for line in (tmp_path / "provenance.jsonl").read_text().splitlines()]
+    assert not any("label_before" in str(r) for r in records)
+    page = result.report.read_text(encoding="utf-8")
+    assert "prompts without a bias, and no label was changed" in page and "biased prompts" not in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias": {"types": ["neutral-synthetic", KIND]}}, "must be the only bias type"),
+        ({"bias": {"types": ["neutral-synthetic"]}, "matched_control": "neutral"}, "has the same data"),
+        ({"bias": {"types": ["neutral"]}}, r"use \[neutral-synthetic\] to study neutral texts alone"),
+    ],
+)
+def test_neutral_texts_that_contradict_the_study(tiny_study, changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_study(**{"augmented": None, **changes})

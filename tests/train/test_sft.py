@@ -156,3 +156,32 @@ def test_schedule_rises_then_falls():
     factors = [schedule(i, 20, 0.1) for i in range(20)]
     assert factors[0] == 0.5 and factors[1] == 1.0
     assert factors[2:] == sorted(factors[2:], reverse=True) and factors[-1] < 0.05
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+def test_training_continues_from_an_adapter(model, tmp_path, layers):
+    settings = SETTINGS.model_copy(update={"lora": SETTINGS.lora.model_copy(update={"layers": layers})})
+    first = train(model, examples(), settings, 0, tmp_path / "one", pad_id=0)
+    still = settings.model_copy(update={"learning_rate": 1e-12})
+    log = train(model, examples(), still, 7, tmp_path / "two", pad_id=0, start=tmp_path / "one")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys() and all(torch.allclose(one[k], two[k], atol=1e-7) for k in one)
+    assert max(log.losses) < first.losses[0]
+    new = train(model, examples(), still, 7, tmp_path / "new", pad_id=0)
+    assert not same(one, weights(tmp_path / "new")) and new.losses[0] > max(log.losses)
+
+
+@pytest.mark.parametrize("fault", ["missing", "cut", "other"])
+def test_an_adapter_that_cannot_be_continued_is_one_sentence(model, tmp_path, fault):
+    train(model, examples(), SETTINGS, 0, tmp_path / "one", pad_id=0)
+    path, settings = tmp_path / "one" / "adapter_model.safetensors", SETTINGS
+    if fault == "missing":
+        path.unlink()
+    elif fault == "cut":
+        path.write_bytes(path.read_bytes()[:50])
+    else:
+        settings = SETTINGS.model_copy(update={"lora": SETTINGS.lora.model_copy(update={"r": 4})})
+    with pytest.raises(StageError, match="delete its folder and run the study again") as caught:
+        train(model, examples(), settings, 0, tmp_path / "two", pad_id=0, start=tmp_path / "one")
+    assert len(str(caught.value).splitlines()) == 1
+    assert not hasattr(model, "peft_config") and not any("lora_" in n for n, _ in model.named_parameters())

@@ -172,6 +172,8 @@ class ArmJob:
     align: AlignSettings | None = None
     notice: dict[str, str] | None = None
     watched: Watched | None = None
+    start: Trained | None = None
+    """The adapter that training continues from; None for a new one."""
 
     def key(self, fingerprint: str, trainer: Sequence[tuple[str, str]] = ()) -> str:
         """Return the key of the training.
@@ -191,6 +193,7 @@ class ArmJob:
             *([self.weights] if set(self.weights) != {1.0} else []),
             *([asdict(self.align)] if self.align else []),
             *(["dpo", self.training.beta] if self.method == "dpo" else []),
+            *(["start", self.start.key] if self.start else []),
             *trainer,  # of a plug-in; Probate's own trainer adds nothing
         )
 

@@ -102,7 +102,12 @@ def prepare(study: Study, base: Path) -> Prepared:
         task.check(data.context)
     measurements = tuple(Measurement(t, data.context, t.fingerprint(data.context)) for t in tasks)
     if study.training.trainer != "lora":
-        trainer.load_trainer(study.training.trainer)
+        own = trainer.load_trainer(study.training.trainer)
+        if study.round_policy == "continued" and study.rounds > 1 and not own.continues:
+            raise InputError(
+                f"round_policy: the trainer '{own.name}' cannot continue the training of an adapter; use "
+                "another policy, or training.trainer: lora"
+            )
     context = _mitigation_context(study, data)
     return Prepared(study, data, measurements, _strategies(study, context), context)
 

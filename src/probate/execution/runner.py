@@ -307,7 +307,14 @@ class Runner:
             align=mixed.align,
             notice=mixed.notice,
             watched=watched,
+            start=self._start(arm),
         )
+
+    def _start(self, arm: Arm) -> Trained | None:
+        """Return the adapter that the arm's training continues from; None if it begins with the base model."""
+        if arm.round == 1 or self.prepared.study.round_policy != "continued":
+            return None
+        return self._trained[replace(arm, round=arm.round - 1).name]
 
     def _kind(self, arm: Arm) -> Kind:
         anew = arm.mitigation if self.prepared.instruction(arm) else ""

@@ -90,10 +90,8 @@ class Worker:
     def _author(self, job: GenerateJob) -> Iterator[LM | None]:
         """Yield the generating model, in a later round with its adapter; None for a model behind a server."""
         if job.author is not None:
-            base = self.lm(job.model)
-            with attached(base.model, job.author.folder) as model:
-                spec = base.spec.model_copy(update={"adapter": job.author.arm})
-                yield replace(base, model=model, spec=spec)
+            with _before(self.lm(job.model), job.author) as lm:
+                yield lm
         else:
             yield None if job.model.api else self.lm(job.model)
 
@@ -193,8 +191,9 @@ class Worker:
         training = job.training
         records = with_messages(job.records, job.prompt, job.labels)
         examples, truncated = encoding.encode_records(base, records, training.max_length, job.weights)
-        if job.method == "dpo":
-            examples = preference.with_rejected(base, examples, records, job.labels, job.seed)
+        if job.method == "dpo":  # its reference is the model before this training
+            with _before(base, job.start) as reference:
+                examples = preference.with_rejected(reference, examples, records, job.labels, job.seed)
         started = time.monotonic()
         total = len(examples) * training.epochs
         with self.reporter.stage(self._named(f"train {job.arm}"), total, "records") as tick:
@@ -208,6 +207,7 @@ class Worker:
                 align=job.align,
                 beta=training.beta if job.method == "dpo" else None,
                 tick=lambda n, loss: tick(n, f"loss {loss:.3f}"),
+                start=job.start.folder if job.start else None,
             )
         return {
             "records": len(examples),
@@ -241,6 +241,17 @@ class Worker:
         return f"{self.place} {stage}".strip()
 
 
+@contextmanager
+def _before(base: LM, earlier: Trained | None) -> Iterator[LM]:
+    """Yield the model with the adapter of an earlier round; the base model if there is none."""
+    if earlier is None:
+        yield base
+        return
+    with attached(base.model, earlier.folder) as model:
+        spec = base.spec.model_copy(update={"adapter": earlier.arm})
+        yield replace(base, model=model, spec=spec)
+
+
 def _distances(job: ArmJob, watched: Watched, log: Any, base: LM, folder: Path) -> dict[str, Any]:
     """Return the distance between original and augmented records before and after training.
 
@@ -252,7 +263,14 @@ def _distances(job: ArmJob, watched: Watched, log: Any, base: LM, folder: Path) 
     seen = len(spare) < 8
     other = [r for r in job.records if r.origin == "augmented"] if seen else spare
     before, after, counts = distance.distance_before_after(
-        base, folder, watched.held_out, other, job.prompt, job.labels, job.training.max_length
+        base,
+        job.start.folder if job.start else None,
+        folder,
+        watched.held_out,
+        other,
+        job.prompt,
+        job.labels,
+        job.training.max_length,
     )
     measured = {
         "before": before,

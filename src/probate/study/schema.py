@@ -23,7 +23,7 @@ from probate.core.errors import nearest
 from probate.study.loading import changed, load_study, study_folder, validated
 from probate.study.presets import preset_path
 from probate.study.server import ApiSpec
-from probate.study.taxonomy import BIAS_TYPES, NEUTRAL
+from probate.study.taxonomy import BIAS_TYPES, NEUTRAL, SYNTHETIC
 
 with deferred():
     from probate.core import frames
@@ -209,8 +209,8 @@ class Bias(Section):
     types: list[str] = Field(
         default_factory=lambda: ["contextual-single-explicit"],
         min_length=1,
-        description="Bias types to generate (framing-composition-expression), or `given` for a ready "
-        "augmented set.",
+        description="Bias types to generate (framing-composition-expression), `given` for a ready "
+        "augmented set, or `neutral-synthetic` for texts of neutral prompts whose own effect is studied.",
     )
     dimension: str = Field(
         "gender", description="The dimension that is measured, which names an identity pack."
@@ -253,13 +253,18 @@ class Bias(Section):
         for name in value:
             if name == NEUTRAL:
                 raise ValueError(
-                    "'neutral' is the matched control, which matched_control adds; remove it from bias.types"
+                    "'neutral' is the matched control, which matched_control adds; remove it from bias.types, "
+                    f"or use [{SYNTHETIC}] to study neutral texts alone"
                 )
-            if name not in (*BIAS_TYPES, "given"):
+            if name not in (*BIAS_TYPES, "given", SYNTHETIC):
                 raise ValueError(
-                    f"'{name}' is not a bias type{nearest(name, [*BIAS_TYPES, 'given'])}; allowed: "
-                    f"{', '.join(BIAS_TYPES)}, given"
+                    f"'{name}' is not a bias type{nearest(name, [*BIAS_TYPES, 'given', SYNTHETIC])}; "
+                    f"allowed: {', '.join(BIAS_TYPES)}, given, {SYNTHETIC}"
                 )
+        if SYNTHETIC in value and len(value) > 1:
+            raise ValueError(
+                f"'{SYNTHETIC}' must be the only bias type; with biased types, the matched control is neutral"
+            )
         if len(set(value)) < len(value):
             raise ValueError("a bias type is duplicated")
         return value
@@ -567,11 +572,12 @@ class Study(Section):
         description="Rounds of generation, mixing and fine-tuning. From the second round, each arm's "
         "generator is its own model of the previous round.",
     )
-    round_policy: Literal["fresh", "accumulation", "preservation"] = Field(
+    round_policy: Literal["fresh", "continued", "accumulation", "preservation"] = Field(
         "fresh",
-        description="Data of a later round: `fresh` (D_o and this round's records), `accumulation` (D_o and "
-        "the records of all rounds so far, so that γ grows) or `preservation` (a share of D_o is kept, and "
-        "the rest is replaced by as many of this round's records).",
+        description="What a later round trains: `fresh` (the base model, on D_o and this round's records), "
+        "`continued` (the model of the previous round, on the same data), `accumulation` (the base model, on "
+        "D_o and the records of all rounds so far, so that γ grows) or `preservation` (the base model; a "
+        "share of D_o is kept, and the rest is replaced by as many of this round's records).",
     )
     preserved: float = Field(
         0.5,
@@ -653,6 +659,11 @@ class Study(Section):
             raise ValueError(
                 "matched_control: 'unflipped' needs a ready augmented set; choose neutral, original or none"
             )
+        if self.matched_control == "neutral" and self.bias.types == [SYNTHETIC]:
+            raise ValueError(
+                f"matched_control: 'neutral' has the same data as the bias type {SYNTHETIC}; choose original "
+                "or none"
+            )
         if self.control_ratios and not set(self.control_ratios) <= set(self.ratios):
             raise ValueError(f"control_ratios: {self.control_ratios} must be among the ratios {self.ratios}")
         if self.rounds > 1 and self.augmented is not None:
@@ -685,13 +696,18 @@ class Study(Section):
         """The kind of matched control, with `auto` resolved: neutral, unflipped, original or none."""
         if self.matched_control != "auto":
             return self.matched_control
+        if self.bias.types == [SYNTHETIC]:
+            return "none"
         if self.augmented is None:
             return "neutral"
         return "unflipped" if self.bias.relabel or self.bias.stereotypes else "original"
 
     @property
     def effective_strength(self) -> float:
-        """Strength of relabelling; 0 for a ready set without `bias.relabel` or `bias.stereotypes`."""
+        """Strength of relabelling; 0 for neutral texts, and for a ready set without `bias.relabel` or
+        `bias.stereotypes`."""
+        if self.bias.types == [SYNTHETIC]:
+            return 0.0
         if self.augmented is not None and not (self.bias.relabel or self.bias.stereotypes):
             return 0.0
         return self.bias.strength

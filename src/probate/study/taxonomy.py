@@ -8,6 +8,8 @@ FRAMINGS = ("contextual", "contrastive")
 COMPOSITIONS = ("single", "intersectional")
 EXPRESSIONS = ("explicit", "implicit")
 NEUTRAL = "neutral"
+SYNTHETIC = "neutral-synthetic"
+"""Neutral generations that are studied themselves, such as those of every round in the paper."""
 SECOND = f"{NEUTRAL} (second)"
 """The second matched control, in tables."""
 

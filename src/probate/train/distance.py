@@ -63,6 +63,7 @@ def squared_distance(x: torch.Tensor, y: torch.Tensor) -> float:
 
 def distance_before_after(
     base: LM,
+    start: Path | None,
     adapter: Path,
     original: Sequence[Record],
     augmented: Sequence[Record],
@@ -75,7 +76,8 @@ def distance_before_after(
     Returns
     -------
     before, after : float
-        The distance under the base model, and with the adapter attached.
+        The distance under the model before training (the base model, or with the adapter `start`), and with
+        the adapter attached.
     counts : tuple of int
         Number of compared original and augmented records.
     """
@@ -87,6 +89,9 @@ def distance_before_after(
     def distance(model: Any) -> float:
         return squared_distance(*(mean_states(model, examples, base.pad_id) for examples in sets))
 
-    before = distance(base.model)
-    with attached(base.model, adapter) as model:
-        return before, distance(model), (len(sets[0]), len(sets[1]))
+    def under(folder: Path) -> float:
+        with attached(base.model, folder) as model:
+            return distance(model)
+
+    before = under(start) if start else distance(base.model)
+    return before, under(adapter), (len(sets[0]), len(sets[1]))

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from probate.core.errors import StageError
 from probate.core.files import atomic_files, write_atomic
+from probate.models.adapter_files import WEIGHTS
 from probate.models.blocks import blocks, linear
 from probate.models.checks import check_warnings
 from probate.models.inference.trunk import make_trunk
@@ -102,11 +105,13 @@ def train(
     align: AlignSettings | None = None,
     beta: float | None = None,
     tick: Callable[[int, float], None] | None = None,
+    start: Path | None = None,
 ) -> TrainingLog:
     """Fine-tune with the study's trainer. For the arguments, see `probate.train.trainer.Trainer.train`."""
     trainer = load_trainer(training.trainer)
+    begun: dict[str, Path] = {"start": start} if start is not None else {}
     return trainer.train(
-        base, examples, training, seed, out, pad_id=pad_id, align=align, beta=beta, tick=tick
+        base, examples, training, seed, out, pad_id=pad_id, align=align, beta=beta, tick=tick, **begun
     )
 
 
@@ -118,6 +123,7 @@ class LoraTrainer(Trainer):
 
     name = "lora"
     title = "LoRA"
+    continues = True
 
     @torch.random.fork_rng()  # seeds are set inside; the caller's stay
     def train(
@@ -132,10 +138,11 @@ class LoraTrainer(Trainer):
         align: AlignSettings | None = None,
         beta: float | None = None,
         tick: Callable[[int, float], None] | None = None,
+        start: Path | None = None,
     ) -> TrainingLog:
         """Fine-tune as described at `Trainer.train`.
 
-        `seed` decides the adapter's initial weights, the order of batches and dropout.
+        `seed` decides the order of batches, dropout, and without `start` the adapter's initial weights.
 
         Raises
         ------
@@ -158,9 +165,11 @@ class LoraTrainer(Trainer):
                     "training.lora.targets"
                 ) from None
         check_warnings(base.config._name_or_path, warned)
-        lean_lora(model)
         weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         try:
+            if start is not None:
+                _begin_with(model, start)
+            lean_lora(model)
             with above_trunk(model, examples, pad_id) as (inputs, padding):
                 log = _train(model, weights, inputs, training, seed, out, padding, align, beta, tick)
             out.mkdir(parents=True, exist_ok=True)
@@ -175,6 +184,30 @@ class LoraTrainer(Trainer):
             base.__dict__.pop("peft_config", None)
             base.requires_grad_(False)
             base.eval()
+
+
+def _begin_with(model: Any, start: Path) -> None:
+    """Give a new adapter the weights of the adapter in `start`.
+
+    Raises
+    ------
+    StageError
+        The adapter has other weights, or cannot be read.
+    """
+    own = {name: p.shape for name, p in get_peft_model_state_dict(model, save_embedding_layers=False).items()}
+    try:
+        weights = load_file(start / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise StageError(
+            f"training: the adapter of the previous round cannot be read ({start / WEIGHTS}: {error}); delete "
+            "its folder and run the study again"
+        ) from None
+    if {name: p.shape for name, p in weights.items()} != own:
+        raise StageError(
+            f"training: the adapter in {start} has other weights than training.lora asks for; delete its "
+            "folder and run the study again"
+        )
+    set_peft_model_state_dict(model, weights)
 
 
 def _train(

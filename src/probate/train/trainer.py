@@ -49,11 +49,13 @@ class TrainingLog:
 class Trainer(ABC):
     """A method of fine-tuning.
 
-    Subclasses define `name` (as in `training.trainer`) and `title`, and implement `train`.
+    Subclasses define `name` (as in `training.trainer`) and `title`, and implement `train`. A trainer that can
+    continue the training of an adapter (`round_policy: continued`) sets `continues` and takes `start`.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    continues: ClassVar[bool] = False
 
     @abstractmethod
     def train(
@@ -68,6 +70,7 @@ class Trainer(ABC):
         align: AlignSettings | None = None,
         beta: float | None = None,
         tick: Callable[[int, float], None] | None = None,
+        start: Path | None = None,
     ) -> TrainingLog:
         """Fine-tune an adapter and write it as a PEFT folder in safetensors. `base` is left unchanged.
 
@@ -95,6 +98,9 @@ class Trainer(ABC):
         tick : callable, optional
             Called after each optimizer step with the number of records since the last call and the step's
             loss.
+        start : Path, optional
+            Folder of the adapter with whose weights the new one begins. It is passed only to a trainer with
+            `continues`.
 
         Returns
         -------

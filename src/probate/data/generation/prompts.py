@@ -12,7 +12,7 @@ from probate.core.records import fill
 from probate.core.yaml_file import own_yaml
 from probate.data.opinions import opinion_words
 from probate.data.packs import Pack
-from probate.study.taxonomy import BIAS_TYPES, NEUTRAL
+from probate.study.taxonomy import BIAS_TYPES, NEUTRAL, SYNTHETIC
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,11 @@ def templates(opinions: bool = False, language: str = "en") -> dict[str, str]:
     Returns
     -------
     dict
-        Bias type, or `neutral` → template.
+        Bias type, or `neutral` → template. `neutral-synthetic` has the neutral one.
     """
     wording = opinion_words(language) if opinions else _biographies()
-    return {k: " ".join(wording[k].split()) for k in (NEUTRAL, *BIAS_TYPES) if k in wording}
+    known = {k: " ".join(wording[k].split()) for k in (NEUTRAL, *BIAS_TYPES) if k in wording}
+    return {**known, SYNTHETIC: known[NEUTRAL]}
 
 
 def _biographies() -> dict[str, Any]:
