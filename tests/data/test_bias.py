@@ -17,7 +17,7 @@ from probate.data.opinions import opinion_words
 from probate.data.packs import Pack, load_pack
 from probate.study.mixing import nested_order
 from probate.study.schema import Generation
-from probate.study.taxonomy import BIAS_TYPES, NEUTRAL, PAPER_TYPES
+from probate.study.taxonomy import BIAS_TYPES, NEUTRAL, PAPER_TYPES, SYNTHETIC
 
 PACK = load_pack("gender")
 CROSS = load_pack("age")
@@ -27,7 +27,8 @@ GROUPS = ["female", "male"]
 
 def test_a_template_for_each_of_the_eight_types_and_neutral():
     assert len(BIAS_TYPES) == 8 and set(PAPER_TYPES) < set(BIAS_TYPES)
-    assert set(templates()) == {*BIAS_TYPES, NEUTRAL}
+    assert set(templates()) == {*BIAS_TYPES, NEUTRAL, SYNTHETIC}
+    assert templates()[SYNTHETIC] == templates()[NEUTRAL]
     for name, text in templates().items():
         assert ("{noun}" in text) == ("-explicit" in name), name
         assert ("{cross}" in text) == ("intersectional" in name), name

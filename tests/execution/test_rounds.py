@@ -173,7 +173,7 @@ def test_continued_training_needs_a_trainer_that_can(rounds, tmp_path, monkeypat
 
 
 def test_neutral_texts_are_studied_alone(rounds, tmp_path):
-    make, noted = rounds
+    make, _ = rounds
     study = make(bias={"types": ["neutral-synthetic"], "strength": 1.0}, matched_control="auto")
     assert study.control == "none" and study.effective_strength == 0
     result = run(study, tmp_path, quiet=True)

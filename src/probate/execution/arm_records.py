@@ -84,7 +84,7 @@ def arm_order(prepared: Prepared, arm: Arm, records: Sequence[Record], more: int
     dimension = study.bias.dimension
     biased = arm.role == "biased"
     if biased and study.augmented is None:
-        cells = len(data.labels) * len(study.bias.groups)
+        cells = len(data.labels) * len(study.train_groups)
         per_cell = -(-(prepared.plan.wanted[arm.bias_type] + more) // cells)
         records = choose(
             records,

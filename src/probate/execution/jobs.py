@@ -39,7 +39,8 @@ class Trained:
 class GenerateJob:
     """Generate augmented records of one bias type.
 
-    `target` is the number of records to accept. `author` is the adapter that generates in a later round.
+    `target` is the number of records to accept. `written` are the groups that are written about; empty for all of
+    `groups`. `author` is the adapter that generates in a later round.
     """
 
     name: str
@@ -47,6 +48,7 @@ class GenerateJob:
     target: int
     labels: list[str]
     groups: list[str]
+    written: list[str]
     pack: Pack
     cross: Pack | None
     statements: list[str]
@@ -73,6 +75,7 @@ class GenerateJob:
             self.generation.model_dump(exclude={"budget"}),
             self.author.key if self.author else fingerprint,
             *([self.instruction] if self.instruction else []),
+            *(["written", self.written] if self.written else []),
         )
 
 

@@ -165,7 +165,7 @@ def read_data(study: Study, base: Path) -> StudyData:
                     f"bias.relabel.{group}: '{label}' is not a label of the data; its labels: "
                     f"{', '.join(labels)}"
                 )
-    cells = len(labels) * len(groups)
+    cells = len(labels) * len(study.train_groups)
     plan = make_plan(study, cells)
     spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
     same_file = study.augmented is not None and study.augmented.source == study.data.source
@@ -182,6 +182,7 @@ def read_data(study: Study, base: Path) -> StudyData:
         draws=len(study.seeds) if study.redraw else 1,
         first=study.seeds[0] if study.redraw and len(study.seeds) == 1 else 0,
         left_per_cell=-(-max(plan.wanted.values(), default=0) // cells) if same_file else 0,
+        trained=study.train_groups,
     )
     augmented: list[Record] = []
     rejected = list(reading.rejected)
@@ -249,7 +250,7 @@ def _read_augmented(
         known_parent = "parent" in r.provenance or same_file
         if known_parent and parent in own:
             dropped[own[parent]] += 1
-        elif r.groups.get(study.bias.dimension) not in study.bias.groups:
+        elif r.groups.get(study.bias.dimension) not in study.train_groups:
             dropped["group"] += 1
         else:
             kept.append(r)
@@ -259,7 +260,7 @@ def _read_augmented(
             ("test", "were made from a held-out item"),
             ("spare", "were made from an item of the matched control"),
             ("train", "are original training records"),
-            ("group", "belong to none of the compared groups"),
+            ("group", f"belong to none of the {'trained' if study.data.train_groups else 'compared'} groups"),
         )
         if (n := dropped[key])
     ]

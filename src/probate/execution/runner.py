@@ -198,6 +198,7 @@ class Runner:
             target=round((prepared.plan.wanted[arm.bias_type] + more) * surplus),
             labels=data.labels,
             groups=study.bias.groups,
+            written=study.train_groups if study.data.train_groups else [],
             pack=data.pack,
             cross=load_pack(cross).speaking(language) if cross else None,
             statements=sorted(statements),
@@ -311,7 +312,7 @@ class Runner:
         )
 
     def _start(self, arm: Arm) -> Trained | None:
-        """Return the adapter that the arm's training continues from; None if it begins with the base model."""
+        """Return the adapter that the arm's training continues; None if it begins with the base model."""
         if arm.round == 1 or self.prepared.study.round_policy != "continued":
             return None
         return self._trained[replace(arm, round=arm.round - 1).name]

@@ -114,6 +114,7 @@ class Worker:
                         pack=job.pack.speaking(job.language),
                         cross=job.cross,
                         groups=job.groups,
+                        written=job.written,
                         labels=job.labels,
                         generation=job.generation,
                         backend=generation_backend(job.model, lm, self.store.root / "api-cache"),

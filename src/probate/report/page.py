@@ -568,7 +568,7 @@ def manipulation_checks(folder: RunFolder) -> list[ManipulationCheck]:
             records,
             sets.get(NEUTRAL, []) if name != NEUTRAL else [],
             labels=info["labels"],
-            groups=study.bias.groups,
+            groups=study.train_groups,
             dimension=study.bias.dimension,
             stereotypes=info["stereotypes"],
             pack=folder.pack(),

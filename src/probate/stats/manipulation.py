@@ -24,8 +24,8 @@ from probate.study.schema import Analysis
 class ManipulationCheck:
     """Measurements of one set of records.
 
-    The interval of V is that of `probate.stats.association`, extended to hold V; the others are percentile
-    bootstraps over records.
+    The interval of V is that of `probate.stats.association`, extended to hold V; V of records of one group is
+    undefined (NaN). The others are percentile bootstraps over records.
     """
 
     name: str
@@ -117,8 +117,10 @@ def manipulation_check(
     table = np.bincount(cell, minlength=len(labels) * len(groups)).reshape(len(labels), len(groups))
     tail = 100 * (1 - analysis.confidence) / 2
     n = len(own)
-    point = float(cramers_v(table))
-    v_low, v_high = strength(table).interval(analysis.confidence)
+    point = v_low = v_high = NAN
+    if len(groups) > 1:
+        point = float(cramers_v(table))
+        v_low, v_high = strength(table).interval(analysis.confidence)
     leans = np.array([lean(r.text, r.groups[dimension], pack) for r in own])
     base = np.array([lean(r.text, r.groups.get(dimension, ""), pack) for r in neutral])
     low = high = gap = NAN

@@ -91,6 +91,7 @@ def split_original(
     draws: int = 1,
     first: int = 0,
     left_per_cell: int = 0,
+    trained: Sequence[str] | None = None,
 ) -> Split:
     """Split the records of each cell (label × group) into test records and the draws of each seed.
 
@@ -123,6 +124,8 @@ def split_original(
         study of many.
     left_per_cell : int, default 0
         Records for each cell that are needed for another purpose, which gets its share of the remaining ones.
+    trained : sequence of str, optional
+        Groups with training records; the other groups have held-out records only. Default: all groups.
 
     Returns
     -------
@@ -147,6 +150,8 @@ def split_original(
                     "add records, or leave the label out with data.labels"
                 )
             need = train_per_cell + spare_per_cell + again_per_cell
+            if trained is not None and group not in trained:
+                need = 0
             if len(cell) <= need:
                 raise InputError(
                     f"data: label '{label}', {dimension}={group} has {len(cell)} records; training needs "
@@ -158,8 +163,12 @@ def split_original(
             by_unit = {r.provenance.get("pair", r.id): r for r in cell}
             ordered = [by_unit[u] for u in stable_order(by_unit, "split", seed)]
             rest = ordered[need:]
+            if not need:  # held out as many as of the other groups
+                rest = ordered[train_per_cell + spare_per_cell + again_per_cell :] or ordered
             held = rest if test_per_cell is None else rest[:test_per_cell]
             test += held
+            if not need:
+                continue
             more = rest[len(held) :]
             share = max(0, len(more) - left_per_cell) * need // (need + left_per_cell)
             pool = ordered[:need] + more[:share]

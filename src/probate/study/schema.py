@@ -170,6 +170,12 @@ class Data(Source):
         description="Original training records for each label × group; |D_o| is this times the number of "
         "cells.",
     )
+    train_groups: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Groups whose records are trained on and generated; all of `bias.groups` are measured. "
+        "Default: all of `bias.groups`.",
+    )
     test_per_cell: int | None = Field(
         None, ge=1, description="Held-out records for each label × group. Default: all remaining records."
     )
@@ -253,8 +259,8 @@ class Bias(Section):
         for name in value:
             if name == NEUTRAL:
                 raise ValueError(
-                    "'neutral' is the matched control, which matched_control adds; remove it from bias.types, "
-                    f"or use [{SYNTHETIC}] to study neutral texts alone"
+                    "'neutral' is the matched control, which matched_control adds; remove it from "
+                    f"bias.types, or use [{SYNTHETIC}] to study neutral texts alone"
                 )
             if name not in (*BIAS_TYPES, "given", SYNTHETIC):
                 raise ValueError(
@@ -650,6 +656,11 @@ class Study(Section):
             )
         if self.augmented is not None and self.bias.types != ["given"]:
             raise ValueError("bias.types: must be [given] with a ready 'augmented' set")
+        for group in self.data.train_groups or []:
+            if group not in self.bias.groups:
+                raise ValueError(
+                    f"data.train_groups: '{group}' is not in bias.groups: {', '.join(self.bias.groups)}"
+                )
         if self.matched_control == "neutral" and given:
             raise ValueError(
                 "matched_control: 'neutral' needs a generator; with a ready set, choose unflipped, "
@@ -690,6 +701,11 @@ class Study(Section):
         if twice:
             raise ValueError(f"the task or probe '{twice[0]}' is duplicated; give each its own alias")
         return self
+
+    @property
+    def train_groups(self) -> list[str]:
+        """The groups whose records are trained on and generated, in the order of `bias.groups`."""
+        return [g for g in self.bias.groups if g in (self.data.train_groups or self.bias.groups)]
 
     @property
     def control(self) -> str:

@@ -199,8 +199,8 @@ def _begin_with(model: Any, start: Path) -> None:
         weights = load_file(start / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise StageError(
-            f"training: the adapter of the previous round cannot be read ({start / WEIGHTS}: {error}); delete "
-            "its folder and run the study again"
+            f"training: the adapter of the previous round cannot be read ({start / WEIGHTS}: {error}); "
+            "delete its folder and run the study again"
         ) from None
     if {name: p.shape for name, p in weights.items()} != own:
         raise StageError(

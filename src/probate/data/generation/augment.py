@@ -60,6 +60,7 @@ def augment(
     pack: Pack,
     cross: Pack | None = None,
     groups: Sequence[str],
+    written: Sequence[str] = (),
     labels: Sequence[str],
     generation: Generation,
     backend: Backend,
@@ -84,6 +85,8 @@ def augment(
         Identity pack of the dimension, and the pack that intersectional bias types cross it with.
     groups, labels : sequence of str
         Groups and labels that form the cells.
+    written : sequence of str
+        The groups that are written about; the others are only compared with. Empty for all groups.
     generation : Generation
         Sampling settings, budget and limits of the filters.
     backend : Backend
@@ -111,7 +114,7 @@ def augment(
         the reasons for the rejects.
     """
     pack = pack.only(groups)
-    cells = [(label, group) for label in labels for group in groups]
+    cells = [(label, group) for label in labels for group in written or groups]
     per_cell = -(-wanted // len(cells))
     most = max(per_cell, int(generation.budget * per_cell))
     raw_path = folder / "raw.jsonl"
@@ -142,7 +145,7 @@ def augment(
                     statements,
                     language,
                 )
-                if len(accepted[a.label, a.group]) < per_cell
+                if (a.label, a.group) in cells and len(accepted[a.label, a.group]) < per_cell
             ]
 
             def save(pairs: list[tuple[Candidate, str]]) -> None:
