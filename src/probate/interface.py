@@ -64,7 +64,7 @@ def run(
     """Run a study, or continue it, and write its report.
 
     The function generates, mixes, fine-tunes, evaluates and analyses, as `probate run` does, with all rounds.
-    With `axes` it does so for each pair of models.
+    With `axes` it does so for each pair of models, or for each variant.
     If the folder contains an earlier or interrupted run of the study, the run is continued, and only what
     changed is done again.
 
@@ -339,12 +339,14 @@ def check(
     with _as_arguments():
         if isinstance(run, (str, os.PathLike)):
             return decision_on(Path(run), gate)
-        if isinstance(run, results.Run) and not run.pairs:
+        if isinstance(run, results.Run) and not run.parts:
             return decision_on(run.folder, gate)
         if isinstance(run, auditing.Audit):
             return _of_audit(*audit_verdict.judged(run.record), gate)
         if isinstance(run, results.Run):
-            raise InputError(f"check: {run.folder} is a grid; check each of its runs in `Run.pairs`")
+            raise InputError(
+                f"check: {run.folder} is a grid; check each of its runs (`Run.pairs`, `Run.variants`)"
+            )
     raise InputError(f"check: `run` must be a run, an audit or the folder of one; got {type(run).__name__}")
 
 

@@ -11,8 +11,10 @@ from probate.commands.output import JsonFlag, give
 from probate.commands.study_options import (
     BaseOption,
     CodeOption,
+    ScaleOption,
     SetOption,
     StudyArgument,
+    VariantOption,
     load_study,
 )
 from probate.core.consent import allow
@@ -56,13 +58,15 @@ def ask(
         ),
     ] = 8,
     overrides: SetOption = None,
+    scale: ScaleOption = None,
+    variant: VariantOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run the tasks of a study on a model of an OpenAI-compatible server; compare with `probate compare`."""
-    loaded, start = load_study(study, overrides, None, base)
+    loaded, start = load_study(study, overrides, None, base, scale, variant)
     folder = out or Path("runs") / f"{loaded.name}-{server_model.replace('/', '-')}"
     host = host_of(base_url)
     bare = "http://" if base_url.startswith("http://") else ""

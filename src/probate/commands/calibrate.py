@@ -14,6 +14,7 @@ from probate.commands.study_options import (
     ScaleOption,
     SetOption,
     StudyArgument,
+    VariantOption,
     load_study,
 )
 from probate.core.consent import allow
@@ -70,6 +71,7 @@ def calibrate(
     ] = None,
     overrides: SetOption = None,
     scale: ScaleOption = None,
+    variant: VariantOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
@@ -78,7 +80,7 @@ def calibrate(
     """Simulate what a study can detect: error rate, coverage, power and the smallest detectable change."""
     if plot and plot.suffix != ".svg":
         raise InputError(f"--plot {plot}: must end in .svg")
-    loaded, start = load_study(study, overrides, None, base, scale)
+    loaded, start = load_study(study, overrides, None, base, scale, variant)
 
     with allow(code=allow_code), Reporter(quiet=quiet).stage("simulate", 0, "") as tick:
         record = simulation.calibrate(

@@ -16,6 +16,7 @@ from probate.commands.study_options import (
     ServerOption,
     SetOption,
     StudyArgument,
+    VariantOption,
     load_study,
 )
 from probate.core.consent import allow
@@ -33,6 +34,7 @@ def plan(
     ] = None,
     overrides: SetOption = None,
     scale: ScaleOption = None,
+    variant: VariantOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
@@ -40,7 +42,7 @@ def plan(
     as_json: JsonFlag = False,
 ) -> None:
     """Show arms, stages, records and tokens, and estimate time and disk. Nothing is run."""
-    loaded, start = load_study(study, overrides, model, base, scale)
+    loaded, start = load_study(study, overrides, model, base, scale, variant)
 
     with allow(code=allow_code, servers=servers or []):
         record = estimate.planned(loaded, start, out or Path("runs") / loaded.name)

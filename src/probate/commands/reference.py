@@ -32,8 +32,8 @@ All of them are reported at once, with their line.
 `probate run STUDY --set section.key=value` overrides one key.
 `extends: NAME` (a preset or another study file) takes over all that the file does not name.
 Lists are replaced as a whole.
-`scales: {NAME: {…}}` defines variants that change some keys, and `--scale NAME` selects one.
-The variant has the name of the study with the name of the scale after it.
+`scales: {NAME: {…}}` defines scales that change some keys, and `--scale NAME` selects one.
+The study then has the name of the scale after its own.
 Relative paths start from the folder of the study file, or from `--base DIR`.
 
 This page is generated from the code by `make docs`. Do not edit it.

@@ -16,6 +16,7 @@ from probate.commands.study_options import (
     ServerOption,
     SetOption,
     StudyArgument,
+    VariantOption,
     load_study,
 )
 from probate.core.consent import allow
@@ -32,6 +33,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
     overrides: SetOption = None,
     scale: ScaleOption = None,
+    variant: VariantOption = None,
     model: ModelOption = None,
     base: BaseOption = None,
     allow_code: CodeOption = False,
@@ -41,17 +43,17 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Run a study, or continue it, and write its report."""
-    loaded, start = load_study(study, overrides, model, base, scale)
+    loaded, start = load_study(study, overrides, model, base, scale, variant)
     if tracker:
         tracking.check_tracker(tracker)
     with allow(code=allow_code, servers=servers or []):
         result = pipeline.run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
     page, tracked = result.report, []
     if tracker:
-        runs = list(result.pairs.values()) or [result]
+        runs = list(result.parts.values()) or [result]
         tracked = [tracking.track(one.folder) for one in runs]
     effects = (
-        [] if result.pairs else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
+        [] if result.parts else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
     )
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
     give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)

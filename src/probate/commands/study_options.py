@@ -22,6 +22,10 @@ ScaleOption = Annotated[
     str | None,
     typer.Option("--scale", metavar="NAME", help="A variant of the study, named in its `scales`: small."),
 ]
+VariantOption = Annotated[
+    str | None,
+    typer.Option("--variant", metavar="NAME", help="One variant of the study, named in its `axes.variants`."),
+]
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="Base model; overrides `model` of the study.")
 ]
@@ -54,6 +58,7 @@ def load_study(
     model: str | None,
     base: Path | None = None,
     scale: str | None = None,
+    variant: str | None = None,
 ) -> tuple[schema.Study, Path]:
     """Load the study of a command.
 
@@ -69,6 +74,8 @@ def load_study(
         Folder for relative data paths. Default: that of the study file, else the working folder.
     scale : str, optional
         Name of one of the study's `scales`.
+    variant : str, optional
+        Name of one of the study's variants.
 
     Returns
     -------
@@ -81,6 +88,8 @@ def load_study(
         The study is not valid, or `base` does not exist.
     """
     loaded = schema.Study.load(study, overrides, scale)
+    if variant:
+        loaded = loaded.variant(variant)
     if model:
         loaded = loaded.model_copy(update={"model": loaded.model.model_copy(update={"name": model})})
     if base is not None and not base.is_dir():

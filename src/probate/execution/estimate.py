@@ -19,6 +19,7 @@ from probate.data.user_turn import user_turn
 from probate.execution.prepare import prepare
 from probate.models.embedded import WHEELS
 from probate.models.servers.ledger import ledger_path, read_ledger
+from probate.study.grid import grid_parts
 from probate.study.mixing import augmented_count
 from probate.study.plan import training_records
 from probate.study.schema import ModelSpec, Study
@@ -47,13 +48,16 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
     -------
     dict
         Arms, stages with their tokens, numbers of records, `seconds` and `bytes` (None if the model's size is
-        unknown), servers, and `ledger` (None if no server was asked before).
+        unknown), servers, and `ledger` (None if no server was asked before). For a grid, `parts` has the
+        record of each part, and the numbers are their sums.
 
     Raises
     ------
     InputError
         The study or its data cannot be used.
     """
+    if study.axes.parts:
+        return _planned_parts(study, base, folder)
     prepared = prepare(study, base)
     data = prepared.data
     plan = data.plan
@@ -113,6 +117,35 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
     return record
 
 
+def _planned_parts(study: Study, base: Path, folder: Path | None) -> dict[str, Any]:
+    """Return the sum of the records of a grid's parts, and these records."""
+    parts = grid_parts(study)
+    records = {part.title: planned(part.study, base) for part in parts}
+    every = list(records.values())
+
+    def total(key: str) -> float | None:
+        values = [r[key] for r in every]
+        return None if None in values else sum(values)
+
+    return {
+        "study": study.name,
+        "model": ", ".join(dict.fromkeys(r["model"] for r in every)),
+        "arms": [{"part": title, **arm} for title, own in records.items() for arm in own["arms"]],
+        "stages": [
+            {
+                "stage": stages[0]["stage"],
+                "number": sum(s["number"] for s in stages),
+                "tokens": sum(s["tokens"] for s in stages),
+            }
+            for stages in zip(*(r["stages"] for r in every), strict=True)
+        ],
+        "seconds": total("seconds"),
+        "bytes": total("bytes"),
+        "ledger": _ledger(study, folder) if folder else None,
+        "parts": records,
+    }
+
+
 def _server(spec: ApiSpec) -> dict[str, str]:
     """Return a server, the variable with its key, and the reasons if prompts or key would not be sent."""
     spec.checked()
@@ -153,6 +186,8 @@ def _ledger_sentence(held: dict[str, Any]) -> str:
 
 def sentences(record: dict[str, Any]) -> list[str]:
     """Return the plan as sentences and a table."""
+    if "parts" in record:
+        return _sentences_of_parts(record)
     said = [f"study {record['study']}: {len(record['arms'])} arms on {record['model']}", ""]
     said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")
     said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in record["arms"]]
@@ -194,6 +229,42 @@ def sentences(record: dict[str, Any]) -> list[str]:
         f"disk: about {record['bytes'] / 1e6:,.0f} MB of adapters"
         + (", plus 1 GB once for the embedded model" if record["model"] in WHEELS else ""),
     ]
+
+
+def _sentences_of_parts(record: dict[str, Any]) -> list[str]:
+    """Return the plan of a grid: one line for each part, and the sums."""
+    said = [f"study {record['study']}: {len(record['arms'])} arms in {len(record['parts'])} parts", ""]
+    said.append(f"{'part':52}{'arms':>6}{'D_o':>7}{'held out':>10}{'trained tokens':>16}")
+    for title, own in record["parts"].items():
+        tokens = next(s["tokens"] for s in own["stages"] if s["stage"] == "train")
+        said.append(f"{title:52}{len(own['arms']):>6}{own['originals']:>7}{own['held_out']:>10}{tokens:>16,}")
+    said += ["", *_unlike(record["parts"])]
+    said += [f"{'stage':10}{'number':>8}{'tokens':>14}"]
+    said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
+    if record["ledger"]:
+        said += ["", _ledger_sentence(record["ledger"])]
+    if record["seconds"] is None:
+        return [*said, "", "time and disk: unknown, because the name of a model does not give its size"]
+    return [
+        *said,
+        "",
+        f"time: at most about {spoken(record['seconds'])} on this machine's CPU, without the stages that parts "
+        "have in common; this is a rough estimate, within a factor of two; a GPU is usually 50 to 500 times as "
+        "fast",
+        f"disk: about {record['bytes'] / 1e6:,.0f} MB of adapters",
+    ]
+
+
+def _unlike(parts: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what `sentences` says of the parts beside their numbers, each line once."""
+    lines: dict[str, None] = {}
+    for own in parts.values():
+        for line in sentences(own):
+            if line.startswith(("left out:", "server:", "code:")):
+                lines.setdefault(line)
+        for task, remarks in own["remarks"].items():
+            lines |= dict.fromkeys(f"{task}: {text}" for text in remarks)
+    return [*lines, ""] if lines else []
 
 
 def top_share(study: Study) -> float:

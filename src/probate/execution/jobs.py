@@ -39,8 +39,8 @@ class Trained:
 class GenerateJob:
     """Generate augmented records of one bias type.
 
-    `target` is the number of records to accept. `written` are the groups that are written about; empty for all of
-    `groups`. `author` is the adapter that generates in a later round.
+    `target` is the number of records to accept. `written` are the groups that are written about; empty for
+    all of `groups`. `author` is the adapter that generates in a later round.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from probate.core.cache import RECORD, Store, read_report
@@ -18,7 +19,8 @@ from probate.execution.worker import Worker
 from probate.models.servers.ledger import share_ledger
 from probate.report.page import analyse, build_report
 from probate.report.results import Run, write_grid
-from probate.study.schema import Axes, ModelSpec, Study
+from probate.study.grid import GridPart, grid_parts
+from probate.study.schema import Study
 
 
 def run_study(
@@ -31,8 +33,8 @@ def run_study(
 ) -> Run:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
-    A study with `axes` is a grid: `out` gets a folder for each pair of models, and the results of all
-    (`run_grid`). An earlier or interrupted run of the study in `out` is continued: only changed stages run
+    A study with `axes` is a grid: `out` gets a folder for each part, a pair of models or a variant, and the
+    results of all (`run_grid`). An earlier or interrupted run of the study in `out` is continued: only changed stages run
     again.
 
     Parameters
@@ -63,7 +65,7 @@ def run_study(
     """
     for server in study.servers():
         server.checked().key()
-    if study.axes.generator or study.axes.model:
+    if study.axes.parts:
         return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
     folder = RunFolder(Path(out))
     prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # invalid input creates no folder
@@ -85,10 +87,11 @@ def run_grid(
     quiet: bool = False,
     deadline: float | None = None,
 ) -> Run:
-    """Run `study` for each pair of generator and learner in its `axes`, and write `grid.html`.
+    """Run `study` for each part of its `axes`, and write `grid.html`.
 
-    Each pair has its own folder under `out`. A pair that fails is recorded, and the others continue. The
-    texts of a generator in the first round are generated once, for all learners.
+    A part is a pair of generator and learner, or a variant. Each part has its own folder under `out`. A part
+    that fails is recorded, and the others continue. Stages that two parts have in common, such as the texts
+    of a generator in the first round, are done once.
 
     Parameters
     ----------
@@ -98,76 +101,61 @@ def run_grid(
     Returns
     -------
     Run
-        Outcomes and effects of all pairs, with the columns `generator` and `learner`, and the failures.
+        Outcomes and effects of all parts, with the columns `generator` and `learner`, or `variant`, and the
+        failures.
 
     Raises
     ------
     InputError
-        The data or settings of a pair cannot work, and no pair has finished before it.
+        The data or settings of a part cannot work, and no part has finished before it.
     ProbateError
-        No pair finished.
+        No part finished.
     """
     folder = Path(out)
-    generators = study.axes.generator or [study.generator or study.model]
-    learners = study.axes.model or [study.model]
+    parts = grid_parts(study)
     failures: list[dict[str, str]] = []
-    done: dict[tuple[str, str], Run] = {}
+    done: dict[tuple[str, ...], Run] = {}
+    finished: list[GridPart] = []
     reporter = Reporter(quiet=quiet)
-
-    def home(generator: ModelSpec, learner: ModelSpec) -> Path:
-        return folder / f"{_slug(generator, generators)}--{_slug(learner, learners)}"
-
-    server = next((g.api for g in generators if g.api), None)
+    server = next((s for part in parts for s in part.study.servers()), None)
     if server:
-        share_ledger(folder, server, [home(g, m) for g in generators for m in learners])
-    for generator in generators:
-        written: Path | None = None
-        for learner in learners:
-            own = home(generator, learner)
-            reporter.say(f"generator {generator.name}, learner {learner.name}: {own}")
-            if written:
-                _share(written, own)
-            one = study.model_copy(update={"axes": Axes(), "generator": generator, "model": learner})
-            try:
-                result = run_study(one, own, base=base, quiet=quiet, deadline=deadline)
-            except InputError:
-                if not done:
-                    raise
-                failures.append(
-                    {
-                        "stage": own.name,
-                        "arm": "",
-                        "error": (
-                            "its data or settings are invalid; run this pair as a study of its own for the "
-                            "full message"
-                        ),
-                    }
-                )
-                continue
-            except ProbateError as error:
-                failures.append({"stage": own.name, "arm": "", "error": str(error)})
-                continue
-            written = own
-            done[generator.name, learner.name] = result
-            failures += [{**f, "stage": f"{own.name}: {f['stage']}"} for f in result.failures]
+        share_ledger(folder, server, [folder / part.folder for part in parts])
+    for part in parts:
+        own = folder / part.folder
+        reporter.say(f"{part.title}: {own}")
+        for other in finished:
+            _share(folder / other.folder, own, part.shared(other))
+        try:
+            result = run_study(part.study, own, base=base, quiet=quiet, deadline=deadline)
+        except InputError as error:
+            if not done:
+                raise
+            failures.append(
+                {
+                    "stage": part.folder,
+                    "arm": "",
+                    "error": f"its data or settings are invalid: {error}".splitlines()[0],
+                }
+            )
+            continue
+        except ProbateError as error:
+            failures.append({"stage": part.folder, "arm": "", "error": str(error)})
+            continue
+        finished.append(part)
+        done[part.key] = result
+        failures += [{**f, "stage": f"{part.folder}: {f['stage']}"} for f in result.failures]
     if not done:
-        raise ProbateError(
-            f"no pair of generator and learner finished; first failure: {failures[0]['error']}"
-        )
+        raise ProbateError(f"no part of the grid finished; first failure: {failures[0]['error']}")
     return write_grid(folder, study, done, failures)
 
 
-def _slug(spec: ModelSpec, among: list[ModelSpec]) -> str:
-    """Return a folder name for a model; if two models have the same name, with its position."""
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", spec.name).strip("-.") or "model"
-    return f"{name}-{among.index(spec) + 1}" if sum(s.name == spec.name for s in among) > 1 else name
-
-
-def _share(written: Path, own: Path) -> None:
-    """Copy the generator's stages of the first round to the next learner, whose run reuses them."""
-    for stage in (written / "stages").glob("generate-*"):
-        target = own / "stages" / stage.name
-        done = read_report(stage / RECORD)
-        if done and not target.exists() and done.get("round") == 1:
-            with atomic_folder(target) as part:
-                shutil.copytree(stage, part, symlinks=True, dirs_exist_ok=True)
+def _share(written: Path, own: Path, kinds: Sequence[str]) -> None:
+    """Copy finished stages of the first round to another part, whose run reuses those with the same key."""
+    for kind in kinds:
+        for stage in written.glob(kind):
+            target = own / stage.relative_to(written)
+            done = read_report(stage / RECORD)
+            later = re.search(r"-r\d+(-|$)", stage.name) or (done or {}).get("round", 1) != 1
+            if done and not later and not target.exists():
+                with atomic_folder(target) as part:
+                    shutil.copytree(stage, part, symlinks=True, dirs_exist_ok=True)

@@ -17,12 +17,13 @@ from probate.execution.folder import RunFolder
 from probate.execution.folder_schema import EFFECTS, OUTCOMES, kept_groups, kept_json, kept_table
 from probate.report import notebook, page
 from probate.report import tables as layout
-from probate.report.grid_page import write_grid_report
-from probate.study.schema import Axes, ModelSpec, Study
+from probate.report.grid_page import write_grid_report, write_variants_report
+from probate.study.grid import grid_of, part_title
+from probate.study.schema import Study
 
 LOCK = "study.lock.yaml"
 GRID = "grid.json"
-"""File of a grid with the generator, learner and folder of each pair."""
+"""File of a grid with the folder of each part, and its generator and learner, or its variant."""
 
 
 class Run:
@@ -33,8 +34,8 @@ class Run:
     folder at each use.
 
     `run` returns a `Run`. The folder of an earlier run is opened by its path. The folder of a study with
-    `axes` (a grid: a run for each pair of generator and learner) is opened in the same way; `pairs` holds its
-    runs.
+    `axes` (a grid: a run for each pair of generator and learner, or for each variant) is opened in the same
+    way; `pairs` or `variants` holds its runs.
 
     Parameters
     ----------
@@ -46,10 +47,12 @@ class Run:
     folder : Path
         The run folder.
     study : Study
-        The study in the folder. For a grid: the study of its first pair, with the `axes` of the finished
-        pairs.
+        The study in the folder. For a grid: the study of its first part, with the models of the finished
+        pairs in `axes`.
     pairs : dict of (str, str) to Run
-        For a grid, (generator, learner) → its run; else empty.
+        For a grid of models, (generator, learner) → its run; else empty.
+    variants : dict of str to Run
+        For a grid of variants, name → its run; else empty.
 
     Raises
     ------
@@ -75,24 +78,40 @@ class Run:
         self._files = RunFolder(self.folder)
         self._held: dict[str, pd.DataFrame] = {}
         self._failures: list[dict[str, str]] | None = None
-        self.pairs: dict[tuple[str, str], Run] = {}
+        self.parts: dict[tuple[str, ...], Run] = {}
+        """For a grid, key of each part → its run."""
+        self._names: tuple[str, ...] = ()
         if (self.folder / LOCK).exists() or not (self.folder / GRID).exists():
             self.study: Study = self._files.study()
             return
         entries = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
         try:
-            named = {(p["generator"], p["learner"]): p["folder"] for p in entries}
+            self._names = ("variant",) if entries and "variant" in entries[0] else ("generator", "learner")
+            named = {tuple(p[n] for n in self._names): p["folder"] for p in entries}
         except KeyError as error:
             raise InputError(
                 f"{self.folder / GRID}: key {error} is missing; run the study again into this folder"
             ) from None
         if not named or any(Path(name).name != name or name == ".." for name in named.values()):
             raise InputError(
-                f"{self.folder / GRID}: must name a folder inside it for each pair; run the study again "
+                f"{self.folder / GRID}: must name a folder inside it for each part; run the study again "
                 "into this folder"
             )
-        self.pairs = {pair: Run(self.folder / name) for pair, name in named.items()}
-        self.study = _grid_study(list(self.pairs.values()))
+        self.parts = {key: Run(self.folder / name) for key, name in named.items()}
+        studies = {key: run.study for key, run in self.parts.items()}
+        first = next(iter(studies.values()))
+        name = first.name.removesuffix(f"-{next(iter(studies))[0]}")
+        self.study = first.model_copy(update={"axes": grid_of(studies), "name": name})
+
+    @property
+    def pairs(self) -> dict[tuple[str, str], Run]:
+        """dict of (str, str) to Run: For a grid of models, (generator, learner) → its run; else empty."""
+        return {(key[0], key[1]): run for key, run in self.parts.items() if len(key) == 2}
+
+    @property
+    def variants(self) -> dict[str, Run]:
+        """dict of str to Run: For a grid of variants, name → its run; else empty."""
+        return {key[0]: run for key, run in self.parts.items() if len(key) == 1}
 
     @property
     def outcomes(self) -> pd.DataFrame:
@@ -100,7 +119,7 @@ class Run:
 
         docs/tables.md describes the columns. `score` is in the unit of the task (0 to 1 for shares), `groups`
         holds dictionaries (dimension → group). The table of a grid also has the columns `generator` and
-        `learner`.
+        `learner`, or `variant`.
         """
         return self._table("outcomes")
 
@@ -109,7 +128,7 @@ class Run:
         """pandas.DataFrame: One row for each effect: estimate, interval, p, adjusted p and n.
 
         docs/tables.md describes the columns. The table of a grid also has the columns `generator` and
-        `learner`.
+        `learner`, or `variant`.
         """
         return self._table("effects")
 
@@ -117,10 +136,10 @@ class Run:
         """Return a shallow copy of a table, which is read once."""
         if name not in self._held:
             own = self._files.outcomes if name == "outcomes" else self._files.effects
-            self._held[name] = self._of_pairs(name) if self.pairs else own()
+            self._held[name] = self._of_parts(name) if self.parts else own()
         return self._held[name].copy(deep=False)
 
-    def _of_pairs(self, name: str) -> pd.DataFrame:
+    def _of_parts(self, name: str) -> pd.DataFrame:
         """Return a table of a grid."""
         path = self.folder / f"{name}.parquet"
         if not path.exists():
@@ -137,12 +156,12 @@ class Run:
 
     @property
     def findings(self) -> list[str]:
-        """list of str: The findings of the report, one for each task; in a grid, each names its pair."""
-        if not self.pairs:
+        """list of str: The findings of the report, one for each task; in a grid, each names its part."""
+        if not self.parts:
             return page.sentences_of(self._files)
         return [
-            f"generator {g}, learner {m}: {finding}"
-            for (g, m), run in self.pairs.items()
+            f"{part_title(self._names, key)}: {finding}"
+            for key, run in self.parts.items()
             for finding in run.findings
         ]
 
@@ -161,13 +180,13 @@ class Run:
     @property
     def report(self) -> Path:
         """Path: The page of the report: `report.html`; for a grid, `grid.html`."""
-        return self.folder / ("grid.html" if self.pairs else "report.html")
+        return self.folder / ("grid.html" if self.parts else "report.html")
 
     @property
     def sets(self) -> list[str]:
         """list of str: Names of the record sets: original, held-out and augmented records."""
-        if self.pairs:
-            return [f"{run.folder.name}/{name}" for run in self.pairs.values() for name in run.sets]
+        if self.parts:
+            return [f"{run.folder.name}/{name}" for run in self.parts.values() for name in run.sets]
         return sorted(p.stem for p in (self.folder / "data").glob("*.jsonl"))
 
     def records(self, name: str) -> pd.DataFrame:
@@ -212,8 +231,8 @@ class Run:
     @property
     def figures(self) -> list[str]:
         """list of str: Names of the figures that `plot` draws."""
-        if self.pairs:
-            return [f"{run.folder.name}/{name}" for run in self.pairs.values() for name in run.figures]
+        if self.parts:
+            return [f"{run.folder.name}/{name}" for run in self.parts.values() for name in run.figures]
         return page.Charts(self._files).names()
 
     def plot(self, name: str) -> notebook.Figure:
@@ -225,7 +244,7 @@ class Run:
             One of `figures`: `dose` (levels and gap over the bias ratio γ) and `forest` (changes of the gap
             with intervals), each also for one task (`dose-occupation`); `shares` (predicted labels by group);
             if the study has them, `frontier` (mitigations), `rounds`, `lineage`, and `map` (augmented against
-            original texts). For a grid, the name starts with the folder of the pair (`PAIR/dose`).
+            original texts). For a grid, the name starts with the folder of the part (`FOLDER/dose`).
 
         Returns
         -------
@@ -284,12 +303,12 @@ class Run:
         return layout.FORMATS[form](self.result_tables(metrics))
 
     def result_tables(self, metrics: Sequence[str] = ()) -> list[layout.ResultTable]:
-        """Return the tables as data. In a grid, each title names its pair."""
-        if not self.pairs:
+        """Return the tables as data. In a grid, each title names its part."""
+        if not self.parts:
             return page.tables_of_run(self._files, metrics)
         return [
-            replace(table, title=f"{generator} → {learner}: {table.title}")
-            for (generator, learner), run in self.pairs.items()
+            replace(table, title=f"{' → '.join(key)}: {table.title}")
+            for key, run in self.parts.items()
             for table in run.result_tables(metrics)
         ]
 
@@ -302,17 +321,19 @@ class Run:
             The page of the report.
         """
         self._held.clear()
-        if not self.pairs:
+        if not self.parts:
             return page.rebuild(self._files)
-        for run in self.pairs.values():
+        for run in self.parts.values():
             run.rebuild()
-        write_grid(self.folder, self.study, self.pairs, self.failures)
+        write_grid(self.folder, self.study, self.parts, self.failures)
         return self.report
 
     def _summary(self) -> str:
         """Return a summary of the run in one line."""
         effects, outcomes = self.effects, self.outcomes
-        arms = outcomes[[c for c in ("generator", "learner", "arm") if c in outcomes]].drop_duplicates()
+        arms = outcomes[
+            [c for c in ("generator", "learner", "variant", "arm") if c in outcomes]
+        ].drop_duplicates()
         items = outcomes.groupby("task")["item_id"].nunique()
         tasks = ", ".join(f"{task} ({n} items)" for task, n in items.items())
         return (
@@ -351,14 +372,14 @@ class Run:
         ]
         rows = self.effects
         rows = rows[rows["question"] == "inheritance"]
-        shown = [c for c in ("generator", "learner") if c in rows] + columns
+        shown = [c for c in ("generator", "learner", "variant") if c in rows] + columns
         return notebook.block(title, [*self.findings, *failed], rows[shown])
 
 
 def write_grid(
     folder: Path,
     study: Study,
-    done: Mapping[tuple[str, str], Run],
+    done: Mapping[tuple[str, ...], Run],
     failures: Sequence[dict[str, str]],
 ) -> Run:
     """Write the tables, the page and the failures of a grid.
@@ -369,21 +390,22 @@ def write_grid(
         Folder of the grid.
     study : Study
         Its study.
-    done : mapping of (str, str) to Run
-        (generator, learner) → its finished run.
+    done : mapping of tuple of str to Run
+        (generator, learner) or (variant,) → its finished run.
     failures : sequence of dict
-        The failures of all pairs.
+        The failures of all parts.
 
     Returns
     -------
     Run
         The grid.
     """
+    names = ("variant",) if len(next(iter(done))) == 1 else ("generator", "learner")
     tables = {
         name: pd.concat(
             [
-                pd.read_parquet(r.folder / f"{name}.parquet").assign(generator=g, learner=m)
-                for (g, m), r in done.items()
+                pd.read_parquet(r.folder / f"{name}.parquet").assign(**dict(zip(names, key, strict=True)))
+                for key, r in done.items()
             ],
             ignore_index=True,
         )
@@ -393,23 +415,10 @@ def write_grid(
         with atomic(folder / f"{name}.parquet") as part:
             table.to_parquet(part, index=False)
     write_atomic(folder / "failures.json", json.dumps(list(failures), indent=1, ensure_ascii=False))
-    pairs: list[dict[str, Any]] = [
-        {"generator": g, "learner": m, "folder": r.folder.name} for (g, m), r in done.items()
+    parts: list[dict[str, Any]] = [
+        {**dict(zip(names, key, strict=True)), "folder": r.folder.name} for key, r in done.items()
     ]
-    write_atomic(folder / GRID, json.dumps(pairs, indent=1, ensure_ascii=False))
-    write_grid_report(
-        folder, study, tables["effects"], {pair: r.folder for pair, r in done.items()}, failures
-    )
+    write_atomic(folder / GRID, json.dumps(parts, indent=1, ensure_ascii=False))
+    write_report = write_grid_report if len(names) == 2 else write_variants_report
+    write_report(folder, study, tables["effects"], {key: r.folder for key, r in done.items()}, failures)
     return Run(folder).held()
-
-
-def _grid_study(runs: Sequence[Run]) -> Study:
-    """Return the study of a grid, whose axes are those of the finished pairs."""
-    generators: dict[str, ModelSpec] = {}
-    learners: dict[str, ModelSpec] = {}
-    for run in runs:
-        learners.setdefault(run.study.model.model_dump_json(), run.study.model)
-        if run.study.generator:
-            generators.setdefault(run.study.generator.model_dump_json(), run.study.generator)
-    axes = Axes(generator=list(generators.values()), model=list(learners.values()))
-    return runs[0].study.model_copy(update={"axes": axes})

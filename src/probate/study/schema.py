@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -19,7 +21,7 @@ from pydantic import (
 )
 
 from probate.core.deferred import deferred
-from probate.core.errors import nearest
+from probate.core.errors import InputError, nearest
 from probate.study.loading import changed, load_study, study_folder, validated
 from probate.study.presets import preset_path
 from probate.study.server import ApiSpec
@@ -467,10 +469,47 @@ class Axes(Section):
         default_factory=list, description="Models that are fine-tuned. Default: the study's own."
     )
 
+    variants: dict[str, dict[str, dict[str, Any]]] = Field(
+        default_factory=dict,
+        description="Axis → name of a variant → the keys of the study that it changes, as in `{culture: "
+        "{arabic: {training: {epochs: 5}}, …}}`. The study is run for each variant (for several axes: each "
+        "combination), and `grid.html` compares them. `--variant NAME` selects one.",
+    )
+
+    @property
+    def parts(self) -> bool:
+        """Whether the study is a grid: it names several models or variants."""
+        return bool(self.generator or self.model or self.variants)
+
     @field_validator("generator", "model", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return _named(value)
+
+    @model_validator(mode="after")
+    def _variants(self) -> Self:
+        if self.variants and (self.generator or self.model):
+            raise ValueError(
+                "variants cannot be combined with generator or model; set these two in the variants"
+            )
+        for axis, own in self.variants.items():
+            for name in (axis, *own):
+                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*", name):
+                    raise ValueError(
+                        f"variants: '{name}' must consist of letters, digits, '_', '.' and single hyphens"
+                    )
+            if not own:
+                raise ValueError(f"variants.{axis}: names no variant; add one, or remove the axis")
+        names = [name for own in self.variants.values() for name in own]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"variants: the name '{twice[0]}' is duplicated; rename one")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_variants(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit an empty value, so that lock files of earlier versions stay valid."""
+        return {k: v for k, v in handler(self).items() if k != "variants" or v}
 
 
 NEW_SOURCE = ("source", "format", "split", "columns", "labels")
@@ -635,6 +674,70 @@ class Study(Section):
             raise ValueError("seeds must be distinct whole numbers from 0 to 999")
         return value
 
+    def variants(self) -> dict[str, Study]:
+        """Return the study of each variant of `axes.variants`.
+
+        Returns
+        -------
+        dict of str to Study
+            Name → study; for several axes, each combination, with the names joined by `--`. Empty if the
+            study has no such axis.
+
+        Raises
+        ------
+        ValueError
+            The changes of a variant are wrong. The message names it.
+
+        Examples
+        --------
+        >>> import probate as pb
+        >>> list(pb.Study.preset("paper-rounds").variants())
+        ['fresh', 'continued']
+        """
+        axes = self.axes.variants
+        made: dict[str, Study] = {}
+        for names in itertools.product(*axes.values()) if axes else ():
+            title, where = "--".join(names), "axes.variants." + ".".join(names)
+            value = self.model_dump(mode="json", exclude={"axes"})
+            try:
+                for axis, name in zip(axes, names, strict=True):
+                    if {"name", "axes"} & set(axes[axis][name]):
+                        raise InputError(f"{where}: a variant cannot set name or axes")
+                    value = changed(value, axes[axis][name], where)
+                value["name"] = f"{self.name}-{title}"
+                made[title] = validated(type(self), value, where)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+            made[title]._base = self._base
+        return made
+
+    def variant(self, name: str) -> Study:
+        """Return the study of one variant.
+
+        Parameters
+        ----------
+        name : str
+            Name of the variant, as `variants` lists them.
+
+        Returns
+        -------
+        Study
+            The study, without the axis.
+
+        Raises
+        ------
+        InputError
+            There is no such variant. The message lists them.
+        """
+        made = self.variants()
+        if name not in made:
+            named = f"its variants: {', '.join(made)}" if made else "it has none"
+            raise InputError(
+                f"--variant {name}: the study {self.name} has no such variant{nearest(name, list(made))}; "
+                f"{named}"
+            )
+        return made[name]
+
     def servers(self) -> list[ApiSpec]:
         """Return every server that the study names."""
         models = [self.model, self.generator, *self.axes.generator, *self.axes.model]
@@ -696,6 +799,7 @@ class Study(Section):
             raise ValueError(
                 "mitigations: two have the same name, or one is called none; give each its own alias"
             )
+        self.variants()
         names = [task.key for task in (*self.tasks, *self.probes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
