@@ -248,9 +248,8 @@ def _sentences_of_parts(record: dict[str, Any]) -> list[str]:
     return [
         *said,
         "",
-        f"time: at most about {spoken(record['seconds'])} on this machine's CPU, without the stages that parts "
-        "have in common; this is a rough estimate, within a factor of two; a GPU is usually 50 to 500 times as "
-        "fast",
+        f"time: about {spoken(record['seconds'])} on this machine's CPU, less the stages that parts have in "
+        "common; this is a rough estimate, within a factor of two; a GPU is usually 50 to 500 times as fast",
         f"disk: about {record['bytes'] / 1e6:,.0f} MB of adapters",
     ]
 

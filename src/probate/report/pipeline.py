@@ -34,8 +34,8 @@ def run_study(
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
     A study with `axes` is a grid: `out` gets a folder for each part, a pair of models or a variant, and the
-    results of all (`run_grid`). An earlier or interrupted run of the study in `out` is continued: only changed stages run
-    again.
+    results of all (`run_grid`). An earlier or interrupted run of the study in `out` is continued: only
+    changed stages run again.
 
     Parameters
     ----------
