@@ -31,7 +31,7 @@ Unknown keys, wrong types and wrong values are errors.
 All of them are reported at once, with their line.
 `probate run STUDY --set section.key=value` overrides one key.
 `extends: NAME` (a preset or another study file) takes over all that the file does not name.
-Lists are replaced as a whole.
+Lists are replaced as a whole, and `null` resets a key to its default.
 `scales: {NAME: {…}}` defines scales that change some keys, and `--scale NAME` selects one.
 The study then has the name of the scale after its own.
 Relative paths start from the folder of the study file, or from `--base DIR`.

@@ -107,10 +107,13 @@ def read_whole(path: Path, seen: tuple[Path, ...] = ()) -> tuple[dict[str, Any],
 
 
 def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Return `below` with the values of `above`, merged key by key."""
+    """Return `below` with the values of `above`, merged key by key. None resets a key to its default."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
+        if value is None and key in result:
+            del result[key]
+            continue
         result[key] = laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
 
