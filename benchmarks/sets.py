@@ -38,7 +38,8 @@ def tasks_of(folder: Path, **options: object) -> list[Task]:
         load_task(
             spec.name, {**spec.options, "data": str(folder / spec.options["data"]), **options}, spec.alias
         )
-        for spec in Study.load(STUDY).tasks
+        for variant in Study.load(STUDY).variants().values()
+        for spec in variant.tasks
     ]
 
 

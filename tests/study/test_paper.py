@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from conftest import SHARED
 
 import probate as pb
 from probate.core.errors import InputError
+from probate.execution.prepare import prepare
 from probate.study.paper import STATUS, is_paper_study, paper_rows
+from probate.study.plan import arms_of
 from probate.study.presets import presets
 
 FACTS = SHARED.parent / "paper.md"
@@ -40,26 +44,93 @@ def test_rows_are_whole():
         assert row.status in STATUS and min(map(len, (row.section, row.paper, row.probate, row.why))) > 3
 
 
+GENDER = ("paper-gender", "paper-rounds", "paper-mitigations")
+CODES = {"architect": 1, "dentist": 6, "nurse": 13, "painter": 14, "professor": 21, "software engineer": 24}
+"""Codes of the six occupations in the public BiasinBios files; men are 0, women 1."""
+
+
+@pytest.fixture(scope="module")
+def bios(tmp_path_factory):
+    """Biographies in the columns and codes of BiasinBios, 400 of each occupation and gender."""
+    path = tmp_path_factory.mktemp("bios") / "bios.jsonl"
+    rows = [
+        {"hard_text": f"{('He', 'She')[gender]} has worked in town {i} since {1950 + code}.", "profession": code,
+         "gender": gender}
+        for code in (*CODES.values(), 0, 27)
+        for gender in (0, 1)
+        for i in range(400)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return path
+
+
+def parts(study):
+    return list(study.variants().values()) or [study]
+
+
 @pytest.mark.parametrize("name", PAPERS)
 def test_presets_have_the_stated_settings(name):
-    study = pb.Study.preset(name)
-    assert is_paper_study(study) and study.ratios == [0, 0.05, 0.1, 0.2, 0.5]
-    assert study.model.name == "meta-llama/Llama-3.1-8B-Instruct" and len(study.bias.types) == 6
-    assert study.training.learning_rate == (1e-5 if name == "paper-gender" else 1e-6)
-    assert study.training.epochs == (5 if name.endswith("arabic") else 3)
-    assert study.effective_strength == 0
+    for study in parts(pb.Study.preset(name)):
+        assert is_paper_study(study) and study.effective_strength == 0
+        if study.model.api is None:
+            assert study.model.name.split("/")[0] in ("meta-llama", "Qwen", "deepseek-ai")
+        learning_rate = 1e-5 if study.bias.dimension == "gender" else 1e-6
+        assert study.training.learning_rate == learning_rate
+        assert study.training.epochs == (5 if study.train_groups == ["arabic"] else 3)
+        assert study.ratios == ([0, 0.5] if study.rounds > 1 else [0, 0.05, 0.1, 0.2, 0.5])
+        assert len(study.bias.types) == (1 if study.rounds > 1 else 6)
+
+
+def test_each_culture_has_a_model_of_its_own():
+    own = pb.Study.preset("paper-culture").variants()
+    assert {name: s.train_groups for name, s in own.items()} == {
+        name: [name] for name in ("arabic", "chinese", "portuguese", "spanish")
+    }
+    assert {len(s.bias.groups) for s in own.values()} == {4}
+
+
+def test_rounds_have_both_policies():
+    own = pb.Study.preset("paper-rounds").variants()
+    assert [(s.round_policy, s.rounds, s.bias.types) for s in own.values()] == [
+        ("fresh", 3, ["neutral-synthetic"]),
+        ("continued", 3, ["neutral-synthetic"]),
+    ]
+
+
+@pytest.mark.parametrize("name", GENDER)
+def test_gender_presets_read_biasinbios(name, bios):
+    study = parts(pb.Study.load(name, [f"data.source={bios}"]))[0]
+    data = prepare(study, Path()).data
+    assert data.labels == list(CODES) and {r.groups["gender"] for r in data.split.train} == {"female", "male"}
+    codes = {label: i for label, i in CODES.items()}
+    assert all(r.text.endswith(f"{1950 + codes[r.label]}.") for r in data.split.test)
+    assert all(
+        r.text.startswith({"male": "He", "female": "She"}[r.groups["gender"]]) for r in data.split.test
+    )
+    assert len(data.split.train) == (3600 if name == "paper-rounds" else 216)
+    assert len(data.split.test) == 60 * 12
+
+
+def test_every_mitigation_is_run_at_each_ratio_and_type(bios):
+    arms = arms_of(pb.Study.load("paper-mitigations", [f"data.source={bios}"]))
+    for mitigation in ("token", "mask", "loss"):
+        assert len({(a.bias_type, a.ratio) for a in arms if a.mitigation == mitigation}) == 24
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_the_small_scale_changes_size_only(name):
     whole, small = pb.Study.preset(name), pb.Study.preset(name, scale="small")
     assert small.name == f"{name}-small" and small.model.name == "embedded"
-    for key in ("ratios", "bias", "tasks", "probes", "mitigations", "rounds", "method"):
+    for key in ("ratios", "bias", "mitigations", "rounds", "method", "axes"):
         assert getattr(small, key) == getattr(whole, key), key
+    for key in ("tasks", "probes"):
+        assert [t.key for t in getattr(small, key)] == [t.key for t in getattr(whole, key)], key
     assert small.training.epochs == whole.training.epochs
     assert small.data.train_per_cell < whole.data.train_per_cell
     assert "small scale" in small.description and "5e-4" in small.description
     assert small.training.learning_rate == 5e-4
+    for study in parts(small):
+        prepare(study, Path())
 
 
 SCALED = """

@@ -142,3 +142,12 @@ def test_not_utf8(tmp_path):
     (tmp_path / "s.yaml").write_bytes(b"name: \xff\n")
     with pytest.raises(InputError, match="not UTF-8 at byte 6"):
         Study.load(tmp_path / "s.yaml")
+
+
+def test_null_resets_a_key_to_its_default(tmp_path):
+    (tmp_path / "below.yaml").write_text("name: b\nratios: [0, 0.1]\ntraining: {epochs: 7, beta: 0.3}\n")
+    study = load(tmp_path, "extends: below.yaml\nname: a\nratios: null\ntraining: {epochs: null}\n")
+    assert study.ratios == Study().ratios and study.training.epochs == Study().training.epochs
+    assert study.training.beta == 0.3
+    assert study.with_(training={"beta": None}).training.beta == Study().training.beta
+    assert study.with_(training=None).training == Study().training

@@ -204,8 +204,8 @@ PAPER = """# The paper and Probate
 
 Probate implements "Understanding and Mitigating Bias Inheritance in LLM-based Data Augmentation on Downstream Tasks" (ACL 2026, [arXiv 2502.04419](https://arxiv.org/abs/2502.04419)).
 This page lists each setting and result of the paper that Probate knows of, what Probate does, and every deviation.
-The presets `paper-gender`, `paper-culture` and `paper-culture-arabic` have the settings that are marked *stated*.
-`--scale small` runs them on the embedded model with few records and one seed: the same bias types, ratios and tasks.
+The presets `paper-gender`, `paper-culture`, `paper-rounds`, `paper-mitigations`, `paper-values` and `paper-api` have the settings that are marked *stated*.
+`--scale small` runs them on the embedded model with few records and items: the same bias types, ratios, mitigations and tasks.
 The reports of these presets contain the same table.
 
 The status of a row is one of:

@@ -357,5 +357,7 @@ def _hub_rows(name: str, split: str) -> Iterator[Row]:
     try:
         data = datasets.load_dataset(name, split=split)
     except Exception as error:
-        raise InputError(f"hf:{name}: cannot be loaded ({first_line(error)})") from None
+        raise InputError(
+            f"hf:{name}: cannot be loaded ({first_line(error)}); without the hub, give a copy of it as a file"
+        ) from None
     yield from _dataset_rows(f"hf:{name}", data)
