@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from command import probate as command
 from conftest import SHARED
 
 import probate as pb
@@ -168,3 +169,15 @@ def test_a_wrong_scale_is_one_sentence(tmp_path, text, scale, message):
     with pytest.raises(InputError, match=message) as caught:
         pb.Study.load(path, scale=scale)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_plan_shows_the_scales_too(bios, tmp_path, monkeypatch):
+    whole = command("plan", "paper-rounds", "--set", f"data.source={bios}")
+    assert "24 arms in 2 parts" in whole
+    small = command("plan", "paper-rounds", "--scale", "small")
+    line = next(x for x in whole.splitlines() if x.startswith("--scale small: "))
+    assert "16 arms on embedded" in line and "16 arms in 2 parts" in small
+    assert not any(x.startswith("--scale") for x in small.splitlines())
+    record = json.loads(command("plan", "paper-rounds", "--set", f"data.source={bios}", "--json"))
+    assert len(record["scales"]["small"]["arms"]) == 16
+    assert json.loads(command("plan", "quickstart", "--json"))["scales"] == {}

@@ -24,6 +24,7 @@ from probate.core.deferred import deferred
 
 with deferred():
     from probate.execution import estimate
+    from probate.study import loading
 
 
 def plan(
@@ -46,4 +47,10 @@ def plan(
 
     with allow(code=allow_code, servers=servers or []):
         record = estimate.planned(loaded, start, out or Path("runs") / loaded.name)
-    give(estimate.sentences(record), record, as_json)
+        said = estimate.sentences(record)
+        record["scales"] = {}
+        for name in [] if scale else loading.scales_of(study):
+            reduced, _ = load_study(study, overrides, None, base, name, variant)
+            record["scales"][name] = estimate.planned(reduced, start)
+            said.append(estimate.scale_sentence(name, record["scales"][name]))
+    give(said, record, as_json)

@@ -71,14 +71,14 @@ def read_source(
         If the file or a column is missing, the file is not UTF-8, or no row is usable.
     """
     name, columns = source.source, source.columns
+    own = {"text": "text", "label": "label", "id": "id", "pair": "pair"}  # columns of the built-in corpora
     rows: Iterable[Row]
     if name == "builtin:biographies":
         rows = ((f"{name}:{i}", row) for i, row in enumerate(biographies(), 1))
-        columns = columns.model_copy(update={"text": "text", "label": "label", "id": "id", "pair": "pair"})
+        columns = columns.model_copy(update={**own, "values": {}})
     elif name == "builtin:opinions":
         rows = ((f"{name}:{i}", row) for i, row in enumerate(opinions(language), 1))
-        own = {"text": "text", "label": "label", "id": "id", "pair": "pair", "statement": "statement"}
-        columns = columns.model_copy(update=own)
+        columns = columns.model_copy(update={**own, "statement": "statement", "values": {}})
     elif name.startswith("builtin:"):
         raise InputError(
             f"data: no builtin corpus '{name}'; choose from: builtin:biographies, builtin:opinions"

@@ -266,6 +266,13 @@ def _unlike(parts: dict[str, dict[str, Any]]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def scale_sentence(name: str, record: dict[str, Any]) -> str:
+    """Return what a scale of a study takes, in one line."""
+    time = "unknown" if record["seconds"] is None else f"about {spoken(record['seconds'])}"
+    tokens = sum(s["tokens"] for s in record["stages"])
+    return f"--scale {name}: {len(record['arms'])} arms on {record['model']}, {tokens:,} tokens, time {time}"
+
+
 def top_share(study: Study) -> float:
     """Return the share of the model's layers that are adapted; 1 if all are or their number is unknown."""
     top = study.training.lora.layers

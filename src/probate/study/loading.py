@@ -163,6 +163,28 @@ def at_scale(
     return laid_over(value, scales[scale]), {**lines, **own}
 
 
+def scales_of(source: str | Path) -> list[str]:
+    """Return the names of a study's scales.
+
+    Parameters
+    ----------
+    source : str or Path
+        A study file, or the name of a preset.
+
+    Returns
+    -------
+    list of str
+        The names; empty if it has none.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    scales = read_whole(_path_of(source))[0].get("scales")
+    return list(map(str, scales)) if isinstance(scales, dict) else []
+
+
 def load_study(
     cls: type[Model],
     source: str | Path | None,
