@@ -358,6 +358,6 @@ def _hub_rows(name: str, split: str) -> Iterator[Row]:
         data = datasets.load_dataset(name, split=split)
     except Exception as error:
         raise InputError(
-            f"hf:{name}: cannot be loaded ({first_line(error)}); without access to it, name a file with a copy"
+            f"hf:{name}: cannot be loaded ({first_line(error)}); without access, use a copy in a file"
         ) from None
     yield from _dataset_rows(f"hf:{name}", data)
