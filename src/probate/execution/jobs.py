@@ -48,7 +48,6 @@ class GenerateJob:
     target: int
     labels: list[str]
     groups: list[str]
-    written: list[str]
     pack: Pack
     cross: Pack | None
     statements: list[str]
@@ -58,6 +57,7 @@ class GenerateJob:
     instruction: str = ""
     author: Trained | None = None
     round: int = 1
+    written: Sequence[str] = ()
 
     def key(self, fingerprint: str) -> str:
         """Return the job's key. `fingerprint` is the model's; an adapter's key replaces it."""
@@ -75,7 +75,7 @@ class GenerateJob:
             self.generation.model_dump(exclude={"budget"}),
             self.author.key if self.author else fingerprint,
             *([self.instruction] if self.instruction else []),
-            *(["written", self.written] if self.written else []),
+            *(["written", list(self.written)] if self.written else []),
         )
 
 

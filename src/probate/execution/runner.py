@@ -198,7 +198,6 @@ class Runner:
             target=round((prepared.plan.wanted[arm.bias_type] + more) * surplus),
             labels=data.labels,
             groups=study.bias.groups,
-            written=study.train_groups if study.data.train_groups else [],
             pack=data.pack,
             cross=load_pack(cross).speaking(language) if cross else None,
             statements=sorted(statements),
@@ -208,6 +207,7 @@ class Runner:
             instruction=prepared.instruction(arm),
             author=author,
             round=arm.round if author else 1,
+            written=study.train_groups if study.data.train_groups else (),
         )
 
     def _compare(self, name: str, seed: int, records: Sequence[Record]) -> None:
