@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probate.core.records import fill, stable_seed
+from probate.data.languages import article
 from probate.data.packs import Pack
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Sampling:
 
 def turn(prompt: str, label: str, who: str = NOBODY) -> str:
     """Return the user turn: `prompt` with its fields {label}, {article} and {who} filled in."""
-    return fill(prompt, who=who, label=label, article="an" if label[:1].lower() in "aeiou" else "a")
+    return fill(prompt, who=who, label=label, article=article(label))
 
 
 def write(
