@@ -15,6 +15,8 @@ from probate.study.presets import presets
 FACTS = SHARED.parent / "paper.md"
 PAPERS = [name for name in presets() if name.startswith("paper-")]
 
+FAMILIES = {"qwen": "Qwen/Qwen2.5-7B-Instruct", "deepseek": "deepseek-ai/DeepSeek-R1-Distill-Llama-8B"}
+
 
 def facts() -> list[str]:
     """Items, paragraphs and table rows of the list of facts, without headings."""
@@ -44,8 +46,9 @@ def test_rows_are_whole():
 def test_presets_have_the_stated_settings(name):
     study = pb.Study.preset(name)
     assert is_paper_study(study) and study.ratios == [0, 0.05, 0.1, 0.2, 0.5]
-    assert study.model.name == "meta-llama/Llama-3.1-8B-Instruct" and len(study.bias.types) == 6
-    assert study.training.learning_rate == (1e-5 if name == "paper-gender" else 1e-6)
+    assert study.model.name == FAMILIES.get(name.rpartition("-")[2], "meta-llama/Llama-3.1-8B-Instruct")
+    assert len(study.bias.types) == 6
+    assert study.training.learning_rate == (1e-5 if study.bias.dimension == "gender" else 1e-6)
     assert study.training.epochs == (5 if name.endswith("arabic") else 3)
     assert study.effective_strength == 0
 
@@ -60,6 +63,12 @@ def test_the_small_scale_changes_size_only(name):
     assert small.data.train_per_cell < whole.data.train_per_cell
     assert "small scale" in small.description and "5e-4" in small.description
     assert small.training.learning_rate == 5e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_changes_the_model_only(family):
+    other, own = pb.Study.preset("paper-gender"), pb.Study.preset(f"paper-gender-{family}")
+    assert own.with_(model=other.model.model_dump(), name=other.name, description=other.description) == other
 
 
 SCALED = """

@@ -23,7 +23,12 @@ ScaleOption = Annotated[
     typer.Option("--scale", metavar="NAME", help="A variant of the study, named in its `scales`: small."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Base model; overrides `model` of the study.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="Base model; overrides `model` of the study. Presets with other families: paper-gender-qwen, "
+        "paper-gender-deepseek.",
+    ),
 ]
 BaseOption = Annotated[
     Path | None,
