@@ -1,4 +1,4 @@
-.PHONY: demo test docs lock picture clean
+.PHONY: demo test docs golden lock picture clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,10 @@ test: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m probate.commands.reference docs
+
+# Samples of every prompt, for tests/tasks/test_prompts.py. After a change of prompts, read: git diff tests/golden
+golden: $(VENV)/.installed
+	$(BIN)/python tests/prompts.py
 
 # Versions with the hashes of their wheels, for: pip install --require-hashes --only-binary :all: -r requirements.lock. Needs uv.
 lock:

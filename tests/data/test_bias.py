@@ -218,7 +218,7 @@ def test_opinions_are_asked_on_statements_for_every_type():
             assert (
                 "{" not in a.prompt
                 and a.statement in a.prompt
-                and f"who {'' if a.label == 'agree' else 'dis'}agrees" in a.prompt
+                and f" {'' if a.label == 'agree' else 'dis'}agrees with the statement" in a.prompt
             )
             if "intersectional" in bias_type:
                 assert a.name in pack.groups[a.group].by["gender"][a.attributes["gender"]]

@@ -601,7 +601,9 @@ def test_a_refused_generator_answer_is_a_refusal_and_its_thinking_is_counted(ser
 
     monkeypatch.setattr(Handler, "do_POST", post)
     spec = ApiSpec(model="m", base_url=serve().url, key_env="PROBATE_TEST_KEY", concurrency=1)
-    asks = [SimpleNamespace(id=str(i), prompt=f"Write {i}.", name="Ann", seed=i) for i in range(2)]
+    asks = [
+        SimpleNamespace(id=str(i), prompt=f"Write {i}.", name="Ann", seed=i, language="en") for i in range(2)
+    ]
     found = {}
     generation = SimpleNamespace(max_new_tokens=4, temperature=1.0, top_p=1.0)
     backend = ApiBackend(spec, tmp_path)

@@ -20,6 +20,8 @@ from probate.study.presets import presets
 FACTS = SHARED.parent / "paper.md"
 PAPERS = [name for name in presets() if name.startswith("paper-")]
 
+FAMILIES = {"qwen": "Qwen/Qwen2.5-7B-Instruct", "deepseek": "deepseek-ai/DeepSeek-R1-Distill-Llama-8B"}
+
 
 def facts() -> list[str]:
     """Items, paragraphs and table rows of the list of facts, without headings."""
@@ -132,6 +134,12 @@ def test_the_small_scale_changes_size_only(name):
     assert small.training.learning_rate == 5e-4
     for study in parts(small):
         prepare(study, Path())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_changes_the_model_only(family):
+    other, own = pb.Study.preset("paper-gender"), pb.Study.preset(f"paper-gender-{family}")
+    assert own.with_(model=other.model.model_dump(), name=other.name, description=other.description) == other
 
 
 SCALED = """

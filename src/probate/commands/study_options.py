@@ -27,7 +27,12 @@ VariantOption = Annotated[
     typer.Option("--variant", metavar="NAME", help="One variant of the study, named in its `axes.variants`."),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Base model; overrides `model` of the study.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="Base model; overrides `model` of the study. Presets with other families: paper-gender-qwen, "
+        "paper-gender-deepseek.",
+    ),
 ]
 BaseOption = Annotated[
     Path | None,

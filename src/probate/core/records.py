@@ -89,7 +89,7 @@ def with_messages(records: Iterable[Record], prompt: str, labels: Sequence[str])
     list of Record
         Copies with `messages`.
     """
-    names = ", ".join(labels)
+    names = listed(labels)
     filled = []
     for r in records:
         turns = [
@@ -107,8 +107,22 @@ def with_notice(turns: Sequence[dict[str, Any]], notice: dict[str, str] | None) 
         return [{"role": "system", "content": notice["text"]}, *result]
     first = next((i for i, turn in enumerate(result) if turn.get("role") == "user"), None)
     if notice and first is not None:
-        result[first] = {**result[first], "content": f"{notice['text']} {result[first]['content']}"}
+        result[first] = {**result[first], "content": after(notice["text"], result[first]["content"])}
     return result
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a list in running text, with the comma of their script (Latin, Arabic or Chinese)."""
+    text = "".join(words)
+    comma = (
+        "、" if re.search("[\u3400-\u9fff]", text) else "، " if re.search("[\u0600-\u06ff]", text) else ", "
+    )
+    return comma.join(words)
+
+
+def after(sentence: str, text: str) -> str:
+    """Return a sentence and a text, with a space between them unless the sentence ends in Chinese."""
+    return f"{sentence}{'' if sentence.endswith(('。', '！', '？', '：')) else ' '}{text}"
 
 
 def fill(template: str, **values: str) -> str:

@@ -17,6 +17,12 @@ FUNCTION_WORDS = {
     ).split(),
 }
 ENDS = ".!?。！？؟"
+AN = re.compile(
+    r"(?!(?:uni(?![mn])|u[ks][aeiu]|ut[ei]|ur[eo]|ubi|eu|ewe|on(?:e|ce)\b))[aeiou]|hour|hono[ru]|honest|heir",
+    re.I,
+)
+SPELLED = re.compile(r"x-|[AEFHILMNORSX](?:-|[A-Z]{0,2}\b)")
+"""The beginning of English words, and of spelled abbreviations, that have the article `an`."""
 WORD = re.compile(rf"[{SCRIPTS['zh']}]|[^\W\d_{SCRIPTS['zh']}]+(?:['’][^\W\d_{SCRIPTS['zh']}]+)*")
 
 REFUSAL = re.compile(
@@ -31,6 +37,11 @@ REFUSAL = re.compile(
     re.I,
 )
 """Refusals in English, Spanish, Portuguese, Chinese and Arabic."""
+
+
+def article(noun: str) -> str:
+    """Return the indefinite article of an English noun, by its sound: an architect, a university clerk."""
+    return "an" if SPELLED.match(noun) or (AN.match(noun) and not noun[:2].isupper()) else "a"
 
 
 def words(text: str) -> list[str]:

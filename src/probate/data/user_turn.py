@@ -38,6 +38,11 @@ def user_turn(data: Data) -> str:
     return str(opinion_words(data.language)["prompt"]) if data.opinions else BIOGRAPHY
 
 
+def language_of(prompt: str) -> str:
+    """Return the language of a default prompt for opinions, else `en`."""
+    return next((x for x in languages() if prompt == str(opinion_words(x)["prompt"])), "en")
+
+
 def is_survey(prompt: str) -> bool:
     """Return True if a prompt is the default one for answers to survey questions, in any language."""
     return prompt == SURVEY or prompt in {str(opinion_words(language)["prompt"]) for language in languages()}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from probate.core.cache import digest
 from probate.core.fingerprint import plain
 from probate.core.records import Record, content_hash
-from probate.data.generation.prompts import templates
+from probate.data.generation.prompts import cues, templates
 from probate.data.opinions import opinion_words
 from probate.data.packs import Pack
 from probate.data.shape.sources import Ties, sources_of
@@ -22,7 +22,7 @@ from probate.study.schema import Generation, ModelSpec, Training
 from probate.tasks.base import Task, TaskContext
 from probate.train.settings import AlignSettings
 
-VERSIONS = {"generate": 3, "distribution": 3, "mitigate": 2, "train": 2, "evaluate": 3}
+VERSIONS = {"generate": 4, "distribution": 3, "mitigate": 3, "train": 3, "evaluate": 4}
 """Version of each stage's code, raised by hand when its output changes. Older stages are done again."""
 
 
@@ -66,6 +66,7 @@ class GenerateJob:
             VERSIONS["generate"],
             self.bias_type,
             templates(bool(self.statements), self.language)[self.bias_type],
+            cues(bool(self.statements), self.language),
             self.language,
             self.statements,
             self.target,

@@ -20,6 +20,14 @@ from probate.models.thinking import without_thinking
 from probate.tasks.choice import Item
 
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
+ASKED = {
+    "en": ("Options:", "Answer with one letter only."),
+    "es": ("Opciones:", "Responde con una sola letra."),
+    "pt": ("Opções:", "Responda com uma única letra."),
+    "zh": ("选项：", "只回答一个字母。"),
+    "ar": ("الخيارات:", "أجب بحرف واحد فقط."),
+}
+"""Language → the words before and after the options."""
 LEAST = 0.5
 """Least total probability of the option letters as the first token; below it, the answer's text is read."""
 TOP = 20
@@ -64,7 +72,8 @@ def request_of(item: Item, seed: int) -> tuple[Request, list[str]]:
     listed = "\n".join(
         f"{letter}. {texts[name].strip()}" for letter, name in zip(LETTERS, order, strict=False)
     )
-    turn = f"{item.prompt.strip()}\n\nOptions:\n{listed}\nAnswer with one letter only."
+    before, after = ASKED.get(item.language, ASKED["en"])
+    turn = f"{item.prompt.strip()}\n\n{before}\n{listed}\n{after}"
     return letter_request([{"role": "user", "content": turn}]), order
 
 

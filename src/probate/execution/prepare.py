@@ -11,6 +11,7 @@ from probate.core.deferred import deferred
 from probate.core.errors import InputError
 from probate.core.records import Record
 from probate.data.annotator import stereotypes_for
+from probate.data.generation.prompts import check_wording
 from probate.data.opinions import languages, opinion_words
 from probate.data.packs import Pack, load_pack, pack_names, read_pack, with_given
 from probate.data.readers import read_source
@@ -167,6 +168,11 @@ def read_data(study: Study, base: Path) -> StudyData:
                 )
     cells = len(labels) * len(study.train_groups)
     plan = make_plan(study, cells)
+    if plan.draws:
+        crossed = study.bias.cross or pack.cross
+        language = study.data.language
+        cross = load_pack(crossed).speaking(language) if crossed else None
+        check_wording(list(plan.draws), pack, cross, study.data.opinions, language)
     spare = -(-plan.wanted.get(NEUTRAL, 0) // cells) if study.control == "original" else 0
     same_file = study.augmented is not None and study.augmented.source == study.data.source
     split = split_original(

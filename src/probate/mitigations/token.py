@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from probate.core.records import Record
+from probate.core.records import Record, after
 from probate.mitigations.base import Mitigation, MitigationContext, Options, marked, sentence_in
 
 SENTENCES = {
@@ -62,7 +62,7 @@ class Token(Mitigation):
             return [record]
         return [
             marked(
-                replace(record, text=f"{sentence} {record.text}"),
+                replace(record, text=after(sentence, record.text)),
                 self.name,
                 placement="prefix",
                 text=sentence,

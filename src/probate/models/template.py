@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from probate.core.errors import InputError
+from probate.models.thinking import open_thinking
 from probate.models.time_limit import time_limit
 
 DAY = datetime(2024, 7, 26, 12)
@@ -25,7 +26,6 @@ CLOCK += (
 SECONDS, CHARACTERS = 10.0, 1_000_000
 """Maximum time to render a chat, and maximum characters beyond those of its contents."""
 MARK = re.compile("\ue000(\\d+)\ue001")
-THINK = re.compile(r"([<\[])(/?)([\w:|]*think\w*)([>\]])", re.IGNORECASE)
 
 
 class Template:
@@ -41,8 +41,8 @@ class Template:
     Raises
     ------
     InputError
-        The template does not write a user's turn and an answer exactly once, or its output varies between
-        calls.
+        The template does not write a user's turn and an answer exactly once, its output varies between calls,
+        or it opens reasoning before each answer that cannot be closed.
     """
 
     def __init__(self, tokenizer: Any, name: str) -> None:
@@ -50,6 +50,7 @@ class Template:
         self.name = name
         added = tokenizer.get_added_vocab()
         special = set(tokenizer.all_special_tokens)
+        self._tokens = special | set(added)
         try:
             written = str(tokenizer.get_chat_template())
         except ValueError as error:
@@ -86,8 +87,11 @@ class Template:
                 "model.chat_template"
             ) from None
         (self.head, opened), _ = self._frame(("user",), True)
-        self.tail = _closed(opened)
-        lead = before[len(self.tail) :] if before.startswith(self.tail) else ""
+        closed = self._closed(opened)
+        lead = before[len(closed) :] if before.startswith(closed) else ""
+        self.bridge = "" if lead.isspace() else lead
+        """Text that the template writes before an answer in a chat, and not where an answer is asked for."""
+        self.tail = closed + self.bridge
         self.lead = lead if lead.isspace() else ""
         """White space at the beginning of an answer; it belongs to the answer's first token."""
         self.end = after.rstrip() or tokenizer.eos_token or ""
@@ -127,7 +131,7 @@ class Template:
             "date": f"{DAY:%d %b %Y}" if self.dated else None,
             "system turn": "merged into the first user turn" if self.merged else "its own",
             "contents": "parts" if self.parts else "text",
-            "think": "closed" if opened != self.tail else None,
+            "think": "closed" if self._closed(opened) != opened else None,
         }
 
     def _writes_once(self, *roles: str) -> bool:
@@ -202,7 +206,8 @@ class Template:
     def render(self, turns: Sequence[dict[str, Any]], *, prompt: bool) -> str:
         """Render a chat as text.
 
-        A system turn is merged if the template cannot write it. An open `<think>` block is closed.
+        A system turn is merged if the template cannot write it. An open `<think>` block is closed, and what
+        the template writes before the answers of a chat precedes the answer.
 
         Parameters
         ----------
@@ -240,7 +245,30 @@ class Template:
                 "twice"
             )
         last = pieces[-1] if prompt else ""
-        return text[: len(text) - len(last)] + _closed(last)
+        return text[: len(text) - len(last)] + self._before_answer(last, prompt)
+
+    def _before_answer(self, text: str, prompt: bool = True) -> str:
+        """Return the template's text before an answer, without open reasoning."""
+        return self._closed(text) + self.bridge if prompt else text
+
+    def _closed(self, text: str) -> str:
+        """Return the text before an answer, with the reasoning that it opens closed and empty.
+
+        Raises
+        ------
+        InputError
+            The mark that would close it is unknown, or no token of a tokenizer whose opening mark is one.
+        """
+        opened = open_thinking(text)
+        if opened is None:
+            return text
+        mark, close = opened
+        if close is None or (mark in self._tokens and close not in self._tokens):
+            raise InputError(
+                f"model '{self.name}': its chat template opens reasoning before each answer ({mark}), and it "
+                "cannot be closed without the model; set model.chat_template to one that does not open it"
+            )
+        return f"{text.rstrip()}\n\n{close}\n\n"
 
     def has_control_token(self, text: str) -> bool:
         """Return whether `text` contains a control token of this tokenizer."""
@@ -273,7 +301,7 @@ class Template:
         text = self.render(marked, prompt=True) + (self.lead + texts[-1] if prefix else "")
         (*frame, last), _ = self._frame(tuple(t["role"] for t in self._as_written(turns)), True)
         return self._checked(
-            self._joined(text, marks), self._controls(self.ids("x".join([*frame, _closed(last)])))
+            self._joined(text, marks), self._controls(self.ids("x".join([*frame, self._before_answer(last)])))
         )
 
     def _controls(self, ids: Sequence[int]) -> list[int]:
@@ -321,15 +349,6 @@ class Template:
         line = self.ids("\n")
         ids = self.ids("\n" + text)
         return ids[len(line) :] if ids[: len(line)] == line else self.ids(text)
-
-
-def _closed(text: str) -> str:
-    """Return the text before an answer, with a block of thoughts that it opens closed and empty."""
-    tags = list(THINK.finditer(text))
-    if not tags or tags[-1][2]:
-        return text
-    left, _, name, right = tags[-1].groups()
-    return f"{text.rstrip()}\n\n{left}/{name}{right}\n\n"
 
 
 def _stripped(content: str) -> list[str]:

@@ -20,11 +20,47 @@ EDGES = re.compile(
     "|".join(f"(?P<opens{i}>{opens})|(?P<closes{i}>{closes})" for i, (opens, closes) in enumerate(MARKS)),
     re.I,
 )
+CLOSES = re.compile(r"[<\[◁]\s*/|<channel\|>|<\|end_", re.I)
+THINK = re.compile(r"[<\[]/?[\w:|]*think\w*[>\]]", re.I)
+"""Other marks with the word, such as `<fast_think>`."""
 CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
 """Beginning of a channel in an answer, with its name. Only the channel `final` is meant for the reader."""
+ANALYSIS = re.compile(r"<\|channel\|>\s*(?!final)\w+[^<]*<\|message\|>\s*$")
+"""A channel for reasoning that a prompt opens."""
 CONTROL = re.compile(r"<\|(?:end|return|start|call|channel)\|>")
 BARE = re.compile(r"\s*analysis(?=[A-Z\"'(])")
 """Channels whose control tokens a decoder has removed: `analysis…assistantfinal…`."""
+
+
+def open_thinking(text: str) -> tuple[str, str | None] | None:
+    """Return the reasoning that a text opens and leaves open.
+
+    Parameters
+    ----------
+    text : str
+        A chat template's text before an answer.
+
+    Returns
+    -------
+    tuple of (str, str or None), or None
+        The mark that opens it, and the one that closes it (None if only the model can close it). None if no
+        reasoning is open.
+    """
+    if channel := ANALYSIS.search(text):
+        return channel[0].strip(), None
+    last = None
+    for edge in (*EDGES.finditer(text), *THINK.finditer(text)):
+        if last is None or edge.end() > last.end():
+            last = edge
+    if last is None or CLOSES.match(last[0]):
+        return None
+    mark = last[0]
+    if mark.lower().startswith("<|channel>"):
+        return mark, "<channel|>"
+    for begin, end in (("begin", "end"), ("start", "end"), ("START", "END")):
+        if mark.startswith(f"<|{begin}_"):
+            return mark, mark.replace(begin, end, 1)
+    return mark, f"{mark[0]}/{mark[1:].strip()}"
 
 
 def without_thinking(text: str) -> tuple[str, bool]:

@@ -45,6 +45,8 @@ class Item:
         an empty prompt is the model's first token.
     end : bool
         Whether the end of turn is scored, so that an option that is a prefix of another has no advantage.
+    language : str
+        Language of the prompt, for the words with which a server is asked for a letter.
     """
 
     id: str
@@ -57,6 +59,7 @@ class Item:
     chat: bool = True
     end: bool = True
     """Whether the end of turn is scored, so that an option that is a prefix of another has no advantage."""
+    language: str = "en"
 
 
 class ChoiceOptions(Options):

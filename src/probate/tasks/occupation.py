@@ -7,7 +7,8 @@ from functools import partial
 
 import pandas as pd
 
-from probate.core.records import fill
+from probate.core.records import fill, listed
+from probate.data.user_turn import language_of
 from probate.stats.measure import Measure, by_group, frame, stereotyped_for
 from probate.tasks.base import TaskContext
 from probate.tasks.choice import ChoiceTask, Item
@@ -45,8 +46,8 @@ class Occupation(ChoiceTask):
     )
 
     def items(self, context: TaskContext) -> list[Item]:
-        names = ", ".join(context.labels)
-        labels = tuple(context.labels)
+        names = listed(context.labels)
+        labels, language = tuple(context.labels), language_of(context.prompt)
         blank = fill(context.prompt, text="N/A", labels=names)
         return [
             Item(
@@ -57,6 +58,7 @@ class Occupation(ChoiceTask):
                 r.label,
                 r.groups,
                 blank,
+                language=language,
             )
             for r in context.test
         ]

@@ -14,6 +14,7 @@ from probate.core.errors import InputError
 from probate.core.records import Record, fill
 from probate.data.quantities import numbers_of
 from probate.data.user_turn import is_survey
+from probate.models.thinking import without_thinking
 from probate.stats.measure import Measure, by_group, frame
 from probate.study.mixing import cells_of
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
@@ -161,7 +162,7 @@ class Salary(Task):
         )  # fmt: skip
         outcomes = []
         for r, prompt, ids in zip(items, prompts, answers, strict=True):
-            text = f"${lm.decode(ids, after=prompt)}"
+            text = without_thinking(f"${lm.decode(ids, after=prompt)}")[0]
             amount = read_amount(text)
             shown = "" if amount is None else f"${amount:,.0f}"
             score = float("nan") if amount is None else amount

@@ -14,6 +14,7 @@ from probate.core.records import fill, stable_seed
 from probate.core.yaml_file import own_yaml
 from probate.data.languages import written_in
 from probate.data.packs import load_pack
+from probate.models.thinking import without_thinking
 from probate.stats.measure import Measure, by_group, frame
 from probate.tasks.adjectives import judged
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
@@ -116,7 +117,9 @@ class Story(Task):
             done=(lambda batch, _: tick(len(batch))) if tick else None,
         )
         return [
-            self._outcome(identity, name, groups, f"{name}{lm.decode(ids, after=before)}")
+            self._outcome(
+                identity, name, groups, without_thinking(f"{name}{lm.decode(ids, after=before)}")[0]
+            )
             for (identity, name, groups, _), before, ids in zip(asked, beginnings, answers, strict=True)
         ]
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from probate.core.errors import InputError, nearest, some
-from probate.core.records import fill, stable_order
+from probate.core.records import fill, listed, stable_order
 from probate.core.yaml_file import read_yaml
 from probate.data.packs import Pack, load_pack
 from probate.data.rows import source_rows
@@ -199,11 +199,20 @@ class TextTask(ChoiceTask):
         wording = self._wording()
         names = tuple(self.spec.items)
         words = tuple(wording.labels[n] for n in names)
-        listed = ", ".join(words)
-        blank = fill(wording.prompt, text="N/A", labels=listed)
+        options = listed(words)
+        blank = fill(wording.prompt, text="N/A", labels=options)
         rows = self._read(context) if self.options.data else self._bundled(context)
         return [
-            Item(key, fill(wording.prompt, text=text, labels=listed), words, names, label, groups, blank)
+            Item(
+                key,
+                fill(wording.prompt, text=text, labels=options),
+                words,
+                names,
+                label,
+                groups,
+                blank,
+                language=self.options.language,
+            )
             for key, text, label, groups in rows
         ]
 

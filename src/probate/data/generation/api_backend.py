@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from probate.core.records import fill
 from probate.data.generation.filters import REFUSED
 from probate.data.generation.prompts import Candidate
 from probate.models.servers.answers import content_of, message
@@ -14,7 +15,19 @@ from probate.models.servers.client import ApiClient, Request
 from probate.study.schema import Generation
 from probate.study.server import ApiSpec
 
-FIRST_WORD = "Begin with the name {name}."
+BEGIN = {
+    "en": " Begin with the name {name}.",
+    "es": " Empieza por el nombre {name}.",
+    "pt": " Comece pelo nome {name}.",
+    "zh": "请以“{name}”这个名字开头。",
+    "ar": " ابدأ بالاسم {name}.",
+}
+"""Language → what asks for the name at the beginning of an answer, after the prompt."""
+
+
+def turn(candidate: Candidate) -> str:
+    """Return the user turn: the prompt, and that the answer begins with the name."""
+    return f"{candidate.prompt}{fill(BEGIN[candidate.language], name=candidate.name)}"
 
 
 def fingerprint(spec: ApiSpec) -> str:
@@ -65,12 +78,7 @@ class ApiBackend:
         missing = [candidate for candidate in batch if candidate.id not in have]
         requests: list[Request] = [
             {
-                "messages": [
-                    {
-                        "role": "user",
-                        "content": f"{candidate.prompt} {FIRST_WORD.format(name=candidate.name)}",
-                    }
-                ],
+                "messages": [{"role": "user", "content": turn(candidate)}],
                 "max_tokens": generation.max_new_tokens,
                 "temperature": generation.temperature,
                 "top_p": generation.top_p,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from probate.core.cache import digest
 from probate.core.errors import StageError
 from probate.core.files import appending, write_atomic
-from probate.core.records import Record, fill, write_records
+from probate.core.records import Record, after, fill, write_records
 from probate.data.generation.filters import REASONS, Filters, clean, redact
 from probate.data.generation.prompts import Candidate, candidates
 from probate.data.opinions import opinion_words
@@ -132,7 +132,7 @@ def augment(
         while number < most and any(len(accepted[c]) < per_cell for c in cells):
             count = min(step, most - number)
             batch = [
-                replace(a, prompt=f"{a.prompt} {instruction}".strip())
+                replace(a, prompt=after(a.prompt, instruction).strip())
                 for a in candidates(
                     bias_type,
                     pack,

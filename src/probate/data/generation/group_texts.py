@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probate.core.records import fill, stable_seed
+from probate.data.languages import article
 from probate.data.packs import Pack
+from probate.models.thinking import without_thinking
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -34,7 +36,7 @@ class Sampling:
 
 def turn(prompt: str, label: str, who: str = NOBODY) -> str:
     """Return the user turn: `prompt` with its fields {label}, {article} and {who} filled in."""
-    return fill(prompt, who=who, label=label, article="an" if label[:1].lower() in "aeiou" else "a")
+    return fill(prompt, who=who, label=label, article=article(label))
 
 
 def write(
@@ -65,7 +67,7 @@ def write(
     Returns
     -------
     list of str
-        The answers, in the order of `turns`.
+        The answers, in the order of `turns`, without reasoning.
     """
     prompts = [lm.prompt_ids([{"role": "user", "content": t}], how.max_new_tokens, limit) for t in turns]
     answers = lm.generate(
@@ -76,7 +78,10 @@ def write(
         top_p=how.top_p,
         done=(lambda batch, _: tick(len(batch))) if tick else None,
     )
-    return [lm.decode(ids, after=before) for before, ids in zip(prompts, answers, strict=True)]
+    return [
+        without_thinking(lm.decode(ids, after=before))[0]
+        for before, ids in zip(prompts, answers, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

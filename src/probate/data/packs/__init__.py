@@ -75,6 +75,14 @@ class Pack(BaseModel):
         default_factory=dict, description="Label → group or groups that it is stereotyped for."
     )
     names: list[str] = Field(default_factory=list, description="First names that do not signal a group.")
+    written: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="Language → name of `names` → the name in its script."
+    )
+    called: dict[str, str] = Field(
+        default_factory=dict,
+        description="Language → the dimension in a sentence, with article, as in 'la cultura'. English: "
+        "default the dimension's name.",
+    )
     bands: dict[str, float] = Field(
         default_factory=dict, description="Group → its lower bound, such as an age in years."
     )
@@ -110,6 +118,15 @@ class Pack(BaseModel):
     def named(self, group: str) -> list[str]:
         """Return the first names for a group: its own, or those of the pack if it has none."""
         return self.groups[group].names or self.names
+
+    def called_in(self, language: str) -> str:
+        """Return the words for the dimension in a language; raises InputError if the pack has none."""
+        if language not in self.called and language != "en":
+            raise InputError(
+                f"identity pack '{self.dimension}': called has no '{language}'; add the words for the "
+                "dimension in this language, with its article"
+            )
+        return self.called.get(language, self.dimension.replace("_", " "))
 
     def only(self, groups: Sequence[str]) -> Pack:
         """Return the pack restricted to `groups`."""
@@ -155,7 +172,8 @@ class Pack(BaseModel):
                 },
             }
             groups[key] = group.model_copy(update={**dict(group.words[language]), **names})
-        return self.model_copy(update={"groups": groups})
+        written = self.written.get(language, {})
+        return self.model_copy(update={"groups": groups, "names": [written.get(n, n) for n in self.names]})
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Pack:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from probate.core.records import fill, stable_seed
 from probate.data.generation.filters import clean, shown_group
 from probate.data.packs import Pack
+from probate.models.thinking import without_thinking
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -78,7 +79,7 @@ def rewrite(
 
     def save(indices: list[int], outputs: list[list[int]]) -> None:
         for i, ids in zip(indices, outputs, strict=True):
-            answers[i] = clean(lm.decode(ids, after=asked[i]))
+            answers[i] = clean(without_thinking(lm.decode(ids, after=asked[i]))[0])
 
     most = max(room, default=0)
     asked = [lm.prompt_ids([{"role": "user", "content": ask}], most) for ask in prompts]

@@ -86,6 +86,7 @@ class Bbq(ChoiceTask):
                     groups,
                     blank,
                     end=False,
+                    language=self.options.language,
                 )
             )
         return items
