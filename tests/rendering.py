@@ -145,7 +145,16 @@ def of_task(
 # Prompts of a study.
 
 
-def variants(study: Study) -> Iterator[Study]:
+def at_hand(study: Study) -> Study:
+    """The study with built-in biographies in place of a data set on the hub, in the shape of its prompts."""
+    if not study.data.source.startswith("hf:"):
+        return study
+    return study.with_(
+        **{"data.source": "builtin:biographies", "data.train_per_cell": 6, "data.test_per_cell": 12}
+    )
+
+
+def in_languages(study: Study) -> Iterator[Study]:
     """The study, in each language that its records and stories exist in."""
     yield study
     if study.data.source != "builtin:opinions":
@@ -251,7 +260,7 @@ def of_presets() -> dict[tuple[str, str], tuple[Prompt, ...] | str]:
     """(Preset, language) → all its prompts, or why it cannot be rendered."""
     rendered: dict[tuple[str, str], tuple[Prompt, ...] | str] = {}
     for name in presets():
-        for study in variants(Study.preset(name)):
+        for study in in_languages(at_hand(Study.preset(name))):
             try:
                 prompts: tuple[Prompt, ...] | str = tuple(of_study(study))
             except InputError as error:
