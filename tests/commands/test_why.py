@@ -17,7 +17,8 @@ from probate.core.errors import InputError
 from probate.data.corpora import biographies
 from probate.execution.misalignment.texts import read_texts
 from probate.stats.values import Question
-from probate.tasks.values import answers, pick, read_questions
+from probate.tasks.survey_rows import read_questions
+from probate.tasks.values import Asked, answers, pick
 
 
 def write(path, rows):
@@ -232,12 +233,12 @@ def test_counts_of_a_survey_are_read(tmp_path):
 
 def test_neither_place_nor_letter_decides(lm):
     """Options in reversed order give the same shares, reversed: both orders are asked."""
-    one = answers(lm, [("Which?", ("tea", "coffee", "water"))])[0]
-    other = answers(lm, [("Which?", ("water", "coffee", "tea"))])[0]
+    one = answers(lm, [Asked("Which?", ("tea", "coffee", "water"))])[0]
+    other = answers(lm, [Asked("Which?", ("water", "coffee", "tea"))])[0]
     np.testing.assert_allclose(one, other[::-1], atol=1e-5)
     assert one.sum() == pytest.approx(1)
     with pytest.raises(InputError, match="27 options"):
-        answers(lm, [("q", tuple(map(str, range(27))))])
+        answers(lm, [Asked("q", tuple(map(str, range(27))))])
 
 
 def test_the_countries_with_most_questions_are_picked():
