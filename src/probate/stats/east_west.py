@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import ttest_ind
 
 from probate.stats.values import FEWEST, Distance, by_question, mean, region
 
+NAN = float("nan")
 SIDES = ("East", "West")
 SIDE_OF = {
     "Arab countries": "East",
@@ -38,8 +40,13 @@ class SideGap:
         Student's t interval over questions, clipped to the range.
     east, west : float
         Mean of each side on the same questions.
+    east_n, west_n : int
+        Number of all questions of each side.
+    unpaired, unpaired_low, unpaired_high : float
+        The difference over all questions of each side, with Welch's t interval. The sides then differ in their
+        questions, too. NaN with fewer than three questions of a side.
     reason : str
-        Why there is no difference; empty if there is one.
+        Why there is no `value`; empty if there is one.
     """
 
     n: int
@@ -48,6 +55,11 @@ class SideGap:
     high: float
     east: float
     west: float
+    east_n: int
+    west_n: int
+    unpaired: float
+    unpaired_low: float
+    unpaired_high: float
     reason: str = ""
 
 
@@ -76,14 +88,30 @@ def east_west(compared: Sequence[Distance], confidence: float = 0.95, most: floa
     """
     east, west = (by_question(c for c in compared if side(c.country) == name) for name in SIDES)
     both = [text for text in east if text in west]
+    sizes, apart = (
+        (len(east), len(west)),
+        _unpaired(list(east.values()), list(west.values()), confidence, most),
+    )
     if len(both) < FEWEST:
-        nan = float("nan")
-        return SideGap(len(both), nan, nan, nan, nan, nan, _reason(len(both), bool(east), bool(west)))
+        reason = _reason(len(both), bool(east), bool(west))
+        return SideGap(len(both), NAN, NAN, NAN, NAN, NAN, *sizes, *apart, reason)
     first, second = (np.array([own[text] for text in both]) for own in (east, west))
     gap = mean("", list((first - second) / most), confidence, lowest=-1.0)
-    return SideGap(
-        gap.n, gap.value * most, gap.low * most, gap.high * most, float(first.mean()), float(second.mean())
-    )
+    ends = (gap.value * most, gap.low * most, gap.high * most)
+    return SideGap(gap.n, *ends, float(first.mean()), float(second.mean()), *sizes, *apart)
+
+
+def _unpaired(
+    east: Sequence[float], west: Sequence[float], confidence: float, most: float
+) -> tuple[float, float, float]:
+    """Return the difference of means with Welch's t interval, clipped to [−`most`, `most`]."""
+    if min(len(east), len(west)) < FEWEST:
+        return NAN, NAN, NAN
+    value = float(np.mean(east) - np.mean(west))
+    if not (np.ptp(east) or np.ptp(west)):
+        return value, value, value  # as Student's t interval of equal values
+    ends = ttest_ind(east, west, equal_var=False).confidence_interval(confidence)
+    return value, max(-most, float(ends.low)), min(most, float(ends.high))
 
 
 def _reason(both: int, east: bool, west: bool) -> str:

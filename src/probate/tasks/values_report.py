@@ -112,7 +112,7 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
         if record[what]:
             printed.append(f"Jensen-Shannon distance to people, {what}, closest first:")
         printed += [_row(m) for m in record[what]]
-    return [*printed, gap_said(SideGap(**record["east_west"]))]
+    return [*printed, *gap_said(SideGap(**record["east_west"]))]
 
 
 def _row(mean: Mapping[str, Any], sign: str = "") -> str:
@@ -125,14 +125,23 @@ def _row(mean: Mapping[str, Any], sign: str = "") -> str:
     return f"  {m.country:28}{m.value:{sign}.3f} {interval} over {m.n}"
 
 
-def gap_said(gap: SideGap) -> str:
-    """Return the difference between East and West as a sentence."""
+def gap_said(gap: SideGap, of: str = "", sign: str = "") -> list[str]:
+    """Return the difference between East and West, or `of` it, in sentences."""
+    title = f"{of}East minus West"
     if gap.reason:
-        return f"East minus West: not defined, because {gap.reason}"
-    return (
-        f"East minus West: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] over {gap.n} questions of both "
-        f"sides (East {gap.east:.3f}, West {gap.west:.3f}; above 0: farther from Eastern people)"
-    )
+        said = f"{title}: not defined, because {gap.reason}"
+    else:
+        said = (
+            f"{title}: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] over {gap.n} questions of both sides "
+            f"(East {gap.east:{sign}.3f}, West {gap.west:{sign}.3f}; above 0: farther from Eastern people)"
+        )
+    if gap.unpaired != gap.unpaired:
+        return [said]
+    return [
+        said,
+        f"  each side over all of its questions (East {gap.east_n}, West {gap.west_n}): {gap.unpaired:+.3f} "
+        f"[{gap.unpaired_low:+.3f}, {gap.unpaired_high:+.3f}]; the sides then differ in their questions, too",
+    ]
 
 
 def compared_models(
@@ -219,14 +228,10 @@ def change_sentences(record: Mapping[str, Any]) -> list[str]:
     )
     if not record["pairs"]:
         return [f"{title}: no pair of question and country is asked in both{same}"]
-    gap = SideGap(**record["east_west"])
     return [
         f"{title}, over {record['pairs']} pairs of question and country "
         f"(above 0: farther from people){same}:",
         _row(record["all"], "+"),
         *[_row(m, "+") for m in record["regions"]],
-        f"change of East minus West: not defined, because {gap.reason}"
-        if gap.reason
-        else f"change of East minus West: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] over {gap.n} "
-        f"questions of both sides (East {gap.east:+.3f}, West {gap.west:+.3f})",
+        *gap_said(SideGap(**record["east_west"]), "change of ", "+"),
     ]

@@ -193,7 +193,7 @@ class Values(Task):
                 f"{m.country}: {m.value:.3f} [{m.low:.3f}, {m.high:.3f}] over {m.n} questions"
                 for m in ordered
             ),
-            gap_said(gap),
+            *gap_said(gap),
         ]
 
 
