@@ -131,7 +131,9 @@ def test_a_row_of_one_country_needs_a_name(tmp_path):
 
 
 def test_published_shares_are_compared_with_all_countries_of_a_row(tmp_path):
-    path = write(tmp_path / "q.jsonl", [{**row, "llm": [0.5, 0.5, 0.0][: 3 - i]} for i, row in enumerate(ROWS)])
+    path = write(
+        tmp_path / "q.jsonl", [{**row, "llm": [0.5, 0.5, 0.0][: 3 - i]} for i, row in enumerate(ROWS)]
+    )
     compared, rejected = published(path, "llm", None)
     assert [(c.country, c.text) for c in compared["llm"]] == [(q.country, q.text) for q in READ]
     assert compared["llm"][2].distance == pytest.approx(0, abs=1e-7) and rejected == []

@@ -43,8 +43,8 @@ class SideGap:
     east_n, west_n : int
         Number of all questions of each side.
     unpaired, unpaired_low, unpaired_high : float
-        The difference over all questions of each side, with Welch's t interval. The sides then differ in their
-        questions, too. NaN with fewer than three questions of a side.
+        The difference over all questions of each side, with Welch's t interval. The sides then differ in
+        their questions, too. NaN with fewer than three questions of a side.
     reason : str
         Why there is no `value`; empty if there is one.
     """

@@ -186,7 +186,7 @@ class Values(Task):
         countries = usable["groups"].map(lambda g: g["country"])
         means = [mean(country, own["score"].tolist()) for country, own in usable.groupby(countries)]
         ordered = sorted(means, key=lambda m: m.value)
-        questions = usable["item_id"].str.partition("#")[0]
+        questions = usable["item_id"].map(_question)
         gap = east_west([Distance(*row) for row in zip(countries, questions, usable["score"], strict=True)])
         return [
             *(
@@ -195,6 +195,10 @@ class Values(Task):
             ),
             *gap_said(gap),
         ]
+
+
+def _question(item: str) -> str:
+    return item.partition("#")[0]
 
 
 def _by_side(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -207,12 +211,13 @@ def _by_side(outcomes: pd.DataFrame) -> pd.DataFrame:
     own = outcomes[sides.notna()]
     rows = pd.DataFrame(
         {
-            "item_id": own["item_id"].astype(str).str.partition("#")[0],
+            "item_id": own["item_id"].map(_question),
             "side": sides[sides.notna()].map({name: i for i, name in enumerate(SIDES)}).astype(int),
             "value": own["score"].astype(float),
             "parsed": own["parsed"].astype(bool),
         }
     )
-    whole = rows.groupby("item_id").filter(lambda q: q["side"].nunique() == len(SIDES) and q["parsed"].all())
+    by = rows.groupby("item_id")
+    whole = rows[(by["side"].transform("nunique") == len(SIDES)) & by["parsed"].transform("all")]
     means = whole.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
     return means[["item_id", "side", "value"]]
