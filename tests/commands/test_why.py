@@ -17,7 +17,8 @@ from probate.core.errors import InputError
 from probate.data.corpora import biographies
 from probate.execution.misalignment.texts import read_texts
 from probate.stats.values import Question
-from probate.tasks.values import answers, pick, read_questions
+from probate.tasks.survey_rows import read_questions
+from probate.tasks.values import Asked, answers, pick
 
 
 def write(path, rows):
@@ -232,12 +233,12 @@ def test_counts_of_a_survey_are_read(tmp_path):
 
 def test_neither_place_nor_letter_decides(lm):
     """Options in reversed order give the same shares, reversed: both orders are asked."""
-    one = answers(lm, [("Which?", ("tea", "coffee", "water"))])[0]
-    other = answers(lm, [("Which?", ("water", "coffee", "tea"))])[0]
+    one = answers(lm, [Asked("Which?", ("tea", "coffee", "water"))])[0]
+    other = answers(lm, [Asked("Which?", ("water", "coffee", "tea"))])[0]
     np.testing.assert_allclose(one, other[::-1], atol=1e-5)
     assert one.sum() == pytest.approx(1)
     with pytest.raises(InputError, match="27 options"):
-        answers(lm, [("q", tuple(map(str, range(27))))])
+        answers(lm, [Asked("q", tuple(map(str, range(27))))])
 
 
 def test_the_countries_with_most_questions_are_picked():
@@ -247,3 +248,71 @@ def test_the_countries_with_most_questions_are_picked():
         for i in range(n)
     ]
     assert [(q.country, q.text) for q in pick(rows, 2, 2)] == [("y", "0"), ("y", "1"), ("z", "0"), ("z", "1")]
+
+
+def survey(tmp_path):
+    rows = [
+        {**q, "country": c}
+        for q in QUESTIONS[:4]
+        for c in ("Japan", "France", "Nigeria", "Norway", "China", "United States")
+    ]
+    return write(tmp_path / "s.jsonl", rows)
+
+
+def test_values_with_a_persona(tmp_path, model_dir):
+    path, out = survey(tmp_path), tmp_path / "v.json"
+    ask = ("why", "values", "--answers", path, "--model", model_dir, "--out", out, "--quiet")
+    said = probate(*ask, "--persona", "own")
+    record = json.loads(out.read_text())
+    assert record["persona"] == "own" and record["not_asked"] == {"questions": 4, "countries": ["Norway"]}
+    assert "Norway" not in {c["country"] for c in record["countries"]}
+    assert (
+        "not asked: 4 questions of 1 countries, because there is no sentence in their language (Norway)"
+        in said
+    )
+    assert (
+        "persona own (asked as a person of each country, with this sentence in the country's language):"
+        in said
+    )
+    assert record["east_west"]["n"] == 4 and f"East minus West: {record['east_west']['value']:+.3f}" in said
+    default = probate(*ask)
+    assert "persona none (asked without a persona):" in default
+    assert json.loads(out.read_text())["persona"] == "none"
+
+
+def test_values_with_several_personas_are_compared_by_question_and_country(tmp_path, model_dir):
+    path, out = survey(tmp_path), tmp_path / "v.json"
+    ask = ("why", "values", "--answers", path, "--model", model_dir, "--out", out, "--quiet")
+    said = probate(*ask, "--persona", "all")
+    found = json.loads(out.read_text())
+    assert list(found["personas"]) == ["none", "english", "own"]
+    assert [(c["from"], c["to"], c["pairs"], c["same_prompt"]) for c in found["changes"]] == [
+        ("none", "english", 24, 0), ("none", "own", 20, 0), ("english", "own", 12, 8)
+    ]  # fmt: skip
+    assert "8 pairs left out, because their prompt is the same" in said
+    one, two = (found["personas"][m]["regions"] for m in ("none", "english"))
+    for region in found["changes"][0]["regions"]:
+        name = region["country"]
+        level = [next(r["value"] for r in own if r["country"] == name) for own in (one, two)]
+        assert region["value"] == pytest.approx(level[1] - level[0]) and region["n"] == 4
+    assert {r["country"] for r in found["changes"][2]["regions"]} == {"East Asia", "Western Europe"}
+    gap = found["changes"][0]["east_west"]
+    each = [found["personas"][m]["east_west"]["value"] for m in ("none", "english")]
+    assert gap["value"] == pytest.approx(each[1] - each[0]) and gap["n"] == 4
+    assert f"change of East minus West: {gap['value']:+.3f}" in said
+    again = json.loads(out.read_text())
+    probate(*ask, "--persona", "english", "--persona", "none")
+    assert json.loads(out.read_text())["changes"] == [again["changes"][0]]
+
+
+def test_a_persona_that_cannot_be_used_is_refused(tmp_path, model_dir):
+    path = write(tmp_path / "q.jsonl", QUESTIONS)
+    ask = ("why", "values", "--answers", path, "--model", model_dir, "--quiet")
+    probate(*ask, "--persona", "french", error="unknown persona 'french'; available: none, english, own, all")
+    probate(
+        *ask,
+        "--persona",
+        "own",
+        error="the persona 'own' has no sentence for any of the countries (Aland, Bland)",
+    )
+    probate(*ask, "--persona", "own", "--published", "llm", error="--persona: leave it out with --published")

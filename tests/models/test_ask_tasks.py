@@ -17,7 +17,7 @@ from test_api import Handler, client
 from probate.core.errors import InputError
 from probate.execution.ask import measure_as_local
 from probate.models.servers.counts import counts
-from probate.tasks.catalogue import load_task
+from probate.tasks.catalogue import load_probe, load_task
 from probate.tasks.salary import read_amount
 from probate.testing import sample_context
 
@@ -216,3 +216,59 @@ def test_a_task_that_scores_words_is_refused(serve, tmp_path):
     task = load_task("salary", {"mode": "bands"})
     with pytest.raises(InputError, match="a server can score single letters only"):
         measure_as_local(client(serve(), tmp_path), task, sample_context())
+
+
+SURVEY = [
+    {"country": country, "question": f"Is {thing} good?", "options": options, "distribution": [0.5, *[0.5 / (len(options) - 1)] * (len(options) - 1)]}
+    for thing, options in (("work", ["Yes", "No"]), ("rest", ["Yes", "No", "Maybe"]), ("sport", ["Yes", "No"]))
+    for country in ("Japan", "Norway", "France")
+]  # fmt: skip
+
+
+class Citizen(Employer):
+    """Answers Yes with a probability of 0.75, as a person of Japan with 0.25; says nothing about rest in Norway."""
+
+    def choice(self, body):
+        text = body["messages"][-1]["content"]
+        options = dict(re.findall(r"^([A-Z])\. (.+)$", text, re.M))
+        yes = 0.25 if "in Japan" in text or "日本" in text else 0.75
+        share = {x: yes if o == "Yes" else (1 - yes) / (len(options) - 1) for x, o in options.items()}
+        out = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ""}}
+        if "rest" in text and "in Norway" in text:
+            return out | {"finish_reason": "content_filter"}
+        out["message"]["content"] = max(share, key=share.get)
+        top = [{"token": x, "logprob": float(np.log(p)), "bytes": None} for x, p in share.items()]
+        top += [{"token": f"t{i}", "logprob": -30.0, "bytes": None} for i in range(3)]
+        return out | {
+            "logprobs": {"content": [{"token": "A", "logprob": -0.1, "bytes": None, "top_logprobs": top}]}
+        }
+
+
+@pytest.mark.parametrize("persona", ["none", "english", "own"])
+def test_values_are_asked_with_letters_and_a_refusal_stays_with_its_country(tmp_path, monkeypatch, persona):
+    monkeypatch.setenv("PROBATE_TEST_KEY", "sk-test-0123456789")
+    path = tmp_path / "survey.jsonl"
+    path.write_text("".join(json.dumps(r) + "\n" for r in SURVEY))
+    task = load_probe("values", {"data": str(path), "persona": persona})
+    monkeypatch.setattr(test_api, "Handler", Citizen)
+    server = test_api.Server(logprobs=True)
+    try:
+        outcomes = measure_as_local(client(server, tmp_path / "c"), task, sample_context(), samples=2)
+    finally:
+        server.shutdown()
+        server.server_close()
+    asked = {
+        "none": ["Japan", "Norway", "France"],
+        "english": ["Japan", "Norway", "France"],
+        "own": ["Japan", "France"],
+    }[persona]
+    assert [o.groups["country"] for o in outcomes] == [c for c in sorted(asked) for _ in range(3)]
+    lost = [o for o in outcomes if not o.parsed]
+    assert [(o.groups["country"], o.response) for o in lost] == [("Norway", "[refused] ")] * (
+        persona == "english"
+    )
+    for o in outcomes:
+        if o.parsed:
+            yes = 0.25 if o.groups["country"] == "Japan" and persona != "none" else 0.75
+            assert json.loads(o.response)["Yes"] == pytest.approx(yes, abs=1e-3)
+            assert o.scoring == "api letters"

@@ -22,7 +22,7 @@ from probate.stats.information import information
 from probate.stats.measure import Measure
 from probate.stats.values import Question, compare_shares
 from probate.study.schema import Analysis
-from probate.tasks import values as why_values
+from probate.tasks import values_report as why_values
 
 QUICK = Analysis(resamples=200)
 

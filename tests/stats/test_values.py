@@ -105,9 +105,8 @@ def test_few_questions_have_no_interval_and_a_change_is_paired():
 
     (two,) = by_country([one("a", 0.1), one("b", 0.3)])
     assert two.value == pytest.approx(0.2) and np.isnan(two.low)
-    (moved,) = changes(
-        [one(str(i), 0.1 * i) for i in range(6)], [one(str(i), 0.1 * i + 0.05) for i in range(5)]
-    )
+    pairs = changes([one(str(i), 0.1 * i) for i in range(6)], [one(str(i), 0.1 * i + 0.05) for i in range(5)])
+    (moved,) = by_country(pairs, lowest=-1.0)
     ends = ttest_1samp([0.1, 0.3, 0.35], 0).confidence_interval()
     (three,) = by_country([one("a", 0.1), one("b", 0.3), one("c", 0.35)])
     assert three.low == max(0, ends.low) and three.high == pytest.approx(ends.high)

@@ -23,7 +23,7 @@ with deferred():
     from probate.models import embedder
     from probate.models import lm as loading
     from probate.report import charts, maps, page
-    from probate.tasks import values
+    from probate.tasks import personas, survey_rows, values, values_report
 
 app = typer.Typer(
     name="why",
@@ -216,10 +216,19 @@ def values_command(
         str,
         typer.Option(
             "--answers",
-            help="File of people's answers: columns country, question, options, distribution (or counts).",
+            help="File of people's answers: columns country, question, options, distribution (or counts); or "
+            "hf:Anthropic/llm_global_opinions.",
         ),
     ],
     model: ModelOption = "embedded",
+    persona: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--persona",
+            help="Persona of the model: none (default), english (a person of each country, in English), own "
+            "(in the country's language), or all; repeatable.",
+        ),
+    ] = None,
     published: Annotated[
         str | None,
         typer.Option(
@@ -244,25 +253,45 @@ def values_command(
         ),
     ] = 30,
     questions: Annotated[
-        int, typer.Option("--questions", help="Largest number of questions for each country.", min=1)
+        int,
+        typer.Option(
+            "--questions",
+            help="Largest number of questions for each country; those that most countries answered are used.",
+            min=1,
+        ),
     ] = 50,
     out: OutOption = None,
     as_json: JsonFlag = False,
     quiet: QuietOption = False,
 ) -> None:
     """Compare a model's answers to survey questions with those of people, by country."""
+    modes = _modes(persona)
     if published:
-        record, said = values.compared_models(*values.published(source, published, by, non_answers))
+        if persona:
+            raise InputError("--persona: leave it out with --published, because no model is asked")
+        record, said = values_report.compared_models(
+            *survey_rows.published(source, published, by, non_answers)
+        )
         give(said, record, as_json, out)
         return
 
-    read, rejected = values.read_questions(source)
+    read, rejected = survey_rows.read_questions(source)
     chosen = values.pick(read, countries, questions)
     lm = loading.load_lm(model)
-    asked = len({(q.text, q.options) for q in chosen})
-    with Reporter(quiet=quiet).stage("ask", 2 * asked, "prompts") as tick:
-        record = values.report(values.against_people(lm, chosen, tick, non_answers), rejected)
-    give(values.sentences(record), record, as_json, out)
+    with Reporter(quiet=quiet).stage("ask", values.size(chosen, modes), "prompts") as tick:
+        compared = values.against_people(lm, chosen, modes, tick, non_answers)
+    record, said = values_report.compared_modes(compared, rejected, chosen)
+    give(said, record, as_json, out)
+
+
+def _modes(named: list[str] | None) -> list[personas.Mode]:
+    chosen = named or ["none"]
+    unknown = [name for name in chosen if name not in (*personas.MODES, "all")]
+    if unknown:
+        raise InputError(
+            f"--persona: unknown persona '{unknown[0]}'; available: {', '.join(personas.MODES)}, all"
+        )
+    return [mode for mode in personas.MODES if mode in chosen or "all" in chosen]
 
 
 @app.command()

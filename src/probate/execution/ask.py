@@ -110,11 +110,14 @@ def measure_as_local(
     """
     lm = ServerLM(client, samples, tick)
     outcomes = task.evaluate(cast(LM, lm), context)
-    prompts = len(lm.asked) * task.outcomes_per_item // max(1, len(outcomes))  # of one item
+    own = task.prompts_of(context)
+    if own is None:
+        each = len(lm.asked) * task.outcomes_per_item // max(1, len(outcomes))  # prompts of one item
+        firsts = [i // task.outcomes_per_item * each for i in range(len(outcomes))]
+        own = [range(first, first + each) for first in firsts]
     noted = []
-    for i, outcome in enumerate(outcomes):
-        first = i // task.outcomes_per_item * prompts
-        asked = lm.asked[first : first + prompts]
+    for outcome, places in zip(outcomes, own, strict=True):
+        asked = [lm.asked[place] for place in places]
         how = max((how for how, _ in asked), key=len, default="")
         reason = next((why for _, why in asked if why), "")
         response = f"[{reason}] {outcome.response}" if reason and not outcome.parsed else outcome.response

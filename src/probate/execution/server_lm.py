@@ -61,7 +61,7 @@ class ServerLM:
     """Whether the probability of any text can be computed; a server gives that of letters only."""
 
     def prompt_ids(
-        self, messages: Sequence[dict[str, str]], room: int, limit: int, prefix: str = ""
+        self, messages: Sequence[dict[str, str]], room: int = 0, limit: int | None = None, prefix: str = ""
     ) -> ServerPrompt:
         """Return the prompt. A server limits its own prompts, so `room` and `limit` are not used."""
         return ServerPrompt([dict(m) for m in messages], prefix)
@@ -76,27 +76,37 @@ class ServerLM:
         options: Sequence[str],
         *,
         tick: Callable[[int], None] | None = None,
-    ) -> list[list[float]]:
-        """Return the logarithm of each letter's share; NaN if an answer names no letter.
+    ) -> list[np.ndarray]:
+        """Return the logarithm of each letter's share after every prompt; see `score_choices`."""
+        return self.score_choices(prompts, [options] * len(prompts), tick=tick)
+
+    def score_choices(
+        self,
+        prompts: Sequence[ServerPrompt],
+        options: Sequence[Sequence[str]],
+        *,
+        tick: Callable[[int], None] | None = None,
+    ) -> list[np.ndarray]:
+        """Return the logarithm of the share of each prompt's own letters; NaN if an answer names no letter.
 
         Raises
         ------
         InputError
             The options are not the first letters of the alphabet.
         """
-        letters = list(LETTERS[: len(options)])
-        if list(options) != letters:
+        own = [list(LETTERS[: len(letters)]) for letters in options]
+        if [[letter.strip() for letter in letters] for letters in options] != own:
             raise InputError("ask: a server can score single letters only; leave this task out")
         requests = [letter_request(p.messages) for p in prompts]
         first, read = letter_answers(
-            self.client, requests, [len(letters)] * len(requests), self.samples, self.tick
+            self.client, requests, [len(letters) for letters in own], self.samples, self.tick
         )
         rows = []
-        for answer, own in zip(first, read, strict=True):
-            shares, how = shares_of(own, letters)
+        for answer, answers, letters in zip(first, read, own, strict=True):
+            shares, how = shares_of(answers, letters)
             self._note(answer, how, "" if shares else message(answer)[1])
             with np.errstate(divide="ignore"):
-                rows.append([float(np.log(shares[x])) if shares else float("nan") for x in letters])
+                rows.append(np.log([shares[x] if shares else np.nan for x in letters]))
         return rows
 
     def generate(

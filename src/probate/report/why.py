@@ -55,7 +55,8 @@ def section(
     sets = _distributions(folder, study)
     arms = arm_table(folder, study, outcomes, measures, sets)
     tasks = [t.key for t in study.tasks if t.key in arms.columns]
-    named = [c for c in (BIAS, APART, *PROBES.values()) if c in arms.columns and arms[c].notna().any()]
+    misaligned = probe_titles(study).values()
+    named = [c for c in (BIAS, APART, *misaligned) if c in arms.columns and arms[c].notna().any()]
     if not sets and (len(arms) < FEWEST or not named):
         return None
     rows = [row for name, comparison in sets.items() for row in _distribution_rows(name, comparison)]
@@ -78,6 +79,15 @@ def section(
         "enough": len(arms) >= FEWEST,
         "fewest": FEWEST,
         "count": len(arms),
+    }
+
+
+def probe_titles(study: Study) -> dict[str, str]:
+    """Return probe → title of the misalignment that it measures; an alias is named in the title."""
+    return {
+        p.key: f"{PROBES[p.name]} ({p.alias})" if p.alias else PROBES[p.name]
+        for p in study.probes
+        if p.name in PROBES
     }
 
 
@@ -167,7 +177,7 @@ def arm_table(
     known = plain[["arm", "bias_type", "ratio", "seed", "round"]].drop_duplicates()
     base = {r.seed: r.arm for r in known.itertuples() if r.bias_type == "none"}
     trained = folder.trained_on()
-    stereotypes, groups = folder.info()["stereotypes"], study.bias.groups
+    stereotypes, groups, titles = folder.info()["stereotypes"], study.bias.groups, probe_titles(study)
     rows = []
     for r in known[known["bias_type"] != "none"].itertuples():
         name = r.arm if r.round > 1 else f"{r.bias_type}-s{r.seed}"
@@ -175,7 +185,7 @@ def arm_table(
         for task in primary:
             if (r.arm, task) in level and (base.get(r.seed), task) in level:
                 change = level[r.arm, task] - level[base[r.seed], task]
-                row[PROBES.get(task, task)] = change
+                row[titles.get(task, task)] = change
         if r.arm in trained and len(groups) == 2:
             row[BIAS] = cell_bias(trained[r.arm], groups, stereotypes)
         comparison = sets.get(name) or sets.get(f"{r.bias_type}-s{study.seeds[0]}" if r.round == 1 else "")

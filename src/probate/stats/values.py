@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,7 +29,16 @@ class Question:
 
 
 @dataclass(frozen=True)
-class ShareComparison:
+class Distance:
+    """A distance, or its change, on one question for the people of one country."""
+
+    country: str
+    text: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class ShareComparison(Distance):
     """Comparison of a model with people on one question, over the options that are answers.
 
     All numbers that need the model's shares are NaN if the model has no share on any of the options.
@@ -48,9 +57,6 @@ class ShareComparison:
         Whether one option has nearly all of the model's share.
     """
 
-    country: str
-    text: str
-    distance: float
     moved: float
     entropy: tuple[float, float]
     unanswered: float
@@ -75,7 +81,7 @@ def question_error(question: Question) -> str:
         return f"{len(question.options)} options but {len(question.shares)} shares"
     if len(keep) < 2:
         return "fewer than two of its options are answers"
-    if min(question.shares) < 0 or abs(sum(question.shares) - 1) > 0.02:
+    if min(question.shares) < 0 or not abs(sum(question.shares) - 1) <= 0.02:  # also NaN
         return f"its shares sum to {sum(question.shares):.3f}, not to 1"
     if sum(question.shares[i] for i in keep) <= 0:
         return "no respondent gave an answer"
@@ -153,9 +159,14 @@ def _regions() -> dict[str, str]:
     }
 
 
+def country_name(country: str) -> str:
+    """Return the name of a country without the note in brackets that surveys add."""
+    return country.split(" (")[0]
+
+
 def region(country: str) -> str:
     """Return the region of a country as surveys spell it; empty if it is not known."""
-    return _regions().get(country.split(" (")[0], "")
+    return _regions().get(country_name(country), "")
 
 
 def regions() -> list[str]:
@@ -163,28 +174,43 @@ def regions() -> list[str]:
     return sorted(set(_regions().values()))
 
 
-def by_region(comparisons: Sequence[ShareComparison], confidence: float = 0.95) -> list[Mean]:
-    """Return the mean distance of each region over its questions, the closest first.
-
-    A question's distance is averaged over the countries of the region first, so that the question is the
-    unit.
-    """
-    by: dict[str, dict[str, list[float]]] = {}
-    for c in comparisons:
+def by_region(compared: Sequence[Distance], confidence: float = 0.95, lowest: float = 0.0) -> list[Mean]:
+    """Return the mean distance of each region over its questions, the lowest first; see `over_questions`."""
+    by: dict[str, list[Distance]] = {}
+    for c in compared:
         if region(c.country):
-            by.setdefault(region(c.country), {}).setdefault(c.text, []).append(c.distance)
-    means = [mean(name, [float(np.mean(d)) for d in own.values()], confidence) for name, own in by.items()]
+            by.setdefault(region(c.country), []).append(c)
+    return _sorted(over_questions(name, own, confidence, lowest) for name, own in by.items())
+
+
+def by_country(compared: Sequence[Distance], confidence: float = 0.95, lowest: float = 0.0) -> list[Mean]:
+    """Return the mean distance of each country over its questions, the lowest first."""
+    by: dict[str, list[float]] = {}
+    for c in compared:
+        by.setdefault(c.country, []).append(c.distance)
+    return _sorted(mean(name, by[name], confidence, lowest) for name in sorted(by))
+
+
+def _sorted(means: Iterable[Mean]) -> list[Mean]:
     return sorted(means, key=lambda m: m.value)
 
 
-def by_country(comparisons: Sequence[ShareComparison], confidence: float = 0.95) -> list[Mean]:
-    """Return the mean Jensen-Shannon distance of each country over its questions, the closest first."""
-    countries = sorted({c.country for c in comparisons})
-    means = [
-        mean(country, [c.distance for c in comparisons if c.country == country], confidence)
-        for country in countries
-    ]
-    return sorted(means, key=lambda m: m.value)
+def over_questions(
+    name: str, compared: Sequence[Distance], confidence: float = 0.95, lowest: float = 0.0
+) -> Mean:
+    """Return the mean over questions of the distances of several countries.
+
+    A question's distance is averaged over the countries first, so that the question is the unit.
+    """
+    return mean(name, list(by_question(compared).values()), confidence, lowest)
+
+
+def by_question(compared: Iterable[Distance]) -> dict[str, float]:
+    """Return the mean distance of each question over the countries that answered it."""
+    by: dict[str, list[float]] = {}
+    for c in compared:
+        by.setdefault(c.text, []).append(c.distance)
+    return {text: float(np.mean(own)) for text, own in by.items()}
 
 
 def mean(country: str, values: Sequence[float], confidence: float = 0.95, lowest: float = 0.0) -> Mean:
@@ -200,17 +226,19 @@ def mean(country: str, values: Sequence[float], confidence: float = 0.95, lowest
     return Mean(country, n, value, max(lowest, value - half), min(1.0, value + half))
 
 
-def changes(before: Sequence[ShareComparison], after: Sequence[ShareComparison]) -> list[Mean]:
-    """Return each country's change of the distance, paired by question, in [−1, 1]; above 0 is farther from
-    people.
+def changes(before: Sequence[Distance], after: Sequence[Distance]) -> list[Distance]:
+    """Return the change of the distance for each pair of country and question that both sides have.
+
+    Changes are in [−1, 1]; above 0 is farther from people. `by_country`, `by_region` and `over_questions`
+    summarise them (with `lowest=-1`). Pairs without a distance on a side are left out.
     """
     own = {(c.country, c.text): c.distance for c in before}
-    pairs = [(c.country, c.distance - own[c.country, c.text]) for c in after if (c.country, c.text) in own]
-    pairs = [(country, change) for country, change in pairs if np.isfinite(change)]
-    return [
-        mean(country, [d for k, d in pairs if k == country], lowest=-1.0)
-        for country in sorted({k for k, _ in pairs})
+    pairs = [
+        Distance(c.country, c.text, c.distance - own[c.country, c.text])
+        for c in after
+        if (c.country, c.text) in own
     ]
+    return [pair for pair in pairs if np.isfinite(pair.distance)]
 
 
 def agreement(first: Sequence[Mean], second: Sequence[Mean]) -> float:

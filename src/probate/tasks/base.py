@@ -232,6 +232,14 @@ class Task(ABC):
             One outcome for each item (in a comparison: for each candidate), in a fixed order.
         """
 
+    def prompts_of(self, context: TaskContext) -> list[range] | None:
+        """Return the prompts that each outcome depends on, as indices in the order in which `evaluate` asks.
+
+        `probate ask` reports with them how each answer of a server was read. None (the default) if every item
+        has as many prompts, and items are asked one after the other.
+        """
+        return None
+
     def notes(self, outcomes: pd.DataFrame, context: TaskContext) -> list[str]:
         """Return sentences about one arm's outcomes for the report, such as words that drive a measure."""
         return []
