@@ -15,6 +15,7 @@ from probate.core.errors import ProbateError, StageError
 from probate.core.files import write_atomic
 from probate.core.parse import NotJson, json_value
 from probate.core.plugins import require
+from probate.core.records import with_notice
 from probate.core.secrets import hidden, remember
 from probate.core.servers import withheld
 from probate.models.servers.bounds import PLAIN, UnboundedAnswer
@@ -59,13 +60,15 @@ class ApiClient:
         Address, model, budget and retries.
     cache : Path
         Folder of the cached answers.
+    notice : dict, optional
+        Text that is placed before each prompt (`text`, and `placement`: `user` or `system`).
     """
 
-    def __init__(self, spec: ApiSpec, cache: Path) -> None:
+    def __init__(self, spec: ApiSpec, cache: Path, notice: dict[str, str] | None = None) -> None:
         self.spec = spec.checked()
         self.key_sent = self.spec.key()
         remember(self.key_sent)
-        self.cache = cache
+        self.cache, self.notice = cache, notice
         self.ledger = Ledger(self.spec, ledger_path(cache.parent), sum(1 for _ in cache.glob("*/*.json")))
         self.sent = 0
         self.refused: dict[str, str] = {}
@@ -94,6 +97,7 @@ class ApiClient:
             The budget is spent, the server rejects the request (wrong key, unknown model), or a request fails
             after all attempts. Earlier answers stay in the cache.
         """
+        requests = [{**r, "messages": with_notice(r["messages"], self.notice)} for r in requests]
         with unlogged():
             return asyncio.run(self._ask(requests, done or (lambda *_: None)))
 
@@ -164,9 +168,7 @@ class ApiClient:
         return answer if is_valid(answer) else None
 
     def _most(self, request: Request) -> tuple[int, int]:
-        """Return the most prompt and answer tokens of a request; a token has at least one byte."""
-        prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
-        return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
+        return most_used(request)
 
     def _taken(self, request: Request) -> Request:
         """Return the request with rejected parameters replaced or omitted."""
@@ -299,6 +301,12 @@ class ApiClient:
                 raise _NoAnswer(why, retry_after(error)) from None
             finally:
                 self.ledger.settle(reserved, *used)
+
+
+def most_used(request: Request) -> tuple[int, int]:
+    """Return the most prompt and answer tokens of a request; a token has at least one byte."""
+    prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
+    return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
 
 
 class _NoAnswer(Exception):

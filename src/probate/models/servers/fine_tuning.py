@@ -39,6 +39,10 @@ BYTES_PER_SECOND = 100_000
 """Slowest upload that is waited for."""
 
 
+class Rejected(StageError):
+    """Raised if the server certainly did not create what it was asked for."""
+
+
 class FineTuning:
     """Files and jobs of a server's fine-tuning.
 
@@ -101,8 +105,12 @@ class FineTuning:
 
         Raises
         ------
+        Rejected
+            The server rejects the file.
+        InputError
+            The server takes no files.
         StageError
-            The server rejects the file, or gives no answer after all attempts.
+            It is not known whether the file was uploaded.
         """
         seconds = self.spec.timeout + len(content) / BYTES_PER_SECOND
 
@@ -148,8 +156,12 @@ class FineTuning:
 
         Raises
         ------
+        Rejected
+            The server rejects the job.
+        InputError
+            The server starts no jobs.
         StageError
-            The server rejects the job, or gives no answer after all attempts.
+            It is not known whether the job was started.
         """
 
         async def work(api: Any) -> Body:
@@ -278,17 +290,22 @@ class FineTuning:
         If it is not known whether an attempt had an effect, `find` is called before the next attempt: at once
         and, because a server may still be working, after a pause.
         """
+        doubtful = False
         for attempt in range(self.spec.retries + 1):
             try:
                 return await self._once(send, _has_id, seconds)
             except Failure as failure:
                 if failure.permanent:
+                    failure.doubtful = doubtful
                     raise
+                doubtful |= failure.sent
                 await self._pause(attempt, failure.wait)
                 if failure.sent and (found := await self._found(what, find)):
                     return found
                 if attempt == self.spec.retries:
-                    raise failure.after(attempt + 1) from None
+                    last = failure.after(attempt + 1)
+                    last.doubtful = doubtful
+                    raise last from None
         raise AssertionError
 
     async def _pause(self, attempt: int, asked: float = 0.0) -> None:
@@ -348,7 +365,8 @@ class FineTuning:
         return True
 
     def _stage_error(self, what: str, failure: Failure) -> StageError:
-        return StageError(
+        kind = StageError if failure.doubtful else Rejected
+        return kind(
             f"{self.spec.base_url}, model {self.spec.model}: {what}: {failure}"
             + ("" if failure.permanent else ". The same command continues")
         )
@@ -363,8 +381,8 @@ class FineTuning:
 class Failure(Exception):
     """A request without a valid answer.
 
-    `status` is that of the answer, `wait` the seconds that it asks to wait, `said` its whole text, and `sent`
-    whether the request may have had an effect.
+    `status` is that of the answer, `wait` the seconds that it asks to wait, `said` its whole text, `sent`
+    whether the request may have had an effect, and `doubtful` whether one of several may have had one.
     """
 
     def __init__(
@@ -372,6 +390,7 @@ class Failure(Exception):
     ) -> None:
         super().__init__(why)
         self.status, self.wait, self.said, self.sent = status, wait, said, sent
+        self.doubtful = False
         self.permanent = status is not None and status < 500 and status not in TEMPORARY
 
     def after(self, attempts: int) -> Failure:

@@ -33,6 +33,10 @@ NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 BINARY = getattr(os, "O_BINARY", 0)  # Windows only: keep line ends as written
 
 
+class BudgetError(StageError):
+    """Raised if a request or a job could exceed the budget. Nothing was sent."""
+
+
 class Amount(NamedTuple):
     """Tokens of prompts and answers, and their price."""
 
@@ -153,7 +157,7 @@ class Ledger:
 
         Raises
         ------
-        StageError
+        BudgetError
             The request could exceed the budget; the message states what was spent and what is available.
         InputError
             The ledger was changed, or does not cover the cached answers.
@@ -177,7 +181,7 @@ class Ledger:
 
         Raises
         ------
-        StageError
+        BudgetError
             The job could exceed the budget.
         InputError
             The ledger was changed, or does not cover the cached answers.
@@ -228,12 +232,12 @@ class Ledger:
                 "start a new folder (--out), or leave the budget out"
             )
         if tokens is not None and now.tokens + most.tokens > tokens:
-            raise StageError(
+            raise BudgetError(
                 f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, {what} "
                 f"may take {most.tokens:,}; raise max_tokens_total to go on (what was answered is kept)"
             )
         if money is not None and now.money + most.money > money:
-            raise StageError(
+            raise BudgetError(
                 f"api budget: {now.money:.4f} of {money:g} is spent or set aside, {what} may take "
                 f"{most.money:.4f}; raise max_cost to go on (what was answered is kept)"
             )
