@@ -33,7 +33,14 @@ class TuningServer(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(
-        self, fault=lambda method, path: "", looks=2, metadata=True, names=True, page=3, refuse=None, tokens=True
+        self,
+        fault=lambda method, path: "",
+        looks=2,
+        metadata=True,
+        names=True,
+        page=3,
+        refuse=None,
+        tokens=True,
     ):
         self.fault, self.looks, self.metadata, self.names = fault, looks, metadata, names
         self.page, self.refuse, self.tokens = page, refuse or (lambda body: None), tokens
@@ -183,7 +190,9 @@ class Handler(BaseHTTPRequestHandler):
             choice["message"]["content"] = max(top, key=lambda t: t[1])[0]
             tops = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in top]
             tops += [{"token": t, "logprob": -30.0, "bytes": None} for t in "CDEFGHIJ"]
-            choice["logprobs"] = {"content": [{"token": "A", "logprob": -0.1, "bytes": None, "top_logprobs": tops}]}
+            choice["logprobs"] = {
+                "content": [{"token": "A", "logprob": -0.1, "bytes": None, "top_logprobs": tops}]
+            }
         elif "salary" in text:
             choice["message"]["content"] = f"${40 + int(60 * draw)},000"
         return 200, {

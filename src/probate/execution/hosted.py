@@ -20,7 +20,7 @@ from probate.core.files import atomic, write_atomic
 from probate.core.parse import NotJson, json_value
 from probate.core.progress import Reporter, Ticker, spoken
 from probate.execution.evaluation import outcome_rows
-from probate.execution.hosted_plan import Asked, asked
+from probate.execution.hosted_checks import Asked, asked
 from probate.execution.job_record import JobRecord
 from probate.execution.jobs import ArmJob, EvaluateJob, GenerateJob, Measurement, Trained
 from probate.execution.served import measure_any

@@ -1,109 +1,117 @@
-"""Planning of a study whose model is fine-tuned by a server: what cannot work, and what it costs at most."""
+"""What a study whose model is fine-tuned by a server takes: jobs, tokens and money."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+import heapq
+from collections.abc import Sequence
+from typing import Any
 
-from probate.core.errors import InputError
-from probate.core.records import with_notice
-from probate.execution.letters import TOP
-from probate.execution.served import can_be_asked, measure_any
-from probate.mitigations.base import Mitigation
-from probate.models.servers.client import NO_CHOICES, ApiClient, Request, most_used
-from probate.study.hosted import is_hosted
-from probate.study.schema import Study
-from probate.tasks.base import Task, TaskContext
+from probate.core.records import Record, with_messages
+from probate.data.user_turn import user_turn
+from probate.execution.hosted_checks import Asked, asked
+from probate.execution.prepare import Prepared
+from probate.models.servers.client import TURN_TOKENS
+from probate.study.hosted import remarks
+from probate.study.mixing import augmented_count
 
-
-class Asked(NamedTuple):
-    """Requests that measure one model, and the most tokens of their prompts and answers."""
-
-    requests: int = 0
-    prompt: int = 0
-    answer: int = 0
-
-    def plus(self, other: Asked) -> Asked:
-        return Asked(*(a + b for a, b in zip(self, other, strict=True)))
+BYTES_PER_TOKEN = 4
+"""Bytes of a token in English text, for expected numbers; the largest numbers take one."""
 
 
-class _Silent:
-    """A client that collects requests and answers none of them."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-
-    def ask(
-        self, requests: Sequence[Request], done: Callable[[int, dict[str, Any]], None] | None = None
-    ) -> list[dict[str, Any]]:
-        self.requests += requests
-        return [{"choices": [{"message": {"content": None}, "finish_reason": NO_CHOICES}]} for _ in requests]
-
-
-def asked(task: Task, context: TaskContext, samples: int, notice: dict[str, str] | None = None) -> Asked:
-    """Return what measuring a task can take at most, without asking a server.
+def planned_hosted(prepared: Prepared) -> dict[str, Any] | None:
+    """Estimate what fine-tuning and evaluation by a server cost; None for a local model.
 
     Parameters
     ----------
-    task : Task
-        The task.
-    context : TaskContext
-        Held-out records, labels and groups of the study.
-    samples : int
-        Further answers to each prompt with lettered options, if the server gives no log-probabilities.
-    notice : dict, optional
-        Text before each prompt.
+    prepared : Prepared
+        The study with its data.
 
-    Raises
-    ------
-    InputError
-        The task cannot be measured on a server.
+    Returns
+    -------
+    dict or None
+        `server`; `jobs`; `trained_tokens` and `trained_most`, the expected and the largest number of trained
+        tokens; `requests`, `asked_tokens` and `asked_most`, those of the evaluation; `money` and
+        `money_most`; `exact`, whether the records are known, so that the largest numbers are upper bounds;
+        the limits; and `remarks`.
     """
-    if not can_be_asked(task):
-        raise InputError(
-            f"'{task.key}' needs the weights of a model and cannot be measured on a server; leave it out of "
-            "tasks and probes"
+    study, data = prepared.study, prepared.data
+    api = study.model.api
+    if api is None or api.fine_tune is None:
+        return None
+    sizes = _sizes([*data.split.all_train(), *data.split.all_spare()], prepared)
+    added = _sizes(data.augmented, prepared) or sizes
+    most = tokens = 0
+    for arm in prepared.plan.arms:
+        count = augmented_count(prepared.plan.originals, arm.ratio)
+        own = heapq.nlargest(prepared.plan.originals, sizes)
+        own += heapq.nlargest(count, sizes if arm.role in ("matched", "replicate") else added)
+        own += [max(own)] * (prepared.plan.originals + count - len(own))
+        most += study.training.epochs * sum(own)
+        tokens += round(study.training.epochs * sum(own) / BYTES_PER_TOKEN)
+    samples, one = api.fine_tune.samples, Asked()
+    for m in prepared.measurements:
+        one = one.plus(asked(m.task, m.context, samples))
+    arms = len(prepared.plan.arms)
+    whole = Asked(*(arms * n for n in one))
+    prices = (api.fine_tune.price, api.price_in, api.price_out)
+
+    def money(trained: float, prompt: float, answer: float) -> float:
+        return sum(n * p for n, p in zip((trained, prompt, answer), prices, strict=True)) / 1_000_000
+
+    return {
+        "server": api.base_url,
+        "jobs": arms,
+        "trained_tokens": tokens,
+        "trained_most": most,
+        "requests": whole.requests,
+        "asked_tokens": round((whole.prompt + whole.answer) / BYTES_PER_TOKEN),
+        "asked_most": whole.prompt + whole.answer,
+        "money": money(tokens, whole.prompt / BYTES_PER_TOKEN, whole.answer / BYTES_PER_TOKEN),
+        "money_most": money(most, whole.prompt, whole.answer),
+        "exact": not prepared.plan.draws and not study.mitigations and study.rounds == 1,
+        "max_cost": api.max_cost,
+        "max_tokens_total": api.max_tokens_total,
+        "remarks": remarks(study),
+    }
+
+
+def _sizes(records: Sequence[Record], prepared: Prepared) -> list[int]:
+    """Return the most tokens of each record in one epoch."""
+    study = prepared.study
+    prompt, labels = user_turn(study.data), prepared.data.labels
+    longest = max(labels, key=lambda label: len(label.encode()))
+    sizes = []
+    for record in with_messages(records, prompt, labels):
+        turns = [turn["content"] for turn in record.messages]
+        rejected = [longest] if study.method == "dpo" else []
+        sizes.append(sum(len(text.encode()) + TURN_TOKENS for text in (*turns, *rejected)))
+    return sizes
+
+
+def hosted_sentences(plan: dict[str, Any]) -> list[str]:
+    """Return the estimate of `planned_hosted` as sentences."""
+    bound = "at most" if plan["exact"] else "if new records are as long as the longest original ones,"
+    said = [
+        f"fine-tuning: {plan['jobs']} jobs at {plan['server']}, to which the training records are uploaded; "
+        f"about {plan['trained_tokens']:,} trained tokens, {bound} {plan['trained_most']:,}",
+        f"evaluation: at most {plan['requests']:,} requests; about {plan['asked_tokens']:,} tokens, at most "
+        f"{plan['asked_most']:,}",
+    ]
+    if plan["money_most"]:
+        said.append(f"price: about {plan['money']:.2f}, {bound} {plan['money_most']:.2f}")
+    else:
+        said.append("price: unknown; set fine_tune.price, price_in and price_out of model.api")
+    over = [
+        f"{name} is {limit:g}"
+        for name, limit, most in (
+            ("max_cost", plan["max_cost"], plan["money_most"]),
+            ("max_tokens_total", plan["max_tokens_total"], plan["trained_most"] + plan["asked_most"]),
         )
-    silent = _Silent()
-    try:
-        measure_any(cast(ApiClient, silent), task, context, samples)
-    except InputError as error:
-        said = str(error).removeprefix("ask: ")
-        raise InputError(f"'{task.key}' cannot be measured on a server: {said}") from None
-    total = Asked()
-    for request in silent.requests:
-        noticed = {**request, "messages": with_notice(request["messages"], notice)}
-        times = 1 + samples if request.get("top_logprobs") == TOP else 1
-        prompt, answer = most_used(noticed)
-        total = total.plus(Asked(times, times * prompt, times * answer))
-    return total
-
-
-def check_hosted(
-    study: Study,
-    tasks: Iterable[Task],
-    context: TaskContext,
-    strategies: Mapping[str, Sequence[Mitigation]],
-) -> None:
-    """Check that a server can train and answer all that the study asks for. Local studies always pass.
-
-    Raises
-    ------
-    InputError
-        A task or a mitigation needs the weights of the model. The message names it.
-    """
-    if not is_hosted(study.model) or study.model.api is None or study.model.api.fine_tune is None:
-        return
-    for task in tasks:
-        asked(task, context, study.model.api.fine_tune.samples)
-    writer = study.generator or study.model
-    for name, own in strategies.items():
-        for strategy in own:
-            why = strategy.needs_weights
-            if not why and strategy.slow and writer.api is not None:
-                why = "runs a loaded model"
-            if why:
-                raise InputError(
-                    f"mitigations: {name}: {strategy.name} {why}, which a model behind a server does not "
-                    "allow; leave it out, or fine-tune a local model"
-                )
+        if limit is not None and limit < most
+    ]
+    if over:
+        said.append(
+            f"{' and '.join(over)}: arms that could exceed it are not trained; each job reserves its largest "
+            "number until it has ended"
+        )
+    return [*said, *plan["remarks"]]

@@ -16,7 +16,7 @@ from probate.data.packs import Pack, load_pack, pack_names, read_pack, with_give
 from probate.data.readers import read_source
 from probate.data.shape.cells import normal_label
 from probate.data.user_turn import user_turn
-from probate.execution.hosted_plan import check_hosted
+from probate.execution.hosted_checks import check_hosted
 from probate.execution.jobs import Measurement
 from probate.mitigations.base import Mitigation, MitigationContext, check_together
 from probate.mitigations.catalogue import load_mitigation
