@@ -88,8 +88,8 @@ class Worker:
         """
         if spec.api is not None:
             raise StageError(
-                f"model '{spec.name}' is behind the server {spec.api.base_url}, and this stage needs its "
-                "weights; use a local model"
+                f"model '{spec.name}' is behind the server {spec.api.base_url}, which keeps its weights, and "
+                "this stage needs them; use a local model"
             )
         key = spec.model_dump_json()
         if key not in self._models:

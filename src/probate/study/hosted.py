@@ -65,7 +65,7 @@ def remarks(study: Any) -> list[str]:
         verb = "has" if len(keys) == 1 else "have"
         said.append(f"{', '.join(keys)} {verb} no effect, because the server trains with its own settings.")
     said.append(
-        "Choices are asked as letters, as by `probate ask`. Levels are therefore not comparable with those "
-        "of a local model; differences between arms of this study are."
+        "Choices are asked as letters, as by `probate ask`, so compare the arms of this study only with each "
+        "other, and not with a local model."
     )
     return said
