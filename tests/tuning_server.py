@@ -1,7 +1,7 @@
 """A server with files, fine-tuning jobs and chat, which fails as often as it is told to.
 
 What a fine-tuned model says depends on its training file only, so that runs with and without faults can be
-compared. `python tests/tuning_server.py` is not a program: tests and benchmarks start `TuningServer`.
+compared.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ FAULTS = ("429", "500", "503", "drop", "garbage", "drop after", "garbage after",
 class TuningServer(ThreadingHTTPServer):
     """Files, jobs and chat in memory.
 
-    `fault(method, path)` names what goes wrong with a request. `jobs_end(job)` may change a job that ends.
+    `fault(method, path)` names what goes wrong with a request. `refuse(body)` may answer the start of a job.
+    `endings(job)` has fields of a job that ends.
     """
 
     daemon_threads = True
@@ -43,14 +44,13 @@ class TuningServer(ThreadingHTTPServer):
         tokens=True,
     ):
         self.fault, self.looks, self.metadata, self.names = fault, looks, metadata, names
-        self.page, self.refuse, self.tokens = page, refuse or (lambda body: None), tokens
+        self.page, self.refuse = page, refuse or (lambda body: None)
         self.files: dict[str, dict] = {}
         self.jobs: dict[str, dict] = {}
         self.seen: Counter[str] = Counter()
         self.chats: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.charged_tokens = self.requests = 0
-        self.ending: dict[str, dict] = {}  # fields of jobs that end, by the training file's content
         self.endings = lambda job: {}
         self.lock = threading.RLock()
         super().__init__(("127.0.0.1", 0), Handler)
@@ -159,8 +159,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, public(job)
 
     def ended(self, job):
-        server = self.server
-        content = server.files[job["training_file"]]["content"]
+        server, content = self.server, self.server.files[job["training_file"]]["content"]
         method = job["asked"].get("method") or {"type": "supervised", "supervised": job["asked"]}
         epochs = method[method["type"]]["hyperparameters"]["n_epochs"]
         tokens = epochs * (len(content) // 8)
@@ -170,10 +169,8 @@ class Handler(BaseHTTPRequestHandler):
             "status": "succeeded", "fine_tuned_model": model, "trained_tokens": tokens, "finished_at": 9,
         }  # fmt: skip
         ending |= server.endings(job)
-        if ending["trained_tokens"]:
+        if isinstance(ending["trained_tokens"], int):
             server.charged_tokens += ending["trained_tokens"]
-        if not server.tokens:
-            ending["trained_tokens"] = None
         return ending
 
     def chat(self, body):
