@@ -56,6 +56,9 @@ class TuningServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def happened(self, what):
+        """A request has had its effect, and is about to be answered; for subclasses."""
+
     def handle_error(self, *_):
         """A connection of a process that was killed is no news."""
 
@@ -96,6 +99,7 @@ class Handler(BaseHTTPRequestHandler):
                 status, body = 200, None
             else:
                 status, body = self.route(method, path, parse_qs(parts.query), raw)
+                server.happened(f"{method} {path}")
                 server.seen[f"{method} {re.sub(r'ft-[0-9]+|file-[0-9]+', '*', path)}"] += 1
                 if fault == "drop after":
                     self.hang_up()
