@@ -118,9 +118,7 @@ def test_each_arm_is_trained_by_one_job_and_measured_by_its_model(serve, hosted,
     for job in server.jobs.values():
         asked = job["asked"]
         assert asked["model"] == "base-1" and asked["seed"] == 0
-        assert asked["method"]["supervised"]["hyperparameters"] == {
-            "n_epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto",
-        }  # fmt: skip
+        assert asked["method"]["supervised"]["hyperparameters"] == {"n_epochs": 2}
         assert server.files[job["training_file"]]["purpose"] == "fine-tune"
     control = read_records(tmp_path / "run" / "data" / "original.jsonl")
     prompt = with_messages(control, arm_prompt(study), DATA["labels"])

@@ -315,10 +315,11 @@ class ServerJobs:
         return self._keep(path, record)
 
     def _body(self, job: ArmJob, record: JobRecord) -> Body:
-        own = {
-            "n_epochs": job.training.epochs,
-            "batch_size": self.settings.batch_size,
-            "learning_rate_multiplier": self.settings.learning_rate_multiplier,
+        own: Body = {"n_epochs": job.training.epochs}
+        own |= {
+            name: value
+            for name in ("batch_size", "learning_rate_multiplier")
+            if (value := getattr(self.settings, name)) is not None
         }
         method: Body = {"type": "supervised", "supervised": {"hyperparameters": own}}
         if job.method == "dpo":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -20,18 +20,26 @@ class FineTuneSpec(BaseModel):
     price: float = Field(
         0.0, ge=0, description="Price of a million trained tokens; each epoch counts. `max_cost` needs it."
     )
-    batch_size: int | Literal["auto"] = Field(
-        "auto", description="Records in a step, in place of training.batch_size; `auto`: the server decides."
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Records in a step. Default: the server decides; training.batch_size is not used.",
     )
-    learning_rate_multiplier: float | Literal["auto"] = Field(
-        "auto", description="Factor of the server's own learning rate; `auto`: the server decides."
+    learning_rate_multiplier: float | None = Field(
+        None, gt=0, description="Factor of the server's own learning rate. Default: the server decides."
     )
     suffix: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9-]{1,18}$",
         description="Part of the names of the fine-tuned models, where the server supports it.",
     )
-    jobs: int = Field(1, ge=1, le=100, description="Maximum number of simultaneous jobs.")
+    jobs: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Maximum number of simultaneous jobs. Fewer run if the budget could not pay for all of "
+        "them and their evaluation.",
+    )
     poll: float = Field(
         10.0,
         gt=0,
