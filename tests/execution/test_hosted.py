@@ -700,3 +700,32 @@ def test_local_studies_have_the_local_worker(tiny_study, tmp_path):
     own = worker(tiny_study(), tmp_path)
     assert type(own) is Worker and not isinstance(own, HostedWorker)
     assert "fine_tune" not in json.dumps(Study.preset("quickstart").model_dump(mode="json"))
+
+
+def test_a_new_model_may_be_known_late(serve, hosted, tmp_path):
+    """A server may answer 404 for a while after the job has ended."""
+    server, early = serve(), []
+
+    def chat(self, body):
+        if len(early) < 3:
+            early.append(body["model"])
+            return 404, {"error": {"message": "no such model"}}
+        return before(self, body)
+
+    before = server.RequestHandlerClass.chat
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server.RequestHandlerClass, "chat", chat)
+        done = run(hosted(server), tmp_path, quiet=True)
+    assert done.exit_code == 0 and len(early) == 3 and done.outcomes["parsed"].all()
+
+
+def test_a_lost_ledger_is_no_budget_of_zero(serve, hosted, tmp_path):
+    server = serve()
+    study = hosted(server, api={"max_tokens_total": 10**7})
+    worker(study, tmp_path).train(arm_job(study))
+    (tmp_path / LEDGER).unlink()
+    with pytest.raises(InputError, match="does not hold all .*, or all fine-tuning jobs"):
+        worker(study, tmp_path).train(arm_job(study, "b"))
+    free = hosted(server)
+    worker(free, tmp_path).train(arm_job(free, "b"))  # without a budget it goes on
+    assert len(server.jobs) == 2

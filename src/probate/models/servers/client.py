@@ -48,6 +48,10 @@ MAX_CHOICES = 1024
 """Maximum number of choices in an answer; more are never requested."""
 
 
+class NotFound(StageError):
+    """Raised if the server does not know the model, or not yet."""
+
+
 class ApiClient:
     """A client for one model behind an OpenAI-compatible server.
 
@@ -297,7 +301,8 @@ class ApiClient:
                 if error.status_code in (400, 422) and self._replace(error, sent):
                     continue
                 if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
-                    raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {why}") from None
+                    kind = NotFound if error.status_code == 404 else StageError
+                    raise kind(f"{self.spec.base_url}, model {self.spec.model}: {why}") from None
                 raise _NoAnswer(why, retry_after(error)) from None
             finally:
                 self.ledger.settle(reserved, *used)

@@ -7,23 +7,14 @@ training file. Both names are unique, and the caller has written them to disk be
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from probate.core.errors import InputError, StageError
-from probate.core.plugins import require
-from probate.core.secrets import hidden, hide, remember
-from probate.models.servers.bounds import PLAIN, UnboundedAnswer
-from probate.models.servers.client import SLOWEST
-from probate.models.servers.failures import body_of, never_sent, retry_after, short
-from probate.models.servers.transport import http_client, unlogged
+from probate.models.servers.attempts import Attempts, Body, Failure, has_id
 from probate.study.server import ApiSpec
 
-Body = dict[str, Any]
-Answer = TypeVar("Answer")
 TAG = "probate-request"
 """Key of a job's metadata with the name of the request that created it."""
 ENDED = ("succeeded", "failed", "cancelled")
@@ -31,8 +22,8 @@ ENDED = ("succeeded", "failed", "cancelled")
 REPLACED = {"method": "hyperparameters", "metadata": "", "seed": "", "suffix": ""}
 """Parameters of a job that some servers reject, and their replacement; "": the parameter is omitted."""
 NO_ENDPOINT = (404, 405, 501)
-TEMPORARY = (408, 409, 425, 429)
 UPLOADED, STARTED = "the training file was uploaded", "the job was started"
+ONE = {"limit": 1}
 PAGE, PAGES = 100, 10_000
 """Entries of a page, and the most pages that are read."""
 BYTES_PER_SECOND = 100_000
@@ -58,9 +49,8 @@ class FineTuning:
     """
 
     def __init__(self, spec: ApiSpec) -> None:
-        self.spec = spec.checked()
-        self.key_sent = self.spec.key()
-        remember(self.key_sent)
+        self.spec = spec
+        self._attempts = Attempts(spec, spec.fine_tune.poll if spec.fine_tune else 1.0)
         self.notes: list[str] = []
         self._rejected: set[str] = set()
         self._checked = False
@@ -78,7 +68,9 @@ class FineTuning:
         if self._checked:
             return
         try:
-            self._run(lambda api: self._read(lambda: api.fine_tuning.jobs.list(limit=1), _is_page))
+            self._attempts.run(
+                lambda api: self._attempts.read(lambda: api.fine_tuning.jobs.list(extra_query=ONE), _is_page)
+            )
         except Failure as failure:
             if failure.status in NO_ENDPOINT:
                 raise InputError(
@@ -90,7 +82,9 @@ class FineTuning:
 
     def find_file(self, name: str) -> str:
         """Return the id of the uploaded file of this name, or "" if the server has none."""
-        found = self._run(lambda api: self._found(UPLOADED, lambda: self._find_file(api, name)))
+        found = self._attempts.run(
+            lambda api: self._attempts.found(UPLOADED, lambda: self._find_file(api, name))
+        )
         return str(found.get("id", ""))
 
     def upload(self, name: str, content: bytes) -> str:
@@ -118,13 +112,13 @@ class FineTuning:
             async def send() -> Any:
                 return await api.files.create(file=(name, content, "application/jsonl"), purpose="fine-tune")
 
-            made = await self._create(UPLOADED, send, lambda: self._find_file(api, name), seconds)
+            made = await self._attempts.create(UPLOADED, send, lambda: self._find_file(api, name), seconds)
             return str(made["id"])
 
         try:
-            return self._run(work)
+            return self._attempts.run(work)
         except Failure as failure:
-            if failure.status in NO_ENDPOINT:
+            if failure.status in NO_ENDPOINT and not failure.doubtful:
                 raise InputError(
                     f"{self.spec.base_url} takes no training files ({failure}): choose another server"
                 ) from None
@@ -140,7 +134,9 @@ class FineTuning:
         file : str
             Id of the job's training file, for a server that keeps no metadata.
         """
-        return self._run(lambda api: self._found(STARTED, lambda: self._find_job(api, request, file)))
+        return self._attempts.run(
+            lambda api: self._attempts.found(STARTED, lambda: self._find_job(api, request, file))
+        )
 
     def start(self, request: str, file: str, body: Body) -> Body:
         """Start a job and return it.
@@ -170,20 +166,20 @@ class FineTuning:
 
                 async def send(sent: Body = sent) -> Any:
                     return await api.fine_tuning.jobs.create(
-                        model=self.spec.model, training_file=file, **sent
+                        model=self.spec.model, training_file=file, extra_body=sent
                     )
 
                 try:
                     find = partial(self._find_job, api, request, file)
-                    return await self._create(STARTED, send, find, self.spec.timeout)
+                    return await self._attempts.create(STARTED, send, find, self.spec.timeout)
                 except Failure as failure:
                     if not self._replace(failure, sent):
                         raise
 
         try:
-            return self._run(work)
+            return self._attempts.run(work)
         except Failure as failure:
-            if failure.status in NO_ENDPOINT[1:]:
+            if failure.status in NO_ENDPOINT[1:] and not failure.doubtful:
                 raise InputError(
                     f"{self.spec.base_url} starts no fine-tuning jobs ({failure}): choose another server"
                 ) from None
@@ -198,8 +194,8 @@ class FineTuning:
             The server does not know the job, or gives no answer after all attempts.
         """
         try:
-            return self._run(
-                lambda api: self._read(
+            return self._attempts.run(
+                lambda api: self._attempts.read(
                     lambda: api.fine_tuning.jobs.retrieve(job),
                     lambda body: body.get("id") == job and isinstance(body.get("status"), str),
                 )
@@ -207,128 +203,13 @@ class FineTuning:
         except Failure as failure:
             raise self._stage_error(f"the fine-tuning job {job}", failure) from None
 
-    def _run(self, work: Callable[[Any], Awaitable[Answer]]) -> Answer:
-        async def whole() -> Answer:
-            openai: Any = require("openai", "api")
-            api = openai.AsyncOpenAI(
-                api_key=self.key_sent,
-                base_url=self.spec.base_url,
-                max_retries=0,
-                timeout=None,  # `_once` limits the whole answer
-                default_headers=PLAIN,
-                http_client=http_client(openai),
-            )
-            try:
-                return await work(api)
-            finally:
-                await api.close()
-
-        with unlogged():
-            return asyncio.run(whole())
-
-    async def _once(
-        self, send: Callable[[], Awaitable[Any]], valid: Callable[[Body], bool], seconds: float
-    ) -> Body:
-        """Send a request once and return the body of its answer.
-
-        Raises
-        ------
-        Failure
-            There is no valid answer.
-        """
-        openai: Any = require("openai", "api")
-        try:
-            async with asyncio.timeout(seconds):
-                answer = await send()
-            body: Body = hidden(body_of(answer))
-        except TimeoutError:
-            raise Failure(f"no complete answer within {seconds:g} s") from None
-        except openai.APIStatusError as error:
-            raise Failure(
-                f"status {error.status_code}: {_said(error)}",
-                status=error.status_code,
-                wait=retry_after(error),
-                said=hide(str(error.body)),
-            ) from None
-        except (
-            UnboundedAnswer,
-            openai.APIConnectionError,
-            openai.APIResponseValidationError,
-            AttributeError,  # the client expected another type
-            TypeError,
-            ValueError,
-            RecursionError,
-        ) as error:
-            reason = error.__cause__ if isinstance(error.__cause__, UnboundedAnswer) else error
-            plain = isinstance(reason, UnboundedAnswer)
-            why = str(reason) if plain else f"{type(error).__name__}: {short(error)}"
-            raise Failure(why, sent=not never_sent(error)) from None
-        if not valid(body):
-            raise Failure("the answer is not one of a fine-tuning interface")
-        return body
-
-    async def _read(self, send: Callable[[], Awaitable[Any]], valid: Callable[[Body], bool]) -> Body:
-        """Return the answer to a request that changes nothing, after as many attempts as allowed."""
-        for attempt in range(self.spec.retries + 1):
-            try:
-                return await self._once(send, valid, self.spec.timeout)
-            except Failure as failure:
-                if failure.permanent or attempt == self.spec.retries:
-                    raise failure.after(attempt + 1) from None
-                await self._pause(attempt, failure.wait)
-        raise AssertionError
-
-    async def _create(
-        self,
-        what: str,
-        send: Callable[[], Awaitable[Any]],
-        find: Callable[[], Awaitable[Body]],
-        seconds: float,
-    ) -> Body:
-        """Send a request that creates something, and return the answer, or what `find` returns.
-
-        If it is not known whether an attempt had an effect, `find` is called before the next attempt: at once
-        and, because a server may still be working, after a pause.
-        """
-        doubtful = False
-        for attempt in range(self.spec.retries + 1):
-            try:
-                return await self._once(send, _has_id, seconds)
-            except Failure as failure:
-                if failure.permanent:
-                    failure.doubtful = doubtful
-                    raise
-                doubtful |= failure.sent
-                await self._pause(attempt, failure.wait)
-                if failure.sent and (found := await self._found(what, find)):
-                    return found
-                if attempt == self.spec.retries:
-                    last = failure.after(attempt + 1)
-                    last.doubtful = doubtful
-                    raise last from None
-        raise AssertionError
-
-    async def _pause(self, attempt: int, asked: float = 0.0) -> None:
-        longer = min(SLOWEST, self.spec.wait * 2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
-        await asyncio.sleep(max(min(asked, SLOWEST), longer))
-
-    async def _found(self, what: str, find: Callable[[], Awaitable[Body]]) -> Body:
-        """Return what a request may have created, also if it appears a moment later; {} for nothing."""
-        try:
-            if found := await find():
-                return found
-            await asyncio.sleep(self.spec.fine_tune.poll if self.spec.fine_tune else 1.0)
-            return await find()
-        except Failure as failure:
-            raise self._unknown(what, failure) from None
-
     async def _entries(self, pages: Callable[..., Awaitable[Any]]) -> list[Body]:
         """Return the entries of all pages of a list. A server that repeats a page ends it."""
         entries: dict[str, Body] = {}
-        last: dict[str, str] = {}
+        last: Body = {}
         for _ in range(PAGES):
-            page = await self._read(lambda last=last: pages(limit=PAGE, **last), _is_page)  # type: ignore[misc]
-            own = [e for e in page["data"] if _has_id(e)]
+            page = await self._attempts.read(partial(pages, extra_query={"limit": PAGE, **last}), _is_page)
+            own = [e for e in page["data"] if has_id(e)]
             new = [e for e in own if e["id"] not in entries]
             entries |= {e["id"]: e for e in new}
             if not new or page.get("has_more") is False:
@@ -337,11 +218,11 @@ class FineTuning:
         raise Failure(f"its list has more than {PAGES:,} pages")
 
     async def _find_file(self, api: Any, name: str) -> Body:
-        files = await self._entries(lambda **at: api.files.list(purpose="fine-tune", **at))
+        files = await self._entries(partial(api.files.list, purpose="fine-tune"))
         return next((f for f in files if f.get("filename") == name), {})
 
     async def _find_job(self, api: Any, request: str, file: str) -> Body:
-        jobs = await self._entries(lambda **at: api.fine_tuning.jobs.list(**at))
+        jobs = await self._entries(api.fine_tuning.jobs.list)
         own = [j for j in jobs if _metadata(j).get(TAG) == request or j.get("training_file") == file]
         return min(own, key=_created, default={})
 
@@ -370,54 +251,6 @@ class FineTuning:
             f"{self.spec.base_url}, model {self.spec.model}: {what}: {failure}"
             + ("" if failure.permanent else ". The same command continues")
         )
-
-    def _unknown(self, what: str, failure: Failure) -> StageError:
-        return StageError(
-            f"{self.spec.base_url}: it is not known whether {what}, because the server gives no list "
-            f"({failure}), so nothing is sent again; run the same command later"
-        )
-
-
-class Failure(Exception):
-    """A request without a valid answer.
-
-    `status` is that of the answer, `wait` the seconds that it asks to wait, `said` its whole text, `sent`
-    whether the request may have had an effect, and `doubtful` whether one of several may have had one.
-    """
-
-    def __init__(
-        self, why: str, *, status: int | None = None, wait: float = 0.0, said: str = "", sent: bool = True
-    ) -> None:
-        super().__init__(why)
-        self.status, self.wait, self.said, self.sent = status, wait, said, sent
-        self.doubtful = False
-        self.permanent = status is not None and status < 500 and status not in TEMPORARY
-
-    def after(self, attempts: int) -> Failure:
-        """Return the failure, with the number of attempts if there were several."""
-        if self.permanent:
-            return self
-        more = Failure(f"no answer after {attempts} attempts; last: {self}", status=self.status)
-        more.permanent = False
-        return more
-
-    def names(self, parameter: str) -> bool:
-        """Return whether the answer names a parameter as a word."""
-        words = "".join(c if c.isalnum() or c == "_" else " " for c in self.said).split()
-        return parameter in words
-
-
-def _said(error: Any) -> str:
-    """Return the server's own words about an error, in one line and without the key."""
-    body = error.body if isinstance(error.body, dict) else {}
-    own = body["error"] if isinstance(body.get("error"), dict) else body
-    said = next((own[k] for k in ("message", "detail", "error") if isinstance(own.get(k), str)), "")
-    return short(Exception(said)).rstrip(".") if said else short(error)
-
-
-def _has_id(body: Any) -> bool:
-    own = body.get("id") if isinstance(body, dict) else None
-    return isinstance(own, str) and 0 < len(own) <= 500
 
 
 def _is_page(body: Body) -> bool:

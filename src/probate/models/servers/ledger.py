@@ -114,6 +114,8 @@ class Ledger:
         self.settled, self.spent = Amount(), Amount()
         """Amounts spent by all who share the file, and by this object."""
         self._open: dict[str, Amount] = {}
+        self.begun: set[str] = set()
+        """Reservations of fine-tuning jobs that were begun. If one is missing, the ledger is incomplete."""
         self._jobs: dict[str, bool] = {}  # name of a fine-tuning job's reservation → whether it is settled
         self._requests = 0
         self._unknown = False
@@ -194,6 +196,7 @@ class Ledger:
 
     def has_room(self, *amounts: Amount) -> bool:
         """Return whether all amounts together fit into what is left of the budget."""
+        self.begin()  # reads what others have added
         total = self.charged
         for amount in amounts:
             total = total.plus(amount)
@@ -225,10 +228,11 @@ class Ledger:
 
     def _check(self, most: Amount, what: str = "another request") -> None:
         tokens, money, now = self.spec.max_tokens_total, self.spec.max_cost, self.charged
-        if (tokens is not None or money is not None) and (self._unknown or self.kept > self._requests):
+        lost = self._unknown or self.kept > self._requests or not self.begun <= self._jobs.keys()
+        if (tokens is not None or money is not None) and lost:
             raise InputError(
-                f"{self.path}: it does not hold all requests whose answers lie in api-cache, so what was "
-                "spent is not known; put the whole file back, "
+                f"{self.path}: it does not hold all requests whose answers lie in api-cache, or all "
+                "fine-tuning jobs, so what was spent is not known; put the whole file back, "
                 "start a new folder (--out), or leave the budget out"
             )
         if tokens is not None and now.tokens + most.tokens > tokens:
