@@ -44,6 +44,7 @@ class TuningServer(ThreadingHTTPServer):
         tokens=True,
     ):
         self.fault, self.looks, self.metadata, self.names = fault, looks, metadata, names
+        self.linked = linked
         self.page, self.refuse = page, refuse or (lambda body: None)
         self.files: dict[str, dict] = {}
         self.jobs: dict[str, dict] = {}
@@ -204,6 +205,8 @@ class Handler(BaseHTTPRequestHandler):
     def listed(self, entries, query):
         """Newest first, a few at a time."""
         rows = [public(e) for e in reversed(entries.values())]
+        if not self.server.linked:
+            rows = [{k: v for k, v in r.items() if k != "training_file"} for r in rows]
         after = query.get("after", [""])[0]
         ids = [r["id"] for r in rows]
         start = ids.index(after) + 1 if after in ids else 0

@@ -202,12 +202,14 @@ def with_kills(monkeypatch, at, after):
     return count
 
 
-@pytest.mark.parametrize("kind", ["metadata and names", "no metadata", "no names"])
+@pytest.mark.parametrize("kind", ["no training file", "no metadata", "no names"])
 def test_a_kill_at_any_write_of_a_record_starts_no_second_job(serve, hosted, tmp_path, monkeypatch, kind):
     at, kills = 1, 0
     while True:
         for after in (False, True):
-            server = serve(metadata=kind != "no metadata", names=kind != "no names")
+            server = serve(
+                metadata=kind != "no metadata", names=kind != "no names", linked=kind != "no training file"
+            )
             study, folder = hosted(server), tmp_path / f"{at}-{after}"
             job = arm_job(study)
             with pytest.MonkeyPatch.context() as patch:
