@@ -39,6 +39,7 @@ class TuningServer(ThreadingHTTPServer):
         looks=2,
         metadata=True,
         names=True,
+        linked=True,
         page=3,
         refuse=None,
         tokens=True,
