@@ -7,6 +7,7 @@ of the run up to its end. Events:
 begun STAGE      a stage's work begins
 step STAGE N     a training step, a batch of evaluation or a batch of the generator is done and kept
 write FILE       a file of the run folder is complete, and about to take its name
+record ARM N     the record of an arm's fine-tuning job on a server is about to be written, for the Nth time
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ def watch(root: str, event: Callable[[str], None]) -> None:
     from probate.core.cache import Store
     from probate.core.progress import Reporter
     from probate.data.generation.transformers_backend import TransformersBackend
+    from probate.execution.job_record import JobRecord
 
     now, steps = [""], Counter[str]()
     run, stage, answer = Store.run, Reporter.stage, TransformersBackend.answer
@@ -78,6 +80,14 @@ def watch(root: str, event: Callable[[str], None]) -> None:
         if name == "os.rename" and (path := os.path.realpath(os.fspath(args[1]))).startswith(root + os.sep):
             event(f"write {os.path.relpath(path, root)}")
 
+    records, write = Counter[str](), JobRecord.write
+
+    def recorded(self: JobRecord, path: Path) -> None:
+        records[self.arm] += 1
+        event(f"record {self.arm} {records[self.arm]}")
+        write(self, path)
+
+    JobRecord.write = recorded  # type: ignore[method-assign]
     Store.run, Reporter.stage = watched, ticking  # type: ignore[method-assign]
     TransformersBackend.answer = answering  # type: ignore[method-assign]
     sys.addaudithook(renamed)

@@ -26,8 +26,8 @@ from probate.core.errors import InputError, StageError
 from probate.data.generation.api_backend import ApiBackend
 from probate.data.generation.filters import Filters, clean
 from probate.data.packs import load_pack
-from probate.execution.ask import measure
 from probate.execution.letters import shares_of
+from probate.execution.served import measure
 from probate.models.servers.client import SLOWEST, ApiClient
 from probate.models.servers.counts import THOUGHT, counts
 from probate.models.servers.counts import sentences as count_sentences
@@ -422,14 +422,15 @@ def test_a_refused_parameter_is_replaced_and_said_once(serve, tmp_path, monkeypa
 def test_retry_after_may_be_a_date_and_counts_may_be_null(monkeypatch):
     from types import SimpleNamespace as Space
 
-    from probate.models.servers.client import _count, _retry_after
+    from probate.models.servers.client import _count
+    from probate.models.servers.failures import retry_after
 
     def wait(value):
-        return _retry_after(Space(response=Space(headers={"retry-after": value})))
+        return retry_after(Space(response=Space(headers={"retry-after": value})))
 
     assert wait("3") == 3 and wait("soon") == wait("") == wait("nan") == 0
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr("probate.models.servers.client.time.time", now.timestamp)
+    monkeypatch.setattr("probate.models.servers.failures.time.time", now.timestamp)
     assert wait(format_datetime(now + timedelta(hours=1), usegmt=True)) == 3600
     assert wait(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0
     assert [_count(u, "n", 0, 7) for u in (None, {}, {"n": None}, {"n": 3}, {"n": "x"})] == [

@@ -15,7 +15,7 @@ from command import probate as command
 from test_api import Handler, client
 
 from probate.core.errors import InputError
-from probate.execution.ask import measure_as_local
+from probate.execution.served import measure_as_local
 from probate.models.servers.counts import counts
 from probate.tasks.catalogue import load_probe, load_task
 from probate.tasks.salary import read_amount

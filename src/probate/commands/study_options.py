@@ -96,7 +96,8 @@ def load_study(
     if variant:
         loaded = loaded.variant(variant)
     if model:
-        loaded = loaded.model_copy(update={"model": loaded.model.model_copy(update={"name": model})})
+        local = loaded.model.model_copy(update={"name": model, "api": None})
+        loaded = loaded.model_copy(update={"model": local})
     if base is not None and not base.is_dir():
         raise InputError(f"--base {base}: the folder does not exist")
     return loaded, base or (Path(study).parent if Path(study).exists() else Path("."))

@@ -124,6 +124,10 @@ class Store:
             (folder / STARTED).unlink(missing_ok=True)
         return folder, report
 
+    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
+        """Return the report of a stage that finished with this key and was not changed since, else None."""
+        return self._finished(self.root / stage, stage, key)
+
     def _finished(self, folder: Path, stage: str, key: str) -> dict[str, Any] | None:
         """Return the report of a stage that finished with this key and was not changed since, else None."""
         report = read_report(folder / RECORD)

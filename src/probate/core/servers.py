@@ -125,7 +125,7 @@ def key_for(url: str, variable: str) -> str:
     value = os.environ.get(variable, "") if vendor or _allowed_variable(host) == variable else ""
     if not value and vendor:
         raise InputError(
-            f"generator: {variable} is not set; set it to the key of {host} (it is not written to any file)"
+            f"server {host}: {variable} is not set; set it to its key (it is not written to any file)"
         )
     return value or NO_KEY
 

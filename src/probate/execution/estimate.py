@@ -16,6 +16,7 @@ from probate.core.parse import NotJson, json_value
 from probate.core.progress import spoken
 from probate.core.servers import host_of, refusal, withheld
 from probate.data.user_turn import user_turn
+from probate.execution.hosted_plan import hosted_sentences, planned_hosted
 from probate.execution.prepare import prepare
 from probate.models.embedded import WHEELS
 from probate.models.servers.ledger import ledger_path, read_ledger
@@ -97,13 +98,14 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "augmented_wanted": plan.wanted,
         "draws": plan.draws,
         "stages": [{"stage": name, "number": counts[name], "tokens": round(tokens[name])} for name in counts],
-        "parameters": parameters(study.model),
+        "parameters": None if study.model.api else parameters(study.model),
         "seconds": None,
         "bytes": None,
         "ledger": _ledger(study, folder) if folder else None,
         "servers": [_server(s) for s in study.servers()],
         "code": current_consent().code,
         "remarks": {t.key: said for t in tasks if (said := t.remarks(data.context))},
+        "hosted": planned_hosted(prepared),
     }
     if record["parameters"] is not None:
         size, share = record["parameters"], top_share(study)
@@ -159,7 +161,8 @@ def _server(spec: ApiSpec) -> dict[str, str]:
 
 
 def _ledger(study: Study, folder: Path) -> dict[str, Any] | None:
-    server = next((m.api for m in (study.generator, *study.axes.generator) if m and m.api), None)
+    models = (study.generator, *study.axes.generator, study.model, *study.axes.model)
+    server = next((m.api for m in models if m and m.api), None)
     held = read_ledger(ledger_path(folder), server)
     if held is None:
         return None
@@ -218,6 +221,8 @@ def sentences(record: dict[str, Any]) -> list[str]:
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
     if record.get("ledger"):
         said += ["", _ledger_sentence(record["ledger"])]
+    if record.get("hosted"):
+        return [*said, "", *hosted_sentences(record["hosted"])]
     if record["seconds"] is None:
         return [*said, "", "time and disk: unknown, because the model's name does not give its size"]
     return [

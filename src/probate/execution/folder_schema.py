@@ -49,6 +49,7 @@ class StageReport(TypedDict):
     trained_on: NotRequired[dict[str, dict[str, int]]]
     truncated: NotRequired[int]
     shortcuts: NotRequired[list[dict[str, Any]]]
+    notes: NotRequired[list[str]]
 
 
 class Reviewed(TypedDict):

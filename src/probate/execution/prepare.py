@@ -17,6 +17,7 @@ from probate.data.packs import Pack, load_pack, pack_names, read_pack, with_give
 from probate.data.readers import read_source
 from probate.data.shape.cells import normal_label
 from probate.data.user_turn import user_turn
+from probate.execution.hosted_checks import check_hosted
 from probate.execution.jobs import Measurement
 from probate.mitigations.base import Mitigation, MitigationContext, check_together
 from probate.mitigations.catalogue import load_mitigation
@@ -110,7 +111,9 @@ def prepare(study: Study, base: Path) -> Prepared:
                 "another policy, or training.trainer: lora"
             )
     context = _mitigation_context(study, data)
-    return Prepared(study, data, measurements, _strategies(study, context), context)
+    strategies = _strategies(study, context)
+    check_hosted(study, tasks, data.context, strategies)
+    return Prepared(study, data, measurements, strategies, context)
 
 
 def read_data(study: Study, base: Path) -> StudyData:

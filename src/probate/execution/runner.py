@@ -118,8 +118,10 @@ class Runner:
         study = prepared.study
         self.folder.check_plan(study)
         self.folder.begin(study, prepared.data)
-        self.folder.lock_model(self.worker.lm(study.model).describe())
+        self.folder.lock_model(self.worker.describe(study.model))
         mixed = self._first_round()
+        first = [self._arm_job(arm, mixed[arm.name]) for arm in arms if arm.name in mixed]
+        self.worker.expect(first, prepared.measurements)
         frames: list[pd.DataFrame] = []
         for number, arm in enumerate(arms, 1):
             if arm.round > 1:

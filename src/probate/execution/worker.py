@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 
 from probate.core.cache import Store
 from probate.core.deferred import deferred
+from probate.core.errors import StageError
 from probate.core.files import write_atomic
 from probate.core.fingerprint import code, content
 from probate.core.progress import Reporter
@@ -27,6 +28,7 @@ from probate.execution.jobs import (
     DistributionJob,
     EvaluateJob,
     GenerateJob,
+    Measurement,
     MitigateJob,
     Trained,
     Watched,
@@ -69,8 +71,26 @@ class Worker:
         self.place = ""
         self._models: dict[str, LM] = {}
 
+    def describe(self, spec: ModelSpec) -> dict[str, Any]:
+        """Return the facts about the study's model for the lock file."""
+        return self.lm(spec).describe()
+
+    def expect(self, jobs: Sequence[ArmJob], measurements: Sequence[Measurement]) -> None:
+        """Announce the arms of the first round. Arms that are trained here are trained one by one."""
+
     def lm(self, spec: ModelSpec) -> LM:
-        """Return the model of `spec`; it is loaded at the first call."""
+        """Return the model of `spec`; it is loaded at the first call.
+
+        Raises
+        ------
+        StageError
+            The model is behind a server.
+        """
+        if spec.api is not None:
+            raise StageError(
+                f"model '{spec.name}' is behind the server {spec.api.base_url}, which keeps its weights, and "
+                "this stage needs them; use a local model"
+            )
         key = spec.model_dump_json()
         if key not in self._models:
             if spec.name in WHEELS and not is_cached(spec.name):
@@ -87,13 +107,13 @@ class Worker:
         return api_backend.fingerprint(spec.api) if spec.api else self.lm(spec).fingerprint
 
     @contextmanager
-    def _author(self, job: GenerateJob) -> Iterator[LM | None]:
-        """Yield the generating model, in a later round with its adapter; None for a model behind a server."""
+    def _author(self, job: GenerateJob) -> Iterator[tuple[ModelSpec, LM | None]]:
+        """Yield the generating model, in a later round with its adapter; no LM if it is behind a server."""
         if job.author is not None:
             with _before(self.lm(job.model), job.author) as lm:
-                yield lm
+                yield job.model, lm
         else:
-            yield None if job.model.api else self.lm(job.model)
+            yield job.model, None if job.model.api else self.lm(job.model)
 
     def generate(self, job: GenerateJob) -> list[Record]:
         """Generate augmented records and return those that passed all checks.
@@ -103,7 +123,7 @@ class Worker:
         StageError
             The budget of candidates was spent before enough records were accepted.
         """
-        with self._author(job) as lm:
+        with self._author(job) as (author, lm):
             key = job.key("" if job.author else self.fingerprint(job.model))
 
             def work(folder: Path) -> dict[str, Any]:
@@ -117,7 +137,7 @@ class Worker:
                         written=job.written,
                         labels=job.labels,
                         generation=job.generation,
-                        backend=generation_backend(job.model, lm, self.store.root / "api-cache"),
+                        backend=generation_backend(author, lm, self.store.root / "api-cache"),
                         folder=folder,
                         statements=job.statements,
                         language=job.language,
@@ -134,9 +154,11 @@ class Worker:
 
         `compare_distributions` describes the content of the file.
         """
-        lm = self.lm(job.model)
+        lm = None if job.model.api else self.lm(job.model)
         encoder = content(encoder_files()) if set(job.spaces) - {"model"} else ""
-        spaces: dict[str, Embed] = {n: hidden_states(lm) if n == "model" else embed for n in job.spaces}
+        spaces: dict[str, Embed] = {
+            n: hidden_states(self.lm(job.model)) if n == "model" else embed for n in job.spaces
+        }
 
         def work(folder: Path) -> dict[str, Any]:
             texts = [r.text for r in job.original], [r.text for r in job.augmented]
@@ -145,7 +167,7 @@ class Worker:
             write_atomic(folder / "distribution.json", json.dumps(measured, ensure_ascii=False))
             return {"set": job.name, **_shortcuts(lm)}
 
-        key = job.key(lm.fingerprint, encoder)
+        key = job.key(self.fingerprint(job.model), encoder)
         folder, _ = self.store.run(f"stages/distribution-{job.name}", key, work)
         return folder
 

@@ -137,6 +137,17 @@ class Mitigation:
         """True if it runs a model. A study then stores its result as a separate stage."""
         return False
 
+    @property
+    def needs_weights(self) -> str:
+        """What it needs that a model behind a server does not give; empty if it works there, too.
+
+        The default recognises weights of the loss and an alignment loss. Override it in a mitigation that
+        computes with a loaded model.
+        """
+        if self.align() is not None:
+            return "changes the loss of the training"
+        return "weights records in the loss of the training" if self.weighs else ""
+
     @classmethod
     def from_options(cls, options: Mapping[str, object]) -> Self:
         """Create the mitigation from a mapping of options; raises InputError for a wrong option."""

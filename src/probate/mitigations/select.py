@@ -55,6 +55,10 @@ class Select(Mitigation):
     def slow(self) -> bool:
         return bool(self.options.by == "gradient")
 
+    @property
+    def needs_weights(self) -> str:
+        return "compares gradients of the model" if self.slow else super().needs_weights
+
     def check(self, context: MitigationContext) -> None:
         if self.options.by == "stereotype" and not any(
             p.dimension == context.dimension for p in context.packs

@@ -308,9 +308,14 @@ def load_lm(spec: ModelSpec | str) -> LM:
     Raises
     ------
     InputError
-        There is no such backend, or the backend cannot load the model.
+        There is no such backend, the backend cannot load the model, or the model is behind a server.
     """
     spec = ModelSpec(name=spec) if isinstance(spec, str) else spec
+    if spec.api is not None:
+        raise InputError(
+            f"model '{spec.name}' is behind the server {spec.api.base_url}, which keeps its weights, and "
+            "they are needed here; use a local model"
+        )
     return lm_of(load_backend(spec.backend), spec)
 
 

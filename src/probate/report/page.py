@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from probate.execution import checksums
 from probate.execution.folder import RunFolder
 from probate.models.embedded import WHEELS
 from probate.models.inference.shortcut_check import ShortcutCheck, sentences
+from probate.models.servers.counts import counts
+from probate.models.servers.counts import sentences as count_sentences
 from probate.report import figures, rounds, stopping, why, words
 from probate.report import review_words as review
 from probate.report.cards.data_card import data_card
@@ -36,6 +39,7 @@ from probate.stats.information import Information, information
 from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
 from probate.stats.unusable import DIFFERENCE, LEVEL
+from probate.study.hosted import remarks as hosted_remarks
 from probate.study.mixing import augmented_count
 from probate.study.paper import STATUS, is_paper_study, paper_rows
 from probate.study.plan import arms_of
@@ -186,6 +190,8 @@ def build_report(folder: RunFolder) -> Path:
             for r in folder.reports("adapters/") + folder.reports("stages/")
             for f in r.get("shortcuts", [])
         ),
+        server=study.model.api is not None,
+        reasons=count_sentences(counts(_texts_of_groups(whole)), whole) if study.model.api else [],
         attribution=folder.attribution(),
         reviews=[review.sentences(record) for record in folder.reviews()],
         failures=failures,
@@ -231,7 +237,19 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     )
     context = folder.context()
     remarks = [f"{titles[key]}: {text}" for key, task in tasks.items() for text in task.remarks(context)]
-    return findings, told, [*limits, *remarks]
+    return findings, told, [*limits, *remarks, *_server_remarks(folder, study)]
+
+
+def _server_remarks(folder: RunFolder, study: Study) -> list[str]:
+    """Return what fine-tuning by a server means for the results, and what the server did differently."""
+    reports = [*folder.reports("adapters/"), *folder.reports("stages/evaluate-")] if study.model.api else []
+    notes = dict.fromkeys(str(note) for r in reports for note in r.get("notes", []))
+    return [*hosted_remarks(study), *(f"{note}." for note in notes)]
+
+
+def _texts_of_groups(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return outcomes with groups as JSON, as they are on disk."""
+    return outcomes.assign(groups=outcomes["groups"].map(lambda g: json.dumps(g, sort_keys=True)))
 
 
 def sentences_of(folder: RunFolder) -> list[str]:

@@ -13,9 +13,9 @@ from probate.core.files import atomic_folder
 from probate.core.progress import Reporter
 from probate.execution.checksums import write_checksums
 from probate.execution.folder import RunFolder
+from probate.execution.hosted import worker_for
 from probate.execution.prepare import prepare
 from probate.execution.runner import Runner
-from probate.execution.worker import Worker
 from probate.models.servers.ledger import share_ledger
 from probate.report.page import analyse, build_report
 from probate.report.results import Run, write_grid
@@ -69,7 +69,8 @@ def run_study(
         return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
     folder = RunFolder(Path(out))
     prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # invalid input creates no folder
-    runner = Runner(prepared, folder, Worker(Store(folder.path, reporter.warn), reporter), reporter, deadline)
+    worker = worker_for(study, Store(folder.path, reporter.warn), reporter)
+    runner = Runner(prepared, folder, worker, reporter, deadline)
     with folder.locked():
         done = runner.execute()
         analyse(folder)

@@ -91,7 +91,10 @@ def information(
     results: list[Information] = []
     if "scoring" not in outcomes:
         return results
-    choices = outcomes[outcomes["task"].isin(outcomes.loc[outcomes["scoring"] != "", "task"])]
+    declared = set(outcomes.loc[outcomes["scoring"] != "", "task"])
+    # A server's answers to other tasks declare their reading, too, but are no shares of options.
+    other = outcomes["parsed"].astype(bool) & ~outcomes["response"].str.startswith("{")
+    choices = outcomes[outcomes["task"].isin(declared - set(outcomes.loc[other, "task"]))]
     for (task, arm), rows in choices.groupby(["task", "arm"], sort=False):
         if rows["target"].nunique() > 1:
             results.append(_one(str(task), str(arm), rows, (own or {}).get(str(task), dimension), analysis))

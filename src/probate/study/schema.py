@@ -22,6 +22,7 @@ from pydantic import (
 
 from probate.core.deferred import deferred
 from probate.core.errors import InputError, nearest
+from probate.study import hosted
 from probate.study.loading import changed, load_study, study_folder, validated
 from probate.study.presets import preset_path
 from probate.study.server import ApiSpec
@@ -68,8 +69,8 @@ class ModelSpec(Section):
     )
     api: ApiSpec | None = Field(
         None,
-        description="An OpenAI-compatible server that runs the generator. `name` is then only a display "
-        "name.",
+        description="An OpenAI-compatible server that runs the generator, or that fine-tunes and runs the "
+        "study's model (with `fine_tune`). `name` is then only a display name.",
     )
 
     backend: str = Field(
@@ -745,11 +746,8 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.model.api is not None or any(m.api for m in self.axes.model):
-            raise ValueError(
-                "model: a model behind a server cannot be fine-tuned; use it as the generator, or "
-                "measure it with: probate ask"
-            )
+        if wrong := hosted.fault(self):
+            raise ValueError(wrong)
         given = "given" in self.bias.types
         if self.analysis.planned_seeds and len(self.seeds) > self.analysis.planned_seeds:
             raise ValueError(beyond_plan(len(self.seeds), self.analysis.planned_seeds))

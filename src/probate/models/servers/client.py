@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import random
 import re
-import time
 from collections.abc import Callable, Sequence
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,11 @@ from probate.core.errors import ProbateError, StageError
 from probate.core.files import write_atomic
 from probate.core.parse import NotJson, json_value
 from probate.core.plugins import require
-from probate.core.secrets import hidden, hide, remember
+from probate.core.records import with_notice
+from probate.core.secrets import hidden, remember
 from probate.core.servers import withheld
 from probate.models.servers.bounds import PLAIN, UnboundedAnswer
+from probate.models.servers.failures import body_of, never_sent, retry_after, short
 from probate.models.servers.ledger import Ledger, ledger_path
 from probate.models.servers.transport import http_client, unlogged
 from probate.study.server import ApiSpec
@@ -49,6 +48,10 @@ MAX_CHOICES = 1024
 """Maximum number of choices in an answer; more are never requested."""
 
 
+class NotFound(StageError):
+    """Raised if the server does not know the model, or not yet."""
+
+
 class ApiClient:
     """A client for one model behind an OpenAI-compatible server.
 
@@ -61,13 +64,15 @@ class ApiClient:
         Address, model, budget and retries.
     cache : Path
         Folder of the cached answers.
+    notice : dict, optional
+        Text that is placed before each prompt (`text`, and `placement`: `user` or `system`).
     """
 
-    def __init__(self, spec: ApiSpec, cache: Path) -> None:
+    def __init__(self, spec: ApiSpec, cache: Path, notice: dict[str, str] | None = None) -> None:
         self.spec = spec.checked()
         self.key_sent = self.spec.key()
         remember(self.key_sent)
-        self.cache = cache
+        self.cache, self.notice = cache, notice
         self.ledger = Ledger(self.spec, ledger_path(cache.parent), sum(1 for _ in cache.glob("*/*.json")))
         self.sent = 0
         self.refused: dict[str, str] = {}
@@ -96,6 +101,7 @@ class ApiClient:
             The budget is spent, the server rejects the request (wrong key, unknown model), or a request fails
             after all attempts. Earlier answers stay in the cache.
         """
+        requests = [{**r, "messages": with_notice(r["messages"], self.notice)} for r in requests]
         with unlogged():
             return asyncio.run(self._ask(requests, done or (lambda *_: None)))
 
@@ -166,9 +172,7 @@ class ApiClient:
         return answer if is_valid(answer) else None
 
     def _most(self, request: Request) -> tuple[int, int]:
-        """Return the most prompt and answer tokens of a request; a token has at least one byte."""
-        prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
-        return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
+        return most_used(request)
 
     def _taken(self, request: Request) -> Request:
         """Return the request with rejected parameters replaced or omitted."""
@@ -272,7 +276,7 @@ class ApiClient:
                     self.spec.timeout
                 ):  # of the whole answer: a server may send a byte a minute
                     answer = await client.chat.completions.create(model=self.spec.model, **sent)
-                body = hidden(_body(answer))
+                body = hidden(body_of(answer))
                 if answered(body):
                     used = self._used(body.get("usage"), most)
                 if is_valid(body):
@@ -289,20 +293,25 @@ class ApiClient:
             ) as error:
                 reason = error.__cause__ if isinstance(error.__cause__, UnboundedAnswer) else error
                 plain = isinstance(reason, UnboundedAnswer)
-                used = (0, 0) if _never_sent(error) else most
-                raise _NoAnswer(
-                    str(reason) if plain else f"{type(error).__name__}: {_short(error)}"
-                ) from None
+                used = (0, 0) if never_sent(error) else most
+                raise _NoAnswer(str(reason) if plain else f"{type(error).__name__}: {short(error)}") from None
             except openai.APIStatusError as error:
-                why = f"status {error.status_code}: {_short(error)}"
+                why = f"status {error.status_code}: {short(error)}"
                 used = most if error.status_code in MAYBE_CHARGED else (0, 0)
                 if error.status_code in (400, 422) and self._replace(error, sent):
                     continue
                 if error.status_code not in (408, 409, 425, 429) and error.status_code < 500:
-                    raise StageError(f"{self.spec.base_url}, model {self.spec.model}: {why}") from None
-                raise _NoAnswer(why, _retry_after(error)) from None
+                    kind = NotFound if error.status_code == 404 else StageError
+                    raise kind(f"{self.spec.base_url}, model {self.spec.model}: {why}") from None
+                raise _NoAnswer(why, retry_after(error)) from None
             finally:
                 self.ledger.settle(reserved, *used)
+
+
+def most_used(request: Request) -> tuple[int, int]:
+    """Return the most prompt and answer tokens of a request; a token has at least one byte."""
+    prompt = sum(len(str(m["content"]).encode()) + TURN_TOKENS for m in request["messages"])
+    return prompt, int(request["max_tokens"]) * int(request.get("n", 1))
 
 
 class _NoAnswer(Exception):
@@ -311,21 +320,6 @@ class _NoAnswer(Exception):
     def __init__(self, why: str, wait: float = 0.0, *, empty: bool = False) -> None:
         super().__init__(why)
         self.wait, self.empty = wait, empty
-
-
-def _body(answer: Any) -> dict[str, Any]:
-    """Return an answer as plain JSON values; empty if it is not one, such as a page of HTML."""
-    try:
-        body = answer.model_dump(warnings=False)
-        body = json_value(json.dumps(body, ensure_ascii=True))
-    except (
-        AttributeError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    ):  # text, bytes, lone surrogates, types that the library did not foresee
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def answered(body: dict[str, Any]) -> bool:
@@ -340,29 +334,6 @@ def is_valid(body: Any) -> bool:
     return all(isinstance(c, dict) and isinstance(c.get("message"), dict) for c in body["choices"])
 
 
-def _retry_after(error: Any) -> float:
-    """Return the seconds in a Retry-After header, which is a number or a date."""
-    header = str(error.response.headers.get("retry-after", "")).strip()
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(header).timestamp() - time.time()
-        except (TypeError, ValueError, IndexError):
-            return 0.0
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
-
-
-def _never_sent(error: Exception) -> bool:
-    """Return whether no connection was made, so that nothing can have been charged."""
-    return type(error.__cause__).__name__ in (
-        "ConnectError",
-        "ConnectTimeout",
-        "PoolTimeout",
-        "UnsupportedProtocol",
-    )
-
-
 def _count(usage: Any, name: str, least: int, most: int) -> int | None:
     """Return the server's count of tokens; None if it is missing or impossible."""
     count = usage.get(name) if isinstance(usage, dict) else None
@@ -374,9 +345,3 @@ def _count(usage: Any, name: str, least: int, most: int) -> int | None:
     ):
         return None
     return int(count)
-
-
-def _short(error: Exception) -> str:
-    """Return an error in one line, without the key."""
-    text = " ".join(hide(str(error)).split())
-    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -33,6 +33,10 @@ NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 BINARY = getattr(os, "O_BINARY", 0)  # Windows only: keep line ends as written
 
 
+class BudgetError(StageError):
+    """Raised if a request or a job could exceed the budget. Nothing was sent."""
+
+
 class Amount(NamedTuple):
     """Tokens of prompts and answers, and their price."""
 
@@ -110,6 +114,9 @@ class Ledger:
         self.settled, self.spent = Amount(), Amount()
         """Amounts spent by all who share the file, and by this object."""
         self._open: dict[str, Amount] = {}
+        self.begun: set[str] = set()
+        """Reservations of fine-tuning jobs that were begun. If one is missing, the ledger is incomplete."""
+        self._jobs: dict[str, bool] = {}  # name of a fine-tuning job's reservation → whether it is settled
         self._requests = 0
         self._unknown = False
         self._seal, self._line, self._at = "", 0, 0
@@ -118,6 +125,11 @@ class Ledger:
 
     def price(self, prompt: int, answer: int) -> float:
         return (prompt * self.spec.price_in + answer * self.spec.price_out) / 1_000_000
+
+    def job_amount(self, tokens: int) -> Amount:
+        """Return the amount of a fine-tuning job that trains on `tokens`, over all epochs."""
+        price = self.spec.fine_tune.price if self.spec.fine_tune else 0.0
+        return Amount(tokens, 0, tokens * price / 1_000_000)
 
     @property
     def charged(self) -> Amount:
@@ -147,7 +159,7 @@ class Ledger:
 
         Raises
         ------
-        StageError
+        BudgetError
             The request could exceed the budget; the message states what was spent and what is available.
         InputError
             The ledger was changed, or does not cover the cached answers.
@@ -159,6 +171,52 @@ class Ledger:
             self._append(handle, "reserved", reservation.id, most, sync=True)
             return reservation
 
+    def reserve_job(self, name: str, tokens: int) -> None:
+        """Reserve the most that a fine-tuning job can use, on disk; a name is reserved only once.
+
+        Parameters
+        ----------
+        name : str
+            Name of the reservation.
+        tokens : int
+            Maximum number of trained tokens, over all epochs.
+
+        Raises
+        ------
+        BudgetError
+            The job could exceed the budget.
+        InputError
+            The ledger was changed, or does not cover the cached answers.
+        """
+        most = self.job_amount(tokens)
+        with self._held() as handle:
+            if name not in self._jobs:
+                self._check(most, "a fine-tuning job")
+                self._append(handle, "reserved", name, most, sync=True, job=True)
+
+    def has_room(self, *amounts: Amount) -> bool:
+        """Return whether all amounts together fit into what is left of the budget."""
+        self.begin()  # reads what others have added
+        total = self.charged
+        for amount in amounts:
+            total = total.plus(amount)
+        tokens, money = self.spec.max_tokens_total, self.spec.max_cost
+        return (tokens is None or total.tokens <= tokens) and (money is None or total.money <= money)
+
+    def job_settled(self, name: str) -> bool:
+        """Return whether the reservation `name` of a fine-tuning job is settled."""
+        with self._held():
+            return self._jobs.get(name, False)
+
+    def settle_job(self, name: str, tokens: int) -> None:
+        """Record what a fine-tuning job used, once; at most what was reserved."""
+        with self._held() as handle:
+            if self._jobs.get(name) is False:
+                most = self._open[name]
+                used = self.job_amount(min(tokens, most.prompt))
+                self._append(handle, "used", name, used, sync=True, job=True)
+                self.spent = self.spent.plus(used)
+
     def settle(self, reservation: Reservation, prompt: int, answer: int) -> None:
         """Record what a request used, and release the rest of its reservation."""
         used = Amount(prompt, answer, self.price(prompt, answer))
@@ -168,22 +226,23 @@ class Ledger:
             )  # after a power cut the reservation remains
             self.spent = self.spent.plus(used)
 
-    def _check(self, most: Amount) -> None:
+    def _check(self, most: Amount, what: str = "another request") -> None:
         tokens, money, now = self.spec.max_tokens_total, self.spec.max_cost, self.charged
-        if (tokens is not None or money is not None) and (self._unknown or self.kept > self._requests):
+        lost = self._unknown or self.kept > self._requests or not self.begun <= self._jobs.keys()
+        if (tokens is not None or money is not None) and lost:
             raise InputError(
-                f"{self.path}: it does not hold all requests whose answers lie in api-cache, so what was "
-                "spent is not known; put the whole file back, "
+                f"{self.path}: it does not hold all requests whose answers lie in api-cache, or all "
+                "fine-tuning jobs, so what was spent is not known; put the whole file back, "
                 "start a new folder (--out), or leave the budget out"
             )
         if tokens is not None and now.tokens + most.tokens > tokens:
-            raise StageError(
-                f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, another request "
+            raise BudgetError(
+                f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, {what} "
                 f"may take {most.tokens:,}; raise max_tokens_total to go on (what was answered is kept)"
             )
         if money is not None and now.money + most.money > money:
-            raise StageError(
-                f"api budget: {now.money:.4f} of {money:g} is spent or set aside, another request may take "
+            raise BudgetError(
+                f"api budget: {now.money:.4f} of {money:g} is spent or set aside, {what} may take "
                 f"{most.money:.4f}; raise max_cost to go on (what was answered is kept)"
             )
 
@@ -274,28 +333,34 @@ class Ledger:
                     raise ValueError("version")
                 self._unknown = entry["before"] != "nothing"
             else:
-                self._book(entry["what"], entry["id"], _amount(entry))
+                self._book(entry["what"], entry["id"], _amount(entry), entry.get("job") is True)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._changed() from None
         self._seal = entry["seal"]
         self._line += 1
 
-    def _book(self, what: str, name: str, amount: Amount) -> None:
+    def _book(self, what: str, name: str, amount: Amount, job: bool = False) -> None:
         if not amount.money:  # requested without a price: the current price is used
-            amount = amount._replace(money=self.price(amount.prompt, amount.answer))
+            now = self.job_amount(amount.prompt).money if job else self.price(amount.prompt, amount.answer)
+            amount = amount._replace(money=now)
         if what == "reserved" and name not in self._open:
             self._open[name] = amount
-            self._requests += 1
+            self._requests += not job
+            self._jobs |= {name: False} if job else {}
         elif what == "used":
             most = self._open.pop(name)
+            self._jobs |= {name: True} if job else {}
             if amount.prompt > most.prompt or amount.answer > most.answer:
                 raise ValueError("more than was set aside")
             self.settled = self.settled.plus(amount)
         else:
             raise ValueError(what)
 
-    def _append(self, handle: int, what: str, name: str, amount: Amount, sync: bool) -> None:
-        self._write(handle, {"what": what, "id": name, **amount._asdict()}, sync)
+    def _append(
+        self, handle: int, what: str, name: str, amount: Amount, sync: bool, job: bool = False
+    ) -> None:
+        entry = {"what": what, "id": name, **amount._asdict(), **({"job": True} if job else {})}
+        self._write(handle, entry, sync)
 
     def _write(self, handle: int, entry: dict[str, Any], sync: bool) -> None:
         line = json.dumps({**entry, "seal": self._sealed(entry)}).encode()

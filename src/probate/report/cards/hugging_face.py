@@ -74,6 +74,11 @@ def model_card(folder: RunFolder, arm: str) -> str:
 
     study, outcomes = folder.study(), folder.outcomes()
     arms = list(dict.fromkeys(outcomes["arm"]))
+    if study.model.api is not None:
+        raise InputError(
+            f"card: --arm: the models of this run are on the server {study.model.api.base_url}, so there is "
+            "no adapter; write the card of the data without --arm"
+        )
     if arm not in arms:
         raise InputError(f"card: the run has no arm '{arm}'{nearest(arm, arms)}; it has: {', '.join(arms)}")
     own = outcomes[outcomes["arm"] == arm].iloc[0]
