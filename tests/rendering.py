@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from zlib import crc32
 
 import numpy as np
+from hub import hub
 
 from probate.core.errors import InputError
 from probate.core.records import Record, after, with_messages, with_notice
@@ -146,7 +147,7 @@ def of_task(
 
 
 def at_hand(study: Study) -> Study:
-    """The study with built-in biographies in place of a data set on the hub, in the shape of its prompts."""
+    """The study with built-in biographies in place of those on the hub, which are few enough to render."""
     if not study.data.source.startswith("hf:"):
         return study
     return study.with_(
@@ -262,7 +263,8 @@ def of_presets() -> dict[tuple[str, str], tuple[Prompt, ...] | str]:
     for name in presets():
         for study in in_languages(at_hand(Study.preset(name))):
             try:
-                prompts: tuple[Prompt, ...] | str = tuple(of_study(study))
+                with hub():
+                    prompts: tuple[Prompt, ...] | str = tuple(of_study(study))
             except InputError as error:
                 prompts = str(error)
             rendered[name, study.data.language] = prompts

@@ -627,6 +627,11 @@ def test_what_needs_weights_is_refused_before_anything_is_sent(serve, hosted, tm
         ({"model": {"api": {"model": "m"}}}, "cannot be fine-tuned without model.api.fine_tune"),
         ({"axes": {"model": [{"api": {"model": "m"}}]}}, "cannot be fine-tuned without model.api.fine_tune"),
         ({"model": {"adapter": "x", "api": {"model": "m", "fine_tune": {}}}}, "model.adapter: has no effect"),
+        (
+            {"rounds": 2, "round_policy": "continued", "augmented": None, "matched_control": "none",
+             "bias": {"types": ["contextual-single-explicit"]}, "model": {"api": {"model": "m", "fine_tune": {}}}},
+            "round_policy: 'continued' is not available for a model behind a server",
+        ),
         ({"model": {"revision": "x", "api": {"model": "m", "fine_tune": {}}}}, "model.revision: has no effect"),
         ({"model": {"chat_template": "plain", "api": {"model": "m", "fine_tune": {}}}}, "model.chat_template: has no"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from command import probate as command
 from conftest import SHARED
+from hub import CODES, hub
 
 import probate as pb
 from probate.core.errors import InputError
@@ -47,24 +48,13 @@ def test_rows_are_whole():
         assert row.status in STATUS and min(map(len, (row.section, row.paper, row.probate, row.why))) > 3
 
 
-GENDER = ("paper-gender", "paper-rounds", "paper-mitigations")
-CODES = {"architect": 1, "dentist": 6, "nurse": 13, "painter": 14, "professor": 21, "software engineer": 24}
-"""Codes of the six occupations in the public BiasinBios files; men are 0, women 1."""
+GENDER = ("paper-gender", "paper-rounds", "paper-mitigations", "paper-api", "paper-gender-qwen")
 
 
-@pytest.fixture(scope="module")
-def bios(tmp_path_factory):
-    """Biographies in the columns and codes of BiasinBios, 400 of each occupation and gender."""
-    path = tmp_path_factory.mktemp("bios") / "bios.jsonl"
-    rows = [
-        {"hard_text": f"{('He', 'She')[gender]} has worked in town {i} since {1950 + code}.", "profession": code,
-         "gender": gender}
-        for code in (*CODES.values(), 0, 27)
-        for gender in (0, 1)
-        for i in range(400)
-    ]  # fmt: skip
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return path
+@pytest.fixture(autouse=True)
+def data_sets():
+    with hub():
+        yield
 
 
 def parts(study):
@@ -80,7 +70,8 @@ def test_presets_have_the_stated_settings(name):
         learning_rate = 1e-5 if study.bias.dimension == "gender" else 1e-6
         assert study.training.learning_rate == learning_rate
         assert study.training.epochs == (5 if study.train_groups == ["arabic"] else 3)
-        assert study.ratios == ([0, 0.5] if study.rounds > 1 else [0, 0.05, 0.1, 0.2, 0.5])
+        two = study.rounds > 1 or study.name.startswith("paper-values")
+        assert study.ratios == ([0, 0.5] if two else [0, 0.05, 0.1, 0.2, 0.5])
         assert len(study.bias.types) == (1 if study.rounds > 1 else 6)
 
 
@@ -101,8 +92,8 @@ def test_rounds_have_both_policies():
 
 
 @pytest.mark.parametrize("name", GENDER)
-def test_gender_presets_read_biasinbios(name, bios):
-    study = parts(pb.Study.load(name, [f"data.source={bios}"]))[0]
+def test_gender_presets_read_biasinbios(name):
+    study = parts(pb.Study.preset(name))[0]
     data = prepare(study, Path()).data
     assert data.labels == list(CODES) and {r.groups["gender"] for r in data.split.train} == {"female", "male"}
     codes = {label: i for label, i in CODES.items()}
@@ -114,8 +105,8 @@ def test_gender_presets_read_biasinbios(name, bios):
     assert len(data.split.test) == 60 * 12
 
 
-def test_every_mitigation_is_run_at_each_ratio_and_type(bios):
-    arms = arms_of(pb.Study.load("paper-mitigations", [f"data.source={bios}"]))
+def test_every_mitigation_is_run_at_each_ratio_and_type():
+    arms = arms_of(pb.Study.preset("paper-mitigations"))
     for mitigation in ("token", "mask", "loss"):
         assert len({(a.bias_type, a.ratio) for a in arms if a.mitigation == mitigation}) == 24
 
@@ -179,13 +170,13 @@ def test_a_wrong_scale_is_one_sentence(tmp_path, text, scale, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_plan_shows_the_scales_too(bios, tmp_path, monkeypatch):
-    whole = command("plan", "paper-rounds", "--set", f"data.source={bios}")
+def test_the_plan_shows_the_scales_too():
+    whole = command("plan", "paper-rounds")
     assert "24 arms in 2 parts" in whole
     small = command("plan", "paper-rounds", "--scale", "small")
     line = next(x for x in whole.splitlines() if x.startswith("--scale small: "))
     assert "16 arms on embedded" in line and "16 arms in 2 parts" in small
     assert not any(x.startswith("--scale") for x in small.splitlines())
-    record = json.loads(command("plan", "paper-rounds", "--set", f"data.source={bios}", "--json"))
+    record = json.loads(command("plan", "paper-rounds", "--json"))
     assert len(record["scales"]["small"]["arms"]) == 16
     assert json.loads(command("plan", "quickstart", "--json"))["scales"] == {}
