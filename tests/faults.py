@@ -76,6 +76,8 @@ def _of_text(text: str, language: str) -> list[str]:
 
 def _language(content: list[str], prompt: Prompt) -> list[str]:
     """The instruction is in the language; all of the text is, unless it may be foreign."""
+    if prompt.language == "any":
+        return []
     found = []
     first = "\n".join(text.split("\n\n")[0] for text in content)
     for text in [first] if prompt.foreign else content:

@@ -40,7 +40,7 @@ class Prompt:
         What sets it apart from others of the part, such as a label and a group. One prompt of each kind is a
         sample; the kind "" has no sample.
     language : str
-        Language of its template.
+        Language of its template; `any` if it is that of the data, or of a person's country.
     messages : tuple of (str, str)
         Role and content of each turn.
     begins : str
@@ -137,9 +137,13 @@ def language_of_task(task: Task, context: TaskContext) -> str:
 def of_task(
     task: Task, context: TaskContext, part: str, notice: dict[str, str] | None = None, samples: int = 2
 ) -> Iterator[Prompt]:
-    """All prompts of a task. The bundled items of text tasks are in English in every language."""
+    """All prompts of a task. Bundled items of text tasks are in English in every language; survey questions are as
+    their data has them, and a persona can have another language.
+    """
     reader, language = Reader(notice), language_of_task(task, context)
     task.evaluate(reader, context)
+    if task.name == "values":
+        language = "any"
     yield from reader.prompts(part, language, hasattr(task, "spec") and language != "en", samples)
 
 

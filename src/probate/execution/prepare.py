@@ -141,6 +141,7 @@ def read_data(study: Study, base: Path) -> StudyData:
     pack = read_pack(base / study.bias.pack, dimension) if study.bias.pack else None
     if pack is None and not (ready and dimension not in pack_names()):
         pack = load_pack(dimension)
+    _check_biographies(study)
     reading = read_source(study.data, base, "original", study.data.labels, study.data.language)
     counts = Counter(r.label for r in reading.records)
     labels = [normal_label(x) for x in study.data.labels] if study.data.labels else sorted(counts)
@@ -213,18 +214,26 @@ def read_data(study: Study, base: Path) -> StudyData:
     return StudyData(split, labels, pack, stereotypes, augmented, rejected, context, plan)
 
 
-def _check_language(study: Study, pack: Pack) -> None:
-    """Check that the texts that Probate brings or generates exist in the study's language."""
-    language = study.data.language
-    if language == "en" or (study.augmented is not None and study.data.source != "builtin:biographies"):
-        return
-    if not study.data.opinions:
+def _in_english(study: Study) -> bool:
+    """Return whether no text that Probate brings or generates is in another language than English."""
+    given = study.augmented is not None and study.data.source != "builtin:biographies"
+    return study.data.language == "en" or given
+
+
+def _check_biographies(study: Study) -> None:
+    """Check that biographies are in English."""
+    if not study.data.opinions and not _in_english(study):
         raise InputError(
-            f"data.language: biographies exist, and are generated, in English only, not in '{language}'; "
-            f"use opinions, which exist in {', '.join(languages())}"
+            "data.language: biographies exist, and are generated, in English only, not in "
+            f"'{study.data.language}'; use opinions, which exist in {', '.join(languages())}"
         )
-    opinion_words(language)
-    pack.speaking(language)
+
+
+def _check_language(study: Study, pack: Pack) -> None:
+    """Check that opinions and identities have words in the study's language."""
+    if not _in_english(study):
+        opinion_words(study.data.language)
+        pack.speaking(study.data.language)
 
 
 def _check_labels(labels: Sequence[str], counts: Counter[str]) -> None:
