@@ -133,7 +133,8 @@ def gap_said(gap: SideGap, of: str = "", sign: str = "") -> list[str]:
     else:
         said = (
             f"{title}: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] over {gap.n} questions of both "
-            f"sides (East {gap.east:{sign}.3f}, West {gap.west:{sign}.3f}; above 0: farther from Eastern people)"
+            f"sides (East {gap.east:{sign}.3f}, West {gap.west:{sign}.3f}; above 0: farther from Eastern "
+            "people)"
         )
     if gap.unpaired != gap.unpaired:
         return [said]
