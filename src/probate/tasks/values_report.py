@@ -181,10 +181,7 @@ def compared_modes(
         The report of the only mode; or each mode's report, and for each pair of modes the change of the
         distance, paired by question and country.
     """
-    reports = {
-        mode: report(own, [] if i else rejected, mode, questions)
-        for i, (mode, own) in enumerate(compared.items())
-    }
+    reports = {mode: report(own, rejected, mode, questions) for mode, own in compared.items()}
     printed = [
         line
         for mode, own in reports.items()
