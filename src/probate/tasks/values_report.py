@@ -133,7 +133,8 @@ def gap_said(gap: SideGap, of: str = "", sign: str = "") -> list[str]:
     else:
         said = (
             f"{title}: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] over {gap.n} questions of both "
-            f"sides (East {gap.east:{sign}.3f}, West {gap.west:{sign}.3f}; above 0: farther from the East)"
+            f"sides (East {gap.east:{sign}.3f}, West {gap.west:{sign}.3f}; above 0: farther from Eastern "
+            "people)"
         )
     if gap.unpaired != gap.unpaired:
         return [said]
@@ -180,10 +181,7 @@ def compared_modes(
         The report of the only mode; or each mode's report, and for each pair of modes the change of the
         distance, paired by question and country.
     """
-    reports = {
-        mode: report(own, [] if i else rejected, mode, questions)
-        for i, (mode, own) in enumerate(compared.items())
-    }
+    reports = {mode: report(own, rejected, mode, questions) for mode, own in compared.items()}
     printed = [
         line
         for mode, own in reports.items()
