@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from probate.core.errors import InputError
+from probate.execution.estimate import adapter_bytes
+from probate.study.loading import study_folder
 from probate.study.presets import presets
 from probate.study.schema import Study
 
@@ -151,3 +155,22 @@ def test_null_resets_a_key_to_its_default(tmp_path):
     assert study.training.beta == 0.3
     assert study.with_(training={"beta": None}).training.beta == Study().training.beta
     assert study.with_(training=None).training == Study().training
+
+
+def test_a_folder_does_not_hide_a_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("quickstart", "own"):
+        (tmp_path / name).mkdir()
+    assert Study.load("quickstart").name == "quickstart"
+    assert study_folder("quickstart") == Path(".")
+    assert load(tmp_path, "extends: quickstart\nname: a\n").tasks == Study.preset("quickstart").tasks
+    with pytest.raises(InputError, match="own: is a folder, not a file"):
+        Study.load("own")
+
+
+@pytest.mark.parametrize(
+    ("size", "parameters"), [(134.5e6, 4.88e6), (1.24e9, 11.3e6), (8.03e9, 41.9e6), (70.6e9, 207e6)]
+)  # of rank-16 adapters on all linear layers of SmolLM2-135M and of Llama 3 at 1B, 8B and 70B
+def test_adapters_of_known_models_have_their_size(size, parameters):
+    assert parameters / 1.7 < adapter_bytes(size, 16) / 4 < parameters * 1.7
+    assert adapter_bytes(size, 8) == adapter_bytes(size, 16) / 2

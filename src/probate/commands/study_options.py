@@ -11,7 +11,7 @@ from probate.core.deferred import deferred
 from probate.core.errors import InputError
 
 with deferred():
-    from probate.study import schema
+    from probate.study import loading, schema
 
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Study file, or name of a preset.")]
 SetOption = Annotated[
@@ -100,4 +100,4 @@ def load_study(
         loaded = loaded.model_copy(update={"model": local})
     if base is not None and not base.is_dir():
         raise InputError(f"--base {base}: the folder does not exist")
-    return loaded, base or (Path(study).parent if Path(study).exists() else Path("."))
+    return loaded, base or loading.study_folder(study)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from probate.core.errors import InputError, nearest
 from probate.core.yaml_file import Lines, parse_value, read_yaml
-from probate.study.presets import preset_path
+from probate.study.presets import preset_path, presets
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -57,9 +57,13 @@ def apply_overrides(value: dict[str, Any], overrides: list[str]) -> dict[str, An
 
 
 def _path_of(source: str | Path, folder: Path = Path()) -> Path:
-    """Return the path of a file, relative to `folder`, or of the preset of that name."""
+    """Return the path of a file, relative to `folder`, or of the preset of that name.
+
+    A folder, such as that of a run of the preset, does not hide the preset.
+    """
     path = folder / source
-    if not path.exists() and path.suffix not in (".yaml", ".yml") and len(Path(source).parts) == 1:
+    named = path.suffix not in (".yaml", ".yml") and len(Path(source).parts) == 1
+    if named and (not path.exists() or (path.is_dir() and str(source) in presets())):
         return preset_path(str(source))
     return path
 
@@ -280,7 +284,7 @@ def changed(value: dict[str, Any], changes: Mapping[str, Any], where: str) -> di
 
 def study_folder(source: str | Path) -> Path:
     """Return the base folder of a study's relative paths: its file's; for a preset the working folder."""
-    return Path(source).parent if Path(source).exists() else Path(".")
+    return Path(source).parent if Path(source).is_file() else Path(".")
 
 
 def _explain(
