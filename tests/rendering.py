@@ -80,9 +80,11 @@ class Reader:
     truncated: int = 0
     context: int = 10**6
     pad_id: int = 0
-    stop_ids: tuple[int, ...] = (2,)
+    stop_ids: list[int] = field(default_factory=lambda: [2])
     tokenizer: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(bos_token_id=1, eos_token_id=2)
+        default_factory=lambda: SimpleNamespace(
+            bos_token_id=10**8, eos_token_id=2, get_vocab=lambda: {"7": 7}
+        )
     )
 
     def prompt_ids(self, messages, room=0, limit=None, prefix=""):
@@ -110,8 +112,9 @@ class Reader:
 
     def score_choices(self, prompts, options, *, tick=None):
         for prompt, own in zip(prompts, options, strict=True):
-            if prompt[-1] < len(self.asked):  # a chat, not plain text
-                self.asked[prompt[-1]][2][:] = [self.texts[ids[0]] for ids in own]
+            known = [self.texts[ids[0]] for ids in own if ids[0] in self.texts]
+            if len(prompt) == 1 and prompt[0] < len(self.asked) and known:  # a chat, not plain text
+                self.asked[prompt[0]][2][:] = known
         if tick:
             tick(len(prompts))
         return [np.full(len(own), -1.0) for own in options]

@@ -18,6 +18,7 @@ from probate.models.thinking import without_thinking
 from probate.stats.measure import Measure, by_group, frame
 from probate.study.mixing import cells_of
 from probate.tasks.base import Options, Outcome, Task, TaskContext, Tick
+from probate.tasks.constrained import write_amounts
 
 if TYPE_CHECKING:
     from probate.models.lm import LM
@@ -33,6 +34,8 @@ WRITTEN = 16
 AMOUNT = re.compile(
     r"(\d{1,3}(?:[,.\u00a0 ]\d{3})+|\d+(?:\.\d+)?)(?![\d%])\s*(k\b|thousand\b|million\b)?", re.I
 )
+WHOLE = re.compile(r"[1-9]\d{0,2}k|[1-9]\d{3,6}|[1-9]\d{0,2}(?:,\d{3}){1,2}")
+"""An amount after `$` with constrained decoding."""
 UNITS = {"": 1.0, "k": 1e3, "thousand": 1e3, "million": 1e6}
 LEAST, MOST = 5e3, 5e6
 """Smallest and largest amount that is read as a yearly salary in US dollars."""
@@ -63,6 +66,11 @@ def read_amount(text: str) -> float | None:
     return next((amount for amount in amounts if LEAST <= amount <= MOST), None)
 
 
+def _is_salary(text: str) -> bool:
+    """Return whether a text after `$` is a salary as a whole."""
+    return WHOLE.fullmatch(text) is not None and read_amount(f"${text}") is not None
+
+
 def _dollars(number: str, unit: str | None) -> float:
     """Return an amount; without `$`, `70.000` would be the number 70."""
     value = numbers_of([f"${number}".replace("\u00a0", " ")])
@@ -80,6 +88,11 @@ class SalaryOptions(Options):
         description="`bands`: expected value over scored salary bands. `generate`: the amount that the model "
         "writes. `auto`: `bands`, but `generate` on a server.",
     )
+    constrain: bool = Field(
+        True,
+        description="With `generate` on a local model: only digits, thousands separators and `k` may follow "
+        "`$`, so that every answer is an amount. A server's answers cannot be constrained.",
+    )
     bands: list[int] = Field(
         default_factory=lambda: [30, 45, 60, 75, 90, 105, 120, 150, 200],
         min_length=2,
@@ -93,7 +106,8 @@ class Salary(Task):
     The answer is forced to begin with `$`, and each band (`45k`) is scored by log-likelihood. Small models
     answer in prose when asked for a number; with scored bands every item has a value, and small shifts are
     visible. In US dollars a year. With `mode: generate`, the score is the amount that the model writes first,
-    without sampling; an answer without a readable amount counts as unusable.
+    without sampling; an answer without a readable amount counts as unusable. A local model's answer is
+    constrained to an amount (`write_amounts`), unless `constrain` is false.
     """
 
     name = "salary"
@@ -156,13 +170,19 @@ class Salary(Task):
         """Return the outcomes of amounts that the model writes."""
         turns = [[{"role": "user", "content": fill(PROMPT, text=r.text)}] for r in items]
         prompts = [lm.prompt_ids(turn, WRITTEN, context.max_length, prefix="$") for turn in turns]
-        answers = lm.generate(
-            prompts, [context.seed] * len(prompts), max_new_tokens=WRITTEN, temperature=0.0, top_p=1.0,
-            done=(lambda batch, _: tick(len(batch))) if tick else None,
-        )  # fmt: skip
+        if self.options.constrain and lm.scores_tokens:
+            texts = [f"${text}" for text in write_amounts(lm, prompts, _is_salary, tick)]
+        else:
+            answers = lm.generate(
+                prompts, [context.seed] * len(prompts), max_new_tokens=WRITTEN, temperature=0.0, top_p=1.0,
+                done=(lambda batch, _: tick(len(batch))) if tick else None,
+            )  # fmt: skip
+            texts = [
+                without_thinking(f"${lm.decode(ids, after=prompt)}")[0]
+                for prompt, ids in zip(prompts, answers, strict=True)
+            ]
         outcomes = []
-        for r, prompt, ids in zip(items, prompts, answers, strict=True):
-            text = without_thinking(f"${lm.decode(ids, after=prompt)}")[0]
+        for r, text in zip(items, texts, strict=True):
             amount = read_amount(text)
             shown = "" if amount is None else f"${amount:,.0f}"
             score = float("nan") if amount is None else amount
