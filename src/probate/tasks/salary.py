@@ -29,6 +29,8 @@ PROMPT = (
 )
 
 
+PER_CELL = 60
+"""Biographies for each occupation and gender in the paper (arXiv 2502.04419)."""
 WRITTEN = 16
 """Largest number of tokens of an amount that the model writes."""
 AMOUNT = re.compile(
@@ -79,7 +81,7 @@ def _dollars(number: str, unit: str | None) -> float:
 
 class SalaryOptions(Options):
     per_cell: int = Field(
-        60,
+        PER_CELL,
         ge=1,
         description="Maximum number of biographies for each occupation and group (the paper uses 60).",
     )
@@ -133,6 +135,20 @@ class Salary(Task):
                 f"tasks: {self.key}: it asks for the salary of the person in a biography, and the texts of "
                 "this study are answers to survey questions; remove the task"
             )
+
+    def remarks(self, context: TaskContext) -> list[str]:
+        cells = cells_of(context.test, context.dimension)
+        wanted = min(self.options.per_cell, PER_CELL)
+        least = min(map(len, cells.values()), default=wanted)
+        if least >= wanted:
+            return []
+        label, group = min(cells, key=lambda cell: len(cells[cell]))
+        return [
+            f"The data has {least} held-out biographies for '{label}' and {group}, fewer than {wanted} for each "
+            "occupation and group"
+            + (" (the paper's number)" if wanted == PER_CELL else "")
+            + ". A larger data.source gives more, up to the option per_cell."
+        ]
 
     def size(self, context: TaskContext) -> int:
         return len(self._items(context))
