@@ -23,7 +23,7 @@ from probate.execution.prepare import Prepared, prepare
 from probate.execution.runner import Runner
 from probate.mitigations.base import mitigate
 from probate.study.presets import presets
-from probate.study.schema import Study
+from probate.study.schema import Data, Study
 from probate.tasks.base import Task, TaskContext
 
 
@@ -249,15 +249,31 @@ def of_records(
         yield Prompt(part, kind, language_of(context.prompt), turns(r.messages))
 
 
+def on_built_in_data(study: Study) -> Study:
+    """The study with few built-in records, and without tasks that read a file: its templates are the same."""
+    own, dimension = study.data, study.bias.dimension
+    data = Data(
+        source="builtin:opinions" if own.opinions else "builtin:biographies",
+        columns={"groups": {dimension: dimension}},
+        train_per_cell=2,
+        test_per_cell=4,
+        language=own.language,
+        prompt=own.prompt,
+    )
+    tasks, probes = ([t for t in s if "data" not in t.options] for s in (study.tasks, study.probes))
+    return study.model_copy(update={"data": data, "augmented": None, "tasks": tasks, "probes": probes})
+
+
 @cache
-def of_presets() -> dict[tuple[str, str], tuple[Prompt, ...] | str]:
-    """(Preset, language) → all its prompts, or why it cannot be rendered."""
-    rendered: dict[tuple[str, str], tuple[Prompt, ...] | str] = {}
+def of_presets() -> dict[tuple[str, str], tuple[tuple[Prompt, ...], str]]:
+    """(Preset, language) → all its prompts, and why they are rendered on built-in data if its own are not there."""
+    rendered = {}
     for name in presets():
         for study in variants(Study.preset(name)):
+            reason = ""
             try:
-                prompts: tuple[Prompt, ...] | str = tuple(of_study(study))
+                prompts = tuple(of_study(study))
             except InputError as error:
-                prompts = str(error)
-            rendered[name, study.data.language] = prompts
+                prompts, reason = tuple(of_study(on_built_in_data(study))), str(error)
+            rendered[name, study.data.language] = prompts, reason
     return rendered

@@ -143,11 +143,10 @@ class Salary(Task):
         if least >= wanted:
             return []
         label, group = min(cells, key=lambda cell: len(cells[cell]))
+        whose = " (the paper's number)" if wanted == PER_CELL else ""
         return [
-            f"The data has {least} held-out biographies for '{label}' and {group}, fewer than {wanted} for each "
-            "occupation and group"
-            + (" (the paper's number)" if wanted == PER_CELL else "")
-            + ". A larger data.source gives more, up to the option per_cell."
+            f"The data has {least} held-out biographies for '{label}' and {group}, fewer than {wanted} for "
+            f"each occupation and group{whose}. A larger data.source gives more, up to the option per_cell."
         ]
 
     def size(self, context: TaskContext) -> int:
