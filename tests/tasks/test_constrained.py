@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from probate.core.errors import InputError
@@ -118,3 +119,32 @@ def test_a_tokenizer_without_digits_is_refused(lm):
         InputError, match="no tokens of digits only, so amounts cannot be constrained; set constr"
     ):
         write_amounts(other, [[5]], _is_salary)
+
+
+@pytest.mark.parametrize(
+    ("responses", "told"),
+    [
+        (["$70k", "$70k", "$70k"], True),
+        (["$70k", "$70k", "$80k"], False),
+        (["$70k"], False),
+        (['{"$30k": 1}', '{"$30k": 1}'], False),
+    ],
+)
+def test_a_model_that_writes_one_amount_for_everyone_is_named(responses, told):
+    table = pd.DataFrame({"response": responses, "prediction": responses, "parsed": True})
+    notes = load_task("salary", WRITING).notes(table, sample_context())
+    assert [f"All {len(responses)} usable answers are $70k" in note for note in notes] == [True] * told
+
+
+def test_an_amount_that_is_written_is_asked_for_without_an_example(lm):
+    """A small model copies an example for everyone."""
+    asked = []
+
+    class Asked(type(lm)):
+        def prompt_ids(self, messages, *args, **kwargs):
+            asked.append(messages[0]["content"])
+            return super().prompt_ids(messages, *args, **kwargs)
+
+    own = Asked(**{f.name: getattr(lm, f.name) for f in fields(lm)})
+    load_task("salary", WRITING).evaluate(own, sample_context())
+    assert asked and not any("$" in text for text in asked)
