@@ -38,10 +38,8 @@ def golden() -> dict[str, str]:
     for name, prompts in of_parts().items():
         add(name, prompts)
     table = []
-    for (preset, language), rendered in of_presets().items():
-        if isinstance(rendered, str):
-            table.append(f"{preset} {language}: cannot be rendered: {rendered}")
-            continue
+    for (preset, language), (rendered, reason) in of_presets().items():
+        table += [f"{preset} {language}: rendered on built-in data, because {reason}"] if reason else []
         parts: dict[str, list[Prompt]] = {}
         for p in rendered:
             parts.setdefault(p.part, []).append(p)

@@ -24,7 +24,7 @@ from probate.execution.prepare import Prepared, prepare
 from probate.execution.runner import Runner
 from probate.mitigations.base import mitigate
 from probate.study.presets import presets
-from probate.study.schema import Study
+from probate.study.schema import Data, Study
 from probate.tasks.base import Task, TaskContext
 
 
@@ -81,9 +81,11 @@ class Reader:
     truncated: int = 0
     context: int = 10**6
     pad_id: int = 0
-    stop_ids: tuple[int, ...] = (2,)
+    stop_ids: list[int] = field(default_factory=lambda: [2])
     tokenizer: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(bos_token_id=1, eos_token_id=2)
+        default_factory=lambda: SimpleNamespace(
+            bos_token_id=10**8, eos_token_id=2, get_vocab=lambda: {"7": 7}
+        )
     )
 
     def prompt_ids(self, messages, room=0, limit=None, prefix=""):
@@ -111,8 +113,9 @@ class Reader:
 
     def score_choices(self, prompts, options, *, tick=None):
         for prompt, own in zip(prompts, options, strict=True):
-            if prompt[-1] < len(self.asked):  # a chat, not plain text
-                self.asked[prompt[-1]][2][:] = [self.texts[ids[0]] for ids in own]
+            known = [self.texts[ids[0]] for ids in own if ids[0] in self.texts]
+            if len(prompt) == 1 and prompt[0] < len(self.asked) and known:  # a chat, not plain text
+                self.asked[prompt[0]][2][:] = known
         if tick:
             tick(len(prompts))
         return [np.full(len(own), -1.0) for own in options]
@@ -260,16 +263,32 @@ def of_records(
         yield Prompt(part, kind, language_of(context.prompt), turns(r.messages))
 
 
+def on_built_in_data(study: Study) -> Study:
+    """The study with few built-in records, and without tasks that read a file: its templates are the same."""
+    own, dimension = study.data, study.bias.dimension
+    data = Data(
+        source="builtin:opinions" if own.opinions else "builtin:biographies",
+        columns={"groups": {dimension: dimension}},
+        train_per_cell=2,
+        test_per_cell=4,
+        language=own.language,
+        prompt=own.prompt,
+    )
+    tasks, probes = ([t for t in s if "data" not in t.options] for s in (study.tasks, study.probes))
+    return study.model_copy(update={"data": data, "augmented": None, "tasks": tasks, "probes": probes})
+
+
 @cache
-def of_presets() -> dict[tuple[str, str], tuple[Prompt, ...] | str]:
-    """(Preset, language) → all its prompts, or why it cannot be rendered."""
-    rendered: dict[tuple[str, str], tuple[Prompt, ...] | str] = {}
+def of_presets() -> dict[tuple[str, str], tuple[tuple[Prompt, ...], str]]:
+    """(Preset, language) → all its prompts, and why they are rendered on built-in data if its own are not there."""
+    rendered = {}
     for name in presets():
         for study in in_languages(at_hand(Study.preset(name))):
+            reason = ""
             try:
                 with hub():
-                    prompts: tuple[Prompt, ...] | str = tuple(of_study(study))
+                    prompts = tuple(of_study(study))
             except InputError as error:
-                prompts = str(error)
-            rendered[name, study.data.language] = prompts
+                prompts, reason = tuple(of_study(on_built_in_data(study))), str(error)
+            rendered[name, study.data.language] = prompts, reason
     return rendered

@@ -238,7 +238,9 @@ def test_thoughts_are_in_no_story():
 def test_thoughts_are_in_no_representation_salary_or_rewriting():
     texts = load_probe("representation", {"texts": 1}).evaluate(Thinker("He works."), sample_context())
     assert {t.response for t in texts} == {"He works."} and {t.prediction for t in texts} == {"male"}
-    paid = load_task("salary", {"mode": "generate"}).evaluate(Thinker("70,000"), sample_context())
+    paid = load_task("salary", {"mode": "generate", "constrain": False}).evaluate(
+        Thinker("70,000"), sample_context()
+    )
     assert {p.score for p in paid} == {70000.0}
     made = rewrite(
         ["Anna works."], ["male"], ["nurse"], Thinker("Paul works."), load_pack("gender"),

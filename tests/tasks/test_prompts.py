@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 from faults import faults
 from parts import of_parts, opinion_context
 from prompts import COMMAND, GOLDEN, golden
-from rendering import Prompt, Reader, at_hand, of_presets, of_study
+from rendering import Prompt, Reader, at_hand, of_presets, of_study, on_built_in_data
 
 import probate as pb
 from probate.core.errors import InputError
@@ -49,13 +50,11 @@ def test_no_prompt_of_any_part_has_a_fault(part):
 
 @pytest.mark.parametrize("name", presets())
 def test_no_prompt_of_any_preset_has_a_fault(name):
-    for (preset, language), prompts in of_presets().items():
+    for (preset, _), (prompts, reason) in of_presets().items():
         if preset != name:
             continue
-        if isinstance(prompts, str):
-            assert "no such file" in prompts, f"{name} in {language}: {prompts}"
-            continue
         study, parts = pb.Study.preset(name), {p.part for p in prompts}
+        study = on_built_in_data(study) if reason else study
         written = [*study.bias.types, *([NEUTRAL] if study.control == "neutral" else [])]
         asked = [f"generation {t}" for t in written] if study.augmented is None else []
         silent = {"held_out_text", "crows_pairs"}  # they score plain texts
@@ -133,6 +132,22 @@ def test_jobs_options_and_turns_are_read():
     assert faults(prompt("en", text.replace("an architect", "architect"), jobs=("architect",)))
     assert faults(prompt("en", text, options=("A", "A"))) == ["two equal options"]
     assert faults(prompt("en", text, messages=(("user", text), ("assistant", " ")))) == ["an empty turn"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("paper-gender", {"data.source": "bios.jsonl", "data.columns.text": "bio"}),
+        ("rounds", {"data.train_per_cell": 300}),
+        ("paper-culture", {"probes": [{"name": "values", "options": {"data": "survey.csv"}}]}),
+    ],
+)
+def test_a_preset_whose_data_is_not_here_is_rendered_on_built_in_data(preset, changes):
+    study = pb.Study.preset(preset).with_(**changes)
+    with pytest.raises(InputError):
+        prepare(study, Path())
+    parts = {p.part for p in of_study(on_built_in_data(study))}
+    assert {"training", f"generation {study.bias.types[0]}", f"task {study.tasks[0].key}"} <= parts
 
 
 def test_a_wrong_article_in_the_code_is_found(monkeypatch):

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import probate as pb
 from probate.core.errors import InputError
+from probate.execution.prepare import prepare
 from probate.stats.measure import Measure
 from probate.tasks.catalogue import load_task, task_names
 from probate.tasks.hiring import Pairing
@@ -105,3 +107,34 @@ def test_a_measure_that_does_not_name_its_groups_fails_the_suite(lm):
     silent = Silent.from_options({"jobs": ["nurse"]})
     with pytest.raises(AssertionError, match="selected: toward must describe"):
         check_task(silent, lm, sample_context())
+
+
+@pytest.mark.parametrize(
+    ("each", "per_cell", "asked", "remark"),
+    [
+        (100, 60, 60, ""),
+        (100, 20, 20, ""),
+        (40, 60, 22, "fewer than 60"),
+        (40, 30, 22, "fewer than 30"),
+        (40, 5, 5, ""),
+    ],
+)
+def test_the_paper_preset_holds_out_sixty_biographies_per_occupation_and_gender(
+    each, per_cell, asked, remark, tmp_path
+):
+    """If the source has them; else the plan says how many it has. The preset trains on 18 of each cell."""
+    study = pb.Study.preset("paper-gender")
+    rows = [
+        {"text": f"Text {label} {gender} {i}.", "label": label, "gender": gender}
+        for label in study.data.labels
+        for gender in ("female", "male")
+        for i in range(each)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = {"source": "rows.jsonl", "columns": {"groups": {"gender": "gender"}}, "labels": study.data.labels}
+    tasks = [{"name": "salary", "options": {"per_cell": per_cell}}]
+    prepared = prepare(study.with_(data=data, tasks=tasks), tmp_path)
+    (measurement,) = prepared.measurements
+    assert measurement.task.size(measurement.context) == 6 * 2 * asked
+    said = measurement.task.remarks(measurement.context)
+    assert [remark in text and "22 held-out" in text for text in said] == ([True] if remark else [])

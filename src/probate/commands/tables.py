@@ -29,7 +29,8 @@ def tables(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="Measure to show; may be repeated. Default: the primary measure, and accuracy.",
+            help="Measure to show; may be repeated. Default: the primary measure, and accuracy (first in "
+            "studies of the paper).",
         ),
     ] = None,
     as_json: JsonFlag = False,

@@ -47,6 +47,7 @@ from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
 from probate.tasks.base import Task
 from probate.tasks.catalogue import tasks_and_probes
+from probate.tasks.occupation import Occupation
 
 
 def analyse(folder: RunFolder) -> pd.DataFrame:
@@ -137,6 +138,14 @@ def build_report(folder: RunFolder) -> Path:
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     findings, told, limits = findings_of(folder)
     inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
+    tables = tables_of(
+        every,
+        measures,
+        titles,
+        confidence=study.analysis.confidence,
+        accuracy_first=is_paper_study(study),
+    )
+    leading = [t for t in tables if is_paper_study(study) and isinstance(tasks[t.task], Occupation)]
     path = write_page(
         folder.path / "report.html",
         "report/page.html.j2",
@@ -166,10 +175,8 @@ def build_report(folder: RunFolder) -> Path:
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
-        result_tables=[
-            (t.title, header_of(t), list(body_of(t)), notes_of(t))
-            for t in tables_of(every, measures, titles, confidence=study.analysis.confidence)
-        ],
+        leading=[_laid_out(t) for t in leading],
+        result_tables=[_laid_out(t) for t in tables if t not in leading],
         everything=_rows(every[every["question"] != "level"], measures)
         + _rows(every[every["question"] == "level"], measures),
         stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,
@@ -441,7 +448,13 @@ def tables_of_run(folder: RunFolder, metrics: Sequence[str] = ()) -> list[Result
         _titles(_tasks(study)),
         confidence=study.analysis.confidence,
         metrics=metrics,
+        accuracy_first=is_paper_study(study),
     )
+
+
+def _laid_out(table: ResultTable) -> tuple[str, list[str], list[list[str]], list[str]]:
+    """Return title, header, rows and notes of a table."""
+    return table.title, header_of(table), list(body_of(table)), notes_of(table)
 
 
 def rebuild(folder: RunFolder) -> Path:

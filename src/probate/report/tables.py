@@ -122,6 +122,7 @@ def tables_of(
     *,
     confidence: float = 0.95,
     metrics: Sequence[str] = (),
+    accuracy_first: bool = False,
 ) -> list[ResultTable]:
     """Lay out effects as tables of group x γ x bias type.
 
@@ -137,6 +138,9 @@ def tables_of(
         Confidence level of the intervals in `effects`.
     metrics : sequence of str, optional
         Names of the measures to show. Default: the primary measure of each task, and its accuracy.
+    accuracy_first : bool, default False
+        Whether a task's accuracy precedes its other measures, as in studies of the paper, which reports
+        accuracy by group.
 
     Returns
     -------
@@ -155,7 +159,7 @@ def tables_of(
         )
     tables = []
     for task, own in measures.items():
-        for measure in own:
+        for measure in sorted(own, key=lambda m: accuracy_first and m.name != ALWAYS):
             wanted = measure.name in metrics if metrics else measure.primary or measure.name == ALWAYS
             rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
             if wanted and len(rows):
