@@ -22,7 +22,8 @@ from scipy.special import ndtr
 
 from probate.report.gate.decide import FAIL, judge_row
 from probate.report.words import findings
-from probate.stats.effects import AGAINST_MATCHED, effects_of
+from probate.stats.arms import AGAINST_MATCHED
+from probate.stats.effects import effects_of
 from probate.stats.measure import Measure
 from probate.study.schema import Analysis
 from probate.tasks.hiring import Hiring

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from probate.report.words import findings
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, effects_of
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
+from probate.stats.effects import effects_of
 from probate.stats.families import holm
 from probate.stats.hierarchy import CHECKS, DETAILS, FIRST, NEXT, adjusted, gatekept
 from probate.stats.measure import Measure

@@ -11,6 +11,16 @@ import numpy as np
 import pandas as pd
 
 from probate.stats import amounts, comparisons, dose, unusable
+from probate.stats.arms import (
+    AGAINST_BASE,
+    AGAINST_FIRST,
+    AGAINST_MATCHED,
+    AGAINST_REPLICATE,
+    AGAINST_UNMITIGATED,
+    ArmKind,
+    Frames,
+    arm_kinds,
+)
 from probate.stats.bounds import change_bounds
 from probate.stats.contrast import Estimate
 from probate.stats.hierarchy import adjusted
@@ -38,66 +48,9 @@ COLUMNS = (
 ).split()
 """The columns of the contract, then Probate's additional columns."""
 
-AGAINST_BASE = "against γ = 0"
-AGAINST_MATCHED = "against matched control"
-AGAINST_REPLICATE = "control against second control"
-AGAINST_FIRST = "against the first round"
-AGAINST_UNMITIGATED = "against the arm without it"
 OF_ONE_ARM = ("level", "gap", "worst-group", "unusable-level", "unusable")
 """Questions about trained models as they are. All other questions are about training."""
 ONE_SEED = "one training seed"
-
-
-@dataclass(frozen=True)
-class ArmKind:
-    """The arms that differ only in their seed."""
-
-    bias_type: str
-    ratio: float
-    replicate: bool = False
-    mitigation: str = "none"
-    round: int = 1
-
-    @classmethod
-    def of(cls, arm: Arm) -> ArmKind:
-        """Return the kind of a planned arm."""
-        return cls(arm.bias_type, float(arm.ratio), arm.seed >= REPLICATE_SEED, arm.mitigation, arm.round)
-
-    def arm(self, seed: int) -> str:
-        """Return the name of the arm with this seed."""
-        role = "base" if self.bias_type == "none" else "replicate" if self.replicate else "biased"
-        return Arm(
-            self.bias_type,
-            self.ratio,
-            seed + REPLICATE_SEED * self.replicate,
-            role,
-            self.mitigation,
-            self.round,
-        ).name
-
-
-def arm_kinds(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[ArmKind, list[int]]:
-    """Return the kinds of arm in the outcomes and the plan, with their seeds.
-
-    The control comes first, then biased, matched and second-control arms by ratio.
-    """
-    rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
-    observed = [
-        (ArmKind(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
-        for b, r, s, m, n in rows.itertuples(index=False)
-    ]
-    seeds: dict[ArmKind, set[int]] = {}
-    for cell, seed in (*observed, *((ArmKind.of(a), a.seed) for a in arms)):
-        seeds.setdefault(cell, set()).add(seed % REPLICATE_SEED)
-    order = list(dict.fromkeys([*rows["mitigation"], *(a.mitigation for a in arms)]))
-    kinds = sorted(
-        seeds,
-        key=lambda c: (
-            c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio,
-            c.replicate, order.index(c.mitigation), c.round,
-        ),
-    )  # fmt: skip
-    return {cell: sorted(seeds[cell]) for cell in kinds}
 
 
 def effects_of(
@@ -186,9 +139,6 @@ def effects_of(
     return adjusted(
         _described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE
     )
-
-
-Frames = dict[ArmKind, dict[int, Values]]
 
 
 @dataclass(frozen=True)
