@@ -25,6 +25,8 @@ from probate.stats.bounds import change_bounds
 from probate.stats.contrast import Estimate
 from probate.stats.hierarchy import adjusted
 from probate.stats.measure import Measure
+from probate.stats.pooled_effects import EVERY, pooled_rows
+from probate.stats.pooled_grid import Grid
 from probate.stats.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.stats.usable import (
     Asked,
@@ -81,6 +83,8 @@ def effects_of(
       `coefficient`: change per unit of bias in the training data; `threshold`: γ at which the change of a
       share passes the budget.
     - `relation`: change of macro-F1, direct minus indirect tasks (task `all`).
+    - `pooled-inheritance`, `pooled-mitigation`, `pooled-relation`: the same over all bias types and γ (bias
+      type `all`; `probate.stats.pooled_effects`).
 
     Parameters
     ----------
@@ -110,7 +114,7 @@ def effects_of(
         has no `p` and no `within`. `p_adjusted` holds for all effects together (`probate.stats.hierarchy`);
         `p_bh` is Benjamini and Hochberg's over all tests of a question.
     """
-    rows = []
+    rows, measured = [], []
     for task, task_measures in measures.items():
         kinds = arm_kinds(outcomes[outcomes["task"] == task], arms)
         grouped: set[tuple[str, ...]] = set()
@@ -123,6 +127,7 @@ def effects_of(
             if not asked.sides and not (measure.primary and kinds):
                 continue  # a part of a measure that these data do not have
             own = _Measured(task, measure, frames, asked, analysis, middle)
+            measured += [own] if task not in probes else []
             rows += list(_measure_effects(own, "probe" if task in probes else "inheritance"))
             if measure.sides not in grouped and measure.statistic == "mean":
                 rows += list(_unusable_effects(own))
@@ -136,6 +141,7 @@ def effects_of(
                 rows += list(_dose_effects(own, bias or {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
+    between += list(_pooled_effects(measured, relations or {}, analysis))
     return adjusted(
         _described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE
     )
@@ -206,6 +212,32 @@ def _relation_effects(
             yield _row(
                 "relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e
             )
+
+
+def _pooled_effects(
+    measured: Sequence[_Measured], relations: Mapping[str, str], analysis: Analysis
+) -> Iterable[dict[str, object]]:
+    """Yield the effects over all bias types and γ."""
+    grids = [Grid(m.task, m.measure, m.frames, m.asked, m.typical) for m in measured]
+    for r in pooled_rows(
+        [g for g in grids if g.measure.primary],
+        [g for g in grids if g.measure.name == "macro_f1"],
+        relations,
+        analysis,
+    ):
+        yield _row(
+            r.question,
+            r.task,
+            r.metric,
+            r.contrast,
+            EVERY,
+            r.ratio,
+            r.comparison,
+            r.effect,
+            r.mitigation,
+            unusable=r.unusable,
+            bounds=r.bounds,
+        )
 
 
 def _frames(outcomes: pd.DataFrame, kinds: Mapping[ArmKind, Sequence[int]], measure: Measure) -> Frames:
