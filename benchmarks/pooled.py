@@ -8,7 +8,7 @@ The arrays go through the code of the report (`piece_of`, `estimate`, `toward_co
 `direct_minus_indirect`); --check shows on samples that the report's own path, from outcomes to effects, gives
 the same numbers.
 
-python benchmarks/pooled.py [--runs 10000] [--power 400] [--only NAME] [--check 20]
+python benchmarks/pooled.py [--runs 10000] [--power 400] [--only NAME] [--check 20] [--jobs 2]
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from dataclasses import dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from probate.stats.arms import AGAINST_MATCHED
 from probate.stats.contrast import Estimate
 from probate.stats.effects import effects_of
 from probate.stats.families import holm
@@ -70,6 +72,8 @@ class World:
         Whether it has another sign in each second task.
     cured : float
         Share of the inherited change that the mitigation removes; 2 is an equal gap in the other direction.
+    flat : bool
+        Whether the biased data change the gap equally at all γ.
     harm : float
         Change of the gap by the mitigation itself, away from the control if nothing is inherited.
     """
@@ -88,6 +92,7 @@ class World:
     inherited: float = 0.0
     mixed: bool = False
     cured: float = 0.0
+    flat: bool = False
     harm: float = 0.0
 
 
@@ -137,8 +142,13 @@ HARMS = {
 }
 """The mitigation moves the arms, but not closer: closer may not be found."""
 POWERS = [
-    (size, seeds, spread) for spread in (0.05, 0.15) for seeds in (3, 5) for size in (0.1, 0.2, 0.4, 0.6)
+    (flat, size, seeds, spread)
+    for flat in (False, True)
+    for spread in (0.05, 0.15)
+    for seeds in (3, 5)
+    for size in (0.1, 0.2, 0.4)
 ]
+"""Whether each γ has the same effect, its size at the largest γ, seeds and spread."""
 
 
 def drawn(world: World, rng: np.random.Generator) -> list[tuple[Array, Array, Array, Array]]:
@@ -159,7 +169,8 @@ def drawn(world: World, rng: np.random.Generator) -> list[tuple[Array, Array, Ar
         luck, seed_shift = rng.normal(0, 1, n), noise(1, 1, seeds)
         sign = -1.0 if world.mixed and task % 2 else 1.0
         rest = np.sqrt(max(0.0, 1 - world.common - world.nested))
-        dose = np.array(RATIOS)[None, :, None] / max(RATIOS)
+        doses = np.ones(ratios) if world.flat else np.array(RATIOS) / max(RATIOS)
+        dose = doses[None, :, None]
         arms = []
         for role in ("unmitigated", "mitigated", "control"):
             types = 1 if role == "control" else TYPES
@@ -194,28 +205,29 @@ def layout_of(task: int, side: Array) -> Layout:
 
 @dataclass(frozen=True)
 class Judged:
-    """Effects of one grid."""
+    """Effects of one grid: the mitigation over all tasks and in each, and inheritance in the first task."""
 
     over_all: Estimate
     tasks: list[Estimate]
-    inherited: list[Estimate]
+    inherited: Estimate
 
 
 def judged(world: World, tasks: list[tuple[Array, Array, Array, Array]]) -> Judged:
     """Return the pooled effects, by the code of the report."""
-    changes, deviations, scales, inherited = [], [], [], []
+    changes, deviations, scales = [], [], []
     for number, ((b, m, c, side), amounts) in enumerate(zip(tasks, world.amounts, strict=True)):
         layout, share = layout_of(number, side), not amounts
         changes.append(piece_of(b, m, layout, side=0, share=share))
         deviations.append(piece_of((b + m) / 2, c, layout, side=0, share=share))
-        inherited.append(estimate(piece_of(b, c, layout, side=0, share=share), ANALYSIS))
         variances = [
             np.concatenate([v[..., side == g].var(-1).ravel() for v in (b, m, c[: len(RATIOS)])])
             for g in (0, 1)
         ]
         scales.append(1 / np.sqrt(np.mean(variances)))
     over = toward_control(changes, deviations, np.array(scales) / np.sqrt(len(tasks)), ANALYSIS)
-    return Judged(over, [estimate(p, ANALYSIS) for p in changes], inherited)
+    b, _, c, side = tasks[0]
+    inherited = piece_of(b, c, layout_of(0, side), side=0, share=not world.amounts[0])
+    return Judged(over, [estimate(p, ANALYSIS) for p in changes], estimate(inherited, ANALYSIS))
 
 
 def smallest_single(world: World, tasks: list[tuple[Array, Array, Array, Array]]) -> float:
@@ -245,7 +257,7 @@ def rates(world: World, runs: int, seed: int = 0) -> dict[str, int]:
         count["farther"] += j.over_all.p <= 0.05 and j.over_all.value < 0
         count["tasks"] += bool((holm([e.p for e in j.tasks]) <= 0.05).any())
         count["task"] += j.tasks[0].p <= 0.05
-        count["inherited"] += j.inherited[0].p <= 0.05
+        count["inherited"] += j.inherited.p <= 0.05
     return count
 
 
@@ -310,7 +322,8 @@ def check(world: World, seed: int) -> float:
     pairs = [(rows[rows["task"] == "all"], own.over_all, 1)]
     pairs += [(rows[rows["task"] == f"t{i}"], e, -1) for i, e in enumerate(own.tasks)]
     inherited = table[table["question"] == "pooled-inheritance"]
-    pairs += [(inherited[inherited["task"] == f"t{i}"], e, 1) for i, e in enumerate(own.inherited)]
+    inherited = inherited[inherited["contrast"] == AGAINST_MATCHED]
+    pairs += [(inherited[inherited["task"] == "t0"], own.inherited, 1)]
     worst = 0.0
     for found, e, sign in pairs:
         (row,) = found.to_dict("records")
@@ -328,49 +341,67 @@ def main() -> None:
     parser.add_argument("--power", type=int, default=400)
     parser.add_argument("--check", type=int, default=20)
     parser.add_argument("--only", default="")
+    parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
     samples = list(NULLS.values())
-    if args.check and not args.only:
+    if args.check:
         worst = max(check(samples[i % len(samples)], i) for i in range(args.check))
         print(f"largest difference from the report's path in {args.check} grids: {worst:.1e}", flush=True)
+    named = [name for name in NULLS | HARMS if args.only in name] if args.runs else []
     print(f"{args.runs} grids each; shares in % with 95% intervals")
-    print(f"{'world':42}{'closer':>22}{'farther':>22}{'any task':>22}{'one task':>22}{'inheritance':>22}")
-    for name, world in (NULLS | HARMS).items():
-        if args.only in name:
-            start = time.perf_counter()
-            found = rates(world, args.runs)
-            print(
-                f"{name:42}"
-                + "".join(f"{rate(v, args.runs):>22}" for v in found.values())
-                + f"  {time.perf_counter() - start:.0f} s",
-                flush=True,
-            )
-    if not args.only or args.only == "relation":
-        for seeds, direct, indirect, shift, spread in (
-            (2, 3, 3, 0.02, 0.02), (3, 3, 3, 0.02, 0.02), (3, 3, 3, 0.1, 0.02), (5, 3, 3, 0.1, 0.02),
-            (3, 15, 6, 0.02, 0.02), (3, 15, 6, 0.1, 0.02), (3, 2, 8, 0.0, 0.1), (5, 15, 6, 0.1, 0.1),
-        ):  # fmt: skip
-            hits = relation_rate(args.runs, seeds, direct, indirect, shift, spread)
-            print(
-                f"relation: {seeds} seeds, {direct} direct and {indirect} indirect data sets, seeds shift kinds "
-                f"by {shift}, data sets by {spread}: {rate(hits, args.runs)}",
-                flush=True,
-            )
-    if args.power and (not args.only or args.only == "power"):
-        print(f"power, {args.power} grids each: closer over all tasks; smallest single p by Holm")
-        for size, seeds, spread in POWERS:
-            world = replace(World(spread=spread, seeds=seeds), inherited=size, cured=1.0)
-            rng, over, single, start = np.random.default_rng(1), 0, 0, time.perf_counter()
-            for _ in range(args.power):
-                tasks = drawn(world, rng)
-                over += (e := judged(world, tasks).over_all).p <= 0.05 and e.value > 0
-                single += smallest_single(world, tasks) <= 0.05
-            print(
-                f"inherited {size}, all removed, {seeds} seeds, spread {spread}: pooled "
-                f"{rate(over, args.power)}, single {rate(single, args.power)}  "
-                f"{time.perf_counter() - start:.0f} s",
-                flush=True,
-            )
+    print(f"{'world':36}{'closer':>22}{'farther':>22}{'any task':>22}{'one task':>22}{'inheritance':>22}")
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for line in pool.map(null_line, named, itertools.repeat(args.runs)):
+            print(line, flush=True)
+        if args.runs and args.only in "relation":
+            for line in pool.map(relation_line, RELATIONS, itertools.repeat(args.runs)):
+                print(line, flush=True)
+        if args.power and args.only in "power":
+            print(f"power in %, {args.power} grids each, all of the inherited change is removed")
+            print(f"{'world':52}{'closer':>22}{'any task':>22}{'any single':>22}")
+            for line in pool.map(power_line, POWERS, itertools.repeat(args.power)):
+                print(line, flush=True)
+
+
+RELATIONS = [
+    (2, 3, 3, 0.02, 0.02), (3, 3, 3, 0.02, 0.02), (3, 3, 3, 0.1, 0.02), (5, 3, 3, 0.1, 0.02),
+    (3, 15, 6, 0.02, 0.02), (3, 15, 6, 0.1, 0.02), (3, 2, 8, 0.0, 0.1), (5, 15, 6, 0.1, 0.1),
+]  # fmt: skip
+"""Seeds, direct and indirect data sets, what seeds do to all sets of a kind, and to single sets."""
+
+
+def null_line(name: str, runs: int) -> str:
+    start = time.perf_counter()
+    found = rates((NULLS | HARMS)[name], runs)
+    cells = "".join(f"{rate(v, runs):>22}" for v in found.values())
+    return f"{name:36}{cells}  {time.perf_counter() - start:.0f} s"
+
+
+def relation_line(case: tuple[int, int, int, float, float], runs: int) -> str:
+    start = time.perf_counter()
+    seeds, direct, indirect, shift, spread = case
+    return (
+        f"relation: {seeds} seeds, {direct} direct, {indirect} indirect; seeds shift kinds by {shift}, sets "
+        f"by {spread}: {rate(relation_rate(runs, *case), runs)}  {time.perf_counter() - start:.0f} s"
+    )
+
+
+def power_line(case: tuple[bool, float, int, float], runs: int) -> str:
+    start = time.perf_counter()
+    flat, size, seeds, spread = case
+    world = World(spread=spread, seeds=seeds, inherited=size, cured=1.0, flat=flat)
+    rng, count = np.random.default_rng(1), np.zeros(3, dtype=int)
+    for _ in range(runs):
+        tasks = drawn(world, rng)
+        j = judged(world, tasks)
+        count += [
+            j.over_all.p <= 0.05 and j.over_all.value > 0,
+            bool((holm([e.p for e in j.tasks]) <= 0.05).any()),
+            smallest_single(world, tasks) <= 0.05,
+        ]
+    cells = "".join(f"{rate(int(v), runs):>22}" for v in count)
+    name = f"{size}{' at each γ' if flat else ' at the largest γ'}, {seeds} seeds, spread {spread}"
+    return f"{name:52}{cells}  {time.perf_counter() - start:.0f} s"
 
 
 if __name__ == "__main__":
