@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 
 from probate.stats.amounts import on_log_scale, typical_amount
-from probate.stats.arms import AGAINST_BASE, ArmKind, arm_kinds
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED, ArmKind, arm_kinds
 from probate.stats.comparisons import ANY
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure
 from probate.stats.pooled import combined, estimate
 from probate.stats.pooled_grid import Grid
 from probate.stats.usable import asked_of, values_of
+from probate.study.plan import Arm
 from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=200)
@@ -210,3 +214,279 @@ def test_two_tasks_with_the_same_items_are_not_independent():
     (fresh,) = other.pieces(conditions, [0, 1, 2]).values()
     both = combined([piece, fresh], [0.5, 0.5])
     assert both.items == pytest.approx((piece.items + fresh.items) / 4) and len(both.names) == 48
+
+
+def shifted(task: str, m: Measure, by: dict[tuple[str, str], float], seeds: int = 3) -> pd.DataFrame:
+    """One task whose gap is `by` (bias type, mitigation) at each γ, up to little noise."""
+    rng, found = np.random.default_rng(len(task)), []
+    items = 40
+    side = np.arange(items) % 2
+    luck = rng.normal(0, 1, items)
+    arms = [("none", 0.0, "none"), ("neutral", 0.2, "none"), ("neutral", 0.5, "none")]
+    arms += [(t, r, k) for t, k in by for r in (0.2, 0.5)]
+    for (kind, ratio, mitigation), seed in itertools.product(arms, range(seeds)):
+        gap = by.get((kind, mitigation), 0.0) + rng.normal(0, 0.05)
+        found.append(
+            pd.DataFrame(
+                {"item_id": [f"{task}{i}" for i in range(items)], "side": side, "bias_type": kind,
+                 "value": luck + np.where(side == 0, 0.5, -0.5) * gap + rng.normal(0, 0.05, items),
+                 "ratio": ratio, "seed": seed, "mitigation": mitigation, "round": 1, "task": task,
+                 "parsed": True, "target": "x", "prediction": "x"}
+            )
+        )  # fmt: skip
+    return pd.concat(found, ignore_index=True)
+
+
+def over_tasks(tasks: dict[str, dict[tuple[str, str], float]], seeds: int = 3) -> dict[str, object]:
+    m = measure("score")
+    outcomes = pd.concat([shifted(t, m, by, seeds) for t, by in tasks.items()], ignore_index=True)
+    effects = effects_of(outcomes, {t: [m] for t in tasks}, ANALYSIS)
+    (row,) = effects[(effects["question"] == "pooled-mitigation") & (effects["task"] == "all")].to_dict(
+        "records"
+    )
+    return row
+
+
+DIRECTIONS = {
+    "cured": ([(1.0, 0.0)], "closer"),
+    "cured, the other sign": ([(-1.0, 0.0)], "closer"),
+    "cured in tasks of both signs": ([(1.0, 0.0), (-1.0, 0.0)], "closer"),
+    "partly": ([(1.0, 0.6), (1.0, 0.7)], "closer"),
+    "reversed by half": ([(1.0, -0.5)], "closer"),
+    "reversed": ([(1.0, -1.0)], "not shown"),
+    "reversed in tasks of both signs": ([(1.0, -1.0), (-1.0, 1.0)], "not shown"),
+    "reversed and larger": ([(1.0, -2.0)], "farther"),
+    "amplified": ([(1.0, 2.0)], "farther"),
+    "amplified in tasks of both signs": ([(1.0, 2.0), (-1.0, -2.0)], "farther"),
+    "nothing inherited, moved": ([(0.0, 1.0)], "farther"),
+    "nothing inherited, moved both ways": ([(0.0, 1.0), (0.0, -1.0)], "farther"),
+    "as much better as worse": ([(1.0, 0.0), (0.0, 1.0)], "not shown"),
+    "unchanged": ([(1.0, 1.0), (1.0, 1.0)], "not shown"),
+}
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_over_all_tasks_closer_and_farther_are_from_the_control(name):
+    pairs, expected = DIRECTIONS[name]
+    tasks = {
+        f"t{'x' * i}": {(t, k): gap for t in ("p", "q") for k, gap in (("none", b), ("mask", m))}
+        for i, (b, m) in enumerate(pairs)
+    }
+    row = over_tasks(tasks)
+    said = "not shown" if row["p"] > 0.05 else "closer" if row["estimate"] > 0 else "farther"
+    assert said == expected
+    assert (row["ci_low"] > 0 or row["ci_high"] < 0) == (row["p"] < 0.05)
+    assert row["ci_low"] <= row["estimate"] <= row["ci_high"]
+    assert row["contrast"] == "toward the matched control" and row["n"] == 40 * len(pairs)
+    assert f"{4 * len(pairs)} conditions in {len(pairs)} tasks" in row["note"]
+    if name in ("cured", "cured, the other sign", "cured in tasks of both signs"):
+        assert row["estimate"] == pytest.approx(1.0, abs=0.25)  # items spread by 1
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95, 0.99])
+def test_interval_and_p_agree_at_each_confidence(confidence):
+    rng, decided = np.random.default_rng(0), set()
+    m = measure()
+    for _ in range(12):
+        outcomes = pd.concat(
+            [study(rng, m, task=t, bias=rng.uniform(0, 1.5), left=0.0, spread=0.03) for t in ("t", "u")]
+        )
+        table = effects_of(outcomes, {t: [m] for t in ("t", "u")}, Analysis(confidence=confidence))
+        for row in pooled(table).to_dict("records"):
+            excluded = row["ci_low"] > 0 or row["ci_high"] < 0
+            assert excluded == (row["p"] < 1 - confidence)
+            decided.add((row["task"] == "all", excluded))
+    assert len(decided) == 4
+
+
+def test_one_seed_is_described_and_not_tested():
+    m = measure()
+    outcomes = study(np.random.default_rng(6), m, seeds=1)
+    rows = pooled(effects_of(outcomes, {"t": [m]}, ANALYSIS))
+    assert len(rows) == 4 and rows["p"].isna().all() and rows["p_adjusted"].isna().all()
+    assert (rows["test"] == "none: one training seed").all() and rows["within"].isna().all()
+    assert (rows["ci_low"] < rows["estimate"]).all() and (rows["estimate"] < rows["ci_high"]).all()
+
+
+def lost(outcomes: pd.DataFrame, where: str, how: str) -> pd.DataFrame:
+    """The outcomes with arms that failed (`gone`) or gave no usable answer about one group (`mute`)."""
+    place = outcomes.query(where).index
+    if how == "gone":
+        return outcomes.drop(place)
+    return outcomes.assign(parsed=~outcomes.index.isin(place) | (outcomes["side"] == 1))
+
+
+MITIGATED = "mitigation == 'mask'"
+LOSSES = {
+    "one arm": (f"{MITIGATED} and bias_type == 'x' and ratio == 0.5 and seed == 1", 3, 3),
+    "one condition": (f"{MITIGATED} and bias_type == 'x' and ratio == 0.5", 3, 3),
+    "most of a seed": (f"{MITIGATED} and seed == 2 and not (bias_type == 'x' and ratio == 0.2)", 4, 2),
+    "a seed": (f"{MITIGATED} and seed == 2", 4, 2),
+    "everything": (MITIGATED, 0, 0),
+    "three conditions": (f"{MITIGATED} and not (bias_type == 'x' and ratio == 0.2)", 0, 0),
+}
+
+
+@pytest.mark.parametrize("how", ["gone", "mute"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_is_left_out_is_said(name, how):
+    where, conditions, seeds = LOSSES[name]
+    m = measure()
+    whole = study(np.random.default_rng(7), m)
+    planned = [kind.arm(s) for kind, own in arm_kinds(whole).items() for s in own]
+    arms = [
+        Arm(
+            k.bias_type,
+            k.ratio,
+            s,
+            {"none": "base", "neutral": "matched"}.get(k.bias_type, "biased"),
+            k.mitigation,
+        )
+        for k, own in arm_kinds(whole).items()
+        for s in own
+    ]
+    assert [a.name for a in arms] == planned
+    table = effects_of(lost(whole, where, how), {"t": [m]}, ANALYSIS, arms=arms)
+    rows = table[table["question"] == "pooled-mitigation"]
+    assert len(rows) == 2
+    for row in rows.to_dict("records"):
+        if conditions:
+            assert np.isfinite([row["estimate"], row["p"]]).all() and row["seeds"] == seeds
+            assert f"{conditions} conditions" in row["note"] and "left out" in row["note"]
+            assert "-s" in row["note"]  # the arm
+        else:
+            assert np.isnan([row["estimate"], row["ci_low"], row["p"], row["p_adjusted"]]).all()
+            assert "mask" in row["reason"]
+    others = pooled(table)[lambda t: t["question"] == "pooled-inheritance"]
+    assert len(others) == 2 and (others["reason"] == "").all() and others["p"].notna().all()
+
+
+def test_unusable_answers_are_counted_and_bounded():
+    m = measure()
+    outcomes = study(np.random.default_rng(8), m, unusable=0.15, items=60)
+    table = effects_of(outcomes, {"t": [m]}, ANALYSIS)
+    for row in pooled(table).to_dict("records"):
+        assert "usable answers: a " in row["note"]
+        if row["task"] == "t":
+            assert row["bound_low"] < row["estimate"] < row["bound_high"] and row["unusable"] > 0.1
+            single = table[
+                (table["question"] == row["question"].removeprefix("pooled-"))
+                & (table["contrast"] == row["contrast"])
+            ]
+            assert row["bound_low"] == pytest.approx(single["bound_low"].mean())
+
+
+def test_without_a_control_there_is_no_direction():
+    m = measure()
+    outcomes = study(np.random.default_rng(9), m, control=False)
+    base = pooled(effects_of(outcomes, {"t": [m]}, ANALYSIS))
+    assert set(base["contrast"]) == {"against γ = 0", "against the arm without it", "toward γ = 0"}
+    none = effects_of(outcomes[outcomes["bias_type"] != "none"], {"t": [m]}, ANALYSIS)
+    (row,) = none[(none["question"] == "pooled-mitigation") & (none["task"] == "all")].to_dict("records")
+    assert row["reason"] == "there is no control to compare with" and np.isnan(row["p"])
+    assert none.query("question == 'pooled-mitigation' and task == 't'")["p"].notna().all()
+
+
+def test_a_task_without_variation_is_named():
+    m = measure()
+    rng = np.random.default_rng(10)
+    outcomes = pd.concat([study(rng, m), study(rng, m, task="u").assign(value=1.0)])
+    rows = pooled(effects_of(outcomes, {"t": [m], "u": [m]}, ANALYSIS))
+    alone = pooled(effects_of(outcomes[outcomes["task"] == "t"], {"t": [m]}, ANALYSIS))
+    (row,), (own,) = (
+        t.query("question == 'pooled-mitigation' and task == 'all'").to_dict("records") for t in (rows, alone)
+    )
+    assert "no answer varies in u" in row["note"] and row["estimate"] == pytest.approx(own["estimate"])
+    still = pooled(effects_of(outcomes[outcomes["task"] == "u"], {"u": [m]}, ANALYSIS))
+    (row,) = still.query("task == 'all'").to_dict("records")
+    assert row["reason"] and np.isnan(row["p"])
+
+
+def relation_study(
+    rng: np.random.Generator, direct: int, indirect: int, seeds: int, shift: float
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Tasks whose macro-F1 falls by chance alone; each training shifts all direct tasks."""
+    m, frames, relations = measure(macro=True), [], {}
+    by_seed = rng.normal(0, shift, (3, seeds))
+    for t in range(direct + indirect):
+        relations[f"t{t}"] = "direct" if t < direct else "indirect"
+        table = study(rng, m, task=f"t{t}", types=("x",), mitigations=(), seeds=seeds, items=45, spread=0.0)
+        for (kind, seed), own in table.groupby(["bias_type", "seed"], sort=False):
+            move = by_seed[["none", "neutral", "x"].index(kind), seed] if t < direct else 0.0
+            right = rng.random(len(own)) < 0.7 + move
+            frames.append(own.assign(prediction=own["target"].where(right, "u")))
+    return pd.concat(frames, ignore_index=True), relations
+
+
+def test_the_relation_is_a_difference_of_task_means_over_data_sets_and_seeds():
+    m = measure(macro=True)
+    outcomes, relations = relation_study(np.random.default_rng(11), 3, 3, 3, 0.2)
+    table = effects_of(outcomes, {t: [m] for t in relations}, ANALYSIS, relations=relations)
+    rows = table[table["question"] == "pooled-relation"]
+    assert list(rows["contrast"]) == [AGAINST_BASE, AGAINST_MATCHED]
+    for row in rows.to_dict("records"):
+        changes = table[(table["question"] == "inheritance") & (table["contrast"] == row["contrast"])]
+        means = changes.groupby("task")["estimate"].mean()
+        direct = means[[t for t in means.index if relations[t] == "direct"]].mean()
+        indirect = means[[t for t in means.index if relations[t] == "indirect"]].mean()
+        assert row["estimate"] == pytest.approx(direct - indirect)
+        assert row["unit"] == "data set and seed" and row["n"] == 6 and row["seeds"] == 3
+        assert row["test"] == "t over data sets and seeds" and row["ci_low"] < row["ci_high"]
+        single = table[(table["question"] == "relation")]
+        assert row["p"] > single["p"].min()  # the single one does not know that trainings differ
+    one, relations = relation_study(np.random.default_rng(12), 1, 3, 3, 0.0)
+    (row, _) = (
+        effects_of(one, {t: [m] for t in relations}, ANALYSIS, relations=relations)
+        .query("question == 'pooled-relation'")
+        .to_dict("records")
+    )
+    assert np.isfinite(row["estimate"]) and np.isnan(row["p"]) and row["interval"].startswith("undefined")
+
+
+def test_a_task_that_failed_makes_the_relation_undefined():
+    m = measure(macro=True)
+    outcomes, relations = relation_study(np.random.default_rng(13), 2, 2, 2, 0.0)
+    broken = outcomes.assign(
+        parsed=~((outcomes["task"] == "t0") & (outcomes["bias_type"] == "x") & (outcomes["target"] == "v"))
+    )
+    rows = effects_of(broken, {t: [m] for t in relations}, ANALYSIS, relations=relations).query(
+        "question == 'pooled-relation'"
+    )
+    assert len(rows) == 2 and rows["estimate"].isna().all() and rows["reason"].str.contains("t0").all()
+    part = outcomes.assign(
+        parsed=~((outcomes["task"] == "t0") & (outcomes["ratio"] == 0.5) & (outcomes["target"] == "v"))
+    )
+    rows = effects_of(part, {t: [m] for t in relations}, ANALYSIS, relations=relations).query(
+        "question == 'pooled-relation'"
+    )
+    assert rows["note"].str.contains("mean over 1 conditions").all() and rows["note"].str.contains("t0").all()
+
+
+BENCH = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "pooled.py"))
+RUNS = 60
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing inherited", "seeds spread by 15, 2 seeds", "sparse answers", "inherited 40, not cured",
+             "reversed, 40 to −40", "nothing inherited, moves by 20"],
+)  # fmt: skip
+def test_a_mitigation_that_does_not_help_is_seldom_said_to_help(name):
+    """Closer in more grids than 5% allow with probability 0.999; benchmarks/pooled.py has 10,000 of each."""
+    world = (BENCH["NULLS"] | BENCH["HARMS"])[name]
+    found = BENCH["rates"](world, RUNS)
+    most = binom.ppf(0.999, RUNS, 0.05)
+    assert found["closer"] <= most
+    if name in BENCH["NULLS"]:
+        assert found["farther"] <= most and found["task"] <= most
+    else:
+        assert found["task"] > RUNS / 2  # the change itself is found
+
+
+def test_a_mitigation_that_helps_is_found():
+    world = replace(BENCH["World"](), inherited=0.5, cured=1.0, flat=True, spread=0.02, seeds=5)
+    assert BENCH["rates"](world, 20)["closer"] >= 15
+
+
+@pytest.mark.parametrize("name", ["nothing inherited", "amounts only", "8 against 52 items"])
+def test_the_benchmark_takes_the_path_of_the_report(name):
+    assert BENCH["check"](BENCH["NULLS"][name], 3) < 1e-9

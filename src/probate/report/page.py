@@ -26,6 +26,7 @@ from probate.report.cards.write import CARDS, write_cards
 from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
 from probate.report.origin import bias_origin
+from probate.report.pooled import mitigations, pooled_tables
 from probate.report.render import write_page
 from probate.report.tables import ResultTable, body_of, header_of, notes_of, tables_of
 from probate.stats.databias import data_bias
@@ -35,6 +36,7 @@ from probate.stats.hierarchy import SHARES
 from probate.stats.information import Information, information
 from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
+from probate.stats.pooled_effects import EVERY, INHERITANCE, RELATION
 from probate.stats.unusable import DIFFERENCE, LEVEL
 from probate.study.mixing import augmented_count
 from probate.study.paper import STATUS, is_paper_study, paper_rows
@@ -162,9 +164,14 @@ def build_report(folder: RunFolder) -> Path:
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
+        pooled=_rows(effects[effects["question"].isin([INHERITANCE, RELATION])], measures),
+        pooled_mitigations=mitigations(every, titles, measures),
         result_tables=[
             (t.title, header_of(t), list(body_of(t)), notes_of(t))
-            for t in tables_of(every, measures, titles, confidence=study.analysis.confidence)
+            for t in [
+                *tables_of(every, measures, titles, confidence=study.analysis.confidence),
+                *pooled_tables(every, measures, titles, confidence=study.analysis.confidence),
+            ]
         ],
         everything=_rows(every[every["question"] != "level"], measures)
         + _rows(every[every["question"] == "level"], measures),
@@ -409,7 +416,7 @@ def tables_of_run(folder: RunFolder, metrics: Sequence[str] = ()) -> list[Result
     Returns
     -------
     list of ResultTable
-        One table for each measure.
+        One table for each measure, then those of the pooled effects.
 
     Raises
     ------
@@ -417,13 +424,12 @@ def tables_of_run(folder: RunFolder, metrics: Sequence[str] = ()) -> list[Result
         A metric is in no task.
     """
     study = folder.study()
-    return tables_of(
-        folder.effects(),
-        _measures(folder, study),
-        _titles(_tasks(study)),
-        confidence=study.analysis.confidence,
-        metrics=metrics,
-    )
+    parts = folder.effects(), _measures(folder, study), _titles(_tasks(study))
+    confidence = study.analysis.confidence
+    return [
+        *tables_of(*parts, confidence=confidence, metrics=metrics),
+        *pooled_tables(*parts, confidence=confidence, metrics=metrics),
+    ]
 
 
 def rebuild(folder: RunFolder) -> Path:
@@ -499,6 +505,7 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
         rows.append(
             {
                 **e,
+                "ratio_text": "all" if e["bias_type"] == EVERY else f"{e['ratio']:g}",
                 "estimate": f"undefined: {e['reason']}" if e["reason"] else estimate,
                 "interval_text": "–" if e["reason"] else interval,
                 "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
@@ -528,7 +535,9 @@ def _family_note(effects: pd.DataFrame, study: Study) -> str:
         "against γ = 0. They share their part of the error rate equally. The parts of significant first "
         "questions pass to the other comparisons of "
         "arms (next), by Holm's method. Details and checks have parts of their own "
-        f"({parted}; a family without tests leaves its part to the others). Tests by family: {families}. "
+        f"({parted}; a family without tests leaves its part to the others). Pooled effects have their own "
+        "error rate: they ask the same questions over all conditions, and change no other adjusted p. "
+        f"Tests by family: {families}. "
         "BH: Benjamini and Hochberg's false discovery rate over all tests of one question. "
         f"{f'Undefined, so not tested: {undefined}. ' if undefined else ''}"
         f"{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."

@@ -34,6 +34,8 @@ TOWARD = {
     AGAINST_BASE: "toward γ = 0",
 }
 """Contrast → name of the pooled contrast over all tasks."""
+ABSENT = "conditions have no such control"
+"""Words of the note on conditions for which no control is planned."""
 STANDARD = "standard deviations of an item"
 """Unit of changes over several tasks."""
 
@@ -131,11 +133,7 @@ def _of_task(
     values = grid.values(kinds)
     aside = usable_counts(values, grid.measure, grid.asked)
     sides = grid.asked.sides or frozenset(range(len(grid.measure.sides)))
-    absent = (
-        f"{planned - len(conditions)} of {planned} conditions have no such arm"
-        if planned > len(conditions)
-        else ""
-    )
+    absent = f"{planned - len(conditions)} of {planned} {ABSENT}" if planned > len(conditions) else ""
     for comparison, e in found.items():
         bounds = (np.nan, np.nan)
         if aside and not reason:
