@@ -145,19 +145,8 @@ HARMS = {
 MAIN = (
     "nothing inherited",
     "nothing inherited, 2 seeds",
-    "nothing inherited, 5 seeds",
-    "seeds spread by 15",
-    "seeds spread by 15, 2 seeds",
-    "spread by 15, t with 2 df",
-    "mitigated arms steadier",
-    "sparse answers",
-    "8 against 52 items",
-    "inherited 10, spread 15, steadier",
     "inherited 40, not cured",
     "inherited 40, not cured, 2 seeds",
-    "inherited 40, signs mixed",
-    "reversed, 40 to −40",
-    "nothing inherited, moves by 20",
 )
 """Worlds that are simulated most often."""
 POWERS = [
@@ -380,14 +369,16 @@ def main() -> None:
         worst = max(check(samples[i % len(samples)], i) for i in range(args.check))
         print(f"largest difference from the report's path in {args.check} grids: {worst:.1e}", flush=True)
     named = [name for name in NULLS | HARMS if args.only in name] if args.runs else []
-    sizes = [args.runs if name in MAIN else max(1, args.runs // 5) for name in named]
-    print(f"{args.runs} grids in the main worlds, {args.runs // 5} in others; shares in % with 95% intervals")
+    sizes = [args.runs if name in MAIN else max(1, args.runs // 10) for name in named]
+    print(
+        f"{args.runs} grids in the main worlds, {args.runs // 10} in others; shares in % with 95% intervals"
+    )
     print(f"{'world':40}{'grids':>6}{'closer':>22}{'farther':>22}{'one task':>22}{'inheritance':>22}")
     with ProcessPoolExecutor(args.jobs) as pool:
         for line in pool.map(null_line, named, sizes):
             print(line, flush=True)
         if args.runs and args.only in "relation":
-            for line in pool.map(relation_line, RELATIONS, itertools.repeat(max(1, args.runs // 5))):
+            for line in pool.map(relation_line, RELATIONS, itertools.repeat(max(1, args.runs // 10))):
                 print(line, flush=True)
         if args.power and args.only in "power":
             print(f"power in %, {args.power} grids each, all of the inherited change is removed")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 import runpy
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, ttest_ind
 
+from probate.stats import comparisons
 from probate.stats.amounts import on_log_scale, typical_amount
 from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED, ArmKind, arm_kinds
 from probate.stats.comparisons import ANY
+from probate.stats.contrast import Estimate
 from probate.stats.effects import effects_of
+from probate.stats.hierarchy import POOLED, adjusted, gatekept
 from probate.stats.measure import Measure
 from probate.stats.pooled import combined, estimate
+from probate.stats.pooled_effects import pooled_rows
 from probate.stats.pooled_grid import Grid
 from probate.stats.usable import asked_of, values_of
 from probate.study.plan import Arm
@@ -93,11 +98,11 @@ def study(
     return pd.concat(found, ignore_index=True)
 
 
-def grid_of(outcomes: pd.DataFrame, m: Measure) -> Grid:
+def grid_of(outcomes: pd.DataFrame, m: Measure, arms: Sequence[Arm] = ()) -> Grid:
     middle = typical_amount(m, outcomes)
     m = on_log_scale(m, middle)
     frames = {}
-    for kind, seeds in arm_kinds(outcomes).items():
+    for kind, seeds in arm_kinds(outcomes, arms).items():
         own = outcomes[
             (outcomes["bias_type"] == kind.bias_type)
             & (outcomes["ratio"] == kind.ratio)
@@ -108,8 +113,35 @@ def grid_of(outcomes: pd.DataFrame, m: Measure) -> Grid:
     return Grid(str(outcomes["task"].iloc[0]), m, frames, asked, middle)
 
 
-def pooled(effects: pd.DataFrame) -> pd.DataFrame:
-    return effects[effects["question"].str.startswith("pooled-")]
+def pooled(
+    outcomes: pd.DataFrame,
+    m: Measure,
+    *,
+    arms: Sequence[Arm] = (),
+    relations: dict[str, str] | None = None,
+    analysis: Analysis = ANALYSIS,
+) -> pd.DataFrame:
+    """The pooled effects of one measure in all tasks, before p is adjusted."""
+    grids = [grid_of(own, m, arms) for _, own in outcomes.groupby("task", sort=False)]
+    macro = grids if m.statistic == "macro_f1" else []
+    rows = [
+        {**asdict(r), **asdict(r.effect), "estimate": r.effect.value, "ci_low": r.effect.low,
+         "ci_high": r.effect.high}
+        for r in pooled_rows(grids, macro, relations or {}, analysis)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=[*COLUMNS, *rows[0]] if rows else COLUMNS).loc[
+        :, lambda t: ~t.columns.duplicated()
+    ]
+
+
+COLUMNS = ["question", "task", "contrast", "mitigation", "comparison"]
+
+
+def singles(grid: Grid, condition: tuple[ArmKind, ArmKind], seeds: Sequence[int]) -> dict[str, Estimate]:
+    """The effects of one condition, by comparison."""
+    own, other = (grid.frames[kind] for kind in condition)
+    pairs = [(own[s].frame, other[s].frame) for s in seeds]
+    return dict(comparisons.changes(pairs, grid.measure, ANALYSIS, grid.asked))
 
 
 KINDS = {
@@ -130,7 +162,10 @@ KINDS = {
     "macro-F1, unusable": (measure(macro=True), {"items": 60, "unusable": 0.1}),
     "macro-F1, hardly any variation": (measure(macro=True), {"items": 9, "spread": 0.0}),
 }
-NUMBERS = ["estimate", "ci_low", "ci_high", "p", "within", "n"]
+
+
+def numbers(e: Estimate) -> list[float]:
+    return [e.value, e.low, e.high, e.p, e.within, e.n]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -138,64 +173,59 @@ NUMBERS = ["estimate", "ci_low", "ci_high", "p", "within", "n"]
 def test_with_one_condition_the_pooled_effect_is_the_single_one(name, seeds):
     m, more = KINDS[name]
     outcomes = study(np.random.default_rng(1), m, types=("x",), ratios=(0.5,), **({"seeds": seeds} | more))
-    effects = effects_of(outcomes, {"t": [m]}, ANALYSIS)
     grid, compared = grid_of(outcomes, m), 0
-    singles = {
-        "mitigation": ("mask", ArmKind("x", 0.5)),
-        "inheritance": ("none", ArmKind("neutral", 0.5)),
-    }
-    for question, (mitigation, other) in singles.items():
-        rows = effects[(effects["question"] == question) & (effects["contrast"] != AGAINST_BASE)]
-        assert grid.why(((ArmKind("x", 0.5, mitigation=mitigation),), other), 0) == ""
-        pieces = grid.pieces(
-            [((ArmKind("x", 0.5, mitigation=mitigation),), other)], sorted(grid.frames[other])
-        )
-        strict = ANALYSIS.model_copy(update={"confidence": 1 - 0.05 / max(1, len(pieces))})
+    biased = ArmKind("x", 0.5)
+    for own, other in ((replace(biased, mitigation="mask"), biased), (biased, ArmKind("neutral", 0.5))):
+        trained = sorted(grid.frames[other])
+        assert not any(grid.why(((own,), other), s) for s in trained)
+        pieces = grid.pieces([((own,), other)], trained)
+        strict = ANALYSIS.model_copy(update={"confidence": 1 - 0.05 / len(pieces)})
+        expected = singles(grid, (own, other), trained)
         for comparison, piece in pieces.items():
-            (row,) = rows[rows["comparison"] == comparison].to_dict("records")
-            e = estimate(piece, strict)
-            own = [e.value, e.low, e.high, min(1.0, e.p * len(pieces)), e.within, e.n]
-            if len(grid.frames[other]) == 1:  # described only
-                own[3:5], row["p"], row["within"] = [np.nan] * 2, np.nan, np.nan
-            assert own == pytest.approx([row[c] for c in NUMBERS], nan_ok=True, abs=1e-9)
+            e, single = estimate(piece, strict), expected[comparison]
+            e = replace(e, p=min(1.0, e.p * len(pieces)) if np.isfinite(e.p) else e.p)
+            if len(trained) == 1:  # described only
+                single = replace(single, p=np.nan)
+            assert numbers(e) == pytest.approx(numbers(single), nan_ok=True, abs=1e-9)
             compared += 1
     assert compared == 2 * len(pieces) >= 2
-    assert pooled(effects)["task"].isin(["all"]).all()  # no row that repeats a single effect
+    assert set(pooled(outcomes, m)["task"]) <= {"all"}  # no row that repeats a single effect
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_estimate_is_the_mean_of_the_single_ones(name):
     m, more = KINDS[name]
     outcomes = study(np.random.default_rng(2), m, **more)
-    effects = effects_of(outcomes, {"t": [m]}, ANALYSIS)
-    compared = 0
-    for row in pooled(effects).query("task == 't'").to_dict("records"):
-        same = effects[
-            (effects["question"] == row["question"].removeprefix("pooled-"))
-            & (effects["contrast"] == row["contrast"])
-            & (effects["mitigation"] == row["mitigation"])
-            & (effects["comparison"] == row["comparison"])
-        ]
-        if row["comparison"] != ANY:
-            assert len(same) == 4 and row["estimate"] == pytest.approx(same["estimate"].mean())
-            assert row["ci_low"] < row["estimate"] < row["ci_high"] and row["n"] >= same["n"].max()
-            assert row["seeds"] == same["seeds"].iloc[0] and row["bias_type"] == "all"
-            compared += 1
-    assert compared >= 3
+    grid, found = grid_of(outcomes, m), pooled(outcomes, m)
+    trained, compared = sorted(grid.frames[ArmKind("none", 0.0)]), 0
+    for row in found[found["comparison"] != ANY].query("task == 't'").to_dict("records"):
+        conditions = []
+        for kind in grid.kinds(row["mitigation"]):
+            other = {
+                AGAINST_BASE: ArmKind("none", 0.0), AGAINST_MATCHED: ArmKind("neutral", kind.ratio)
+            }.get(row["contrast"], replace(kind, mitigation="none"))  # fmt: skip
+            conditions.append(singles(grid, (kind, other), trained)[row["comparison"]])
+        assert len(conditions) == 4
+        assert row["estimate"] == pytest.approx(np.mean([e.value for e in conditions]))
+        assert row["ci_low"] < row["estimate"] < row["ci_high"]
+        assert row["n"] >= max(e.n for e in conditions) and row["seeds"] == len(trained)
+        compared += 1
+    assert compared == 3 * len(grid.pieces([((kind,), other)], trained))
 
 
 def test_the_order_of_conditions_seeds_and_items_does_not_matter():
     m = measure()
     rng = np.random.default_rng(3)
     outcomes = study(rng, m)
-    first = pooled(effects_of(outcomes, {"t": [m]}, ANALYSIS))
     renamed = outcomes.replace(
         {"bias_type": {"x": "y", "y": "x"}, "seed": {0: 2, 1: 0, 2: 1}, "ratio": {0.2: 0.3}}
     )
-    again = pooled(effects_of(renamed.sample(frac=1, random_state=0), {"t": [m]}, ANALYSIS))
     keys = ["question", "contrast", "mitigation", "comparison"]
-    columns = ["estimate", "ci_low", "ci_high", "p", "p_adjusted", "n"]
-    one, two = (t.set_index(keys).sort_index()[columns].astype(float) for t in (first, again))
+    columns = ["estimate", "ci_low", "ci_high", "p", "n"]
+    one, two = (
+        pooled(t, m).set_index(keys).sort_index()[columns].astype(float)
+        for t in (outcomes, renamed.sample(frac=1, random_state=0))
+    )
     assert len(one) == 4 and np.allclose(one, two)
 
 
@@ -240,10 +270,7 @@ def shifted(task: str, m: Measure, by: dict[tuple[str, str], float], seeds: int 
 def over_tasks(tasks: dict[str, dict[tuple[str, str], float]], seeds: int = 3) -> dict[str, object]:
     m = measure("score")
     outcomes = pd.concat([shifted(t, m, by, seeds) for t, by in tasks.items()], ignore_index=True)
-    effects = effects_of(outcomes, {t: [m] for t in tasks}, ANALYSIS)
-    (row,) = effects[(effects["question"] == "pooled-mitigation") & (effects["task"] == "all")].to_dict(
-        "records"
-    )
+    (row,) = pooled(outcomes, m).query("mitigation == 'mask' and task == 'all'").to_dict("records")
     return row
 
 
@@ -283,29 +310,39 @@ def test_over_all_tasks_closer_and_farther_are_from_the_control(name):
         assert row["estimate"] == pytest.approx(1.0, abs=0.25)  # items spread by 1
 
 
-@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95, 0.99])
-def test_interval_and_p_agree_at_each_confidence(confidence):
+def test_interval_and_p_agree_at_each_confidence():
     rng, decided = np.random.default_rng(0), set()
     m = measure()
-    for _ in range(12):
-        outcomes = pd.concat(
-            [study(rng, m, task=t, bias=rng.uniform(0, 1.5), left=0.0, spread=0.03) for t in ("t", "u")]
-        )
-        table = effects_of(outcomes, {t: [m] for t in ("t", "u")}, Analysis(confidence=confidence))
-        for row in pooled(table).to_dict("records"):
-            excluded = row["ci_low"] > 0 or row["ci_high"] < 0
-            assert excluded == (row["p"] < 1 - confidence)
-            decided.add((row["task"] == "all", excluded))
+    for _ in range(6):
+        outcomes = study(rng, m, types=("x",), bias=rng.uniform(0, 1.5), left=0.0, spread=0.03)
+        for confidence in (0.8, 0.95, 0.99):
+            for row in pooled(outcomes, m, analysis=Analysis(confidence=confidence)).to_dict("records"):
+                excluded = row["ci_low"] > 0 or row["ci_high"] < 0
+                assert excluded == (row["p"] < 1 - confidence)
+                decided.add((row["task"] == "all", excluded))
     assert len(decided) == 4
 
 
-def test_one_seed_is_described_and_not_tested():
+def test_an_exact_tie_has_no_direction():
+    """The mitigation changes nothing, or reverses exactly: 0, p = 1, and an interval on both sides."""
     m = measure()
-    outcomes = study(np.random.default_rng(6), m, seeds=1)
-    rows = pooled(effects_of(outcomes, {"t": [m]}, ANALYSIS))
-    assert len(rows) == 4 and rows["p"].isna().all() and rows["p_adjusted"].isna().all()
-    assert (rows["test"] == "none: one training seed").all() and rows["within"].isna().all()
-    assert (rows["ci_low"] < rows["estimate"]).all() and (rows["estimate"] < rows["ci_high"]).all()
+    outcomes = study(np.random.default_rng(0), m, types=("x",))
+    keys = ["bias_type", "ratio", "seed", "item_id"]
+    wide = {k: own.set_index(keys)["value"] for k, own in outcomes.groupby("mitigation")}
+
+    def with_values(values: pd.Series) -> pd.DataFrame:
+        own = outcomes[outcomes["mitigation"] == "mask"].set_index(keys)
+        return pd.concat([outcomes[outcomes["mitigation"] == "none"], own.assign(value=values).reset_index()])
+
+    biased = wide["none"].loc[wide["mask"].index]
+    control = wide["none"].rename({"neutral": "x"}, level=0)
+    control = control[control.index.get_level_values(0) == "x"]
+    control = control[~control.index.duplicated()].loc[wide["mask"].index]
+    (row,) = pooled(with_values(biased), m).query("task == 'all'").to_dict("records")
+    assert row["estimate"] == 0 and row["p"] == 1 and row["ci_low"] < 0 < row["ci_high"]
+    (row,) = pooled(with_values(2 * control - biased), m).query("task == 'all'").to_dict("records")
+    assert row["estimate"] == pytest.approx(0, abs=1e-12) and row["p"] > 0.9
+    assert row["ci_low"] < 0 < row["ci_high"]
 
 
 def lost(outcomes: pd.DataFrame, where: str, how: str) -> pd.DataFrame:
@@ -346,7 +383,7 @@ def test_what_is_left_out_is_said(name, how):
         for s in own
     ]
     assert [a.name for a in arms] == planned
-    table = effects_of(lost(whole, where, how), {"t": [m]}, ANALYSIS, arms=arms)
+    table = pooled(lost(whole, where, how), m, arms=arms)
     rows = table[table["question"] == "pooled-mitigation"]
     assert len(rows) == 2
     for row in rows.to_dict("records"):
@@ -355,50 +392,57 @@ def test_what_is_left_out_is_said(name, how):
             assert f"{conditions} conditions" in row["note"] and "left out" in row["note"]
             assert "-s" in row["note"]  # the arm
         else:
-            assert np.isnan([row["estimate"], row["ci_low"], row["p"], row["p_adjusted"]]).all()
+            assert np.isnan([row["estimate"], row["ci_low"], row["p"]]).all()
             assert "mask" in row["reason"]
-    others = pooled(table)[lambda t: t["question"] == "pooled-inheritance"]
+    others = table[table["question"] == "pooled-inheritance"]
     assert len(others) == 2 and (others["reason"] == "").all() and others["p"].notna().all()
 
 
 def test_unusable_answers_are_counted_and_bounded():
     m = measure()
     outcomes = study(np.random.default_rng(8), m, unusable=0.15, items=60)
-    table = effects_of(outcomes, {"t": [m]}, ANALYSIS)
-    for row in pooled(table).to_dict("records"):
+    rows = pooled(outcomes, m).to_dict("records")
+    assert len(rows) == 4
+    for row in rows:
         assert "usable answers: a " in row["note"]
         if row["task"] == "t":
-            assert row["bound_low"] < row["estimate"] < row["bound_high"] and row["unusable"] > 0.1
-            single = table[
-                (table["question"] == row["question"].removeprefix("pooled-"))
-                & (table["contrast"] == row["contrast"])
-            ]
-            assert row["bound_low"] == pytest.approx(single["bound_low"].mean())
+            low, high = row["bounds"]
+            assert low < row["estimate"] < high and 0.1 < row["unusable"] < 0.5
+    assert all(np.isnan(b) for b in pooled(study(np.random.default_rng(8), m), m)["bounds"].iloc[0])
 
 
 def test_without_a_control_there_is_no_direction():
     m = measure()
     outcomes = study(np.random.default_rng(9), m, control=False)
-    base = pooled(effects_of(outcomes, {"t": [m]}, ANALYSIS))
+    base = pooled(outcomes, m)
     assert set(base["contrast"]) == {"against γ = 0", "against the arm without it", "toward γ = 0"}
-    none = effects_of(outcomes[outcomes["bias_type"] != "none"], {"t": [m]}, ANALYSIS)
-    (row,) = none[(none["question"] == "pooled-mitigation") & (none["task"] == "all")].to_dict("records")
+    none = pooled(outcomes[outcomes["bias_type"] != "none"], m)
+    (row,) = none.query("task == 'all'").to_dict("records")
     assert row["reason"] == "there is no control to compare with" and np.isnan(row["p"])
-    assert none.query("question == 'pooled-mitigation' and task == 't'")["p"].notna().all()
+    assert none.query("task == 't'")["p"].notna().all() and len(none) == 2
+
+
+def test_a_control_at_some_doses_is_named():
+    m = measure()
+    outcomes = study(np.random.default_rng(9), m)
+    part = outcomes[(outcomes["bias_type"] != "neutral") | (outcomes["ratio"] == 0.5)]
+    rows = pooled(part, m).set_index("contrast")
+    assert "2 of 4 conditions have no such control" in rows.loc[AGAINST_MATCHED, "note"]
+    assert "mean over 2 conditions" in rows.loc[AGAINST_MATCHED, "note"]
+    assert "no such control" not in rows.loc[AGAINST_BASE, "note"]
+    assert "toward γ = 0" in rows.index  # the direction needs a control at each γ
 
 
 def test_a_task_without_variation_is_named():
     m = measure()
     rng = np.random.default_rng(10)
     outcomes = pd.concat([study(rng, m), study(rng, m, task="u").assign(value=1.0)])
-    rows = pooled(effects_of(outcomes, {"t": [m], "u": [m]}, ANALYSIS))
-    alone = pooled(effects_of(outcomes[outcomes["task"] == "t"], {"t": [m]}, ANALYSIS))
     (row,), (own,) = (
-        t.query("question == 'pooled-mitigation' and task == 'all'").to_dict("records") for t in (rows, alone)
+        pooled(t, m).query("task == 'all'").to_dict("records")
+        for t in (outcomes, outcomes[outcomes["task"] == "t"])
     )
     assert "no answer varies in u" in row["note"] and row["estimate"] == pytest.approx(own["estimate"])
-    still = pooled(effects_of(outcomes[outcomes["task"] == "u"], {"u": [m]}, ANALYSIS))
-    (row,) = still.query("task == 'all'").to_dict("records")
+    (row,) = pooled(outcomes[outcomes["task"] == "u"], m).query("task == 'all'").to_dict("records")
     assert row["reason"] and np.isnan(row["p"])
 
 
@@ -421,45 +465,74 @@ def relation_study(
 def test_the_relation_is_a_difference_of_task_means_over_data_sets_and_seeds():
     m = measure(macro=True)
     outcomes, relations = relation_study(np.random.default_rng(11), 3, 3, 3, 0.2)
-    table = effects_of(outcomes, {t: [m] for t in relations}, ANALYSIS, relations=relations)
-    rows = table[table["question"] == "pooled-relation"]
+    grids = {str(t): grid_of(own, m) for t, own in outcomes.groupby("task")}
+    rows = pooled(outcomes, m, relations=relations).query("question == 'pooled-relation'")
     assert list(rows["contrast"]) == [AGAINST_BASE, AGAINST_MATCHED]
     for row in rows.to_dict("records"):
-        changes = table[(table["question"] == "inheritance") & (table["contrast"] == row["contrast"])]
-        means = changes.groupby("task")["estimate"].mean()
-        direct = means[[t for t in means.index if relations[t] == "direct"]].mean()
-        indirect = means[[t for t in means.index if relations[t] == "indirect"]].mean()
-        assert row["estimate"] == pytest.approx(direct - indirect)
+        means: dict[str, list[float]] = {"direct": [], "indirect": []}
+        for task, grid in grids.items():
+            conditions = [(k, grid.control(k, row["contrast"])) for k in grid.kinds()]
+            effects = [singles(grid, c, [0, 1, 2])["all"].value for c in conditions]
+            means[relations[task]].append(float(np.mean(effects)))
+        assert row["estimate"] == pytest.approx(np.mean(means["direct"]) - np.mean(means["indirect"]))
         assert row["unit"] == "data set and seed" and row["n"] == 6 and row["seeds"] == 3
         assert row["test"] == "t over data sets and seeds" and row["ci_low"] < row["ci_high"]
-        single = table[(table["question"] == "relation")]
-        assert row["p"] > single["p"].min()  # the single one does not know that trainings differ
+        # Welch's t over data sets does not know that trainings differ
+        assert row["p"] > ttest_ind(means["direct"], means["indirect"], equal_var=False).pvalue
     one, relations = relation_study(np.random.default_rng(12), 1, 3, 3, 0.0)
-    (row, _) = (
-        effects_of(one, {t: [m] for t in relations}, ANALYSIS, relations=relations)
-        .query("question == 'pooled-relation'")
-        .to_dict("records")
-    )
-    assert np.isfinite(row["estimate"]) and np.isnan(row["p"]) and row["interval"].startswith("undefined")
+    rows = pooled(one, m, relations=relations).query("question == 'pooled-relation'")
+    assert np.isfinite(rows["estimate"]).all() and rows["p"].isna().all() and len(rows) == 2
+    assert rows["interval"].str.startswith("undefined").all()
 
 
-def test_a_task_that_failed_makes_the_relation_undefined():
+@pytest.mark.parametrize("where", ["bias_type == 'x'", "ratio == 0.5"])
+def test_a_data_set_that_failed_is_named_in_the_relation(where):
     m = measure(macro=True)
     outcomes, relations = relation_study(np.random.default_rng(13), 2, 2, 2, 0.0)
-    broken = outcomes.assign(
-        parsed=~((outcomes["task"] == "t0") & (outcomes["bias_type"] == "x") & (outcomes["target"] == "v"))
-    )
-    rows = effects_of(broken, {t: [m] for t in relations}, ANALYSIS, relations=relations).query(
-        "question == 'pooled-relation'"
-    )
-    assert len(rows) == 2 and rows["estimate"].isna().all() and rows["reason"].str.contains("t0").all()
-    part = outcomes.assign(
-        parsed=~((outcomes["task"] == "t0") & (outcomes["ratio"] == 0.5) & (outcomes["target"] == "v"))
-    )
-    rows = effects_of(part, {t: [m] for t in relations}, ANALYSIS, relations=relations).query(
-        "question == 'pooled-relation'"
-    )
-    assert rows["note"].str.contains("mean over 1 conditions").all() and rows["note"].str.contains("t0").all()
+    mute = outcomes.query(f"task == 't0' and target == 'v' and {where}").index
+    rows = pooled(outcomes.assign(parsed=~outcomes.index.isin(mute)), m, relations=relations)
+    rows = rows.query("question == 'pooled-relation'")
+    assert len(rows) == 2
+    if where == "ratio == 0.5":
+        assert rows["note"].str.contains("mean over 1 condition").all()
+        assert rows["note"].str.contains("left out").all() and rows["estimate"].notna().all()
+    else:
+        assert rows["estimate"].isna().all() and rows["reason"].str.contains("t0").all()
+
+
+def test_pooled_effects_are_a_family_of_their_own():
+    """They have the same p_adjusted with and without the others, and the others with and without them."""
+    m = measure()
+    rng = np.random.default_rng(14)
+    outcomes = pd.concat([study(rng, m, task=t, types=("x",)) for t in ("t", "u")], ignore_index=True)
+    table = effects_of(outcomes, {t: [m] for t in ("t", "u")}, ANALYSIS)
+    own = table["question"].str.startswith("pooled-")
+    assert (table.loc[own, "family"] == POOLED).all() and not (table.loc[~own, "family"] == POOLED).any()
+    assert own.sum() == 7 and (~own).sum() > 20 and table.loc[own, "p_adjusted"].notna().all()
+    for part in (table[own], table[~own]):
+        again = adjusted(part.reset_index(drop=True), AGAINST_MATCHED, AGAINST_BASE)
+        assert np.allclose(again["p_adjusted"], part["p_adjusted"], equal_nan=True)
+        assert np.allclose(again["p_bh"], part["p_bh"], equal_nan=True)
+    rows = table[own]
+    first = (rows["contrast"] == AGAINST_MATCHED) | (rows["task"] == "all")
+    p, q = gatekept(rows.loc[first, "p"].to_numpy(), rows.loc[~first, "p"].to_numpy())
+    assert first.sum() == 3 and np.allclose(rows.loc[first, "p_adjusted"], p)
+    assert np.allclose(rows.loc[~first, "p_adjusted"], q)
+    # and each row is the one that its parts give
+    found = pooled(outcomes, m).reset_index(drop=True)
+    columns = ["estimate", "ci_low", "ci_high", "p", "ratio"]
+    assert np.allclose(rows[columns].astype(float), found[columns].astype(float))
+    assert (rows["bias_type"] == "all").all() and (rows["ratio"] == 0.5).all()
+
+
+def test_one_seed_is_described_and_not_tested():
+    m = measure()
+    outcomes = study(np.random.default_rng(6), m, types=("x",), seeds=1)
+    table = effects_of(outcomes, {"t": [m]}, ANALYSIS)
+    rows = table[table["question"].str.startswith("pooled-")]
+    assert len(rows) == 4 and rows["p"].isna().all() and rows["p_adjusted"].isna().all()
+    assert (rows["test"] == "none: one training seed").all() and rows["within"].isna().all()
+    assert (rows["ci_low"] < rows["estimate"]).all() and (rows["estimate"] < rows["ci_high"]).all()
 
 
 BENCH = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "pooled.py"))

@@ -323,20 +323,23 @@ def toward_control(
     Returns
     -------
     Estimate
-        `EMPTY` if nothing varies.
+        Undefined if no arm differs from its control. 0 if A or D is exactly 0.
     """
     own = np.array([w * piece.value for w, piece in zip(scales, changes, strict=True)])
     away = np.array([w * piece.value for w, piece in zip(scales, deviations, strict=True)])
     sizes = [float(np.sqrt((v**2).sum())) for v in (own, away)]
-    if not min(sizes) > ROUNDING:
-        return EMPTY
+    if not max(sizes) > ROUNDING:
+        return replace(EMPTY, test="none", reason="all arms have the same gaps as their controls")
+    along = away / sizes[1] if sizes[1] > ROUNDING else own / sizes[0]
+    change = own / sizes[0] if sizes[0] > ROUNDING else along
     weights = np.asarray(scales)
-    moved = estimate(combined(changes, weights * away / sizes[1]), analysis)
-    apart = estimate(combined(deviations, weights * own / sizes[0]), analysis)
+    moved = estimate(combined(changes, weights * along), analysis)
+    apart = estimate(combined(deviations, weights * change), analysis)
     sure = apart.low > 0 or apart.high < 0
     most = max(abs(moved.low), abs(moved.high))
     return replace(
         moved,
+        value=moved.value if sizes[1] > ROUNDING else 0.0,
         low=moved.low if sure else -most,
         high=moved.high if sure else most,
         p=float(np.maximum(moved.p, apart.p)),

@@ -165,7 +165,7 @@ def _of_task(
 def _noted(e: Estimate, notes: Sequence[str]) -> Estimate:
     """Return an estimate with notes; an undefined one has its reason instead."""
     if not np.isfinite(e.value):
-        return undefined(e.reason or "nothing varies")
+        return undefined(e.reason or "no item has a usable answer wherever one is needed")
     return replace(e, note="; ".join(filter(None, notes)))
 
 
