@@ -178,7 +178,7 @@ def build_report(folder: RunFolder) -> Path:
         stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,
         rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
         why=why.section(folder, study, whole, measures, titles),
-        family_note=_family_note(effects, study),
+        family_note=_family_note(every, study),
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),
         samples=_samples(folder, study),
