@@ -22,7 +22,9 @@ from scipy.special import ndtr
 
 from probate.report.gate.decide import FAIL, judge_row
 from probate.report.words import findings
-from probate.stats.effects import AGAINST_MATCHED, effects_of
+from probate.stats.arms import AGAINST_MATCHED
+from probate.stats.effects import effects_of
+from probate.stats.hierarchy import POOLED
 from probate.stats.measure import Measure
 from probate.study.schema import Analysis
 from probate.tasks.hiring import Hiring
@@ -215,7 +217,7 @@ def said(world: World, outcomes: pd.DataFrame) -> tuple[bool, bool, bool, np.nda
     failed = not world.amounts and any(judge_row(r, 0.05)[0] == FAIL for r in last.itertuples())
     held = (own["ci_low"] <= 0) & (own["ci_high"] >= 0)
     return (
-        bool((effects["p_adjusted"] <= 0.05).any()),
+        bool((effects.loc[effects["family"] != POOLED, "p_adjusted"] <= 0.05).any()),
         any(f.verdict in ("inherited", "moved") for f in claims),
         failed,
         own["p"].to_numpy() <= 0.05,

@@ -96,11 +96,13 @@ def test_p_of_a_change_of_macro_f1_is_its_intervals_inversion():
 
 def test_what_an_item_adds_to_macro_f1_is_its_derivative():
     cells = np.array([0, 0, 1, 4, 5, 7, 8, 10, 10, 11])
-    value, adds = macro_f1._f1(cells, np.ones(10), 3)
+    value, adds = macro_f1.f1_and_influence(cells, np.ones(10), 3)
     for i in range(10):
         more = np.ones(10)
         more[i] += 1e-6
-        assert (macro_f1._f1(cells, more, 3)[0] - value) / 1e-6 == pytest.approx(adds[i], abs=1e-4)
+        assert (macro_f1.f1_and_influence(cells, more, 3)[0] - value) / 1e-6 == pytest.approx(
+            adds[i], abs=1e-4
+        )
 
 
 MEASURE = Measure(

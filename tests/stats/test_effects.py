@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from probate.report.words import findings
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, COLUMNS, effects_of
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
+from probate.stats.effects import COLUMNS, effects_of
 from probate.stats.groups import group_means, parse_rates
 from probate.study.schema import Analysis
 from probate.tasks.base import TaskContext

@@ -12,7 +12,7 @@ from pydantic import Field
 from probate.core.errors import InputError
 from probate.core.records import Record
 from probate.mitigations.base import Mitigation, MitigationContext, Options
-from probate.stats.effects import AGAINST_MATCHED
+from probate.stats.arms import AGAINST_MATCHED
 from probate.study.mixing import augmented_count
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from probate.report import charts, words
+from probate.stats.arms import AGAINST_MATCHED
 from probate.stats.comparisons import SPREAD
 from probate.stats.dose import shape
-from probate.stats.effects import AGAINST_MATCHED, ONE_SEED
+from probate.stats.effects import ONE_SEED
 from probate.stats.measure import Measure
 from probate.study.taxonomy import NEUTRAL, SECOND
 

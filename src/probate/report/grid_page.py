@@ -11,7 +11,7 @@ import pandas as pd
 
 from probate.report import words
 from probate.report.render import write_page
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.study.schema import Study
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from probate.report import words
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.comparisons import ALL, ANY
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_words
 from probate.study.taxonomy import NEUTRAL

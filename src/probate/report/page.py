@@ -29,6 +29,7 @@ from probate.report.cards.write import CARDS, write_cards
 from probate.report.draws import claim
 from probate.report.heatmap import heat_map, moved_items
 from probate.report.origin import bias_origin
+from probate.report.pooled import mitigations, pooled_tables
 from probate.report.render import write_page
 from probate.report.tables import ResultTable, body_of, header_of, notes_of, tables_of
 from probate.stats.databias import data_bias
@@ -38,6 +39,7 @@ from probate.stats.hierarchy import SHARES
 from probate.stats.information import Information, information
 from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
+from probate.stats.pooled_effects import EVERY, INHERITANCE, RELATION
 from probate.stats.unusable import DIFFERENCE, LEVEL
 from probate.study.hosted import remarks as hosted_remarks
 from probate.study.mixing import augmented_count
@@ -146,6 +148,7 @@ def build_report(folder: RunFolder) -> Path:
         accuracy_first=is_paper_study(study),
     )
     leading = [t for t in tables if is_paper_study(study) and isinstance(tasks[t.task], Occupation)]
+    tables += pooled_tables(every, measures, titles, confidence=study.analysis.confidence)
     path = write_page(
         folder.path / "report.html",
         "report/page.html.j2",
@@ -175,6 +178,8 @@ def build_report(folder: RunFolder) -> Path:
         shares=figures.shares(effects, info["labels"], study.bias.groups),
         inheritance=_rows(inheritance, measures),
         relation=_rows(effects[effects["question"] == "relation"], measures),
+        pooled=_rows(effects[effects["question"].isin([INHERITANCE, RELATION])], measures),
+        pooled_mitigations=mitigations(every, titles, measures),
         leading=[_laid_out(t) for t in leading],
         result_tables=[_laid_out(t) for t in tables if t not in leading],
         everything=_rows(every[every["question"] != "level"], measures)
@@ -182,7 +187,7 @@ def build_report(folder: RunFolder) -> Path:
         stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,
         rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
         why=why.section(folder, study, whole, measures, titles),
-        family_note=_family_note(effects, study),
+        family_note=_family_note(every, study),
         checks=manipulation_checks(folder),
         yields=folder.reports("stages/generate-"),
         samples=_samples(folder, study),
@@ -434,7 +439,7 @@ def tables_of_run(folder: RunFolder, metrics: Sequence[str] = ()) -> list[Result
     Returns
     -------
     list of ResultTable
-        One table for each measure.
+        One table for each measure, then those of the pooled effects.
 
     Raises
     ------
@@ -442,14 +447,13 @@ def tables_of_run(folder: RunFolder, metrics: Sequence[str] = ()) -> list[Result
         A metric is in no task.
     """
     study = folder.study()
-    return tables_of(
-        folder.effects(),
-        _measures(folder, study),
-        _titles(_tasks(study)),
-        confidence=study.analysis.confidence,
-        metrics=metrics,
-        accuracy_first=is_paper_study(study),
-    )
+    parts = folder.effects(), _measures(folder, study), _titles(_tasks(study))
+    confidence = study.analysis.confidence
+    first = is_paper_study(study)
+    return [
+        *tables_of(*parts, confidence=confidence, metrics=metrics, accuracy_first=first),
+        *pooled_tables(*parts, confidence=confidence, metrics=metrics),
+    ]
 
 
 def _laid_out(table: ResultTable) -> tuple[str, list[str], list[list[str]], list[str]]:
@@ -530,6 +534,7 @@ def _rows(effects: pd.DataFrame, measures: dict[str, list[Measure]]) -> list[dic
         rows.append(
             {
                 **e,
+                "ratio_text": "all" if e["bias_type"] == EVERY else f"{e['ratio']:g}",
                 "estimate": f"undefined: {e['reason']}" if e["reason"] else estimate,
                 "interval_text": "–" if e["reason"] else interval,
                 "p_text": f"{e['p']:.4f}" if np.isfinite(e["p"]) else "–",
@@ -559,7 +564,9 @@ def _family_note(effects: pd.DataFrame, study: Study) -> str:
         "against γ = 0. They share their part of the error rate equally. The parts of significant first "
         "questions pass to the other comparisons of "
         "arms (next), by Holm's method. Details and checks have parts of their own "
-        f"({parted}; a family without tests leaves its part to the others). Tests by family: {families}. "
+        f"({parted}; a family without tests leaves its part to the others). Pooled effects have their own "
+        "error rate: they ask the same questions over all conditions, and change no other adjusted p. "
+        f"Tests by family: {families}. "
         "BH: Benjamini and Hochberg's false discovery rate over all tests of one question. "
         f"{f'Undefined, so not tested: {undefined}. ' if undefined else ''}"
         f"{study.analysis.resamples:,} resamples, seed {study.analysis.seed}."

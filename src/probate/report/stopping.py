@@ -13,8 +13,9 @@ from probate.report import words
 from probate.report.frontier import Mark, frontier_chart
 from probate.stats import comparisons
 from probate.stats.amounts import on_log_scale, typical_amount
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.comparisons import ALL, ANY
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.stats.effects import ONE_SEED
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_figure
 from probate.stats.smallest import DetectableEffect, detectable_between, values_by_arm

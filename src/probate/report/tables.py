@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from probate.core.terminal import shown
 from probate.report import words
 from probate.report.cards.data_card import plain
 from probate.stats.comparisons import ANY, SPREAD
+from probate.stats.hierarchy import OF_POOLED
 from probate.stats.measure import Measure
 from probate.study.taxonomy import NEUTRAL
 
@@ -104,6 +105,10 @@ class ResultTable:
         The γ of the columns.
     rows : list of TableRow
         The rows, by bias type.
+    columns : list of str
+        Names of the columns, if they are not γ.
+    family : str
+        The tests over which p is adjusted.
     """
 
     task: str
@@ -113,6 +118,8 @@ class ResultTable:
     confidence: float
     ratios: list[float]
     rows: list[TableRow]
+    columns: list[str] = field(default_factory=list)
+    family: str = "tests"
 
 
 def tables_of(
@@ -162,6 +169,7 @@ def tables_of(
         for measure in sorted(own, key=lambda m: accuracy_first and m.name != ALWAYS):
             wanted = measure.name in metrics if metrics else measure.primary or measure.name == ALWAYS
             rows = effects[(effects["task"] == task) & (effects["metric"] == measure.name)]
+            rows = rows[~rows["question"].str.startswith(OF_POOLED)]
             if wanted and len(rows):
                 tables.append(_table(rows, measure, f"{titles[task]}: {measure.title}", confidence))
     return tables
@@ -200,12 +208,12 @@ def _block(data: str, effects: pd.DataFrame, ratios: Sequence[float]) -> Iterato
         else:
             continue
         if e["ratio"] in ratios:
-            rows.setdefault(place, {}).setdefault(e["ratio"], _cell(e))
+            rows.setdefault(place, {}).setdefault(e["ratio"], cell_of(e))
     for (kind, name), cells in sorted(rows.items(), key=lambda row: row[0][0]):
         yield TableRow(data, name, kind > 0, kind == 2, [cells.get(r) for r in ratios])
 
 
-def _cell(e: Mapping[Hashable, Any]) -> TableCell:
+def cell_of(e: Mapping[Hashable, Any]) -> TableCell:
     """Return the cell of an effect."""
     estimate, low, high, p = (float(e[c]) for c in ("estimate", "ci_low", "ci_high", "p_adjusted"))
     return TableCell(estimate, low, high, p, int(e["n"]), int(e["seeds"]), str(e["reason"] or ""))
@@ -232,7 +240,7 @@ def _shown(cell: TableCell | None, row: TableRow, unit: str) -> str:
 
 def header_of(table: ResultTable) -> list[str]:
     """Return the names of the columns."""
-    return ["data", "group or change", *(f"γ = {r:g}" for r in table.ratios)]
+    return ["data", "group or change", *(table.columns or [f"γ = {r:g}" for r in table.ratios])]
 
 
 def body_of(table: ResultTable) -> Iterator[list[str]]:
@@ -264,7 +272,7 @@ def notes_of(table: ResultTable) -> list[str]:
     said = [
         UNITS.get(table.unit, ""),
         f"In brackets: {100 * table.confidence:g}% intervals; {n}.",
-        "Stars mark changes of a gap by their p, adjusted over all tests of the run: * p < 0.05, "
+        f"Stars mark changes of a gap by their p, adjusted over all {table.family} of the run: * p < 0.05, "
         "** p < 0.01, *** p < 0.001.",
     ]
     if any(c is None for row in table.rows for c in row.cells):
@@ -298,7 +306,7 @@ def markdown(tables: Sequence[ResultTable]) -> str:
     parts = []
     for table in tables:
         header = header_of(table)
-        rows = [header, ["---", "---", *["---:"] * len(table.ratios)]]
+        rows = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
         for data, name, *cells in body_of(table):
             rows.append([plain(data), plain(name), *(cell.replace("*", "\\*") for cell in cells)])
         body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -353,7 +361,9 @@ def latex(tables: Sequence[ResultTable]) -> str:
                 rows.append(r"\addlinespace")
             rows.append(" & ".join(map(latex_text, row)) + r" \\")
         caption = latex_text(" ".join([f"{table.title}.", *notes_of(table)]))
-        label = f"tab:{table.task}-{table.metric}".translate({ord(c): "-" for c in "[]{}\\#%&_^~$ ,"})
+        label = f"tab:{'pooled-' * bool(table.columns)}{table.task}-{table.metric}".translate(
+            {ord(c): "-" for c in "[]{}\\#%&_^~$ ,"}
+        )
         parts.append(
             "\n".join(
                 [
@@ -362,7 +372,7 @@ def latex(tables: Sequence[ResultTable]) -> str:
                     rf"\caption{{{caption}}}",
                     rf"\label{{{label}}}",
                     r"\resizebox{\textwidth}{!}{%",
-                    rf"\begin{{tabular}}{{ll{'r' * len(table.ratios)}}}",
+                    rf"\begin{{tabular}}{{ll{'r' * (len(header_of(table)) - 2)}}}",
                     r"\toprule",
                     " & ".join(map(latex_text, header_of(table))) + r" \\",
                     r"\midrule",
@@ -397,7 +407,8 @@ def as_csv(tables: Sequence[ResultTable]) -> str:
     )  # fmt: skip
     for table in tables:
         for row in table.rows:
-            for ratio, cell in zip(table.ratios, row.cells, strict=True):
+            ratios: Sequence[float | str] = table.ratios or [""] * len(table.columns)
+            for ratio, cell in zip(ratios, row.cells, strict=True):
                 if cell is None:
                     continue
                 tested = [cell.p_adjusted, stars(cell)] if row.tested else ["", ""]

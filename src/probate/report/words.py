@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.comparisons import ANY
 from probate.stats.dose import NOT_WITHIN
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.stats.effects import ONE_SEED
 from probate.stats.hierarchy import FIRST
 from probate.stats.information import Information
 from probate.stats.measure import Measure

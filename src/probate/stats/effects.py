@@ -11,10 +11,22 @@ import numpy as np
 import pandas as pd
 
 from probate.stats import amounts, comparisons, dose, unusable
+from probate.stats.arms import (
+    AGAINST_BASE,
+    AGAINST_FIRST,
+    AGAINST_MATCHED,
+    AGAINST_REPLICATE,
+    AGAINST_UNMITIGATED,
+    ArmKind,
+    Frames,
+    arm_kinds,
+)
 from probate.stats.bounds import change_bounds
 from probate.stats.contrast import Estimate
 from probate.stats.hierarchy import adjusted
 from probate.stats.measure import Measure
+from probate.stats.pooled_effects import EVERY, pooled_rows
+from probate.stats.pooled_grid import Grid
 from probate.stats.relation import DIRECT_INDIRECT, direct_against_indirect
 from probate.stats.usable import (
     Asked,
@@ -38,66 +50,9 @@ COLUMNS = (
 ).split()
 """The columns of the contract, then Probate's additional columns."""
 
-AGAINST_BASE = "against γ = 0"
-AGAINST_MATCHED = "against matched control"
-AGAINST_REPLICATE = "control against second control"
-AGAINST_FIRST = "against the first round"
-AGAINST_UNMITIGATED = "against the arm without it"
 OF_ONE_ARM = ("level", "gap", "worst-group", "unusable-level", "unusable")
 """Questions about trained models as they are. All other questions are about training."""
 ONE_SEED = "one training seed"
-
-
-@dataclass(frozen=True)
-class ArmKind:
-    """The arms that differ only in their seed."""
-
-    bias_type: str
-    ratio: float
-    replicate: bool = False
-    mitigation: str = "none"
-    round: int = 1
-
-    @classmethod
-    def of(cls, arm: Arm) -> ArmKind:
-        """Return the kind of a planned arm."""
-        return cls(arm.bias_type, float(arm.ratio), arm.seed >= REPLICATE_SEED, arm.mitigation, arm.round)
-
-    def arm(self, seed: int) -> str:
-        """Return the name of the arm with this seed."""
-        role = "base" if self.bias_type == "none" else "replicate" if self.replicate else "biased"
-        return Arm(
-            self.bias_type,
-            self.ratio,
-            seed + REPLICATE_SEED * self.replicate,
-            role,
-            self.mitigation,
-            self.round,
-        ).name
-
-
-def arm_kinds(outcomes: pd.DataFrame, arms: Sequence[Arm] = ()) -> dict[ArmKind, list[int]]:
-    """Return the kinds of arm in the outcomes and the plan, with their seeds.
-
-    The control comes first, then biased, matched and second-control arms by ratio.
-    """
-    rows = outcomes[["bias_type", "ratio", "seed", "mitigation", "round"]].drop_duplicates()
-    observed = [
-        (ArmKind(b, float(r), int(s) >= REPLICATE_SEED, m, int(n)), int(s))
-        for b, r, s, m, n in rows.itertuples(index=False)
-    ]
-    seeds: dict[ArmKind, set[int]] = {}
-    for cell, seed in (*observed, *((ArmKind.of(a), a.seed) for a in arms)):
-        seeds.setdefault(cell, set()).add(seed % REPLICATE_SEED)
-    order = list(dict.fromkeys([*rows["mitigation"], *(a.mitigation for a in arms)]))
-    kinds = sorted(
-        seeds,
-        key=lambda c: (
-            c.mitigation != "none", c.bias_type != "none", c.bias_type == NEUTRAL, c.bias_type, c.ratio,
-            c.replicate, order.index(c.mitigation), c.round,
-        ),
-    )  # fmt: skip
-    return {cell: sorted(seeds[cell]) for cell in kinds}
 
 
 def effects_of(
@@ -128,6 +83,8 @@ def effects_of(
       `coefficient`: change per unit of bias in the training data; `threshold`: γ at which the change of a
       share passes the budget.
     - `relation`: change of macro-F1, direct minus indirect tasks (task `all`).
+    - `pooled-inheritance`, `pooled-mitigation`, `pooled-relation`: the same over all bias types and γ (bias
+      type `all`; `probate.stats.pooled_effects`).
 
     Parameters
     ----------
@@ -157,7 +114,7 @@ def effects_of(
         has no `p` and no `within`. `p_adjusted` holds for all effects together (`probate.stats.hierarchy`);
         `p_bh` is Benjamini and Hochberg's over all tests of a question.
     """
-    rows = []
+    rows, measured = [], []
     for task, task_measures in measures.items():
         kinds = arm_kinds(outcomes[outcomes["task"] == task], arms)
         grouped: set[tuple[str, ...]] = set()
@@ -170,6 +127,7 @@ def effects_of(
             if not asked.sides and not (measure.primary and kinds):
                 continue  # a part of a measure that these data do not have
             own = _Measured(task, measure, frames, asked, analysis, middle)
+            measured += [own] if task not in probes else []
             rows += list(_measure_effects(own, "probe" if task in probes else "inheritance"))
             if measure.sides not in grouped and measure.statistic == "mean":
                 rows += list(_unusable_effects(own))
@@ -183,12 +141,10 @@ def effects_of(
                 rows += list(_dose_effects(own, bias or {}))
     table = pd.DataFrame(rows, columns=[*COLUMNS])
     between = list(_relation_effects(table, relations or {}, analysis))
+    between += list(_pooled_effects(measured, relations or {}, analysis))
     return adjusted(
         _described(pd.DataFrame([*rows, *between], columns=[*COLUMNS])), AGAINST_MATCHED, AGAINST_BASE
     )
-
-
-Frames = dict[ArmKind, dict[int, Values]]
 
 
 @dataclass(frozen=True)
@@ -256,6 +212,32 @@ def _relation_effects(
             yield _row(
                 "relation", "all", "macro_f1", str(name), str(bias_type), float(ratio), DIRECT_INDIRECT, e
             )
+
+
+def _pooled_effects(
+    measured: Sequence[_Measured], relations: Mapping[str, str], analysis: Analysis
+) -> Iterable[dict[str, object]]:
+    """Yield the effects over all bias types and γ."""
+    grids = [Grid(m.task, m.measure, m.frames, m.asked, m.typical) for m in measured]
+    for r in pooled_rows(
+        [g for g in grids if g.measure.primary],
+        [g for g in grids if g.measure.name == "macro_f1"],
+        relations,
+        analysis,
+    ):
+        yield _row(
+            r.question,
+            r.task,
+            r.metric,
+            r.contrast,
+            EVERY,
+            r.ratio,
+            r.comparison,
+            r.effect,
+            r.mitigation,
+            unusable=r.unusable,
+            bounds=r.bounds,
+        )
 
 
 def _frames(outcomes: pd.DataFrame, kinds: Mapping[ArmKind, Sequence[int]], measure: Measure) -> Frames:

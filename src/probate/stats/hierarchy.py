@@ -9,13 +9,18 @@ Each tested effect belongs to one family:
 - `next`: all other comparisons of arms in a primary measure (other γ, steps, rounds, mitigations).
 - `details`: other measures, gaps in one arm, probes, costs.
 - `checks`: whether unusable answers differ between groups, and whether two controls differ.
+- `pooled`: effects over all conditions (`probate.stats.pooled_effects`).
 
-In a study without any effect, the probability of an adjusted p ≤ α is at most α. `SHARES` divides α
-between first and next questions, details and checks; families without tests leave their share to the others.
-The first questions share theirs equally. The share of rejected first questions passes on to the next ones,
-which use Holm's method (parallel gatekeeping, Dmitrienko, Offen and Westfall 2003). Details and checks use
-Holm's method each. With more than two groups, the comparison of a group with the rest is tested as part of
-the test of all groups together (`any group − rest`); its interval and p are already adjusted for that.
+In a study without any effect, the probability that an adjusted p of the first four families is at most α is
+itself at most α. The same holds for the pooled family alone: it repeats the questions of the others in
+another form, has its own α, and changes no other adjusted p. Over both, the probability is at most 2α.
+
+`SHARES` divides α between first and next questions, details and checks; families without tests leave their
+share to the others. The first questions share theirs equally. The share of rejected first questions passes on
+to the next ones, which use Holm's method (parallel gatekeeping, Dmitrienko, Offen and Westfall 2003). Details
+and checks use Holm's method each. With more than two groups, the comparison of a group with the rest is
+tested as part of the test of all groups together (`any group − rest`); its interval and p are already
+adjusted for that. Pooled effects are gatekept in the same way (`_leads`).
 """
 
 from __future__ import annotations
@@ -26,7 +31,9 @@ import pandas as pd
 from probate.stats.comparisons import ANY
 from probate.stats.families import benjamini_hochberg, holm
 
-FIRST, NEXT, DETAILS, CHECKS = "first", "next", "details", "checks"
+FIRST, NEXT, DETAILS, CHECKS, POOLED = "first", "next", "details", "checks", "pooled"
+OF_POOLED = "pooled-"
+"""Prefix of questions over all conditions."""
 SHARES = {NEXT: 0.8, DETAILS: 0.1, CHECKS: 0.1}
 """Shares of α. `next` covers first and next questions together."""
 OF_CHECKS = ("unusable", "null")
@@ -57,6 +64,8 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     family = np.where(
         first, FIRST, np.where(of_arms, NEXT, np.where(table["question"].isin(OF_CHECKS), CHECKS, DETAILS))
     )
+    pooled = table["question"].str.startswith(OF_POOLED).to_numpy()
+    family = np.where(pooled, POOLED, family)
     table["family"] = family
     p = table["p"].astype(float).to_numpy()
     tested = np.isfinite(p) & (follows < 0)
@@ -66,6 +75,10 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     for name in (DETAILS, CHECKS):
         own = tested & (family == name)
         p_adjusted[own] = holm(p[own])
+    lead = pooled & _leads(table, matched)
+    p_adjusted[tested & lead], p_adjusted[tested & pooled & ~lead] = gatekept(
+        p[tested & lead], p[tested & pooled & ~lead]
+    )
     part = np.where(family == FIRST, NEXT, family)
     share = {name: SHARES[name] for name in SHARES if (tested & (part == name)).any()}
     for name in share:
@@ -126,6 +139,21 @@ def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
         elif r["comparison"] != ANY:
             leads[place] = together.get(key, -1)
     return leads
+
+
+def _leads(table: pd.DataFrame, matched: str) -> np.ndarray:
+    """Mark the pooled effects that are tested first.
+
+    These are each mitigation over all tasks, and the inheritance of each task and the relation against the
+    matched control (against γ = 0 if there is none). The mitigations in each task and the other contrast
+    follow.
+    """
+    over_all = table["mitigation"] != "none"
+    isolated = table["contrast"] == matched
+    same = [table["question"], table["task"]]
+    any_matched = isolated.groupby(same, sort=False).transform("any")
+    mitigations = over_all & (table["task"] == "all")
+    return np.asarray(mitigations | (~over_all & (isolated | ~any_matched)))
 
 
 def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:

@@ -99,17 +99,17 @@ def _estimate(
     labels = sorted(set(tables[0]["target"]))
     size, paired = len(labels), pairs[0][1] is not None
     arms = [
-        [_cells(own["target"], own[column], labels) for own in tables]
+        [cells_of(own["target"], own[column], labels) for own in tables]
         for column in (("prediction", "before") if paired else ("prediction",))
     ]
     parts = np.array(
         [
-            [sign * _f1(cells, np.ones(len(common)), size)[0] for cells in own]
+            [sign * f1_and_influence(cells, np.ones(len(common)), size)[0] for cells in own]
             for sign, own in zip((1, -1), arms, strict=False)
         ]
     )
     value = float(parts.sum(0).mean())
-    added = _pseudo(size, paired) if not paired or _differing(arms, size) < FEW else None
+    added = pseudo_items(size, paired) if not paired or _differing(arms, size) < FEW else None
     middle, spread, freedom = _spread(arms, size, added)
     name = "over items, a success and a failure of each label added" if added else "over items"
     if len(tables) > 1:
@@ -144,7 +144,7 @@ def _joined(after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     return joined.rename(columns={"prediction_before": "before"}).set_index("item_id")
 
 
-def _cells(target: pd.Series, prediction: pd.Series, labels: list[str]) -> np.ndarray:
+def cells_of(target: pd.Series, prediction: pd.Series, labels: Sequence[str]) -> np.ndarray:
     """Return the confusion cell of each item: target x (label or other)."""
     index = {label: i for i, label in enumerate(labels)}
     return (
@@ -158,7 +158,7 @@ def _contrast(values: Sequence[float]) -> float:
     return values[0] - sum(values[1:])
 
 
-def _f1(cells: np.ndarray, weights: np.ndarray, size: int) -> tuple[float, np.ndarray]:
+def f1_and_influence(cells: np.ndarray, weights: np.ndarray, size: int) -> tuple[float, np.ndarray]:
     """Return macro-F1 F of items in `cells`, and the influence of each item.
 
     The influence is u = Σ over labels of (2·hit − F_label·(target + prediction)) / (targets +
@@ -185,14 +185,14 @@ def _spread(
     if added:
         arms = [[np.r_[cells, more] for cells in own] for own, more in zip(arms, added[0], strict=True)]
         weights = np.r_[weights, added[1]]
-    by_seed = [[_f1(cells, weights, size) for cells in own] for own in zip(*arms, strict=True)]
+    by_seed = [[f1_and_influence(cells, weights, size) for cells in own] for own in zip(*arms, strict=True)]
     middle = float(np.mean([_contrast([f for f, _ in own]) for own in by_seed]))
     adds = np.array([own[0][1] - (own[1][1] if len(own) > 1 else 0.0) for own in by_seed])
     n = weights.sum()
     return middle, (weights * adds) @ adds.T * n / max(n - 1, 1), float(max(n - 1, 1))
 
 
-def _pseudo(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
+def pseudo_items(size: int, paired: bool) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the cells of pseudo-items for each arm, and their weights.
 
     A success and a failure are added for each label (after Agresti and Caffo 2000); the failure is shared by

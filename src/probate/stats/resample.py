@@ -62,16 +62,25 @@ def influences(table: Array) -> Array:
     It is u = a₀ − a₁ with aₖ = (sₖ − mₖnₖ) / Nₖ√(1 − nₖ/Nₖ), where m and N are the
     means and counts of the sides. The root corrects for the pull of a cluster on its own mean (CR2: Bell and
     McCaffrey 2002). The result is NaN if one cluster is all of a side.
+
+    Parameters
+    ----------
+    table : array of shape (..., clusters, 4)
+        Sums and counts, see `cluster_table`.
+
+    Returns
+    -------
+    array of shape (..., clusters)
     """
-    total = table.sum(0)
+    total = table.sum(-2, keepdims=True)
     parts = []
     for s, n in ((0, 1), (2, 3)):
-        count = max(total[n], 1.0)
-        left = 1 - table[:, n] / count
+        count = np.maximum(total[..., n], 1.0)
+        left = 1 - table[..., n] / count
         with np.errstate(invalid="ignore", divide="ignore"):
             drawn = np.where(left > 1e-12, 1 / np.sqrt(np.maximum(left, 0)), np.nan)
-        own = (table[:, s] - total[s] / count * table[:, n]) / count
-        parts.append(np.where(table[:, n] > 0, own * drawn, 0.0))
+        own = (table[..., s] - total[..., s] / count * table[..., n]) / count
+        parts.append(np.where(table[..., n] > 0, own * drawn, 0.0))
     return parts[0] - parts[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -39,11 +40,11 @@ def against_rest(frame: pd.DataFrame, side: int) -> pd.DataFrame:
     return frame.assign(side=(frame["side"] != side).astype(int))
 
 
-Contrast = Callable[[Sequence[pd.DataFrame], Analysis], Estimate]
+Part = TypeVar("Part")
 
 
 def simultaneous_estimates(
-    frames: Mapping[str, Sequence[pd.DataFrame]], analysis: Analysis, contrast: Contrast
+    frames: Mapping[str, Part], analysis: Analysis, contrast: Callable[[Part, Analysis], Estimate]
 ) -> dict[str, Estimate]:
     """Return each group's estimate with interval and p that hold simultaneously for all groups.
 
@@ -53,7 +54,7 @@ def simultaneous_estimates(
     Parameters
     ----------
     frames : mapping
-        Group → frames of the group against the rest, one for each seed.
+        Group → what `contrast` takes: frames of the group against the rest, one for each seed.
     analysis : Analysis
         Confidence and planned seeds.
     contrast : callable

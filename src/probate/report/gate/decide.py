@@ -15,8 +15,9 @@ from probate.core.errors import InputError, nearest
 from probate.execution.folder import RunFolder
 from probate.report import notebook
 from probate.report.words import ALPHA
+from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.comparisons import ANY
-from probate.stats.effects import AGAINST_BASE, AGAINST_MATCHED, ONE_SEED
+from probate.stats.effects import ONE_SEED
 from probate.stats.p_values import p_words
 from probate.study.schema import Study
 from probate.tasks.catalogue import load_task
