@@ -145,6 +145,8 @@ HARMS = {
 MAIN = (
     "nothing inherited",
     "nothing inherited, 2 seeds",
+    "spread by 15, all of it nested",
+    "mitigated arms steadier",
     "inherited 40, not cured",
     "inherited 40, not cured, 2 seeds",
 )
