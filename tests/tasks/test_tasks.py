@@ -131,7 +131,7 @@ def test_the_paper_preset_holds_out_sixty_biographies_per_occupation_and_gender(
         for i in range(each)
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    data = {"source": "rows.jsonl", "columns": {"groups": {"gender": "gender"}}, "labels": study.data.labels}
+    data = {"source": "rows.jsonl", "columns": None, "labels": study.data.labels}
     tasks = [{"name": "salary", "options": {"per_cell": per_cell}}]
     prepared = prepare(study.with_(data=data, tasks=tasks), tmp_path)
     (measurement,) = prepared.measurements
