@@ -253,23 +253,23 @@ def test_a_lost_answer_starts_no_second_job(serve, hosted, tmp_path, fault, meta
 
 
 def test_a_job_on_a_later_page_is_found(serve, hosted, tmp_path):
-    """Other jobs are begun after ours, whose answer was lost."""
-    failed = []
+    """The list begins with the newest job, and others were started after ours, whose answer was lost."""
+    others = {f"ft-x{i}": {"id": f"ft-x{i}", "status": "running"} for i in range(5)}
 
     def fault(method, path):
-        if (method, path) == ("POST", "/fine_tuning/jobs") and not failed:
-            failed.append(1)
-            return "drop after"
+        if (method, path) == ("POST", "/fine_tuning/jobs"):
+            return "drop after" if not server.jobs else ""
+        if path == "/fine_tuning/jobs" and server.jobs:
+            server.jobs.update(others)
         return ""
 
-    server = serve(fault=fault, page=2)
-    others = [server.jobs.setdefault(f"ft-x{i}", {"id": f"ft-x{i}", "status": "running"}) for i in range(5)]
+    server = serve(page=2)
+    server.fault = fault
     study = hosted(server)
     worker(study, tmp_path).train(arm_job(study))
-    assert len(server.jobs) == len(others) + 1
+    assert set(server.jobs) == {"ft-0", *others}
 
 
-# What a server may do → the sentence, whether it ends the whole run, and how many jobs it was asked to start.
 BAD = {
     "no fine-tuning": ({"fault": lambda m, p: "404" if p == "/fine_tuning/jobs" else ""},
                        "has no fine-tuning \\(status 404", 2, 0),
