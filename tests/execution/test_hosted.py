@@ -26,13 +26,14 @@ from probate.core.errors import InputError, ProbateError, StageError
 from probate.core.progress import Reporter
 from probate.core.records import Record, read_records, with_messages
 from probate.data.corpora import biographies
-from probate.execution.hosted import HostedWorker, worker_for
+from probate.execution.hosted import HostedWorker
 from probate.execution.hosted_checks import asked
 from probate.execution.job_record import JobRecord
 from probate.execution.jobs import ArmJob
 from probate.execution.prepare import prepare
 from probate.execution.training_file import most_tokens, training_lines
 from probate.execution.worker import Worker
+from probate.execution.workers import worker_for
 from probate.models.servers.ledger import LEDGER, read_ledger
 from probate.study.hosted import without_effect
 from probate.study.schema import Study

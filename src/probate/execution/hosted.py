@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from probate.core.errors import InputError, StageError
 from probate.core.files import write_atomic
 from probate.core.parse import NotJson, json_value
 from probate.core.progress import Reporter, Ticker, spoken
-from probate.execution.evaluation import outcome_rows
+from probate.execution.evaluation import outcome_rows, write_outcomes
 from probate.execution.hosted_checks import Asked, asked
 from probate.execution.job_record import JobRecord
 from probate.execution.jobs import ArmJob, EvaluateJob, GenerateJob, Measurement, Trained
@@ -32,8 +32,7 @@ from probate.models.servers.client import ApiClient, NotFound
 from probate.models.servers.fine_tuning import ENDED
 from probate.models.servers.ledger import Amount, BudgetError
 from probate.stats.databias import count_cells
-from probate.study.hosted import is_hosted
-from probate.study.schema import ModelSpec, Study, Training
+from probate.study.schema import ModelSpec, Training
 from probate.study.server import ApiSpec
 from probate.tasks.base import Outcome
 
@@ -43,14 +42,6 @@ READY = 60
 """How often a new model that the server does not know yet is asked again, each `fine_tune.poll` seconds."""
 LONGEST = 6.0
 """Longest time between two looks at a job, as a multiple of `fine_tune.poll`."""
-
-
-def worker_for(study: Study, store: Store, reporter: Reporter) -> Worker:
-    """Return the worker of a study: one that trains here, or one whose model a server fine-tunes."""
-    if is_hosted(study.model):
-        assert study.model.api is not None
-        return HostedWorker(study.model.api, store, reporter)
-    return Worker(store, reporter)
 
 
 class HostedWorker(Worker):
@@ -206,8 +197,7 @@ class HostedWorker(Worker):
         def work(folder: Path) -> dict[str, Any]:
             with self.reporter.stage(self._named(f"{task.key} {arm}"), task.size(context), "answers") as tick:
                 outcomes = self._answers(client, job.measurement, tick)
-            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
-            write_atomic(folder / "outcomes.jsonl", lines)
+            write_outcomes(folder, outcomes)
             return {"outcomes": len(outcomes), "notes": client.notes}
 
         key = digest(job.key, self.settings.samples)
