@@ -343,6 +343,13 @@ def test_a_job_without_a_model_fails_its_arm_and_is_not_started_again(serve, hos
     assert len(server.jobs) == 2
 
 
+def test_a_server_without_fine_tuning_ends_the_command(serve, hosted, tmp_path):
+    server = serve(fault=lambda method, path: "404" if path == "/fine_tuning/jobs" else "")
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(hosted(server).model_dump(mode="json")))
+    command("run", tmp_path / "s.yaml", "--out", tmp_path / "run", "--quiet", error="has no fine-tuning")
+    assert not server.files and not server.chats
+
+
 def test_a_failed_arm_is_a_record_and_the_others_finish(serve, hosted, tmp_path):
     server = serve()
     failing = {"status": "failed", "error": {"message": "out of memory"}, "fine_tuned_model": None}
@@ -675,6 +682,10 @@ def test_the_plan_counts_jobs_tokens_and_the_highest_price(serve, hosted, tmp_pa
         and "max_cost is 0.01: arms that could exceed it are not trained" in text
     )
     assert "GFLOP" not in text and "MB of adapters" not in text and server.requests == 0
+    stages = {
+        s["stage"]: s["tokens"] for s in json.loads(command("plan", tmp_path / "s.yaml", "--json"))["stages"]
+    }
+    assert stages["train"] == record["trained_tokens"] and stages["evaluate"] == record["asked_tokens"]
     free = hosted(server, {"price": 3.0}, prices)
     done = run(free, tmp_path / "run", quiet=True)
     held = read_ledger(tmp_path / "run" / LEDGER, free.model.api)
