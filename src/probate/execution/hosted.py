@@ -30,7 +30,7 @@ from probate.models.lm import LM
 from probate.models.servers.attempts import Body
 from probate.models.servers.client import ApiClient, NotFound
 from probate.models.servers.fine_tuning import ENDED
-from probate.models.servers.ledger import Amount, BudgetError
+from probate.models.servers.ledger import Amount
 from probate.stats.databias import count_cells
 from probate.study.schema import ModelSpec, Training
 from probate.study.server import ApiSpec
@@ -127,8 +127,8 @@ class HostedWorker(Worker):
         if record is not None and record.status in ENDED:
             return record
         with self.reporter.stage(self._named(f"fine-tune {job.arm}"), 0, "looks") as tick:
-            record = self._begun(job, key, tick)
-            started, looks = time.monotonic(), 0
+            record = self.jobs.begin(job, key)
+            started, longer = time.monotonic(), 1.0
             while True:
                 record, body = self.jobs.look(record)
                 if record.status in ENDED:
@@ -141,23 +141,8 @@ class HostedWorker(Worker):
                     )
                 tick(1, _progress(record.status, body))
                 self._begin_ahead()
-                longer = min(LONGEST, 1.2**looks)
                 time.sleep(self.settings.poll * longer * random.uniform(0.8, 1.0))  # noqa: S311 (jitter)
-                looks += 1
-
-    def _begun(self, job: ArmJob, key: str, tick: Ticker) -> JobRecord:
-        """Start the arm's job. If its budget is reserved by jobs that run ahead, wait for them first."""
-        latest = time.monotonic() + self.settings.patience * 3600
-        while True:
-            running = self.jobs.running()
-            try:
-                return self.jobs.begin(job, key)
-            except BudgetError:
-                if not running or time.monotonic() > latest:
-                    raise
-            self.jobs.look_at_all()
-            tick(1, "waiting for other jobs to free their budget")
-            time.sleep(self.settings.poll)
+                longer = min(LONGEST, 1.2 * longer)
 
     def _begin_ahead(self) -> None:
         """Start jobs of later arms, as far as their number and the budget allow."""
