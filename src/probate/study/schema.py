@@ -41,7 +41,7 @@ def _named(value: Any) -> Any:
     return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
 
 
-def _without(values: dict[str, Any], key: str, default: str) -> dict[str, Any]:
+def _without(values: dict[str, Any], key: str, default: str | None) -> dict[str, Any]:
     """Return `values` without `key` if it has its default."""
     return {k: v for k, v in values.items() if k != key or v != default}
 
@@ -628,6 +628,11 @@ class Study(Section):
         description="A server that loads the trained adapters and answers some tasks, after it was compared "
         "with the local model. Default: all tasks are measured here.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_a_server_for_adapters(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit `evaluation` if there is none, so that lock files of other studies do not change."""
+        return _without(handler(self), "evaluation", None)
 
     @field_validator("model", "generator", mode="before")
     @classmethod
