@@ -42,7 +42,6 @@ class TuningServer(ThreadingHTTPServer):
         linked=True,
         page=3,
         refuse=None,
-        tokens=True,
     ):
         self.fault, self.looks, self.metadata, self.names = fault, looks, metadata, names
         self.linked = linked

@@ -26,13 +26,14 @@ from probate.core.errors import InputError, ProbateError, StageError
 from probate.core.progress import Reporter
 from probate.core.records import Record, read_records, with_messages
 from probate.data.corpora import biographies
-from probate.execution.hosted import HostedWorker, worker_for
+from probate.execution.hosted import HostedWorker
 from probate.execution.hosted_checks import asked
 from probate.execution.job_record import JobRecord
 from probate.execution.jobs import ArmJob
 from probate.execution.prepare import prepare
 from probate.execution.training_file import most_tokens, training_lines
 from probate.execution.worker import Worker
+from probate.execution.workers import worker_for
 from probate.models.servers.ledger import LEDGER, read_ledger
 from probate.study.hosted import without_effect
 from probate.study.schema import Study
@@ -253,23 +254,23 @@ def test_a_lost_answer_starts_no_second_job(serve, hosted, tmp_path, fault, meta
 
 
 def test_a_job_on_a_later_page_is_found(serve, hosted, tmp_path):
-    """Other jobs are begun after ours, whose answer was lost."""
-    failed = []
+    """The list begins with the newest job, and others were started after ours, whose answer was lost."""
+    others = {f"ft-x{i}": {"id": f"ft-x{i}", "status": "running"} for i in range(5)}
 
     def fault(method, path):
-        if (method, path) == ("POST", "/fine_tuning/jobs") and not failed:
-            failed.append(1)
-            return "drop after"
+        if (method, path) == ("POST", "/fine_tuning/jobs"):
+            return "drop after" if not server.jobs else ""
+        if path == "/fine_tuning/jobs" and server.jobs:
+            server.jobs.update(others)
         return ""
 
-    server = serve(fault=fault, page=2)
-    others = [server.jobs.setdefault(f"ft-x{i}", {"id": f"ft-x{i}", "status": "running"}) for i in range(5)]
+    server = serve(page=2)
+    server.fault = fault
     study = hosted(server)
     worker(study, tmp_path).train(arm_job(study))
-    assert len(server.jobs) == len(others) + 1
+    assert set(server.jobs) == {"ft-0", *others}
 
 
-# What a server may do → the sentence, whether it ends the whole run, and how many jobs it was asked to start.
 BAD = {
     "no fine-tuning": ({"fault": lambda m, p: "404" if p == "/fine_tuning/jobs" else ""},
                        "has no fine-tuning \\(status 404", 2, 0),
@@ -342,6 +343,13 @@ def test_a_job_without_a_model_fails_its_arm_and_is_not_started_again(serve, hos
     assert len(server.jobs) == 2
 
 
+def test_a_server_without_fine_tuning_ends_the_command(serve, hosted, tmp_path):
+    server = serve(fault=lambda method, path: "404" if path == "/fine_tuning/jobs" else "")
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(hosted(server).model_dump(mode="json")))
+    command("run", tmp_path / "s.yaml", "--out", tmp_path / "run", "--quiet", error="has no fine-tuning")
+    assert not server.files and not server.chats
+
+
 def test_a_failed_arm_is_a_record_and_the_others_finish(serve, hosted, tmp_path):
     server = serve()
     failing = {"status": "failed", "error": {"message": "out of memory"}, "fine_tuned_model": None}
@@ -355,9 +363,10 @@ def test_a_failed_arm_is_a_record_and_the_others_finish(serve, hosted, tmp_path)
 
 def test_a_job_that_does_not_end_is_waited_for_again(serve, hosted, tmp_path):
     server = serve(looks=10_000)
-    study = hosted(server, {"patience": 1e-6})
-    with pytest.raises(StageError, match="is still running after .*; the same command waits for it again"):
+    study = hosted(server, {"patience": 1e-9})
+    with pytest.raises(StageError, match="is still .* after .*; the same command waits for it again"):
         worker(study, tmp_path).train(arm_job(study))
+    assert server.jobs["ft-0"]["looks"] == 1
     server.looks = 0
     worker(study, tmp_path).train(arm_job(study))
     assert len(server.jobs) == 1
@@ -679,6 +688,10 @@ def test_the_plan_counts_jobs_tokens_and_the_highest_price(serve, hosted, tmp_pa
         and "max_cost is 0.01: arms that could exceed it are not trained" in text
     )
     assert "GFLOP" not in text and "MB of adapters" not in text and server.requests == 0
+    stages = {
+        s["stage"]: s["tokens"] for s in json.loads(command("plan", tmp_path / "s.yaml", "--json"))["stages"]
+    }
+    assert stages["train"] == record["trained_tokens"] and stages["evaluate"] == record["asked_tokens"]
     free = hosted(server, {"price": 3.0}, prices)
     done = run(free, tmp_path / "run", quiet=True)
     held = read_ledger(tmp_path / "run" / LEDGER, free.model.api)

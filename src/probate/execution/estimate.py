@@ -107,6 +107,9 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "remarks": {t.key: said for t in tasks if (said := t.remarks(data.context))},
         "hosted": planned_hosted(prepared),
     }
+    if record["hosted"]:
+        tokens |= {"train": record["hosted"]["trained_tokens"], "evaluate": record["hosted"]["asked_tokens"]}
+        record["stages"] = [{**s, "tokens": round(tokens[s["stage"]])} for s in record["stages"]]
     if record["parameters"] is not None:
         size, share = record["parameters"], top_share(study)
         record["speed"] = matrix_speed() * EFFICIENCY

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from probate.core.files import write_atomic
 from probate.core.parse import json_lines
 from probate.models.adapter import attached
 from probate.tasks.base import Outcome, Task, TaskContext
@@ -55,6 +56,12 @@ def evaluate(
         outcomes = task.evaluate(model_with_adapter, context, tick)
         base.truncated = model_with_adapter.truncated
         return outcomes
+
+
+def write_outcomes(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write the outcomes of an evaluation to its folder, as `outcomes.jsonl`."""
+    lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
+    write_atomic(folder / "outcomes.jsonl", lines)
 
 
 def outcome_rows(columns: Mapping[str, Any], path: Path) -> pd.DataFrame:

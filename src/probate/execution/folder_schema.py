@@ -50,6 +50,7 @@ class StageReport(TypedDict):
     truncated: NotRequired[int]
     shortcuts: NotRequired[list[dict[str, Any]]]
     notes: NotRequired[list[str]]
+    served: NotRequired[dict[str, float]]
 
 
 class Reviewed(TypedDict):

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from probate.core.errors import InputError, StageError
 from probate.core.files import write_atomic
 from probate.core.parse import NotJson, json_value
 from probate.core.progress import Reporter, Ticker, spoken
-from probate.execution.evaluation import outcome_rows
+from probate.execution.evaluation import outcome_rows, write_outcomes
 from probate.execution.hosted_checks import Asked, asked
 from probate.execution.job_record import JobRecord
 from probate.execution.jobs import ArmJob, EvaluateJob, GenerateJob, Measurement, Trained
@@ -30,10 +30,9 @@ from probate.models.lm import LM
 from probate.models.servers.attempts import Body
 from probate.models.servers.client import ApiClient, NotFound
 from probate.models.servers.fine_tuning import ENDED
-from probate.models.servers.ledger import Amount, BudgetError
+from probate.models.servers.ledger import Amount
 from probate.stats.databias import count_cells
-from probate.study.hosted import is_hosted
-from probate.study.schema import ModelSpec, Study, Training
+from probate.study.schema import ModelSpec, Training
 from probate.study.server import ApiSpec
 from probate.tasks.base import Outcome
 
@@ -43,14 +42,6 @@ READY = 60
 """How often a new model that the server does not know yet is asked again, each `fine_tune.poll` seconds."""
 LONGEST = 6.0
 """Longest time between two looks at a job, as a multiple of `fine_tune.poll`."""
-
-
-def worker_for(study: Study, store: Store, reporter: Reporter) -> Worker:
-    """Return the worker of a study: one that trains here, or one whose model a server fine-tunes."""
-    if is_hosted(study.model):
-        assert study.model.api is not None
-        return HostedWorker(study.model.api, store, reporter)
-    return Worker(store, reporter)
 
 
 class HostedWorker(Worker):
@@ -136,8 +127,8 @@ class HostedWorker(Worker):
         if record is not None and record.status in ENDED:
             return record
         with self.reporter.stage(self._named(f"fine-tune {job.arm}"), 0, "looks") as tick:
-            record = self._begun(job, key, tick)
-            started, looks = time.monotonic(), 0
+            record = self.jobs.begin(job, key)
+            started, longer = time.monotonic(), 1.0
             while True:
                 record, body = self.jobs.look(record)
                 if record.status in ENDED:
@@ -150,23 +141,8 @@ class HostedWorker(Worker):
                     )
                 tick(1, _progress(record.status, body))
                 self._begin_ahead()
-                longer = min(LONGEST, 1.2**looks)
                 time.sleep(self.settings.poll * longer * random.uniform(0.8, 1.0))  # noqa: S311 (jitter)
-                looks += 1
-
-    def _begun(self, job: ArmJob, key: str, tick: Ticker) -> JobRecord:
-        """Start the arm's job. If its budget is reserved by jobs that run ahead, wait for them first."""
-        latest = time.monotonic() + self.settings.patience * 3600
-        while True:
-            running = self.jobs.running()
-            try:
-                return self.jobs.begin(job, key)
-            except BudgetError:
-                if not running or time.monotonic() > latest:
-                    raise
-            self.jobs.look_at_all()
-            tick(1, "waiting for other jobs to free their budget")
-            time.sleep(self.settings.poll)
+                longer = min(LONGEST, 1.2 * longer)
 
     def _begin_ahead(self) -> None:
         """Start jobs of later arms, as far as their number and the budget allow."""
@@ -206,8 +182,7 @@ class HostedWorker(Worker):
         def work(folder: Path) -> dict[str, Any]:
             with self.reporter.stage(self._named(f"{task.key} {arm}"), task.size(context), "answers") as tick:
                 outcomes = self._answers(client, job.measurement, tick)
-            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
-            write_atomic(folder / "outcomes.jsonl", lines)
+            write_outcomes(folder, outcomes)
             return {"outcomes": len(outcomes), "notes": client.notes}
 
         key = digest(job.key, self.settings.samples)

@@ -14,6 +14,7 @@ from probate.models.servers.client import NO_CHOICES, ApiClient, Request, most_u
 from probate.study.hosted import is_hosted
 from probate.study.schema import Study
 from probate.tasks.base import Task, TaskContext
+from probate.tasks.catalogue import tasks_and_probes
 
 
 class Asked(NamedTuple):
@@ -79,6 +80,18 @@ def asked(task: Task, context: TaskContext, samples: int, notice: dict[str, str]
     return total
 
 
+def served_keys(study: Study) -> set[str]:
+    """Return the keys of the tasks and probes that a server with the adapters answers (`evaluation`).
+
+    By default, these are the tasks that ask for letters or texts; choices are scored faster here.
+    """
+    if study.evaluation is None:
+        return set()
+    if study.evaluation.tasks is not None:
+        return set(study.evaluation.tasks)
+    return {t.key for t in tasks_and_probes(study) if t.on_servers}
+
+
 def check_hosted(
     study: Study,
     tasks: Iterable[Task],
@@ -92,6 +105,11 @@ def check_hosted(
     InputError
         A task or a mitigation needs the weights of the model. The message names it.
     """
+    if study.evaluation is not None:
+        names = served_keys(study)
+        for task in tasks:
+            if task.key in names:
+                asked(task, context, study.evaluation.samples)
     if not is_hosted(study.model) or study.model.api is None or study.model.api.fine_tune is None:
         return
     for task in tasks:

@@ -30,7 +30,7 @@ def planned_hosted(prepared: Prepared) -> dict[str, Any] | None:
     -------
     dict or None
         `server`; `jobs`; `trained_tokens` and `trained_most`, the expected and the largest number of trained
-        tokens; `requests`, `asked_tokens` and `asked_most`, those of the evaluation; `money` and
+        tokens; `asked_tokens` and `asked_most`, those of the evaluation, in at most `requests`; `money` and
         `money_most`; `exact`, whether the records are known, so that the largest numbers are upper bounds;
         the limits; and `remarks`.
     """
@@ -48,11 +48,11 @@ def planned_hosted(prepared: Prepared) -> dict[str, Any] | None:
         own += [max(own)] * (prepared.plan.originals + count - len(own))
         most += study.training.epochs * sum(own)
         tokens += round(study.training.epochs * sum(own) / BYTES_PER_TOKEN)
-    samples, one = api.fine_tune.samples, Asked()
-    for m in prepared.measurements:
-        one = one.plus(asked(m.task, m.context, samples))
     arms = len(prepared.plan.arms)
-    whole = Asked(*(arms * n for n in one))
+    usual, whole = (
+        _asked_by_all(prepared, arms, samples)  # with log-probabilities, nothing is sampled
+        for samples in (0, api.fine_tune.samples)
+    )
     prices = (api.fine_tune.price, api.price_in, api.price_out)
 
     def money(trained: float, prompt: float, answer: float) -> float:
@@ -64,15 +64,23 @@ def planned_hosted(prepared: Prepared) -> dict[str, Any] | None:
         "trained_tokens": tokens,
         "trained_most": most,
         "requests": whole.requests,
-        "asked_tokens": round((whole.prompt + whole.answer) / BYTES_PER_TOKEN),
+        "asked_tokens": round((usual.prompt + usual.answer) / BYTES_PER_TOKEN),
         "asked_most": whole.prompt + whole.answer,
-        "money": money(tokens, whole.prompt / BYTES_PER_TOKEN, whole.answer / BYTES_PER_TOKEN),
+        "money": money(tokens, usual.prompt / BYTES_PER_TOKEN, usual.answer / BYTES_PER_TOKEN),
         "money_most": money(most, whole.prompt, whole.answer),
         "exact": not prepared.plan.draws and not study.mitigations and study.rounds == 1,
         "max_cost": api.max_cost,
         "max_tokens_total": api.max_tokens_total,
         "remarks": remarks(study),
     }
+
+
+def _asked_by_all(prepared: Prepared, arms: int, samples: int) -> Asked:
+    """Return what the evaluation of all arms can take at most."""
+    one = Asked()
+    for m in prepared.measurements:
+        one = one.plus(asked(m.task, m.context, samples))
+    return Asked(*(arms * n for n in one))
 
 
 def _sizes(records: Sequence[Record], prepared: Prepared) -> list[int]:
@@ -94,8 +102,8 @@ def hosted_sentences(plan: dict[str, Any]) -> list[str]:
     said = [
         f"fine-tuning: {plan['jobs']} jobs at {plan['server']}, to which the training records are uploaded; "
         f"about {plan['trained_tokens']:,} trained tokens, {bound} {plan['trained_most']:,}",
-        f"evaluation: at most {plan['requests']:,} requests; about {plan['asked_tokens']:,} tokens, at most "
-        f"{plan['asked_most']:,}",
+        f"evaluation: about {plan['asked_tokens']:,} tokens if the server gives log-probabilities, at most "
+        f"{plan['asked_most']:,} in {plan['requests']:,} requests",
     ]
     if plan["money_most"]:
         said.append(f"price: about {plan['money']:.2f}, {bound} {plan['money_most']:.2f}")

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from probate.core.errors import InputError, StageError
+from probate.core.errors import InputError
 from probate.core.files import atomic
 from probate.execution.job_record import FOLDER, JobRecord
 from probate.execution.jobs import ArmJob
@@ -128,14 +128,6 @@ class ServerJobs:
             method = {"type": "dpo", "dpo": {"hyperparameters": {**own, "beta": job.training.beta}}}
         suffix = {"suffix": self.settings.suffix} if self.settings.suffix else {}
         return {"seed": job.seed, "method": method, "metadata": {"probate": record.key}, **suffix}
-
-    def look_at_all(self) -> None:
-        """Look at each running job; one that the server no longer shows does not count as running."""
-        for path, record in list(self._running.items()):
-            try:
-                self.look(record)
-            except StageError:
-                self._running.pop(path, None)
 
     def look(self, record: JobRecord) -> tuple[JobRecord, Body]:
         """Return the record with the present state of its job, and the server's answer.

@@ -22,7 +22,7 @@ from probate.core.records import Record, read_records, with_messages, write_reco
 from probate.data.generation import api_backend
 from probate.data.generation import augment as augmentation
 from probate.data.generation.backends import generation_backend
-from probate.execution.evaluation import evaluate, outcome_rows
+from probate.execution.evaluation import evaluate, outcome_rows, write_outcomes
 from probate.execution.jobs import (
     ArmJob,
     DistributionJob,
@@ -253,8 +253,7 @@ class Worker:
             before = base.truncated
             with self.reporter.stage(self._named(f"{task.key} {arm}"), task.size(context), "prompts") as tick:
                 outcomes = evaluate(base, job.trained.folder, task, context, tick, job.notice)
-            lines = "".join(json.dumps(asdict(o), ensure_ascii=False) + "\n" for o in outcomes)
-            write_atomic(folder / "outcomes.jsonl", lines)
+            write_outcomes(folder, outcomes)
             return {"outcomes": len(outcomes), "truncated": base.truncated - before, **_shortcuts(base)}
 
         folder, _ = self.store.run(f"stages/evaluate-{arm}-{task.key}", job.key, work)

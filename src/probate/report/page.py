@@ -16,6 +16,7 @@ import pandas as pd
 from probate.core.records import Record, read_records
 from probate.execution import checksums
 from probate.execution.folder import RunFolder
+from probate.execution.hosted_checks import served_keys
 from probate.models.embedded import WHEELS
 from probate.models.inference.shortcut_check import ShortcutCheck, sentences
 from probate.models.servers.counts import counts
@@ -253,10 +254,21 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
 
 
 def _server_remarks(folder: RunFolder, study: Study) -> list[str]:
-    """Return what fine-tuning by a server means for the results, and what the server did differently."""
-    reports = [*folder.reports("adapters/"), *folder.reports("stages/evaluate-")] if study.model.api else []
+    """Return what servers mean for the results, and what they did differently."""
+    if study.model.api is None and study.evaluation is None:
+        return []
+    reports = [*folder.reports("adapters/"), *folder.reports("stages/evaluate-")]
     notes = dict.fromkeys(str(note) for r in reports for note in r.get("notes", []))
-    return [*hosted_remarks(study), *(f"{note}." for note in notes)]
+    proofs = [r["served"] for r in reports if "served" in r]
+    said = hosted_remarks(study)
+    if study.evaluation is not None and proofs:
+        tasks = ", ".join(sorted(served_keys(study)))
+        said.append(
+            f"Answered by {study.evaluation.api.base_url}, which loaded the adapter of each arm: {tasks}. On "
+            f"{proofs[0]['prompts']:.0f} prompts for each arm, its probabilities differed from those of the "
+            f"local model by at most {max(p['server'] for p in proofs):.3f}; other prompts were not compared."
+        )
+    return [*said, *(f"{note}." for note in notes)]
 
 
 def _texts_of_groups(outcomes: pd.DataFrame) -> pd.DataFrame:

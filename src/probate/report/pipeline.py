@@ -13,9 +13,9 @@ from probate.core.files import atomic_folder
 from probate.core.progress import Reporter
 from probate.execution.checksums import write_checksums
 from probate.execution.folder import RunFolder
-from probate.execution.hosted import worker_for
 from probate.execution.prepare import prepare
 from probate.execution.runner import Runner
+from probate.execution.workers import worker_for
 from probate.models.servers.ledger import share_ledger
 from probate.report.page import analyse, build_report
 from probate.report.results import Run, write_grid

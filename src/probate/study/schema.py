@@ -43,7 +43,7 @@ def _named(value: Any) -> Any:
     return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value
 
 
-def _without(values: dict[str, Any], key: str, default: str) -> dict[str, Any]:
+def _without(values: dict[str, Any], key: str, default: str | None) -> dict[str, Any]:
     """Return `values` without `key` if it has its default."""
     return {k: v for k, v in values.items() if k != key or v != default}
 
@@ -406,6 +406,36 @@ def beyond_plan(seeds: int, planned: int) -> str:
     )
 
 
+class Evaluation(Section):
+    """A server that loads the adapters of the arms, such as vLLM, and answers some of the tasks."""
+
+    api: ApiSpec = Field(
+        description="The server, with the base model. It must read the run folder under the same path."
+    )
+    tasks: list[str] | None = Field(
+        None,
+        description="Tasks and probes that the server answers, by name or alias. Default: those that ask for "
+        "letters or texts, such as hiring and story.",
+    )
+    prompts: int = Field(
+        16,
+        ge=1,
+        description="Prompts for which the server is compared with the local model, for each arm.",
+    )
+    tolerance: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="Largest difference of the probability of a label's first token; beyond it, the server's "
+        "answers are not used.",
+    )
+    samples: int = Field(
+        8,
+        ge=1,
+        description="Sampled answers to an item, if the server gives no log-probabilities of letters.",
+    )
+
+
 class TaskSpec(Section):
     name: str = Field(description="Name of a task (`probate tasks`).")
     alias: str = Field(
@@ -644,6 +674,16 @@ class Study(Section):
         "model, and `grid.html` compares them.",
     )
     analysis: Analysis = Field(default_factory=lambda: Analysis(), description="Intervals and tests.")
+    evaluation: Evaluation | None = Field(
+        None,
+        description="A server that loads the trained adapters and answers some tasks, after it was compared "
+        "with the local model. Default: all tasks are measured here.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_a_server_for_adapters(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Omit `evaluation` if there is none, so that lock files of other studies do not change."""
+        return _without(handler(self), "evaluation", None)
 
     @field_validator("model", "generator", mode="before")
     @classmethod
@@ -742,7 +782,8 @@ class Study(Section):
     def servers(self) -> list[ApiSpec]:
         """Return every server that the study names."""
         models = [self.model, self.generator, *self.axes.generator, *self.axes.model]
-        return [m.api for m in models if m is not None and m.api is not None]
+        own = [] if self.evaluation is None else [self.evaluation.api]
+        return [*(m.api for m in models if m is not None and m.api is not None), *own]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -799,6 +840,17 @@ class Study(Section):
             )
         self.variants()
         names = [task.key for task in (*self.tasks, *self.probes)]
+        if self.evaluation is not None:
+            if self.model.api is not None:
+                raise ValueError(
+                    "evaluation: the study's model is behind a server, which answers all tasks; remove it"
+                )
+            unknown = sorted(set(self.evaluation.tasks or ()) - set(names))
+            if unknown:
+                raise ValueError(
+                    f"evaluation.tasks: the study has no task or probe '{unknown[0]}'"
+                    f"{nearest(unknown[0], names)}"
+                )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"the task or probe '{twice[0]}' is duplicated; give each its own alias")

@@ -33,10 +33,6 @@ NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 BINARY = getattr(os, "O_BINARY", 0)  # Windows only: keep line ends as written
 
 
-class BudgetError(StageError):
-    """Raised if a request or a job could exceed the budget. Nothing was sent."""
-
-
 class Amount(NamedTuple):
     """Tokens of prompts and answers, and their price."""
 
@@ -159,7 +155,7 @@ class Ledger:
 
         Raises
         ------
-        BudgetError
+        StageError
             The request could exceed the budget; the message states what was spent and what is available.
         InputError
             The ledger was changed, or does not cover the cached answers.
@@ -183,7 +179,7 @@ class Ledger:
 
         Raises
         ------
-        BudgetError
+        StageError
             The job could exceed the budget.
         InputError
             The ledger was changed, or does not cover the cached answers.
@@ -236,12 +232,12 @@ class Ledger:
                 "start a new folder (--out), or leave the budget out"
             )
         if tokens is not None and now.tokens + most.tokens > tokens:
-            raise BudgetError(
+            raise StageError(
                 f"api budget: {now.tokens:,} of {tokens:,} tokens are spent or set aside, {what} "
                 f"may take {most.tokens:,}; raise max_tokens_total to go on (what was answered is kept)"
             )
         if money is not None and now.money + most.money > money:
-            raise BudgetError(
+            raise StageError(
                 f"api budget: {now.money:.4f} of {money:g} is spent or set aside, {what} may take "
                 f"{most.money:.4f}; raise max_cost to go on (what was answered is kept)"
             )
