@@ -11,7 +11,7 @@ from probate.study.schema import Axes, ModelSpec, Study
 WRITTEN = ("data", "augmented", "bias", "generation", "ratios", "matched_control", "control_ratios", "seeds",
            "replicate_control", "redraw", "mitigations")  # fmt: skip
 """Sections that decide what is generated in the first round, beside the generator."""
-TRAINED = ("model", "training", "tasks", "probes", "method")
+TRAINED = ("model", "training", "tasks", "probes", "method", "evaluation")
 """Sections that, with `WRITTEN`, decide the adapters and outcomes of the first round."""
 
 
