@@ -29,7 +29,8 @@ from probate.execution.checksums import verify
 from probate.execution.folder import RunFolder
 from probate.execution.letters import shares_of
 from probate.models.adapter_files import read_config
-from probate.models.servers.client import _body, is_valid
+from probate.models.servers.client import is_valid
+from probate.models.servers.failures import body_of
 from probate.report.comparison.read import read_results
 from probate.report.review.items import Round, Shown
 from probate.report.review.marks import merge, read_marks
@@ -266,7 +267,7 @@ def _answer(content: bytes) -> object:
         def model_dump(self, **_: object) -> object:
             return value
 
-    body = _body(Sent())
+    body = body_of(Sent())
     return shares_of([body], ["x", "y"]) if is_valid(body) else None
 
 

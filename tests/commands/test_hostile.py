@@ -372,13 +372,14 @@ LOGPROBS: dict[str, object] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answers_of_the_wrong_shape(name):
-    from probate.models.servers.client import _body, is_valid
+    from probate.models.servers.client import is_valid
+    from probate.models.servers.failures import body_of
 
     class Sent:
         def model_dump(self, **_):
             return ANSWERS[name]
 
-    body = _body(Sent())
+    body = body_of(Sent())
     if is_valid(body):
         assert shares_of([body], ["x", "y"])[0] == {}
     else:
