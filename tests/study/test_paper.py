@@ -180,3 +180,19 @@ def test_the_plan_shows_the_scales_too():
     record = json.loads(command("plan", "paper-rounds", "--json"))
     assert len(record["scales"]["small"]["arms"]) == 16
     assert json.loads(command("plan", "quickstart", "--json"))["scales"] == {}
+
+
+def test_a_scale_that_does_not_fit_the_options_is_named():
+    own = [
+        "--set",
+        "model.api.price_in=1",
+        "--set",
+        "model.api.price_out=1",
+        "--set",
+        "model.api.fine_tune.price=3",
+    ]
+    said = command("plan", "paper-api", *own)
+    assert "87 jobs" in said or "87 arms" in said
+    line = next(x for x in said.splitlines() if x.startswith("--scale small: "))
+    assert "cannot be planned with these options: " in line and "model.api" in line
+    assert "--scale small: 29 arms" in command("plan", "paper-api")

@@ -21,6 +21,7 @@ from probate.commands.study_options import (
 )
 from probate.core.consent import allow
 from probate.core.deferred import deferred
+from probate.core.errors import InputError, first_line
 
 with deferred():
     from probate.execution import estimate
@@ -50,7 +51,11 @@ def plan(
         said = estimate.sentences(record)
         record["scales"] = {}
         for name in [] if scale else loading.scales_of(study):
-            reduced, _ = load_study(study, overrides, None, base, name, variant)
-            record["scales"][name] = estimate.planned(reduced, start)
+            try:
+                reduced, _ = load_study(study, overrides, None, base, name, variant)
+                record["scales"][name] = estimate.planned(reduced, start)
+            except InputError as error:  # an option that fits the whole study only
+                said.append(f"--scale {name}: cannot be planned with these options: {first_line(error)}")
+                continue
             said.append(estimate.scale_sentence(name, record["scales"][name]))
     give(said, record, as_json)
