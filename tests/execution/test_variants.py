@@ -76,7 +76,7 @@ def test_variants_and_models_are_not_combined(make):
 
 
 def test_a_page_over_all_variants_and_stages_in_common_once(make, tmp_path):
-    study = make(POLICIES, rounds=2)
+    study = make(POLICIES, rounds=2, probes=["knowledge"])
     result = run_grid(study, tmp_path / "grid", quiet=True)
     assert result.exit_code == 0, result.failures
     assert set(result.variants) == {"fresh", "continued"} and not result.pairs
@@ -91,7 +91,14 @@ def test_a_page_over_all_variants_and_stages_in_common_once(make, tmp_path):
     }
     assert first["fresh"] == first["continued"]  # with the seconds that it took: a copy
     page = (grid / "grid.html").read_text(encoding="utf-8")
-    for text in ("variant fresh", "variant continued", "in the last round", "fresh/report.html"):
+    for text in (
+        "variant fresh",
+        "variant continued",
+        "in the last round",
+        "fresh/report.html",
+        "knowledge: ",
+        "rest on one training seed",
+    ):
         assert text in page
     assert result.sets[0].startswith("fresh/") and len(result.records(result.sets[0]))
     again = pb.Run(grid)

@@ -15,6 +15,10 @@ from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.study.schema import Study
 
 
+CHANGES = ["inheritance", "probe"]
+"""Questions on changes of primary measures, of tasks and of probes."""
+
+
 @dataclass(frozen=True)
 class PairCell:
     """The effect in one part of a grid.
@@ -75,7 +79,7 @@ def write_variants_report(
     """
     kept = ("task", "metric", "comparison", "contrast")
     rows = effects[
-        effects["question"].isin(["inheritance", "coefficient"])
+        effects["question"].isin([*CHANGES, "coefficient"])
         & (effects["round"] == effects.groupby("variant")["round"].transform("max"))
     ]
     tables = []
@@ -109,6 +113,7 @@ def write_variants_report(
         subject=f"at the largest γ{last}",
         part="this variant",
         links=[(key[0], os.path.relpath(path / "report.html", folder)) for key, path in runs.items()],
+        one_seed=bool((rows["seeds"] == 1).any()),
         tables=tables,
     )
 
@@ -174,6 +179,7 @@ def write_grid_report(
         subject="at the largest γ",
         part="this pair of generator and learner",
         links=[],
+        one_seed=bool((rows["seeds"] == 1).any()),
         tables=tables,
     )
 
@@ -183,7 +189,7 @@ def _cell(effects: pd.DataFrame, run: Path | None, folder: Path) -> PairCell:
     if run is None:
         return PairCell("failed")
     change, coefficient = (
-        effects[effects["question"] == q].sort_values("ratio") for q in ("inheritance", "coefficient")
+        effects[effects["question"].isin(q)].sort_values("ratio") for q in (CHANGES, ["coefficient"])
     )
     if change.empty:
         return PairCell("–")
