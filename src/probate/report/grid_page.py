@@ -14,7 +14,6 @@ from probate.report.render import write_page
 from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.study.schema import Study
 
-
 CHANGES = ["inheritance", "probe"]
 """Questions on changes of primary measures, of tasks and of probes."""
 
