@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "evaluate": len(plan.arms) * len(tasks),
     }
     tokens = {"generate": generate, "train": trained, "evaluate": scored}
+    if hosted := planned_hosted(prepared):
+        tokens |= {"train": hosted["trained_tokens"], "evaluate": hosted["asked_tokens"]}
     record: dict[str, Any] = {
         "study": study.name,
         "model": study.model.name,
@@ -105,11 +108,8 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
         "servers": [_server(s) for s in study.servers()],
         "code": current_consent().code,
         "remarks": {t.key: said for t in tasks if (said := t.remarks(data.context))},
-        "hosted": planned_hosted(prepared),
+        "hosted": hosted,
     }
-    if record["hosted"]:
-        tokens |= {"train": record["hosted"]["trained_tokens"], "evaluate": record["hosted"]["asked_tokens"]}
-        record["stages"] = [{**s, "tokens": round(tokens[s["stage"]])} for s in record["stages"]]
     if record["parameters"] is not None:
         size, share = record["parameters"], top_share(study)
         record["speed"] = matrix_speed() * EFFICIENCY
@@ -198,8 +198,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
     said.append(f"{'arm':52}{'γ':>6}{'seed':>6}{'records':>9}")
     said += [f"{a['arm']:52}{a['ratio']:>6g}{a['seed']:>6}{a['records']:>9}" for a in record["arms"]]
     said += ["", f"original records: {record['originals']} to train on, {record['held_out']} held out"]
-    if record["kept_out"]:
-        said.append(f"left out: {len(record['kept_out'])} rows; the first: {record['kept_out'][0]}")
+    said += _left_out(record)
     said += [
         f"augmented records needed: {t} {n}"
         + (
@@ -209,17 +208,7 @@ def sentences(record: dict[str, Any]) -> list[str]:
         )
         for t, n in record["augmented_wanted"].items()
     ]
-    said += [
-        f"server: {s['server']}, key from the variable {s['variable']}"
-        + (f": {fault}" if (fault := s["refused"] or s["withheld"]) else "")
-        for s in record["servers"]
-    ]
-    said += (
-        ["code: harness tasks may run the code that their YAML files name (--allow-code is set)"]
-        if record["code"]
-        else []
-    )
-    said += [f"{task}: {text}" for task, own in record["remarks"].items() for text in own]
+    said += _conditions(record)
     said += ["", f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
     if record.get("ledger"):
@@ -246,7 +235,10 @@ def _sentences_of_parts(record: dict[str, Any]) -> list[str]:
     for title, own in record["parts"].items():
         tokens = next(s["tokens"] for s in own["stages"] if s["stage"] == "train")
         said.append(f"{title:52}{len(own['arms']):>6}{own['originals']:>7}{own['held_out']:>10}{tokens:>16,}")
-    said += ["", *_unlike(record["parts"])]
+    beside = dict.fromkeys(
+        x for own in record["parts"].values() for x in (*_left_out(own), *_conditions(own))
+    )
+    said += ["", *beside, ""] if beside else [""]
     said += [f"{'stage':10}{'number':>8}{'tokens':>14}"]
     said += [f"{s['stage']:10}{s['number']:>8}{s['tokens']:>14,}" for s in record["stages"]]
     if record["ledger"]:
@@ -262,16 +254,22 @@ def _sentences_of_parts(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _unlike(parts: dict[str, dict[str, Any]]) -> list[str]:
-    """Return what `sentences` says of the parts beside their numbers, each line once."""
-    lines: dict[str, None] = {}
-    for own in parts.values():
-        for line in sentences(own):
-            if line.startswith(("left out:", "server:", "code:")):
-                lines.setdefault(line)
-        for task, remarks in own["remarks"].items():
-            lines |= dict.fromkeys(f"{task}: {text}" for text in remarks)
-    return [*lines, ""] if lines else []
+def _left_out(record: dict[str, Any]) -> list[str]:
+    """Return how many rows of the data are left out; empty if none is."""
+    rows = record["kept_out"]
+    return [f"left out: {len(rows)} rows; the first: {rows[0]}"] if rows else []
+
+
+def _conditions(record: dict[str, Any]) -> list[str]:
+    """Return which servers and code are used, and the remarks of the tasks."""
+    said = [
+        f"server: {s['server']}, key from the variable {s['variable']}"
+        + (f": {fault}" if (fault := s["refused"] or s["withheld"]) else "")
+        for s in record["servers"]
+    ]
+    if record["code"]:
+        said.append("code: harness tasks may run the code that their YAML files name (--allow-code is set)")
+    return said + [f"{task}: {text}" for task, own in record["remarks"].items() for text in own]
 
 
 def scale_sentence(name: str, record: dict[str, Any]) -> str:
@@ -341,8 +339,9 @@ def adapter_bytes(size: float, rank: int) -> float:
     return 4 * 4.88e6 * (size / 134.5e6) ** 0.526 * rank / 16
 
 
+@cache
 def matrix_speed(size: int = 1024, seconds: float = 0.25) -> float:
-    """Measure the speed of a float32 matrix product on this machine.
+    """Measure the speed of a float32 matrix product on this machine, once in a process.
 
     Parameters
     ----------

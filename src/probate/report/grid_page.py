@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -102,18 +103,16 @@ def write_variants_report(
             )
         )
     last = "" if rows["round"].max() == 1 else " in the last round"
-    return write_page(
-        folder / "grid.html",
-        "report/grid.html.j2",
-        study=study,
-        failures=failures,
-        confidence=f"{100 * study.analysis.confidence:g}%",
+    return _write(
+        folder,
+        study,
+        failures,
+        rows,
+        tables,
         heading="The study, variant by variant",
         subject=f"at the largest γ{last}",
         part="this variant",
         links=[(key[0], os.path.relpath(path / "report.html", folder)) for key, path in runs.items()],
-        one_seed=bool((rows["seeds"] == 1).any()),
-        tables=tables,
     )
 
 
@@ -168,18 +167,37 @@ def write_grid_report(
             ["task", "metric", "bias_type", "comparison"], sort=False
         )
     ]
+    return _write(
+        folder,
+        study,
+        failures,
+        rows,
+        tables,
+        heading="What each learner inherits from each generator",
+        subject="at the largest γ",
+        part="this pair of generator and learner",
+        links=[],
+    )
+
+
+def _write(
+    folder: Path,
+    study: Study,
+    failures: Sequence[Mapping[str, str]],
+    rows: pd.DataFrame,
+    tables: Sequence[PartTable],
+    **words_of: Any,
+) -> Path:
+    """Write the page; `rows` are the effects that `tables` show."""
     return write_page(
         folder / "grid.html",
         "report/grid.html.j2",
         study=study,
         failures=failures,
         confidence=f"{100 * study.analysis.confidence:g}%",
-        heading="What each learner inherits from each generator",
-        subject="at the largest γ",
-        part="this pair of generator and learner",
-        links=[],
         one_seed=bool((rows["seeds"] == 1).any()),
         tables=tables,
+        **words_of,
     )
 
 

@@ -18,7 +18,7 @@ from probate.execution.folder_schema import EFFECTS, OUTCOMES, kept_groups, kept
 from probate.report import notebook, page
 from probate.report import tables as layout
 from probate.report.grid_page import write_grid_report, write_variants_report
-from probate.study.grid import grid_of, part_title
+from probate.study.grid import grid_of, part_columns, part_key, part_title
 from probate.study.schema import Study
 
 LOCK = "study.lock.yaml"
@@ -80,14 +80,12 @@ class Run:
         self._failures: list[dict[str, str]] | None = None
         self.parts: dict[tuple[str, ...], Run] = {}
         """For a grid, key of each part → its run."""
-        self._names: tuple[str, ...] = ()
         if (self.folder / LOCK).exists() or not (self.folder / GRID).exists():
             self.study: Study = self._files.study()
             return
         entries = kept_json(self.folder, self.folder / GRID, list[dict[str, str]])
         try:
-            self._names = ("variant",) if entries and "variant" in entries[0] else ("generator", "learner")
-            named = {tuple(p[n] for n in self._names): p["folder"] for p in entries}
+            named = {part_key(p): p["folder"] for p in entries}
         except KeyError as error:
             raise InputError(
                 f"{self.folder / GRID}: key {error} is missing; run the study again into this folder"
@@ -160,9 +158,7 @@ class Run:
         if not self.parts:
             return page.sentences_of(self._files)
         return [
-            f"{part_title(self._names, key)}: {finding}"
-            for key, run in self.parts.items()
-            for finding in run.findings
+            f"{part_title(key)}: {finding}" for key, run in self.parts.items() for finding in run.findings
         ]
 
     @property
@@ -400,11 +396,10 @@ def write_grid(
     Run
         The grid.
     """
-    names = ("variant",) if len(next(iter(done))) == 1 else ("generator", "learner")
     tables = {
         name: pd.concat(
             [
-                pd.read_parquet(r.folder / f"{name}.parquet").assign(**dict(zip(names, key, strict=True)))
+                pd.read_parquet(r.folder / f"{name}.parquet").assign(**part_columns(key))
                 for key, r in done.items()
             ],
             ignore_index=True,
@@ -415,10 +410,9 @@ def write_grid(
         with atomic(folder / f"{name}.parquet") as part:
             table.to_parquet(part, index=False)
     write_atomic(folder / "failures.json", json.dumps(list(failures), indent=1, ensure_ascii=False))
-    parts: list[dict[str, Any]] = [
-        {**dict(zip(names, key, strict=True)), "folder": r.folder.name} for key, r in done.items()
-    ]
+    parts: list[dict[str, Any]] = [{**part_columns(key), "folder": r.folder.name} for key, r in done.items()]
     write_atomic(folder / GRID, json.dumps(parts, indent=1, ensure_ascii=False))
-    write_report = write_grid_report if len(names) == 2 else write_variants_report
+    variants = all(len(key) == 1 for key in done)
+    write_report = write_variants_report if variants else write_grid_report
     write_report(folder, study, tables["effects"], {key: r.folder for key, r in done.items()}, failures)
     return Run(folder).held()

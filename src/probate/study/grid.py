@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,17 +22,14 @@ class GridPart:
 
     Attributes
     ----------
-    names : tuple of str
-        Columns that identify the part: `generator` and `learner`, or `variant`.
     key : tuple of str
-        Values of these columns.
+        Generator and learner, or the variant (see `part_names`).
     folder : str
         Name of its folder in that of the grid.
     study : Study
         Its study, without `axes`.
     """
 
-    names: tuple[str, ...]
     key: tuple[str, ...]
     folder: str
     study: Study
@@ -39,7 +37,7 @@ class GridPart:
     @property
     def title(self) -> str:
         """The part in words, such as `generator a, learner b`."""
-        return part_title(self.names, self.key)
+        return part_title(self.key)
 
     def shared(self, other: GridPart) -> list[str]:
         """Return patterns of the stages that both parts have in common in the first round."""
@@ -57,9 +55,26 @@ def _same(one: Study, other: Study, keys: tuple[str, ...]) -> bool:
     return all(getattr(one, key) == getattr(other, key) for key in keys)
 
 
-def part_title(names: tuple[str, ...], key: tuple[str, ...]) -> str:
+def part_names(key: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that identify a part in tables: `generator` and `learner`, or `variant`."""
+    return ("variant",) if len(key) == 1 else ("generator", "learner")
+
+
+def part_columns(key: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns that identify a part, with its values."""
+    return dict(zip(part_names(key), key, strict=True))
+
+
+def part_key(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the key of a part from its columns; KeyError if one is missing."""
+    if "variant" in columns:
+        return (columns["variant"],)
+    return columns["generator"], columns["learner"]
+
+
+def part_title(key: tuple[str, ...]) -> str:
     """Return a part in words."""
-    return ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=True))
+    return ", ".join(f"{name} {value}" for name, value in part_columns(key).items())
 
 
 def grid_parts(study: Study) -> list[GridPart]:
@@ -76,14 +91,13 @@ def grid_parts(study: Study) -> list[GridPart]:
         Its variants, or each combination of a generator and a learner; empty without `axes`.
     """
     if study.axes.variants:
-        return [GridPart(("variant",), (name,), name, own) for name, own in study.variants().items()]
+        return [GridPart((name,), name, own) for name, own in study.variants().items()]
     if not study.axes.parts:
         return []
     generators = study.axes.generator or [study.generator or study.model]
     learners = study.axes.model or [study.model]
     return [
         GridPart(
-            ("generator", "learner"),
             (generator.name, learner.name),
             f"{_slug(generator, generators)}--{_slug(learner, learners)}",
             study.model_copy(update={"axes": Axes(), "generator": generator, "model": learner}),
