@@ -10,14 +10,15 @@ import torch
 from architectures import CONFIGS, WINDOW, devices, lively_model
 
 from probate.core.errors import StageError
+from probate.models import lora
 from probate.models.inference import generation, proof, scoring, tree
 from probate.models.inference.generation import generate
 from probate.models.inference.scoring import score_choices
 from probate.models.inference.shortcut_check import sentences
 from probate.models.inference.trunk import make_trunk
+from probate.models.lora import lean_lora
 from probate.study.schema import Training
-from probate.train import lora, losses
-from probate.train.lora import lean_lora
+from probate.train import losses
 from probate.train.losses import Example, above_trunk, row_losses
 from probate.train.sft import lora_config
 
@@ -134,7 +135,7 @@ def test_scores_steps_and_answers_are_those_of_plain_passes(kind, device):
     lean_lora(wrapped)
     loss, _ = row_losses(wrapped, batch(), 0)
     grad = gradient(wrapped, loss.sum())
-    with lora.peft_forward(wrapped):
+    with proof.peft_forward(wrapped):
         plain, plain_grad = plain_step(wrapped)
     torch.testing.assert_close(loss.detach(), plain, rtol=1e-4, atol=1e-4)
     assert float((grad - plain_grad).norm() / plain_grad.norm()) < 1e-4

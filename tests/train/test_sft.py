@@ -9,8 +9,8 @@ from conftest import tiny_model
 from safetensors.torch import load_file
 
 from probate.core.errors import StageError
+from probate.models.lora import lean_lora
 from probate.study.schema import Training
-from probate.train.lora import lean_lora
 from probate.train.losses import Example, completion_loss
 from probate.train.sft import epoch_batches, lora_config, schedule, train
 

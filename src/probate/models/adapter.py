@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from probate.core.deferred import deferred
 from probate.core.errors import InputError, first_line
 from probate.models.adapter_files import CONFIG, WEIGHTS
 from probate.models.checks import check_adapter_folder, check_adapter_weights, check_warnings
 from probate.models.quiet import quiet
+
+with deferred():
+    from probate.models import lora
 
 
 @contextmanager
@@ -35,6 +39,7 @@ def attached(base: Any, adapter: Path) -> Iterator[Any]:
         The adapter does not fit the model.
     """
     model = _load(base, str(adapter)).eval()
+    lora.lean_lora(model)
     try:
         yield model
     finally:

@@ -20,6 +20,7 @@ from probate.models.sizes import check_files, check_size
 from probate.study.schema import ModelSpec
 
 with deferred():
+    from probate.models import mixed
     from probate.models.inference import generation, scoring
 
 PLAIN_TEMPLATE = (
@@ -63,6 +64,8 @@ class Transformers(Backend):
         device = spec.device if spec.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
         if device == "cuda" and not torch.cuda.is_available():
             raise InputError("model.device is 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'")
+        if device != "cpu" and spec.dtype == "mixed":
+            raise InputError(f"model.dtype 'mixed' is for the CPU; on '{device}', use 'auto' or 'bfloat16'")
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(
             spec.dtype, torch.bfloat16 if device == "cuda" else torch.float32
         )
@@ -96,11 +99,16 @@ class Transformers(Backend):
                 model = merge_adapter(model, spec.adapter, path)
         model = model.to(device).eval().requires_grad_(False)
         check_causal(spec.name, model)
+        if model.device.type == "cpu" and dtype == torch.float32:
+            if spec.dtype == "mixed":
+                mixed.make_mixed(model)
+            elif spec.dtype == "auto" and mixed.has_fast_bfloat16():
+                mixed.mixed_if_equal(model, tokenizer.pad_token_id or 0)
         return Loaded(model, tokenizer, path, check_warnings(spec.name, warned))
 
     def facts(self, model: Any) -> Facts:
         return Facts(
-            str(model.dtype),
+            "mixed" if mixed.is_mixed(model) else str(model.dtype),
             model.device.type,
             getattr(model.config, "_commit_hash", None),
             sum(p.numel() for p in model.parameters()),

@@ -60,8 +60,11 @@ class ModelSpec(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="`auto` is CUDA if it is available, else the CPU."
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="`auto` is bfloat16 on CUDA, float32 on the CPU."
+    dtype: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
+        "auto",
+        description="`mixed` computes the products of the blocks' linear layers in bfloat16, and everything "
+        "else in float32 (CPU only). `auto` is bfloat16 on CUDA. On the CPU it is `mixed` if the processor "
+        "has instructions for it and the model's results are the same up to rounding, else float32.",
     )
     chat_template: str | None = Field(
         None,

@@ -63,7 +63,7 @@ def record_gradients(
     sizes = [(m.in_features, m.out_features) if isinstance(m, torch.nn.Linear) else (m.nx, m.nf) for m in own]
     draw = torch.Generator().manual_seed(seed)
     project = {
-        m: (torch.randn(size, RANK, generator=draw) / RANK**0.5).to(device, m.weight.dtype)
+        m: (torch.randn(size, RANK, generator=draw) / RANK**0.5).to(device)
         for m, (size, _) in zip(own, sizes, strict=True)
     }
     inputs: dict[Any, torch.Tensor] = {}
@@ -72,7 +72,7 @@ def record_gradients(
     def catch(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
         if output.ndim != 3:  # such as experts, which process the tokens of all records together
             return output
-        inputs[module] = args[0].detach() @ project[module]
+        inputs[module] = args[0].detach() @ project[module].to(args[0].dtype)
         if not output.requires_grad:
             output.requires_grad_(True)
         output.register_hook(

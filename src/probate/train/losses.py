@@ -18,9 +18,8 @@ import torch
 from probate.core.errors import StageError
 from probate.models.inference.batching import pad_left, shared_prefix
 from probate.models.inference.prefix import cache_argument, expanded_cache, prefix_states
-from probate.models.inference.proof import TAIL, base_of, holds, plain_pass, random_rows
+from probate.models.inference.proof import TAIL, base_of, holds, peft_forward, plain_pass, random_rows
 from probate.models.inference.trunk import PAD, Trunk, trunk_of
-from probate.train.lora import peft_forward
 
 SHARED = "step after a shared prefix"
 PADDED_LEFT = "step in batches, padded on the left"

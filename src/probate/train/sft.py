@@ -21,11 +21,11 @@ from probate.models.adapter_files import WEIGHTS
 from probate.models.blocks import blocks, linear
 from probate.models.checks import check_warnings
 from probate.models.inference.trunk import make_trunk
+from probate.models.lora import lean_lora
 from probate.models.quiet import quiet
 from probate.study.schema import Training
 from probate.train.align import SCALE_STEPS, Alignment
 from probate.train.checkpoint import checkpoint, restore
-from probate.train.lora import lean_lora
 from probate.train.losses import Example, above_trunk, loss_and_features, preference_loss, verify_step
 from probate.train.settings import AlignSettings
 from probate.train.trainer import Trainer, TrainingLog, load_trainer

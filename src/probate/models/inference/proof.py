@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,14 @@ class _Kept:
     tails: dict[tuple[int, ...], torch.Tensor] = field(default_factory=dict)
 
 
-def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], float], detail: str = "") -> bool:
+def holds(
+    model: Any,
+    shortcut: str,
+    longest: int,
+    measure: Callable[[int], float],
+    detail: str = "",
+    limit: Callable[[int], float] | None = None,
+) -> bool:
     """Check that a shortcut gives the same results as the plain pass, for texts of up to `longest` tokens.
 
     Parameters
@@ -77,6 +84,9 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
         share of the spread (`relative_difference`).
     detail : str, default=""
         What else the finding depends on, such as the layers that are trained.
+    limit : callable, optional
+        Takes a length and returns the largest difference that counts as rounding. Default: that of the
+        model's precision.
 
     Returns
     -------
@@ -103,11 +113,19 @@ def holds(model: Any, shortcut: str, longest: int, measure: Callable[[int], floa
         path = _path(model, kept.fingerprint, key)
         finding = _read(path, shortcut)
         if finding is None or finding.longest < longest:
-            finding = _compared(model, shortcut, edge, longest, measure)
+            finding = _compared(model, shortcut, edge, longest, measure, limit or partial(_limit, model))
             if finding.difference is not None or finding.reason != OUT_OF_MEMORY:
                 _write(path, finding)
         kept.findings[key] = finding
     return kept.findings[key].holds
+
+
+def forget(model: Any) -> None:
+    """Drop what is known of a model whose precision was changed, but keep its findings for the report."""
+    base = base_of(model)
+    known: _Kept | None = base.__dict__.pop("_probate_proofs", None)
+    if known is not None:
+        _kept(base).findings.update(known.findings)
 
 
 def findings(model: Any) -> list[ShortcutCheck]:
@@ -145,7 +163,7 @@ def plain_logits(model: Any, row: Sequence[int]) -> torch.Tensor:
     key, bare = tuple(row), base_of(model) is model
     if bare and key in kept.tails:
         return kept.tails[key]
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), peft_forward(model):
         logits = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
     if bare:
         kept.tails[key] = logits
@@ -225,6 +243,22 @@ def base_of(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+class Lean(partial):
+    """A forward pass that replaces PEFT's in one layer (`probate.models.lora`)."""
+
+
+@contextmanager
+def peft_forward(model: Any) -> Iterator[None]:
+    """Run PEFT's own forward in all layers, inside the block."""
+    lean = [m for m in model.modules() if isinstance(m.__dict__.get("forward"), Lean)]
+    forwards = [m.__dict__.pop("forward") for m in lean]
+    try:
+        yield
+    finally:
+        for module, forward in zip(lean, forwards, strict=True):
+            module.forward = forward
+
+
 @contextmanager
 def without_noise(model: Any) -> Iterator[None]:
     """Disable dropout and noise in any mode, and preserve the state of the global random generator."""
@@ -246,7 +280,12 @@ def without_noise(model: Any) -> Iterator[None]:
 
 
 def _compared(
-    model: Any, shortcut: str, edge: int, longest: int, measure: Callable[[int], float]
+    model: Any,
+    shortcut: str,
+    edge: int,
+    longest: int,
+    measure: Callable[[int], float],
+    limit: Callable[[int], float],
 ) -> ShortcutCheck:
     """Compare a shortcut with the plain pass and return the finding."""
     difference, reason = None, ""
@@ -267,26 +306,35 @@ def _compared(
     if difference is not None and not difference < float("inf"):
         difference, reason = None, "its output is not finite"
     return ShortcutCheck(
-        shortcut, edge, difference is not None and difference <= _limit(model, edge), difference, reason
+        shortcut, edge, difference is not None and difference <= limit(edge), difference, reason
     )
 
 
 def _limit(model: Any, length: int) -> float:
     """Return the largest difference that counts as rounding."""
-    exact = TOLERANCE.get(next(model.parameters()).dtype)
-    return exact if exact is not None else ROUNDINGS * _rounding(model, length)
+    narrowest = max((p.dtype for p in base_of(model).parameters()), key=_eps)
+    exact = TOLERANCE.get(narrowest)
+    return exact if exact is not None else ROUNDINGS * rounding(model, length)
 
 
-def _rounding(model: Any, length: int) -> float:
-    """Return the relative change of the plain logits if each matrix product is rounded randomly."""
+def _eps(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
+
+
+def rounding(model: Any, length: int, dtype: torch.dtype | None = None) -> float:
+    """Return the relative change of the plain logits if each matrix product is rounded randomly.
+
+    Products are rounded to `dtype`, by default to that of their weights.
+    """
     row, _, _ = random_rows(model, length)
     draw = torch.Generator().manual_seed(0)
 
-    def perturbed(_: Any, __: Any, output: Any) -> Any:
+    def perturbed(module: Any, _: Any, output: Any) -> Any:
         if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             return output
         noise = torch.rand(output.shape, generator=draw).to(output.device) - 0.5
-        return (output.float() * (1 + torch.finfo(output.dtype).eps * noise)).to(output.dtype)
+        eps = _eps(dtype or next(module.parameters(False)).dtype)
+        return (output.float() * (1 + eps * noise)).to(output.dtype)
 
     hooks = [
         m.register_forward_hook(perturbed)
@@ -294,7 +342,7 @@ def _rounding(model: Any, length: int) -> float:
         if not list(m.children()) and list(m.parameters(False))
     ]
     try:
-        with torch.no_grad(), without_noise(model):
+        with torch.no_grad(), without_noise(model), peft_forward(model):
             moved = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
     finally:
         for hook in hooks:
@@ -331,7 +379,8 @@ def _fingerprint(base: Any) -> str:
 def _code() -> str:
     """Hash the code of the shortcuts: a changed version is compared again."""
     here = Path(__file__).parent
-    files = [*here.glob("*.py"), *(here.parents[1] / "train").glob("*.py"), here.parent / "embedder.py"]
+    own = [here.parent / f"{name}.py" for name in ("adapter", "embedder", "lora", "mixed")]
+    files = [*here.glob("*.py"), *(here.parents[1] / "train").glob("*.py"), *own]
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from peft.tuners.lora import Linear
+
+from probate.models.inference.proof import Lean
+from probate.models.mixed import MixedLinear, narrow
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -35,16 +35,45 @@ class _LoraLinear(torch.autograd.Function):
         return to_x, None, None, through.T @ rows, (grad.T @ hidden).mul_(ctx.scaling), None
 
 
+class _MixedLoraLinear(torch.autograd.Function):
+    """The same in mixed precision: products in bfloat16, sums and the adapter's weights in float32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Any, narrowed: Any, weight: Any, bias: Any, a: Any, b: Any, scaling: float
+    ) -> torch.Tensor:
+        rows = narrowed.reshape(-1, x.shape[-1])
+        down, up = a.bfloat16(), b.bfloat16()
+        hidden = rows @ down.T
+        out = (rows @ weight.T).float().add_(hidden @ up.T, alpha=scaling)
+        ctx.save_for_backward(rows, weight, down, up, hidden)
+        ctx.scaling = scaling
+        return (out if bias is None else out.add_(bias)).view(*x.shape[:-1], out.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        rows, weight, down, up, hidden = ctx.saved_tensors
+        grad = grads[0].reshape(-1, grads[0].shape[-1]).bfloat16()
+        through = (grad @ up).mul_(ctx.scaling)
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = (grad @ weight).float().add_(through @ down)
+            to_x = to_x.view(*grads[0].shape[:-1], down.shape[1])
+        to_a, to_b = (through.T @ rows).float(), (grad.T @ hidden).float().mul_(ctx.scaling)
+        return to_x, None, None, None, to_a, to_b, None
+
+
 def lean_lora(model: Any) -> int:
     """Give the plain LoRA linear layers of a PEFT model the lean forward; return their number.
 
     Layers with dropout, variants such as DoRA, quantised layers, and adapters whose dtype differs from their
-    base keep PEFT's forward. The change is removed with the layers when PEFT unloads the adapter.
+    base (but for mixed precision) keep PEFT's forward. The change is removed with the layers when PEFT
+    unloads the adapter.
     """
 
     count = 0
     for layer in model.modules():
-        if type(layer) is not Linear or type(layer.base_layer) is not torch.nn.Linear:
+        if type(layer) is not Linear or type(layer.base_layer) not in (torch.nn.Linear, MixedLinear):
             continue
         if len(layer.active_adapters) != 1 or layer.lora_variant:
             continue
@@ -53,28 +82,18 @@ def lean_lora(model: Any) -> int:
             continue
         a, b, base = layer.lora_A[name], layer.lora_B[name], layer.base_layer
         plain = isinstance(layer.lora_dropout[name], torch.nn.Identity) and a.bias is None and b.bias is None
-        if plain and a.weight.dtype == base.weight.dtype and not base.weight.requires_grad:
-            layer.forward = partial(_forward, base, a, b, layer.scaling[name])
+        mixed = isinstance(base, MixedLinear) and a.weight.dtype == torch.float32
+        if plain and (mixed or a.weight.dtype == base.weight.dtype) and not base.weight.requires_grad:
+            layer.forward = Lean(_forward, base, a, b, layer.scaling[name])
             count += 1
     return count
 
 
-@contextmanager
-def peft_forward(model: Any) -> Iterator[None]:
-    """Run PEFT's own forward in the layers that `lean_lora` changed, inside the block."""
-    lean = [
-        m
-        for m in model.modules()
-        if isinstance(m.__dict__.get("forward"), partial) and m.forward.func is _forward
-    ]
-    forwards = [m.__dict__.pop("forward") for m in lean]
-    try:
-        yield
-    finally:
-        for module, forward in zip(lean, forwards, strict=True):
-            module.forward = forward
-
-
 def _forward(base: Any, a: Any, b: Any, scaling: float, x: torch.Tensor) -> torch.Tensor:
-    out: torch.Tensor = _LoraLinear.apply(x, base.weight, base.bias, a.weight, b.weight, scaling)
+    own = base.weight, base.bias, a.weight, b.weight, scaling
+    out: torch.Tensor = (
+        _MixedLoraLinear.apply(x, narrow(x), *own)
+        if isinstance(base, MixedLinear)
+        else _LoraLinear.apply(x, *own)
+    )
     return out

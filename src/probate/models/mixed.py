@@ -1,0 +1,197 @@
+"""Mixed precision on the CPU: the products of frozen linear layers in bfloat16, everything else in float32.
+
+Processors with instructions for bfloat16 multiply it about four times as fast as float32. The weights of the
+blocks' linear layers are kept in bfloat16, and their inputs are rounded to it. Products are accumulated in
+float32 and rounded once. The residual stream, norms, attention, output layer, loss, adapters and optimizer
+stay in float32.
+
+`model.dtype: auto` uses it after a comparison with the model's float32 passes (`mixed_if_equal`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from probate.core.errors import StageError
+from probate.models.blocks import blocks
+from probate.models.inference.proof import (
+    ROUNDINGS,
+    forget,
+    holds,
+    random_rows,
+    relative_difference,
+    rounding,
+)
+from probate.models.quiet import quiet
+
+LEAST_WIDTH = 256
+"""Models with narrower layers stay in float32, because their products take little of the time."""
+LENGTH = 128
+"""Length in tokens of the texts of the comparison."""
+CURVE = 0.01
+"""Largest difference between a step's losses in float32 and in mixed precision, as a share of the loss."""
+STEPS, ROWS, SHORT = 6, 4, 48
+"""Training steps of the comparison, and its number and length of texts."""
+PASSES = "mixed precision in passes"
+TRAINING = "mixed precision in training"
+
+
+class MixedLinear(torch.nn.Linear):
+    """A frozen linear layer with bfloat16 weights, and inputs and outputs in float32."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = _Product.apply(x, narrow(x), self.weight, self.bias)
+        return out
+
+
+class _Product(torch.autograd.Function):
+    """y = x Wᵀ + bias, where W and bias are frozen."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, narrowed: Any, weight: Any, bias: Any) -> torch.Tensor:
+        ctx.save_for_backward(weight)
+        out = torch.nn.functional.linear(narrowed, weight).float()
+        return out if bias is None else out.add_(bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        (weight,) = ctx.saved_tensors
+        return (grads[0].bfloat16() @ weight).float(), None, None, None
+
+
+def narrow(x: torch.Tensor) -> torch.Tensor:
+    """Return `x` in bfloat16, without a gradient. Layers with the same input share the result."""
+    if x.is_inference():  # it counts no changes in place
+        return x.bfloat16()
+    known = x.__dict__.get("_narrow")
+    if known is None or known[0] != x._version:
+        known = x._version, x.detach().bfloat16()
+        x.__dict__["_narrow"] = known
+    return known[1]
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether this processor has instructions for products in bfloat16, and torch uses them."""
+    named = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    arm = sys.platform == "linux" and (named.get("bf16") or named.get("sve_bf16"))
+    return bool(named.get("avx512_bf16") or named.get("amx_bf16") or arm)
+
+
+def is_mixed(model: Any) -> bool:
+    """Return whether a model runs in mixed precision."""
+    return any(isinstance(m, MixedLinear) for m in model.modules())
+
+
+def mixed_layers(model: Any) -> list[torch.nn.Linear]:
+    """Return the layers that mixed precision changes: plain linear layers of the blocks, in float32."""
+    try:
+        _, layers = blocks(model)
+    except StageError:
+        return []
+    return [
+        m
+        for m in layers.modules()
+        if type(m) is torch.nn.Linear
+        and m.weight.dtype == torch.float32
+        and max(m.in_features, m.out_features) >= LEAST_WIDTH
+    ]
+
+
+def make_mixed(model: Any) -> None:
+    """Change a float32 model to mixed precision in place. Findings about shortcuts are dropped."""
+    for layer in mixed_layers(model):
+        layer.__class__ = MixedLinear
+        layer.weight = torch.nn.Parameter(layer.weight.detach().bfloat16(), requires_grad=False)
+    forget(model)
+
+
+def mixed_if_equal(model: Any, pad_id: int) -> None:
+    """Change a float32 model to mixed precision if this agrees with float32 up to rounding.
+
+    Two things are compared once per model and machine, on random texts: the logits and the gradient at the
+    embeddings, whose difference may be three times the change if each product is rounded to bfloat16 at
+    random; and the losses of a few training steps of an adapter, which may differ by 1%.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        A causal LM in float32 on the CPU, without gradients.
+    pad_id : int
+        The padding token, which is not used in the texts.
+    """
+    if not mixed_layers(model):
+        return
+    weights = {m: m.weight for m in mixed_layers(model)}
+    context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or LENGTH
+    length = min(LENGTH, context)
+
+    @contextmanager
+    def mixed() -> Iterator[None]:
+        for layer, weight in weights.items():
+            layer.__class__ = MixedLinear
+            layer.weight = torch.nn.Parameter(weight.detach().bfloat16(), requires_grad=False)
+        try:
+            yield
+        finally:
+            for layer, weight in weights.items():
+                layer.__class__, layer.weight = torch.nn.Linear, weight
+
+    def passes(n: int) -> float:
+        row, _, _ = random_rows(model, n, pad_id)
+        plain = _pass(model, row)
+        with mixed():
+            actual = _pass(model, row)
+        return max(relative_difference(a, b) for a, b in zip(actual, plain, strict=True))
+
+    def training(n: int) -> float:
+        plain = _losses(model, n, pad_id)
+        with mixed():
+            actual = _losses(model, n, pad_id)
+        return max(abs(a - b) / b for a, b in zip(actual, plain, strict=True))
+
+    if holds(
+        model, PASSES, length, passes, limit=lambda n: ROUNDINGS * rounding(model, n, torch.bfloat16)
+    ) and holds(model, TRAINING, min(SHORT, length), training, limit=lambda _: CURVE):
+        weights.clear()
+        make_mixed(model)
+
+
+def _pass(model: Any, row: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the logits of a row, and the gradient of its loss at the embeddings."""
+    with torch.inference_mode(False), torch.enable_grad():
+        ids = torch.tensor([row])
+        entry = model.get_input_embeddings()(ids).detach().requires_grad_(True)
+        logits = model(inputs_embeds=entry, use_cache=False).logits[0]
+        loss = torch.nn.functional.cross_entropy(logits[:-1].float(), ids[0, 1:])
+        (gradient,) = torch.autograd.grad(loss, entry)
+    return logits.detach(), gradient
+
+
+def _losses(model: Any, length: int, pad_id: int) -> list[float]:
+    """Return the losses of a few training steps of an adapter on all linear layers."""
+    rows = torch.tensor([random_rows(model, length + i, pad_id)[0][:length] for i in range(ROWS)])
+    losses = []
+    with torch.inference_mode(False), torch.enable_grad(), quiet():
+        torch.manual_seed(0)  # within `holds`, which keeps the caller's state
+        adapted = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))
+        try:
+            weights = [p for p in adapted.parameters() if p.requires_grad]
+            optimizer = torch.optim.AdamW(weights, lr=1e-3)
+            for _ in range(STEPS):
+                logits = adapted(input_ids=rows, use_cache=False).logits[:, :-1].flatten(0, 1)
+                loss = torch.nn.functional.cross_entropy(logits.float(), rows[:, 1:].flatten())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(float(loss.detach()))
+        finally:
+            adapted.unload()
+            model.__dict__.pop("peft_config", None)
+            model.requires_grad_(False).eval()
+    return losses
