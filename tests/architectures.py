@@ -176,14 +176,14 @@ def devices() -> list[str]:
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
-def lively_model(kind: str, seed: int = 0):
+def lively_model(kind: str, seed: int = 0, **more):
     """A model in eval mode without gradients, its matrices scaled up so that each part of the text counts."""
     import torch
     import transformers
 
     torch.manual_seed(seed)
     family, settings = CONFIGS[kind]
-    config = getattr(transformers, f"{family}Config")(**settings)
+    config = getattr(transformers, f"{family}Config")(**{**settings, **more})
     model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():

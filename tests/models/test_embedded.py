@@ -54,7 +54,8 @@ def test_quickstart_in_small(tmp_path):
     assert {"against γ = 0", "against matched control"} <= set(effects["contrast"])
 
 
-def test_scoring_equals_plain_passes_on_real_text():
+@pytest.mark.parametrize(("dtype", "share"), [("float32", 2e-4), ("mixed", 0.15)])
+def test_scoring_equals_plain_passes_on_real_text(dtype, share):
     import numpy as np
     import torch
 
@@ -63,7 +64,7 @@ def test_scoring_equals_plain_passes_on_real_text():
     from probate.study.schema import ModelSpec
     from probate.testing import sample_context
 
-    lm = load_lm(ModelSpec())
+    lm = load_lm(ModelSpec(dtype=dtype))
     prompts = [
         lm.prompt_ids([{"role": "user", "content": f"Name the occupation: {r.text}"}])
         for r in sample_context().test[:4]
@@ -76,4 +77,4 @@ def test_scoring_equals_plain_passes_on_real_text():
             with torch.no_grad():
                 logprobs = lm.model(torch.tensor([p + o])).logits[0].log_softmax(-1)
             expected[i, k] = sum(float(logprobs[len(p) - 1 + j, t]) for j, t in enumerate(o))
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert np.abs(found - expected).max() < share * expected.std()

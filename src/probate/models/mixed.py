@@ -28,6 +28,7 @@ from probate.models.inference.proof import (
     relative_difference,
     rounding,
 )
+from probate.models.inference.shortcut_check import MIXED
 from probate.models.quiet import quiet
 
 LEAST_WIDTH = 256
@@ -38,8 +39,8 @@ CURVE = 0.01
 """Largest difference between a step's losses in float32 and in mixed precision, as a share of the loss."""
 STEPS, ROWS, SHORT = 6, 4, 48
 """Training steps of the comparison, and its number and length of texts."""
-PASSES = "mixed precision in passes"
-TRAINING = "mixed precision in training"
+PASSES = f"{MIXED} in passes"
+TRAINING = f"{MIXED} in training"
 
 
 class MixedLinear(torch.nn.Linear):

@@ -98,6 +98,9 @@ class Transformers(Backend):
             if spec.adapter:
                 model = merge_adapter(model, spec.adapter, path)
         model = model.to(device).eval().requires_grad_(False)
+        head = model.get_output_embeddings()
+        if head is not None:
+            head.register_forward_pre_hook(_contiguous)
         check_causal(spec.name, model)
         if model.device.type == "cpu" and dtype == torch.float32:
             if spec.dtype == "mixed":
@@ -158,6 +161,11 @@ class Transformers(Backend):
         tick: Callable[[int], None] | None = None,
     ) -> list[np.ndarray]:
         return scoring.score_choices(model, prompts, options, pad_id=pad_id, tick=tick)
+
+
+def _contiguous(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Copy the states that the output layer takes from longer rows: torch multiplies views row by row."""
+    return tuple(x.contiguous() for x in inputs)
 
 
 def _set_template(tokenizer: Any, spec: ModelSpec) -> None:

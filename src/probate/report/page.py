@@ -234,9 +234,7 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     study, tasks = folder.study(), _tasks(folder.study())
     probes = {t.key for t in study.probes}
     own = {key: task_measures for key, task_measures in _measures(folder, study).items() if key not in probes}
-    effects, outcomes = (
-        t[(t["mitigation"] == "none") & (t["round"] == 1)] for t in (folder.effects(), folder.outcomes())
-    )
+    effects, outcomes = (t[t["mitigation"] == "none"] for t in (folder.effects(), folder.outcomes()))
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     told = information(
         outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other

@@ -128,7 +128,7 @@ def findings(
     Parameters
     ----------
     effects : pandas.DataFrame
-        Effects of the first round without a mitigation.
+        Effects of all rounds without a mitigation.
     titles : dict of str to str
         Task → title.
     measures : dict of str to list of Measure
@@ -150,8 +150,9 @@ def findings(
 
     1. *Cannot tell*: there is one training seed.
     2. *Inherited*: the change of the gap against the matched control, or its slope or coefficient over γ, has
-       adjusted p < 0.05 for some bias type.
-    3. *Cannot tell*: such a change is undefined, or rests on one seed, at some γ or for some bias type.
+       adjusted p < 0.05 for some bias type, in some round.
+    3. *Cannot tell*: such a change is undefined, or rests on one seed, at some γ, for some bias type or in some
+       round.
     4. *Moved with the amount of data*: only the change against γ = 0 has adjusted p < 0.05.
     5. *No sign at this n*.
 
@@ -172,6 +173,7 @@ def findings(
                 )
             )
             continue
+        rows = rows.assign(rounds=rows["round"].max())
         matched = rows[rows["contrast"] == AGAINST_MATCHED]
         base = rows[rows["contrast"] == AGAINST_BASE]
         decisive = matched if len(matched) else base
@@ -181,7 +183,7 @@ def findings(
         known, lost = decisive[decisive["reason"] == ""], decisive[decisive["reason"] != ""]
         seen = lost[np.isfinite(lost["estimate"])]
         if known.empty and len(seen):
-            latest = seen.assign(reason="").sort_values("ratio").iloc[-1]
+            latest = seen.assign(reason="").sort_values(["ratio", "round"]).iloc[-1]
             text = f"{sentence(latest, measure, confidence)} {ALONE}{_silent(task, told)}"
             results.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
             continue
@@ -196,7 +198,7 @@ def findings(
             )
             continue
         strongest = known.loc[known["p_adjusted"].fillna(1.0).idxmin()]
-        latest = strongest if strongest["p_adjusted"] < ALPHA else known.sort_values("ratio").iloc[-1]
+        latest = strongest if strongest["p_adjusted"] < ALPHA else known.sort_values(["ratio", "round"]).iloc[-1]
         curve = _sure_curve(effects, task, matched=len(matched) > 0)
         sure = strongest["p_adjusted"] < ALPHA or curve is not None
         text = sentence(latest, measure, confidence, together=True)
@@ -519,9 +521,12 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
         if "−" in row["comparison"]
         else f"the {measure.title}"
     )
+    data = f"With {row['bias_type']} data at γ = {row['ratio']:g}"
+    if row.get("rounds", row.get("round", 1)) > 1:
+        data += f" in round {row['round']}"
     if row["reason"]:
         return (
-            f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, "
+            f"{data}, {row['contrast']}, "
             f"the change of {subject} is undefined: {row['reason']}."
         )
     note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else ""
@@ -531,7 +536,7 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
             f" Whatever the unusable answers were, the change lies between {least} and {most} in these items."
         )
     return (
-        f"With {row['bias_type']} data at γ = {row['ratio']:g}, {row['contrast']}, "
+        f"{data}, {row['contrast']}, "
         f"{subject} changed by {number(row['estimate'], measure.unit, signed=True)} "
         f"({interval}{tested}; {row['n']} {row['unit'].split()[0]}s{seeds}).{note}"
     )

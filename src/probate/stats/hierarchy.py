@@ -2,11 +2,11 @@
 
 Each tested effect belongs to one family:
 
-- `first`: two hypotheses for each task and bias type, about its primary measure in the first round without
-  mitigation. The first is that bias has no effect: the inheritance coefficient against matched controls if it
+- `first`: two hypotheses for each task, bias type and round, about its primary measure without mitigation. The first is that bias has no effect: the inheritance coefficient against matched controls if it
   is known, else the slope over γ, else the change at the largest γ. The second is that the augmented data
   have no effect: the same against γ = 0; in a study with matched controls, the change at the largest γ.
-- `next`: all other comparisons of arms in a primary measure (other γ, steps, rounds, mitigations).
+- `next`: all other comparisons of arms in a primary measure (other γ, steps, against the first round,
+  mitigations).
 - `details`: other measures, gaps in one arm, probes, costs.
 - `checks`: whether unusable answers differ between groups, and whether two controls differ.
 - `pooled`: effects over all conditions (`probate.stats.pooled_effects`).
@@ -125,15 +125,15 @@ def _follows(table: pd.DataFrame, first: np.ndarray) -> np.ndarray:
         key: place for place, (key, r) in enumerate(zip(keys, rows, strict=True)) if r["comparison"] == ANY
     }
     asked = [(place, r) for place, r in enumerate(rows) if first[place]]
-    curves = {(r["task"], r["bias_type"]) for _, r in asked if r["question"] != "inheritance"}
+    curves = {(r["task"], r["bias_type"], r["round"]) for _, r in asked if r["question"] != "inheritance"}
     changes = {
-        (r["task"], r["bias_type"], r["contrast"]): place
+        (r["task"], r["bias_type"], r["round"], r["contrast"]): place
         for place, r in asked
         if r["question"] == "inheritance"
     }
     leads = np.full(len(rows), -1)
     for place, (key, r) in enumerate(zip(keys, rows, strict=True)):
-        of = r["task"], r["bias_type"]
+        of = r["task"], r["bias_type"], r["round"]
         if r["question"] == "coefficient" and of not in curves:
             leads[place] = changes.get((*of, r["contrast"]), -1)
         elif r["comparison"] != ANY:
@@ -159,12 +159,10 @@ def _leads(table: pd.DataFrame, matched: str) -> np.ndarray:
 def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
     """Mark the first questions, see the module."""
     is_first = np.zeros(len(table), dtype=bool)
-    own = table[
-        np.isfinite(table["p"].astype(float)) & (table["mitigation"] == "none") & (table["round"] == 1)
-    ]
+    own = table[np.isfinite(table["p"].astype(float)) & (table["mitigation"] == "none")]
     own = own.assign(place=np.arange(len(table))[table.index.get_indexer(own.index)])
     own = own[(own["comparison"] == ANY) | ~own["comparison"].str.endswith(" − rest")]
-    for _, part in own.groupby(["task", "bias_type"], sort=False):
+    for _, part in own.groupby(["task", "bias_type", "round"], sort=False):
         change = part[part["question"] == "inheritance"].sort_values("ratio")
         against = {name: change[change["contrast"] == name] for name in (matched, base)}
         bias = matched if len(against[matched]) else base

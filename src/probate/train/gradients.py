@@ -11,6 +11,7 @@ import torch
 from probate.core.errors import StageError
 from probate.models.blocks import blocks, linear
 from probate.models.inference.batching import batches_by_length
+from probate.models.inference.proof import peft_forward
 from probate.models.inference.trunk import make_trunk
 from probate.train.losses import Example, above_trunk, left_padding_holds, plain_losses, shared_losses
 
@@ -85,7 +86,7 @@ def record_gradients(
     gradients = torch.zeros(len(examples), width)
     hooks = [m.register_forward_hook(catch) for m in own]
     try:
-        with torch.enable_grad(), above_trunk(model, examples, pad_id) as (rows, padding):
+        with torch.enable_grad(), peft_forward(model), above_trunk(model, examples, pad_id) as (rows, padding):
             above = rows[0].nodes is not None
             size = 16 if above or left_padding_holds(model, max(e.tokens for e in rows), pad_id) else 1
             for batch in batches_by_length([e.tokens for e in rows], size, TOKENS):

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache, GenerationConfig
+from transformers.cache_utils import DynamicLayer
 
 from probate.core.errors import StageError
 from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length, pad_left
@@ -127,14 +128,54 @@ def generate(
     return answers
 
 
+class _BufferedLayer(DynamicLayer):
+    """Keys and values of one layer in buffers with room for the answer.
+
+    `DynamicLayer` copies all keys and values for each new token.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+        self._buffers: list[torch.Tensor] = []
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if not self._buffers or end > self._buffers[0].shape[-2] or len(key_states) != len(self._buffers[0]):
+            self.is_initialized = True
+            earlier = (self.keys, self.values) if start else (None, None)
+            self._buffers = [
+                _buffer(old, new, start, end + self._room)
+                for old, new in zip(earlier, (key_states, value_states), strict=True)
+            ]
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., start:end, :] = new
+        self.keys, self.values = (buffer[..., :end, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+
+def _buffer(old: torch.Tensor | None, new: torch.Tensor, used: int, size: int) -> torch.Tensor:
+    """Return a buffer for `size` tokens that begins with the `used` tokens of `old`."""
+    buffer = new.new_empty((*new.shape[:-2], size, new.shape[-1]))
+    if old is not None:
+        buffer[..., :used, :] = old
+    return buffer
+
+
 class _Rows:
     """Prompts that run through the model together, padded on the left, one token at a time."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad_id: int) -> None:
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], pad_id: int, room: int) -> None:
         self._model = model
         self._ids, self._mask = pad_left(prompts, pad_id, next(model.parameters()).device)
         self._position = (self._mask.cumsum(1) - 1).clamp(min=0)
         self._cache = DynamicCache(config=base_of(model).config)
+        self._cache.layers = [
+            _BufferedLayer(room) if type(layer) is DynamicLayer else layer for layer in self._cache.layers
+        ]
 
     def logits(self) -> torch.Tensor:
         """Return the logits of the next token of each row, float32 of shape (rows, vocabulary)."""
@@ -171,7 +212,7 @@ def _generate_batch(
     """Generate the answers of one batch of prompts in place."""
     left = list(batch)
     generators = {i: torch.Generator().manual_seed(int(seeds[i])) for i in left}
-    rows = _Rows(model, [prompts[i] for i in left], pad_id)
+    rows = _Rows(model, [prompts[i] for i in left], pad_id, draw.max_tokens)
     for _ in range(draw.max_tokens):
         logits = rows.logits()
         noise = torch.stack([torch.rand((), generator=generators[i], dtype=torch.float64) for i in left])
@@ -248,7 +289,7 @@ def _batched_gap(model: Any, pad_id: int, length: int) -> float:
     long, short, _ = random_rows(model, length, pad_id)
     device = next(model.parameters()).device
     plain = [plain_logits(model, row) for row in (long, short)]
-    rows = _Rows(model, [row[:-TAIL] for row in (long, short)], pad_id)
+    rows = _Rows(model, [row[:-TAIL] for row in (long, short)], pad_id, 2)
     worst, left = 0.0, [0, 1]
     for step in range(TAIL + 1):
         logits = rows.logits()

@@ -1,0 +1,172 @@
+"""Mixed precision: products in bfloat16, everything else in float32, after a comparison with float32."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from architectures import lively_model
+from peft import LoraConfig, get_peft_model
+from test_proof import OPTIONS, greedy, plain_scores, prompts
+
+from probate.core.errors import InputError
+from probate.models import lora, mixed
+from probate.models.inference import proof
+from probate.models.inference.generation import generate
+from probate.models.inference.scoring import score_choices
+from probate.models.inference.shortcut_check import sentences
+from probate.models.lm import load_lm
+from probate.study.schema import ModelSpec
+from probate.train.gradients import record_gradients
+from probate.train.losses import Example, row_losses
+
+WIDE = {"hidden_size": 256, "intermediate_size": 512}
+KINDS = ("Llama", "Qwen2", "Phi", "Gemma", "Mistral-window")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBATE_PROOFS", str(tmp_path / "proofs"))
+
+
+def with_adapter(model):
+    torch.manual_seed(0)
+    wrapped = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+    with torch.no_grad():
+        for name, p in wrapped.named_parameters():
+            if "lora_B" in name:
+                p.copy_(torch.randn(p.shape) * 0.05)
+    return wrapped
+
+
+def batch() -> list[Example]:
+    return [Example(p, option) for p, option in zip(prompts(), OPTIONS, strict=False)]
+
+
+def step(model) -> tuple[torch.Tensor, torch.Tensor]:
+    losses, _ = row_losses(model, batch(), 0)
+    own = [p for p in model.parameters() if p.requires_grad]
+    return losses.detach(), torch.cat([g.flatten() for g in torch.autograd.grad(losses.sum(), own)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_products_of_the_blocks_are_in_bfloat16(kind):
+    model = lively_model(kind, **WIDE)
+    layers = mixed.mixed_layers(model)
+    mixed.make_mixed(model)
+    assert {m.weight.dtype for m in layers} == {torch.bfloat16} and len(layers) >= 10
+    rest = [p for n, p in model.named_parameters() if not any(p is m.weight for m in layers)]
+    assert {p.dtype for p in rest} == {torch.float32}
+    assert model.get_output_embeddings().weight.dtype == torch.float32
+    states = model(input_ids=torch.tensor([prompts()[0]]), output_hidden_states=True).hidden_states
+    assert {s.dtype for s in states} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_steps_and_answers_are_close_to_float32_and_to_plain_passes(kind):
+    plain = lively_model(kind, **WIDE)
+    model = lively_model(kind, **WIDE)
+    mixed.mixed_if_equal(model, 0)
+    assert mixed.is_mixed(model), sentences(proof.findings(model))
+    spread = np.std(plain_scores(plain))
+    scores = np.array(score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0))
+    assert 0 < np.abs(scores - np.array(plain_scores(plain))).max() < 0.05 * spread
+    assert np.abs(scores - np.array(plain_scores(model))).max() < 0.05 * spread
+    answers = generate(model, prompts(), range(3), stop_ids=[1], pad_id=0, max_new_tokens=4, temperature=0)
+    assert answers == [greedy(model, p, 4) for p in prompts()]
+    expected, gradient = step(with_adapter(plain))
+    wrapped = with_adapter(model)
+    assert lora.lean_lora(wrapped) == len(mixed.mixed_layers(lively_model(kind, **WIDE)))
+    losses, own = step(wrapped)
+    torch.testing.assert_close(losses, expected, rtol=0.02, atol=0.02)
+    assert 0 < float((own - gradient).norm() / gradient.norm()) < 0.05
+    with proof.peft_forward(wrapped):
+        _, slow = step(wrapped)
+    assert float((own - slow).norm() / slow.norm()) < 0.05
+
+
+def test_the_gradients_of_records_can_be_taken():
+    one, other = lively_model("Llama", **WIDE), lively_model("Llama", **WIDE)
+    mixed.make_mixed(other)
+    first, second = (record_gradients(m, batch(), 0) for m in (one, other))
+    assert float((first * second).sum(1).min()) > 0.99
+
+
+def test_a_change_of_the_input_in_place_is_seen():
+    x = torch.ones(3, 4)
+    assert mixed.narrow(x) is mixed.narrow(x)
+    x[0] = 2
+    assert mixed.narrow(x)[0, 0] == 2
+    with torch.inference_mode():
+        y = torch.ones(2)
+        assert mixed.narrow(y).dtype == torch.bfloat16
+
+
+def wrong_pass(ctx, x, narrowed, weight, bias):
+    ctx.save_for_backward(weight)
+    return torch.nn.functional.linear(narrowed, weight * 1.1).float()
+
+
+def wrong_gradient(ctx, *grads):
+    (weight,) = ctx.saved_tensors
+    return (grads[0].bfloat16() @ weight).float() * 1.2, None, None, None
+
+
+@pytest.mark.parametrize(("part", "wrong"), [("forward", wrong_pass), ("backward", wrong_gradient)])
+def test_what_differs_by_more_than_rounding_is_not_used(part, wrong, monkeypatch):
+    model = lively_model("Llama", **WIDE)
+    before = proof.plain_logits(model, prompts()[2])
+    monkeypatch.setattr(mixed._Product, part, staticmethod(wrong))
+    mixed.mixed_if_equal(model, 0)
+    assert not mixed.is_mixed(model)
+    (said,) = sentences(proof.findings(model))
+    assert "mixed precision" in said and "not used" in said
+    torch.testing.assert_close(proof.plain_logits(model, prompts()[2]), before, rtol=0, atol=0)
+
+
+def test_training_that_goes_another_way_is_not_used(monkeypatch):
+    model = lively_model("Llama", **WIDE)
+    losses = mixed._losses
+    turns: list[int] = []
+
+    def drifting(*args):
+        turns.append(1)
+        return [x * (1 + 0.02 * i * (len(turns) - 1)) for i, x in enumerate(losses(*args))]
+
+    monkeypatch.setattr(mixed, "_losses", drifting)
+    mixed.mixed_if_equal(model, 0)
+    assert not mixed.is_mixed(model) and len(turns) == 2
+    assert "mixed precision in training: not used" in " ".join(sentences(proof.findings(model)))
+
+
+@pytest.fixture
+def folder(tmp_path, tokenizer):
+    lively_model("Llama", **WIDE, vocab_size=len(tokenizer)).save_pretrained(tmp_path / "wide")
+    tokenizer.save_pretrained(tmp_path / "wide")
+    return str(tmp_path / "wide")
+
+
+def test_auto_depends_on_the_processor(folder, monkeypatch):
+    for fast, dtype in ((True, "mixed"), (False, "float32")):
+        monkeypatch.setattr(mixed, "has_fast_bfloat16", lambda fast=fast: fast)
+        lm = load_lm(ModelSpec(name=folder))
+        assert lm.describe()["dtype"] == dtype
+        asked = load_lm(ModelSpec(name=folder, dtype="float32"))
+        assert asked.describe()["dtype"] == "float32"
+        assert (asked.fingerprint == lm.fingerprint) == (not fast)
+    assert load_lm(ModelSpec(name=folder, dtype="mixed")).describe()["dtype"] == "mixed"
+
+
+def test_the_comparison_runs_once(folder, monkeypatch):
+    monkeypatch.setattr(mixed, "has_fast_bfloat16", lambda: True)
+    first = load_lm(ModelSpec(name=folder))
+    monkeypatch.setattr(mixed, "_pass", None)
+    monkeypatch.setattr(mixed, "_losses", None)
+    second = load_lm(ModelSpec(name=folder))
+    assert mixed.is_mixed(second.model)
+    assert proof.findings(second.model) == proof.findings(first.model)
+
+
+def test_mixed_precision_is_refused_elsewhere(folder):
+    with pytest.raises(InputError, match="'mixed' is for the CPU"):
+        load_lm(ModelSpec(name=folder, device="mps", dtype="mixed"))
