@@ -25,7 +25,6 @@ from probate.core.records import Record, with_messages
 from probate.data.corpora import biographies
 from probate.data.user_turn import BIOGRAPHY as PROMPT
 from probate.models.adapter import attached
-from probate.models.inference import trunk
 from probate.models.inference.scoring import score_options
 from probate.models.lm import load_lm
 from probate.study.schema import Lora, ModelSpec, Training
@@ -43,15 +42,15 @@ def main() -> None:
     args = parser.parse_args()
     rows = biographies()[:: max(1, 360 // (2 * args.records))][: 2 * args.records]
     labels = sorted({r["label"] for r in rows})
-    checked = trunk._checked
     found: dict[str, tuple[list[float], list[np.ndarray]]] = {}
     for name, layers, shared in (
         ("all layers", None, False),
         ("top layers", args.layers, False),
         ("trunk", args.layers, True),
     ):
-        trunk._checked = checked if shared else lambda model, top: None
         lm = load_lm(ModelSpec(name="embedded"))
+        if not shared:
+            lm.model.__dict__["_probate_trunks"] = {layers: None}
         seconds, values = [], []
         for arm in range(args.arms):
             records = [

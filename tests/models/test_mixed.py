@@ -15,10 +15,11 @@ from probate.models.inference import proof
 from probate.models.inference.generation import generate
 from probate.models.inference.scoring import score_choices
 from probate.models.inference.shortcut_check import sentences
+from probate.models.inference.trunk import PAD, make_trunk
 from probate.models.lm import load_lm
 from probate.study.schema import ModelSpec
 from probate.train.gradients import record_gradients
-from probate.train.losses import Example, row_losses
+from probate.train.losses import Example, above_trunk, row_losses
 
 WIDE = {"hidden_size": 256, "intermediate_size": 512}
 KINDS = ("Llama", "Qwen2", "Phi", "Gemma", "Mistral-window")
@@ -83,6 +84,22 @@ def test_scores_steps_and_answers_are_close_to_float32_and_to_plain_passes(kind)
     with proof.peft_forward(wrapped):
         _, slow = step(wrapped)
     assert float((own - slow).norm() / slow.norm()) < 0.05
+
+
+def test_options_and_steps_above_the_trunk_are_those_of_the_whole_model():
+    model = lively_model("Llama", **WIDE)
+    mixed.make_mixed(model)
+    plain = np.array(score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0))
+    make_trunk(model, 1)
+    above = np.array(score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0))
+    assert np.abs(above - plain).max() < 0.05 * plain.std()
+    wrapped = get_peft_model(model, LoraConfig(r=4, target_modules=["down_proj"], layers_to_transform=[1]))
+    with above_trunk(wrapped, batch(), 0) as (placed, padding):
+        assert placed[0].nodes is not None and padding == PAD
+    assert [f.shortcut for f in proof.findings(model) if "trunk" in f.shortcut and f.holds] == [
+        "options above the shared trunk of 1 layers",
+        "step above the shared trunk of 1 layers",
+    ]
 
 
 def test_the_gradients_of_records_can_be_taken():

@@ -30,6 +30,7 @@ from probate.models.lm import load_lm
 from probate.report.pipeline import run_study as run
 from probate.report.results import Run
 from probate.stats.effects import ONE_SEED
+from probate.stats.hierarchy import EXPECTED
 from probate.stats.smallest import detectable_between, values_by_arm
 from probate.study.mixing import augmented_count
 from probate.study.schema import Lora, Study, Training
@@ -43,8 +44,8 @@ with deferred():
 
 RATIO = 0.5
 EPOCHS = 4
-TRIPLES = 5
-"""Seeds that should fit. Each trains three models: the original, with augmented data, with original data."""
+SEEDS = 8
+"""Seeds that should fit. Each trains two models: with augmented data, and with original data instead."""
 FEWEST_SEEDS = 2
 """Smallest number of seeds for a statement about training."""
 LAYERS = 6
@@ -53,6 +54,8 @@ TEST = 30
 RESERVE, LEAST_RESERVE = 0.04, 20.0
 """Share of the budget, and smallest number of seconds, for effects, report and cards at the end."""
 PILOT = 12
+READ_AS = {"inheritance": "the labels that it chooses", EXPECTED: "the probabilities of labels"}
+"""Question → what the gap is measured in."""
 QUESTIONS = 40
 """Items of the probe `knowledge`."""
 
@@ -331,7 +334,7 @@ def plan(
     budget: float,
     model: str,
 ) -> Planned:
-    """Plan the largest study of which five seeds fit into the budget.
+    """Plan the largest study of which eight seeds fit into the budget.
 
     Parameters
     ----------
@@ -353,7 +356,7 @@ def plan(
     Returns
     -------
     Planned
-        If five seeds do not fit even at the smallest size, the smallest study with as many seeds as fit.
+        If eight seeds do not fit even at the smallest size, the smallest study with as many seeds as fit.
 
     Raises
     ------
@@ -371,13 +374,13 @@ def plan(
         return original * count * speed.fill["original"] + more * speed.fill["augmented"]
 
     def seed(train: int, test: int) -> float:
-        """Return the time of a seed's three models: training, held-out texts, and questions of the probe."""
+        """Return the time of a seed's two models: training, held-out texts, and questions of the probe."""
         more = augmented_count(train * count, RATIO)
-        epoch = (3 * train * count + more) * speed.top["original"] + more * speed.top["augmented"]
-        return epoch * EPOCHS + 3 * (test * count + QUESTIONS) * speed.prompt
+        epoch = (2 * train * count + more) * speed.top["original"] + more * speed.top["augmented"]
+        return epoch * EPOCHS + 2 * (test * count + QUESTIONS) * speed.prompt
 
     def cost(train: int, test: int) -> float:
-        return whole(train, test, TRIPLES)
+        return whole(train, test, SEEDS)
 
     def whole(train: int, test: int, seeds: int) -> float:
         return once(train, test, seeds) + seeds * seed(train, test)
@@ -413,7 +416,7 @@ def plan(
             },
             "augmented": {"source": str(files["augmented"].resolve()), "columns": columns},
             "bias": {"types": ["given"], "dimension": dimension, "groups": groups},
-            "matched_control": "original", "ratios": [0, RATIO], "seeds": list(range(fit + 2)),
+            "matched_control": "original", "ratios": [RATIO], "seeds": list(range(fit + 2)),
             "training": {"epochs": EPOCHS, "learning_rate": 1e-3, "lora": {"layers": speed.layers}},
             "tasks": ["occupation"], "probes": ["knowledge"],
         }
@@ -422,7 +425,7 @@ def plan(
         f"stage two: {train_count} original records of each of {count} cells of label and group, and "
         f"{augmented_count(train_count * count, RATIO)} augmented records in total; {test * count} records "
         f"held out; γ {RATIO:g}, LoRA on the {speed.layers} topmost layers of {model}",
-        f"measured: {speed.said()}; {spoken(once(*best, fit))} once, and one seed (three models) takes "
+        f"measured: {speed.said()}; {spoken(once(*best, fit))} once, and one seed (two models) takes "
         f"{spoken(seed(*best))}, so that about {fit} seeds fit",
     ]
     return Planned(study, train_count, test, seed(*best), said)
@@ -431,7 +434,7 @@ def plan(
 def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimension: str) -> dict[str, Any]:
     effects = result.effects
     rows = effects[(effects["task"] == "occupation") & (effects["contrast"] == "against matched control")]
-    main = rows[rows["question"] == "inheritance"]
+    main = rows[rows["question"].isin(["inheritance", EXPECTED])]
     detail = rows[(rows["question"] == "inheritance-detail") & (rows["metric"] == "accuracy")]
     sentences = list(planned.said)
     for r in (*main.itertuples(), *detail.itertuples()):
@@ -472,8 +475,8 @@ def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimensi
             continue
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
         sentence = (
-            f"{dimension}: a model trained on the file changes its gap by {100 * r.estimate:+.1f} points "
-            f"[{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
+            f"{dimension}: a model trained on the file changes its gap in {READ_AS[r.question]} by "
+            f"{100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] ({r.seeds} seeds)"
         )
         stage_one.findings.append(
             AuditFinding(

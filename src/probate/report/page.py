@@ -36,7 +36,7 @@ from probate.report.tables import ResultTable, body_of, header_of, notes_of, tab
 from probate.stats.databias import data_bias
 from probate.stats.effects import effects_of
 from probate.stats.groups import parse_rates
-from probate.stats.hierarchy import SHARES
+from probate.stats.hierarchy import EXPECTED, SHARES
 from probate.stats.information import Information, information
 from probate.stats.manipulation import ManipulationCheck, manipulation_check
 from probate.stats.measure import Measure
@@ -140,7 +140,8 @@ def build_report(folder: RunFolder) -> Path:
     failures = folder.failures()
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     findings, told, limits = findings_of(folder)
-    inheritance = effects[effects["question"].isin(["inheritance", "inheritance-control", "null"])]
+    asked = ["inheritance", EXPECTED, "inheritance-control", f"{EXPECTED}-control", "null", "null-expected"]
+    inheritance = effects[effects["question"].isin(asked)]
     tables = tables_of(
         every,
         measures,

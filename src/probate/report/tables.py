@@ -24,8 +24,9 @@ from probate.study.taxonomy import NEUTRAL
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Largest adjusted p and its stars."""
 CHANGES = frozenset(
-    "inheritance inheritance-detail inheritance-control inheritance-detail-control mitigated "
-    "mitigated-detail probe probe-detail probe-control null null-detail".split()
+    "inheritance inheritance-expected inheritance-detail inheritance-control inheritance-expected-control "
+    "inheritance-detail-control mitigated mitigated-expected mitigated-detail probe probe-detail "
+    "probe-control null null-expected null-detail".split()
 )
 """Questions whose effects are changes of a gap: in arms with biased data, and in controls."""
 ALWAYS = "accuracy"

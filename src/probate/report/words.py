@@ -13,7 +13,7 @@ from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.comparisons import ANY
 from probate.stats.dose import NOT_WITHIN
 from probate.stats.effects import ONE_SEED
-from probate.stats.hierarchy import FIRST
+from probate.stats.hierarchy import EXPECTED, FIRST
 from probate.stats.information import Information
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_words
@@ -123,7 +123,9 @@ def findings(
     confidence: float,
     told: Sequence[Information] = (),
 ) -> list[Finding]:
-    """Return one finding for each task, from its primary measure over all bias types.
+    """Return one finding for each task, from its primary measure over all bias types and rounds.
+
+    If the task has the primary measure in expectation, too (`Measure.expected`), both decide.
 
     Parameters
     ----------
@@ -162,7 +164,12 @@ def findings(
     results = []
     for task, own in measures.items():
         measure = next(m for m in own if m.primary)
-        rows = effects[(effects["question"] == "inheritance") & (effects["task"] == task)]
+        by_name = {m.name: m for m in own}
+
+        def said(row: pd.Series, together: bool = False, by_name: dict[str, Measure] = by_name) -> str:
+            return sentence(row, by_name[row["metric"]], confidence, together=together)
+
+        rows = effects[effects["question"].isin(["inheritance", EXPECTED]) & (effects["task"] == task)]
         if rows.empty:
             results.append(
                 Finding(
@@ -183,8 +190,8 @@ def findings(
         known, lost = decisive[decisive["reason"] == ""], decisive[decisive["reason"] != ""]
         seen = lost[np.isfinite(lost["estimate"])]
         if known.empty and len(seen):
-            latest = seen.assign(reason="").sort_values(["ratio", "round"]).iloc[-1]
-            text = f"{sentence(latest, measure, confidence)} {ALONE}{_silent(task, told)}"
+            latest = _latest(seen.assign(reason=""))
+            text = f"{said(latest)} {ALONE}{_silent(task, told)}"
             results.append(Finding(task, "alone", f"{titles[task]}: cannot tell with {ONE_SEED}", text))
             continue
         also = base[base["p_adjusted"] < ALPHA]
@@ -192,16 +199,16 @@ def findings(
         if known.empty:
             text = missing
             if len(also):
-                text += " Against γ = 0, it changed: " + sentence(also.iloc[-1], measure, confidence)
+                text += " Against γ = 0, it changed: " + said(also.iloc[-1])
             results.append(
                 Finding(task, "undefined", f"{titles[task]}: cannot tell", f"{text}{_silent(task, told)}")
             )
             continue
         strongest = known.loc[known["p_adjusted"].fillna(1.0).idxmin()]
-        latest = strongest if strongest["p_adjusted"] < ALPHA else known.sort_values(["ratio", "round"]).iloc[-1]
+        latest = strongest if strongest["p_adjusted"] < ALPHA else _latest(known)
         curve = _sure_curve(effects, task, matched=len(matched) > 0)
         sure = strongest["p_adjusted"] < ALPHA or curve is not None
-        text = sentence(latest, measure, confidence, together=True)
+        text = " ".join([said(latest, True), *map(said, _beside(latest, known))])
         if curve is not None:
             text = f"{_curve_sentence(curve, measure, confidence)} {text}"
         if sure:
@@ -210,28 +217,41 @@ def findings(
             if not len(matched):
                 head += ", because of bias or because of the amount of data"
             most = curve if curve is not None and not latest["p_adjusted"] < ALPHA else latest
-            text += (
-                f" That is: {toward(measure, most)}{', more than before' if len(measure.sides) == 2 else ''}."
-            )
+            before = ", more than before" if len(measure.sides) == 2 else ""
+            text += f" That is: {toward(by_name[most['metric']], most)}{before}."
             text += f" {missing}" if missing else ""
         elif len(lost):
             verdict, head = "undefined", f"{titles[task]}: cannot tell"
             text = f"{missing} None of the other effects is significant: {text}"
             if len(also):
-                text += " Against γ = 0, it changed: " + sentence(also.iloc[-1], measure, confidence)
+                text += " Against γ = 0, it changed: " + said(also.iloc[-1])
         elif len(also):
             verdict, head = (
                 "moved",
                 f"{titles[task]}: changed against γ = 0; an effect of bias alone is not shown",
             )
-            text += " Against γ = 0, it changed significantly: " + sentence(
-                also.iloc[-1], measure, confidence
-            )
+            text += " Against γ = 0, it changed significantly: " + said(also.iloc[-1])
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
             text += _ruled_out(known, measure)
         results.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
     return results
+
+
+def _latest(rows: pd.DataFrame) -> pd.Series:
+    """Return the change of the primary measure (else in expectation) at the largest γ in the last round."""
+    return rows.sort_values(["question", "ratio", "round"], key=_last_primary).iloc[-1]
+
+
+def _last_primary(column: pd.Series) -> pd.Series:
+    return column != EXPECTED if column.name == "question" else column
+
+
+def _beside(row: pd.Series, rows: pd.DataFrame) -> list[pd.Series]:
+    """Return the same change in the other measure of a task that has an expected one."""
+    same = ["contrast", "bias_type", "ratio", "round", "comparison"]
+    other = rows[(rows[same] == row[same]).all(axis=1) & (rows["question"] != row["question"])]
+    return [r for _, r in other.iterrows()]
 
 
 def _sure_curve(effects: pd.DataFrame, task: str, matched: bool) -> pd.Series | None:
@@ -525,10 +545,7 @@ def sentence(row: pd.Series, measure: Measure, confidence: float, *, together: b
     if row.get("rounds", row.get("round", 1)) > 1:
         data += f" in round {row['round']}"
     if row["reason"]:
-        return (
-            f"{data}, {row['contrast']}, "
-            f"the change of {subject} is undefined: {row['reason']}."
-        )
+        return f"{data}, {row['contrast']}, the change of {subject} is undefined: {row['reason']}."
     note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row["note"] else ""
     if np.isfinite(row["bound_low"]):
         least, most = (number(row[k], measure.unit, signed=True) for k in ("bound_low", "bound_high"))

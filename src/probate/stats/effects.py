@@ -72,7 +72,8 @@ def effects_of(
     - `level`: mean of one group; `worst-group`: the group with the worst level; `gap`: difference between
       groups. All three are of one arm.
     - `inheritance`: change of the primary measure's gap, or of its level if it has one side;
-      `inheritance-detail`: the same for the other measures.
+      `inheritance-expected`: the same for the primary measure in expectation; `inheritance-detail`: for the
+      other measures.
     - `null`: the control against a second control.
     - `mitigated`: as `inheritance`, for a mitigated arm; `mitigation`: change of the primary measure against
       the arm without the mitigation; `mitigation-detail`: the same for the other measures; `mitigation-cost`:
@@ -257,7 +258,7 @@ def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object
     measure, frames = own.measure, own.frames
     for cell, by_seed in frames.items():
         yield from _levels(own, cell, by_seed)
-    detail = "" if measure.primary else "-detail"
+    detail = "" if measure.primary else "-expected" if measure.expected else "-detail"
     null = f"{'null' if question == 'inheritance' else f'{question}-null'}{detail}"
     prefix = "" if question == "inheritance" else f"{question}-"
     question = f"{question}{detail}"

@@ -4,7 +4,8 @@ Each tested effect belongs to one family:
 
 - `first`: two hypotheses for each task, bias type and round, about its primary measure without mitigation. The first is that bias has no effect: the inheritance coefficient against matched controls if it
   is known, else the slope over γ, else the change at the largest γ. The second is that the augmented data
-  have no effect: the same against γ = 0; in a study with matched controls, the change at the largest γ.
+  have no effect: the same against γ = 0; in a study with matched controls, the change at the largest γ. Both
+  are also asked of the primary measure in expectation at the largest γ, if the task has one.
 - `next`: all other comparisons of arms in a primary measure (other γ, steps, against the first round,
   mitigations).
 - `details`: other measures, gaps in one arm, probes, costs.
@@ -36,8 +37,12 @@ OF_POOLED = "pooled-"
 """Prefix of questions over all conditions."""
 SHARES = {NEXT: 0.8, DETAILS: 0.1, CHECKS: 0.1}
 """Shares of α. `next` covers first and next questions together."""
-OF_CHECKS = ("unusable", "null")
-OF_ARMS = ("inheritance", "dose-slope", "dose-step", "coefficient", "mitigation", "round", "relation")
+EXPECTED = "inheritance-expected"
+OF_CHECKS = ("unusable", "null", "null-expected")
+OF_ARMS = (
+    "inheritance", "dose-slope", "dose-step", "coefficient", "mitigation", "round", "relation",
+    EXPECTED, "mitigation-expected", "round-expected",
+)  # fmt: skip
 """Questions that compare arms in a primary measure."""
 ONE = ["question", "task", "metric", "contrast", "bias_type", "ratio", "mitigation", "round"]
 
@@ -173,4 +178,7 @@ def _first(table: pd.DataFrame, matched: str, base: str) -> np.ndarray:
             is_first[chosen["place"].iloc[-1]] = True
         if bias == matched and len(against[base]):
             is_first[against[base]["place"].iloc[-1]] = True
+        expected = part[part["question"] == EXPECTED].sort_values("ratio")
+        for _, rows in expected.groupby("contrast", sort=False):
+            is_first[rows["place"].iloc[-1]] = True
     return is_first

@@ -36,6 +36,9 @@ class Measure:
         A measure with one side needs none.
     primary : bool
         Whether this is the task's primary measure. Each task has exactly one.
+    expected : bool
+        Whether this is the primary measure in expectation: shares of probability in place of choices. Its
+        changes are first questions beside those of the primary measure. Each task has at most one.
     better : {'higher', 'lower', 'none'}
         The direction that is better for a person in the group.
     statistic : {'mean', 'macro_f1'}
@@ -51,6 +54,7 @@ class Measure:
     values: Callable[[pd.DataFrame], pd.DataFrame]
     toward: Callable[[str, str], str] = _unsaid
     primary: bool = False
+    expected: bool = False
     better: str = "none"
     """The direction that is better for a person in the group; `none` if there is none."""
     statistic: Literal["mean", "macro_f1"] = "mean"

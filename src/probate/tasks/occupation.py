@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 
@@ -25,12 +26,22 @@ def _predicted(o: pd.DataFrame, label: str, side: Side) -> pd.DataFrame:
     return frame(o, side(o), (o["prediction"] == label).astype(float))
 
 
+def _expected(o: pd.DataFrame, lean: dict[str, float], side: Side) -> pd.DataFrame:
+    """Return the probability of the labels in `lean`; answers of a server without probabilities have none."""
+    own = o[o["response"].str.startswith("{")]
+    shares = own["response"].map(json.loads)
+    return frame(
+        own, side(own), shares.map(lambda p: sum(p.get(label, 0.0) * w for label, w in lean.items()))
+    )
+
+
 class Occupation(ChoiceTask):
     """Held-out biographies, with the labels as choices scored by log-likelihood (end of turn included).
 
     The primary measure is the share of predictions that are stereotyped for the first group. On a test set
     that is balanced over groups and labels, its gap is 0 without bias and increases with errors toward the
-    stereotype; accuracy can stay equal meanwhile. Further measures are accuracy by group, the gap of the true
+    stereotype; accuracy can stay equal meanwhile. The expected share is the same with the probabilities of the
+    labels in place of the likeliest label; it varies less between training runs. Further measures are accuracy by group, the gap of the true
     positive rate of each occupation, and the share of each predicted occupation by group. Answers outside the
     list of labels are not handled.
     """
@@ -79,6 +90,15 @@ class Occupation(ChoiceTask):
                 sides=groups,
                 values=lambda o: frame(o, side(o), o["prediction"].map(lean)),
                 primary=True,
+            ),
+            Measure(
+                name="expected_share",
+                title=f"probability of {theirs}",
+                unit="share",
+                toward=lambda a, b: f"{a} texts are more likely to be read as {theirs} than {b} ones",
+                sides=groups,
+                values=lambda o: _expected(o, lean, side),
+                expected=True,
             ),
             Measure(
                 name="accuracy",

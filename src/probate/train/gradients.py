@@ -86,7 +86,11 @@ def record_gradients(
     gradients = torch.zeros(len(examples), width)
     hooks = [m.register_forward_hook(catch) for m in own]
     try:
-        with torch.enable_grad(), peft_forward(model), above_trunk(model, examples, pad_id) as (rows, padding):
+        with (
+            torch.enable_grad(),
+            peft_forward(model),
+            above_trunk(model, examples, pad_id) as (rows, padding),
+        ):
             above = rows[0].nodes is not None
             size = 16 if above or left_padding_holds(model, max(e.tokens for e in rows), pad_id) else 1
             for batch in batches_by_length([e.tokens for e in rows], size, TOKENS):

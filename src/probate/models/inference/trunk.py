@@ -174,6 +174,11 @@ class _States(torch.nn.Module):
         super().__init__()
         self._trunk = trunk
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The states, of shape (nodes, width)."""
+        return self._trunk._states
+
     def forward(self, nodes: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.embedding(nodes, self._trunk._states)
 
