@@ -10,6 +10,7 @@ import torch
 
 from probate.models.inference.batching import pad_left
 from probate.models.inference.prefix import KeyValues, cache_argument, expanded_cache
+from probate.models.mixed import is_mixed
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def tree_pass(
         position = torch.cat([position, position[:, -1:] + depths], dim=1)
     pads = torch.arange(width, device=device)
     visible[:, pads, shared + pads] = True  # a padding row must attend to something, or its softmax is NaN
-    dtype = next(model.parameters()).dtype
+    dtype = torch.float32 if is_mixed(model) else next(model.parameters()).dtype
     bias = torch.zeros((count, 1, width + branch, total), dtype=dtype, device=device)
     bias.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
     return model(
