@@ -102,9 +102,7 @@ def test_a_study_extends_another(tmp_path):
         7,
         4,
     )
-    assert (
-        study.training.learning_rate == whole.training.learning_rate and study.tasks == whole.tasks
-    )
+    assert study.training.learning_rate == whole.training.learning_rate and study.tasks == whole.tasks
 
 
 @pytest.mark.parametrize(
