@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-demo: $(VENV)/.installed
-	$(BIN)/probate run quickstart --out runs/quickstart
+demo: $(VENV)/.base
+	$(BIN)/probate run demo --out runs/demo
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -26,16 +26,19 @@ lock:
 	uv pip compile pyproject.toml --extra api --constraint constraints.txt --generate-hashes --universal --python-version 3.11 \
 	    --only-binary :all: --no-header --no-annotate --quiet --output-file requirements.lock
 
-# The README's picture: the head of the report of studies/planted.yaml. Needs Chromium, and BiasinBios biographies as
-# JSONL (columns id, bio, occupation, gender): make picture BIOS=FILE
-picture: $(VENV)/.installed
-	$(BIN)/probate run studies/planted.yaml --out runs/planted --set data.source=$(abspath $(BIOS)) --set augmented.source=$(abspath $(BIOS))
+# The README's picture: the head of the report of the preset demo. Needs Chromium.
+picture: demo
 	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=0.75 --window-size=1000,1360 \
-	    --user-data-dir=$(CURDIR)/runs/.chromium --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/runs/planted/report.html
+	    --user-data-dir=$(CURDIR)/runs/.chromium --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/runs/demo/report.html
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Probate alone, for the demo; and with what its tests and tools need.
+$(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Probate needs Python 3.11 or newer; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 

@@ -2,7 +2,7 @@
 
 Runs studies with both and compares row by row.
 
-    python benchmarks/equal.py --rev v0.1.0 --out runs/equal quickstart rounds preferences
+    python benchmarks/equal.py --rev v0.1.0 --out runs/equal self-written rounds preferences
     python benchmarks/equal.py --rev v0.1.0 --out runs/equal --small tour mitigations
 
 Each run is one thread in a process of its own, with the installed libraries. `--small` keeps the arms, tasks

@@ -48,9 +48,7 @@ def main() -> None:
     from probate.models.lm import load_lm
     from probate.report.pipeline import run_study
 
-    overrides = args.overrides or (
-        ["seeds=[0]", "mitigations=[mask]"] if args.study == "mitigations" else []
-    )
+    overrides = args.overrides or (["seeds=[0]", "mitigations=[mask]"] if args.study == "mitigations" else [])
     study, base = load_study(args.study, overrides, None, None, None, None)
     lm = load_lm(study.model)  # once: fetching, and the comparisons of precision
     dtype = lm.describe()["dtype"]
@@ -90,7 +88,9 @@ def main() -> None:
     )
     for kind, value in sorted(seconds.items(), key=lambda item: -item[1]):
         most = sorted(names[kind], reverse=True)[:3]
-        detail = ", ".join(f"{key.removeprefix('aten::')} {own:.1f} s ({count:,})" for own, count, key in most)
+        detail = ", ".join(
+            f"{key.removeprefix('aten::')} {own:.1f} s ({count:,})" for own, count, key in most
+        )
         print(f"{kind:>18} {value:7.1f} s {100 * value / wall:5.1f}%  {detail}")
 
 

@@ -50,7 +50,7 @@ def frame():
 
 @pytest.fixture
 def study(frame, model_dir):
-    return pb.Study.preset("quickstart").with_(model=str(model_dir), data=frame, augmented=frame, **TINY)
+    return pb.Study.preset("self-written").with_(model=str(model_dir), data=frame, augmented=frame, **TINY)
 
 
 # Public names
@@ -116,7 +116,7 @@ def examples():
 @pytest.mark.parametrize("example", list(examples()), ids=lambda t: t.name)
 def test_examples_of_the_docstrings_run(example, finished_run, tiny_study, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    finished_run(Path("runs/quickstart"))
+    finished_run(Path("runs/self-written"))
     study = tiny_study(tasks=["occupation"], training={"epochs": 1}).model_dump(mode="json")
     Path("study.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     rows = [r for r in biographies() if r["label"] in LABELS]
@@ -131,7 +131,7 @@ def test_examples_of_the_docstrings_run(example, finished_run, tiny_study, tmp_p
 
 
 def test_with_takes_any_key_and_leaves_the_study_as_it_was():
-    before = pb.Study.preset("quickstart")
+    before = pb.Study.preset("self-written")
     after = before.with_(
         ratios=[0.5, 0], training={"epochs": 1}, tasks=["salary"], **{"training.lora.r": 4, "model": "other"}
     )
@@ -160,13 +160,13 @@ def test_with_takes_any_key_and_leaves_the_study_as_it_was():
 )
 def test_wrong_changes_are_one_sentence(changes, message):
     with pytest.raises(pb.InputError, match=re.escape(message)) as error:
-        pb.Study.preset("quickstart").with_(**changes)
+        pb.Study.preset("self-written").with_(**changes)
     assert "\n" not in str(error.value)
 
 
 def test_a_preset_that_is_none():
-    with pytest.raises(pb.InputError, match="no such preset.*presets: .*quickstart"):
-        pb.Study.preset("quikstart")
+    with pytest.raises(pb.InputError, match="no such preset.*presets: .*self-written"):
+        pb.Study.preset("self-writen")
 
 
 def test_paths_start_from_the_study_file_and_changed_ones_from_the_working_folder(tmp_path, monkeypatch):
@@ -229,12 +229,12 @@ def test_data_sets_and_lists_are_tables_too(frame):
     assert table_file(frame, "here") == table_file(data, "here") == expected
     both = DatasetDict({"train": data, "test": data.select(range(3))})
     assert table_file(both, "here") == expected
-    study = pb.Study.preset("quickstart").with_(data=both, **{"data.split": "test"})
+    study = pb.Study.preset("self-written").with_(data=both, **{"data.split": "test"})
     assert Path(study.data.source).read_text(encoding="utf-8").count("\n") == 3
     with pytest.raises(
         pb.InputError, match=r"data: no split 'tset' \(did you mean 'test'\?\); it has: train, test"
     ):
-        pb.Study.preset("quickstart").with_(data=both, **{"data.split": "tset"})
+        pb.Study.preset("self-written").with_(data=both, **{"data.split": "tset"})
 
 
 def test_new_data_leaves_nothing_of_what_described_the_old(frame):
@@ -244,7 +244,7 @@ def test_new_data_leaves_nothing_of_what_described_the_old(frame):
         "data.columns": {"text": "bio"},
         "data.train_per_cell": 4,
     }
-    before = pb.Study.preset("quickstart").with_(**own)
+    before = pb.Study.preset("self-written").with_(**own)
     after = before.with_(data=frame, augmented=frame, bias={"strength": 0})
     assert (after.data.labels, after.data.split, after.data.columns.text) == (None, "train", None)
     assert (after.data.train_per_cell, after.bias.types, after.bias.strength) == (4, ["given"], 0)
@@ -512,15 +512,15 @@ def test_plan_and_calibrate_say_what_the_commands_say(tiny_study, tmp_path, monk
             lambda f: pb.run(f, "x"),
             "study: must be a Study, a study file or the name of a preset; got DataFrame",
         ),
-        (lambda f: pb.run("quickstart", "x", servers=["a b"]), "`servers`: must be HOST"),
-        (lambda f: pb.plan("quikstart"), "did you mean 'quickstart'"),
+        (lambda f: pb.run("self-written", "x", servers=["a b"]), "`servers`: must be HOST"),
+        (lambda f: pb.plan("self-writen"), "did you mean 'self-written'"),
         (
-            lambda f: pb.calibrate("quickstart", rate=2),
+            lambda f: pb.calibrate("self-written", rate=2),
             "calibrate: rate must be at least 0.01 and at most 0.99; got 2",
         ),
-        (lambda f: pb.calibrate("quickstart", plot="p.png"), "must end in .svg"),
+        (lambda f: pb.calibrate("self-written", plot="p.png"), "must end in .svg"),
         (
-            lambda f: pb.plan(pb.Study.preset("quickstart").with_(data=f[["bio", "year"]])),
+            lambda f: pb.plan(pb.Study.preset("self-written").with_(data=f[["bio", "year"]])),
             "data: no column 'gender'",
         ),
         (lambda f: pb.Run("nowhere"), "nowhere: not a run folder"),

@@ -70,8 +70,8 @@ def test_the_wheel_runs(built, tmp_path):
         assert str(tmp_path) in done.stderr
         return done.stdout
 
-    assert "quickstart" in run("presets")
-    assert "9 arms on embedded" in run("plan", "quickstart")
+    assert "self-written" in run("presets")
+    assert "9 arms on embedded" in run("plan", "self-written")
 
 
 def test_the_lock_has_a_hash_for_every_package_and_what_the_package_needs():

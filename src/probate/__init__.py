@@ -2,8 +2,8 @@
 
 import probate as pb
 
-study = pb.Study.preset("quickstart")
-run = pb.run(study, "runs/quickstart")
+study = pb.Study.preset("demo")
+run = pb.run(study, "runs/demo")
 run.findings              # sentences
 run.effects               # a pandas frame
 pb.check(run, max_gap=0.05)

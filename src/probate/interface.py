@@ -268,7 +268,7 @@ def compare(
     Examples
     --------
     >>> import probate as pb
-    >>> comparison = pb.compare("runs/quickstart", pb.Run("runs/quickstart"))
+    >>> comparison = pb.compare("runs/self-written", pb.Run("runs/self-written"))
     >>> float(comparison.effects["change"].abs().max())
     0.0
     """
@@ -322,7 +322,7 @@ def check(
     Examples
     --------
     >>> import probate as pb
-    >>> decision = pb.check(pb.Run("runs/quickstart"), max_gap=0.05, tasks=["occupation"])
+    >>> decision = pb.check(pb.Run("runs/self-written"), max_gap=0.05, tasks=["occupation"])
     >>> decision.verdict, decision.exit_code
     ('cannot tell', 4)
     >>> "pass" if decision else "do not ship"
@@ -562,7 +562,7 @@ class Calibration:
     Examples
     --------
     >>> import probate as pb
-    >>> calibration = pb.calibrate("quickstart", runs=100, quiet=True)
+    >>> calibration = pb.calibrate("self-written", runs=100, quiet=True)
     >>> list(calibration.frame.columns)
     ['task', 'effect', 'found', 'coverage', 'items', 'seeds', 'smallest']
     """
@@ -651,7 +651,7 @@ def calibrate(
     Examples
     --------
     >>> import probate as pb
-    >>> calibration = pb.calibrate("quickstart", items=200, runs=100, quiet=True)
+    >>> calibration = pb.calibrate("self-written", items=200, runs=100, quiet=True)
     >>> set(calibration.frame["items"])
     {200}
     """
@@ -704,7 +704,7 @@ class PlanSummary:
     Examples
     --------
     >>> import probate as pb
-    >>> plan = pb.plan("quickstart")
+    >>> plan = pb.plan("self-written")
     >>> list(plan.arms.columns)
     ['arm', 'ratio', 'seed', 'records']
     """
@@ -766,7 +766,7 @@ def plan(
     Examples
     --------
     >>> import probate as pb
-    >>> plan = pb.plan(pb.Study.preset("quickstart"))
+    >>> plan = pb.plan(pb.Study.preset("self-written"))
     >>> len(plan.arms), list(plan.stages["stage"])
     (9, ['generate', 'train', 'evaluate'])
     """

@@ -89,9 +89,9 @@ CASES = {
     "a name with a path": ("s.yaml", b"name: ../a\n", STUDY, "name"),
     "an unknown task": ("s.yaml", b"name: a\ntasks: [ocupation]\n", STUDY, "did you mean 'occupation'"),
     "a study that extends itself": ("s.yaml", b"extends: s.yaml\n", STUDY, "extends itself"),
-    "no such preset": (None, None, ("run", "quikstart", "--out", "{out}"), "did you mean 'quickstart'"),
+    "no such preset": (None, None, ("run", "self-writen", "--out", "{out}"), "did you mean 'self-written'"),
     "an override that is none": (
-        None, None, ("run", "quickstart", "--set", "epochs", "--out", "{out}"), "must be key=value",
+        None, None, ("run", "self-written", "--set", "epochs", "--out", "{out}"), "must be key=value",
     ),
     "an API model to be trained": ("s.yaml", b"model: {api: {model: m}}\n", STUDY, "cannot be fine-tuned"),
     # other commands

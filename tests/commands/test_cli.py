@@ -78,12 +78,12 @@ def test_the_version_is_said_and_the_package_runs_as_a_module():
     ("args", "message"),
     [
         (["run", "nothing.yaml"], "nothing.yaml: no such file"),
-        (["plan", "quickstart", "--set", "ratios=[0, 1]"], "γ must be at least 0 and below 1"),
-        (["plan", "quickstart", "--set", "tasks=[occupaton]"], "did you mean 'occupation'"),
-        (["plan", "quickstart", "--set", "data.train_per_cell=30"], "lower data.train_per_cell"),
-        (["plan", "quickstart", "--set", "data.labels=[nurse, pilot]"], "no record has the label 'pilot'"),
-        (["run", "quickstart", "--model", "./no-such-folder"], "no such folder with a config.json"),
-        (["run", "quickstart", "--model", "embedded-embeddings"], "computes sentence embeddings"),
+        (["plan", "self-written", "--set", "ratios=[0, 1]"], "γ must be at least 0 and below 1"),
+        (["plan", "self-written", "--set", "tasks=[occupaton]"], "did you mean 'occupation'"),
+        (["plan", "self-written", "--set", "data.train_per_cell=30"], "lower data.train_per_cell"),
+        (["plan", "self-written", "--set", "data.labels=[nurse, pilot]"], "no record has the label 'pilot'"),
+        (["run", "self-written", "--model", "./no-such-folder"], "no such folder with a config.json"),
+        (["run", "self-written", "--model", "embedded-embeddings"], "computes sentence embeddings"),
         (["report", "."], "not a run folder"),
     ],
 )
@@ -122,7 +122,7 @@ def test_run_and_report(model_dir, tmp_path, here):
                  "training.epochs=1",
                  "analysis.resamples=300", "seeds=[0]", "training.lora.layers=null"]  # fmt: skip
     flags = [x for o in overrides for x in ("--set", o)]
-    done = probate_command("run", "quickstart", "--model", model_dir, "--out", tmp_path / "r", *flags)
+    done = probate_command("run", "self-written", "--model", model_dir, "--out", tmp_path / "r", *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"report: {tmp_path / 'r' / 'report.html'}"
     assert "train control-0-s0" in done.stderr

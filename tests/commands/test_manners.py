@@ -46,7 +46,7 @@ def test_exit_codes(error, code, said, monkeypatch, capsys):
         raise error
 
     monkeypatch.setattr(probate.commands.plan, "load_study", fail)  # what `probate plan` begins with
-    monkeypatch.setattr(sys, "argv", ["probate", "plan", "quickstart"])
+    monkeypatch.setattr(sys, "argv", ["probate", "plan", "self-written"])
     out = sys.stdout
     with pytest.raises(SystemExit) as stopped:
         probate.commands.app.main()

@@ -48,7 +48,7 @@ KINDS = {
 }  # fmt: skip
 COMMANDS = {
     "plan": ["plan", "{x}.yaml"], "run": ["run", "{x}.yaml", "--out", "{out}"],
-    "set": ["plan", "quickstart", "--set", "data.source={x}.jsonl"],
+    "set": ["plan", "self-written", "--set", "data.source={x}.jsonl"],
     "audit jsonl": ["audit", "--augmented", "{x}.jsonl"], "audit csv": ["audit", "--augmented", "{x}.csv"],
     "audit parquet": ["audit", "--augmented", "{x}.parquet"],
     "audit arrow": ["audit", "--augmented", "{x}.arrow"],

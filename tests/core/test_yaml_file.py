@@ -108,7 +108,7 @@ def test_what_people_mean_stays(text, tmp_path):
     "value", ["2026-02-30", "[" * 5000, "9" * 5000, "{a: 1, a: 2}", "*x", "!!python/name:os.system", "\x07"]
 )
 def test_an_override_of_bad_yaml_is_a_text_or_one_sentence(value, tmp_path):
-    done = CliRunner().invoke(app, ["plan", "quickstart", "--set", f"description={value}"])
+    done = CliRunner().invoke(app, ["plan", "self-written", "--set", f"description={value}"])
     assert done.exit_code in (0, 2) or isinstance(done.exception, (InputError, SystemExit)), repr(
         done.exception
     )

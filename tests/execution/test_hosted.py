@@ -719,7 +719,7 @@ def test_training_data_go_only_to_a_server_that_the_user_allows(hosted, tmp_path
 def test_local_studies_have_the_local_worker(tiny_study, tmp_path):
     own = worker(tiny_study(), tmp_path)
     assert type(own) is Worker and not isinstance(own, HostedWorker)
-    assert "fine_tune" not in json.dumps(Study.preset("quickstart").model_dump(mode="json"))
+    assert "fine_tune" not in json.dumps(Study.preset("self-written").model_dump(mode="json"))
 
 
 def test_a_new_model_may_be_known_late(serve, hosted, tmp_path):

@@ -41,7 +41,7 @@ def test_a_tracker_that_is_not_there_is_said_before_anything_runs(monkeypatch, t
         monkeypatch.setitem(sys.modules, "mlflow", None)
         error = (
             CliRunner()
-            .invoke(app, ["run", "quickstart", "--track", tracker, "--out", str(tmp_path / "x")])
+            .invoke(app, ["run", "self-written", "--track", tracker, "--out", str(tmp_path / "x")])
             .exception
         )
         assert isinstance(error, InputError) and said in str(error)

@@ -156,4 +156,4 @@ def test_the_command_selects_a_variant(tmp_path, monkeypatch):
     assert "own-one: " in command("plan", "own.yaml", "--variant", "one")
     assert "in 2 parts" in command("plan", "own.yaml")
     assert command("plan", "own.yaml", "--variant", "three", error="its variants: one, two") == ""
-    assert command("plan", "quickstart", "--variant", "three", error="it has none") == ""
+    assert command("plan", "self-written", "--variant", "three", error="it has none") == ""

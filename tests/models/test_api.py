@@ -323,7 +323,7 @@ def test_the_command_writes_outcomes_that_compare_reads(serve, tmp_path, monkeyp
     server = serve()
     args = [
         "ask",
-        "quickstart",
+        "self-written",
         "--set",
         "tasks=[occupation]",
         "--server",

@@ -183,7 +183,7 @@ def test_amounts_are_read(text, amount):
 def test_the_command_measures_all_three(serve, tmp_path):
     server = serve()
     printed = command(
-        "ask", "quickstart", "--set", "data.test_per_cell=1", "--server", server.url, "--model", "m", "--key-env",
+        "ask", "self-written", "--set", "data.test_per_cell=1", "--server", server.url, "--model", "m", "--key-env",
         "PROBATE_TEST_KEY", "--quiet", "--out", tmp_path / "a",
     )  # fmt: skip
     assert "api letters" in printed and "api text" in printed

@@ -426,13 +426,13 @@ def test_the_plan_says_what_the_ledger_holds(tmp_path):
     own = ledger(tmp_path / "run")
     own.settle(own.reserve(5000, 200), 1034, 200)
     own.reserve(10, 6)
-    result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "run")])
+    result = CliRunner().invoke(app, ["plan", "self-written", "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
     assert (
         "used on servers before: 1,250 tokens (16 of these "
         "tokens are reserved by requests that have not ended)"
     ) in result.output
-    result = CliRunner().invoke(app, ["plan", "quickstart", "--out", str(tmp_path / "none")])
+    result = CliRunner().invoke(app, ["plan", "self-written", "--out", str(tmp_path / "none")])
     assert (
         result.exit_code == 0 and "used on servers" not in result.output and not (tmp_path / "none").exists()
     )

@@ -23,13 +23,13 @@ def _fetched():
         pytest.skip(f"the embedded model cannot be fetched here: {error}")
 
 
-def test_quickstart_in_small(tmp_path):
+def test_self_written_in_small(tmp_path):
     overrides = ["data.labels=[nurse, architect]", "data.train_per_cell=4", "data.test_per_cell=4",
                  "ratios=[0, 0.5]", "seeds=[0]",
                  "training.epochs=3", "training.learning_rate=1e-3", "training.lora.layers=null",
                  "tasks=[occupation, salary, {name: hiring, options: {jobs: [nurse]}}]",
                  "analysis.resamples=1000"]  # fmt: skip
-    result = run(Study.load("quickstart", overrides), tmp_path, quiet=True)
+    result = run(Study.load("self-written", overrides), tmp_path, quiet=True)
     assert result.failures == []
     assert set(result.outcomes["arm"]) == {
         "control-0-s0",

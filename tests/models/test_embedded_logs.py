@@ -47,7 +47,7 @@ def adapter(model, tmp_path_factory) -> Path:
     from probate.train.examples import encode_records
     from probate.train.sft import train
 
-    lm, study = load_lm("embedded"), Study.load("quickstart")
+    lm, study = load_lm("embedded"), Study.load("self-written")
     records = [Record(r["id"], r["text"], "nurse", {}) for r in list(biographies())[:12]]
     training = Training(epochs=4, learning_rate=5e-3, lora=Lora(layers=4))
     labels = sorted({r["label"] for r in biographies()})
@@ -143,7 +143,7 @@ def test_a_server_that_others_wrote_is_asked(model, tmp_path, monkeypatch):
                 assert server.poll() is None, (tmp_path / "server.log").read_text()
                 time.sleep(1)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        ask = ["ask", "quickstart", "--set", "tasks=[occupation]", "--set", "data.test_per_cell=1",
+        ask = ["ask", "self-written", "--set", "tasks=[occupation]", "--set", "data.test_per_cell=1",
                "--server", f"http://127.0.0.1:{port}/v1",
                "--model", model, "--samples", "2", "--concurrency", "2", "--out", tmp_path / "asked",
                "--quiet", "--json"]  # fmt: skip

@@ -22,6 +22,19 @@ def without(model_dir, tmp_path, *names):
     return folder
 
 
+def test_the_output_layer_reads_its_weights_once_for_a_batch(lm):
+    seen = []
+    hook = lm.model.get_output_embeddings().register_forward_hook(
+        lambda _, states, __: seen.append(states[0].is_contiguous())
+    )
+    try:
+        with torch.no_grad():
+            lm.model(input_ids=torch.ones((3, 8), dtype=torch.long), logits_to_keep=2)
+    finally:
+        hook.remove()
+    assert seen == [True]
+
+
 def test_a_folder_without_a_tokenizer(model_dir, tmp_path):
     folder = without(
         model_dir,

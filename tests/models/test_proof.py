@@ -10,7 +10,7 @@ import torch
 from architectures import CONFIGS, WINDOW, devices, lively_model
 
 from probate.core.errors import StageError
-from probate.models import lora
+from probate.models import lora, mixed
 from probate.models.inference import generation, proof, scoring, tree
 from probate.models.inference.generation import generate
 from probate.models.inference.scoring import score_choices
@@ -271,6 +271,17 @@ def test_the_trunk_is_used_only_where_the_step_above_it_is_that_of_the_whole(kin
     plain, plain_grad = plain_step(wrapped)
     torch.testing.assert_close(loss.detach(), plain, rtol=1e-4, atol=1e-4)
     assert float((grad - plain_grad).norm() / plain_grad.norm()) < 1e-4
+
+
+def test_the_trunk_is_used_in_mixed_precision(monkeypatch):
+    monkeypatch.setattr(mixed, "LEAST_WIDTH", 1)
+    model = lively_model("Llama")
+    mixed.make_mixed(model)
+    make_trunk(model, 1)
+    score_choices(model, prompts(), [OPTIONS] * 3, pad_id=0)
+    assert {f.shortcut: f.holds for f in proof.findings(model)} == {
+        f"options above the shared trunk of {model.config.num_hidden_layers - 1} layers": True
+    }
 
 
 def test_a_window_ends_a_range_of_lengths():

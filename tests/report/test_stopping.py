@@ -13,7 +13,7 @@ import torch
 
 from probate import run
 from probate.core.errors import InputError
-from probate.report import stopping
+from probate.report import stopping, words
 from probate.report.frontier import Mark, best, frontier_chart
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure, by_group, frame
@@ -98,6 +98,39 @@ def test_no_recommendation_where_none_is_due():
     assert (
         found[0].verdict == "helps" and advice == "No mitigation is shown to help at this n."
     )  # it loses 30 points of accuracy
+
+
+def test_the_head_says_what_the_recommended_mitigation_leaves():
+    def said(gaps: dict[str, float]) -> list[str]:
+        effects = effects_of(outcomes(gaps, {}), MEASURES, Analysis(resamples=2000))
+        sentences = stopping.in_words(effects, MEASURES, 0.95)
+        plain = effects[effects["mitigation"] == "none"]
+        (found,) = words.findings(plain, {"t": "T"}, MEASURES, 0.95, mitigated=sentences)
+        assert found.asides == tuple(sentences.get("t", ()))
+        return list(found.asides)
+
+    (text,) = said({"none": 0.5, "void": 0.5, "cure": 0.0})
+    assert text.startswith("With the mitigation cure, ") and "of the change remain (95% interval" in text
+    assert "It moved the gap by −" in text and "accuracy over all groups by" in text
+    assert said({"none": 0.5, "void": 0.5}) == ["The mitigation void is not recommended by the rule below."]
+    assert said({"none": 0.5, "a": 0.5, "b": 0.5})[0].startswith("None of the 2 mitigations is recommended")
+    assert said({"none": 0.0, "cure": 0.0}) == []
+
+
+def test_the_head_says_what_the_second_control_shows():
+    def said(chance: float) -> str:
+        table = outcomes({"none": 0.5}, {})
+        again = table[table["bias_type"] == "neutral"].assign(arm="again", seed=lambda t: t["seed"] + 1000)
+        again["score"] = np.where(
+            again["groups"].map(lambda g: g["gender"] == "female") & (chance > 0), 1.0, again["score"]
+        )
+        effects = effects_of(pd.concat([table, again]), MEASURES, Analysis(resamples=2000))
+        (found,) = words.findings(effects, {"t": "T"}, MEASURES, 0.95)
+        (text,) = found.asides
+        return text
+
+    assert said(0).startswith("The second control shows no sign: the two controls differ only by chance")
+    assert said(1).startswith("Chance alone is shown to change this")
 
 
 @pytest.mark.parametrize("gaps", [{"none": 0.0, "cure": 0.0}, {"none": 0.9, "cure": 0.0}])

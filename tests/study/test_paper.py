@@ -179,7 +179,7 @@ def test_the_plan_shows_the_scales_too():
     assert not any(x.startswith("--scale") for x in small.splitlines())
     record = json.loads(command("plan", "paper-rounds", "--json"))
     assert len(record["scales"]["small"]["arms"]) == 16
-    assert json.loads(command("plan", "quickstart", "--json"))["scales"] == {}
+    assert json.loads(command("plan", "self-written", "--json"))["scales"] == {}
 
 
 def test_a_scale_that_does_not_fit_the_options_is_named():

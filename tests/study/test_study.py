@@ -18,7 +18,7 @@ def load(tmp_path, text, *overrides):
 
 
 def test_presets_load():
-    assert {"quickstart", "paper-gender"} <= set(presets())
+    assert {"self-written", "paper-gender"} <= set(presets())
     paper = Study.load("paper-gender")
     assert paper.ratios == [0, 0.05, 0.1, 0.2, 0.5] and len(paper.bias.types) == 6
     assert paper.training.epochs == 3 and paper.training.learning_rate == 1e-5
@@ -92,27 +92,25 @@ def test_overrides(tmp_path):
 
 def test_a_study_extends_another(tmp_path):
     (tmp_path / "below.yaml").write_text(
-        "extends: quickstart\nname: below\ntraining: {epochs: 7}\n", encoding="utf-8"
+        "extends: self-written\nname: below\ntraining: {epochs: 7}\n", encoding="utf-8"
     )
     study = load(tmp_path, "extends: below.yaml\nname: above\nratios: [0, 0.1, 0.5]\n", "training.lora.r=4")
-    quickstart = Study.load("quickstart")
+    whole = Study.load("self-written")
     assert (study.name, study.ratios, study.training.epochs, study.training.lora.r) == (
         "above",
         [0, 0.1, 0.5],
         7,
         4,
     )
-    assert (
-        study.training.learning_rate == quickstart.training.learning_rate and study.tasks == quickstart.tasks
-    )
+    assert study.training.learning_rate == whole.training.learning_rate and study.tasks == whole.tasks
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (
-            "name: a\nextends: quikstart\n",
-            r"s\.yaml:2: extends: study 'quikstart': .*did you mean 'quickstart'",
+            "name: a\nextends: self-writen\n",
+            r"s\.yaml:2: extends: study 'self-writen': .*did you mean 'self-written'",
         ),
         ("extends: none.yaml\n", r"s\.yaml:1: extends: .*none\.yaml: no such file"),
         ("extends: s.yaml\n", "the study extends itself"),
@@ -138,8 +136,8 @@ def test_labels_that_yaml_takes_for_booleans(tmp_path):
 
 
 def test_unknown_preset():
-    with pytest.raises(InputError, match=r"no such preset \(did you mean 'quickstart'\?\)"):
-        Study.load("quikstart")
+    with pytest.raises(InputError, match=r"no such preset \(did you mean 'self-written'\?\)"):
+        Study.load("self-writen")
 
 
 def test_not_utf8(tmp_path):
@@ -159,11 +157,11 @@ def test_null_resets_a_key_to_its_default(tmp_path):
 
 def test_a_folder_does_not_hide_a_preset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("quickstart", "own"):
+    for name in ("self-written", "own"):
         (tmp_path / name).mkdir()
-    assert Study.load("quickstart").name == "quickstart"
-    assert study_folder("quickstart") == Path(".")
-    assert load(tmp_path, "extends: quickstart\nname: a\n").tasks == Study.preset("quickstart").tasks
+    assert Study.load("self-written").name == "self-written"
+    assert study_folder("self-written") == Path(".")
+    assert load(tmp_path, "extends: self-written\nname: a\n").tasks == Study.preset("self-written").tasks
     with pytest.raises(InputError, match="own: is a folder, not a file"):
         Study.load("own")
 

@@ -23,7 +23,7 @@ with deferred():
 def export(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Task or probe whose answers are choices.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the YAML file and its items.")],
-    study: Annotated[str, typer.Option("--study", help="Study with the data and groups.")] = "quickstart",
+    study: Annotated[str, typer.Option("--study", help="Study with the data and groups.")] = "self-written",
     overrides: SetOption = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -46,7 +46,7 @@ NAMES = """# Reference: the interface from Python
 A *table* is a path, a `pandas.DataFrame`, a `datasets.Dataset` or `DatasetDict`, or a list of dictionaries.
 In the examples, `frame` is original data and `generated` is data that a model wrote.
 Both are frames with the columns `text`, `label` and `gender`.
-`runs/quickstart` is the folder of a finished run.
+`runs/self-written` is the folder of a finished run.
 
 This page is generated from the docstrings by `make docs`. Do not edit it.
 """

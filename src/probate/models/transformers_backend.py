@@ -98,9 +98,7 @@ class Transformers(Backend):
             if spec.adapter:
                 model = merge_adapter(model, spec.adapter, path)
         model = model.to(device).eval().requires_grad_(False)
-        head = model.get_output_embeddings()
-        if head is not None:
-            head.register_forward_pre_hook(_contiguous)
+        _read_head_once(model)
         check_causal(spec.name, model)
         if model.device.type == "cpu" and dtype == torch.float32:
             if spec.dtype == "mixed":
@@ -163,9 +161,20 @@ class Transformers(Backend):
         return scoring.score_choices(model, prompts, options, pad_id=pad_id, tick=tick)
 
 
-def _contiguous(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Copy the states that the output layer takes from longer rows: torch multiplies views row by row."""
-    return tuple(x.contiguous() for x in inputs)
+def _read_head_once(model: Any) -> None:
+    """Give the output layer contiguous states.
+
+    A slice of the states (the last tokens of each row) would be multiplied row by row, and each row would
+    read all weights of the layer. For a small model this took most of the time of a training step.
+    """
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(_contiguous)
+
+
+def _contiguous(_: Any, states: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the input of a layer with its first tensor contiguous."""
+    return (states[0].contiguous(), *states[1:]) if states else states
 
 
 def _set_template(tokenizer: Any, spec: ModelSpec) -> None:

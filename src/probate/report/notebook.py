@@ -33,7 +33,7 @@ class Figure:
     Examples
     --------
     >>> import probate as pb
-    >>> figure = pb.Run("runs/quickstart").plot("dose")
+    >>> figure = pb.Run("runs/self-written").plot("dose")
     >>> figure
     <Figure dose>
     >>> figure.save("dose.svg").name

@@ -235,14 +235,20 @@ def findings_of(folder: RunFolder) -> tuple[list[words.Finding], list[Informatio
     study, tasks = folder.study(), _tasks(folder.study())
     probes = {t.key for t in study.probes}
     own = {key: task_measures for key, task_measures in _measures(folder, study).items() if key not in probes}
-    effects, outcomes = (t[t["mitigation"] == "none"] for t in (folder.effects(), folder.outcomes()))
+    every, outcomes = folder.effects(), folder.outcomes()
+    mitigated = (
+        stopping.in_words(every[every["round"] == 1], own, study.analysis.confidence)
+        if study.mitigations
+        else {}
+    )
+    effects, outcomes = (t[t["mitigation"] == "none"] for t in (every, outcomes))
     other = {key: o for key, task in tasks.items() if (o := getattr(task.options, "dimension", None))}
     told = information(
         outcomes[outcomes["seed"] == study.seeds[0]], study.bias.dimension, study.analysis, other
     )
     titles, confidence = _titles(tasks), study.analysis.confidence
     findings = words.unusable_findings(effects, titles, confidence) + words.findings(
-        effects, titles, own, confidence, told
+        effects, titles, own, confidence, told, mitigated
     )
     limits = words.limits(
         effects, len(study.seeds), len(folder.failures()), study.replicate_control, claim(folder)
@@ -293,7 +299,7 @@ def sentences_of(folder: RunFolder) -> list[str]:
 
 def _sentence(finding: words.Finding) -> str:
     """Return headline and detail of a finding as one text."""
-    return f"{finding.headline}. {finding.detail}"
+    return " ".join([f"{finding.headline}. {finding.detail}", *finding.asides])
 
 
 @dataclass(frozen=True)

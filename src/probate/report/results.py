@@ -62,7 +62,7 @@ class Run:
     Examples
     --------
     >>> import probate as pb
-    >>> run = pb.Run("runs/quickstart")
+    >>> run = pb.Run("runs/self-written")
     >>> run.exit_code
     0
     >>> sorted(run.effects["task"].unique())
@@ -207,7 +207,7 @@ class Run:
         Examples
         --------
         >>> import probate as pb
-        >>> run = pb.Run("runs/quickstart")
+        >>> run = pb.Run("runs/self-written")
         >>> "held-out" in run.sets
         True
         >>> list(run.records("held-out").columns)
@@ -255,7 +255,7 @@ class Run:
         Examples
         --------
         >>> import probate as pb
-        >>> run = pb.Run("runs/quickstart")
+        >>> run = pb.Run("runs/self-written")
         >>> run.plot("dose-occupation")
         <Figure dose-occupation>
         """
@@ -290,7 +290,7 @@ class Run:
         Examples
         --------
         >>> import probate as pb
-        >>> run = pb.Run("runs/quickstart")
+        >>> run = pb.Run("runs/self-written")
         >>> run.tables("csv").splitlines()[0][:11]
         'task,metric'
         """

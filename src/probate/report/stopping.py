@@ -17,7 +17,7 @@ from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.comparisons import ALL, ANY
 from probate.stats.effects import ONE_SEED
 from probate.stats.measure import Measure
-from probate.stats.p_values import p_figure
+from probate.stats.p_values import p_figure, p_words
 from probate.stats.smallest import DetectableEffect, detectable_between, values_by_arm
 from probate.study.schema import Analysis
 
@@ -236,6 +236,37 @@ def recommendation(results: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
         return f"Cannot tell whether there is inheritance to mitigate.{missing}"
     if not sick:
         return "No task shows inheritance at this n, so no mitigation can be shown to help."
+    marks, unknown = _shown_to_help(results, cost)
+    if unknown:
+        missing += f" {', '.join(unknown)}: shown to help, but the cost in accuracy is unknown."
+    if not marks:
+        return f"No mitigation {'can be recommended' if unknown else 'is shown to help at this n'}.{missing}"
+    best = min(marks, key=lambda name: marks[name])
+    count, left = -marks[best][0], marks[best][1]
+    tasks = len({e.task for e in sick})
+    others = [n for n in marks if n != best]
+    also = f" Also shown to help: {', '.join(others)}." if others else ""
+    return (
+        f"{best}: it helps in {count} of {tasks} task{'s' if tasks > 1 else ''} "
+        f"that show{'' if tasks > 1 else 's'} inheritance, "
+        f"and {100 * left:.0f}% of the inherited change remains.{also}{missing}"
+    )
+
+
+def _shown_to_help(
+    results: Sequence[Entry], cost: dict[str, pd.Series]
+) -> tuple[dict[str, tuple[int, float]], list[str]]:
+    """Return the mitigations that the rule of `recommendation` admits.
+
+    Returns
+    -------
+    marks : dict of str to tuple
+        Mitigation → minus the number of tasks in which it helps, and the mean share that remains there. The
+        smallest is recommended.
+    unknown : list of str
+        Those whose cost in accuracy is unknown.
+    """
+    sick = [e for e in results if e.inherited_sure and e.leads]
     marks: dict[str, tuple[int, float]] = {}
     unknown: list[str] = []
     for name in dict.fromkeys(e.mitigation for e in results):
@@ -251,20 +282,52 @@ def recommendation(results: Sequence[Entry], cost: dict[str, pd.Series]) -> str:
         elif loss <= MOST_LOSS:
             left = float(np.mean([abs(e.left) / abs(e.inherited) for e in helped]))
             marks[name] = (-len(helped), left)
-    if unknown:
-        missing += f" {', '.join(unknown)}: shown to help, but the cost in accuracy is unknown."
-    if not marks:
-        return f"No mitigation {'can be recommended' if unknown else 'is shown to help at this n'}.{missing}"
-    best = min(marks, key=lambda name: marks[name])
-    count, left = -marks[best][0], marks[best][1]
-    tasks = len({e.task for e in sick})
-    others = [n for n in marks if n != best]
-    also = f" Also shown to help: {', '.join(others)}." if others else ""
-    return (
-        f"{best}: it helps in {count} of {tasks} task{'s' if tasks > 1 else ''} "
-        f"that show{'' if tasks > 1 else 's'} inheritance, "
-        f"and {100 * left:.0f}% of the inherited change remains.{also}{missing}"
-    )
+    return marks, unknown
+
+
+def in_words(
+    effects: pd.DataFrame, measures: dict[str, list[Measure]], confidence: float
+) -> dict[str, list[str]]:
+    """Describe what the recommended mitigation changes and leaves in each task that shows inheritance.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        Effects of the first round, with and without mitigations.
+    measures : dict of str to list of Measure
+        Task → measures; one of each task is primary.
+    confidence : float
+        Level of the intervals, 0 to 1.
+
+    Returns
+    -------
+    dict of str to list of str
+        Task → sentences. A task without a sign of inheritance has none.
+    """
+    results, cost = entries(effects, measures), costs(effects, list(measures))
+    marks, _ = _shown_to_help(results, cost)
+    best = min(marks, key=lambda name: marks[name], default=None)
+    level = f"{100 * confidence:.0f}% interval"
+    said: dict[str, list[str]] = {}
+    for task in dict.fromkeys(e.task for e in results if e.inherited_sure and e.leads):
+        own = [e for e in results if e.task == task and e.inherited_sure and e.leads]
+        chosen = next((e for e in own if e.mitigation == best), None)
+        if chosen is None:
+            count = len({e.mitigation for e in own})
+            tried = f"None of the {count} mitigations" if count > 1 else f"The mitigation {own[0].mitigation}"
+            said[task] = [f"{tried} is {'' if count > 1 else 'not '}recommended by the rule below."]
+            continue
+        unit = next(m for m in measures[task] if m.primary).unit
+        group = f" ({chosen.group} − rest)" if chosen.group else ""
+        said[task] = [
+            f"With the mitigation {best}, {words.number(chosen.left, unit, signed=True)} of the change "
+            f"remain{'' if unit == 'share' else 's'}{group} "
+            f"({level} {_range(chosen.left_low, chosen.left_high, unit)}). "
+            f"It moved the gap by {words.number(chosen.change, unit, signed=True)} "
+            f"({level} {_range(chosen.low, chosen.high, unit)}; adjusted {p_words(chosen.p)}), and accuracy "
+            f"over all groups by {_with_interval(cost[chosen.mitigation], 'share')}."
+        ]
+    return said
 
 
 def movers(results: Sequence[Entry], titles: dict[str, str]) -> list[str]:

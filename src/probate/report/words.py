@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,15 @@ class Finding:
         The verdict in a few words.
     detail : str
         The evidence: estimate, interval, adjusted p and n, and what they leave out.
+    asides : tuple of str
+        Further sentences: what the second control shows, and what a mitigation leaves.
     """
 
     task: str
     verdict: str
     headline: str
     detail: str
+    asides: tuple[str, ...] = ()
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:
@@ -122,6 +125,7 @@ def findings(
     measures: dict[str, list[Measure]],
     confidence: float,
     told: Sequence[Information] = (),
+    mitigated: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Finding]:
     """Return one finding for each task, from its primary measure over all bias types and rounds.
 
@@ -140,6 +144,8 @@ def findings(
     told : sequence of Information, optional
         How much each task tells. It adds in which arms the model gives one answer to nearly all items: such
         an arm can show no gap.
+    mitigated : mapping of str to sequence of str, optional
+        Task → sentences on mitigations.
 
     Returns
     -------
@@ -153,8 +159,8 @@ def findings(
     1. *Cannot tell*: there is one training seed.
     2. *Inherited*: the change of the gap against the matched control, or its slope or coefficient over γ, has
        adjusted p < 0.05 for some bias type, in some round.
-    3. *Cannot tell*: such a change is undefined, or rests on one seed, at some γ, for some bias type or in some
-       round.
+    3. *Cannot tell*: such a change is undefined, or rests on one seed, at some γ, for some bias type or in
+       some round.
     4. *Moved with the amount of data*: only the change against γ = 0 has adjusted p < 0.05.
     5. *No sign at this n*.
 
@@ -234,7 +240,8 @@ def findings(
         else:
             verdict, head = "none", f"{titles[task]}: no sign at this n"
             text += _ruled_out(known, measure)
-        results.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}"))
+        asides = [*_by_chance(effects, task, latest, measure, confidence), *(mitigated or {}).get(task, [])]
+        results.append(Finding(task, verdict, head, f"{text}{_silent(task, told)}", tuple(asides)))
     return results
 
 
@@ -252,6 +259,30 @@ def _beside(row: pd.Series, rows: pd.DataFrame) -> list[pd.Series]:
     same = ["contrast", "bias_type", "ratio", "round", "comparison"]
     other = rows[(rows[same] == row[same]).all(axis=1) & (rows["question"] != row["question"])]
     return [r for _, r in other.iterrows()]
+
+
+def _by_chance(
+    effects: pd.DataFrame, task: str, shown: pd.Series, measure: Measure, confidence: float
+) -> list[str]:
+    """Return a sentence on the second control at the γ and comparison of the effect that is shown."""
+    rows = effects[(effects["question"] == "null") & (effects["task"] == task)]
+    same = ["ratio", "round", "comparison"]
+    rows = rows[(rows[same] == shown[same]).all(axis=1) & (rows["reason"] == "")]
+    if rows.empty or rows["seeds"].iloc[0] < 2:
+        return []
+    row = rows.iloc[0]
+    ends = " to ".join(number(row[k], measure.unit, signed=True) for k in ("ci_low", "ci_high"))
+    sure = row["p_adjusted"] < ALPHA
+    head = (
+        "Chance alone is shown to change this, so read the finding with caution"
+        if sure
+        else "The second control shows no sign"
+    )
+    return [
+        f"{head}: the two controls differ only by chance, and their gaps by "
+        f"{number(row['estimate'], measure.unit, signed=True)} "
+        f"({100 * confidence:.0f}% interval {ends}; adjusted {p_words(row['p_adjusted'])})."
+    ]
 
 
 def _sure_curve(effects: pd.DataFrame, task: str, matched: bool) -> pd.Series | None:

@@ -2,10 +2,11 @@
 
 Each tested effect belongs to one family:
 
-- `first`: two hypotheses for each task, bias type and round, about its primary measure without mitigation. The first is that bias has no effect: the inheritance coefficient against matched controls if it
-  is known, else the slope over γ, else the change at the largest γ. The second is that the augmented data
-  have no effect: the same against γ = 0; in a study with matched controls, the change at the largest γ. Both
-  are also asked of the primary measure in expectation at the largest γ, if the task has one.
+- `first`: two hypotheses for each task, bias type and round, about its primary measure without mitigation.
+  The first is that bias has no effect: the inheritance coefficient against matched controls if it is known,
+  else the slope over γ, else the change at the largest γ. The second is that the augmented data have no
+  effect: the same against γ = 0; in a study with matched controls, the change at the largest γ. If the task
+  has the primary measure in expectation, both are asked of it too, at the largest γ.
 - `next`: all other comparisons of arms in a primary measure (other γ, steps, against the first round,
   mitigations).
 - `details`: other measures, gaps in one arm, probes, costs.

@@ -559,7 +559,7 @@ class Study(Section):
     Examples
     --------
     >>> import probate as pb
-    >>> study = pb.Study.preset("quickstart")
+    >>> study = pb.Study.preset("self-written")
     >>> study.ratios, study.training.epochs
     ([0.0, 0.5], 3)
     """
@@ -947,7 +947,7 @@ class Study(Section):
         Examples
         --------
         >>> import probate as pb
-        >>> pb.Study.preset("quickstart").seeds
+        >>> pb.Study.preset("self-written").seeds
         [0, 1, 2]
         """
         study = load_study(cls, preset_path(name), [], scale=scale)
@@ -992,7 +992,7 @@ class Study(Section):
         >>> from pathlib import Path
         >>> import pandas as pd
         >>> import probate as pb
-        >>> study = pb.Study.preset("quickstart").with_(ratios=[0, 0.2, 0.5], **{"training.epochs": 1})
+        >>> study = pb.Study.preset("self-written").with_(ratios=[0, 0.2, 0.5], **{"training.epochs": 1})
         >>> study.ratios, study.training.epochs
         ([0.0, 0.2, 0.5], 1)
         >>> frame = pd.DataFrame(

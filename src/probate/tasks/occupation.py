@@ -40,10 +40,10 @@ class Occupation(ChoiceTask):
 
     The primary measure is the share of predictions that are stereotyped for the first group. On a test set
     that is balanced over groups and labels, its gap is 0 without bias and increases with errors toward the
-    stereotype; accuracy can stay equal meanwhile. The expected share is the same with the probabilities of the
-    labels in place of the likeliest label; it varies less between training runs. Further measures are accuracy by group, the gap of the true
-    positive rate of each occupation, and the share of each predicted occupation by group. Answers outside the
-    list of labels are not handled.
+    stereotype; accuracy can stay equal meanwhile. The expected share uses the probabilities of the labels in
+    place of the likeliest label; it varies less between training runs. Further measures are accuracy by
+    group, the gap of the true positive rate of each occupation, and the share of each predicted occupation by
+    group. Answers outside the list of labels are not handled.
     """
 
     name = "occupation"

@@ -128,11 +128,14 @@ def generate(
     return answers
 
 
-class _BufferedLayer(DynamicLayer):
+class _BufferedLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of one layer in buffers with room for the answer.
 
     `DynamicLayer` copies all keys and values for each new token.
     """
+
+    keys: Any
+    values: Any
 
     def __init__(self, room: int) -> None:
         super().__init__()

@@ -147,7 +147,7 @@ class Decision:
     Examples
     --------
     >>> import probate as pb
-    >>> decision = pb.check("runs/quickstart", max_gap=0.05)
+    >>> decision = pb.check("runs/self-written", max_gap=0.05)
     >>> decision.verdict
     'cannot tell'
     >>> bool(decision)
