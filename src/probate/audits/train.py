@@ -38,6 +38,7 @@ from probate.study.taxonomy import NEUTRAL
 from probate.tasks.catalogue import load_task
 
 with deferred():
+    from probate.models.inference import trunk
     from probate.train import examples as encoding
     from probate.train import losses, sft
 
@@ -279,11 +280,10 @@ class Speed:
 
 
 def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
-    """Measure the speed on a few records of each side: one epoch with the lower layers, then two without."""
+    """Measure the speed on a few records of each side: the lower layers, then an epoch above them."""
     lm = load_lm(model)
     layers = min(LAYERS, max(1, lm.model.config.get_text_config(decoder=True).num_hidden_layers // 2))
     training = Training(epochs=1, lora=Lora(layers=layers))
-    longer = training.model_copy(update={"epochs": 2})
     options = [lm.completion_ids(label) for label in labels]
     check_labels("labels", labels, options)
 
@@ -293,7 +293,7 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
             sft.train(lm.model, examples, training, 0, Path(folder), pad_id=lm.pad_id)
             return time.monotonic() - start
 
-    fill: dict[str, float] = {}
+    fill = dict.fromkeys(files, 0.0)
     top: dict[str, float] = {}
     prompt = 0.0
     for side, file in files.items():
@@ -309,9 +309,12 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         )
         if not top:
             seconds(examples[:2], training)  # what is slow only once
-        first, later = seconds(examples, training), seconds(examples, longer)
-        top[side] = later / 2 / len(records)
-        fill[side] = max(0.0, first / len(records) - top[side])
+        below = trunk.trunk_of(lm.model)
+        start = time.monotonic()
+        if below is not None:
+            below.enter(lm.model, [e.prompt + e.completion for e in examples[2:]])
+            fill[side] = (time.monotonic() - start) / max(1, len(examples) - 2)
+        top[side] = seconds(examples, training) / len(records)
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers
                 start = time.monotonic()
