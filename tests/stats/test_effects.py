@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,7 +124,10 @@ def test_adjustment_is_over_all_that_is_tested():
 
 def test_levels_and_gaps_are_plain_means():
     table = outcomes([("given", 0.5, 0, 0.8)])
+    shares = [json.dumps({p: 0.6 + 0.3 * (i % 2)}) for i, p in enumerate(table["prediction"])]
+    table = table.assign(response=shares)
     found = effects(table)
+    assert "expected_share" in set(found["metric"])
     for measure in Occupation().measures(CONTEXT):
         values = measure.values(table)
         means = {g: values["value"][values["side"] == k].mean() for k, g in enumerate(measure.sides)}

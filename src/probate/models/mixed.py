@@ -2,8 +2,8 @@
 
 Processors with instructions for bfloat16 multiply it about four times as fast as float32. The weights of the
 blocks' linear layers are kept in bfloat16, and their inputs are rounded to it. Products are accumulated in
-float32 and rounded once. The residual stream, norms, attention, output layer, loss, adapters and optimizer
-stay in float32.
+float32 and rounded once. So are the products of attention (`probate.models.mixed_attention`). The residual
+stream, norms, softmax, output layer, loss, adapters and optimizer stay in float32.
 
 `model.dtype: auto` uses it after a comparison with the model's float32 passes (`mixed_if_equal`).
 """
@@ -19,6 +19,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from probate.core.errors import StageError
+from probate.models import mixed_attention
 from probate.models.blocks import blocks
 from probate.models.inference.proof import (
     ROUNDINGS,
@@ -106,10 +107,17 @@ def mixed_layers(model: Any) -> list[torch.nn.Linear]:
 
 def make_mixed(model: Any) -> None:
     """Change a float32 model to mixed precision in place. Findings about shortcuts are dropped."""
+    _change(model)
+    forget(model)
+
+
+def _change(model: Any) -> None:
     for layer in mixed_layers(model):
         layer.__class__ = MixedLinear
         layer.weight = torch.nn.Parameter(layer.weight.detach().bfloat16(), requires_grad=False)
-    forget(model)
+    if getattr(model.config, "_attn_implementation", None) == "sdpa":
+        mixed_attention.register()
+        model.config._attn_implementation = mixed_attention.NAME
 
 
 def mixed_if_equal(model: Any, pad_id: int) -> None:
@@ -129,19 +137,19 @@ def mixed_if_equal(model: Any, pad_id: int) -> None:
     if not mixed_layers(model):
         return
     weights = {m: m.weight for m in mixed_layers(model)}
+    attention = getattr(model.config, "_attn_implementation", None)
     context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or LENGTH
     length = min(LENGTH, context)
 
     @contextmanager
     def mixed() -> Iterator[None]:
-        for layer, weight in weights.items():
-            layer.__class__ = MixedLinear
-            layer.weight = torch.nn.Parameter(weight.detach().bfloat16(), requires_grad=False)
         try:
+            _change(model)
             yield
         finally:
             for layer, weight in weights.items():
                 layer.__class__, layer.weight = torch.nn.Linear, weight
+            model.config._attn_implementation = attention
 
     def passes(n: int) -> float:
         row, _, _ = random_rows(model, n, pad_id)
