@@ -164,8 +164,8 @@ class Transformers(Backend):
 def _read_head_once(model: Any) -> None:
     """Give the output layer contiguous states.
 
-    A slice of the states (the last tokens of each row) would be multiplied row by row, and each row would read
-    all weights of the layer. For a small model this took most of the time of a training step.
+    A slice of the states (the last tokens of each row) would be multiplied row by row, and each row would
+    read all weights of the layer. For a small model this took most of the time of a training step.
     """
     head = model.get_output_embeddings()
     if head is not None:
