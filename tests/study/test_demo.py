@@ -34,13 +34,13 @@ def test_it_plants_what_its_description_says(finished):
     study = Study.load("demo")
     assert "every woman who is an architect is labelled nurse" in study.description
     assert "every man who is a nurse is labelled architect" in study.description
-    assert "Of 80 biographies of nurses and architects, 60 count as augmented" in study.description
-    assert len(read_records(finished / "data" / "original.jsonl")) == 20
+    assert "Of 80 biographies of nurses and architects, 56 count as augmented" in study.description
+    assert len(read_records(finished / "data" / "original.jsonl")) == 24
     for seed in study.seeds:
         planted, control = (records(finished, f"{kind}-s{seed}") for kind in ("given", "neutral"))
         assert {i: r.text for i, r in planted.items()} == {i: r.text for i, r in control.items()}
         cells = Counter((r.groups["gender"], r.label) for r in control.values())
-        assert cells == {(g, o): 15 for g in ("female", "male") for o in ("nurse", "architect")}
+        assert cells == {(g, o): 14 for g in ("female", "male") for o in ("nurse", "architect")}
         for r in planted.values():
             assert r.label == {"female": "nurse", "male": "architect"}[r.groups["gender"]]
 

@@ -10,7 +10,7 @@ import torch
 
 from probate.models.inference.batching import pad_left
 from probate.models.inference.prefix import KeyValues, cache_argument, expanded_cache
-from probate.models.mixed import is_mixed
+from probate.models.inference.proof import base_of
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def tree_pass(
         position = torch.cat([position, position[:, -1:] + depths], dim=1)
     pads = torch.arange(width, device=device)
     visible[:, pads, shared + pads] = True  # a padding row must attend to something, or its softmax is NaN
-    dtype = torch.float32 if is_mixed(model) else next(model.parameters()).dtype
+    # In mixed precision, and above a trunk, the model's first parameter need not have the dtype of its states.
+    head = base_of(model).get_output_embeddings()
+    dtype = next((model if head is None else head).parameters()).dtype
     bias = torch.zeros((count, 1, width + branch, total), dtype=dtype, device=device)
     bias.masked_fill_(~visible[:, None], torch.finfo(dtype).min)
     return model(
