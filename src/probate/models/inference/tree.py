@@ -93,7 +93,7 @@ def tree_pass(
         position = torch.cat([position, position[:, -1:] + depths], dim=1)
     pads = torch.arange(width, device=device)
     visible[:, pads, shared + pads] = True  # a padding row must attend to something, or its softmax is NaN
-    # In mixed precision, and above a trunk, the model's first parameter need not have the dtype of its states.
+    # In mixed precision above a trunk, the first parameter does not have the dtype of the states.
     head = base_of(model).get_output_embeddings()
     dtype = next((model if head is None else head).parameters()).dtype
     bias = torch.zeros((count, 1, width + branch, total), dtype=dtype, device=device)
