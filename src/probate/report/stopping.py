@@ -288,7 +288,9 @@ def _shown_to_help(
 def in_words(
     effects: pd.DataFrame, measures: dict[str, list[Measure]], confidence: float
 ) -> dict[str, list[str]]:
-    """Describe what the recommended mitigation changes and leaves in each task that shows inheritance.
+    """Describe what a mitigation changes and leaves in each task that shows inheritance.
+
+    It is the recommended mitigation, else the one that helps and leaves least.
 
     Parameters
     ----------
@@ -311,21 +313,25 @@ def in_words(
     said: dict[str, list[str]] = {}
     for task in dict.fromkeys(e.task for e in results if e.inherited_sure and e.leads):
         own = [e for e in results if e.task == task and e.inherited_sure and e.leads]
-        chosen = next((e for e in own if e.mitigation == best), None)
+        helping = sorted((e for e in own if e.verdict == "helps"), key=lambda e: abs(e.left))
+        chosen = next((e for e in helping if e.mitigation == best), next(iter(helping), None))
         if chosen is None:
             count = len({e.mitigation for e in own})
-            tried = f"None of the {count} mitigations" if count > 1 else f"The mitigation {own[0].mitigation}"
-            said[task] = [f"{tried} is {'' if count > 1 else 'not '}recommended by the rule below."]
+            tried = f"None of the {count} mitigations is" if count > 1 else f"{own[0].mitigation} is not"
+            said[task] = [f"{tried} shown to help."]
             continue
         unit = next(m for m in measures[task] if m.primary).unit
         group = f" ({chosen.group} − rest)" if chosen.group else ""
+        spent = cost.get(chosen.mitigation)
+        accuracy = "an unknown amount" if spent is None else _with_interval(spent, "share")
         said[task] = [
-            f"With the mitigation {best}, {words.number(chosen.left, unit, signed=True)} of the change "
-            f"remain{'' if unit == 'share' else 's'}{group} "
+            f"With the mitigation {chosen.mitigation}, {words.number(chosen.left, unit, signed=True)} "
+            f"of the change remain{'' if unit == 'share' else 's'}{group} "
             f"({level} {_range(chosen.left_low, chosen.left_high, unit)}). "
             f"It moved the gap by {words.number(chosen.change, unit, signed=True)} "
             f"({level} {_range(chosen.low, chosen.high, unit)}; adjusted {p_words(chosen.p)}), and accuracy "
-            f"over all groups by {_with_interval(cost[chosen.mitigation], 'share')}."
+            f"over all groups by {accuracy}."
+            + ("" if chosen.mitigation == best else " By the rule below, it is not recommended.")
         ]
     return said
 
