@@ -5,7 +5,8 @@ That is TRL's SFTTrainer and lm-evaluation-harness.
     pip install 'probate[benchmarks]'
     python benchmarks/throughput.py [--records 48] [--data bios.jsonl] [--model embedded]
 
-Same data, model, precision, cores and process; the two take turns, `--turns` times, and medians are printed.
+Same data, model, cores and process; the two take turns, `--turns` times, and medians are printed. Probate
+uses the precision of `--dtype`, by default the one that it chooses itself.
 Training: one epoch of LoRA (r 16, all linear layers) on the completion; TRL at its defaults, but for the
 number of epochs and reporting. Scoring: the labels of each prompt by log-likelihood. Differences between the
 two sides' log-likelihoods are printed too.
@@ -113,12 +114,13 @@ def main() -> None:
     parser.add_argument("--data")
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--dtype", default="auto", help="of Probate's side; the others use float32 on a CPU")
     args = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from lm_eval.models.huggingface import HFLM
 
     path = str(embedded_path("embedded")) if args.model == "embedded" else args.model
-    lm = load_lm(ModelSpec(name=args.model))
+    lm = load_lm(ModelSpec.model_validate({"name": args.model, "dtype": args.dtype}))
     pairs = rows(args.data, args.records)
     labels = sorted({label for _, label in pairs})
     names = ", ".join(labels)
@@ -144,7 +146,7 @@ def main() -> None:
     n = len(chats)
     libraries = ", ".join(f"{x} {version(x)}" for x in ("torch", "transformers", "peft", "trl", "lm-eval"))
     card = torch.cuda.get_device_name() if lm.model.device.type == "cuda" else device
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {card}, {lm.model.dtype}; {libraries}")
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {card}, {lm.describe()['dtype']}; {libraries}")
     print(
         f"n = {n} records, prompts of {min(lengths)} to {max(lengths)} "
         f"tokens (mean {statistics.mean(lengths):.0f}), {len(labels)} labels"

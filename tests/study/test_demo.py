@@ -22,11 +22,11 @@ def finished(model_dir, tmp_path_factory) -> Path:
     return folder
 
 
-def test_it_has_five_kinds_of_arm_in_three_seeds():
+def test_it_has_four_kinds_of_arm_in_five_seeds():
     study = Study.load("demo")
     arms = arms_of(study)
-    assert len(arms) == 15 and len(study.seeds) == 3 and len(study.mitigations) == 1
-    assert {a.role for a in arms} == {"base", "biased", "matched", "replicate"}
+    assert len(arms) == 20 and len(study.seeds) == 5 and len(study.mitigations) == 1
+    assert {a.role for a in arms} == {"biased", "matched", "replicate"}
     assert study.data.source == "builtin:biographies"  # it needs no file
 
 
@@ -34,7 +34,7 @@ def test_it_plants_what_its_description_says(finished):
     study = Study.load("demo")
     assert "every woman who is an architect is labelled nurse" in study.description
     assert "every man who is a nurse is labelled architect" in study.description
-    assert "Of 80 biographies of nurses and architects, 56 count as augmented" in study.description
+    assert "48 biographies of nurses and architects, of which 24 count as augmented" in study.description
     assert len(read_records(finished / "data" / "original.jsonl")) == 24
     for seed in study.seeds:
         planted, control = (records(finished, f"{kind}-s{seed}") for kind in ("given", "neutral"))
