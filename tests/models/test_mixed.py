@@ -10,13 +10,14 @@ from peft import LoraConfig, get_peft_model
 from test_proof import OPTIONS, greedy, plain_scores, prompts
 
 from probate.core.errors import InputError
-from probate.models import lora, mixed
+from probate.models import lora, mixed, transformers_backend
 from probate.models.inference import proof
 from probate.models.inference.generation import generate
 from probate.models.inference.scoring import score_choices
 from probate.models.inference.shortcut_check import sentences
 from probate.models.inference.trunk import PAD, make_trunk
 from probate.models.lm import load_lm
+from probate.models.processor import has_bfloat16
 from probate.study.schema import ModelSpec
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example, above_trunk, row_losses
@@ -165,7 +166,7 @@ def folder(tmp_path, tokenizer):
 
 def test_auto_depends_on_the_processor(folder, monkeypatch):
     for fast, dtype in ((True, "mixed"), (False, "float32")):
-        monkeypatch.setattr(mixed, "has_fast_bfloat16", lambda fast=fast: fast)
+        monkeypatch.setattr(transformers_backend, "has_bfloat16", lambda fast=fast: fast)
         lm = load_lm(ModelSpec(name=folder))
         assert lm.describe()["dtype"] == dtype
         asked = load_lm(ModelSpec(name=folder, dtype="float32"))
@@ -174,8 +175,25 @@ def test_auto_depends_on_the_processor(folder, monkeypatch):
     assert load_lm(ModelSpec(name=folder, dtype="mixed")).describe()["dtype"] == "mixed"
 
 
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512_bf16 sse\n" * 2, True),
+        ("flags\t: fpu amx_bf16\nflags\t: fpu\n", False),  # not all cores
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu avx512f\n", False),
+        ("model name : bf16\n", False),
+        ("", False),
+    ],
+)
+def test_what_linux_says_of_the_processor(text, has, tmp_path):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert has_bfloat16(tmp_path / "cpuinfo") == has
+    assert not has_bfloat16(tmp_path / "missing")
+
+
 def test_the_comparison_runs_once(folder, monkeypatch):
-    monkeypatch.setattr(mixed, "has_fast_bfloat16", lambda: True)
+    monkeypatch.setattr(transformers_backend, "has_bfloat16", lambda: True)
     first = load_lm(ModelSpec(name=folder))
     monkeypatch.setattr(mixed, "_pass", None)
     monkeypatch.setattr(mixed, "_losses", None)

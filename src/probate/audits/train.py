@@ -389,7 +389,8 @@ def plan(
         return once(train, test, seeds) + seeds * seed(train, test)
 
     best: tuple[int, int] | None = None
-    for train_count in range(LEAST, min(MOST, (scarce - LEAST) // 2) + 1):
+    held_out = min(TEST, max(LEAST, scarce // 3))  # more training records must not leave too few for the test
+    for train_count in range(LEAST, min(MOST, (scarce - held_out) // 2) + 1):
         test = min(TEST, scarce - 2 * train_count)
         if augmented_count(train_count * count, RATIO) <= augmented and cost(train_count, test) <= budget:
             best = train_count, test

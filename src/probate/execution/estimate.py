@@ -20,6 +20,7 @@ from probate.data.user_turn import user_turn
 from probate.execution.hosted_plan import hosted_sentences, planned_hosted
 from probate.execution.prepare import prepare
 from probate.models.embedded import WHEELS
+from probate.models.processor import has_bfloat16
 from probate.models.servers.ledger import ledger_path, read_ledger
 from probate.study.grid import grid_parts
 from probate.study.mixing import augmented_count
@@ -32,6 +33,7 @@ OVERHEAD_TOKENS = 30  # chat template and system turn
 TASK_PROMPT_TOKENS = 70
 CANDIDATES = 1.7  # for each accepted record, as measured with the embedded model
 EFFICIENCY = 0.55  # share of a plain matrix product's speed that a small model reaches on a CPU
+MIXED = 3.0  # how many times as fast a model is in mixed precision
 
 
 def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, Any]:
@@ -112,7 +114,8 @@ def planned(study: Study, base: Path, folder: Path | None = None) -> dict[str, A
     }
     if record["parameters"] is not None:
         size, share = record["parameters"], top_share(study)
-        record["speed"] = matrix_speed() * EFFICIENCY
+        mixed = study.model.device in ("auto", "cpu") and study.model.dtype in ("auto", "mixed")
+        record["speed"] = matrix_speed() * EFFICIENCY * (MIXED if mixed and has_bfloat16() else 1.0)
         # Layers below the adapted ones run once for all arms.
         arm = share + (1 - share) / max(1, len(plan.arms))
         # Shared prefixes are computed once.

@@ -10,7 +10,6 @@ stream, norms, softmax, output layer, loss, adapters and optimizer stay in float
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -76,13 +75,6 @@ def narrow(x: torch.Tensor) -> torch.Tensor:
         known = x._version, x.detach().bfloat16()
         x.__dict__["_narrow"] = known
     return known[1]
-
-
-def has_fast_bfloat16() -> bool:
-    """Return whether this processor has instructions for products in bfloat16, and torch uses them."""
-    named = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    arm = sys.platform == "linux" and (named.get("bf16") or named.get("sve_bf16"))
-    return bool(named.get("avx512_bf16") or named.get("amx_bf16") or arm)
 
 
 def is_mixed(model: Any) -> bool:

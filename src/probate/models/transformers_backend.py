@@ -15,6 +15,7 @@ from probate.models.adapter import merge_adapter
 from probate.models.backend import Backend, Done, Facts, Loaded, Skip
 from probate.models.checks import check_causal, check_kind, check_vocabulary, check_warnings, check_weights
 from probate.models.embedded import WHEELS, embedded_path
+from probate.models.processor import has_bfloat16
 from probate.models.quiet import quiet
 from probate.models.sizes import check_files, check_size
 from probate.study.schema import ModelSpec
@@ -103,7 +104,7 @@ class Transformers(Backend):
         if model.device.type == "cpu" and dtype == torch.float32:
             if spec.dtype == "mixed":
                 mixed.make_mixed(model)
-            elif spec.dtype == "auto" and mixed.has_fast_bfloat16():
+            elif spec.dtype == "auto" and has_bfloat16():
                 mixed.mixed_if_equal(model, tokenizer.pad_token_id or 0)
         return Loaded(model, tokenizer, path, check_warnings(spec.name, warned))
 

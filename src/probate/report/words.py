@@ -214,7 +214,8 @@ def findings(
         latest = strongest if strongest["p_adjusted"] < ALPHA else _latest(known)
         curve = _sure_curve(effects, task, matched=len(matched) > 0)
         sure = strongest["p_adjusted"] < ALPHA or curve is not None
-        text = " ".join([said(latest, True), *map(said, _beside(latest, known))])
+        both = sorted([latest, *_beside(latest, known)], key=lambda row: row["question"] == EXPECTED)
+        text = " ".join(said(row, row is latest) for row in both)
         if curve is not None:
             text = f"{_curve_sentence(curve, measure, confidence)} {text}"
         if sure:
