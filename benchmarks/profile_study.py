@@ -1,6 +1,6 @@
 """Where the time of a study goes: products, attention, copies, small operations, disk, and all else.
 
-    python benchmarks/profile.py [STUDY] [--set KEY=VALUE ...]
+    python benchmarks/profile_study.py [STUDY] [--set KEY=VALUE ...]
 
 The study runs once in a temporary folder under torch's profiler (CPU time of each operation, without that of
 operations it calls). By default it is one seed of the preset `mitigations` with one mitigation. `disk` is the
