@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,18 @@ import torch
 from probate.core.errors import StageError
 from probate.models.inference.batching import pad_left, shared_prefix
 from probate.models.inference.prefix import cache_argument, expanded_cache, prefix_states
-from probate.models.inference.proof import TAIL, base_of, holds, peft_forward, plain_pass, random_rows
+from probate.models.inference.proof import (
+    ROUNDINGS,
+    TAIL,
+    base_of,
+    exact_limit,
+    holds,
+    peft_forward,
+    plain_pass,
+    random_rows,
+    rounded_products,
+    rounding,
+)
 from probate.models.inference.trunk import PAD, Trunk, trunk_of
 
 SHARED = "step after a shared prefix"
@@ -219,7 +231,24 @@ def _holds(model: Any, shortcut: str, longest: int, pad_id: int, features: bool,
 
         return _step_gap(model, [(batch, quick)], pad_id, features)
 
-    return holds(model, shortcut, longest, measure, _detail(model, features))
+    limit = partial(_step_limit, model, pad_id, features)
+    return holds(model, shortcut, longest, measure, _detail(model, features), limit)
+
+
+def _step_limit(model: Any, pad_id: int, features: bool, length: int) -> float:
+    """Return the largest difference of a step that counts as rounding.
+
+    A gradient changes more by rounding than logits do, because it passes twice through the model.
+    """
+    exact = exact_limit(model)
+    if exact is not None:
+        return exact
+    (row, _) = _case(model, length, pad_id, True)
+    with _lively(model) as trained:
+        plain = _outcome(plain_losses(model, [row], pad_id, features=features), trained)[1]
+        with rounded_products(model):
+            moved = _outcome(plain_losses(model, [row], pad_id, features=features), trained)[1]
+    return ROUNDINGS * max(rounding(model, length), _relative(moved, plain) if trained else 0.0)
 
 
 def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
@@ -242,9 +271,9 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
 
         return batch, quick
 
-    return holds(
-        model, f"step above the shared trunk of {trunk.bottom} layers", longest, measure, _detail(model, True)
-    )
+    name = f"step above the shared trunk of {trunk.bottom} layers"
+    limit = partial(_step_limit, model, pad_id, True)
+    return holds(model, name, longest, measure, _detail(model, True), limit)
 
 
 def _case(model: Any, length: int, pad_id: int, unshared: bool) -> list[Example]:
@@ -266,38 +295,14 @@ def _detail(model: Any, features: bool) -> str:
 def _step_gap(
     model: Any, ways: Sequence[tuple[list[Example], Callable[[], Losses]]], pad_id: int, features: bool
 ) -> float:
-    """Return the largest difference of loss, states and gradient from plain passes.
-
-    B of a fresh adapter is 0, which hides the gradient of A, so it holds random numbers during the
-    comparison.
-    """
-    trained = [p for p in model.parameters() if p.requires_grad] if torch.is_grad_enabled() else []
-    zero = [p for p in trained if not p.detach().any()]
-    draw = torch.Generator().manual_seed(0)
-
-    def outcome(result: Losses) -> list[torch.Tensor]:
-        losses, states = result
-        objective = losses.sum() if states is None else losses.sum() + states.float().square().sum()
-        own = torch.autograd.grad(objective, trained, allow_unused=True) if trained else ()
-        grads = [
-            (torch.zeros_like(p) if g is None else g).flatten().float()
-            for g, p in zip(own, trained, strict=True)
-        ]
-        return [
-            losses.detach(),
-            torch.cat(grads or [losses.new_zeros(1)]),
-            torch.zeros(1) if states is None else states.detach(),
-        ]
+    """Return the largest difference of loss, states and gradient from plain passes."""
 
     def plain(row: Example) -> list[torch.Tensor]:
         with peft_forward(model):
-            return outcome(plain_losses(model, [row], pad_id, features=features))
+            return _outcome(plain_losses(model, [row], pad_id, features=features), trained)
 
     gaps = []
-    with torch.no_grad():
-        for p in zero:
-            p.copy_(torch.randn(p.shape, generator=draw) * 0.02)
-    try:
+    with _lively(model) as trained:
         rows = {tuple(e.prompt + e.completion): e for batch, _ in ways for e in batch}
         alone = {key: plain(row) for key, row in rows.items()}
         for batch, way in ways:
@@ -312,15 +317,46 @@ def _step_gap(
                     f"model '{type(base_of(model)).__name__}': its plain gradient is not finite, so it "
                     "cannot be trained; use another model or model.dtype"
                 )
-            actual = outcome(way())
+            actual = _outcome(way(), trained)
             gaps += [_relative(a, b) for a, b in zip(actual[1:], expected[1:], strict=True)]
             nats = float((actual[0] - expected[0]).square().mean().sqrt()) / TAIL**0.5  # per token
             gaps.append(nats if nats == nats else float("inf"))
+    return max(gaps)
+
+
+@contextmanager
+def _lively(model: Any) -> Iterator[list[torch.Tensor]]:
+    """Yield the trained parameters, if gradients are enabled.
+
+    B of a fresh adapter is 0, which hides the gradient of A, so it holds random numbers inside the block.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad] if torch.is_grad_enabled() else []
+    zero = [p for p in trained if not p.detach().any()]
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in zero:
+            p.copy_(torch.randn(p.shape, generator=draw) * 0.02)
+    try:
+        yield trained
     finally:
         with torch.no_grad():
             for p in zero:
                 p.zero_()
-    return max(gaps)
+
+
+def _outcome(result: Losses, trained: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return losses, gradient and states of a step."""
+    losses, states = result
+    objective = losses.sum() if states is None else losses.sum() + states.float().square().sum()
+    own = torch.autograd.grad(objective, trained, allow_unused=True) if trained else ()
+    grads = [
+        (torch.zeros_like(p) if g is None else g).flatten().float() for g, p in zip(own, trained, strict=True)
+    ]
+    return [
+        losses.detach(),
+        torch.cat(grads or [losses.new_zeros(1)]),
+        torch.zeros(1) if states is None else states.detach(),
+    ]
 
 
 def _relative(actual: torch.Tensor, plain: torch.Tensor) -> float:

@@ -312,9 +312,13 @@ def _compared(
 
 def _limit(model: Any, length: int) -> float:
     """Return the largest difference that counts as rounding."""
-    narrowest = max((p.dtype for p in base_of(model).parameters()), key=_eps)
-    exact = TOLERANCE.get(narrowest)
+    exact = exact_limit(model)
     return exact if exact is not None else ROUNDINGS * rounding(model, length)
+
+
+def exact_limit(model: Any) -> float | None:
+    """Return the limit of a model in float32 or float64; None if it is relative to the model's rounding."""
+    return TOLERANCE.get(max((p.dtype for p in base_of(model).parameters()), key=_eps))
 
 
 def _eps(dtype: torch.dtype) -> float:
@@ -327,6 +331,14 @@ def rounding(model: Any, length: int, dtype: torch.dtype | None = None) -> float
     Products are rounded to `dtype`, by default to that of their weights.
     """
     row, _, _ = random_rows(model, length)
+    with rounded_products(model, dtype), torch.no_grad():
+        moved = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
+    return relative_difference(moved, plain_logits(model, row))
+
+
+@contextmanager
+def rounded_products(model: Any, dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Round each matrix product of the plain pass, and of its gradient, randomly inside the block."""
     draw = torch.Generator().manual_seed(0)
 
     def perturbed(module: Any, _: Any, output: Any) -> Any:
@@ -342,12 +354,11 @@ def rounding(model: Any, length: int, dtype: torch.dtype | None = None) -> float
         if not list(m.children()) and list(m.parameters(False))
     ]
     try:
-        with torch.no_grad(), without_noise(model), peft_forward(model):
-            moved = plain_pass(model, row).logits[0, -TAIL - 1 :].float()
+        with without_noise(model), peft_forward(model):
+            yield
     finally:
         for hook in hooks:
             hook.remove()
-    return relative_difference(moved, plain_logits(model, row))
 
 
 def _kept(model: Any) -> _Kept:
