@@ -307,8 +307,8 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         examples, _ = encoding.encode_records(
             lm, with_messages(records, _prompt(), labels), training.max_length
         )
-        if not top:
-            seconds(examples[:2], training)  # what is slow only once
+        examples = sorted(examples, key=lambda e: -e.tokens)
+        seconds(examples[:2], training)  # what is slow only once: shortcuts are compared on the longest texts
         below = trunk.trunk_of(lm.model)
         start = time.monotonic()
         if below is not None:
