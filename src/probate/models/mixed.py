@@ -98,7 +98,7 @@ def mixed_layers(model: Any) -> list[torch.nn.Linear]:
 
 
 def make_mixed(model: Any) -> None:
-    """Change a float32 model to mixed precision in place. Findings about shortcuts are dropped."""
+    """Change a float32 model to mixed precision in place, and drop what is known of its float32 passes."""
     _change(model)
     forget(model)
 
