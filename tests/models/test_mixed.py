@@ -19,6 +19,7 @@ from probate.models.inference.trunk import PAD, make_trunk
 from probate.models.lm import load_lm
 from probate.models.processor import has_bfloat16
 from probate.study.schema import ModelSpec
+from probate.train import losses
 from probate.train.gradients import record_gradients
 from probate.train.losses import Example, above_trunk, row_losses
 
@@ -31,9 +32,9 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PROBATE_PROOFS", str(tmp_path / "proofs"))
 
 
-def with_adapter(model):
+def with_adapter(model, **settings):
     torch.manual_seed(0)
-    wrapped = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+    wrapped = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", **settings))
     with torch.no_grad():
         for name, p in wrapped.named_parameters():
             if "lora_B" in name:
@@ -85,6 +86,18 @@ def test_scores_steps_and_answers_are_close_to_float32_and_to_plain_passes(kind)
     with proof.peft_forward(wrapped):
         _, slow = step(wrapped)
     assert float((own - slow).norm() / slow.norm()) < 0.05
+
+
+def test_dropout_does_not_widen_what_counts_as_rounding(tmp_path, monkeypatch):
+    limit, limits = losses._step_limit, []
+    monkeypatch.setattr(losses, "_step_limit", lambda *a: limits.append(limit(*a)) or limits[-1])
+    for dropout in (0.0, 0.5):
+        monkeypatch.setenv("PROBATE_PROOFS", str(tmp_path / f"{dropout}"))
+        model = lively_model("Llama", **WIDE)
+        mixed.make_mixed(model)
+        wrapped = with_adapter(model, lora_dropout=dropout).train()
+        row_losses(wrapped, batch(), 0)
+    assert limits[1] == pytest.approx(limits[0], rel=0.5)
 
 
 def test_options_and_steps_above_the_trunk_are_those_of_the_whole_model():

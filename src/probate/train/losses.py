@@ -244,7 +244,7 @@ def _step_limit(model: Any, pad_id: int, features: bool, length: int) -> float:
     if exact is not None:
         return exact
     (row, _) = _case(model, length, pad_id, True)
-    with _lively(model) as trained:
+    with _lively(model) as trained, peft_forward(model):
         plain = _outcome(plain_losses(model, [row], pad_id, features=features), trained)[1]
         with rounded_products(model):
             moved = _outcome(plain_losses(model, [row], pad_id, features=features), trained)[1]

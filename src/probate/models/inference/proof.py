@@ -35,7 +35,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4}
 deviation of the compared values. Models of 135 million parameters differ by 1e-6 to 2e-5."""
 ROUNDINGS = 3.0
 """The same limit for bfloat16 and float16, in multiples of the rounding error of this model's plain pass
-(`_rounding`), which ranges from 0.003 to 0.1 of the spread between models."""
+(`rounding`), which ranges from 0.003 to 0.1 of the spread between models."""
 SHORTEST = 64
 """Upper end of the first range of lengths in tokens. The next ends are 96, 128, 192, 256 and so on."""
 TAIL = 4
@@ -303,11 +303,10 @@ def _compared(
             raise
         except Exception as error:  # a model may raise anything for unknown arguments
             reason = f"it fails: {_line(error)}"
-    if difference is not None and not difference < float("inf"):
-        difference, reason = None, "its output is not finite"
-    return ShortcutCheck(
-        shortcut, edge, difference is not None and difference <= limit(edge), difference, reason
-    )
+        if difference is not None and not difference < float("inf"):
+            difference, reason = None, "its output is not finite"
+        fits = difference is not None and difference <= limit(edge)
+    return ShortcutCheck(shortcut, edge, fits, difference, reason)
 
 
 def _limit(model: Any, length: int) -> float:
@@ -354,7 +353,7 @@ def rounded_products(model: Any, dtype: torch.dtype | None = None) -> Iterator[N
         if not list(m.children()) and list(m.parameters(False))
     ]
     try:
-        with without_noise(model), peft_forward(model):
+        with peft_forward(model):
             yield
     finally:
         for hook in hooks:
