@@ -310,8 +310,8 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         examples = sorted(examples, key=lambda e: -e.tokens)
         seconds(examples[:2], training)  # what is slow only once: shortcuts are compared on the longest texts
         below = trunk.trunk_of(lm.model)
-        start = time.monotonic()
         if below is not None:
+            start = time.monotonic()
             below.enter(lm.model, [e.prompt + e.completion for e in examples[2:]])
             fill[side] = (time.monotonic() - start) / max(1, len(examples) - 2)
         top[side] = seconds(examples, training) / len(records)
@@ -382,9 +382,6 @@ def plan(
         epoch = (2 * train * count + more) * speed.top["original"] + more * speed.top["augmented"]
         return epoch * EPOCHS + 2 * (test * count + QUESTIONS) * speed.prompt
 
-    def cost(train: int, test: int) -> float:
-        return whole(train, test, SEEDS)
-
     def whole(train: int, test: int, seeds: int) -> float:
         return once(train, test, seeds) + seeds * seed(train, test)
 
@@ -392,7 +389,8 @@ def plan(
     held_out = min(TEST, max(LEAST, scarce // 3))  # more training records must not leave too few for the test
     for train_count in range(LEAST, min(MOST, (scarce - held_out) // 2) + 1):
         test = min(TEST, scarce - 2 * train_count)
-        if augmented_count(train_count * count, RATIO) <= augmented and cost(train_count, test) <= budget:
+        enough = augmented_count(train_count * count, RATIO) <= augmented
+        if enough and whole(train_count, test, SEEDS) <= budget:
             best = train_count, test
     if best is None:
         best = LEAST, min(TEST, scarce - 2 * LEAST)

@@ -28,7 +28,7 @@ from probate.models.inference.proof import (
     relative_difference,
     rounding,
 )
-from probate.models.inference.shortcut_check import MIXED
+from probate.models.inference.shortcut_check import PASSES, TRAINING
 from probate.models.quiet import quiet
 
 LEAST_WIDTH = 256
@@ -39,8 +39,6 @@ CURVE = 0.01
 """Largest difference between a step's losses in float32 and in mixed precision, as a share of the loss."""
 STEPS, ROWS, SHORT = 6, 4, 48
 """Training steps of the comparison, and its number and length of texts."""
-PASSES = f"{MIXED} in passes"
-TRAINING = f"{MIXED} in training"
 
 
 class MixedLinear(torch.nn.Linear):
@@ -126,9 +124,9 @@ def mixed_if_equal(model: Any, pad_id: int) -> None:
     pad_id : int
         The padding token, which is not used in the texts.
     """
-    if not mixed_layers(model):
-        return
     weights = {m: m.weight for m in mixed_layers(model)}
+    if not weights:
+        return
     attention = getattr(model.config, "_attn_implementation", None)
     context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or LENGTH
     length = min(LENGTH, context)

@@ -68,17 +68,14 @@ def attention(
     weights : None
     """
     rows, heads, tokens, width = query.shape
-    size = 2 * rows * heads * tokens * key.shape[2]
-    special = any(more.get(name) is not None for name in ("position_bias", "softcap", "s_aux"))
-    plain = (
-        attention_mask is not None
-        and attention_mask.shape[1] == 1
-        and query.dtype == torch.float32
-        and not dropout
-        and not special
-        and size <= MOST_BYTES
-    )
-    if not plain or attention_mask is None:
+    if (
+        attention_mask is None
+        or attention_mask.shape[1] != 1
+        or query.dtype != torch.float32
+        or dropout
+        or any(more.get(name) is not None for name in ("position_bias", "softcap", "s_aux"))
+        or 2 * rows * heads * tokens * key.shape[2] > MOST_BYTES
+    ):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
         )

@@ -6,7 +6,7 @@ Sampled and greedy answers are compared, with a bound on the drift in later roun
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,9 +80,7 @@ def calibration(
     for group, counts in trained_on.items():
         asked = outcomes[[g.get(dimension) == group for g in outcomes["groups"]]]
         own = asked[asked["parsed"].astype(bool)]
-        sampled = np.array(
-            [[json.loads(r).get(label, 0.0) for label in labels] for r in own["response"]]
-        ).sum(0)
+        sampled = label_shares(own["response"], labels).sum(0)
         if reason := _missing(len(asked), len(own), sum(counts.values()), float(np.sum(sampled))):
             results.append(Calibration(group, len(own), nan, nan, nan, nan, nan, nan, reason))
             continue
@@ -94,6 +92,25 @@ def calibration(
         )
         results.append(Calibration(group, len(own), a, b, c, d, drift_bound(a, ratio), drift_bound(b, ratio)))
     return results
+
+
+def label_shares(responses: Iterable[str], labels: Sequence[str]) -> np.ndarray:
+    """Read the probabilities of labels from answers.
+
+    Parameters
+    ----------
+    responses : iterable of str
+        JSON objects, label → probability.
+    labels : sequence of str
+        The labels, in the order of the columns. A label that an answer lacks has probability 0.
+
+    Returns
+    -------
+    ndarray of shape (responses, labels)
+        Probabilities, 0 to 1.
+    """
+    rows = [[shares.get(label, 0.0) for label in labels] for shares in map(json.loads, responses)]
+    return np.array(rows, dtype=float).reshape(-1, len(labels))
 
 
 def _missing(asked: int, usable: int, trained: int, mass: float) -> str:

@@ -62,9 +62,10 @@ class ModelSpec(Section):
     )
     dtype: Literal["auto", "float32", "mixed", "bfloat16"] = Field(
         "auto",
-        description="`mixed` computes the products of the blocks' linear layers in bfloat16, and everything "
-        "else in float32 (CPU only). `auto` is bfloat16 on CUDA. On the CPU it is `mixed` if the processor "
-        "has instructions for it and the model's results are the same up to rounding, else float32.",
+        description="`mixed` computes the products of linear layers and of attention in bfloat16, and "
+        "everything else in float32 (CPU only). `auto` is bfloat16 on CUDA. On the CPU it is `mixed` if the "
+        "processor has instructions for it and the model's results are the same up to rounding, else "
+        "float32.",
     )
     chat_template: str | None = Field(
         None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from probate.core.records import fill, listed
 from probate.data.user_turn import language_of
+from probate.stats.calibration import label_shares
 from probate.stats.measure import Measure, by_group, frame, stereotyped_for
 from probate.tasks.base import TaskContext
 from probate.tasks.choice import ChoiceTask, Item
@@ -29,10 +29,8 @@ def _predicted(o: pd.DataFrame, label: str, side: Side) -> pd.DataFrame:
 def _expected(o: pd.DataFrame, lean: dict[str, float], side: Side) -> pd.DataFrame:
     """Return the probability of the labels in `lean`; answers of a server without probabilities have none."""
     own = o[o["response"].str.startswith("{")]
-    shares = own["response"].map(json.loads)
-    return frame(
-        own, side(own), shares.map(lambda p: sum(p.get(label, 0.0) * w for label, w in lean.items()))
-    )
+    shares = label_shares(own["response"], list(lean)) @ list(lean.values())
+    return frame(own, side(own), pd.Series(shares, own.index))
 
 
 class Occupation(ChoiceTask):

@@ -39,15 +39,15 @@ def sentences(findings: Iterable[ShortcutCheck]) -> list[str]:
     return [_sentence(widest[key]) for key in sorted(widest)]
 
 
-MIXED = "mixed precision"
-"""Beginning of the names of checks that compare bfloat16 products with float32."""
+PASSES, TRAINING = "mixed precision in passes", "mixed precision in training"
+"""Names of the checks that compare bfloat16 products with float32."""
 
 
 def _sentence(finding: ShortcutCheck) -> str:
-    if finding.holds and finding.shortcut.startswith(MIXED):
+    if finding.holds and finding.shortcut in (PASSES, TRAINING):
         return (
             f"{finding.shortcut}: differs from float32 by {finding.difference:.1g} of the "
-            f"{'loss' if 'training' in finding.shortcut else 'spread'}, which is rounding "
+            f"{'loss' if finding.shortcut == TRAINING else 'spread'}, which is rounding "
             f"(compared on texts of {finding.longest} tokens)"
         )
     if finding.holds:

@@ -180,7 +180,7 @@ class _States(torch.nn.Module):
         return self._trunk._states
 
     def forward(self, nodes: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.embedding(nodes, self._trunk._states)
+        return torch.nn.functional.embedding(nodes, self.weight)
 
 
 def make_trunk(base: Any, top: int) -> None:
