@@ -8,7 +8,7 @@ import torch
 from peft.tuners.lora import Linear
 
 from probate.models.inference.proof import Lean
-from probate.models.mixed import MixedLinear, narrow
+from probate.models.mixed_linear import MixedLinear, MixedProduct, narrow
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -33,34 +33,6 @@ class _LoraLinear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             to_x = (grad @ weight).addmm_(through, a).view(*grads[0].shape[:-1], a.shape[1])
         return to_x, None, None, through.T @ rows, (grad.T @ hidden).mul_(ctx.scaling), None
-
-
-class _MixedLoraLinear(torch.autograd.Function):
-    """The same in mixed precision: products in bfloat16, sums and the adapter's weights in float32."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Any, narrowed: Any, weight: Any, bias: Any, a: Any, b: Any, scaling: float
-    ) -> torch.Tensor:
-        rows = narrowed.reshape(-1, x.shape[-1])
-        down, up = a.bfloat16(), b.bfloat16()
-        hidden = rows @ down.T
-        out = (rows @ weight.T).float().add_(hidden @ up.T, alpha=scaling)
-        ctx.save_for_backward(rows, weight, down, up, hidden)
-        ctx.scaling = scaling
-        return (out if bias is None else out.add_(bias)).view(*x.shape[:-1], out.shape[-1])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        rows, weight, down, up, hidden = ctx.saved_tensors
-        grad = grads[0].reshape(-1, grads[0].shape[-1]).bfloat16()
-        through = (grad @ up).mul_(ctx.scaling)
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = (grad @ weight).float().add_(through @ down)
-            to_x = to_x.view(*grads[0].shape[:-1], down.shape[1])
-        to_a, to_b = (through.T @ rows).float(), (grad.T @ hidden).float().mul_(ctx.scaling)
-        return to_x, None, None, None, to_a, to_b, None
 
 
 def lean_lora(model: Any) -> int:
@@ -92,7 +64,7 @@ def lean_lora(model: Any) -> int:
 def _forward(base: Any, a: Any, b: Any, scaling: float, x: torch.Tensor) -> torch.Tensor:
     own = base.weight, base.bias, a.weight, b.weight, scaling
     out: torch.Tensor = (
-        _MixedLoraLinear.apply(x, narrow(x), *own)
+        MixedProduct.apply(x, narrow(x), *own)
         if isinstance(base, MixedLinear)
         else _LoraLinear.apply(x, *own)
     )

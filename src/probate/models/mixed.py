@@ -2,8 +2,9 @@
 
 Processors with instructions for bfloat16 multiply it about four times as fast as float32. The weights of the
 blocks' linear layers are kept in bfloat16, and their inputs are rounded to it. Products are accumulated in
-float32 and rounded once. So are the products of attention (`probate.models.mixed_attention`). The residual
-stream, norms, softmax, output layer, loss, adapters and optimizer stay in float32.
+float32 and rounded once. So are the products of attention (`probate.models.mixed_attention`), and gated
+feed-forward blocks keep bfloat16 between their products (`probate.models.mixed_gated`). The residual stream,
+norms, softmax, output layer, loss, adapters and optimizer stay in float32.
 
 `model.dtype: auto` uses it after a comparison with the model's float32 passes (`mixed_if_equal`).
 """
@@ -29,6 +30,8 @@ from probate.models.inference.proof import (
     rounding,
 )
 from probate.models.inference.shortcut_check import PASSES, TRAINING
+from probate.models.mixed_gated import fuse, unfuse
+from probate.models.mixed_linear import MixedLinear
 from probate.models.quiet import quiet
 
 LEAST_WIDTH = 256
@@ -39,40 +42,6 @@ CURVE = 0.01
 """Largest difference between a step's losses in float32 and in mixed precision, as a share of the loss."""
 STEPS, ROWS, SHORT = 6, 4, 48
 """Training steps of the comparison, and its number and length of texts."""
-
-
-class MixedLinear(torch.nn.Linear):
-    """A frozen linear layer with bfloat16 weights, and inputs and outputs in float32."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = _Product.apply(x, narrow(x), self.weight, self.bias)
-        return out
-
-
-class _Product(torch.autograd.Function):
-    """y = x Wᵀ + bias, where W and bias are frozen."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, narrowed: Any, weight: Any, bias: Any) -> torch.Tensor:
-        ctx.save_for_backward(weight)
-        out = torch.nn.functional.linear(narrowed, weight).float()
-        return out if bias is None else out.add_(bias)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        (weight,) = ctx.saved_tensors
-        return (grads[0].bfloat16() @ weight).float(), None, None, None
-
-
-def narrow(x: torch.Tensor) -> torch.Tensor:
-    """Return `x` in bfloat16, without a gradient. Layers with the same input share the result."""
-    if x.is_inference():  # it counts no changes in place
-        return x.bfloat16()
-    known = x.__dict__.get("_narrow")
-    if known is None or known[0] != x._version:
-        known = x._version, x.detach().bfloat16()
-        x.__dict__["_narrow"] = known
-    return known[1]
 
 
 def is_mixed(model: Any) -> bool:
@@ -105,6 +74,8 @@ def _change(model: Any) -> None:
     for layer in mixed_layers(model):
         layer.__class__ = MixedLinear
         layer.weight = torch.nn.Parameter(layer.weight.detach().bfloat16(), requires_grad=False)
+    for module in model.modules():
+        fuse(module)
     if getattr(model.config, "_attn_implementation", None) == "sdpa":
         mixed_attention.register()
         model.config._attn_implementation = mixed_attention.NAME
@@ -137,6 +108,8 @@ def mixed_if_equal(model: Any, pad_id: int) -> None:
             _change(model)
             yield
         finally:
+            for module in model.modules():
+                unfuse(module)
             for layer, weight in weights.items():
                 layer.__class__, layer.weight = torch.nn.Linear, weight
             model.config._attn_implementation = attention

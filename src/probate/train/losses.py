@@ -18,6 +18,7 @@ import torch
 
 from probate.core.errors import StageError
 from probate.models.inference.batching import pad_left, shared_prefix
+from probate.models.inference.output_layer import output_layer_at
 from probate.models.inference.prefix import cache_argument, expanded_cache, prefix_states
 from probate.models.inference.proof import (
     ROUNDINGS,
@@ -166,23 +167,21 @@ def shared_losses(
         prefix, head = prefix_states(model, rows[0][:shared], device, hidden=features)
         cache = expanded_cache(prefix, len(rows))
         mask = torch.cat([mask.new_ones(len(rows), shared), mask], dim=1)
-    out = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=position,
-        use_cache=bool(shared),
-        logits_to_keep=keep + 1,
-        output_hidden_states=features,
-        **cache_argument(model, cache),
-    )
-    logits = out.logits[:, :-1]
-    losses = torch.nn.functional.cross_entropy(
-        logits.float().reshape(-1, logits.shape[-1]),
-        labels.to(device).reshape(-1),
-        ignore_index=-100,
-        reduction="none",
-    )
-    loss = losses.view(len(batch), keep).sum(1)
+    labels = labels.to(device)
+    used = labels != -100
+    with output_layer_at(model, torch.nn.functional.pad(used, (0, 1))) as chosen:
+        out = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
+            use_cache=bool(shared),
+            logits_to_keep=keep + 1,
+            output_hidden_states=features,
+            **cache_argument(model, cache),
+        )
+    logits = out.logits[0] if chosen else out.logits[:, :-1][used]
+    losses = torch.nn.functional.cross_entropy(logits.float(), labels[used], reduction="none")
+    loss = losses.new_zeros(len(batch)).index_add(0, used.nonzero()[:, 0], losses)
     if not features:
         return loss, None
     total = (out.hidden_states[-1] * own[:, :, None]).sum(1)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from probate.models.inference.proof import base_of
+
 KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -23,12 +25,15 @@ def prefix_states(
     """Return `prefix_keys_values` and, with `hidden`, the last hidden states of shape (tokens, width)."""
     cache = DynamicCache()
     ids = torch.tensor([list(tokens)], dtype=torch.long, device=device)
-    out = model(
+    base = base_of(model)
+    decoder = getattr(base, base.base_model_prefix, base)  # without the output layer
+    keep = {"logits_to_keep": 1} if decoder is base else {}
+    out = decoder(
         input_ids=ids,
         use_cache=True,
-        logits_to_keep=1,
         output_hidden_states=hidden,
-        **cache_argument(model, cache),
+        **keep,
+        **cache_argument(decoder, cache),
     )
     return [(layer.keys, layer.values) for layer in cache.layers], out.hidden_states[-1][
         0

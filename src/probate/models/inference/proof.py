@@ -389,8 +389,10 @@ def _fingerprint(base: Any) -> str:
 def _code() -> str:
     """Hash the code of the shortcuts: a changed version is compared again."""
     here = Path(__file__).parent
-    own = [here.parent / f"{name}.py" for name in ("adapter", "embedder", "lora", "mixed", "mixed_attention")]
-    files = [*here.glob("*.py"), *(here.parents[1] / "train").glob("*.py"), *own]
+    own = [here.parent / f"{name}.py" for name in ("adapter", "embedder", "lora")]
+    files = [
+        *here.glob("*.py"), *(here.parents[1] / "train").glob("*.py"), *here.parent.glob("mixed*.py"), *own
+    ]  # fmt: skip
     return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 

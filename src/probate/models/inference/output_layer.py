@@ -1,0 +1,46 @@
+"""The output layer at some positions only: its product with the vocabulary is a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from probate.models.inference.proof import base_of
+
+
+@contextmanager
+def output_layer_at(model: Any, wanted: torch.Tensor) -> Iterator[list[bool]]:
+    """Run the output layer at the wanted ones of the last positions, inside the block.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        A causal LM of transformers.
+    wanted : Tensor of bool, of shape (rows, positions)
+        Which of the last positions of each row are wanted.
+
+    Yields
+    ------
+    list of bool
+        Empty if the output layer did not run in the block. Otherwise the pass has logits of shape
+        (1, wanted positions, vocabulary), row by row.
+    """
+    ran: list[bool] = []
+
+    def choose(_: Any, args: tuple[Any, ...]) -> Any:
+        states = args[0]
+        if states.shape[:2] != wanted.shape:
+            return None
+        ran.append(True)
+        return (states[wanted][None], *args[1:])
+
+    head = base_of(model).get_output_embeddings()
+    hook = None if head is None else head.register_forward_pre_hook(choose)
+    try:
+        yield ran
+    finally:
+        if hook is not None:
+            hook.remove()
