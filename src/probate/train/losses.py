@@ -32,6 +32,7 @@ from probate.models.inference.proof import (
     rounded_products,
     rounding,
 )
+from probate.models.inference.tree import option_tree
 from probate.models.inference.trunk import PAD, Trunk, trunk_of
 
 SHARED = "step after a shared prefix"
@@ -39,6 +40,8 @@ PADDED_LEFT = "step in batches, padded on the left"
 PADDED_RIGHT = "step in batches, padded on the right"
 Losses = tuple[torch.Tensor, torch.Tensor | None]
 LEAN = "lean LoRA layers"
+EXTRA = 0.1
+"""Share of an example's tokens that may be added to enter completions of other examples with it."""
 LOGIT_ROWS = 2048
 """Maximum number of tokens whose logits the padded way keeps at once."""
 
@@ -261,10 +264,9 @@ def _trunk_holds(model: Any, trunk: Trunk, longest: int, pad_id: int) -> bool:
     def way(batch: list[Example]) -> tuple[list[Example], Callable[[], Losses]]:
         def quick() -> Losses:
             own = trunk.fresh(model)
-            nodes = own.enter(model, [e.prompt + e.completion for e in batch])
-            if nodes is None:
+            placed = _placed(own, model, batch)
+            if placed is None:
                 raise MemoryError("no room for the trunk's states")
-            placed = [replace(e, nodes=n) for e, n in zip(batch, nodes[0], strict=True)]
             with own.above(model):
                 return shared_losses(model, placed, PAD, _shared(placed), features=True)
 
@@ -397,15 +399,38 @@ def preference_loss(
 @contextmanager
 def above_trunk(model: Any, examples: Sequence[Example], pad_id: int) -> Iterator[tuple[list[Example], int]]:
     """Run `model` above its shared trunk, if it has one; yield examples and padding id for it."""
-    trunk, entered = trunk_of(model), None
+    trunk, placed = trunk_of(model), None
     rejected = [e.rejected for e in examples if e.rejected]
     every = [*examples, *rejected]
     if trunk and _trunk_holds(model, trunk, max(e.tokens for e in every), pad_id):
-        entered = trunk.enter(model, [e.prompt + e.completion for e in every])
-    if trunk is None or entered is None:
+        placed = _placed(trunk, model, every)
+    if trunk is None or placed is None:
         yield list(examples), pad_id
         return
-    placed = [replace(e, nodes=nodes) for e, nodes in zip(every, entered[0], strict=True)]
     others = iter(placed[len(examples) :])
     with trunk.above(model):
         yield [replace(e, rejected=next(others)) if e.rejected else e for e in placed[: len(examples)]], PAD
+
+
+def _placed(trunk: Trunk, model: Any, examples: Sequence[Example]) -> list[Example] | None:
+    """Enter examples into the trunk; None if it has no room for them.
+
+    If there are few completions, such as labels, each prompt is entered with all of them. An arm with the
+    same texts and other labels then finds their states.
+    """
+    completions = sorted({tuple(e.completion) for e in examples})
+    tree = option_tree([[*completion, PAD] for completion in completions])
+    if len(tree.inputs) * len(examples) > sum(len(e.completion) + EXTRA * e.tokens for e in examples):
+        entered = trunk.enter(model, [e.prompt + e.completion for e in examples])
+        return entered and [replace(e, nodes=n) for e, n in zip(examples, entered[0], strict=True)]
+    entered = trunk.enter(model, [e.prompt for e in examples], [tree] * len(examples))
+    if entered is None:
+        return None
+    paths = {
+        completion: [node - 1 for node, _ in path[1:]]
+        for completion, path in zip(completions, tree.paths, strict=True)
+    }
+    return [
+        replace(e, nodes=[*nodes, *(own.inputs[i] for i in paths[tuple(e.completion)])])
+        for e, nodes, own in zip(examples, *entered, strict=True)
+    ]

@@ -12,6 +12,18 @@ from probate.models.inference.proof import base_of
 
 
 @contextmanager
+def without_output_layer(model: Any) -> Iterator[None]:
+    """Run the output layer at no position inside the block; a pass has no logits."""
+    head = base_of(model).get_output_embeddings()
+    hook = head and head.register_forward_pre_hook(lambda _, args: (args[0][:, :0], *args[1:]))
+    try:
+        yield
+    finally:
+        if hook is not None:
+            hook.remove()
+
+
+@contextmanager
 def output_layer_at(model: Any, wanted: torch.Tensor) -> Iterator[list[bool]]:
     """Run the output layer at the wanted ones of the last positions, inside the block.
 
@@ -38,7 +50,7 @@ def output_layer_at(model: Any, wanted: torch.Tensor) -> Iterator[list[bool]]:
         return (states[wanted][None], *args[1:])
 
     head = base_of(model).get_output_embeddings()
-    hook = None if head is None else head.register_forward_pre_hook(choose)
+    hook = head and head.register_forward_pre_hook(choose)
     try:
         yield ran
     finally:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length, shared_prefix
+from probate.models.inference.output_layer import without_output_layer
 from probate.models.inference.prefix import prefix_keys_values
 from probate.models.inference.proof import base_of
 from probate.models.inference.tree import OptionTree, tree_pass
@@ -147,7 +148,7 @@ class Trunk:
         def catch(_: Any, __: Any, output: Any) -> None:
             caught[:] = [output[0] if isinstance(output, tuple) else output]
 
-        with _cut(model, 0, self.bottom):
+        with _cut(model, 0, self.bottom), without_output_layer(model):
             hook = _decoder(model).layers[-1].register_forward_hook(catch)
             try:
                 yield caught
