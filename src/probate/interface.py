@@ -60,6 +60,8 @@ def run(
     quiet: bool = False,
     base: str | Path | None = None,
     deadline: float | None = None,
+    executor: str = "inline",
+    jobs: int | None = None,
 ) -> Run:
     """Run a study, or continue it, and write its report.
 
@@ -88,6 +90,11 @@ def run(
     deadline : float, optional
         Time at which the run ends, in seconds of `time.monotonic()`. An arm that would not finish in time is
         left out and recorded as a failure.
+    executor : str, default "inline"
+        Where arms are trained and measured: `inline` in this process, one after the other; `local` in other
+        processes of this machine; or a plug-in.
+    jobs : int, optional
+        Number of arms at the same time. More than one means `local` if no executor is named.
 
     Returns
     -------
@@ -120,7 +127,9 @@ def run(
         tracking.check_tracker(track)
     start = loaded._base if base is None else base
     with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
-        done = pipeline.run_study(loaded, out, base=start, quiet=quiet, deadline=deadline)
+        done = pipeline.run_study(
+            loaded, out, base=start, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs
+        )
     if track:
         for one in done.pairs.values() if done.pairs else [done]:
             tracking.track(one.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from probate.core import progress
 from probate.core.progress import clock, spoken
 
 
@@ -27,3 +28,11 @@ def test_no_duration_has_an_exponent():
 )
 def test_a_duration_as_a_clock(seconds, shown):
     assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(8.44, "8.4 arms/s"), (0.1, "0.1 arms/s"), (0.045, "2.7 arms/min"), (0, "0.0 arms/min")],
+)
+def test_a_low_rate_is_shown_per_minute(rate, shown):
+    assert progress._rate(rate, " arms") == shown

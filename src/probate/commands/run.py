@@ -39,6 +39,14 @@ def run(
     allow_code: CodeOption = False,
     servers: ServerOption = None,
     tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
+    executor: Annotated[
+        str,
+        typer.Option("--executor", help="Where arms are trained and measured: inline, local or a plug-in."),
+    ] = "inline",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="Number of arms at the same time; more than 1 means --executor local."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -47,7 +55,9 @@ def run(
     if tracker:
         tracking.check_tracker(tracker)
     with allow(code=allow_code, servers=servers or []):
-        result = pipeline.run_study(loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet)
+        result = pipeline.run_study(
+            loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet, executor=executor, jobs=jobs
+        )
     page, tracked = result.report, []
     if tracker:
         runs = list(result.parts.values()) or [result]

@@ -94,3 +94,8 @@ def allow(*, code: bool = False, servers: Sequence[str] = ()) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def grant(consent: Consent) -> None:
+    """Put permissions in force for the rest of this process, such as those of the process that started it."""
+    _current.set(consent)

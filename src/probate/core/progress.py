@@ -88,7 +88,7 @@ class Reporter:
             def tick(done: int, note: str = "") -> None:
                 progress.advance(task, done)
                 rate = progress.tasks[0].completed / max(1e-9, time.monotonic() - start)
-                progress.update(task, note=shown(note), rate=f"{rate:.1f} {unit}/s")
+                progress.update(task, note=shown(note), rate=_rate(rate, f" {unit}"))
 
             yield tick
 
@@ -106,9 +106,14 @@ class Reporter:
                     if total
                     else ("", "")
                 )
-                self.say(f"{name}: {int(state['done'])}{of} {unit}, {rate:.1f}/s{left} {note}".rstrip())
+                self.say(f"{name}: {int(state['done'])}{of} {unit}, {_rate(rate)}{left} {note}".rstrip())
 
         return tick
+
+
+def _rate(rate: float, unit: str = "") -> str:
+    """Return a rate a second in words, a minute if it is low: `8.4 records/s`, `2.7 arms/min`."""
+    return f"{rate:.1f}{unit}/s" if rate >= 0.1 else f"{60 * rate:.1f}{unit}/min"
 
 
 def clock(seconds: float) -> str:

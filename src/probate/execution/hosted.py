@@ -22,6 +22,7 @@ from probate.execution.evaluation import outcome_rows, write_outcomes
 from probate.execution.hosted_checks import Asked, asked
 from probate.execution.job_record import JobRecord
 from probate.execution.jobs import ArmJob, EvaluateJob, GenerateJob, Measurement, Trained
+from probate.execution.pace import Pace
 from probate.execution.served import measure_any
 from probate.execution.server_jobs import ServerJobs
 from probate.execution.training_file import most_tokens, training_lines
@@ -75,10 +76,11 @@ class HostedWorker(Worker):
             "fine_tune": self.settings.model_dump(mode="json"),
         }
 
-    def expect(self, jobs: Sequence[ArmJob], measurements: Sequence[Measurement]) -> None:
+    def expect(self, jobs: Sequence[ArmJob], measurements: Sequence[Measurement], pace: Pace) -> set[str]:
         """Announce the arms of the first round; `fine_tune.jobs` of them are trained at the same time."""
         self._ahead = {job.arm: job for job in jobs}
         self._measuring = list(measurements)
+        return set()
 
     @contextmanager
     def _author(self, job: GenerateJob) -> Iterator[tuple[ModelSpec, LM | None]]:

@@ -26,6 +26,7 @@ from probate.execution.jobs import (
     Trained,
     Watched,
 )
+from probate.execution.pace import Pace
 from probate.execution.prepare import Prepared
 from probate.execution.worker import Worker
 from probate.mitigations.base import Mitigated
@@ -92,9 +93,8 @@ class Runner:
         self.folder = folder
         self.worker = worker
         self.reporter = reporter
-        self.deadline = deadline
+        self.pace = Pace(deadline)
         self.failures: list[dict[str, str]] = []
-        self._spent: list[float] = []
         self._sets: dict[str, list[Record]] = {}
         self._used: dict[str, list[Record]] = {}
         self._trained: dict[str, Trained] = {}
@@ -121,18 +121,19 @@ class Runner:
         self.folder.lock_model(self.worker.describe(study.model))
         mixed = self._first_round()
         first = [self._arm_job(arm, mixed[arm.name]) for arm in arms if arm.name in mixed]
-        self.worker.expect(first, prepared.measurements)
+        settled = self.worker.expect(first, prepared.measurements, self.pace)
         frames: list[pd.DataFrame] = []
         for number, arm in enumerate(arms, 1):
             if arm.round > 1:
                 made = self.guard(f"generate {arm.name}", arm.name, partial(self._next_round, arm))
                 if made is not None:
                     mixed[arm.name] = made
-            if arm.name in mixed and self._in_time(arm):
+            if arm.name in mixed and (arm.name in settled or self._in_time(arm)):
                 started = time.monotonic()
                 self.worker.place = f"[{number}/{len(arms)}]"
                 frames += self._arm(arm, mixed[arm.name])
-                self._spent.append(time.monotonic() - started)
+                if arm.name not in settled:
+                    self.pace.add(time.monotonic() - started)
         if study.rounds > 1:
             self.folder.write_provenance(prepared.data, self._sets)
         self.folder.write_failures(self.failures)
@@ -339,8 +340,7 @@ class Runner:
 
     def _in_time(self, arm: Arm) -> bool:
         """Return whether the arm can finish before the deadline; if not, record it as left out."""
-        expected = max(sum(self._spent) / len(self._spent), self._spent[-1]) if self._spent else 0.0
-        if self.deadline is None or time.monotonic() + expected <= self.deadline:
+        if self.pace.allows():
             return True
         self._fail(f"train {arm.name}", arm.name, "left out: the time budget is spent")
         return False

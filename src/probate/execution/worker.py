@@ -34,6 +34,7 @@ from probate.execution.jobs import (
     Watched,
 )
 from probate.execution.misalignment.distribution import Embed, compare_distributions, hidden_states
+from probate.execution.pace import Pace
 from probate.mitigations.base import Mitigated, mitigate
 from probate.models.adapter import attached
 from probate.models.embedded import WHEELS, is_cached
@@ -63,20 +64,28 @@ class Worker:
     ----------
     place : str
         Prefix of progress lines, such as `[3/9]`.
+    fingerprints : dict of str to str
+        Settings of a model as JSON → its fingerprint, once it is known.
     """
 
     def __init__(self, store: Store, reporter: Reporter) -> None:
         self.store = store
         self.reporter = reporter
         self.place = ""
+        self.fingerprints: dict[str, str] = {}
         self._models: dict[str, LM] = {}
 
     def describe(self, spec: ModelSpec) -> dict[str, Any]:
         """Return the facts about the study's model for the lock file."""
         return self.lm(spec).describe()
 
-    def expect(self, jobs: Sequence[ArmJob], measurements: Sequence[Measurement]) -> None:
-        """Announce the arms of the first round. Arms that are trained here are trained one by one."""
+    def expect(self, jobs: Sequence[ArmJob], measurements: Sequence[Measurement], pace: Pace) -> set[str]:
+        """Announce the arms of the first round, and return the names of those that are already settled.
+
+        A worker that does several arms at the same time does them here, as far as `pace` allows. An arm is
+        settled if it is done or has failed.
+        """
+        return set()
 
     def lm(self, spec: ModelSpec) -> LM:
         """Return the model of `spec`; it is loaded at the first call.
@@ -104,7 +113,12 @@ class Worker:
 
     def fingerprint(self, spec: ModelSpec) -> str:
         """Return the hash of a model's weights; for a model behind a server, of its address and name."""
-        return api_backend.fingerprint(spec.api) if spec.api else self.lm(spec).fingerprint
+        if spec.api:
+            return api_backend.fingerprint(spec.api)
+        key = spec.model_dump_json()
+        if key not in self.fingerprints:
+            self.fingerprints[key] = self.lm(spec).fingerprint
+        return self.fingerprints[key]
 
     @contextmanager
     def _author(self, job: GenerateJob) -> Iterator[tuple[ModelSpec, LM | None]]:
@@ -202,13 +216,16 @@ class Worker:
 
     def train(self, job: ArmJob) -> Trained:
         """Train the arm's adapter."""
-        base = self.lm(job.model)
-        trainer = type(trainers.load_trainer(job.training.trainer))
-        key = job.key(base.fingerprint, code(trainer))
+        key = self.training_key(job)
         folder, _ = self.store.run(
-            f"adapters/{job.arm}", key, lambda folder: self._fine_tune(job, base, folder)
+            f"adapters/{job.arm}", key, lambda folder: self._fine_tune(job, self.lm(job.model), folder)
         )
         return Trained(job.arm, key, folder)
+
+    def training_key(self, job: ArmJob) -> str:
+        """Return the key of the arm's training."""
+        trainer = type(trainers.load_trainer(job.training.trainer))
+        return job.key(self.fingerprint(job.model), code(trainer))
 
     def _fine_tune(self, job: ArmJob, base: LM, folder: Path) -> dict[str, Any]:
         training = job.training
@@ -246,10 +263,10 @@ class Worker:
 
     def evaluate(self, job: EvaluateJob) -> pd.DataFrame:
         """Measure one task on the arm and return its outcomes, in the columns of `outcomes.parquet`."""
-        base, arm = self.lm(job.model), job.trained.arm
-        task, context = job.measurement.task, job.measurement.context
+        task, context, arm = job.measurement.task, job.measurement.context, job.trained.arm
 
         def work(folder: Path) -> dict[str, Any]:
+            base = self.lm(job.model)
             before = base.truncated
             with self.reporter.stage(self._named(f"{task.key} {arm}"), task.size(context), "prompts") as tick:
                 outcomes = evaluate(base, job.trained.folder, task, context, tick, job.notice)

@@ -30,6 +30,8 @@ def run_study(
     base: str | Path = ".",
     quiet: bool = False,
     deadline: float | None = None,
+    executor: str = "inline",
+    jobs: int | None = None,
 ) -> Run:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
@@ -50,6 +52,12 @@ def run_study(
     deadline : float, optional
         Value of `time.monotonic()` by which to end. An arm that would take longer, by the mean duration of
         earlier arms or by the latest one, is left out and recorded.
+    executor : str, default="inline"
+        Where arms are trained and measured: `inline` in this process, one after the other; `local` in other
+        processes of this machine; or a plug-in.
+    jobs : int, optional
+        Number of arms that the executor does at the same time. More than one means `local` if no executor is
+        named.
 
     Returns
     -------
@@ -66,10 +74,10 @@ def run_study(
     for server in study.servers():
         server.checked().key()
     if study.axes.parts:
-        return run_grid(study, out, base=base, quiet=quiet, deadline=deadline)
+        return run_grid(study, out, base=base, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs)
     folder = RunFolder(Path(out))
     prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # invalid input creates no folder
-    worker = worker_for(study, Store(folder.path, reporter.warn), reporter)
+    worker = worker_for(study, Store(folder.path, reporter.warn), reporter, executor, jobs)
     runner = Runner(prepared, folder, worker, reporter, deadline)
     with folder.locked():
         done = runner.execute()
@@ -87,6 +95,8 @@ def run_grid(
     base: str | Path = ".",
     quiet: bool = False,
     deadline: float | None = None,
+    executor: str = "inline",
+    jobs: int | None = None,
 ) -> Run:
     """Run `study` for each part of its `axes`, and write `grid.html`.
 
@@ -96,7 +106,7 @@ def run_grid(
 
     Parameters
     ----------
-    study, out, base, quiet, deadline
+    study, out, base, quiet, deadline, executor, jobs
         As for `run_study`.
 
     Returns
@@ -127,7 +137,9 @@ def run_grid(
         for other in finished:
             _share(folder / other.folder, own, part.shared(other))
         try:
-            result = run_study(part.study, own, base=base, quiet=quiet, deadline=deadline)
+            result = run_study(
+                part.study, own, base=base, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs
+            )
         except InputError as error:
             if not done:
                 raise

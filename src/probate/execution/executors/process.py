@@ -1,0 +1,46 @@
+"""A process that does arms for `LocalExecutor`: `python -m probate.execution.executors.process HANDLE`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+from probate.core import consent
+from probate.core.cache import Store
+from probate.core.progress import Reporter
+from probate.execution.executors.base import ArmTask, Site, do_arm
+from probate.execution.worker import Worker
+
+
+def main(handle: int) -> None:
+    """Receive a `Site` and then arms, and send back the result of each, until the other side closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with Connection(handle) as connection:
+        site: Site = connection.recv()
+        worker = Worker(Store(site.root), Reporter(quiet=True))
+        worker.fingerprints.update(site.fingerprints)
+        consent.grant(site.consent)
+        while True:
+            try:
+                task: ArmTask | None = connection.recv()
+            except EOFError:
+                return
+            if task is None:
+                return
+            connection.send(do_arm(worker, task))
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, also in the middle of an arm."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
