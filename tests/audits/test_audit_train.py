@@ -6,6 +6,7 @@ It is planned by measured speed, and ended in time with what it has.
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -17,11 +18,24 @@ from typer.testing import CliRunner
 
 from probate.audits.read import read_set
 from probate.audits.stage_one import audit
-from probate.audits.train import EPOCHS, LEAST, MOST, TEST, Speed, _told, plan, seconds_of, train
+from probate.audits.train import (
+    EPOCHS,
+    ITEM_VARIANCE,
+    LEAST,
+    MOST,
+    SEED_VARIANCE,
+    TEST,
+    Speed,
+    _told,
+    plan,
+    seconds_of,
+    train,
+)
 from probate.commands.app import app
 from probate.core.errors import InputError, StageError
 from probate.data.corpora import biographies
 from probate.execution.folder import RunFolder
+from probate.execution.pace import Pace
 from probate.execution.runner import Runner
 from probate.models.inference import scoring
 from probate.study.schema import Study
@@ -55,14 +69,30 @@ def test_budgets():
 
 
 def test_more_time_is_a_larger_study_and_eight_seeds_fit(tmp_path):
-    found = [planned(tmp_path, minutes * 60) for minutes in (15, 60, 600)]
+    found = [planned(tmp_path, minutes * 60) for minutes in (20, 60, 600)]
     sizes = [p.train_per_cell for p in found]
-    assert LEAST < sizes[0] < sizes[1] <= sizes[2] == MOST and all(p.test_per_cell == TEST for p in found)
-    for p, minutes in zip(found, (15, 60, 600), strict=True):
+    assert LEAST < sizes[0] < sizes[1] <= sizes[2] == MOST and all(p.test_per_cell >= TEST for p in found)
+    for p, minutes in zip(found, (20, 60, 600), strict=True):
         assert (
             8 * p.seconds <= minutes * 60 and len(p.study.seeds) >= 10 and p.study.training.epochs == EPOCHS
         )
     assert "seeds fit" in found[0].said[1] and "ms per prompt" in found[0].said[1]
+
+
+@pytest.mark.parametrize(("fill", "prompt"), [(0.01, 0.005), (0.2, 0.05), (3.0, 1.0)])
+def test_time_is_divided_between_items_and_seeds_by_cost_and_spread(tmp_path, fill, prompt):
+    files = {side: tmp_path / f"{side}.jsonl" for side in ("original", "augmented")}
+    speed = Speed({"original": fill, "augmented": fill}, {"original": 0.1, "augmented": 0.1}, prompt)
+    found = plan(files, LABELS, GROUPS, "gender", cells(2000, 2000), speed, 1800, "embedded")
+    items, models = 4 * found.test_per_cell, 2 * 8 * 4 * EPOCHS * 2 * found.train_per_cell * 0.1
+
+    def variance(items):
+        seeds = (models + found.test_per_cell * 4 * (fill + 16 * prompt) - items * fill) / (
+            models / 8 + 2 * items * prompt
+        )
+        return ITEM_VARIANCE / items + SEED_VARIANCE / seeds if seeds > 0 else math.inf
+
+    assert variance(items) <= 1.1 * min(map(variance, range(4, 8000, 4)))
 
 
 @pytest.mark.parametrize("original", [12, 40, 100])
@@ -160,7 +190,10 @@ def test_a_study_is_run_and_ends_within_its_budget(files, model_dir, tmp_path, m
 def test_an_arm_is_left_out_where_the_mean_or_the_latest_would_pass_the_deadline(spent, fits, monkeypatch):
     failed = []
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    run = SimpleNamespace(deadline=1010.0, _spent=spent, _fail=lambda *why: failed.append(why))
+    pace = Pace(1010.0)
+    for seconds in spent:
+        pace.add(seconds)
+    run = SimpleNamespace(pace=pace, _fail=lambda *why: failed.append(why))
     assert Runner._in_time(run, SimpleNamespace(name="given-0.5-s3")) == fits
     assert [arm for _, arm, _ in failed] == ([] if fits else ["given-0.5-s3"])
 
