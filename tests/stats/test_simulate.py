@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from probate.stats.contrast import contrast, paired_difference
-from probate.stats.simulate import Design, draw, judge, required_size, simulate, smallest_visible
+from probate.stats.simulate import Design, draw, draw_shares, judge, required_size, simulate, smallest_visible
 from probate.study.schema import Analysis
 
 ANALYSIS = Analysis(resamples=400)
 
 
+@pytest.mark.parametrize("drawing", [draw, draw_shares])
 @pytest.mark.parametrize(
     "design",
     [
@@ -23,8 +24,10 @@ ANALYSIS = Analysis(resamples=400)
         Design(41, 0.9, seeds=2),
     ],
 )
-def test_all_runs_at_once_equal_contrast_run_by_run(design):
-    values, _ = draw(design, 0.2, 12, np.random.default_rng(0))
+def test_all_runs_at_once_equal_contrast_run_by_run(design, drawing):
+    if drawing is draw_shares and not design.paired:
+        pytest.skip("a gap of probabilities has no binomial interval")
+    values, _ = drawing(design, 0.2, 12, np.random.default_rng(0))
     estimate, low, high, p = judge(values, design, ANALYSIS)
     half = design.n // 2
     for run in range(12):
@@ -70,3 +73,18 @@ def test_more_items_are_needed_for_less():
     large, small = (required_size(design, e, ANALYSIS, what="n", runs=200) for e in (0.5, 0.25))
     assert large is not None and small is not None and large < small
     assert required_size(design, 0.001, ANALYSIS, what="n", runs=100) is None
+
+
+def test_the_true_effect_of_drawn_probabilities_is_their_mean():
+    design = Design(4000, 0.3, seeds=4, seed_sd=0.05)
+    values, truth = draw_shares(design, 0.2, 20, np.random.default_rng(1))
+    change = (values[0] - values[1]).mean((0, 2))
+    gaps = (values[0] - values[1])[:, :2000].mean((0, 1)) - (values[0] - values[1])[:, 2000:].mean((0, 1))
+    assert gaps.mean() == pytest.approx(truth, abs=0.02) and truth > 0.05
+    assert abs(change.mean()) < 0.02 and values.min() >= 0 and values.max() <= 1
+
+
+def test_two_trainings_agree_on_probabilities_as_the_design_says():
+    values, _ = draw_shares(Design(2000, 0.5, seeds=2, agreement=0.6), 0.0, 1, np.random.default_rng(2))
+    odds = np.log(values / (1 - values))
+    assert np.corrcoef(odds[0, 0, :, 0], odds[0, 1, :, 0])[0, 1] == pytest.approx(0.6, abs=0.05)

@@ -59,8 +59,8 @@ ITEMS_SHARE = 0.25
 POOL = 3
 """Original records that training draws from, as a multiple of those that one model needs."""
 ITEM_VARIANCE, SEED_VARIANCE = 0.07, 0.0029
-"""Variances of the change of a gap, as a share: over held-out items (times their number), and over seeds. They
-were measured on 8 seeds of biographies against CVs, and decide only how the time is divided between both."""
+"""Variances of the change of a gap, as a share: over held-out items (times their number), and over seeds.
+They were measured on 8 seeds of biographies against CVs, and decide only how time is divided between both."""
 RESERVE, LEAST_RESERVE = 0.04, 20.0
 """Share of the budget, and smallest number of seconds, for effects, report and cards at the end."""
 PILOT = 12

@@ -87,7 +87,14 @@ class OperatingCharacteristics:
 
 
 def simulate(
-    design: Design, effect: float, analysis: Analysis, runs: int = 2000, alpha: float = 0.05, seed: int = 0
+    design: Design,
+    effect: float,
+    analysis: Analysis,
+    runs: int = 2000,
+    alpha: float = 0.05,
+    seed: int = 0,
+    *,
+    shares: bool = False,
 ) -> OperatingCharacteristics:
     """Simulate `runs` studies of a design.
 
@@ -105,13 +112,15 @@ def simulate(
         Level of significance.
     seed : int
         Seed of the random numbers.
+    shares : bool
+        Draw probabilities (`draw_shares`) in place of answers.
 
     Returns
     -------
     OperatingCharacteristics
     """
     rng = np.random.default_rng([seed, design.n, design.seeds, int(1000 * design.rate)])
-    values, truth = draw(design, effect, runs, rng)
+    values, truth = (draw_shares if shares else draw)(design, effect, runs, rng)
     estimate, low, high, p = judge(values, design, analysis)
     held = (low <= truth + 1e-12) & (truth - 1e-12 <= high)
     return OperatingCharacteristics(
@@ -175,6 +184,36 @@ def draw(design: Design, effect: float, runs: int, rng: np.random.Generator) -> 
     return values, truth
 
 
+ITEM_SPREAD = 1.5
+"""Standard deviation of items' log-odds in `draw_shares`."""
+
+
+def draw_shares(design: Design, effect: float, runs: int, rng: np.random.Generator) -> tuple[Array, float]:
+    """Draw probabilities in place of answers, as the expected share has them, and return the true effect.
+
+    The log-odds of an item are those of `rate`, plus what is its own in all trainings (standard deviation
+    1.5), plus what a training adds to it, so that two trainings correlate by `agreement`. Shifts of gaps and
+    the effect are those of `draw`, in log-odds: four times their size, as at a probability of one half.
+    """
+    half = design.n // 2
+    sign = np.r_[np.ones(half), -np.ones(design.n - half)].astype(np.float32)[:, None]
+    noise = ITEM_SPREAD * np.sqrt(1 / max(design.agreement, 1e-6) - 1)
+    base = float(np.log(design.rate / (1 - design.rate)))
+    own = ITEM_SPREAD * rng.standard_normal((design.n, runs), dtype=np.float32)
+    values = np.empty((1 + design.paired, design.seeds, design.n, runs), dtype=np.float32)
+    truth = 0.0
+    for arm, (gap, sd) in enumerate(zip((effect, 0.0)[: len(values)], design.shifts, strict=False)):
+        for s in range(design.seeds):
+            shift = 2 * (gap + sd * rng.standard_normal(runs, dtype=np.float32))
+            alone = noise * rng.standard_normal((design.n, runs), dtype=np.float32)
+            values[arm, s] = 1 / (1 + np.exp(-(base + own + alone + sign * shift)))
+        whole = float(np.sqrt(ITEM_SPREAD**2 + noise**2 + 4 * sd**2))
+        grid = whole * ndtri((np.arange(4000) + 0.5) / 4000)
+        means = [float((1 / (1 + np.exp(-(base + grid + side * 2 * gap)))).mean()) for side in (1, -1)]
+        truth += (1 - 2 * arm) * (means[0] - means[1])
+    return values, truth
+
+
 def _expected(rate: float, gap: float, sd: float) -> float:
     """Return the mean over trainings of rate ± half of a normal gap, first minus second, each clipped to [0,
     1].
@@ -214,23 +253,27 @@ def _moments(values: Array, ends: tuple[int, int]) -> tuple[Array, Array, Array,
     """Return mean, shared variance of items, whole variance over items, and degrees of freedom.
 
     `values` has the shape (seeds, items, runs). A success and a failure (`ends`) are added to items with
-    almost no variation.
+    almost no variation. Probabilities always vary.
     """
     count, n = values.shape[:2]
-    own = values.sum(0, dtype=np.int16)
-    commonest = np.max([(own == k).sum(0) for k in range(int(own.min()), int(own.max()) + 1)], axis=0)
-    rare = n - commonest < resample.FEW
+    if values.dtype.kind == "f":
+        own, rare = values.sum(0, dtype=np.float64), np.zeros(values.shape[2], dtype=np.int64)
+    else:
+        own = values.sum(0, dtype=np.int16)
+        commonest = np.max([(own == k).sum(0) for k in range(int(own.min()), int(own.max()) + 1)], axis=0)
+        rare = n - commonest < resample.FEW
     more, n = rare * (ends[0] ** 2 + ends[1] ** 2), n + 2 * rare
 
     def variance(total: Array, squares: Array) -> Array:
         """Of a mean over items, from sums over items."""
         return np.asarray((squares - total**2 / n) / (n - 1) / n)
 
-    totals = values.sum(1, dtype=np.int64) + rare * sum(ends)
-    squares = np.abs(values).sum(1, dtype=np.int64) + more  # squares of −1, 0 and 1
+    exact_sum = np.float64 if values.dtype.kind == "f" else np.int64
+    totals = values.sum(1, dtype=exact_sum) + rare * sum(ends)
+    squares = (values**2).sum(1, dtype=exact_sum) + more
     total = totals.sum(0)
     whole = variance(
-        total, (own.astype(np.int32) ** 2).sum(0) + count**2 * more
+        total, (own.astype(np.float64) ** 2).sum(0) + count**2 * more
     )  # count² times that of the mean over seeds
     shared = (whole - variance(totals, squares).sum(0)) / (count * (count - 1)) if count > 1 else whole
     return total / count / n, shared, whole / count**2, n - 1
