@@ -7,12 +7,13 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from probate.report.words import findings
 from probate.stats.arms import AGAINST_BASE, AGAINST_MATCHED
 from probate.stats.effects import effects_of
-from probate.stats.families import holm
-from probate.stats.hierarchy import CHECKS, DETAILS, FIRST, NEXT, POOLED, adjusted, gatekept
+from probate.stats.families import either, holm
+from probate.stats.hierarchy import CHECKS, DETAILS, FIRST, NEXT, POOLED, _stepwise, adjusted, gatekept
 from probate.stats.measure import Measure
 from probate.study.schema import Analysis
 
@@ -167,3 +168,81 @@ def test_a_study_without_an_effect_says_so_nineteen_times_in_twenty(spread):
     assert (
         any_found <= 3 and claimed <= 3
     )  # more than 3 of 15 at 5%: 0.5%; many more in benchmarks/worlds/report.py
+
+
+def pair(p, expected, contrast=AGAINST_MATCHED, task="t", question="inheritance", mitigation="none"):
+    return [
+        (question, contrast, 0.5, "a − b", p, mitigation, task),
+        (f"{question}-expected", contrast, 0.5, "a − b", expected, mitigation, task),
+    ]
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.01, 0.01), (0.001, 0.4), (0.3, 0.002), (0.2, 0.6)])
+def test_answers_and_expectation_are_one_test(p, expected):
+    found = adjusted(rows(*pair(p, expected), *pair(0.5, 0.5, AGAINST_BASE)), AGAINST_MATCHED, AGAINST_BASE)
+    both = either(p, expected)
+    assert min(p, expected) <= both <= 2.3 * min(p, expected)
+    assert found["p_adjusted"].tolist()[:2] == pytest.approx(
+        [min(1, 2 * max(both, own)) for own in (p, expected)]
+    )
+    assert set(found["family"]) == {FIRST}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_adjusted_p_of_units_is_that_of_the_closed_test(seed):
+    """Over all intersections: Bonferroni over the units in it, of which a whole one is tested by both."""
+    rng = np.random.default_rng(seed)
+    units = np.array([0, 0, 1, 1, 2, 3])
+    p = rng.random(6) ** 3
+    worst = np.zeros(6)
+    for size in range(1, 7):
+        for inside in itertools.combinations(range(6), size):
+            parts = [[i for i in inside if units[i] == u] for u in sorted({units[i] for i in inside})]
+            one = len(parts) * min(either(*p[own]) if len(own) == 2 else p[own[0]] for own in parts)
+            worst[list(inside)] = np.maximum(worst[list(inside)], one)
+    assert _stepwise(p, units) == pytest.approx(np.minimum(worst, 1))
+    assert _stepwise(p, np.arange(6)) == pytest.approx(holm(p))
+
+
+def test_equal_p_of_both_cost_little_and_alone_each_is_a_test_of_its_own():
+    assert either(0.01, 0.01) == pytest.approx(0.0112, rel=0.01)
+    alone = adjusted(rows(pair(0.01, 0.01)[0]), AGAINST_MATCHED, AGAINST_BASE)
+    assert alone["p_adjusted"].tolist() == pytest.approx([0.01])
+    undefined = adjusted(rows(*pair(0.01, np.nan)), AGAINST_MATCHED, AGAINST_BASE)
+    assert undefined["p_adjusted"].tolist() == pytest.approx([0.01, np.nan], nan_ok=True)
+
+
+def test_with_one_dose_the_coefficient_follows_the_change_that_is_also_measured_in_expectation():
+    found = adjusted(
+        rows(*pair(0.02, 0.3), ("coefficient", AGAINST_MATCHED, 0.5, "a − b", 0.02, "none", "t")),
+        AGAINST_MATCHED, AGAINST_BASE,
+    )  # fmt: skip
+    assert found["p_adjusted"].iloc[2] == pytest.approx(found["p_adjusted"].iloc[0])
+    assert set(found["family"]) == {FIRST}
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, 0.9])
+@pytest.mark.parametrize("effect", [0.0, 4.0])
+def test_wrong_rejections_of_pairs_keep_to_alpha(correlation, effect):
+    """`effect`: of all answers; their expectations have none."""
+    rng = np.random.default_rng(5)
+    wrong, runs = 0, 600
+    whole = [
+        w
+        for task in "tu"
+        for w in (
+            *pair(0.5, 0.5, task=task),
+            *pair(0.5, 0.5, task=task, question="mitigation", mitigation="mask"),
+        )
+    ]
+    table = rows(*whole)
+    null = (
+        table["question"].str.endswith("expected").to_numpy() if effect else np.ones(len(table), dtype=bool)
+    )
+    for _ in range(runs):
+        z = rng.standard_normal((len(table) // 2, 2))
+        z[:, 1] = correlation * z[:, 0] + np.sqrt(1 - correlation**2) * z[:, 1]
+        z[:, 0] += effect
+        found = adjusted(table.assign(p=2 * norm.sf(np.abs(z.ravel()))), AGAINST_MATCHED, AGAINST_BASE)
+        wrong += bool((found["p_adjusted"][null] <= 0.05).any())
+    assert wrong / runs <= 0.05 + 2.5 * (0.05 * 0.95 / runs) ** 0.5

@@ -24,6 +24,23 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
+CAUTION = 1.12
+"""Largest rejection rate of Cauchy's combination of two p as a multiple of its level.
+
+Simulated for two normal or t statistics (2 or more degrees of freedom) of any correlation, at levels from
+.002 to .05, it was 1.115."""
+
+
+def either(p: float, other: float) -> float:
+    """Return the p of the hypothesis that two measures of the same thing both have no effect.
+
+    It is Cauchy's combination (Liu and Xie 2020), times `CAUTION`, because it can exceed its level if the two
+    are correlated. Two equal p cost little, while the smaller of two p, doubled, costs a factor of two.
+    """
+    tails = np.tan((0.5 - np.clip([p, other], 1e-15, 1 - 1e-15)) * np.pi)
+    return float(min(1.0, CAUTION * (0.5 - np.arctan(tails.mean()) / np.pi)))
+
+
 def benjamini_hochberg(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Adjust p by the method of Benjamini and Hochberg (1995), which controls the false discovery rate; at
     most 1.
