@@ -17,6 +17,7 @@ PROOFS = tempfile.TemporaryDirectory(prefix="probate-proofs-")
 os.environ["PROBATE_PROOFS"] = PROOFS.name  # the user's own are left alone; tests of one run share theirs
 FRAMES = tempfile.TemporaryDirectory(prefix="probate-frames-")
 os.environ["PROBATE_FRAMES"] = FRAMES.name
+os.environ["PROBATE_TRUNKS"] = ""  # each test computes its own states
 
 os.fsync = (
     os.fstat

@@ -320,9 +320,10 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
         seconds(examples[:2], training)  # what is slow only once: shortcuts are compared on the longest texts
         below = trunk.trunk_of(lm.model)
         if below is not None:
-            start = time.monotonic()
-            below.enter(lm.model, [e.prompt + e.completion for e in examples[2:]])
+            start = time.monotonic()  # in an empty trunk: an earlier audit may have kept these states
+            below.fresh(lm.model).enter(lm.model, [e.prompt + e.completion for e in examples[2:]])
             fill[side] = (time.monotonic() - start) / max(1, len(examples) - 2)
+            below.enter(lm.model, [e.prompt + e.completion for e in examples])
         top[side] = seconds(examples, training) / len(records)
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers

@@ -84,8 +84,8 @@ def adjusted(table: pd.DataFrame, matched: str, base: str) -> pd.DataFrame:
     p = table["p"].astype(float).to_numpy()
     tested = np.isfinite(p) & (follows < 0)
     unit = np.arange(len(table))
-    for place, other in _pairs(table, family, tested).items():
-        unit[other] = unit[place]
+    for answers, expected in _pairs(table, family, tested).items():
+        unit[expected] = unit[answers]
     p_adjusted = np.full(len(table), np.nan)
     one, other = (tested & (family == name) for name in (FIRST, NEXT))
     p_adjusted[one], p_adjusted[other] = gatekept(p[one], p[other], unit[one], unit[other])

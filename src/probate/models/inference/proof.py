@@ -386,7 +386,7 @@ def _fingerprint(base: Any) -> str:
 
 
 @cache
-def _code() -> str:
+def code_key() -> str:
     """Hash the code of the shortcuts: a changed version is compared again."""
     here = Path(__file__).parent
     own = [here.parent / f"{name}.py" for name in ("adapter", "embedder", "lora")]
@@ -405,7 +405,7 @@ def _path(model: Any, fingerprint: str, key: tuple[str, int, str]) -> Path:
         weight.device.type,
         torch.__version__,
         transformers.__version__,
-        _code(),
+        code_key(),
     ]
     return proof_dir() / f"{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:32]}.json"
 

@@ -10,6 +10,7 @@ not hold (`probate.models.inference.proof`) is run whole.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,8 +21,9 @@ import torch
 from probate.models.inference.batching import TOKENS_PER_BATCH, batches_by_length, shared_prefix
 from probate.models.inference.output_layer import without_output_layer
 from probate.models.inference.prefix import prefix_keys_values
-from probate.models.inference.proof import base_of
+from probate.models.inference.proof import base_of, code_key
 from probate.models.inference.tree import OptionTree, tree_pass
+from probate.models.inference.trunk_store import TrunkStore, key_of, trunk_dir, weights_key
 
 MOST_BYTES = 2**31
 """Memory for states in bytes. When it is full, they are dropped and computed again as needed."""
@@ -33,8 +35,11 @@ EMPTY = OptionTree([], [-1], [0], [])
 class Trunk:
     """Hidden states of one model below its `top` last layers."""
 
-    def __init__(self, model: Any, top: int) -> None:
-        """Create an empty trunk; raise ValueError if the model has no more than `top` layers."""
+    def __init__(self, model: Any, top: int, store: TrunkStore | None = None) -> None:
+        """Create an empty trunk; raise ValueError if the model has no more than `top` layers.
+
+        With `store`, states that it has are not computed, and new ones are added to it.
+        """
         layers = _decoder(model).layers
         if not 0 < top < len(layers):
             raise ValueError(
@@ -48,6 +53,8 @@ class Trunk:
         ).to(weight.device)
         self._most = MOST_BYTES // (self._states.shape[1] * self._states.element_size())
         self._nodes: dict[tuple[int, int], int] = {}
+        self._store = store
+        self._keys = [b""]
 
     def fresh(self, model: Any) -> Trunk:
         """Return an empty trunk of the same layers, with room for a comparison."""
@@ -70,17 +77,47 @@ class Trunk:
         before = len(self._nodes)
         walked = self._walk(rows, trees)
         if len(self._nodes) >= self._most:
-            self._nodes.clear()
+            self._clear()
             before, walked = 0, self._walk(rows, trees)
         if len(self._nodes) >= self._most:
-            self._nodes.clear()
+            self._clear()
             return None
-        new = [i for i, (nodes, inner) in enumerate(walked) if max([*nodes, *inner]) > before]
+        missing = self._kept(before)
+        new = [i for i, own in enumerate(walked) if not missing.isdisjoint(own[0] + own[1])]
         if new:
             self._fill(model, [list(rows[i]) for i in new], [trees[i] for i in new], [walked[i] for i in new])
+            if self._store is not None:
+                added = sorted(missing)
+                self._store.add([self._keys[n] for n in added], self._states[added])
         return [nodes for nodes, _ in walked], [
             replace(t, inputs=inner) for t, (_, inner) in zip(trees, walked, strict=True)
         ]
+
+    def _clear(self) -> None:
+        self._nodes.clear()
+        del self._keys[1:]
+
+    def _kept(self, before: int) -> set[int]:
+        """Take states of the nodes after `before` from the store; return the nodes that it does not have."""
+        new = range(before + 1, len(self._nodes) + 1)
+        if new and len(self._nodes) >= len(self._states):
+            size = min(self._most, 2 * (len(self._nodes) + 1))
+            self._states = torch.cat(
+                [self._states, self._states.new_zeros(size - len(self._states), self._states.shape[1])]
+            )
+        found = self._store.read([self._keys[n] for n in new]) if self._store is not None and new else {}
+        if found:
+            self._states[[new[place] for place in found]] = torch.stack([*found.values()]).to(
+                self._states.device
+            )
+        return {n for place, n in enumerate(new) if place not in found}
+
+    def _node(self, above: int, token: int) -> int:
+        """Return the node of a token after that of its beginning."""
+        node = self._nodes.setdefault((above, token), len(self._nodes) + 1)
+        if node == len(self._keys):
+            self._keys.append(key_of(self._keys[above], token.to_bytes(8, "little", signed=True)))
+        return node
 
     def _walk(
         self, rows: Sequence[Sequence[int]], trees: Sequence[OptionTree]
@@ -90,12 +127,12 @@ class Trunk:
         for row, tree in zip(rows, trees, strict=True):
             nodes, at = [], PAD
             for token in row:
-                at = self._nodes.setdefault((at, token), len(self._nodes) + 1)
+                at = self._node(at, token)
                 nodes.append(at)
             inner: list[int] = []
             for token, parent in zip(tree.inputs, tree.parents[1:], strict=True):
                 above = inner[parent - 1] if parent else at
-                inner.append(self._nodes.setdefault((above, token), len(self._nodes) + 1))
+                inner.append(self._node(above, token))
             walked.append((nodes, inner))
         return walked
 
@@ -110,11 +147,6 @@ class Trunk:
     ) -> None:
         """Compute and store the states of the nodes in `walked`."""
         device = self._states.device
-        if len(self._nodes) >= len(self._states):
-            size = min(self._most, 2 * (len(self._nodes) + 1))
-            self._states = torch.cat(
-                [self._states, self._states.new_zeros(size - len(self._states), self._states.shape[1])]
-            )
         with self._below(model) as caught:
             shared = shared_prefix(rows)
             prefix = prefix_keys_values(model, rows[0][:shared], device) if shared else []
@@ -189,9 +221,26 @@ def make_trunk(base: Any, top: int) -> None:
     kept: dict[int, Trunk | None] = base.__dict__.setdefault("_probate_trunks", {})
     if top not in kept:
         try:
-            kept[top] = Trunk(base, top)
+            kept[top] = Trunk(base, top, _store_of(base, top))
         except (AttributeError, TypeError, ValueError):
             kept[top] = None
+
+
+def _store_of(base: Any, top: int) -> TrunkStore | None:
+    """Return the store of a trunk; None on a GPU, where states are computed faster than they are written."""
+    root, weight = trunk_dir(), next(base.parameters())
+    if root is None or weight.device.type != "cpu" or weight.dtype.itemsize not in (2, 4):
+        return None
+    decoder = _decoder(base)
+    layers = decoder.layers
+    if not 0 < top < len(layers):
+        return None
+    parts = {n: m for n, m in decoder.named_children() if m is not layers}
+    parts |= {f"layers.{i}": layer for i, layer in enumerate(layers[: len(layers) - top])}
+    config = {k: v for k, v in base.config.to_dict().items() if k != "_name_or_path"}
+    about = json.dumps(config, sort_keys=True, default=str), str(base.config._attn_implementation)
+    key = weights_key(parts, type(base).__name__, *about, code_key(), torch.__version__)
+    return TrunkStore(root, key, base.config.get_text_config(decoder=True).hidden_size, weight.dtype)
 
 
 def trunk_of(model: Any) -> Trunk | None:
