@@ -54,6 +54,8 @@ LAYERS = 6
 LEAST, MOST = 4, 60
 TEST = 30
 """Smallest number of held-out records of each label and group, where there are enough."""
+FEWER_TESTS = 20, 10
+"""Numbers of held-out records to try if two seeds of the smallest study do not fit."""
 ITEMS_SHARE = 0.25
 """Largest share of the budget for them, because more training records are more like a real training."""
 POOL = 3
@@ -410,7 +412,8 @@ def plan(
         if enough and whole(train_count, test, SEEDS) <= budget:
             best = train_count, test
     if best is None:
-        best = LEAST, min(TEST, scarce - 2 * LEAST)
+        sizes = [(LEAST, min(test, scarce - 2 * LEAST)) for test in (TEST, *FEWER_TESTS)]
+        best = next((size for size in sizes if whole(*size, FEWEST_SEEDS) <= budget), sizes[-1])
         smallest = whole(*best, FEWEST_SEEDS)
         if smallest > budget or augmented_count(LEAST * count, RATIO) > augmented:
             raise StageError(
