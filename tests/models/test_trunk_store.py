@@ -7,7 +7,8 @@ import pytest
 import torch
 from architectures import lively_model
 
-from probate.models.inference import trunk, trunk_store
+from probate.models.inference import proof, trunk, trunk_store
+from probate.models.inference.scoring import score_choices
 from probate.models.inference.trunk import make_trunk, trunk_of
 from probate.models.inference.trunk_store import KEYS, STATES, TrunkStore, key_of
 
@@ -50,6 +51,22 @@ def test_another_process_computes_nothing_again(folder, filled):
     assert states(lively_model("Llama"), [*ROWS, [5, 6, 7, 8, 30]]).equal(more) and filled == [3, 1]
     assert oct(next(folder.glob("*")).stat().st_mode)[-3:] == "700"
     assert {oct(f.stat().st_mode)[-3:] for f in folder.glob("*/*")} == {"600"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_states_of_one_pass_are_used_by_the_other_kind_of_pass(folder, monkeypatch, kept):
+    """Scoring runs in inference mode, training does not, and the memory for states grows in both."""
+    if not kept:
+        monkeypatch.setenv("PROBATE_TRUNKS", "")
+    for modes in ((True, False, True), (False, True, False)):
+        model = lively_model("Llama")
+        for mode, count in zip(modes, (1, 2, 3), strict=True):
+            with torch.inference_mode(mode):
+                states(model, [*ROWS[:count], [20 + (i * count) % 9 for i in range(10 * count)]])
+        assert not trunk_of(model)._states.is_inference()
+    scores = score_choices(model, [[5, 6, 7]], [[[8], [9]]], pad_id=0)
+    assert np.isfinite(scores[0]).all()
+    assert [f.holds for f in proof.findings(model) if "trunk" in f.shortcut] == [True]
 
 
 def test_a_process_sees_what_another_adds_later(folder, filled):

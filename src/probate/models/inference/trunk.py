@@ -97,6 +97,8 @@ class Trunk:
         self._nodes.clear()
         del self._keys[1:]
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def _kept(self, before: int) -> set[int]:
         """Take states of the nodes after `before` from the store; return the nodes that it does not have."""
         new = range(before + 1, len(self._nodes) + 1)
