@@ -65,7 +65,8 @@ ITEM_VARIANCE, SEED_VARIANCE = 0.07, 0.0029
 They were measured on 8 seeds of biographies against CVs, and decide only how time is divided between both."""
 RESERVE, LEAST_RESERVE = 0.04, 20.0
 """Share of the budget, and smallest number of seconds, for effects, report and cards at the end."""
-PILOT = 12
+PILOT, MORE_EPOCHS = 12, 2
+"""Records of the pilot, and epochs from which the time of one is taken, without that of a model."""
 READ_AS = {"inheritance": "the labels that it chooses", EXPECTED: "the probabilities of labels"}
 """Question → what the gap is measured in."""
 QUESTIONS = 40
@@ -267,6 +268,8 @@ class Speed:
         Side → seconds of an epoch of training above them.
     prompt : float
         Seconds of scoring the labels above them.
+    model : float
+        Seconds of a model besides its records.
     layers : int
         Number of topmost layers that are trained; fewer than 6 if the model has fewer than 12 layers.
     """
@@ -274,6 +277,7 @@ class Speed:
     fill: dict[str, float]
     top: dict[str, float]
     prompt: float
+    model: float = 0.0
     layers: int = LAYERS
 
     def said(self) -> str:
@@ -306,7 +310,7 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
 
     fill = dict.fromkeys(files, 0.0)
     top: dict[str, float] = {}
-    prompt = 0.0
+    prompt, whole = 0.0, 0.0
     for side, file in files.items():
         rows = [
             row
@@ -326,13 +330,16 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
             below.fresh(lm.model).enter(lm.model, [e.prompt + e.completion for e in examples[2:]])
             fill[side] = (time.monotonic() - start) / max(1, len(examples) - 2)
             below.enter(lm.model, [e.prompt + e.completion for e in examples])
-        top[side] = seconds(examples, training) / len(records)
+        once = seconds(examples, training)
+        more = seconds(examples, training.model_copy(update={"epochs": 1 + MORE_EPOCHS}))
+        top[side] = max(more - once, 0.1 * once) / MORE_EPOCHS / len(records)
+        whole = max(whole, once - top[side] * len(records))
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers
                 start = time.monotonic()
                 lm.score_choices([e.prompt for e in examples], [options] * len(examples))
                 prompt = (time.monotonic() - start) / len(records)
-    return Speed(fill, top, prompt, layers)
+    return Speed(fill, top, prompt, max(whole, 0.0), layers)
 
 
 def _prompt() -> str:
@@ -392,7 +399,7 @@ def plan(
         """Return the time of a seed's two models: training, held-out texts, and questions of the probe."""
         more = augmented_count(train * count, RATIO)
         epoch = (2 * train * count + more) * speed.top["original"] + more * speed.top["augmented"]
-        return epoch * EPOCHS + 2 * (test * count + QUESTIONS) * speed.prompt
+        return epoch * EPOCHS + 2 * (test * count + QUESTIONS) * speed.prompt + 2 * speed.model
 
     def whole(train: int, test: int, seeds: int) -> float:
         return once(train, test, seeds) + seeds * seed(train, test)
