@@ -323,23 +323,23 @@ def _speed(files: dict[str, Path], model: str, labels: list[str]) -> Speed:
             lm, with_messages(records, _prompt(), labels), training.max_length
         )
         examples = sorted(examples, key=lambda e: -e.tokens)
-        seconds(examples[:2], training)  # what is slow only once: shortcuts are compared on the longest texts
+        seconds(examples, training)  # what is slow only once: shortcuts are compared on the longest texts
         below = trunk.trunk_of(lm.model)
         if below is not None:
             start = time.monotonic()  # in an empty trunk: an earlier audit may have kept these states
-            below.fresh(lm.model).enter(lm.model, [e.prompt + e.completion for e in examples[2:]])
-            fill[side] = (time.monotonic() - start) / max(1, len(examples) - 2)
-            below.enter(lm.model, [e.prompt + e.completion for e in examples])
+            below.fresh(lm.model).enter(lm.model, [e.prompt + e.completion for e in examples])
+            fill[side] = (time.monotonic() - start) / len(examples)
         once = seconds(examples, training)
         more = seconds(examples, training.model_copy(update={"epochs": 1 + MORE_EPOCHS}))
-        top[side] = max(more - once, 0.1 * once) / MORE_EPOCHS / len(records)
-        whole = max(whole, once - top[side] * len(records))
+        epoch = (more - once) / MORE_EPOCHS
+        epoch = epoch if 0 < epoch < once else once  # other programs disturbed the measurement
+        top[side], whole = epoch / len(records), max(whole, once - epoch)
         if side == "original":
             for _ in range(2):  # the first turn runs the lower layers
                 start = time.monotonic()
                 lm.score_choices([e.prompt for e in examples], [options] * len(examples))
                 prompt = (time.monotonic() - start) / len(records)
-    return Speed(fill, top, prompt, max(whole, 0.0), layers)
+    return Speed(fill, top, prompt, whole, layers)
 
 
 def _prompt() -> str:
