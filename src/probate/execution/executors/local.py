@@ -19,6 +19,7 @@ from probate.execution.executors.base import TRAINING, ArmResult, ArmTask, Execu
 with deferred():
     import torch
 
+MODULE = "probate.execution.executors.process"
 ATTEMPTS = 3
 """How often an arm is started whose process ends without a result."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -107,7 +108,7 @@ def _start(place: dict[str, str], site: Site) -> _Process:
     ours, theirs = Pipe()
     with theirs:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "probate.execution.executors.process", str(theirs.fileno())],
+            [sys.executable, "-m", MODULE, str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **place},
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,7 @@
-"""A process that does arms for `LocalExecutor`: `python -m probate.execution.executors.process HANDLE`."""
+"""A process that does arms for `LocalExecutor`.
+
+It is started as `python -m probate.execution.executors.process HANDLE PARENT`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from probate.execution.executors.base import ArmTask, Site, do_arm
 from probate.execution.worker import Worker
 
 
-def main(handle: int) -> None:
+def main(handle: int, parent: int) -> None:
     """Receive a `Site` and then arms, and send back the result of each, until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with Connection(handle) as connection:
         site: Site = connection.recv()
         worker = Worker(Store(site.root), Reporter(quiet=True))
@@ -43,4 +46,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
