@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,13 +14,8 @@ from probate.models.inference.proof import base_of
 @contextmanager
 def without_output_layer(model: Any) -> Iterator[None]:
     """Run the output layer at no position inside the block; a pass has no logits."""
-    head = base_of(model).get_output_embeddings()
-    hook = head and head.register_forward_pre_hook(lambda _, args: (args[0][:, :0], *args[1:]))
-    try:
+    with _before_output_layer(model, lambda _, args: (args[0][:, :0], *args[1:])):
         yield
-    finally:
-        if hook is not None:
-            hook.remove()
 
 
 @contextmanager
@@ -49,10 +44,17 @@ def output_layer_at(model: Any, wanted: torch.Tensor) -> Iterator[list[bool]]:
         ran.append(True)
         return (states[wanted][None], *args[1:])
 
-    head = base_of(model).get_output_embeddings()
-    hook = head and head.register_forward_pre_hook(choose)
-    try:
+    with _before_output_layer(model, choose):
         yield ran
+
+
+@contextmanager
+def _before_output_layer(model: Any, change: Callable[[Any, tuple[Any, ...]], Any]) -> Iterator[None]:
+    """Change the output layer's arguments inside the block, if the model has one."""
+    head = base_of(model).get_output_embeddings()
+    hook = head and head.register_forward_pre_hook(change)
+    try:
+        yield
     finally:
         if hook is not None:
             hook.remove()

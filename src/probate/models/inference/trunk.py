@@ -117,7 +117,7 @@ class Trunk:
     def _node(self, above: int, token: int) -> int:
         """Return the node of a token after that of its beginning."""
         node = self._nodes.setdefault((above, token), len(self._nodes) + 1)
-        if node == len(self._keys):
+        if self._store is not None and node == len(self._keys):
             self._keys.append(key_of(self._keys[above], token.to_bytes(8, "little", signed=True)))
         return node
 
