@@ -60,7 +60,7 @@ def test_the_public_names_are_listed_and_found():
     assert set(pb.__all__) == {
         "Audit", "Calibration", "Comparison", "Decision", "Figure", "InputError", "PlanSummary",
         "ProbateError", "Run", "StageError", "Study", "__version__",
-        "audit", "calibrate", "check", "compare", "load_builtin", "mitigate", "plan", "run",
+        "audit", "calibrate", "check", "compare", "load_builtin", "merge", "mitigate", "plan", "run",
     }  # fmt: skip
     assert set(pb.__all__) <= set(dir(pb))
     assert all(getattr(pb, name) for name in pb.__all__)

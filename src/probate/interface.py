@@ -28,10 +28,11 @@ with deferred():
     from probate.execution import calibrate as simulation
     from probate.execution import estimate, tracking
     from probate.mitigations.files import session
-    from probate.report import notebook, pipeline, recovery, results
+    from probate.report import merging, notebook, pipeline, recovery, results
     from probate.report.comparison import compare as comparison
     from probate.report.gate import decide
     from probate.study import loading, schema
+    from probate.study import plan as plans
 
 if TYPE_CHECKING:
     from probate.audits.report import Audit
@@ -62,6 +63,7 @@ def run(
     deadline: float | None = None,
     executor: str = "inline",
     jobs: int | None = None,
+    shard: str | None = None,
 ) -> Run:
     """Run a study, or continue it, and write its report.
 
@@ -95,6 +97,9 @@ def run(
         processes of this machine; or a plug-in.
     jobs : int, optional
         Number of arms at the same time. More than one means `local` if no executor is named.
+    shard : str, optional
+        Do only one part of the arms, such as `"2/8"`. The folder then has outcomes but no effects and no
+        report; `merge` puts all parts together.
 
     Returns
     -------
@@ -123,17 +128,60 @@ def run(
     """
     loaded = _study(study)
     allowed = [f"{h}={v}" for h, v in servers.items()] if isinstance(servers, Mapping) else list(servers)
+    if track and shard:
+        raise InputError("run: `track` logs results, which a shard does not have; log the merged run")
     if track:
         tracking.check_tracker(track)
     start = loaded._base if base is None else base
     with _as_arguments(**_tables_of(loaded)), allow(code=allow_code, servers=allowed):
         done = pipeline.run_study(
-            loaded, out, base=start, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs
+            loaded,
+            out,
+            base=start,
+            quiet=quiet,
+            deadline=deadline,
+            executor=executor,
+            jobs=jobs,
+            shard=plans.Shard.read(shard) if shard else None,
         )
     if track:
         for one in done.pairs.values() if done.pairs else [done]:
             tracking.track(one.folder)
     return done
+
+
+def merge(folders: Sequence[str | Path], out: str | Path) -> Run:
+    """Put the shards of a study together, and write effects and report.
+
+    Outcomes, effects and report are those of one run of the whole study. No model is loaded.
+
+    Parameters
+    ----------
+    folders : sequence of str or path
+        The folder of each shard: of a run with `shard`. The order does not matter.
+    out : str or path
+        The new run folder. It must be empty or missing.
+
+    Returns
+    -------
+    Run
+        The results.
+
+    Raises
+    ------
+    InputError
+        A shard is missing, not finished or changed; shards are not of one study, on the same data, by the
+        same versions; or two of them differ in something that both have.
+
+    Examples
+    --------
+    >>> import probate as pb
+    >>> pb.merge([], "runs/whole")
+    Traceback (most recent call last):
+    probate.core.errors.InputError: merge: no folder is given; name the folder of each shard
+    """
+    with _as_arguments():
+        return merging.merge_runs(folders, out)
 
 
 def audit(

@@ -20,6 +20,7 @@ from probate.commands import (
     compare,
     export,
     installed,
+    merge,
     mitigate,
     new,
     plan,
@@ -86,6 +87,7 @@ def everywhere(
 
 for command in (
     run.run,
+    merge.merge,
     plan.plan,
     calibrate.calibrate,
     report.report,

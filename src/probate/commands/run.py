@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -21,11 +22,16 @@ from probate.commands.study_options import (
 )
 from probate.core.consent import allow
 from probate.core.deferred import deferred
+from probate.core.errors import InputError
 from probate.core.terminal import echo
 
 with deferred():
     from probate.execution import tracking
     from probate.report import pipeline
+    from probate.study import plan as plans
+
+if TYPE_CHECKING:
+    from probate.report.results import Run
 
 
 def run(
@@ -47,26 +53,56 @@ def run(
         int | None,
         typer.Option("--jobs", help="Number of arms at the same time; more than 1 means --executor local."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="NUMBER/COUNT",
+            help="Run only this part of the arms, such as 2/8; `probate merge` puts all parts together.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a study, or continue it, and write its report."""
     loaded, start = load_study(study, overrides, model, base, scale, variant)
+    part = plans.Shard.read(shard) if shard else None
+    if part and tracker:
+        raise InputError("--track: a shard has no results to log; log the merged run")
     if tracker:
         tracking.check_tracker(tracker)
+    folder = out or Path("runs") / (f"{loaded.name}-{part.number}-of-{part.of}" if part else loaded.name)
     with allow(code=allow_code, servers=servers or []):
         result = pipeline.run_study(
-            loaded, out or Path("runs") / loaded.name, base=start, quiet=quiet, executor=executor, jobs=jobs
+            loaded, folder, base=start, quiet=quiet, executor=executor, jobs=jobs, shard=part
         )
-    page, tracked = result.report, []
+    if part:
+        _shard_done(result, part, as_json)
+    tracked = []
     if tracker:
-        runs = list(result.parts.values()) or [result]
-        tracked = [tracking.track(one.folder) for one in runs]
+        tracked = [tracking.track(one.folder) for one in list(result.parts.values()) or [result]]
+    give_results(result, tracked, as_json)
+
+
+def give_results(result: Run, tracked: Sequence[str], as_json: bool) -> None:
+    """Print where the report is and what failed, and end with the exit code of the run."""
+    page = result.report
     effects = (
         [] if result.parts else result.effects[result.effects["question"] == "inheritance"].to_dict("records")
     )
     record = {"report": page, "tracked": tracked, "failures": result.failures, "inheritance": effects}
     give([f"report: {page}", *(f"tracked: {x}" for x in tracked)], record, as_json)
+    _end(result)
+
+
+def _shard_done(result: Run, shard: plans.Shard, as_json: bool) -> None:
+    said = f"shard {shard}: {result.folder}; when all shards are finished: probate merge DIR DIR … --out DIR"
+    record = {"shard": str(shard), "folder": result.folder, "failures": result.failures}
+    give([said], record, as_json)
+    _end(result)
+
+
+def _end(result: Run) -> NoReturn:
     if result.failures:
         echo(
             f"{len(result.failures)} stages failed; the first error is: {result.failures[0]['error']}",

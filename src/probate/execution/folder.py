@@ -38,7 +38,7 @@ from probate.execution.folder_schema import (
     kept_text,
     kept_value,
 )
-from probate.study.plan import REPLICATE_SEED, Arm
+from probate.study.plan import REPLICATE_SEED, Arm, Shard
 from probate.study.schema import Study
 from probate.tasks.base import TaskContext
 
@@ -124,18 +124,24 @@ class RunFolder:
                 f"{SCHEMA}; update Probate, or choose another folder"
             )
 
-    def check_plan(self, study: Study) -> None:
+    def check_plan(self, study: Study, shard: Shard | None = None) -> None:
         """Check that the study plans no more seeds than the plan by which the folder was analysed.
 
         Raises
         ------
         InputError
-            `analysis.planned_seeds` is larger than that of the folder, or missing.
+            `analysis.planned_seeds` is larger than that of the folder, or missing; or the folder has another
+            shard than `shard`, or a whole study.
         """
         path = self.path / "study.lock.yaml"
+        if shard and path.exists() and self.lock().get("shard") != str(shard):
+            has = f"shard {own}" if (own := self.lock().get("shard")) else "a whole study"
+            raise InputError(
+                f"{self.path}: has {has}, not shard {shard}; give each shard a folder of its own with --out"
+            )
         if not (path.exists() and (self.path / "effects.parquet").exists()):
             return
-        before = self._locked_study()
+        before = self.lock()["study"]
         planned, now = before.get("analysis", {}).get("planned_seeds"), study.analysis.planned_seeds
         if planned and len(before["seeds"]) > 1 and (now is None or now > planned):
             raise InputError(
@@ -144,11 +150,12 @@ class RunFolder:
                 f"{planned} again, or start a new folder (--out) with other seeds"
             )
 
-    def begin(self, study: Study, data: StudyData) -> None:
-        """Write the resolved study and what the analysis needs to know about the data."""
+    def begin(self, study: Study, data: StudyData, shard: Shard | None = None) -> None:
+        """Write the resolved study, the shard if it is one, and what the analysis needs to know."""
         versions = {name: version(name) for name in LIBRARIES}
         lock = {
             "schema": SCHEMA,
+            **({"shard": str(shard)} if shard else {}),
             "study": study.model_dump(mode="json"),
             "versions": {"python": platform.python_version(), **versions},
             "machine": {"system": platform.system(), "processor": platform.machine(), "cpus": os.cpu_count()},
@@ -197,13 +204,13 @@ class RunFolder:
         return read_records(own if own.exists() else self.path / "data" / "original.jsonl")
 
     def write_provenance(self, data: StudyData, sets: dict[str, list[Record]]) -> None:
-        """Write `provenance.jsonl`, one line for each training record in each set."""
+        """Write `provenance.jsonl`, one line for each training record in each set, D_o first."""
         entries = []
         for r in data.split.all_train():
             entries.append(
                 {"id": r.id, "set": "original", "label": r.label, "groups": r.groups, **r.provenance}
             )
-        for name, records in sets.items():
+        for name, records in sorted(sets.items()):
             for place, r in enumerate(records):
                 entries.append(
                     {
@@ -215,9 +222,8 @@ class RunFolder:
                         **r.provenance,
                     }
                 )
-        write_atomic(
-            self.path / "provenance.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in entries)
-        )
+        lines = (json.dumps(x, ensure_ascii=False) + "\n" for x in entries)
+        write_atomic(self.path / "provenance.jsonl", "".join(lines))
 
     def write_mitigated(self, arm: Arm, made: Mitigated) -> None:
         """Write the training records of a mitigated arm: changes, weights, and the records left out."""
@@ -250,6 +256,10 @@ class RunFolder:
         """Write `outcomes.parquet`."""
         self._write_table(outcomes, "outcomes.parquet")
 
+    def remove_outcomes(self) -> None:
+        """Remove `outcomes.parquet` of an earlier run."""
+        (self.path / "outcomes.parquet").unlink(missing_ok=True)
+
     def write_effects(self, effects: pd.DataFrame) -> None:
         """Write `effects.parquet`."""
         self._write_table(effects, "effects.parquet")
@@ -266,25 +276,46 @@ class RunFolder:
         InputError
             This is not a run folder, or its study cannot be read.
         """
-        path = self.path / "study.lock.yaml"
-        if not path.exists():
-            raise InputError(f"{self.path}: not a run folder: it has no study.lock.yaml; check the path")
+        lock = self.lock()
         self.check_schema()
         try:
-            return Study.model_validate(self._locked_study())
+            return Study.model_validate(lock["study"])
         except ValidationError as error:
             said = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors())
-            raise InputError(f"{path}: {said}") from None
+            raise InputError(f"{self.path / 'study.lock.yaml'}: {said}") from None
 
     def lock_text(self) -> str:
         """Return the text of `study.lock.yaml`."""
         return kept_text(self.path, self.path / "study.lock.yaml")
 
-    def _locked_study(self) -> dict[str, Any]:
+    def lock(self) -> Lock:
+        """Return the content of `study.lock.yaml`.
+
+        Raises
+        ------
+        InputError
+            It is missing or cannot be read.
+        """
         path = self.path / "study.lock.yaml"
-        lock = read_dumped(path, self.lock_text())
-        study: dict[str, Any] = kept_value(path, lock, Lock)["study"]
-        return study
+        if not path.exists():
+            raise InputError(f"{self.path}: not a run folder: it has no study.lock.yaml; check the path")
+        lock: Lock = kept_value(path, read_dumped(path, self.lock_text()), Lock)
+        return lock
+
+    def check_whole(self) -> None:
+        """Check that the folder has a whole study, not one of its shards.
+
+        Raises
+        ------
+        InputError
+            It has a shard.
+        """
+        shard = self.lock().get("shard")
+        if shard:
+            raise InputError(
+                f"{self.path}: has shard {shard} of a study, which shows nothing by itself; put all shards "
+                "together with: probate merge"
+            )
 
     def outcomes(self) -> pd.DataFrame:
         """Return `outcomes.parquet`, with `groups` as dictionaries.
@@ -307,8 +338,9 @@ class RunFolder:
         Raises
         ------
         InputError
-            The run has no effects yet, or the file cannot be read.
+            The run has no effects yet, it is a shard, or the file cannot be read.
         """
+        self.check_whole()
         path = self.path / "effects.parquet"
         if not path.exists():
             raise InputError(f"{self.path}: effects.parquet is missing; finish the run with: probate run")

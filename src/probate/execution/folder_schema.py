@@ -23,10 +23,11 @@ OTHERS = ConfigDict(extra="allow", strict=True)
 
 
 class Lock(TypedDict):
-    """`study.lock.yaml`: the resolved study, which the caller checks as a study."""
+    """`study.lock.yaml`: the resolved study, which the caller checks, and the shard if it is one."""
 
     __pydantic_config__ = OTHERS  # type: ignore[misc]
     study: dict[str, Any]
+    shard: NotRequired[str]
 
 
 class RunInfo(TypedDict):

@@ -31,7 +31,7 @@ from probate.execution.prepare import Prepared
 from probate.execution.worker import Worker
 from probate.mitigations.base import Mitigated
 from probate.study.mixing import augmented_count
-from probate.study.plan import Arm
+from probate.study.plan import Arm, Shard, shard_arms
 from probate.study.taxonomy import NEUTRAL
 
 ROUND_SEED = 100_003
@@ -79,6 +79,8 @@ class Runner:
         The `time.monotonic()` by which to end. An arm is left out, and recorded as a failure, if it would end
         later than this; its expected time is the mean of the previous arms or that of the latest, whichever
         is longer.
+    shard : Shard, optional
+        Do only the arms of this shard.
     """
 
     def __init__(
@@ -88,7 +90,12 @@ class Runner:
         worker: Worker,
         reporter: Reporter,
         deadline: float | None = None,
+        shard: Shard | None = None,
     ) -> None:
+        self.shard = shard
+        if shard:
+            plan = replace(prepared.plan, arms=shard_arms(prepared.study, prepared.plan, shard))
+            prepared = replace(prepared, data=replace(prepared.data, plan=plan))
         self.prepared = prepared
         self.folder = folder
         self.worker = worker
@@ -116,8 +123,8 @@ class Runner:
         """
         prepared, arms = self.prepared, self.prepared.plan.arms
         study = prepared.study
-        self.folder.check_plan(study)
-        self.folder.begin(study, prepared.data)
+        self.folder.check_plan(study, self.shard)
+        self.folder.begin(study, prepared.data, self.shard)
         self.folder.lock_model(self.worker.describe(study.model))
         mixed = self._first_round()
         first = [self._arm_job(arm, mixed[arm.name]) for arm in arms if arm.name in mixed]
@@ -137,8 +144,11 @@ class Runner:
         if study.rounds > 1:
             self.folder.write_provenance(prepared.data, self._sets)
         self.folder.write_failures(self.failures)
-        if not frames:
+        if not frames and self.shard is None:
             raise StageError(f"no arm of the study finished; the first failure: {self.failures[0]['error']}")
+        if not frames:
+            self.folder.remove_outcomes()
+            return ArmsDone(pd.DataFrame(), self.failures)
         outcomes = pd.concat(frames, ignore_index=True)
         self.folder.write_outcomes(outcomes)
         return ArmsDone(outcomes, self.failures)

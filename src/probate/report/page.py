@@ -65,7 +65,13 @@ def analyse(folder: RunFolder) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The effects, as docs/tables.md describes them.
+
+    Raises
+    ------
+    InputError
+        The folder has a shard of a study.
     """
+    folder.check_whole()
     study = folder.study()
     probes = {t.key for t in study.probes}
     relations = {key: task.related for key, task in _tasks(study).items() if key not in probes}

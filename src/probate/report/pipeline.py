@@ -20,6 +20,7 @@ from probate.models.servers.ledger import share_ledger
 from probate.report.page import analyse, build_report
 from probate.report.results import Run, write_grid
 from probate.study.grid import GridPart, grid_parts
+from probate.study.plan import Shard
 from probate.study.schema import Study
 
 
@@ -32,6 +33,7 @@ def run_study(
     deadline: float | None = None,
     executor: str = "inline",
     jobs: int | None = None,
+    shard: Shard | None = None,
 ) -> Run:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
 
@@ -58,6 +60,9 @@ def run_study(
     jobs : int, optional
         Number of arms that the executor does at the same time. More than one means `local` if no executor is
         named.
+    shard : Shard, optional
+        Do only the arms of this shard, and write no effects and no report; `merge.merge_runs` puts the shards
+        together.
 
     Returns
     -------
@@ -67,25 +72,34 @@ def run_study(
     Raises
     ------
     InputError
-        The data or settings cannot work, or another run is writing to the folder.
+        The data or settings cannot work, or another run is writing to the folder, or a study with a server is
+        to be run in shards.
     StageError
         A stage that all others need failed, such as the base model.
     """
     for server in study.servers():
         server.checked().key()
+    if shard and study.servers():
+        raise InputError(
+            f"--shard: the study uses the server {study.servers()[0].base_url}, which each shard would ask, "
+            "and pay, for itself; run it without --shard"
+        )
     if study.axes.parts:
-        return run_grid(study, out, base=base, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs)
+        return run_grid(
+            study, out, base=base, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs, shard=shard
+        )
     folder = RunFolder(Path(out))
     prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # invalid input creates no folder
     worker = worker_for(study, Store(folder.path, reporter.warn), reporter, executor, jobs)
-    runner = Runner(prepared, folder, worker, reporter, deadline)
+    runner = Runner(prepared, folder, worker, reporter, deadline, shard)
     with folder.locked():
         done = runner.execute()
-        analyse(folder)
-        runner.guard("report", "", lambda: build_report(folder))
-        folder.write_failures(done.failures)
+        if shard is None:
+            analyse(folder)
+            runner.guard("report", "", lambda: build_report(folder))
+            folder.write_failures(done.failures)
         write_checksums(folder.path)
-    return Run(folder.path).held()
+    return Run(folder.path) if shard else Run(folder.path).held()
 
 
 def run_grid(
@@ -97,6 +111,7 @@ def run_grid(
     deadline: float | None = None,
     executor: str = "inline",
     jobs: int | None = None,
+    shard: Shard | None = None,
 ) -> Run:
     """Run `study` for each part of its `axes`, and write `grid.html`.
 
@@ -106,7 +121,7 @@ def run_grid(
 
     Parameters
     ----------
-    study, out, base, quiet, deadline, executor, jobs
+    study, out, base, quiet, deadline, executor, jobs, shard
         As for `run_study`.
 
     Returns
@@ -138,7 +153,14 @@ def run_grid(
             _share(folder / other.folder, own, part.shared(other))
         try:
             result = run_study(
-                part.study, own, base=base, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs
+                part.study,
+                own,
+                base=base,
+                quiet=quiet,
+                deadline=deadline,
+                executor=executor,
+                jobs=jobs,
+                shard=shard,
             )
         except InputError as error:
             if not done:
@@ -159,7 +181,7 @@ def run_grid(
         failures += [{**f, "stage": f"{part.folder}: {f['stage']}"} for f in result.failures]
     if not done:
         raise ProbateError(f"no part of the grid finished; first failure: {failures[0]['error']}")
-    return write_grid(folder, study, done, failures)
+    return write_grid(folder, study, done, failures, whole=shard is None)
 
 
 def _share(written: Path, own: Path, kinds: Sequence[str]) -> None:

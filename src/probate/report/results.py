@@ -377,6 +377,7 @@ def write_grid(
     study: Study,
     done: Mapping[tuple[str, ...], Run],
     failures: Sequence[dict[str, str]],
+    whole: bool = True,
 ) -> Run:
     """Write the tables, the page and the failures of a grid.
 
@@ -390,12 +391,19 @@ def write_grid(
         (generator, learner) or (variant,) → its finished run.
     failures : sequence of dict
         The failures of all parts.
+    whole : bool, default True
+        Whether the runs are whole. Of shards, only the folders of the parts and the failures are written.
 
     Returns
     -------
     Run
         The grid.
     """
+    parts: list[dict[str, Any]] = [{**part_columns(key), "folder": r.folder.name} for key, r in done.items()]
+    write_atomic(folder / GRID, json.dumps(parts, indent=1, ensure_ascii=False))
+    write_atomic(folder / "failures.json", json.dumps(list(failures), indent=1, ensure_ascii=False))
+    if not whole:
+        return Run(folder)
     tables = {
         name: pd.concat(
             [
@@ -409,9 +417,6 @@ def write_grid(
     for name, table in tables.items():
         with atomic(folder / f"{name}.parquet") as part:
             table.to_parquet(part, index=False)
-    write_atomic(folder / "failures.json", json.dumps(list(failures), indent=1, ensure_ascii=False))
-    parts: list[dict[str, Any]] = [{**part_columns(key), "folder": r.folder.name} for key, r in done.items()]
-    write_atomic(folder / GRID, json.dumps(parts, indent=1, ensure_ascii=False))
     variants = all(len(key) == 1 for key in done)
     write_report = write_variants_report if variants else write_grid_report
     write_report(folder, study, tables["effects"], {key: r.folder for key, r in done.items()}, failures)

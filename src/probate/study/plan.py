@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from probate.core.errors import InputError
 from probate.study.mixing import augmented_count
 from probate.study.schema import Study
 from probate.study.taxonomy import NEUTRAL
@@ -48,6 +50,41 @@ class Plan:
 
     This is once for each seed that draws its own records, and once for its second control.
     """
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of a study, each of which runs by itself and has some of the arms.
+
+    Attributes
+    ----------
+    number : int
+        From 1 to `of`.
+    of : int
+        Number of shards.
+    """
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def read(cls, text: str) -> Shard:
+        """Return the shard of a text such as `2/8`.
+
+        Raises
+        ------
+        InputError
+            The text is not two whole numbers, the first of which is at least 1 and at most the second.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise InputError(
+                f"--shard {text!r}: must be NUMBER/COUNT, with a number from 1 to the count, such as 2/8"
+            )
+        return cls(int(found[1]), int(found[2]))
 
 
 def arms_of(study: Study) -> tuple[Arm, ...]:
@@ -107,6 +144,49 @@ def make_plan(study: Study, cells: int) -> Plan:
     ]
     draws = {t: seeds * (1 + (t == NEUTRAL and study.redraw and study.replicate_control)) for t in generated}
     return Plan(arms_of(study), originals, wanted, draws)
+
+
+def shard_arms(study: Study, plan: Plan, shard: Shard) -> tuple[Arm, ...]:
+    """Return the arms of one shard, in the order of the plan.
+
+    All rounds of an arm are in one shard. Shards have about the same number of training records, and arms
+    that use the same augmented records are in as few shards as possible.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    plan : Plan
+        Its plan.
+    shard : Shard
+        The shard.
+
+    Returns
+    -------
+    tuple of Arm
+
+    Raises
+    ------
+    InputError
+        There are more shards than arms in the first round.
+    """
+    first = [a for a in plan.arms if a.round == 1]
+    if shard.of > len(first):
+        raise InputError(
+            f"--shard {shard}: the study has {len(first)} arms to divide; use at most {len(first)} shards"
+        )
+    kinds = list(dict.fromkeys(a.bias_type for a in first))
+    first.sort(key=lambda a: (kinds.index(a.bias_type), a.seed if study.redraw else 0, a.mitigation))
+    costs = [plan.originals + augmented_count(plan.originals, a.ratio) for a in first]
+    own, number, before = set(), -1, 0
+    for place, (arm, cost) in enumerate(zip(first, costs, strict=True)):
+        fair = shard.of * (2 * before + cost) // (2 * sum(costs))
+        # No shard is empty: numbers go up by at most 1, and reach the last one in time.
+        number = max(min(fair, number + 1), shard.of - len(first) + place)
+        before += cost
+        if number == shard.number - 1:
+            own.add(arm)
+    return tuple(a for a in plan.arms if replace(a, round=1) in own)
 
 
 def training_records(plan: Plan, arms: Sequence[Arm] | None = None) -> int:
