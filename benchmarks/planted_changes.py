@@ -2,12 +2,14 @@
 
     python benchmarks/planted_changes.py ORIGINAL AUGMENTED [--share 0.2] [--repeat 5] [--budget 15m]
 
-In the augmented file, this share of the women's texts with the label physician or surgeon gets the label nurse,
-and this share of the men's nurse texts gets physician. Each repetition shuffles both files and draws other texts
-to relabel, so that its training records, held-out records and seeds' draws differ, and runs `probate audit
---train` on them. A line for each repetition has the change of the gap, its interval and adjusted p, in chosen
-labels and in probabilities, and whether the audit reports it. The mean over the repetitions estimates the size
-of the planted change.
+The change is planted in the augmented file: this share of it is biographies that the original file does not
+have, with a wrong label. Biographies of women with the label physician or surgeon get the label nurse, and those
+of men with the label nurse get physician. (Wrong labels on the CVs themselves are hardly inherited: with 95% of
+them wrong, the gap on biographies changed by +1.9 points [-9.6, 13.5].) Each repetition draws other biographies
+and other CVs, so that training records, held-out records and seeds' draws differ, and runs `probate audit --train`
+on them. A line for each repetition has the change of the gap, its interval and adjusted p, in chosen labels and in
+probabilities, and whether the audit reports it. The mean over the repetitions estimates the size of the planted
+change.
 """
 
 from __future__ import annotations
@@ -22,18 +24,43 @@ from pathlib import Path
 import probate as pb
 
 TURNED = {("female", "physician"): "nurse", ("female", "surgeon"): "nurse", ("male", "nurse"): "physician"}
+HELD_BACK = 36
+"""Biographies of each occupation and gender that the original file does not get."""
 
 
-def planted(path: str, out: Path, share: float, seed: int) -> None:
-    """Write a shuffled copy of a file, in which a share of the texts is relabelled."""
+def read(path: str, draw: random.Random) -> list[dict[str, str]]:
+    """Return the rows of a file in random order."""
     rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    draw = random.Random(seed)
     draw.shuffle(rows)
-    for row in rows:
+    return rows
+
+
+def write(rows: list[dict[str, str]], path: Path) -> None:
+    """Write rows as JSON lines."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def planted(original: str, augmented: str, folder: Path, share: float, seed: int) -> tuple[Path, Path]:
+    """Write an augmented file of which `share` is biographies with a wrong label, and its original file."""
+    draw = random.Random(seed)
+    kept, turned = [], []
+    seen: dict[tuple[str, str], int] = {}
+    for row in read(original, draw):
         key = row["gender"], row["occupation"]
-        if key in TURNED and draw.random() < share:
-            row["occupation"] = TURNED[key]
-    out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] > HELD_BACK:
+            kept.append(row)
+        elif key in TURNED:
+            turned.append({"text": row["bio"], "gender": row["gender"], "occupation": TURNED[key]})
+    written = [{k: r[k] for k in ("text", "gender", "occupation")} for r in read(augmented, draw)]
+    written = written[: round(len(turned) / share) - len(turned)]
+    turned = turned[: round(len(written) * share / (1 - share))]
+    mixed = [*written, *turned]
+    draw.shuffle(mixed)
+    files = folder / "original.jsonl", folder / "augmented.jsonl"
+    write(kept, files[0])
+    write(mixed, files[1])
+    return files
 
 
 def main() -> None:
@@ -50,15 +77,10 @@ def main() -> None:
     found: dict[str, int] = {}
     for turn in range(args.repeat):
         with tempfile.TemporaryDirectory() as folder:
-            files = {
-                "original": Path(folder) / "original.jsonl",
-                "augmented": Path(folder) / "augmented.jsonl",
-            }
-            planted(args.original, files["original"], 0.0, 1000 + turn)
-            planted(args.augmented, files["augmented"], args.share, turn)
+            original, augmented = planted(args.original, args.augmented, Path(folder), args.share, turn)
             audit = pb.audit(
-                str(files["augmented"]),
-                str(files["original"]),
+                str(augmented),
+                str(original),
                 train=args.budget,
                 out=Path(folder) / "out",
                 quiet=True,

@@ -27,6 +27,7 @@ with deferred():
     from probate.data.shape import shape as shapes
     from probate.execution import calibrate as simulation
     from probate.execution import estimate, tracking
+    from probate.execution.executors import base as executors
     from probate.mitigations.files import session
     from probate.report import merging, notebook, pipeline, recovery, results
     from probate.report.comparison import compare as comparison
@@ -63,6 +64,7 @@ def run(
     deadline: float | None = None,
     executor: str = "inline",
     jobs: int | None = None,
+    address: str | None = None,
     shard: str | None = None,
 ) -> Run:
     """Run a study, or continue it, and write its report.
@@ -94,9 +96,12 @@ def run(
         left out and recorded as a failure.
     executor : str, default "inline"
         Where arms are trained and measured: `inline` in this process, one after the other; `local` in other
-        processes of this machine; or a plug-in.
+        processes of this machine; `ray` on a Ray cluster; or a plug-in.
     jobs : int, optional
         Number of arms at the same time. More than one means `local` if no executor is named.
+    address : str, optional
+        With `ray`: address of the cluster, such as `"auto"`. Default: the cluster that this process has
+        joined, else that of RAY_ADDRESS, else a new one on this machine.
     shard : str, optional
         Do only one part of the arms, such as `"2/8"`. The folder then has outcomes but no effects and no
         report; `merge` puts all parts together.
@@ -140,8 +145,7 @@ def run(
             base=start,
             quiet=quiet,
             deadline=deadline,
-            executor=executor,
-            jobs=jobs,
+            place=executors.Place(executor, jobs, address),
             shard=plans.Shard.read(shard) if shard else None,
         )
     if track:

@@ -7,15 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import yaml
 
 from probate import run
+from probate.core.cache import Store
 from probate.core.errors import InputError
+from probate.core.progress import Reporter
 from probate.execution.executors import local
-from probate.execution.executors.base import executor_names, load_executor
+from probate.execution.executors.base import Executor, Place, do_arm, executor_names
+from probate.execution.executors.conformance import check_executor
+from probate.execution.worker import Worker
+from probate.study.schema import ModelSpec
 
 ARMS = ["control-0-s0", "given-0.5-s0", "neutral-0.5-s0"]
 
@@ -157,7 +163,7 @@ def test_no_process_outlives_a_killed_run(tiny_study, tmp_path):
 
 
 def test_names_and_numbers(tiny_study, tmp_path):
-    assert {"inline", "local"} <= set(executor_names()) and load_executor("inline") is None
+    assert {"inline", "local"} <= set(executor_names()) and Place().load() is None
     with pytest.raises(InputError, match="no executor 'locl' .did you mean 'local'"):
         run(tiny_study(), tmp_path / "r", executor="locl")
     with pytest.raises(InputError, match="jobs.* 0: must be at least 1"):
@@ -178,3 +184,48 @@ def test_names_and_numbers(tiny_study, tmp_path):
 def test_each_process_has_a_gpu_or_a_share_of_the_cores(monkeypatch, gpus, cores, count, own, expected):
     monkeypatch.delenv("OMP_NUM_THREADS") if own is None else monkeypatch.setenv("OMP_NUM_THREADS", own)
     assert [local._environment(i, count, gpus, cores) for i in range(count)] == expected
+
+
+class Broken(Executor):
+    """Does arms here, and breaks its contract in the way of `what`."""
+
+    name = "broken"
+    what = ""
+
+    def run(self, tasks, site, may_start):
+        worker = (
+            Worker(Store(site.root / "elsewhere"), Reporter(quiet=True))
+            if self.what == "place"
+            else (site.worker())
+        )
+        for task in tasks:
+            if self.what != "start" and not may_start():
+                return
+            if self.what == "lost" and task.job.arm == "two":
+                continue
+            result = do_arm(worker, task)
+            if self.what == "silent":
+                result = replace(result, errors={})
+            yield result
+            if self.what == "twice" and task.job.arm == "two":
+                yield result
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("lost", "yield one result for each arm"),
+        ("twice", "yield one result for each arm"),
+        ("silent", "an arm that cannot be trained is a result with its error"),
+        ("place", "the adapter of one is not finished in the run folder"),
+        ("start", "an arm was started although none may start"),
+    ],
+)
+def test_an_executor_that_breaks_the_contract_fails(what, message, model_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(Broken, "what", what)
+    with pytest.raises(AssertionError, match=message):
+        check_executor(Broken(), ModelSpec(name=str(model_dir)), tmp_path)
+
+
+def test_the_local_executor_passes_its_suite(model_dir, tmp_path):
+    check_executor(Place(jobs=2).load(), ModelSpec(name=str(model_dir)), tmp_path)

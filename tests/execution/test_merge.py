@@ -244,6 +244,14 @@ def altered(folders):
     return folders
 
 
+def linked(folders):
+    path = next((folders[1] / "adapters").glob("*/adapter_model.safetensors"))
+    outside = folders[1].parent / "outside"
+    path.rename(outside)
+    path.symlink_to(outside)
+    return folders
+
+
 def unfinished(folders):
     (folders[0] / "checksums.json").unlink()
     return folders
@@ -292,7 +300,8 @@ MISMATCHES = {
         r"data/given-\S+jsonl: differs between \S+s1 and \S+s2, although shards 1/3 and",
     ),
     "stage": (other_stage, r"adapters/\S+: differs between"),
-    "altered": (altered, r"s3/provenance.jsonl: changed since shard 3/3 finished"),
+    "altered": (altered, r"s3/provenance.jsonl: not as shard 3/3 left it \(changed\)"),
+    "link": (linked, r"adapter_model.safetensors: not as shard 2/3 left it \(no file\)"),
     "unfinished": (unfinished, r"shard 1/3 is not finished; run it again into the same folder"),
     "newer": (newer, r"schema 99"),
     "foreign arm": (foreign_arm, r"has the arm 'stranger', which the study does not have"),

@@ -16,7 +16,10 @@ with deferred():
 
 def new(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="task, probe, mitigation, identity, backend or trainer.")
+        str,
+        typer.Argument(
+            metavar="KIND", help="task, probe, mitigation, identity, backend, trainer or executor."
+        ),
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits and _.")],
     out: Annotated[Path, typer.Option("--out", help="Folder in which the package is created.")] = Path("."),

@@ -51,7 +51,17 @@ Both are frames with the columns `text`, `label` and `gender`.
 This page is generated from the docstrings by `make docs`. Do not edit it.
 """
 KINDS = {
-    "Studies and runs": ["Study", "run", "Run", "Figure", "plan", "PlanSummary", "calibrate", "Calibration"],
+    "Studies and runs": [
+        "Study",
+        "run",
+        "merge",
+        "Run",
+        "Figure",
+        "plan",
+        "PlanSummary",
+        "calibrate",
+        "Calibration",
+    ],
     "Data": ["audit", "Audit", "mitigate", "load_builtin"],
     "Decisions": ["check", "Decision", "compare", "Comparison"],
     "Errors": ["InputError", "StageError", "ProbateError"],

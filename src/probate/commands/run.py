@@ -27,6 +27,7 @@ from probate.core.terminal import echo
 
 with deferred():
     from probate.execution import tracking
+    from probate.execution.executors import base as executors
     from probate.report import pipeline
     from probate.study import plan as plans
 
@@ -47,11 +48,20 @@ def run(
     tracker: Annotated[str | None, typer.Option("--track", help="Also log the finished run: mlflow.")] = None,
     executor: Annotated[
         str,
-        typer.Option("--executor", help="Where arms are trained and measured: inline, local or a plug-in."),
+        typer.Option(
+            "--executor", help="Where arms are trained and measured: inline, local, ray or a plug-in."
+        ),
     ] = "inline",
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", help="Number of arms at the same time; more than 1 means --executor local."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="With --executor ray: address of the cluster, such as auto; default: RAY_ADDRESS.",
+        ),
     ] = None,
     shard: Annotated[
         str | None,
@@ -72,10 +82,9 @@ def run(
     if tracker:
         tracking.check_tracker(tracker)
     folder = out or Path("runs") / (f"{loaded.name}-{part.number}-of-{part.of}" if part else loaded.name)
+    place = executors.Place(executor, jobs, address)
     with allow(code=allow_code, servers=servers or []):
-        result = pipeline.run_study(
-            loaded, folder, base=start, quiet=quiet, executor=executor, jobs=jobs, shard=part
-        )
+        result = pipeline.run_study(loaded, folder, base=start, quiet=quiet, place=place, shard=part)
     if part:
         _shard_done(result, part, as_json)
     tracked = []

@@ -369,6 +369,42 @@ def test_{name}(tmp_path):
 '''
 
 
+EXECUTOR = '''"""One executor for Probate: it decides where the arms of a study are trained and measured.
+
+This one does them in this process, one after the other. Send the tasks to other processes or machines instead:
+tasks and results are values that can be pickled. Every process must reach the run folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from probate.execution.executors.base import ArmResult, ArmTask, Executor, Site, do_arm
+
+
+class {type}(Executor):
+    name = "{name}"
+
+    def run(self, tasks: Sequence[ArmTask], site: Site, may_start: Callable[[], bool]) -> Iterator[ArmResult]:
+        worker = site.worker()  # it keeps the model; one for each process
+        for task in tasks:
+            if not may_start():
+                return
+            yield do_arm(worker, task)
+'''
+
+EXECUTOR_TEST = '''"""The executor passes Probate's conformance suite."""
+
+from probate.execution.executors.base import Place
+from probate.execution.executors.conformance import check_executor
+from probate.study.schema import ModelSpec
+
+
+def test_{name}(tmp_path):
+    check_executor(Place("{name}", jobs=2).load(), ModelSpec(name="embedded"), tmp_path)
+'''
+
+
 @dataclass(frozen=True)
 class _Kind:
     """Files that `probate new` writes for one kind of plug-in.
@@ -390,6 +426,7 @@ KINDS = {
     "identity": _Kind("identities", "PACK", PACK, PACK_TEST, PACK_YAML),
     "backend": _Kind("backends", "{type}", BACKEND, BACKEND_TEST),
     "trainer": _Kind("trainers", "{type}", TRAINER, TRAINER_TEST),
+    "executor": _Kind("executors", "{type}", EXECUTOR, EXECUTOR_TEST),
 }
 
 
@@ -398,7 +435,7 @@ def write_skeleton(kind: str, name: str, out: Path) -> list[Path]:
 
     Parameters
     ----------
-    kind : {"task", "probe", "mitigation", "identity", "backend", "trainer"}
+    kind : {"task", "probe", "mitigation", "identity", "backend", "trainer", "executor"}
         Kind of plug-in.
     name : str
         Name of the plug-in: lower-case letters, digits and `_`, beginning with a letter.

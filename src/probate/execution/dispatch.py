@@ -29,6 +29,7 @@ class DispatchWorker(Worker):
     def __init__(self, executor: Executor, store: Store, reporter: Reporter) -> None:
         super().__init__(store, reporter)
         self.executor = executor
+        executor.say = reporter.warn
         self._measurements: Sequence[Measurement] = ()
         self._errors: dict[str, dict[str, Exception]] = {}
 

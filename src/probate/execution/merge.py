@@ -67,7 +67,7 @@ def read_shard(folder: Path) -> ShardFolder:
     if differences:
         first = differences[0]
         raise InputError(
-            f"{folder / first.file}: {first.what} since shard {shard} finished; run the same command again, "
+            f"{folder / first.file}: not as shard {shard} left it ({first.what}); run the same command again, "
             "or copy the folder again from its source"
         )
     return ShardFolder(files, shard, dict(lock))
@@ -92,7 +92,6 @@ def merge_shards(folders: Sequence[Path], out: Path) -> None:
     shards = sorted((read_shard(f) for f in folders), key=lambda s: s.shard.number)
     _check_same(shards)
     _check_all(shards)
-    shutil.copytree(shards[0].path / "data", out / "data", dirs_exist_ok=True)
     for name in ("run.json", "study.lock.yaml"):
         shutil.copy(shards[0].path / name, out / name)
     known: dict[str, ShardFolder] = {}

@@ -7,7 +7,7 @@ from probate.core.errors import InputError
 from probate.core.progress import Reporter
 from probate.execution.adapter_server import AdapterServerWorker
 from probate.execution.dispatch import DispatchWorker
-from probate.execution.executors.base import load_executor
+from probate.execution.executors.base import Place
 from probate.execution.hosted import HostedWorker
 from probate.execution.hosted_checks import served_keys
 from probate.execution.worker import Worker
@@ -15,9 +15,7 @@ from probate.study.hosted import is_hosted
 from probate.study.schema import Study
 
 
-def worker_for(
-    study: Study, store: Store, reporter: Reporter, executor: str = "inline", jobs: int | None = None
-) -> Worker:
+def worker_for(study: Study, store: Store, reporter: Reporter, place: Place) -> Worker:
     """Return the worker of a study.
 
     It trains and measures here, or an executor does, or a server fine-tunes the model (`model.api`), or a
@@ -28,9 +26,7 @@ def worker_for(
     InputError
         There is no such executor, or the study's arms are done by a server.
     """
-    if jobs is not None and jobs < 1:
-        raise InputError(f"--jobs {jobs}: must be at least 1")
-    chosen = load_executor("local" if executor == "inline" and (jobs or 1) > 1 else executor, jobs)
+    chosen = place.load()
     if chosen is not None and (is_hosted(study.model) or study.evaluation is not None):
         raise InputError(
             "--executor and --jobs: the arms of this study are done by a server, so leave them out"

@@ -12,6 +12,7 @@ from probate.core.errors import InputError, ProbateError
 from probate.core.files import atomic_folder
 from probate.core.progress import Reporter
 from probate.execution.checksums import write_checksums
+from probate.execution.executors.base import INLINE, Place
 from probate.execution.folder import RunFolder
 from probate.execution.prepare import prepare
 from probate.execution.runner import Runner
@@ -31,8 +32,7 @@ def run_study(
     base: str | Path = ".",
     quiet: bool = False,
     deadline: float | None = None,
-    executor: str = "inline",
-    jobs: int | None = None,
+    place: Place = INLINE,
     shard: Shard | None = None,
 ) -> Run:
     """Run `study` into the folder `out`: generate, mix, fine-tune, evaluate, analyse, report.
@@ -54,12 +54,8 @@ def run_study(
     deadline : float, optional
         Value of `time.monotonic()` by which to end. An arm that would take longer, by the mean duration of
         earlier arms or by the latest one, is left out and recorded.
-    executor : str, default="inline"
-        Where arms are trained and measured: `inline` in this process, one after the other; `local` in other
-        processes of this machine; or a plug-in.
-    jobs : int, optional
-        Number of arms that the executor does at the same time. More than one means `local` if no executor is
-        named.
+    place : Place
+        Where arms are trained and measured. Default: in this process, one after the other.
     shard : Shard, optional
         Do only the arms of this shard, and write no effects and no report; `merge.merge_runs` puts the shards
         together.
@@ -85,12 +81,10 @@ def run_study(
             "and pay, for itself; run it without --shard"
         )
     if study.axes.parts:
-        return run_grid(
-            study, out, base=base, quiet=quiet, deadline=deadline, executor=executor, jobs=jobs, shard=shard
-        )
+        return run_grid(study, out, base=base, quiet=quiet, deadline=deadline, place=place, shard=shard)
     folder = RunFolder(Path(out))
     prepared, reporter = prepare(study, Path(base)), Reporter(quiet=quiet)  # invalid input creates no folder
-    worker = worker_for(study, Store(folder.path, reporter.warn), reporter, executor, jobs)
+    worker = worker_for(study, Store(folder.path, reporter.warn), reporter, place)
     runner = Runner(prepared, folder, worker, reporter, deadline, shard)
     with folder.locked():
         done = runner.execute()
@@ -109,8 +103,7 @@ def run_grid(
     base: str | Path = ".",
     quiet: bool = False,
     deadline: float | None = None,
-    executor: str = "inline",
-    jobs: int | None = None,
+    place: Place = INLINE,
     shard: Shard | None = None,
 ) -> Run:
     """Run `study` for each part of its `axes`, and write `grid.html`.
@@ -121,7 +114,7 @@ def run_grid(
 
     Parameters
     ----------
-    study, out, base, quiet, deadline, executor, jobs, shard
+    study, out, base, quiet, deadline, place, shard
         As for `run_study`.
 
     Returns
@@ -158,8 +151,7 @@ def run_grid(
                 base=base,
                 quiet=quiet,
                 deadline=deadline,
-                executor=executor,
-                jobs=jobs,
+                place=place,
                 shard=shard,
             )
         except InputError as error:

@@ -15,15 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from probate.core.consent import Consent
-from probate.core.errors import ProbateError, StageError
+from probate.core.cache import Store
+from probate.core.consent import Consent, grant
+from probate.core.deferred import deferred
+from probate.core.errors import InputError, ProbateError, StageError
 from probate.core.plugins import entry_points_of, installed
+from probate.core.progress import Reporter
 from probate.execution.jobs import ArmJob, Measurement
+
+with deferred():
+    from probate.execution import worker as workers
 
 if TYPE_CHECKING:
     from probate.execution.worker import Worker
 
-EXECUTORS = {"local": "probate.execution.executors.local:LocalExecutor"}
+EXECUTORS = {
+    "local": "probate.execution.executors.local:LocalExecutor",
+    "ray": "probate.execution.executors.ray:RayExecutor",
+}
 """Probate's own executors: name → class."""
 TRAINING = "train"
 """Stage of an arm besides the keys of its tasks."""
@@ -58,6 +67,44 @@ class ArmResult:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the arms of a study are done.
+
+    Attributes
+    ----------
+    executor : str, default "inline"
+        Name of the executor; `inline` does arms one by one in this process.
+    jobs : int, optional
+        Number of arms at the same time. More than one means `local` if no executor is named.
+    address : str, optional
+        Where the executor's cluster is.
+    """
+
+    executor: str = "inline"
+    jobs: int | None = None
+    address: str | None = None
+
+    def load(self) -> Executor | None:
+        """Return the executor; None for `inline`.
+
+        Raises
+        ------
+        InputError
+            There is no such executor, it cannot be imported, or the number of jobs is less than 1.
+        """
+        if self.jobs is not None and self.jobs < 1:
+            raise InputError(f"--jobs {self.jobs}: must be at least 1")
+        name = "local" if self.executor == "inline" and (self.jobs or 1) > 1 else self.executor
+        if name == "inline":
+            return None
+        return cast("type[Executor]", installed("executor", name, EXECUTORS))(self.jobs, self.address)
+
+
+INLINE = Place()
+"""In this process, one arm after the other."""
+
+
+@dataclass(frozen=True)
 class Site:
     """What a process needs to do arms besides the arms.
 
@@ -75,6 +122,13 @@ class Site:
     fingerprints: Mapping[str, str]
     consent: Consent
 
+    def worker(self) -> Worker:
+        """Return a worker for another process, in which the user's permissions then hold."""
+        grant(self.consent)
+        own = workers.Worker(Store(self.root), Reporter(quiet=True))
+        own.fingerprints.update(self.fingerprints)
+        return own
+
 
 class Executor(ABC):
     """Does arms. Subclasses define `name` (as in `--executor`) and implement `run`.
@@ -83,12 +137,21 @@ class Executor(ABC):
     ----------
     jobs : int, optional
         Number of arms at the same time. Default: chosen by the executor.
+    address : str, optional
+        Where the executor's cluster is. An executor without a cluster ignores it.
+
+    Attributes
+    ----------
+    say : callable
+        Receives a sentence for the user, such as what the executor waits for.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, jobs: int | None = None) -> None:
+    def __init__(self, jobs: int | None = None, address: str | None = None) -> None:
         self.jobs = jobs
+        self.address = address
+        self.say: Callable[[str], None] = lambda line: None
 
     @abstractmethod
     def run(self, tasks: Sequence[ArmTask], site: Site, may_start: Callable[[], bool]) -> Iterator[ArmResult]:
@@ -143,16 +206,3 @@ def _portable(error: Exception) -> Exception:
 def executor_names() -> list[str]:
     """Return the names of all installed executors, and `inline`."""
     return sorted({"inline", *EXECUTORS, *entry_points_of("probate.executors", EXECUTORS)})
-
-
-def load_executor(name: str, jobs: int | None = None) -> Executor | None:
-    """Return the executor of a name; None for `inline`, which does arms one by one in this process.
-
-    Raises
-    ------
-    InputError
-        There is no such executor, or it cannot be imported.
-    """
-    if name == "inline":
-        return None
-    return cast("type[Executor]", installed("executor", name, EXECUTORS))(jobs)

@@ -12,11 +12,7 @@ import threading
 import time
 from multiprocessing.connection import Connection
 
-from probate.core import consent
-from probate.core.cache import Store
-from probate.core.progress import Reporter
 from probate.execution.executors.base import ArmTask, Site, do_arm
-from probate.execution.worker import Worker
 
 
 def main(handle: int, parent: int) -> None:
@@ -25,9 +21,7 @@ def main(handle: int, parent: int) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with Connection(handle) as connection:
         site: Site = connection.recv()
-        worker = Worker(Store(site.root), Reporter(quiet=True))
-        worker.fingerprints.update(site.fingerprints)
-        consent.grant(site.consent)
+        worker = site.worker()
         while True:
             try:
                 task: ArmTask | None = connection.recv()
