@@ -67,8 +67,8 @@ def read_shard(folder: Path) -> ShardFolder:
     if differences:
         first = differences[0]
         raise InputError(
-            f"{folder / first.file}: not as shard {shard} left it ({first.what}); run the same command again, "
-            "or copy the folder again from its source"
+            f"{folder / first.file}: not as shard {shard} left it ({first.what}); run the same command "
+            "again, or copy the folder again from its source"
         )
     return ShardFolder(files, shard, dict(lock))
 

@@ -150,8 +150,8 @@ class _Arms:
         if self.mark.exists():
             return ""
         return (
-            f"ray: the node {os.uname().nodename} does not have the run folder {self.mark.parent}; name a folder "
-            "with --out that all nodes reach by the same path, such as one on a shared file system"
+            f"ray: the node {os.uname().nodename} does not have the run folder {self.mark.parent}; name a "
+            "folder with --out that all nodes reach by the same path, such as one on a shared file system"
         )
 
     def do(self, task: ArmTask) -> ArmResult:
