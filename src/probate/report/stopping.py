@@ -18,7 +18,7 @@ from probate.stats.comparisons import ALL, ANY
 from probate.stats.effects import ONE_SEED
 from probate.stats.measure import Measure
 from probate.stats.p_values import p_figure, p_words
-from probate.stats.smallest import DetectableEffect, detectable_between, values_by_arm
+from probate.stats.smallest import DetectableEffect, Noise, detectable_between, seed_noise, values_by_arm
 from probate.study.schema import Analysis
 
 UNSURE = "cannot tell"
@@ -399,11 +399,16 @@ def smallest(
         task: values_by_arm(outcomes[outcomes["task"] == task], measure) for task, measure in primary.items()
     }
 
+    noise: dict[tuple[str, str], Noise] = {}
+
     def of(e: Entry) -> DetectableEffect:
         measure = primary[e.task]
         comparison = f"{e.group} − rest" if e.group else comparisons.comparison_names(measure)[0]
         after, before = (e.bias_type, e.ratio, e.mitigation), (e.bias_type, e.ratio, "none")
-        return detectable_between(arms[e.task], after, before, measure, comparison, analysis)
+        if (e.task, comparison) not in noise:
+            noise[e.task, comparison] = seed_noise([*arms[e.task].values()], measure, comparison)
+        own = noise[e.task, comparison]
+        return detectable_between(arms[e.task], after, before, measure, comparison, analysis, own)
 
     return [of(e) for e in results]
 

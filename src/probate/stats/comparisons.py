@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from probate.stats import macro_f1, spread
+from probate.stats.aligned import Aligned, align, align_pairs, difference, stacked
 from probate.stats.contrast import EMPTY, NAN, Estimate, before_after, contrast, paired_difference
 from probate.stats.groups import group_means
 from probate.stats.measure import Measure
@@ -86,8 +87,11 @@ def levels(
         return
     share = measure.unit == "share"
     means = [group_means(f, sides) for f in frames]
+    own_values = align(frames)
     for side, group in enumerate(sides):
-        one = [f[f["side"] == side].assign(side=0) for f in frames]
+        one = (
+            own_values.of_side(side) if own_values else [f[f["side"] == side].assign(side=0) for f in frames]
+        )
         own = [m[group] for m, _ in means if group in m]
         e = contrast(one, analysis, paired=False, share=share, sides=1)
         yield (
@@ -99,7 +103,12 @@ def levels(
     if len(sides) == 2:
         pair = f"{sides[0]} − {sides[1]}"
         gaps = [g for _, g in means if np.isfinite(g)]
-        yield "gap", pair, pair, _at(gaps, contrast(frames, analysis, paired=False, share=share))
+        yield (
+            "gap",
+            pair,
+            pair,
+            _at(gaps, contrast(own_values or frames, analysis, paired=False, share=share)),
+        )
     elif len(sides) > 2:
         whole = [(f, m) for f, (m, _) in zip(frames, means, strict=True) if has_sides(f, asked.sides)]
         own_frames = [f for f, _ in whole]
@@ -154,9 +163,10 @@ def changes(
     if measure.statistic == "macro_f1":
         yield ALL, macro_f1.change(pairs, analysis, asked.labels)
     elif len(sides) == 1:
-        yield ALL, contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=share)
+        yield ALL, contrast(_both(pairs), analysis, paired=False, share=share)
     elif len(sides) == 2:
-        common = [paired_difference(a, b) for a, b in pairs]
+        same = align_pairs(pairs)
+        common = difference(*same) if same else [paired_difference(a, b) for a, b in pairs]
         yield f"{sides[0]} − {sides[1]}", contrast(common, analysis, paired=True, share=share)
     else:
         paired = [d for d in (paired_difference(*pair) for pair in pairs) if has_sides(d, asked.sides)]
@@ -179,7 +189,14 @@ def overall(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], analysis: Analys
     """Estimate the change of a share over all groups together, from pairs (after, before) by item and by
     seed.
     """
-    return contrast([before_after(a, b) for a, b in pairs], analysis, paired=False, share=True)
+    return contrast(_both(pairs), analysis, paired=False, share=True)
+
+
+def _both(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> list[pd.DataFrame] | Aligned:
+    """Return the values after and before, as sides of one frame for each seed."""
+    sides = [(a.assign(side=0), b.assign(side=0)) for a, b in pairs]
+    same = align_pairs(sides)
+    return stacked(*same) if same else [before_after(a, b) for a, b in pairs]
 
 
 def _at(values: Sequence[float], e: Estimate) -> Estimate:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
 from probate.stats import exact, resample, seeds, sequential
+from probate.stats.aligned import Aligned
 from probate.study.schema import Analysis
 
 NAN = float("nan")
@@ -146,7 +147,12 @@ def dyads_of(frames: Sequence[pd.DataFrame], names: Sequence[str]) -> resample.D
 
 
 def contrast(
-    frames: Sequence[pd.DataFrame], analysis: Analysis, *, paired: bool, share: bool, sides: Literal[1, 2] = 2
+    frames: Sequence[pd.DataFrame] | Aligned,
+    analysis: Analysis,
+    *,
+    paired: bool,
+    share: bool,
+    sides: Literal[1, 2] = 2,
 ) -> Estimate:
     """Estimate the gap between two groups, or the level of one group.
 
@@ -162,7 +168,7 @@ def contrast(
 
     Parameters
     ----------
-    frames : sequence of pandas.DataFrame
+    frames : sequence of pandas.DataFrame, or Aligned
         One frame for each seed, with the columns `item_id`, `side` and `value`. A frame in which a side has
         no value is left out.
     analysis : Analysis
@@ -180,10 +186,15 @@ def contrast(
     Estimate
         `EMPTY` if no frame has values of every side.
     """
-    frames = [f for f in frames if set(range(sides)) <= set(f["side"])]
-    if not frames:
+    if isinstance(frames, Aligned):
+        complete = set(range(sides)) <= set(frames.sides)
+        summed = _of_aligned(frames) if complete else None
+    else:
+        frames = [f for f in frames if set(range(sides)) <= set(f["side"])]
+        summed = _of_frames(frames) if frames else None
+    if summed is None:
         return EMPTY
-    estimate = _contrast(frames, analysis, paired, share)
+    estimate = _contrast(summed, analysis, paired, share)
     estimate = replace(estimate, value=0.0 if abs(estimate.value) < ROUNDING else estimate.value)
     if not share:
         return estimate
@@ -196,18 +207,39 @@ def contrast(
     )
 
 
-def _contrast(frames: Sequence[pd.DataFrame], analysis: Analysis, paired: bool, share: bool) -> Estimate:
+class _Summed(NamedTuple):
+    """Values by cluster: averaged over seeds and of each seed (`cluster_table`), and each arm's part."""
+
+    table: np.ndarray
+    tables: Sequence[np.ndarray]
+    parts: np.ndarray
+    dyads: resample.Dyads | None
+
+
+def _of_aligned(values: Aligned) -> _Summed:
+    layout, own = values.layout, values.values
+    tables = [layout.table(v) for v in own]
+    table = layout.table(own.mean(0)) if len(own) > 1 else tables[0]
+    return _Summed(table, tables, values.means(), layout.dyads)
+
+
+def _of_frames(frames: Sequence[pd.DataFrame]) -> _Summed:
     averaged = pd.concat(frames)
     if len(frames) > 1 or averaged.duplicated(["item_id", "side"]).any():
         averaged = averaged.groupby(["item_id", "side"], as_index=False, sort=False)["value"].mean()
     names = list(pd.unique(clusters(averaged)))
-    table = cluster_table(averaged, names)
-    dyads = dyads_of([averaged], names)
+    tables = [cluster_table(f, names) for f in frames]
+    parts = np.array([arm_parts(f) for f in frames]).T
+    return _Summed(cluster_table(averaged, names), tables, parts, dyads_of([averaged], names))
+
+
+def _contrast(summed: _Summed, analysis: Analysis, paired: bool, share: bool) -> Estimate:
+    table, tables, _, dyads = summed
     both_sides = bool((table[:, 1].sum() > 0) and (table[:, 3].sum() > 0))
     unit = "pair" if 2 * ((table[:, 1] > 0) & (table[:, 3] > 0)).sum() > len(table) else "item"
     value, n = resample.estimate(table), len(table)
-    if len(frames) > 1:
-        return _over_seeds(frames, table, names, dyads, value, n, unit, paired, share, analysis)
+    if len(tables) > 1:
+        return _over_seeds(summed, value, n, unit, paired, share, analysis)
     interval, ends, p = _interval(table, paired, share, dyads)
     low, high = ends(analysis.confidence)
     if np.isnan(low):
@@ -267,10 +299,7 @@ def pseudo_outcomes(paired: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _over_seeds(
-    frames: Sequence[pd.DataFrame],
-    table: np.ndarray,
-    names: Sequence[str],
-    dyads: resample.Dyads | None,
+    summed: _Summed,
     value: float,
     n: int,
     unit: str,
@@ -278,9 +307,8 @@ def _over_seeds(
     share: bool,
     analysis: Analysis,
 ) -> Estimate:
-    """Estimate over several seeds; `table` holds the values averaged over seeds."""
-    tables = [cluster_table(f, names) for f in frames]
-    parts = np.array([arm_parts(f) for f in frames]).T
+    """Estimate over several seeds."""
+    table, tables, parts, dyads = summed
     more = resample.padded(table, pseudo_outcomes(paired) if share else None)
     tables = [np.concatenate([own, more]) for own in tables]
     members = resample.strata(np.sum(tables, axis=0))
@@ -298,7 +326,7 @@ def _over_seeds(
     if np.isnan(low):
         interval = "undefined (no variation)"
     return Estimate(
-        value, low, high, p, n, len(frames), "t over items and seeds", interval, f"{unit} and seed", within
+        value, low, high, p, n, len(tables), "t over items and seeds", interval, f"{unit} and seed", within
     )
 
 

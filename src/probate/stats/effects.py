@@ -243,15 +243,14 @@ def _pooled_effects(
 
 def _frames(outcomes: pd.DataFrame, kinds: Mapping[ArmKind, Sequence[int]], measure: Measure) -> Frames:
     """Return the measure's values of each kind of arm and seed; empty if an arm has no outcomes."""
-    frames: Frames = {}
-    for cell, seeds in kinds.items():
-        own = outcomes[(outcomes["bias_type"] == cell.bias_type) & (outcomes["ratio"] == cell.ratio)]
-        own = own[(own["mitigation"] == cell.mitigation) & (own["round"] == cell.round)]
-        own = own[(own["seed"] >= REPLICATE_SEED) == cell.replicate]
-        frames[cell] = {
-            s: values_of(measure, own[own["seed"] % REPLICATE_SEED == s], cell.arm(s)) for s in seeds
-        }
-    return frames
+    rows = outcomes.groupby(["bias_type", "ratio", "mitigation", "round", "seed"], sort=False).indices
+
+    def of(cell: ArmKind, seed: int) -> Values:
+        number = seed + REPLICATE_SEED * cell.replicate
+        own = rows.get((cell.bias_type, cell.ratio, cell.mitigation, cell.round, number), [])
+        return values_of(measure, outcomes.iloc[own], cell.arm(seed))
+
+    return {cell: {s: of(cell, s) for s in seeds} for cell, seeds in kinds.items()}
 
 
 def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object]]:

@@ -214,9 +214,13 @@ def detectable_between(
     measure: Measure,
     comparison: str,
     analysis: Analysis,
+    noise: Noise | None = None,
 ) -> DetectableEffect:
-    """Return `detectable_change` between two kinds of arm, with the variance pooled over all `arms`."""
-    noise = seed_noise([*arms.values()], measure, comparison)
+    """Return `detectable_change` between two kinds of arm, with the variance pooled over all `arms`.
+
+    `noise` is that variance, if it is known (`seed_noise`).
+    """
+    noise = noise or seed_noise([*arms.values()], measure, comparison)
     return detectable_change(arms.get(after, {}), arms.get(before, {}), measure, comparison, noise, analysis)
 
 
@@ -237,8 +241,11 @@ def _gap(frame: pd.DataFrame, measure: Measure, comparison: str) -> float:
     """Return the statistic of one arm whose change the comparison is."""
     if len(measure.sides) > 2:
         frame = spread.against_rest(frame, measure.sides.index(comparison.partition(" − ")[0]))
-    means = frame.groupby("side")["value"].mean()
-    return float(means.get(0, np.nan) - (means.get(1, np.nan) if len(measure.sides) > 1 else 0.0))
+    side, value = frame["side"].to_numpy(), frame["value"].to_numpy(dtype=np.float64)
+    means = [
+        value[side == s].mean() if (side == s).any() else np.nan for s in range(min(2, len(measure.sides)))
+    ]
+    return float(means[0] - (means[1] if len(means) > 1 else 0.0))
 
 
 def _paired(after: pd.DataFrame, before: pd.DataFrame, measure: Measure, comparison: str) -> pd.DataFrame:
