@@ -28,6 +28,7 @@ from probate.commands import (
     restore,
     review,
     run,
+    status,
     tables,
     verify,
     why,
@@ -88,6 +89,7 @@ def everywhere(
 for command in (
     run.run,
     merge.merge,
+    status.status,
     plan.plan,
     calibrate.calibrate,
     report.report,

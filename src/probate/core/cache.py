@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +118,9 @@ class Store:
             started = read_report(folder / STARTED)
             if started is None or started["key"] != key:
                 shutil.rmtree(folder, ignore_errors=True)
-                write_atomic(folder / STARTED, sealed({"key": key}))
+                started = None
+            if started is None or started.get("where") != _where():
+                write_atomic(folder / STARTED, sealed({"key": key, "where": _where()}))
             report = json.loads(
                 json.dumps({**work(folder), "key": key, "stage": stage, "wrote": _contents(folder)})
             )
@@ -148,6 +152,11 @@ class Store:
             )
             return None
         return report
+
+
+def _where() -> str:
+    """Return the machine and the process."""
+    return f"{platform.node()}, process {os.getpid()}"
 
 
 def _contents(folder: Path) -> dict[str, str]:

@@ -52,6 +52,9 @@ from probate.tasks.base import Task
 from probate.tasks.catalogue import tasks_and_probes
 from probate.tasks.occupation import Occupation
 
+LISTED = 5_000
+"""Number of effects that the page lists at most."""
+
 
 def analyse(folder: RunFolder) -> pd.DataFrame:
     """Compute all effects of a run from its outcomes and write `effects.parquet`.
@@ -190,8 +193,8 @@ def build_report(folder: RunFolder) -> Path:
         pooled_mitigations=mitigations(every, titles, measures),
         leading=[_laid_out(t) for t in leading],
         result_tables=[_laid_out(t) for t in tables if t not in leading],
-        everything=_rows(every[every["question"] != "level"], measures)
-        + _rows(every[every["question"] == "level"], measures),
+        everything=_rows(_listed(every), measures),
+        effects_count=len(every),
         stopping=_stopping(folder, study, every, whole, titles, own) if study.mitigations else None,
         rounds=rounds.section(every, titles, measures, folder, whole) if study.rounds > 1 else None,
         why=why.section(folder, study, whole, measures, titles),
@@ -505,6 +508,19 @@ def rebuild(folder: RunFolder) -> Path:
             ["effects.parquet", "report.html", "attribution.json", *CARDS, *folder.review_files()],
         )
     return path
+
+
+def _listed(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the effects that the page lists: changes, then levels.
+
+    Of very many, those that are adjusted for each other (first and next questions, pooled tests) come first,
+    and the list ends after `LISTED`.
+    """
+    level = (effects["question"] == "level").to_numpy()
+    if len(effects) > LISTED:
+        detail = effects["family"].isin(["details", ""]).to_numpy()
+        return effects.iloc[np.lexsort((level, detail))[:LISTED]]
+    return effects.iloc[np.argsort(level, kind="stable")]
 
 
 def _measures(folder: RunFolder, study: Study) -> dict[str, list[Measure]]:
