@@ -92,7 +92,9 @@ def main() -> None:
         print(f"{len(arms_of(study))} arms, {len(outcomes)} outcomes", flush=True)
         del outcomes
         started = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "probate", "report", path], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "probate", "report", path], capture_output=True, text=True
+        )
         seconds = time.monotonic() - started
         print(done.stdout + done.stderr)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20

@@ -13,7 +13,7 @@ import pytest
 
 import probate as pb
 from probate.core.errors import InputError
-from probate.execution.calibrate import _design, calibrate, sentences, table
+from probate.execution.calibrate import Planned, _design, calibrate, sentences, table
 from probate.report.recovery import recovery_plot
 from probate.stats.measure import Measure
 from probate.stats.simulate import Design, judge, simulate
@@ -107,6 +107,14 @@ def test_without_a_second_seed_the_spread_is_assumed():
         ),
         said,
     )
+
+
+def test_the_interval_of_the_smallest_change_contains_it():
+    """With 32 seeds, more spread can make a change easier to find in the simulation, and its ends turn round."""
+    plan = Planned(Design(180, 0.31, 32, 0.57, 0.0), 0.0, 0.05, 14)
+    row = table({"t": plan}, ANALYSIS, None, 100)["t"]
+    low, high = row["smallest_interval"]
+    assert low <= row["smallest"] <= high
 
 
 def test_bad_input_is_one_sentence(tiny_study, tmp_path):

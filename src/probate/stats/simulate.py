@@ -294,16 +294,16 @@ def _over_seeds(
 
 
 def smallest_visible(
-    design: Design, analysis: Analysis, power: float = 0.8, runs: int = 400, seed: int = 0
+    design: Design, analysis: Analysis, power: float = 0.8, runs: int = 1000, seed: int = 0
 ) -> float:
-    """Return the smallest effect that is detected with the given power, by bisection to 0.005.
+    """Return the smallest effect that is detected with the given power, by bisection to 0.002.
 
     It is inf if even the largest effect is not detected.
     """
     low, high = 0.0, 2 * min(design.rate, 1 - design.rate) if design.paired else 1.0
     if simulate(design, high, analysis, runs, seed=seed).rejected < power:
         return float("inf")
-    while high - low > 0.005:
+    while high - low > 0.002:
         middle = (low + high) / 2
         low, high = (
             (low, middle)
