@@ -505,8 +505,8 @@ def _told(stage_one: StageOne, planned: Planned, result: Run, out: Path, dimensi
         sure = r.p_adjusted < 0.05 and abs(r.estimate) > planned.study.analysis.budget
         sentence = (
             f"{dimension}: a model trained on the file changes its gap in {READ_AS[r.question]} by "
-            f"{100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] "
-            f"({r.seeds} seeds)"
+            f"{100 * r.estimate:+.1f} points [{100 * r.ci_low:+.1f}, {100 * r.ci_high:+.1f}] on held-out "
+            f"texts of the original ({r.seeds} seeds); texts like those of the file were not asked about"
         )
         stage_one.findings.append(
             AuditFinding(
