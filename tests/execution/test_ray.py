@@ -186,6 +186,16 @@ def test_workers_share_the_nodes(nodes, jobs, needs, count):
     assert own._needs(Nodes, jobs) == (needs, count)
 
 
+def test_a_cluster_without_cpus_is_one_sentence():
+    class Nodes:
+        @staticmethod
+        def nodes():
+            return [{"Alive": True, "Resources": {"memory": 1.0}}, {"Alive": False, "Resources": {"CPU": 8}}]
+
+    with pytest.raises(InputError, match="no node of the cluster has a CPU"):
+        own._needs(Nodes, None)
+
+
 def test_it_passes_the_suite_of_executors(cluster, model_dir, tmp_path):
     executor = Place("ray", address=cluster.address).load()
     check_executor(executor, ModelSpec(name=str(model_dir)), tmp_path)

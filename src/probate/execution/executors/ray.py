@@ -223,6 +223,10 @@ def _needs(ray: Any, jobs: int | None) -> tuple[dict[str, float], int]:
     if gpus:
         return {"num_gpus": 1, "num_cpus": 1}, jobs or int(gpus)
     cores = [int(n.get("CPU", 0)) for n in nodes]
+    if not any(cores):
+        raise InputError(
+            "ray: no node of the cluster has a CPU for workers; add one with: ray start --address"
+        )
     count = jobs or sum(cores)
     # the largest share of which the nodes have enough
     share = next(c for c in range(max(cores), 0, -1) if c == 1 or sum(n // c for n in cores) >= count)
