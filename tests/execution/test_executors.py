@@ -51,6 +51,24 @@ def test_outcomes_are_those_of_one_process(tiny_study, finished_run, tmp_path):
     pd.testing.assert_frame_equal(whole.effects[columns], result.effects[columns], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("deadline", [None, 1e12])
+def test_the_longest_arms_start_first_unless_time_is_limited(deadline, tiny_study, tmp_path, monkeypatch):
+    order, plain = [], local.LocalExecutor.run
+
+    def watched(self, tasks, site, may_start):
+        order.extend(t.job.arm for t in tasks)
+        return plain(self, tasks, site, may_start)
+
+    monkeypatch.setattr(local.LocalExecutor, "run", watched)
+    study = tiny_study(ratios=[0, 0.3, 0.5], tasks=["salary"])
+    assert not run(study, tmp_path / "r", jobs=2, quiet=True, deadline=deadline).failures
+    ratios = [float(arm.split("-")[1]) for arm in order]
+    if deadline is None:
+        assert ratios == [0.5, 0.5, 0.3, 0.3, 0]
+    else:
+        assert order[0] == "control-0-s0" and ratios != sorted(ratios, reverse=True)
+
+
 def test_a_finished_run_starts_no_process(tiny_study, finished_run, tmp_path, monkeypatch):
     finished_run(tmp_path / "r")
     monkeypatch.setattr(local, "_start", lambda *_: pytest.fail("a process was started"))

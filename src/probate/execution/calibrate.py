@@ -221,10 +221,11 @@ def table(
             tick(1)
             if effect <= 2 * min(design.rate, 1 - design.rate):  # the rate leaves room for it
                 cells.append({"effect": effect, "found": cell.rejected, "coverage": cell.coverage})
+        found = smallest_visible(design, analysis)
         rows[name] = {
             "design": asdict(design),
             "effects": cells,
-            "smallest": smallest_visible(design, analysis),
+            "smallest": found,
             "largest": 2 * min(design.rate, 1 - design.rate),
             "seed_sd_interval": [plan.sd_low, plan.sd_high],
             "seed_sd_freedom": plan.freedom,
@@ -233,8 +234,8 @@ def table(
             low, high = (
                 smallest_visible(replace(design, seed_sd=sd), analysis) for sd in (plan.sd_low, plan.sd_high)
             )
-            own = rows[name]["smallest"]  # simulated, so an end can pass it by chance
-            rows[name]["smallest_interval"] = [min(low, own), max(high, own)]
+            # All three are simulated, so an end can pass the middle by chance.
+            rows[name]["smallest_interval"] = [min(low, found), max(high, found)]
         tick(1)
         if goal is not None:
             rows[name]["goal"] = {
