@@ -92,8 +92,7 @@ def merge_shards(folders: Sequence[Path], out: Path) -> None:
     shards = sorted((read_shard(f) for f in folders), key=lambda s: s.shard.number)
     _check_same(shards)
     _check_all(shards)
-    for name in ("run.json", "study.lock.yaml"):
-        shutil.copy(shards[0].path / name, out / name)
+    shutil.copyfile(shards[0].path / "run.json", out / "run.json")
     known: dict[str, ShardFolder] = {}
     for shard in shards:
         for path in _files_of(shard, "data"):
