@@ -34,6 +34,7 @@ from probate.commands import (
     why,
 )
 from probate.core.errors import UNEXPECTED, ProbateError, StageError, write_traceback
+from probate.core.log_lines import JSON_LINES, emit
 from probate.core.terminal import echo
 
 
@@ -82,8 +83,14 @@ def everywhere(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option("--log-json", help="Print progress, warnings and errors as JSON lines on stderr."),
+    ] = False,
 ) -> None:
     """Measure what a language model inherits from synthetic training data, why, and what prevents it."""
+    if log_json:
+        JSON_LINES.set(True)
 
 
 for command in (
@@ -127,6 +134,15 @@ def main() -> None:
         sys.exit(_told(error.error if isinstance(error, _Kept) else error))
 
 
+def _say(text: str, code: int) -> int:
+    """Print an error, and return its exit code."""
+    if JSON_LINES.get():
+        emit("error", text=text, exit=code)
+    else:
+        echo(text, err=True)
+    return code
+
+
 def _told(error: BaseException) -> int:
     """Print the error and return its exit code."""
     if isinstance(error, BrokenPipeError):
@@ -134,17 +150,12 @@ def _told(error: BaseException) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 141
     if isinstance(error, ProbateError):
-        echo(str(error), err=True)
-        return error.exit_code
+        return _say(str(error), error.exit_code)
     if isinstance(error, OSError):
-        echo(f"{error.strerror or error}: {error.filename or 'a file'}; finished work is kept", err=True)
-        return StageError.exit_code
+        said = f"{error.strerror or error}: {error.filename or 'a file'}; finished work is kept"
+        return _say(said, StageError.exit_code)
     if isinstance(error, KeyboardInterrupt):
-        echo("stopped; run the same command again to continue", err=True)
-        return 130
+        return _say("stopped; run the same command again to continue", 130)
     kind = type(error).__name__
-    echo(
-        f"unforeseen error in Probate or in a plug-in ({kind}); traceback: {write_traceback(error)}",
-        err=True,
-    )
-    return UNEXPECTED
+    said = f"unforeseen error in Probate or in a plug-in ({kind}); traceback: {write_traceback(error)}"
+    return _say(said, UNEXPECTED)

@@ -10,6 +10,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from probate.core.log_lines import JSON_LINES, emit
+from probate.core.spans import span
 from probate.core.terminal import shown
 
 PLAIN_EVERY = 15.0  # seconds between plain lines
@@ -36,10 +38,17 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """Print a line, unless `quiet`."""
+        if JSON_LINES.get():
+            if not self.quiet:
+                emit("message", text=line)
+            return
         self.console.print(shown(line), markup=False, soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Print a warning, even if `quiet`."""
+        if JSON_LINES.get():
+            emit("warning", text=line)
+            return
         quiet, self.console.quiet = self.console.quiet, False
         self.say(f"WARNING {line}")
         self.console.quiet = quiet
@@ -62,13 +71,19 @@ class Reporter:
         Ticker
             To be called with the number of units finished since the last call.
         """
-        start = time.monotonic()
-        if self.console.is_terminal and not self.quiet:
-            with self._bar(name, total, unit) as tick:
-                yield tick
-        else:
-            yield self._plain(name, total, unit)
+        start, lines = time.monotonic(), JSON_LINES.get() and not self.quiet
+        if lines:
+            emit("begin", stage=name, total=total or None, unit=unit)
+        with span(name, total=total, unit=unit):
+            if self.console.is_terminal and not self.quiet and not lines:
+                with self._bar(name, total, unit) as tick:
+                    yield tick
+            else:
+                yield self._plain(name, total, unit)
         seconds = time.monotonic() - start
+        if lines:
+            emit("end", stage=name, seconds=round(seconds, 3))
+            return
         self.say(f"{name}: {total} {unit} in {clock(seconds)}" if total else f"{name}: {clock(seconds)}")
 
     @contextmanager
@@ -101,6 +116,14 @@ class Reporter:
             if now - state["last"] >= PLAIN_EVERY and state["done"]:
                 state["last"] = now
                 rate = state["done"] / (now - state["start"])
+                if JSON_LINES.get():
+                    if not self.quiet:
+                        wait = round(max(0.0, total - state["done"]) / rate, 1) if total else None
+                        emit(
+                            "progress", stage=name, done=int(state["done"]), total=total or None, unit=unit,
+                            rate=round(rate, 3), seconds_left=wait, note=note,
+                        )  # fmt: skip
+                    return
                 of, left = (
                     (f"/{total}", f", {clock(max(0.0, total - state['done']) / rate)} left")
                     if total

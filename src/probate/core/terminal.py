@@ -10,6 +10,8 @@ import re
 
 import typer
 
+from probate.core.log_lines import JSON_LINES, emit
+
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """C0 and C1 control characters except line feed and tab, bidirectional controls, and lone surrogates."""
 
@@ -25,5 +27,11 @@ def shown_json(text: str) -> str:
 
 
 def echo(text: str, *, err: bool = False, end: str = "\n") -> None:
-    """Print to stdout, or to stderr if `err`, with control characters escaped."""
+    """Print to stdout, or to stderr if `err`, with control characters escaped.
+
+    With `--log-json`, what goes to stderr is a JSON line.
+    """
+    if err and JSON_LINES.get():
+        emit("message", text=text)
+        return
     typer.echo(shown(text) + end, nl=False, err=err)
