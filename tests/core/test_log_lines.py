@@ -86,11 +86,12 @@ def test_the_command(tmp_path):
         command = [sys.executable, "-m", "probate", *args]
         return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"})
 
-    done = called("--log-json", "report", str(tmp_path))
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 2 and done.stdout == ""
-    event = json.loads(line)
-    assert event["event"] == "error" and event["exit"] == 2 and "not a run folder" in event["text"]
+    for arguments in (["--log-json", "report", str(tmp_path)], ["report", str(tmp_path), "--log-json"]):
+        done = called(*arguments)
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2 and done.stdout == ""
+        event = json.loads(line)
+        assert event["event"] == "error" and event["exit"] == 2 and "not a run folder" in event["text"]
     assert called("report", str(tmp_path)).stderr.startswith(str(tmp_path))
 
 

@@ -100,6 +100,8 @@ def test_merged_shards_are_one_run(kept, shards, tmp_path):
     assert merged.findings == Run(kept / "whole").findings and merged.exit_code == 0
     lock = RunFolder(merged.folder).lock()
     assert [m["shard"] for m in lock["merged"]] == ["1/3", "2/3", "3/3"] and "shard" not in lock
+    assert sorted(a for m in lock["merged"] for a in m["arms"]) == sorted(set(merged.outcomes["arm"]))
+    assert (merged.folder / "study.lock.yaml").read_text().startswith("schema: ")
     pages = [(f / "report.html").read_text() for f in (kept / "whole", merged.folder)]
     # the lock file, which is shown, and durations differ
     other = r"<pre.*?</pre>|<th class=.n.>training time.*?</table>"
@@ -302,11 +304,16 @@ MISMATCHES = {
     "stage": (other_stage, r"adapters/\S+: differs between"),
     "altered": (altered, r"s3/provenance.jsonl: not as shard 3/3 left it \(changed\)"),
     "link": (linked, r"adapter_model.safetensors: not as shard 2/3 left it \(no file\)"),
-    "unfinished": (unfinished, r"shard 1/3 is not finished; run it again into the same folder"),
+    "unfinished": (unfinished, r"shard 1/3 is not finished; run it again with `shard` 1/3 into this folder"),
     "newer": (newer, r"schema 99"),
     "foreign arm": (foreign_arm, r"has the arm 'stranger', which the study does not have"),
     "no run folder": (lambda f: [*f, f[0] / "data"], r"not a run folder"),
-    "no folder": (lambda f: [*f, f[0] / "nothing"], r"nothing: no such folder; check the path"),
+    "no folder": (
+        lambda f: [*f, f[0] / "nothing"],
+        r"nothing: no such folder; name the folder of each shard",
+    ),
+    "a file": (lambda f: [*f, f[0] / "run.json"], r"run.json: is a file, not a folder"),
+    "twice": (lambda f: [*f, f[0]], r"s1: is named twice; name the folder of each shard once"),
     "a whole run": (lambda f: [*f, f[0].parent / "whole"], r"has no shard but a whole study"),
 }
 
@@ -325,6 +332,11 @@ def test_mismatches_are_refused_in_a_sentence(kind, kept, shards, tmp_path):
 def test_the_new_folder_must_be_empty(shards, tmp_path):
     with pytest.raises(InputError, match=r"s1: is not empty; name a new folder with `out`"):
         merge(shards, shards[0])
+    with pytest.raises(InputError, match=r"r: lies inside the shard \S+s1; name a new folder elsewhere"):
+        merge(shards, shards[0] / "stages" / "r")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file: is a file; name a new folder with `out`"):
+        merge(shards, tmp_path / "file")
     (tmp_path / "empty").mkdir()
     assert merge(shards, tmp_path / "empty").exit_code == 0
 
@@ -332,8 +344,10 @@ def test_the_new_folder_must_be_empty(shards, tmp_path):
 def test_a_shard_shows_no_result(shards):
     one = Run(shards[0])
     assert len(one.outcomes)
-    for command in ("report", "check", "tables", "card"):
-        probate(command, shards[0], error="has shard 1/3 of a study, which shows nothing by itself")
+    said = "has shard 1/3 of a study, which shows nothing by itself"
+    for command in (["report"], ["check"], ["tables"], ["card"], ["why", "items"]):
+        probate(*command, shards[0], error=said)
+    probate("compare", shards[0], shards[1], error=said)
     with pytest.raises(InputError, match="has shard 1/3"):
         _ = one.effects
     assert not (shards[0] / "report.html").exists() and not (shards[0] / "effects.parquet").exists()
@@ -341,12 +355,16 @@ def test_a_shard_shows_no_result(shards):
 
 def test_a_folder_has_one_shard(tiny_study, shards, kept, tmp_path):
     with pytest.raises(
-        InputError, match=r"has shard 1/3, not shard 2/3; give each shard a folder of its own"
+        InputError, match=r"has shard 1/3, not shard 2/3; name the shard with `shard`, or give each shard and"
     ):
         run(tiny_study(**CHANGES), shards[0], shard="2/3", quiet=True)
     shutil.copytree(kept / "whole", tmp_path / "whole")
     with pytest.raises(InputError, match=r"has a whole study, not shard 2/3"):
         run(tiny_study(**CHANGES), tmp_path / "whole", shard="2/3", quiet=True)
+    before = (shards[0] / "study.lock.yaml").read_text()
+    with pytest.raises(InputError, match=r"has shard 1/3, not a whole study"):
+        run(tiny_study(**CHANGES), shards[0], quiet=True)
+    assert (shards[0] / "study.lock.yaml").read_text() == before
 
 
 def test_a_study_with_a_server_is_not_divided(tiny_study, tmp_path):
@@ -384,7 +402,7 @@ def test_shards_divide_the_arms(tiny_study, seeds, redraw, rounds):
     plan = make_plan(study, 6)
     first = [a for a in plan.arms if a.round == 1]
     for of in range(1, len(first) + 1):
-        parts = [shard_arms(study, plan, Shard(n, of)) for n in range(1, of + 1)]
+        parts = [shard_arms(plan, Shard(n, of)) for n in range(1, of + 1)]
         assert all(parts) and sum(map(len, parts)) == len(plan.arms)
         assert set().union(*parts) == set(plan.arms)
         chains = [{a.name.removesuffix(f"-r{a.round}") for a in p} for p in parts]
@@ -392,15 +410,34 @@ def test_shards_divide_the_arms(tiny_study, seeds, redraw, rounds):
     with pytest.raises(
         InputError, match=rf"the study has {len(first)} arms to divide; use at most {len(first)}"
     ):
-        shard_arms(study, plan, Shard(1, len(first) + 1))
+        shard_arms(plan, Shard(1, len(first) + 1))
+
+
+@pytest.mark.parametrize("redraw", [False, True])
+def test_an_arm_and_its_controls_are_trained_by_one_machine(tiny_study, redraw):
+    study = tiny_study(
+        seeds=[0, 1, 2, 3],
+        ratios=[0, 0.1, 0.3, 0.5],
+        redraw=redraw,
+        replicate_control=True,
+        mitigations=["token"],
+    )
+    plan = make_plan(study, 6)
+    for of, apart in ((2, 0), (4, 0), (8, 4)):
+        shard_of = {a.name: n for n in range(1, of + 1) for a in shard_arms(plan, Shard(n, of))}
+        split = 0
+        for seed in study.seeds:
+            for ratio in (0.1, 0.3, 0.5):
+                arms = [a for a in plan.arms if a.seed % 1000 == seed and a.ratio == ratio]
+                assert len(arms) == 4
+                split += len({shard_of[a.name] for a in arms}) > 1
+        assert split <= apart, (of, split)
 
 
 def test_shards_are_about_equally_large(tiny_study):
     study = tiny_study(seeds=list(range(5)), ratios=[0, 0.1, 0.3, 0.5])
     plan = make_plan(study, 6)
-    sizes = [
-        sum(plan.originals / (1 - a.ratio) for a in shard_arms(study, plan, Shard(n, 4))) for n in range(1, 5)
-    ]
+    sizes = [sum(plan.originals / (1 - a.ratio) for a in shard_arms(plan, Shard(n, 4))) for n in range(1, 5)]
     assert max(sizes) < 1.35 * min(sizes)
 
 

@@ -21,7 +21,7 @@ def test_a_finished_run(finished_run, tmp_path):
     own = run_status(tmp_path / "r")
     assert own.counts == {"finished": 3, "running": 0, "stopped": 0, "failed": 0, "waiting": 0}
     assert [a.arm for a in own.arms] == ["control-0-s0", "given-0.5-s0", "neutral-0.5-s0"]
-    assert not own.active and not own.other and own.hours_left == 0
+    assert not own.active and not own.other
     lines = probate("status", tmp_path / "r").splitlines()
     assert lines[0].split() == ["control-0-s0", "finished"]
     assert lines[-1].startswith("3 arms: 3 finished") and "continues it" not in lines[-1]
@@ -48,6 +48,7 @@ def test_while_it_runs_and_after_it_was_stopped(tiny_study, tmp_path, monkeypatc
     later = run_status(tmp_path / "r")
     assert not later.active and [a.state for a in later.arms] == ["finished", "stopped", "waiting"]
     assert "no run writes to this folder now" in probate("status", tmp_path / "r")
+    assert "a run writes to this folder; it loads the model" not in said and "begun" in said
 
 
 def test_generation_is_shown(finished_run, tmp_path):
@@ -74,7 +75,12 @@ def test_failures_and_rate(finished_run, tmp_path):
             os.utime(done, (10_000 + 1800 * number,) * 2)
     own = run_status(tmp_path / "r")
     assert own.arms[2].state == "failed" and own.arms[2].error == "memory ran out"
-    assert own.hourly == pytest.approx(2.0)
+    assert own.hourly != own.hourly
+    with RunFolder(tmp_path / "r").locked():
+        own = run_status(tmp_path / "r")
+        assert own.hourly == pytest.approx(2.0) and own.hours_left == pytest.approx(0.5)
+        assert "2 arms an hour, about 30 minutes left" in probate("status", tmp_path / "r")
+        assert "a run writes to this folder; it loads the model" in probate("status", tmp_path / "r")
     record = json.loads(probate("status", tmp_path / "r", "--json"))
     assert record["counts"]["failed"] == 1 and record["arms"][2]["error"] == "memory ran out"
 
@@ -82,7 +88,10 @@ def test_failures_and_rate(finished_run, tmp_path):
 def test_a_shard_has_its_own_arms(tiny_study, tmp_path):
     run(tiny_study(tasks=["salary"]), tmp_path / "s", shard="2/3", quiet=True)
     own = run_status(tmp_path / "s")
-    assert len(own.arms) == 1 and own.arms[0].state == "finished"
+    assert len(own.arms) == 1 and own.arms[0].state == "finished" and own.shard == "2/3"
+    lines = probate("status", tmp_path / "s").splitlines()
+    assert lines[0] == "shard 2/3" and lines[-2] == "1 arm: 1 finished"
+    assert lines[-1] == "when all shards are finished: probate merge DIR DIR … --out DIR"
 
 
 def test_no_run_folder(tmp_path):

@@ -37,6 +37,8 @@ from probate.core.errors import UNEXPECTED, ProbateError, StageError, write_trac
 from probate.core.log_lines import JSON_LINES, emit
 from probate.core.terminal import echo
 
+LOG_JSON = "--log-json"
+
 
 class _Kept(Exception):
     """Carry an error to `main`."""
@@ -85,7 +87,7 @@ def everywhere(
     ] = False,
     log_json: Annotated[
         bool,
-        typer.Option("--log-json", help="Print progress, warnings and errors as JSON lines on stderr."),
+        typer.Option(LOG_JSON, help="Print progress, warnings and errors as JSON lines on stderr."),
     ] = False,
 ) -> None:
     """Measure what a language model inherits from synthetic training data, why, and what prevents it."""
@@ -125,6 +127,9 @@ app.add_typer(why.app)
 
 def main() -> None:
     """Run the command line: an error becomes one sentence on stderr and an exit code."""
+    if LOG_JSON in sys.argv[2:]:  # it may also come after the command
+        sys.argv.remove(LOG_JSON)
+        sys.argv.insert(1, LOG_JSON)
     try:
         try:
             app()

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 def run(
     study: StudyArgument,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Run folder; default: runs/NAME, of a shard runs/NAME-2-of-8."),
+    ] = None,
     overrides: SetOption = None,
     scale: ScaleOption = None,
     variant: VariantOption = None,

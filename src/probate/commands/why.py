@@ -315,6 +315,7 @@ def items(
     The report lists them too.
     """
     run = run_folder.RunFolder(folder)
+    run.check_whole()
     record = attribution.attribute(run, loading.load_lm(run.study().model), task, arm, most, each)
     give([*attribution.sentences(record), f"report: {page.rebuild(run)}"], record, as_json)
 

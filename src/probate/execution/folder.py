@@ -131,13 +131,15 @@ class RunFolder:
         ------
         InputError
             `analysis.planned_seeds` is larger than that of the folder, or missing; or the folder has another
-            shard than `shard`, or a whole study.
+            shard than `shard`, or a whole study in place of a shard, or a shard in place of a whole study.
         """
         path = self.path / "study.lock.yaml"
-        if shard and path.exists() and self.lock().get("shard") != str(shard):
-            has = f"shard {own}" if (own := self.lock().get("shard")) else "a whole study"
+        asked = str(shard) if shard else None
+        if path.exists() and (own := self.lock().get("shard")) != asked:
+            has, wanted = (f"shard {s}" if s else "a whole study" for s in (own, asked))
             raise InputError(
-                f"{self.path}: has {has}, not shard {shard}; give each shard a folder of its own with --out"
+                f"{self.path}: has {has}, not {wanted}; name the shard with --shard, or give each shard "
+                "and a whole study a folder of its own with --out"
             )
         if not (path.exists() and (self.path / "effects.parquet").exists()):
             return
@@ -314,7 +316,7 @@ class RunFolder:
         if shard:
             raise InputError(
                 f"{self.path}: has shard {shard} of a study, which shows nothing by itself; put all shards "
-                "together with: probate merge"
+                "together with: probate merge DIR DIR … --out DIR"
             )
 
     def outcomes(self) -> pd.DataFrame:

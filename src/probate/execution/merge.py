@@ -19,6 +19,7 @@ from probate.core.cache import RECORD, file_digest, read_report
 from probate.core.errors import InputError
 from probate.core.files import appending, atomic, write_atomic
 from probate.core.parse import NotJson, json_value
+from probate.core.yaml_file import read_dumped
 from probate.execution import checksums
 from probate.execution.folder import RunFolder
 from probate.execution.folder_schema import OUTCOMES, kept_file, kept_table, kept_text
@@ -52,7 +53,8 @@ def read_shard(folder: Path) -> ShardFolder:
     """
     files = RunFolder(folder)
     files.check_schema()
-    lock = files.lock()
+    files.lock()  # its types
+    lock = read_dumped(folder / "study.lock.yaml", files.lock_text())
     if not lock.get("shard"):
         raise InputError(
             f"{folder}: has no shard but a whole study, which needs no merge; its report is made with: "
@@ -61,16 +63,17 @@ def read_shard(folder: Path) -> ShardFolder:
     shard = Shard.read(lock["shard"])
     if not (folder / checksums.NAME).is_file():
         raise InputError(
-            f"{folder}: shard {shard} is not finished; run it again into the same folder, which continues it"
+            f"{folder}: shard {shard} is not finished; run it again with --shard {shard} into this folder, "
+            "which continues it"
         )
     _, differences = checksums.verify(folder)
     if differences:
         first = differences[0]
         raise InputError(
-            f"{folder / first.file}: not as shard {shard} left it ({first.what}); run the same command "
-            "again, or copy the folder again from its source"
+            f"{folder / first.file}: not as shard {shard} left it ({first.what}); run the shard again into "
+            f"this folder, or copy the folder again from its source (probate verify {folder} lists all files)"
         )
-    return ShardFolder(files, shard, dict(lock))
+    return ShardFolder(files, shard, lock)
 
 
 def merge_shards(folders: Sequence[Path], out: Path) -> None:
@@ -107,7 +110,15 @@ def merge_shards(folders: Sequence[Path], out: Path) -> None:
         outcomes.to_parquet(part, index=False)
     write_atomic(out / "provenance.jsonl", _provenance(shards))
     RunFolder(out).write_failures(failures)
-    merged = [{"shard": str(s.shard), "machine": s.lock.get("machine")} for s in shards]
+    by_arm = outcomes.groupby("arm", sort=False).size()
+    merged = [
+        {
+            "shard": str(s.shard),
+            "machine": s.lock.get("machine"),
+            "arms": [a for a in by_arm.index if (s.path / "adapters" / str(a) / RECORD).is_file()],
+        }
+        for s in shards
+    ]
     lock = {**{k: v for k, v in shards[0].lock.items() if k not in OWN}, "merged": merged}
     write_atomic(out / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
 

@@ -94,7 +94,7 @@ class Runner:
     ) -> None:
         self.shard = shard
         if shard:
-            plan = replace(prepared.plan, arms=shard_arms(prepared.study, prepared.plan, shard))
+            plan = replace(prepared.plan, arms=shard_arms(prepared.plan, shard))
             prepared = replace(prepared, data=replace(prepared.data, plan=plan))
         self.prepared = prepared
         self.folder = folder

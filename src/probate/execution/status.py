@@ -77,13 +77,16 @@ class RunStatus:
     active : bool
         Whether a run writes to the folder.
     hourly : float
-        Arms finished per hour; NaN with fewer than two.
+        Arms finished per hour; NaN with fewer than two, or if no run is active.
+    shard : str
+        The shard that the folder has, such as `2/8`; empty for a whole study.
     """
 
     arms: list[ArmStatus]
     other: list[StageStatus]
     active: bool
     hourly: float
+    shard: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -95,7 +98,7 @@ class RunStatus:
     def hours_left(self) -> float:
         """float: Hours until all arms are finished, at the rate so far; NaN if it is not known."""
         left = len(self.arms) - self.counts["finished"] - self.counts["failed"]
-        return left / self.hourly if self.hourly else float("nan")
+        return left / self.hourly
 
 
 def run_status(path: Path) -> RunStatus:
@@ -138,15 +141,15 @@ def run_status(path: Path) -> RunStatus:
         error = errors.get(arm.name, "") if state == "failed" else ""
         arms.append(ArmStatus(arm.name, state, len(finished), len(stages), begun, error))
     spent = max(ends) - min(ends) if ends else 0.0
-    hourly = 3600 * (len(ends) - 1) / spent if spent > 0 else float("nan")
-    return RunStatus(arms, list(_other(path)), active, hourly)
+    hourly = 3600 * (len(ends) - 1) / spent if active and spent > 0 else float("nan")
+    return RunStatus(arms, list(_other(path)), active, hourly, folder.lock().get("shard", ""))
 
 
 def _arms(folder: RunFolder) -> tuple[Arm, ...]:
     """Return the arms of the run, or of the shard."""
     study, shard = folder.study(), folder.lock().get("shard")
     plan = make_plan(study, len(folder.info()["labels"]) * len(study.train_groups))
-    return shard_arms(study, plan, Shard.read(shard)) if shard else plan.arms
+    return shard_arms(plan, Shard.read(shard)) if shard else plan.arms
 
 
 def _begun(name: str, folder: Path) -> StageStatus | None:

@@ -40,9 +40,21 @@ def merge_runs(folders: Sequence[str | Path], out: str | Path) -> Run:
         raise InputError("merge: no folder is given; name the folder of each shard")
     missing = next((f for f in given if not f.is_dir()), None)
     if missing is not None:
-        raise InputError(f"{missing}: no such folder; check the path")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        what = "is a file, not a folder" if missing.exists() else "no such folder"
+        raise InputError(f"{missing}: {what}; name the folder of each shard")
+    places = [f.resolve() for f in given]
+    twice = next((f for f, place in zip(given, places, strict=True) if places.count(place) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice}: is named twice; name the folder of each shard once")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: is a file; name a new folder with --out")
+    if target.exists() and any(target.iterdir()):
         raise InputError(f"{target}: is not empty; name a new folder with --out")
+    inside = next(
+        (f for f, place in zip(given, places, strict=True) if target.resolve().is_relative_to(place)), None
+    )
+    if inside is not None:
+        raise InputError(f"{target}: lies inside the shard {inside}; name a new folder elsewhere with --out")
     if target.is_dir():
         target.rmdir()
     grids = [(f / GRID).is_file() for f in given]

@@ -36,7 +36,7 @@ from probate.stats.usable import (
     most_unusable,
     undefined,
     usable_counts,
-    values_of,
+    values_of_arms,
     with_note,
 )
 from probate.study.plan import REPLICATE_SEED, Arm
@@ -243,14 +243,18 @@ def _pooled_effects(
 
 def _frames(outcomes: pd.DataFrame, kinds: Mapping[ArmKind, Sequence[int]], measure: Measure) -> Frames:
     """Return the measure's values of each kind of arm and seed; empty if an arm has no outcomes."""
+    outcomes = outcomes.reset_index(drop=True)
     rows = outcomes.groupby(["bias_type", "ratio", "mitigation", "round", "seed"], sort=False).indices
-
-    def of(cell: ArmKind, seed: int) -> Values:
-        number = seed + REPLICATE_SEED * cell.replicate
-        own = rows.get((cell.bias_type, cell.ratio, cell.mitigation, cell.round, number), [])
-        return values_of(measure, outcomes.iloc[own], cell.arm(seed))
-
-    return {cell: {s: of(cell, s) for s in seeds} for cell, seeds in kinds.items()}
+    keys = {
+        (cell, seed): (
+            cell.bias_type, cell.ratio, cell.mitigation, cell.round, seed + REPLICATE_SEED * cell.replicate
+        )
+        for cell, seeds in kinds.items()
+        for seed in seeds
+    }  # fmt: skip
+    names = {key: cell.arm(seed) for (cell, seed), key in keys.items()}
+    values = values_of_arms(measure, outcomes, rows, names)
+    return {cell: {s: values[keys[cell, s]] for s in seeds} for cell, seeds in kinds.items()}
 
 
 def _measure_effects(own: _Measured, question: str) -> Iterable[dict[str, object]]:

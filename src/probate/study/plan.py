@@ -146,18 +146,17 @@ def make_plan(study: Study, cells: int) -> Plan:
     return Plan(arms_of(study), originals, wanted, draws)
 
 
-def shard_arms(study: Study, plan: Plan, shard: Shard) -> tuple[Arm, ...]:
+def shard_arms(plan: Plan, shard: Shard) -> tuple[Arm, ...]:
     """Return the arms of one shard, in the order of the plan.
 
-    All rounds of an arm are in one shard. Shards have about the same number of training records, and arms
-    that use the same augmented records are in as few shards as possible.
+    Shards have about the same number of training records. Arms of one seed, and among them arms of one γ, are
+    together as far as possible, so that an arm and its control are trained by one machine. All rounds of an
+    arm are in one shard.
 
     Parameters
     ----------
-    study : Study
-        The study.
     plan : Plan
-        Its plan.
+        The plan of the study.
     shard : Shard
         The shard.
 
@@ -175,8 +174,7 @@ def shard_arms(study: Study, plan: Plan, shard: Shard) -> tuple[Arm, ...]:
         raise InputError(
             f"--shard {shard}: the study has {len(first)} arms to divide; use at most {len(first)} shards"
         )
-    kinds = list(dict.fromkeys(a.bias_type for a in first))
-    first.sort(key=lambda a: (kinds.index(a.bias_type), a.seed if study.redraw else 0, a.mitigation))
+    first.sort(key=lambda a: (a.seed % REPLICATE_SEED, a.ratio, a.bias_type == NEUTRAL))
     costs = [plan.originals + augmented_count(plan.originals, a.ratio) for a in first]
     own, number, before = set(), -1, 0
     for place, (arm, cost) in enumerate(zip(first, costs, strict=True)):

@@ -18,6 +18,7 @@ from probate.core.plugins import require
 from probate.data.rows import LONGEST_LINE, source_rows
 from probate.data.shape.columns import first_named
 from probate.data.shape.names import RESULT_GROUPS, RESULT_ITEMS, RESULT_QUESTIONS, RESULT_SCORES
+from probate.execution.folder import RunFolder
 from probate.execution.folder_schema import OUTCOMES, kept_groups, kept_table
 from probate.report.comparison.scores import read_score
 
@@ -123,6 +124,8 @@ RUN_COLUMNS = ("arm", "task", "item_id", "score", "prediction", "target", "group
 
 def _run_rows(path: Path) -> Iterator[list[Any]]:
     """Yield the rows of a run folder."""
+    if (path / "study.lock.yaml").exists():
+        RunFolder(path).check_whole()
     own = path / "outcomes.parquet"
     table = kept_table(path, own, {name: kind for name, kind in OUTCOMES.items() if name in RUN_COLUMNS})
     table["groups"] = kept_groups(own, table["groups"])
