@@ -18,7 +18,7 @@ from probate.stats import comparisons
 from probate.stats.comparisons import ANY
 from probate.stats.effects import effects_of
 from probate.stats.measure import Measure, by_group, everyone, frame, labels_frame
-from probate.stats.usable import Asked
+from probate.stats.usable import Asked, values_of, values_of_arms
 from probate.study.plan import REPLICATE_SEED, Arm
 from probate.study.schema import Analysis
 
@@ -394,3 +394,60 @@ def test_the_bounds_hold_what_any_answers_would_have_given():
             "estimate"
         ]
         assert row["bound_low"] - 1e-9 <= got <= row["bound_high"] + 1e-9
+
+
+def rows_of(arms: int, items: int) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
+    """Outcomes of some arms, and the places of each arm's rows; rows of the arms alternate."""
+    draw = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "arm": [f"a{n % arms}" for n in range(arms * items)],
+            "item_id": [f"i{n // arms}" for n in range(arms * items)],
+            "side": [n // arms % 2 for n in range(arms * items)],
+            "score": draw.normal(size=arms * items),
+            "parsed": draw.random(arms * items) < 0.9,
+        }
+    )
+    table.loc[3, "score"] = np.inf
+    return table, {n: np.flatnonzero(table["arm"] == f"a{n}") for n in range(arms)}
+
+
+def by_row(outcomes):
+    return frame(outcomes, outcomes["side"], outcomes["score"])
+
+
+def centred(outcomes):
+    return frame(outcomes, outcomes["side"], outcomes["score"] - outcomes["score"].replace(np.inf, 0).mean())
+
+
+def renumbered(outcomes):
+    return by_row(outcomes).reset_index(drop=True)
+
+
+@pytest.mark.parametrize(("values", "at_once"), [(by_row, True), (centred, False), (renumbered, False)])
+def test_values_of_all_arms_at_once_are_those_of_each(values, at_once):
+    asked: list[int] = []
+
+    def counted(outcomes):
+        asked.append(len(outcomes))
+        return values(outcomes)
+
+    outcomes, rows = rows_of(20, 30)
+    measure = Measure(name="m", title="m", unit="x", sides=("a", "b"), values=counted, primary=True)
+    names = {n: f"arm {n}" for n in range(21)}  # the last one has no outcomes
+    found = values_of_arms(measure, outcomes, rows, names)
+    calls = len(asked)
+    assert (calls <= 2 + 2 * 3) == at_once
+    assert list(found) == list(range(21)) and found[20].frame.empty and found[20].asked.empty
+    for n, own in rows.items():
+        one = values_of(measure, outcomes.iloc[own], f"arm {n}")
+        assert found[n].arm == one.arm
+        pd.testing.assert_frame_equal(found[n].frame, one.frame)
+        pd.testing.assert_frame_equal(found[n].asked, one.asked)
+
+
+def test_no_outcomes_give_no_values():
+    measure = Measure(name="m", title="m", unit="x", sides=("a", "b"), values=by_row, primary=True)
+    outcomes, _ = rows_of(1, 4)
+    assert values_of_arms(measure, outcomes.iloc[:0], {}, {0: "a"})[0].frame.empty
+    assert values_of_arms(measure, outcomes, {}, {}) == {}

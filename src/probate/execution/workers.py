@@ -7,7 +7,7 @@ from probate.core.errors import InputError
 from probate.core.progress import Reporter
 from probate.execution.adapter_server import AdapterServerWorker
 from probate.execution.dispatch import DispatchWorker
-from probate.execution.executors.base import Place
+from probate.execution.executors.base import INLINE, Place
 from probate.execution.hosted import HostedWorker
 from probate.execution.hosted_checks import served_keys
 from probate.execution.worker import Worker
@@ -15,7 +15,7 @@ from probate.study.hosted import is_hosted
 from probate.study.schema import Study
 
 
-def worker_for(study: Study, store: Store, reporter: Reporter, place: Place) -> Worker:
+def worker_for(study: Study, store: Store, reporter: Reporter, place: Place = INLINE) -> Worker:
     """Return the worker of a study.
 
     It trains and measures here, or an executor does, or a server fine-tunes the model (`model.api`), or a

@@ -69,10 +69,13 @@ class _Pool:
         said = False
         try:
             while self.waiting or self.busy:
-                while self.waiting and self.free and may_start():
+                while self.waiting and self.free:
+                    if not may_start():
+                        self.waiting.clear()
+                        break
                     actor, task = self.free.pop(), self.waiting.popleft()
                     self.busy[actor.do.remote(task)] = actor, task
-                if not self.busy and not may_start():
+                if not self.waiting and not self.busy:
                     return
                 self._start(min(self.count, len(self.busy) + len(self.waiting)))
                 ready, _ = self.ray.wait([*self.starting, *self.busy], timeout=PATIENCE)
