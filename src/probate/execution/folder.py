@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -168,7 +168,7 @@ class RunFolder:
                 "augmented_sha256": content_hash(data.augmented) if data.augmented else None,
             },
         }
-        write_atomic(self.path / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        self.write_lock(lock)
         run = {
             "schema": SCHEMA,
             "labels": data.labels,
@@ -186,9 +186,7 @@ class RunFolder:
 
     def lock_model(self, described: dict[str, Any]) -> None:
         """Add the loaded model to the lock file, with the text that its chat template adds."""
-        path = self.path / "study.lock.yaml"
-        lock = {**read_dumped(path, self.lock_text()), "model": described}
-        write_atomic(path, yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+        self.write_lock({**self.lock(), "model": described})
 
     def write_set(self, name: str, records: list[Record]) -> None:
         """Write an augmented set in nested order, with the labels that are trained on."""
@@ -301,8 +299,14 @@ class RunFolder:
         path = self.path / "study.lock.yaml"
         if not path.exists():
             raise InputError(f"{self.path}: not a run folder: it has no study.lock.yaml; check the path")
-        lock: Lock = kept_value(path, read_dumped(path, self.lock_text()), Lock)
+        lock: Lock = read_dumped(path, self.lock_text())
+        kept_value(path, lock, Lock)
         return lock
+
+    def write_lock(self, lock: Mapping[str, Any]) -> None:
+        """Write `study.lock.yaml`, with its keys in this order."""
+        text = yaml.safe_dump(dict(lock), sort_keys=False, allow_unicode=True)
+        write_atomic(self.path / "study.lock.yaml", text)
 
     def check_whole(self) -> None:
         """Check that the folder has a whole study, not one of its shards.

@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
 
 from probate.core.cache import RECORD, file_digest, read_report
 from probate.core.errors import InputError
-from probate.core.files import appending, atomic, write_atomic
+from probate.core.files import appending, write_atomic
 from probate.core.parse import NotJson, json_value
-from probate.core.yaml_file import read_dumped
 from probate.execution import checksums
 from probate.execution.folder import RunFolder
 from probate.execution.folder_schema import OUTCOMES, kept_file, kept_table, kept_text
-from probate.study.plan import Arm, Shard, arms_of
+from probate.study.plan import Shard, arms_of
 
 OWN = {"shard", "machine"}
 """Keys of `study.lock.yaml` in which shards may differ."""
@@ -53,8 +51,7 @@ def read_shard(folder: Path) -> ShardFolder:
     """
     files = RunFolder(folder)
     files.check_schema()
-    files.lock()  # its types
-    lock = read_dumped(folder / "study.lock.yaml", files.lock_text())
+    lock = files.lock()
     if not lock.get("shard"):
         raise InputError(
             f"{folder}: has no shard but a whole study, which needs no merge; its report is made with: "
@@ -73,7 +70,7 @@ def read_shard(folder: Path) -> ShardFolder:
             f"{folder / first.file}: not as shard {shard} left it ({first.what}); run the shard again into "
             f"this folder, or copy the folder again from its source (probate verify {folder} lists all files)"
         )
-    return ShardFolder(files, shard, lock)
+    return ShardFolder(files, shard, dict(lock))
 
 
 def merge_shards(folders: Sequence[Path], out: Path) -> None:
@@ -106,21 +103,19 @@ def merge_shards(folders: Sequence[Path], out: Path) -> None:
             with appending(out / "errors.log") as log:
                 log.write(kept_text(shard.path, shard.path / "errors.log"))
     outcomes, failures = _outcomes(shards), _failures(shards)
-    with atomic(out / "outcomes.parquet") as part:
-        outcomes.to_parquet(part, index=False)
+    whole = RunFolder(out)
+    whole.write_outcomes(outcomes)
+    whole.write_failures(failures)
     write_atomic(out / "provenance.jsonl", _provenance(shards))
-    RunFolder(out).write_failures(failures)
-    by_arm = outcomes.groupby("arm", sort=False).size()
     merged = [
         {
             "shard": str(s.shard),
             "machine": s.lock.get("machine"),
-            "arms": [a for a in by_arm.index if (s.path / "adapters" / str(a) / RECORD).is_file()],
+            "arms": [a for a in outcomes["arm"].unique() if (s.path / "adapters" / a / RECORD).is_file()],
         }
         for s in shards
     ]
-    lock = {**{k: v for k, v in shards[0].lock.items() if k not in OWN}, "merged": merged}
-    write_atomic(out / "study.lock.yaml", yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+    whole.write_lock({**{k: v for k, v in shards[0].lock.items() if k not in OWN}, "merged": merged})
 
 
 def _check_same(shards: Sequence[ShardFolder]) -> None:
@@ -208,10 +203,6 @@ def _differ(name: str, one: ShardFolder, two: ShardFolder) -> InputError:
     )
 
 
-def _arms(shards: Sequence[ShardFolder]) -> dict[str, Arm]:
-    return {a.name: a for a in arms_of(shards[0].files.study())}
-
-
 def _outcomes(shards: Sequence[ShardFolder]) -> pd.DataFrame:
     """Return the outcomes of all shards, in the order of the study's arms."""
     kept: dict[tuple[str, str], tuple[ShardFolder, pd.DataFrame]] = {}
@@ -230,7 +221,7 @@ def _outcomes(shards: Sequence[ShardFolder]) -> pd.DataFrame:
     if not kept:
         first = next(iter(_failures(shards)), {"error": "unknown"})
         raise InputError(f"no arm of any shard finished; the first failure: {first['error']}")
-    arms = list(_arms(shards))
+    arms = [a.name for a in arms_of(shards[0].files.study())]
     unknown = next((arm for arm, _ in kept if arm not in arms), None)
     if unknown is not None:
         owner = next(s for (arm, _), (s, _) in kept.items() if arm == unknown)
